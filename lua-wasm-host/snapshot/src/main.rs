@@ -1,0 +1,2 @@
+//! lua-wasm-host/snapshot
+fn main() {}

@@ -1,0 +1,54 @@
+//! What a run is given of the world outside.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{Clock, EffectGate, Entropy, Files, Grants, Http, Journal, Kv, Mail, Sink};
+
+/// The capabilities of one run, and what may use them. A capability that is absent answers
+/// `not_available`; one that is not granted answers `not_granted`, whether present or not.
+#[derive(Clone)]
+pub struct Door {
+    /// What the script may do.
+    pub grants: Grants,
+    /// The clock it reads.
+    pub clock: Arc<dyn Clock>,
+    /// The randomness it reads.
+    pub entropy: Arc<dyn Entropy>,
+    /// Where its lines go.
+    pub sink: Arc<dyn Sink>,
+    /// HTTP.
+    pub http: Option<Arc<dyn Http>>,
+    /// The key-value store.
+    pub kv: Option<Arc<dyn Kv>>,
+    /// E-mail.
+    pub mail: Option<Arc<dyn Mail>>,
+    /// The scratch folder.
+    pub files: Option<Arc<dyn Files>>,
+    /// What effectful calls wait for. None: nothing.
+    pub gate: Option<Arc<dyn EffectGate>>,
+    /// Who learns of calls.
+    pub journal: Option<Arc<dyn Journal>>,
+    /// Ends the run with `cancelled` when triggered.
+    pub cancel: CancellationToken,
+}
+
+impl Door {
+    /// A door with nothing behind it but a clock, randomness and a place for lines.
+    pub fn new(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>, sink: Arc<dyn Sink>) -> Self {
+        Self {
+            grants: Grants::default(),
+            clock,
+            entropy,
+            sink,
+            http: None,
+            kv: None,
+            mail: None,
+            files: None,
+            gate: None,
+            journal: None,
+            cancel: CancellationToken::new(),
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Runs strangers' Lua in WebAssembly sandboxes.
+//!
+//! A script is run by [`Engine::run`]: it takes an [`Invocation`] (sources, globals, limits, seed)
+//! and a [`Door`] (what the script may reach outside), and gives an [`Outcome`] (the returned value
+//! as JSON, or a [`StepError`], and in both cases the [`Usage`]).
+//!
+//! What holds:
+//! - every run has a sandbox of its own, dropped afterwards, never reused;
+//! - the guest has one import for calls to the host; behind it one dispatcher checks capability and
+//!   limit, journals, and only then calls a capability trait ([`Http`], [`Kv`], [`Mail`], [`Files`]);
+//! - the same sources, globals, seed and answers through the door give the same result and the same
+//!   fuel wherever [`Engine::id`] is the same;
+//! - a script can catch what it or a host call raises, and cannot catch running out of fuel, memory,
+//!   output or time.
+//!
+//! What may not live here: knowledge of pipelines, tenants, databases or networks. Those come in
+//! through the traits.
+
+mod capability;
+mod door;
+mod engine;
+mod grants;
+mod invocation;
+mod limits;
+mod outcome;
+
+pub use capability::{
+    ArtifactRequest, CallContext, CallError, CallFailure, CallKind, CallRecord, CallResult, Clock,
+    EffectGate, Email, Entropy, FileEntry, Files, Http, HttpRequest, HttpResponse, Journal, Kv,
+    KvEntry, Level, Mail, Sink, WriteAt,
+};
+pub use door::Door;
+pub use engine::{Engine, EngineConfig, EngineError, EngineId};
+pub use grants::{Grants, InvalidOrigin, Origin};
+pub use invocation::{Globals, Invocation, Mode, Source};
+pub use limits::Limits;
+pub use outcome::{CompileError, ErrorCode, Outcome, StepError, Usage};
