@@ -1,0 +1,79 @@
+//! One error type at the edge: whatever goes wrong in a handler becomes a problem document.
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use restroy_sdk::problem::{MEDIA_TYPE, Problem, ProblemCode};
+
+/// What a handler fails with.
+#[derive(Debug)]
+pub struct ApiError(pub Box<Problem>);
+
+/// What a handler gives.
+pub type ApiResult<T> = Result<T, ApiError>;
+
+impl ApiError {
+    /// A problem of the given code.
+    pub fn new(code: ProblemCode) -> Self {
+        Self(Box::new(Problem::new(code)))
+    }
+
+    /// A problem of the given code, with what is wrong here.
+    pub fn with(code: ProblemCode, detail: impl Into<String>) -> Self {
+        Self(Box::new(Problem::new(code).detail(detail)))
+    }
+
+    /// A thing that does not exist or belongs to somebody else: the two look the same.
+    pub fn not_found() -> Self {
+        Self::new(ProblemCode::NotFound)
+    }
+
+    /// Its code.
+    pub fn code(&self) -> ProblemCode {
+        self.0.code
+    }
+}
+
+impl From<Problem> for ApiError {
+    fn from(problem: Problem) -> Self {
+        Self(Box::new(problem))
+    }
+}
+
+impl From<sqlx::Error> for ApiError {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => {
+                tracing::warn!(%error, "the database is not available");
+                Self::with(ProblemCode::Unavailable, "The database is not available; try again.")
+            }
+            error => {
+                tracing::error!(%error, "a query failed");
+                Self::new(ProblemCode::Internal)
+            }
+        }
+    }
+}
+
+impl From<serde_json::Error> for ApiError {
+    fn from(error: serde_json::Error) -> Self {
+        tracing::error!(%error, "a stored document cannot be read or written");
+        Self::new(ProblemCode::Internal)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(self.0)).into_response();
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        response
+    }
+}
+
+/// Whether an error says that a UNIQUE constraint was hit.
+pub fn is_unique_violation(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+}

@@ -1,0 +1,14 @@
+//! The control-plane: the only one that writes the database.
+//!
+//! [`store`] is the database and the scopes through which it is reached; [`auth`] says who asks and
+//! what they may do; [`api`] is the REST and WebSocket surface; [`runs`] starts, admits, hands out,
+//! records and recovers runs. A request becomes a row; the dispatcher turns rows into tasks and
+//! messages; executors report over the run API; reports become rows and what watchers see.
+
+pub mod api;
+pub mod auth;
+pub mod error;
+pub mod ports;
+pub mod runs;
+pub mod state;
+pub mod store;

@@ -1,0 +1,285 @@
+//! The run API: how an executor gets work and reports on it. JSON over HTTP, on a listener of its
+//! own. Both sides ignore fields that they do not know, so that old and new run side by side.
+//!
+//! | route | credential | takes | gives |
+//! |---|---|---|---|
+//! | `POST /run/v1/executors/heartbeat` | executor | [`Heartbeat`] | [`HeartbeatAnswer`] |
+//! | `POST /run/v1/tasks/{id}/claim` | executor | [`Claim`] | [`Claimed`]; 409 `not_claimable` |
+//! | `POST /run/v1/tasks/{id}/events` | task token | [`Batch`] | [`BatchAnswer`]; 409 `lease_lost` |
+//! | `POST /run/v1/tasks/{id}/renew` | task token | nothing | [`Lease`]; 409 `lease_lost` |
+//! | `POST /run/v1/tasks/{id}/calls` | task token | [`Call`] | [`CallAnswer`]; 409 `lease_lost` |
+//! | `PUT /run/v1/tasks/{id}/artifacts?step=&index=&attempt=&call_number=&key=&name=` | task token | bytes | [`CallAnswer`]; 409 `lease_lost` |
+//!
+//! Credentials travel as `Authorization: Bearer`. Every write is checked against (task, fence) in
+//! its own transaction: a raised fence revokes the token. After the run ended every write gets 409.
+
+use std::collections::BTreeMap;
+
+use restroy_sdk::{
+    document::Document,
+    event::{EventKind, StepError, StepRef},
+    ids::{BoardId, ExecutorId, PipelineId, RunId, TaskId, TeamId},
+    status::StepStatus,
+    time::Timestamp,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// The version of this protocol.
+pub const PROTOCOL: u32 = 1;
+
+/// `POST /run/v1/executors/heartbeat`, every 10 s.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// The protocol that the executor speaks.
+    pub protocol: u32,
+    /// What its sandboxes are: same id, same results, same fuel.
+    pub engine_id: String,
+    /// How many tasks it takes at once.
+    pub slots: u32,
+}
+
+/// The answer to a heartbeat.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct HeartbeatAnswer {
+    /// The executor that the credential belongs to.
+    pub executor_id: ExecutorId,
+}
+
+/// `POST /run/v1/tasks/{id}/claim`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Claim {
+    /// The protocol that the executor speaks.
+    pub protocol: u32,
+    /// What its sandboxes are.
+    pub engine_id: String,
+}
+
+/// A task in the hands of an executor.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Claimed {
+    /// Good for this task under this fence.
+    pub token: String,
+    /// Raised by this claim.
+    pub fence: i64,
+    /// How long the lease lasts unless renewed, in milliseconds.
+    pub lease_ms: u64,
+    /// What to do.
+    pub plan: Plan,
+}
+
+/// All that an executor needs to drive a run from where it stands.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Plan {
+    /// The task.
+    pub task_id: TaskId,
+    /// The run.
+    pub run_id: RunId,
+    /// Its team.
+    pub team_id: TeamId,
+    /// The board whose key-value store its scripts use.
+    pub board_id: BoardId,
+    /// The pipeline.
+    pub pipeline_id: PipelineId,
+    /// The pipeline's name.
+    pub pipeline_name: String,
+    /// The version's number.
+    pub version: i64,
+    /// When the run started.
+    pub started_at: Timestamp,
+    /// The document.
+    pub document: Document,
+    /// The sources by path.
+    pub files: BTreeMap<String, String>,
+    /// What each step's `config` holds: plain values in force and secrets, by step.
+    pub steps: BTreeMap<String, StepSettings>,
+    /// What the run was started with.
+    pub params: Box<RawValue>,
+    /// 32 bytes in hex: the scripts' randomness is derived from it.
+    pub seed: String,
+    /// What is committed so far: every attempt of every step, oldest first.
+    pub done: Vec<StepState>,
+}
+
+/// A step's configuration.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct StepSettings {
+    /// Plain values by key.
+    #[serde(default)]
+    pub config: BTreeMap<String, String>,
+    /// Secrets by key.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, String>,
+    /// Secrets that the step declares and nobody has set: the step fails with `secret_missing`.
+    #[serde(default)]
+    pub missing: Vec<String>,
+}
+
+impl std::fmt::Debug for StepSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Secrets never reach a log.
+        f.debug_struct("StepSettings").field("config", &self.config.keys()).finish_non_exhaustive()
+    }
+}
+
+/// A committed attempt.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StepState {
+    /// Which.
+    #[serde(flatten)]
+    pub step: StepRef,
+    /// Its status. `running`: it was being executed when the lease was lost, and starts again under
+    /// the same attempt number.
+    pub status: StepStatus,
+    /// For a `for_each` step itself: how many items it has.
+    #[serde(default)]
+    pub items: Option<u32>,
+    /// What it returned.
+    #[serde(default)]
+    pub output: Option<serde_json::Value>,
+    /// Why it did not succeed.
+    #[serde(default)]
+    pub error: Option<StepError>,
+    /// Another attempt follows this one.
+    #[serde(default)]
+    pub retried: bool,
+    /// When that attempt may start.
+    #[serde(default)]
+    pub retry_at: Option<Timestamp>,
+}
+
+/// `POST /run/v1/tasks/{id}/events`: what happened since the last batch, in topological order.
+/// A batch that ends with `run.finished` ends the task.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Batch {
+    /// Counts the batches under this fence, from 1. A repost of a batch is a no-op.
+    pub n: i64,
+    /// The engine that executed.
+    pub engine_id: String,
+    /// What happened. An executor may report every kind but `run.queued`, `run.started` and
+    /// `step.lost`, which are the control-plane's own.
+    pub events: Vec<EventKind>,
+}
+
+/// The answer to a batch: it is committed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BatchAnswer {
+    /// The run's newest event.
+    pub last_seq: i64,
+    /// The lease, renewed by the report.
+    pub lease_ms: u64,
+}
+
+/// A renewed lease.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Lease {
+    /// How long it lasts unless renewed, in milliseconds.
+    pub lease_ms: u64,
+}
+
+/// `POST /run/v1/tasks/{id}/calls`: a host call that the control-plane carries out.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Call {
+    /// Who calls.
+    pub step: StepRef,
+    /// Counts the calls of the attempt, from 1.
+    pub call_number: u64,
+    /// The idempotency key: an effect under a key that was seen before is not done again, and gets
+    /// the stored answer.
+    pub key: String,
+    /// What to do.
+    pub call: CallKind,
+}
+
+/// A host call that the control-plane carries out.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "method", rename_all = "snake_case")]
+pub enum CallKind {
+    /// Answers `{value, version}` or null. Not an effect: not journaled.
+    KvGet {
+        /// 1 to 512 bytes.
+        key: String,
+    },
+    /// Answers `{items: [{key, version}], next}`, by key. Not an effect.
+    KvList {
+        /// Keys that start with it.
+        prefix: String,
+        /// Keys after it.
+        after: Option<String>,
+        /// 1 to 1,000.
+        limit: u32,
+    },
+    /// Answers `{version}`.
+    KvSet {
+        /// 1 to 512 bytes.
+        key: String,
+        /// Up to 64 KiB of JSON.
+        value: serde_json::Value,
+        /// Milliseconds until it goes away.
+        ttl_ms: Option<u64>,
+    },
+    /// Answers `{deleted: bool}`.
+    KvDelete {
+        /// 1 to 512 bytes.
+        key: String,
+    },
+    /// Adds to a number (0 when absent); answers `{value, version}`.
+    KvIncr {
+        /// 1 to 512 bytes.
+        key: String,
+        /// What to add.
+        by: f64,
+    },
+    /// Writes when the version is still the given one (0: absent); answers `{swapped, version}`.
+    KvCas {
+        /// 1 to 512 bytes.
+        key: String,
+        /// The version that must be in force.
+        version: i64,
+        /// Up to 64 KiB of JSON.
+        value: serde_json::Value,
+        /// Milliseconds until it goes away.
+        ttl_ms: Option<u64>,
+    },
+    /// Puts an e-mail into the outbox; answers `{message_id}`.
+    EmailSend {
+        /// 1 to 50 addresses.
+        to: Vec<String>,
+        /// Up to 998 bytes, one line.
+        subject: String,
+        /// The plain text.
+        text: String,
+        /// The HTML alternative.
+        html: Option<String>,
+    },
+    /// Records that the executor got an answer to an HTTP request; answers null.
+    HttpAnswered {
+        /// The request's method.
+        verb: String,
+        /// The origin and path, without query.
+        url: String,
+        /// The answer's status.
+        status: u16,
+    },
+}
+
+/// The answer to a call.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallAnswer {
+    /// It was done, now or before.
+    Ok(serde_json::Value),
+    /// It was refused: raised in the script as a table that `pcall` can catch.
+    Refused(CallError),
+}
+
+/// Why a call was refused.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CallError {
+    /// A stable code, such as `kv_value_too_large`.
+    pub code: String,
+    /// For people.
+    pub message: String,
+    /// Whether trying again may help.
+    pub retryable: bool,
+}

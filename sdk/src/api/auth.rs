@@ -1,0 +1,123 @@
+//! Accounts and sessions.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ids::{SessionId, TeamId, UserId},
+    time::Timestamp,
+};
+
+/// `POST /v1/auth/register`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Register {
+    /// The address that the account is for.
+    pub email: String,
+    /// 10 to 256 characters.
+    pub password: String,
+    /// How others see the person; up to 32 characters.
+    pub name: String,
+}
+
+/// `202` of register: the same whether the address was known or not.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Accepted {
+    /// What happens next.
+    pub message: String,
+}
+
+/// `POST /v1/auth/verify-email`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct VerifyEmail {
+    /// The token from the e-mail.
+    pub token: String,
+}
+
+/// `POST /v1/auth/login`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Login {
+    /// The account's address.
+    pub email: String,
+    /// Its password.
+    pub password: String,
+}
+
+/// `POST /v1/auth/refresh`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Refresh {
+    /// The newest refresh token of the session. Using an older one ends the session.
+    pub refresh_token: String,
+}
+
+/// The answer to login and refresh.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Tokens {
+    /// A JWT for the `Authorization: Bearer` header.
+    pub access_token: String,
+    /// Always `Bearer`.
+    pub token_type: String,
+    /// The access token's life in seconds.
+    pub expires_in: u64,
+    /// Good for one refresh.
+    pub refresh_token: String,
+    /// The session that both belong to.
+    pub session_id: SessionId,
+}
+
+/// `GET /v1/me`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Me {
+    /// The account.
+    pub id: UserId,
+    /// Its address.
+    pub email: String,
+    /// How others see the person.
+    pub name: String,
+    /// Whether the address was verified.
+    pub email_verified: bool,
+    /// Since when.
+    pub created_at: Timestamp,
+    /// The teams and what the person is there.
+    pub teams: Vec<TeamRole>,
+}
+
+/// A team and the caller's role in it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TeamRole {
+    /// The team.
+    pub id: TeamId,
+    /// Its name.
+    pub name: String,
+    /// The role's name.
+    pub role: String,
+}
+
+/// `POST /v1/stream-tickets`: for browsers, which cannot send a header with a WebSocket.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewTicket {
+    /// The path it will be used on, such as `/v1/runs/{id}/stream`.
+    pub path: String,
+}
+
+/// A ticket: one use, 30 seconds, for one path and user. Passed as `?ticket=`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Ticket {
+    /// The ticket.
+    pub ticket: String,
+    /// When it ends unused.
+    pub expires_at: Timestamp,
+}

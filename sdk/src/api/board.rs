@@ -1,0 +1,73 @@
+//! Boards and their key-value stores.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ids::{BoardId, TeamId},
+    time::Timestamp,
+};
+
+/// `POST /v1/teams/{id}/boards`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewBoard {
+    /// 1 to 64 characters, unique within the team.
+    pub name: String,
+    /// What it is for; up to 1,024 characters.
+    #[serde(default)]
+    pub description: String,
+}
+
+/// `PATCH /v1/boards/{id}`: what is absent stays.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct BoardPatch {
+    /// A new name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// A new description.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// An archived board can be read, not changed, and starts nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived: Option<bool>,
+}
+
+/// A board.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Board {
+    /// Its id.
+    pub id: BoardId,
+    /// Its team.
+    pub team_id: TeamId,
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// Whether it can only be read.
+    pub archived: bool,
+    /// Since when.
+    pub created_at: Timestamp,
+    /// The last change of its own fields.
+    pub updated_at: Timestamp,
+}
+
+/// An entry of a board's key-value store.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct KvEntry {
+    /// The key.
+    pub key: String,
+    /// The value.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub value: serde_json::Value,
+    /// Counts the writes of this key.
+    pub version: i64,
+    /// When it goes away.
+    pub expires_at: Option<Timestamp>,
+    /// The last write.
+    pub updated_at: Timestamp,
+}

@@ -1,0 +1,105 @@
+//! Runs.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    event::{StepError, StepRef, Usage},
+    ids::{ArtifactId, BoardId, PipelineId, RunId, StepRunId, TeamId, UserId},
+    status::{RunStatus, StepStatus},
+    time::Timestamp,
+};
+
+/// `POST /v1/pipelines/{id}/runs`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewRun {
+    /// What the scripts see as `params`; checked against the document's schema. 1 MiB at most.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub params: serde_json::Map<String, serde_json::Value>,
+}
+
+/// One execution of a pipeline version.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Run {
+    /// Its id.
+    pub id: RunId,
+    /// Its team.
+    pub team_id: TeamId,
+    /// The board it was started on.
+    pub board_id: BoardId,
+    /// Its pipeline.
+    pub pipeline_id: PipelineId,
+    /// The pipeline's name when it started.
+    pub pipeline_name: String,
+    /// The version's number.
+    pub version: i64,
+    /// Its state.
+    pub status: RunStatus,
+    /// Why it did not succeed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<StepError>,
+    /// What it was started with; absent in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
+    pub params: Option<serde_json::Value>,
+    /// The number of its newest event.
+    pub last_seq: i64,
+    /// Who started it.
+    pub started_by: Option<UserId>,
+    /// When it was recorded.
+    pub created_at: Timestamp,
+    /// When an executor took it on.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// One attempt at one step.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct StepRun {
+    /// Its id.
+    pub id: StepRunId,
+    /// Which step, item and attempt.
+    #[serde(flatten)]
+    pub step: StepRef,
+    /// Its state.
+    pub status: StepStatus,
+    /// What the script returned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
+    pub output: Option<serde_json::Value>,
+    /// Why it did not succeed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<StepError>,
+    /// What it used.
+    pub usage: Usage,
+    /// The sandbox engine that executed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine_id: Option<String>,
+    /// When it started.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// A file that a run kept.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Artifact {
+    /// Its id.
+    pub id: ArtifactId,
+    /// Its name, unique within the run.
+    pub name: String,
+    /// The step that kept it.
+    pub step: String,
+    /// Its length in bytes.
+    pub bytes: i64,
+    /// Its SHA-256, in hex.
+    pub sha256: String,
+    /// When it was kept.
+    pub created_at: Timestamp,
+}

@@ -1,0 +1,70 @@
+//! Teams.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ids::{MessageId, RunId, TeamId, UserId},
+    time::Timestamp,
+};
+
+/// `POST /v1/teams`, `PATCH /v1/teams/{id}`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewTeam {
+    /// 1 to 64 characters.
+    pub name: String,
+}
+
+/// A team.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Team {
+    /// Its id.
+    pub id: TeamId,
+    /// Its name.
+    pub name: String,
+    /// The caller's role in it.
+    pub role: String,
+    /// Since when.
+    pub created_at: Timestamp,
+}
+
+/// A member of a team.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Member {
+    /// The person.
+    pub user_id: UserId,
+    /// How others see the person.
+    pub name: String,
+    /// The address.
+    pub email: String,
+    /// The role's name.
+    pub role: String,
+    /// Since when.
+    pub joined_at: Timestamp,
+}
+
+/// An e-mail that a run of the team sent, as the outbox holds it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OutboxMessage {
+    /// Its id.
+    pub id: MessageId,
+    /// The run that sent it.
+    pub run_id: Option<RunId>,
+    /// The recipients.
+    pub to: Vec<String>,
+    /// The subject line.
+    pub subject: String,
+    /// The plain text.
+    pub text: String,
+    /// The HTML alternative.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub html: Option<String>,
+    /// `held` (no SMTP is configured), `queued`, `sent` or `failed`.
+    pub status: String,
+    /// When the run sent it.
+    pub created_at: Timestamp,
+}

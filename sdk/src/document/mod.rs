@@ -1,0 +1,262 @@
+//! The pipeline document: what a pipeline is, as its author writes it.
+//!
+//! The same document travels as YAML in a folder and as JSON through the API. Reading it (with
+//! places named in every error) and what must hold beyond its form have modules of their own.
+
+mod span;
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+pub use span::Span;
+
+/// A pipeline, as its author writes it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Document {
+    /// The version of the format: 1.
+    pub restroy: u32,
+    /// The pipeline's name, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// JSON Schema (2020-12) for what a run is started with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
+    pub params: Option<serde_json::Value>,
+    /// The steps by name, in the author's order.
+    #[cfg_attr(feature = "openapi", schema(value_type = std::collections::HashMap<String, Step>))]
+    pub steps: IndexMap<String, Step>,
+    /// How many runs at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
+    /// When it starts by itself, by name.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = std::collections::HashMap<String, Schedule>))]
+    pub schedules: IndexMap<String, Schedule>,
+}
+
+/// A node of the graph.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct Step {
+    /// The script's path among the pipeline's files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub script: Option<String>,
+    /// Another pipeline to run. Reserved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<String>,
+    /// A durable pause. Reserved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sleep: Option<Span>,
+    /// A durable pause until a moment. Reserved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wait_until: Option<String>,
+    /// A person's consent. Reserved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
+    pub approval: Option<serde_json::Value>,
+
+    /// The steps that must end before this one starts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<String>,
+    /// A Lua expression; when it is false or nil the step is skipped.
+    #[serde(rename = "if", skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
+    /// A Lua expression for an array: the step runs once for each of its items.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub for_each: Option<String>,
+    /// How many items at once; 10 unless told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_parallel: Option<u32>,
+    /// Which ends of the steps it needs let it run.
+    #[serde(skip_serializing_if = "When::is_default")]
+    pub when: When,
+    /// Whether the run may succeed although this step failed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub continue_on_failure: bool,
+    /// Plain configuration: what `config` holds unless the API sets other values.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub config: BTreeMap<String, String>,
+    /// The names of the secrets it reads; their values are set through the API.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
+    /// What it may do.
+    #[serde(skip_serializing_if = "Allow::is_nothing")]
+    pub allow: Allow,
+    /// What happens when it fails.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+    /// Wall time of one attempt; 30 s unless told, 15 min at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Span>,
+}
+
+/// Which ends of the steps it needs let a step run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum When {
+    /// All succeeded (or were skipped by their own `if`).
+    #[default]
+    AllSucceeded,
+    /// All ended and at least one failed.
+    AnyFailed,
+    /// All ended, however.
+    Always,
+}
+
+impl When {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The capabilities of a step: what it may do beyond computing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct Allow {
+    /// The origins it may call: `https://host[:port]`; `https://*.host` for its subdomains.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub http: Vec<String>,
+    /// Whether it may use the board's key-value store.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub kv: bool,
+    /// Whether it may send e-mail.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub email: bool,
+    /// Whether it may use the run's scratch folder and keep artifacts.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub files: bool,
+}
+
+impl Allow {
+    /// Whether nothing is allowed.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What happens when an attempt fails.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// All attempts together, the first among them; 3 unless told, 10 at most.
+    #[serde(default = "Retry::attempts")]
+    pub max_attempts: u32,
+    /// How the pause grows.
+    #[serde(default)]
+    pub backoff: Backoff,
+    /// The first pause; 500 ms unless told.
+    #[serde(default = "Retry::initial")]
+    pub initial: Span,
+    /// The longest pause; 30 s unless told.
+    #[serde(default = "Retry::max")]
+    pub max: Span,
+}
+
+impl Retry {
+    fn attempts() -> u32 {
+        3
+    }
+    fn initial() -> Span {
+        Span::from_millis(500)
+    }
+    fn max() -> Span {
+        Span::from_millis(30_000)
+    }
+}
+
+/// How the pause between attempts grows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Backoff {
+    /// Doubles each time.
+    #[default]
+    Exponential,
+    /// Grows by the first pause each time.
+    Linear,
+    /// Stays.
+    Constant,
+}
+
+/// How many runs of a pipeline at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Concurrency {
+    /// How many.
+    pub limit: u32,
+    /// What happens to one more.
+    #[serde(default)]
+    pub on_conflict: OnConflict,
+    /// A Lua expression over `params`: the limit holds per value. Reserved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+}
+
+/// What happens to a run above the limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum OnConflict {
+    /// It waits its turn.
+    #[default]
+    Queue,
+    /// It is cancelled at once.
+    Skip,
+    /// The oldest running one is cancelled.
+    CancelRunning,
+}
+
+/// When a pipeline starts by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Schedule {
+    /// Five fields: minute, hour, day of month, month, day of week.
+    pub cron: String,
+    /// An IANA zone; UTC unless told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
+    /// What happens to times that passed while nothing ran.
+    #[serde(default)]
+    pub misfire: Misfire,
+    /// What happens when the last run still goes on.
+    #[serde(default)]
+    pub overlap: Overlap,
+}
+
+/// What happens to scheduled times that passed while nothing ran.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Misfire {
+    /// One run for all of them.
+    #[default]
+    RunOnce,
+    /// None.
+    Skip,
+}
+
+/// What happens when a scheduled time comes while the last run still goes on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Overlap {
+    /// No run.
+    #[default]
+    Skip,
+    /// Another run all the same.
+    Allow,
+}

@@ -1,0 +1,14 @@
+//! The public contract of Restroy: what passes between an installation and those who use it.
+//!
+//! Here live the API's types ([`api`]), run events ([`event`]), problem codes ([`problem`]), the
+//! pipeline document ([`document`]) and a typed async client ([`client`]). Nothing here knows how
+//! the services are built; the services and the command line are built on this.
+
+pub mod api;
+pub mod client;
+pub mod document;
+pub mod event;
+pub mod ids;
+pub mod problem;
+pub mod status;
+pub mod time;

@@ -1,0 +1,199 @@
+//! Errors of the API: `application/problem+json` (RFC 9457) with a stable code.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The media type of a problem.
+pub const MEDIA_TYPE: &str = "application/problem+json";
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $text:literal $status:literal $title:literal;)*) => {
+        /// The stable codes of the API's errors.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+        #[serde(rename_all = "snake_case")]
+        pub enum ProblemCode {
+            $($(#[$doc])* $variant,)*
+            /// A code that this client does not know.
+            #[serde(other)]
+            Unknown,
+        }
+
+        impl ProblemCode {
+            /// Every code that the API gives.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The name in JSON.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* Self::Unknown => "unknown" }
+            }
+
+            /// The HTTP status that goes with it.
+            pub fn status(self) -> u16 {
+                match self { $(Self::$variant => $status,)* Self::Unknown => 500 }
+            }
+
+            /// What it means, in a few words.
+            pub fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title,)* Self::Unknown => "Unknown error" }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The request is not of the form that the route takes.
+    BadRequest = "bad_request" 400 "The request cannot be read";
+    /// No valid credentials came with the request.
+    Unauthorized = "unauthorized" 401 "Sign in first";
+    /// The e-mail address and password do not belong together.
+    InvalidCredentials = "invalid_credentials" 401 "Wrong e-mail address or password";
+    /// The address was not verified yet.
+    EmailNotVerified = "email_not_verified" 403 "The e-mail address is not verified";
+    /// The caller's role does not allow it.
+    Forbidden = "forbidden" 403 "Your role does not allow this";
+    /// No such thing, or not the caller's.
+    NotFound = "not_found" 404 "Not found";
+    /// The route does not take this method.
+    MethodNotAllowed = "method_not_allowed" 405 "The route does not take this method";
+    /// The thing is not in a state that allows it.
+    Conflict = "conflict" 409 "Not possible in the present state";
+    /// The name is taken.
+    NameTaken = "name_taken" 409 "The name is taken";
+    /// A request with the same idempotency key is being worked on.
+    IdempotencyInFlight = "idempotency_in_flight" 409 "The same request is being worked on";
+    /// The fence is not the task's: the lease was lost.
+    LeaseLost = "lease_lost" 409 "The lease was lost";
+    /// The task is not there to be claimed.
+    NotClaimable = "not_claimable" 409 "The task cannot be claimed";
+    /// `If-Match` does not name the present version.
+    VersionMismatch = "version_mismatch" 412 "Somebody else changed it";
+    /// The body is larger than the route takes.
+    TooLarge = "too_large" 413 "The request is too large";
+    /// The body's media type is not JSON.
+    UnsupportedMediaType = "unsupported_media_type" 415 "Send application/json";
+    /// A field of the body is wrong; `errors` says which.
+    Invalid = "invalid" 422 "The request has invalid fields";
+    /// The pipeline document is wrong; `errors` says where.
+    InvalidDefinition = "invalid_definition" 422 "The pipeline definition is invalid";
+    /// The run's parameters do not match their schema; `errors` says where.
+    InvalidParams = "invalid_params" 422 "The parameters do not match the pipeline's schema";
+    /// The idempotency key came before with another body.
+    IdempotencyMismatch = "idempotency_mismatch" 422 "The idempotency key was used for another request";
+    /// `If-Match` is required here.
+    PreconditionRequired = "precondition_required" 428 "Send If-Match";
+    /// Too many requests, or a quota is used up.
+    RateLimited = "rate_limited" 429 "Too many requests";
+    /// A limit of the team is reached.
+    QuotaExceeded = "quota_exceeded" 429 "A limit of the team is reached";
+    /// Our fault.
+    Internal = "internal" 500 "Something went wrong on our side";
+    /// Something we need is not there; try again.
+    Unavailable = "unavailable" 503 "Not available just now";
+}
+
+impl fmt::Display for ProblemCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A problem document.
+#[derive(Debug, Clone, Serialize, Deserialize, thiserror::Error)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[error("{}", self.summary())]
+pub struct Problem {
+    /// A URI that names the kind of problem; relative to the installation.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What the code means, in a few words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong here, and what to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// The stable code.
+    pub code: ProblemCode,
+    /// The places in the body that are wrong.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<Fault>,
+    /// The request's id, to be quoted when asking for help.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+}
+
+/// A place in a request's body that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Fault {
+    /// Where: a JSON pointer (RFC 6901) into the body; for a pipeline, into the document, or
+    /// `/files/<path>` for a file.
+    pub pointer: String,
+    /// What is wrong, and what would be right.
+    pub detail: String,
+    /// For a script: the line, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+    /// For a script: the column in bytes, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<u32>,
+}
+
+impl Fault {
+    /// A fault at a pointer.
+    pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), detail: detail.into(), line: None, column: None }
+    }
+}
+
+impl Problem {
+    /// A problem of the given code.
+    pub fn new(code: ProblemCode) -> Self {
+        Self {
+            kind: format!("/problems/{code}"),
+            title: code.title().into(),
+            status: code.status(),
+            detail: None,
+            code,
+            errors: Vec::new(),
+            request_id: None,
+        }
+    }
+
+    /// With what is wrong here.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// With the places that are wrong.
+    #[must_use]
+    pub fn errors(mut self, errors: Vec<Fault>) -> Self {
+        self.errors = errors;
+        self
+    }
+
+    fn summary(&self) -> String {
+        let mut text = self.title.clone();
+        if let Some(detail) = &self.detail {
+            text.push_str(": ");
+            text.push_str(detail);
+        }
+        for fault in &self.errors {
+            text.push_str("\n  ");
+            text.push_str(if fault.pointer.is_empty() { "/" } else { &fault.pointer });
+            if let Some(line) = fault.line {
+                text.push_str(&format!(":{line}"));
+                if let Some(column) = fault.column {
+                    text.push_str(&format!(":{column}"));
+                }
+            }
+            text.push_str(": ");
+            text.push_str(&fault.detail);
+        }
+        text
+    }
+}
