@@ -67,6 +67,7 @@ CREATE TABLE boards (
     name           TEXT    NOT NULL,
     description    TEXT    NOT NULL DEFAULT '',
     archived_at    INTEGER,
+    kv_bytes       INTEGER NOT NULL DEFAULT 0, -- what its kv_entries hold; kept by triggers, so it never drifts
     created_at     INTEGER NOT NULL,
     updated_at     INTEGER NOT NULL,
     deleted_at     INTEGER,
@@ -189,6 +190,10 @@ CREATE TABLE runs (
     params         TEXT    NOT NULL,
     seed           BLOB    NOT NULL,           -- 32 random bytes: what the scripts' randomness is derived from
     last_seq       INTEGER NOT NULL DEFAULT 0,
+    event_bytes    INTEGER NOT NULL DEFAULT 0, -- what its run_events hold
+    journal_calls  INTEGER NOT NULL DEFAULT 0, -- rows in host_calls
+    journal_bytes  INTEGER NOT NULL DEFAULT 0, -- the answers in them
+    concurrency_limit INTEGER,                 -- of the document: how many runs of the pipeline at once
     started_by     BLOB REFERENCES users (id) ON DELETE SET NULL,
     schedule_id    BLOB REFERENCES schedules (id) ON DELETE SET NULL,
     fire_at        INTEGER,
@@ -231,6 +236,7 @@ CREATE TABLE tasks (
 ) STRICT;
 CREATE INDEX tasks_run ON tasks (run_id);
 CREATE INDEX tasks_open ON tasks (state, id) WHERE state <> 'done';
+CREATE INDEX tasks_team ON tasks (team_id, state, id) WHERE state <> 'done';
 CREATE TRIGGER tasks_terminal BEFORE UPDATE OF state ON tasks
 WHEN OLD.state = 'done' AND NEW.state <> 'done'
 BEGIN SELECT RAISE(ABORT, 'a finished task stays finished'); END;
@@ -318,6 +324,12 @@ CREATE TABLE kv_entries (
     FOREIGN KEY (team_id, board_id) REFERENCES boards (team_id, id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX kv_expiry ON kv_entries (expires_at) WHERE expires_at IS NOT NULL;
+CREATE TRIGGER kv_bytes_insert AFTER INSERT ON kv_entries
+BEGIN UPDATE boards SET kv_bytes = kv_bytes + NEW.bytes WHERE id = NEW.board_id; END;
+CREATE TRIGGER kv_bytes_update AFTER UPDATE OF bytes ON kv_entries
+BEGIN UPDATE boards SET kv_bytes = kv_bytes + NEW.bytes - OLD.bytes WHERE id = NEW.board_id; END;
+CREATE TRIGGER kv_bytes_delete AFTER DELETE ON kv_entries
+BEGIN UPDATE boards SET kv_bytes = kv_bytes - OLD.bytes WHERE id = OLD.board_id; END;
 
 CREATE TABLE artifacts (
     id             BLOB PRIMARY KEY,
