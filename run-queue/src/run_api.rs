@@ -200,7 +200,7 @@ pub enum CallKind {
         /// 1 to 512 bytes.
         key: String,
     },
-    /// Answers `{items: [{key, version}], next}`, by key. Not an effect.
+    /// Answers `{items: [{key, value, version}]}`, by key. Not an effect.
     KvList {
         /// Keys that start with it.
         prefix: String,
@@ -223,21 +223,27 @@ pub enum CallKind {
         /// 1 to 512 bytes.
         key: String,
     },
-    /// Adds to a number (0 when absent); answers `{value, version}`.
+    /// Adds to an integer (0 when absent; another value is refused with `kv_not_an_integer`);
+    /// answers `{value, version}`.
     KvIncr {
         /// 1 to 512 bytes.
         key: String,
         /// What to add.
-        by: f64,
+        by: i64,
+        /// Milliseconds until it goes away; counts only when this call makes the key.
+        #[serde(default)]
+        ttl_ms: Option<u64>,
     },
-    /// Writes when the version is still the given one (0: absent); answers `{swapped, version}`.
+    /// Writes when what is there equals `expected`; answers `{swapped}`.
     KvCas {
         /// 1 to 512 bytes.
         key: String,
-        /// The version that must be in force.
-        version: i64,
-        /// Up to 64 KiB of JSON.
-        value: serde_json::Value,
+        /// What must be there; the field's absence: nothing. (`null` is a value.)
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+        expected: Option<serde_json::Value>,
+        /// Up to 64 KiB of JSON; the field's absence removes the key.
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+        value: Option<serde_json::Value>,
         /// Milliseconds until it goes away.
         ttl_ms: Option<u64>,
     },
@@ -261,6 +267,11 @@ pub enum CallKind {
         /// The answer's status.
         status: u16,
     },
+}
+
+/// Keeps a `null` that is there apart from a field that is not.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<serde_json::Value>, D::Error> {
+    serde_json::Value::deserialize(deserializer).map(Some)
 }
 
 /// The answer to a call.
