@@ -7,6 +7,8 @@ use axum::{
 };
 use restroy_sdk::problem::{MEDIA_TYPE, Problem, ProblemCode};
 
+use crate::secrets::SecretsError;
+
 /// What a handler fails with.
 #[derive(Debug)]
 pub struct ApiError(pub Box<Problem>);
@@ -64,11 +66,21 @@ impl From<serde_json::Error> for ApiError {
     }
 }
 
+impl From<SecretsError> for ApiError {
+    fn from(error: SecretsError) -> Self {
+        tracing::error!(%error, "a secret cannot be sealed or opened");
+        Self::new(ProblemCode::Internal)
+    }
+}
+
 impl IntoResponse for ApiError {
+    /// The layer around the router ([`crate::api::http`]) takes the problem from the extensions and
+    /// adds the request's id; without that layer the body is whole as well.
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = (status, Json(self.0)).into_response();
+        let mut response = (status, Json(&self.0)).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        response.extensions_mut().insert(*self.0);
         response
     }
 }

@@ -1,7 +1,7 @@
 //! The control-plane: the only one that writes the database.
 //!
 //! [`store`] is the database and the scopes through which it is reached; [`auth`] says who asks and
-//! what they may do; [`api`] is the REST and WebSocket surface; [`runs`] starts, admits, hands out,
+//! what they may do; [`api`] is the REST and WebSocket surface; [`secrets`] seals what a team keeps to itself; [`runs`] starts, admits, hands out,
 //! records and recovers runs. A request becomes a row; the dispatcher turns rows into tasks and
 //! messages; executors report over the run API; reports become rows and what watchers see.
 
@@ -10,5 +10,6 @@ pub mod auth;
 pub mod error;
 pub mod ports;
 pub mod runs;
+pub mod secrets;
 pub mod state;
 pub mod store;

@@ -1,1 +1,19 @@
-//! auth
+//! Who asks, and what they may do.
+//!
+//! A [`Caller`] is made from a request's bearer token (or, for a browser's WebSocket, a
+//! [`ticket`]); asking it for a team, board, pipeline, script or run gives a [`Scope`], the only
+//! way to a transaction on the team's rows. What the caller may not see looks like what is not
+//! there.
+
+mod caller;
+pub mod limit;
+pub mod origin;
+pub mod password;
+pub mod permission;
+mod scope;
+pub mod ticket;
+pub mod token;
+
+pub use caller::Caller;
+pub use permission::{Permission, Role};
+pub use scope::Scope;

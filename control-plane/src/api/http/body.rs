@@ -1,0 +1,80 @@
+//! JSON bodies.
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, Request, rejection::BytesRejection},
+    http::{StatusCode, header},
+};
+use restroy_sdk::problem::{Fault, Problem, ProblemCode};
+use serde::de::DeserializeOwned;
+
+use crate::error::ApiError;
+
+/// A JSON body: 415 when it says that it is something else, 413 above the route's limit, 400 when
+/// it is no JSON, 422 with the place when it is not of the expected form.
+#[derive(Debug, Clone, Copy)]
+pub struct Body<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        if !is_json(&request) {
+            return Err(ApiError::with(
+                ProblemCode::UnsupportedMediaType,
+                "Send a JSON body with `Content-Type: application/json`.",
+            ));
+        }
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| unreadable(&rejection))?;
+        read(&bytes).map(Self)
+    }
+}
+
+fn is_json(request: &Request) -> bool {
+    let Some(value) = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
+        return false;
+    };
+    value.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+}
+
+fn unreadable(rejection: &BytesRejection) -> ApiError {
+    // The rejection's own response knows best whether it was the limit.
+    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        ApiError::with(ProblemCode::TooLarge, "The body is larger than this route takes.")
+    } else {
+        ApiError::with(ProblemCode::BadRequest, "The body ended before it was whole.")
+    }
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let pointer = pointer(error.path());
+        let error = error.into_inner();
+        if error.is_data() {
+            Problem::new(ProblemCode::Invalid).errors(vec![Fault::new(pointer, error.to_string())])
+        } else {
+            Problem::new(ProblemCode::BadRequest).detail(format!("The body is not JSON: {error}."))
+        }
+    })?;
+    deserializer
+        .end()
+        .map_err(|error| ApiError::with(ProblemCode::BadRequest, format!("The body is not JSON: {error}.")))?;
+    Ok(value)
+}
+
+/// RFC 6901.
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    let mut out = String::new();
+    for segment in path {
+        out.push('/');
+        match segment {
+            Segment::Seq { index } => out.push_str(&index.to_string()),
+            Segment::Map { key } => out.push_str(&key.replace('~', "~0").replace('/', "~1")),
+            Segment::Enum { variant } => out.push_str(variant),
+            Segment::Unknown => out.push('?'),
+        }
+    }
+    out
+}

@@ -1,0 +1,168 @@
+//! `Idempotency-Key` on POSTs that create: the same key, route and body within a day give the
+//! first answer again.
+//!
+//! The key's row is written in the transaction that creates, so there is one if and only if the
+//! thing was created; what fails leaves no row and may be tried again.
+//!
+//! ```ignore
+//! let mut tx = scope.write().await?;
+//! let slot = match idempotency.begin(&mut tx, scope.team().uuid(), &body, now).await? {
+//!     Begun::First(slot) => slot,
+//!     Begun::Again(answer) => return Ok(answer),
+//! };
+//! … create …
+//! let answer = slot.answer(&mut tx, StatusCode::CREATED, &thing).await?;
+//! tx.commit().await?;
+//! Ok(answer)
+//! ```
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    extract::FromRequestParts,
+    http::{StatusCode, request::Parts},
+    response::{IntoResponse, Response},
+};
+use restroy_sdk::{problem::ProblemCode, time::Timestamp};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+use sqlx::{query, query_as};
+use uuid::Uuid;
+
+use crate::{
+    error::{ApiError, ApiResult},
+    sql,
+    store::Tx,
+};
+
+/// How long an answer is kept.
+const KEPT: Duration = Duration::from_hours(24);
+/// The longest key, in characters.
+const MAX_KEY: usize = 255;
+
+/// The request's idempotency key, if it has one, and its route.
+#[derive(Debug, Clone)]
+pub struct Idempotency {
+    key: Option<String>,
+    route: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Idempotency {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let mut sent = parts.headers.get_all("idempotency-key").iter();
+        let key = match (sent.next(), sent.next()) {
+            (None, _) => None,
+            (Some(key), None) => {
+                let key = key.to_str().ok().filter(|key| (1..=MAX_KEY).contains(&key.len()));
+                Some(key.map(str::to_owned).ok_or_else(malformed)?)
+            }
+            (Some(_), Some(_)) => return Err(malformed()),
+        };
+        Ok(Self { key, route: format!("{} {}", parts.method, parts.uri.path()) })
+    }
+}
+
+fn malformed() -> ApiError {
+    ApiError::with(
+        ProblemCode::BadRequest,
+        format!("`Idempotency-Key` is one text of 1 to {MAX_KEY} visible ASCII characters."),
+    )
+}
+
+/// Whether a request came before.
+#[derive(Debug)]
+pub enum Begun {
+    /// It is the first: do it, and hand the answer to the slot.
+    First(Slot),
+    /// It came before: this was the answer.
+    Again(Response),
+}
+
+/// Where the answer of a first request goes.
+#[derive(Debug)]
+pub struct Slot(Option<(Uuid, Idempotency)>);
+
+impl Idempotency {
+    /// Looks whether the request came before; `scope` is the team, or the user where there is no
+    /// team yet. 422 when the key came with another body, 409 when the first is still at work.
+    pub async fn begin(
+        self,
+        tx: &mut Tx,
+        scope: Uuid,
+        body: &(impl Serialize + Sync),
+        now: Timestamp,
+    ) -> ApiResult<Begun> {
+        let Some(key) = &self.key else { return Ok(Begun::First(Slot(None))) };
+        let hash = Sha256::digest(serde_json::to_vec(body)?).to_vec();
+        sql!(&mut *tx, execute, query("DELETE FROM idempotency_keys WHERE created_at < $1").bind(now.before(KEPT)))?;
+        let inserted = sql!(
+            &mut *tx,
+            execute,
+            query(
+                "INSERT INTO idempotency_keys (scope, route, key, request_hash, created_at)
+                 VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING"
+            )
+            .bind(scope)
+            .bind(&self.route)
+            .bind(key)
+            .bind(&hash)
+            .bind(now)
+        )?;
+        if inserted.rows_affected() == 1 {
+            return Ok(Begun::First(Slot(Some((scope, self)))));
+        }
+        let (first_hash, status, answer): (Vec<u8>, Option<i64>, Option<String>) = sql!(
+            &mut *tx,
+            fetch_one,
+            query_as(
+                "SELECT request_hash, status, answer FROM idempotency_keys
+                 WHERE scope = $1 AND route = $2 AND key = $3"
+            )
+            .bind(scope)
+            .bind(&self.route)
+            .bind(key)
+        )?;
+        if first_hash != hash {
+            return Err(ApiError::with(
+                ProblemCode::IdempotencyMismatch,
+                "This `Idempotency-Key` came before with another body; a new request takes a new key.",
+            ));
+        }
+        let (Some(status), Some(answer)) = (status, answer) else {
+            return Err(ApiError::with(
+                ProblemCode::IdempotencyInFlight,
+                "The first request with this `Idempotency-Key` is still at work; ask again in a moment.",
+            ));
+        };
+        let status = u16::try_from(status).ok().and_then(|status| StatusCode::from_u16(status).ok());
+        let answer: Box<RawValue> = serde_json::from_str(&answer)?;
+        Ok(Begun::Again((status.unwrap_or(StatusCode::OK), Json(answer)).into_response()))
+    }
+}
+
+impl Slot {
+    /// Keeps the answer for a repeat, and makes it.
+    pub async fn answer(self, tx: &mut Tx, status: StatusCode, body: &(impl Serialize + Sync)) -> ApiResult<Response> {
+        let answer = serde_json::value::to_raw_value(body)?;
+        if let Some((scope, Idempotency { key, route })) = self.0 {
+            sql!(
+                &mut *tx,
+                execute,
+                query(
+                    "UPDATE idempotency_keys SET status = $4, answer = $5
+                     WHERE scope = $1 AND route = $2 AND key = $3"
+                )
+                .bind(scope)
+                .bind(route)
+                .bind(key)
+                .bind(i64::from(status.as_u16()))
+                .bind(answer.get())
+            )?;
+        }
+        Ok((status, Json(answer)).into_response())
+    }
+}

@@ -1,0 +1,115 @@
+//! The layers around the router: request ids, problem documents for every error wherever it comes
+//! from, security headers, logs, panics, body limits.
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request, State},
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
+use restroy_sdk::problem::{MEDIA_TYPE, Problem, ProblemCode};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::{error::ApiError, state::AppState};
+
+/// What a body may have unless its route says otherwise, in bytes.
+const BODY_LIMIT: usize = 2 * 1024 * 1024;
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The longest request id that is taken over from a caller.
+const MAX_REQUEST_ID: usize = 64;
+
+/// Puts the layers around a router.
+pub fn around(router: Router<AppState>, state: &AppState) -> Router<AppState> {
+    router
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(CatchPanicLayer::custom(|_panic| ApiError::new(ProblemCode::Internal).into_response()))
+        .layer(middleware::from_fn_with_state(state.clone(), frame))
+}
+
+/// A path that leads nowhere.
+pub async fn fallback() -> ApiError {
+    ApiError::not_found()
+}
+
+/// A path that does not take the method.
+pub async fn method_not_allowed() -> ApiError {
+    ApiError::new(ProblemCode::MethodNotAllowed)
+}
+
+/// The outermost: gives the request its id, and the answer its headers and, when it is an error,
+/// its form.
+async fn frame(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let id = request_id(&state, &request);
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let started = state.ambient.now();
+    let response = next.run(request).await;
+    let mut response = as_problem(response, &id);
+    tracing::debug!(
+        request_id = %id,
+        %method,
+        %path, // never the query: it may carry a ticket
+        status = response.status().as_u16(),
+        millis = state.ambient.now().since(started).as_millis(),
+        "request"
+    );
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'; sandbox"),
+    ] {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// The caller's own id when it is a plain one, else a new one.
+fn request_id(state: &AppState, request: &Request) -> String {
+    let plain = |id: &&str| {
+        (1..=MAX_REQUEST_ID).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
+    match request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(plain) {
+        Some(id) => id.to_owned(),
+        None => state.ambient.uuid().to_string(),
+    }
+}
+
+/// Whatever says error becomes a problem document with the request's id.
+fn as_problem(mut response: Response, id: &str) -> Response {
+    let status = response.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return response;
+    }
+    let mut problem = response.extensions_mut().remove::<Problem>().unwrap_or_else(|| Problem::new(code(status)));
+    problem.request_id = Some(id.to_owned());
+    let Ok(body) = serde_json::to_vec(&problem) else { return response };
+    let (mut parts, _) = response.into_parts();
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+    parts.headers.remove(header::CONTENT_LENGTH);
+    if status == StatusCode::UNAUTHORIZED {
+        parts.headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    Response::from_parts(parts, body.into())
+}
+
+/// For answers that did not come from a handler of ours.
+fn code(status: StatusCode) -> ProblemCode {
+    match status {
+        StatusCode::UNAUTHORIZED => ProblemCode::Unauthorized,
+        StatusCode::FORBIDDEN => ProblemCode::Forbidden,
+        StatusCode::NOT_FOUND => ProblemCode::NotFound,
+        StatusCode::METHOD_NOT_ALLOWED => ProblemCode::MethodNotAllowed,
+        StatusCode::PAYLOAD_TOO_LARGE => ProblemCode::TooLarge,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => ProblemCode::UnsupportedMediaType,
+        status if status.is_server_error() => ProblemCode::Internal,
+        _ => ProblemCode::BadRequest,
+    }
+}

@@ -1,0 +1,16 @@
+//! What every route shares: extractors whose rejections are problem documents, pages, idempotency
+//! keys, and the layers around the router.
+
+mod body;
+mod fields;
+mod idempotency;
+mod layers;
+mod page;
+mod path;
+
+pub use body::Body;
+pub use fields::Fields;
+pub use idempotency::{Begun, Idempotency, Slot};
+pub use layers::{around, fallback, method_not_allowed};
+pub use page::{Paged, paged};
+pub use path::{Path, Query};

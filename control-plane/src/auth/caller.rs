@@ -1,0 +1,74 @@
+//! Who a request comes from.
+
+use axum::{
+    extract::FromRequestParts,
+    http::{header, request::Parts},
+};
+use restroy_sdk::{
+    ids::{SessionId, UserId},
+    problem::ProblemCode,
+};
+use sqlx::query_scalar;
+
+use crate::{
+    error::{ApiError, ApiResult},
+    sql,
+    state::AppState,
+};
+
+/// A signed-in person. As an extractor: reads `Authorization: Bearer`, or refuses with 401.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caller {
+    /// Who.
+    pub user_id: UserId,
+    /// Through which login.
+    pub session_id: SessionId,
+}
+
+impl Caller {
+    /// The caller that an access token names, when its session and account are still good: what is
+    /// revoked stops here from the next request on.
+    pub async fn from_token(state: &AppState, token: &str) -> ApiResult<Self> {
+        let Some((user_id, session_id)) = state.tokens.check(&state.ambient, token) else {
+            return Err(unauthorized("The access token is not valid, or no longer; sign in or refresh."));
+        };
+        Self { user_id, session_id }.still_good(state).await
+    }
+
+    /// Looks again whether session and account are still good; for what lasts longer than a request.
+    pub async fn still_good(self, state: &AppState) -> ApiResult<Self> {
+        let mut tx = state.db.read().await?;
+        let found: Option<i64> = sql!(
+            &mut tx,
+            fetch_optional,
+            query_scalar(
+                "SELECT 1 FROM sessions s JOIN users u ON u.id = s.user_id AND u.deleted_at IS NULL
+                 WHERE s.id = $1 AND s.user_id = $2 AND s.revoked_at IS NULL AND s.expires_at > $3"
+            )
+            .bind(self.session_id)
+            .bind(self.user_id)
+            .bind(state.ambient.now())
+        )?;
+        found.map(|_| self).ok_or_else(|| unauthorized("The session has ended; sign in again."))
+    }
+}
+
+impl FromRequestParts<AppState> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let token = bearer(parts)
+            .ok_or_else(|| unauthorized("Send `Authorization: Bearer` with an access token from login."))?;
+        Self::from_token(state, token).await
+    }
+}
+
+/// The token of `Authorization: Bearer` (RFC 6750, section 2.1; the scheme in any case).
+pub(super) fn bearer(parts: &Parts) -> Option<&str> {
+    let (scheme, token) = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+}
+
+pub(super) fn unauthorized(detail: &str) -> ApiError {
+    ApiError::with(ProblemCode::Unauthorized, detail)
+}

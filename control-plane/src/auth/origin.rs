@@ -1,0 +1,32 @@
+//! Which pages may open a WebSocket: a browser sends the page's origin, and any page may try.
+
+use axum::http::{HeaderMap, header};
+use restroy_sdk::problem::ProblemCode;
+use url::Url;
+
+use crate::{
+    error::{ApiError, ApiResult},
+    state::Settings,
+};
+
+/// Refuses with 403 unless the request comes from a page of this installation, from an origin that
+/// the operator allowed, or from no page at all (no `Origin`: not a browser).
+pub fn check(settings: &Settings, headers: &HeaderMap) -> ApiResult<()> {
+    let mut sent = headers.get_all(header::ORIGIN).iter();
+    let Some(first) = sent.next() else { return Ok(()) };
+    let origin = first.to_str().ok().filter(|_| sent.next().is_none()).and_then(normal);
+    let known = std::iter::once(&settings.public_url).chain(&settings.allowed_origins).filter_map(|url| normal(url));
+    match origin {
+        Some(origin) if known.into_iter().any(|known| known == origin) => Ok(()),
+        _ => Err(ApiError::with(
+            ProblemCode::Forbidden,
+            "Pages of this origin may not open streams here; the operator can allow it (`allowed_origins`).",
+        )),
+    }
+}
+
+/// Scheme, host and port, in one spelling.
+fn normal(url: &str) -> Option<String> {
+    let origin = Url::parse(url).ok()?.origin();
+    origin.is_tuple().then(|| origin.ascii_serialization())
+}

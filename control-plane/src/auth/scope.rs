@@ -1,0 +1,180 @@
+//! The way from a caller to a team's rows.
+
+use restroy_sdk::{
+    ids::{BoardId, Id, PipelineId, RunId, ScriptId, TeamId, UserId},
+    problem::ProblemCode,
+};
+use sqlx::query_as;
+use uuid::Uuid;
+
+use super::{Caller, Permission, Role};
+use crate::{
+    error::{ApiError, ApiResult},
+    sql,
+    state::AppState,
+    store::{Db, TeamTx},
+};
+
+/// An authorised caller within one team.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    db: Db,
+    team: TeamId,
+    user: UserId,
+    role: Role,
+}
+
+impl Scope {
+    /// The team.
+    pub fn team(&self) -> TeamId {
+        self.team
+    }
+
+    /// Who acts.
+    pub fn user(&self) -> UserId {
+        self.user
+    }
+
+    /// The caller's role in the team.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Whether the caller may do that too.
+    pub fn holds(&self, permission: Permission) -> bool {
+        self.role.holds(permission)
+    }
+
+    /// Refuses with 403 unless the caller may do that too.
+    pub fn require(&self, permission: Permission) -> ApiResult<()> {
+        if self.holds(permission) { Ok(()) } else { Err(forbidden(self.role, permission)) }
+    }
+
+    /// A transaction that only reads.
+    pub async fn read(&self) -> Result<TeamTx, sqlx::Error> {
+        Ok(TeamTx::new(self.db.read().await?, self.team))
+    }
+
+    /// A transaction that writes; see [`Db::write`].
+    pub async fn write(&self) -> Result<TeamTx, sqlx::Error> {
+        Ok(TeamTx::new(self.db.write().await?, self.team))
+    }
+
+    /// A transaction that writes what must survive a power cut; see [`Db::write_durably`].
+    pub async fn write_durably(&self) -> Result<TeamTx, sqlx::Error> {
+        Ok(TeamTx::new(self.db.write_durably().await?, self.team))
+    }
+}
+
+fn forbidden(role: Role, permission: Permission) -> ApiError {
+    ApiError::with(
+        ProblemCode::Forbidden,
+        format!("Your role in this team is `{role}`, which lacks the permission `{permission}`."),
+    )
+}
+
+/// What is asked for: how its team, and the board it lies on, are found.
+#[derive(Debug, Clone, Copy)]
+enum Thing {
+    Team,
+    Board,
+    Pipeline,
+    Script,
+    Run,
+}
+
+impl Thing {
+    /// `$1` is the thing, `$2` the user. Deleted things and what lies below them are not found.
+    const fn sql(self) -> &'static str {
+        match self {
+            Self::Team => {
+                "SELECT m.team_id, m.role, 0 AS archived
+                 FROM teams t JOIN memberships m ON m.team_id = t.id AND m.user_id = $2
+                 WHERE t.id = $1 AND t.deleted_at IS NULL"
+            }
+            Self::Board => {
+                "SELECT m.team_id, m.role, b.archived_at IS NOT NULL AS archived
+                 FROM boards b
+                 JOIN teams t ON t.id = b.team_id AND t.deleted_at IS NULL
+                 JOIN memberships m ON m.team_id = t.id AND m.user_id = $2
+                 WHERE b.id = $1 AND b.deleted_at IS NULL"
+            }
+            Self::Pipeline => {
+                "SELECT m.team_id, m.role, b.archived_at IS NOT NULL AS archived
+                 FROM pipelines p
+                 JOIN boards b ON b.team_id = p.team_id AND b.id = p.board_id AND b.deleted_at IS NULL
+                 JOIN teams t ON t.id = p.team_id AND t.deleted_at IS NULL
+                 JOIN memberships m ON m.team_id = t.id AND m.user_id = $2
+                 WHERE p.id = $1 AND p.deleted_at IS NULL"
+            }
+            Self::Script => {
+                "SELECT m.team_id, m.role, b.archived_at IS NOT NULL AS archived
+                 FROM scripts s
+                 JOIN pipelines p ON p.team_id = s.team_id AND p.id = s.pipeline_id AND p.deleted_at IS NULL
+                 JOIN boards b ON b.team_id = p.team_id AND b.id = p.board_id AND b.deleted_at IS NULL
+                 JOIN teams t ON t.id = p.team_id AND t.deleted_at IS NULL
+                 JOIN memberships m ON m.team_id = t.id AND m.user_id = $2
+                 WHERE s.id = $1"
+            }
+            Self::Run => {
+                "SELECT m.team_id, m.role, b.archived_at IS NOT NULL AS archived
+                 FROM runs r
+                 JOIN pipelines p ON p.team_id = r.team_id AND p.id = r.pipeline_id AND p.deleted_at IS NULL
+                 JOIN boards b ON b.team_id = p.team_id AND b.id = p.board_id AND b.deleted_at IS NULL
+                 JOIN teams t ON t.id = p.team_id AND t.deleted_at IS NULL
+                 JOIN memberships m ON m.team_id = t.id AND m.user_id = $2
+                 WHERE r.id = $1"
+            }
+        }
+    }
+}
+
+impl Caller {
+    /// The caller within a team.
+    pub async fn team(&self, state: &AppState, id: TeamId, permission: Permission) -> ApiResult<Scope> {
+        self.enter(state, Thing::Team, id.uuid(), permission).await
+    }
+
+    /// The caller at a board. 409 when the board is archived and the permission is about a change.
+    pub async fn board(&self, state: &AppState, id: BoardId, permission: Permission) -> ApiResult<Scope> {
+        self.enter(state, Thing::Board, id.uuid(), permission).await
+    }
+
+    /// The caller at a pipeline; for an archived board see [`Self::board`].
+    pub async fn pipeline(&self, state: &AppState, id: PipelineId, permission: Permission) -> ApiResult<Scope> {
+        self.enter(state, Thing::Pipeline, id.uuid(), permission).await
+    }
+
+    /// The caller at a script; for an archived board see [`Self::board`].
+    pub async fn script(&self, state: &AppState, id: ScriptId, permission: Permission) -> ApiResult<Scope> {
+        self.enter(state, Thing::Script, id.uuid(), permission).await
+    }
+
+    /// The caller at a run; for an archived board see [`Self::board`].
+    pub async fn run(&self, state: &AppState, id: RunId, permission: Permission) -> ApiResult<Scope> {
+        self.enter(state, Thing::Run, id.uuid(), permission).await
+    }
+
+    /// A stranger's thing, a deleted one and one that never was all come back from this query as
+    /// no row: nothing after it can tell them apart.
+    async fn enter(&self, state: &AppState, thing: Thing, id: Uuid, permission: Permission) -> ApiResult<Scope> {
+        let mut tx = state.db.read().await?;
+        let found: Option<(TeamId, String, bool)> =
+            sql!(&mut tx, fetch_optional, query_as(thing.sql()).bind(id).bind(self.user_id))?;
+        let Some((team, role, archived)) = found else { return Err(ApiError::not_found()) };
+        let role: Role = role.parse().map_err(|error| {
+            tracing::error!(%team, %error, "a membership cannot be read");
+            ApiError::new(ProblemCode::Internal)
+        })?;
+        if !role.holds(permission) {
+            return Err(forbidden(role, permission));
+        }
+        if archived && permission.changes_board() {
+            return Err(ApiError::with(
+                ProblemCode::Conflict,
+                "The board is archived: it can be read, not changed. Bring it back first.",
+            ));
+        }
+        Ok(Scope { db: state.db.clone(), team, user: self.user_id, role })
+    }
+}
