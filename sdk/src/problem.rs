@@ -1,6 +1,6 @@
 //! Errors of the API: `application/problem+json` (RFC 9457) with a stable code.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
 
@@ -129,14 +129,14 @@ pub struct Problem {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Fault {
     /// Where: a JSON pointer (RFC 6901) into the body; for a pipeline, into the document, or
-    /// `/files/<path>` for a file.
+    /// `/files/<path>` for a file (the path escaped as a part of a pointer: `/files/scripts~1a.lua`).
     pub pointer: String,
     /// What is wrong, and what would be right.
     pub detail: String,
-    /// For a script: the line, from 1.
+    /// For a script or a YAML text: the line, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
-    /// For a script: the column in bytes, from 1.
+    /// The column, from 1: bytes in a script, characters in a YAML text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub column: Option<u32>,
 }
@@ -186,9 +186,9 @@ impl Problem {
             text.push_str("\n  ");
             text.push_str(if fault.pointer.is_empty() { "/" } else { &fault.pointer });
             if let Some(line) = fault.line {
-                text.push_str(&format!(":{line}"));
+                let _ = write!(text, ":{line}");
                 if let Some(column) = fault.column {
-                    text.push_str(&format!(":{column}"));
+                    let _ = write!(text, ":{column}");
                 }
             }
             text.push_str(": ");

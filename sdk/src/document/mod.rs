@@ -3,14 +3,24 @@
 //! The same document travels as YAML in a folder and as JSON through the API. Reading it (with
 //! places named in every error) and what must hold beyond its form have modules of their own.
 
+mod check;
+mod places;
+mod pointer;
+mod read;
 mod span;
+mod suggest;
+mod tree;
 
 use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+pub use check::{MAX_SOURCE_BYTES, MAX_STEPS, MAX_TOTAL_BYTES, check, order};
+pub use places::Places;
+pub use read::{read_json, read_yaml};
 pub use span::Span;
+pub use tree::{MAX_BYTES, Place};
 
 /// A pipeline, as its author writes it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,0 +1,117 @@
+//! What must hold of a document beyond its form.
+//!
+//! Whether expressions and scripts compile, and whether `params` is a valid schema, is not decided
+//! here: that takes the Lua compiler and a schema compiler, which this crate does not carry.
+
+mod files;
+mod graph;
+mod origin;
+mod schedule;
+mod step;
+
+use std::collections::BTreeMap;
+
+pub use graph::order;
+
+use super::{Document, pointer, read::MAX_FAULTS};
+use crate::problem::Fault;
+
+/// The most steps that a pipeline can have.
+pub const MAX_STEPS: usize = 100;
+/// The longest source, in bytes.
+pub const MAX_SOURCE_BYTES: usize = 256 * 1024;
+/// A document and its files together, in bytes.
+pub const MAX_TOTAL_BYTES: usize = super::tree::MAX_BYTES;
+
+/// Every fault of a document with its files (sources by path); none means that it can be taken.
+pub fn check(document: &Document, files: &BTreeMap<String, String>) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    head(document, &mut faults);
+    for (name, step) in &document.steps {
+        step::check(document, name, step, files, &mut faults);
+    }
+    graph::check(document, &mut faults);
+    concurrency(document, &mut faults);
+    schedule::check(document, &mut faults);
+    files::check(document, files, &mut faults);
+    faults.truncate(MAX_FAULTS);
+    faults
+}
+
+fn head(document: &Document, faults: &mut Vec<Fault>) {
+    if document.restroy != 1 {
+        let detail = format!("version {} of the format is not known here; write 1", document.restroy);
+        faults.push(Fault::new("/restroy", detail));
+    }
+    if let Some(name) = &document.name
+        && let Some(detail) = wrong_title(name)
+    {
+        faults.push(Fault::new("/name", detail));
+    }
+    if document.description.as_ref().is_some_and(|text| text.len() > 4096) {
+        faults.push(Fault::new("/description", "at most 4096 bytes"));
+    }
+    if let Some(params) = &document.params {
+        match params {
+            serde_json::Value::Object(schema) => {
+                if schema.get("type").is_some_and(|kind| kind != "object") {
+                    faults.push(Fault::new("/params/type", "a run's parameters are an object; write `type: object`"));
+                }
+            }
+            _ => faults.push(Fault::new("/params", "expected a JSON Schema: a mapping")),
+        }
+    }
+    if document.steps.is_empty() {
+        faults.push(Fault::new("/steps", "a pipeline has at least one step"));
+    }
+    if document.steps.len() > MAX_STEPS {
+        let detail = format!("{} steps; a pipeline has at most {MAX_STEPS}", document.steps.len());
+        faults.push(Fault::new("/steps", detail));
+    }
+}
+
+fn concurrency(document: &Document, faults: &mut Vec<Fault>) {
+    let Some(concurrency) = &document.concurrency else { return };
+    if !(1..=50).contains(&concurrency.limit) {
+        let detail = format!("{} lies outside 1 to 50", concurrency.limit);
+        faults.push(Fault::new("/concurrency/limit", detail));
+    }
+    if concurrency.key.is_some() {
+        faults.push(Fault::new("/concurrency/key", NOT_YET));
+    }
+}
+
+/// What is said of reserved words.
+const NOT_YET: &str = "not available in this version yet";
+
+/// Why a name for people is none.
+fn wrong_title(name: &str) -> Option<&'static str> {
+    let length = name.chars().count();
+    if name.trim() != name || length == 0 {
+        Some("a name is not empty and neither begins nor ends with a space")
+    } else if length > 64 {
+        Some("a name has at most 64 characters")
+    } else if name.chars().any(char::is_control) {
+        Some("a name has no control characters")
+    } else {
+        None
+    }
+}
+
+/// Whether a name can be one of a step or a schedule.
+fn is_name(name: &str) -> bool {
+    let mut chars = name.chars();
+    chars.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
+        && chars.all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+        && name.len() <= 64
+}
+
+/// Whether a name can be a key of a configuration.
+fn is_key(name: &str) -> bool {
+    is_name(name) && !name.contains('-')
+}
+
+/// The pointer of a step.
+fn step_pointer(name: &str) -> String {
+    pointer::member("/steps", name)
+}

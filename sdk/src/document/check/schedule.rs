@@ -1,0 +1,68 @@
+//! When a pipeline starts by itself.
+
+use croner::parser::{CronParser, Seconds, Year};
+
+use super::is_name;
+use crate::{
+    document::{Document, Schedule, pointer, suggest},
+    problem::Fault,
+};
+
+const MAX_SCHEDULES: usize = 20;
+
+pub(super) fn check(document: &Document, faults: &mut Vec<Fault>) {
+    if document.schedules.len() > MAX_SCHEDULES {
+        let detail = format!("{} schedules; at most {MAX_SCHEDULES}", document.schedules.len());
+        faults.push(Fault::new("/schedules", detail));
+    }
+    for (name, schedule) in &document.schedules {
+        let at = pointer::member("/schedules", name);
+        if !is_name(name) {
+            let detail = format!("`{name}` is not a schedule's name: letters, digits, `_` and `-`, at most 64");
+            faults.push(Fault::new(&at, detail));
+        }
+        if let Err(detail) = schedule.cron() {
+            faults.push(Fault::new(pointer::member(&at, "cron"), detail));
+        }
+        if let Err(detail) = schedule.zone() {
+            faults.push(Fault::new(pointer::member(&at, "timezone"), detail));
+        }
+    }
+}
+
+impl Schedule {
+    /// The parsed cron expression, or what is wrong with it.
+    pub fn cron(&self) -> Result<croner::Cron, String> {
+        let text = self.cron.trim();
+        if text.len() > 200 {
+            return Err("the expression is longer than 200 bytes".to_owned());
+        }
+        let fields = text.split_whitespace().count();
+        if fields != 5 {
+            return Err(format!(
+                "`{text}` has {fields} fields; write five: minute, hour, day of month, month, day of week, \
+                 such as `0 8 * * MON`"
+            ));
+        }
+        CronParser::builder()
+            .seconds(Seconds::Disallowed)
+            .year(Year::Disallowed)
+            .build()
+            .parse(text)
+            .map_err(|error| format!("`{text}` is not a cron expression: {error}"))
+    }
+
+    /// The zone that the expression is read in, or what is wrong with its name.
+    pub fn zone(&self) -> Result<jiff::tz::TimeZone, String> {
+        let Some(name) = self.timezone.as_deref() else { return Ok(jiff::tz::TimeZone::UTC) };
+        jiff::tz::TimeZone::get(name).map_err(|_| {
+            let known: Vec<_> = jiff::tz::db().available().map(|zone| zone.as_str().to_owned()).collect();
+            let hint = suggest::hint(name, known.iter().map(String::as_str));
+            if hint.is_empty() {
+                format!("unknown time zone `{name}`; write an IANA name such as `Europe/Kyiv`")
+            } else {
+                format!("unknown time zone `{name}`{hint}")
+            }
+        })
+    }
+}

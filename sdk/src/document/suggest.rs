@@ -1,0 +1,52 @@
+//! What somebody may have meant.
+
+/// The closest of `known` to `given`, if one is close enough to be a slip.
+pub(super) fn closest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let reach = (given.chars().count() / 3).clamp(1, 4);
+    known
+        .into_iter()
+        .filter(|name| *name != given)
+        .map(|name| (strsim::damerau_levenshtein(&given.to_lowercase(), &name.to_lowercase()), name))
+        .filter(|(distance, _)| *distance <= reach)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+/// `; did you mean `…`?`, or nothing.
+pub(super) fn hint<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    closest(given, known).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
+}
+
+/// A list of names for people: `` `a`, `b` and `c` ``; beyond twelve, how many more.
+pub(super) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 12;
+    let names: Vec<_> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    if names.len() > SHOWN {
+        return format!("{} and {} more", names[..SHOWN].join(", "), names.len() - SHOWN);
+    }
+    match names.split_last() {
+        None => String::new(),
+        Some((last, [])) => last.clone(),
+        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suggests_slips_only() {
+        let known = ["needs", "script", "secrets"];
+        assert_eq!(closest("neds", known), Some("needs"));
+        assert_eq!(closest("secret", known), Some("secrets"));
+        assert_eq!(closest("colour", known), None);
+        assert_eq!(hint("scrpit", known), "; did you mean `script`?");
+    }
+
+    #[test]
+    fn lists_for_people() {
+        assert_eq!(list(["a"]), "`a`");
+        assert_eq!(list(["a", "b", "c"]), "`a`, `b` and `c`");
+    }
+}
