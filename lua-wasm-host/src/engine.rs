@@ -4,7 +4,27 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::{CompileError, Door, Invocation, Outcome, Source};
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+use wasmtime::{InstancePre, Linker, Store};
+
+use crate::dispatch::Dispatcher;
+use crate::invocation::Records;
+use crate::meter::{Allowed, Stop, WallClock, drive};
+use crate::sandbox::{Ended, State};
+use crate::{
+    CompileError, Door, ErrorCode, Invocation, Limits, Outcome, Source, StepError, Usage, compile,
+    sandbox, wasi,
+};
+
+/// The Lua guest: built from `guest/` by its build script, which also checks that it is.
+static GUEST: &[u8] = include_bytes!("../guest.wasm");
+
+/// Changes when settings change that can change a result or its fuel.
+const SETTINGS: &str = "wasmtime 48, settings 1";
+
+/// Fuel between two returns to the executor: about a millisecond.
+const YIELD_FUEL: u64 = 1_000_000;
 
 /// How an engine is made.
 #[derive(Debug, Clone)]
@@ -19,10 +39,7 @@ pub struct EngineConfig {
 
 impl Default for EngineConfig {
     fn default() -> Self {
-        Self {
-            max_sandboxes: 256,
-            cache_dir: None,
-        }
+        Self { max_sandboxes: 256, cache_dir: None }
     }
 }
 
@@ -32,6 +49,12 @@ impl Default for EngineConfig {
 pub struct EngineError {
     context: &'static str,
     reason: String,
+}
+
+impl EngineError {
+    pub(crate) fn new(context: &'static str, reason: impl fmt::Display) -> Self {
+        Self { context, reason: reason.to_string() }
+    }
 }
 
 /// What a result depends on besides sources, inputs and answers: a hash of the guest, the version
@@ -44,6 +67,18 @@ impl EngineId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    fn new() -> Self {
+        use std::fmt::Write as _;
+        let mut hash = Sha256::new();
+        hash.update(GUEST);
+        hash.update(SETTINGS);
+        let mut text = String::new();
+        for byte in hash.finalize().iter().take(8) {
+            let _ = write!(text, "{byte:02x}");
+        }
+        Self(text.into())
+    }
 }
 
 impl fmt::Display for EngineId {
@@ -54,44 +89,162 @@ impl fmt::Display for EngineId {
 
 /// Makes sandboxes. Cheap to clone; clones share everything.
 #[derive(Clone)]
-pub struct Engine {
+pub struct Engine(Arc<Shared>);
+
+struct Shared {
     id: EngineId,
+    engine: wasmtime::Engine,
+    guest: InstancePre<State>,
+    places: Semaphore,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("id", &self.0.id).finish_non_exhaustive()
+    }
 }
 
 impl Engine {
     /// Compiles the guest, or loads it from the cache. Takes up to a second: not for an async
     /// thread.
-    pub fn new(_config: EngineConfig) -> Result<Self, EngineError> {
-        Err(EngineError {
-            context: "engine",
-            reason: "not there yet".to_owned(),
-        })
+    pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
+        let id = EngineId::new();
+        let engine = compile::engine(config.max_sandboxes).map_err(|error| EngineError::new("making the engine", error))?;
+        let module = compile::guest(&engine, GUEST, id.as_str(), config.cache_dir.as_deref())?;
+        let mut linker = Linker::new(&engine);
+        let guest = wasi::define(&mut linker, &module)
+            .and_then(|()| sandbox::define_door(&mut linker))
+            .and_then(|()| linker.instantiate_pre(&module))
+            .map_err(|error| EngineError::new("linking the guest", error))?;
+        let places = Semaphore::new(config.max_sandboxes as usize);
+        Ok(Self(Arc::new(Shared { id, engine, guest, places })))
     }
 
     /// What results depend on besides the invocation and the answers.
     pub fn id(&self) -> &EngineId {
-        &self.id
+        &self.0.id
     }
 
     /// Runs a script or expression in a fresh sandbox. Dropping the future ends the sandbox.
-    pub async fn run(&self, _invocation: Invocation, _door: Door) -> Outcome {
-        std::future::pending().await
+    pub async fn run(&self, invocation: Invocation, door: Door) -> Outcome {
+        let limits = invocation.limits.clamped();
+        if let Err(code) = within(&invocation, &limits) {
+            return Outcome { result: Err(StepError::limit(code, &limits)), usage: Usage::default() };
+        }
+        let records = Records::of(&invocation, &limits);
+        let (ended, usage) = self.sandbox(records, limits, door).await;
+        let result = match ended {
+            Ended::Value(json) => Ok(json),
+            Ended::Error(error) => Err(error),
+            Ended::Compile(error) => {
+                let details = serde_json::json!({ "file": error.file, "line": error.line, "column": error.column });
+                Err(StepError { details: Some(details), ..StepError::new(ErrorCode::SyntaxError, error.to_string()) })
+            }
+        };
+        Outcome { result, usage }
     }
 
     /// Compiles scripts without running them. The inner error lists the sources that do not
     /// compile, one error each.
-    pub async fn check(
-        &self,
-        _sources: &[Source],
-    ) -> Result<Result<(), Vec<CompileError>>, EngineError> {
-        std::future::pending().await
+    pub async fn check(&self, sources: &[Source]) -> Result<Result<(), Vec<CompileError>>, EngineError> {
+        let mut errors = Vec::new();
+        for source in sources {
+            errors.extend(self.check_one(source, false).await?);
+        }
+        Ok(if errors.is_empty() { Ok(()) } else { Err(errors) })
     }
 
     /// The same for one expression (`if`, `for_each`).
-    pub async fn check_expression(
-        &self,
-        _expression: &Source,
-    ) -> Result<Result<(), CompileError>, EngineError> {
-        std::future::pending().await
+    pub async fn check_expression(&self, expression: &Source) -> Result<Result<(), CompileError>, EngineError> {
+        Ok(self.check_one(expression, true).await?.map_or(Ok(()), Err))
     }
+
+    async fn check_one(&self, source: &Source, expression: bool) -> Result<Option<CompileError>, EngineError> {
+        // Compiling a source of the largest size takes a small part of these.
+        let limits = Limits { fuel: 10 * Limits::DEFAULT.fuel, memory_bytes: Limits::HARD_MAX.memory_bytes, ..Limits::DEFAULT };
+        let too_long = source.text.len() as u64 > Limits::HARD_MAX.source_bytes;
+        let at_start = |error: StepError| CompileError { file: source.name.to_string(), line: 1, column: 1, message: error.message };
+        if too_long {
+            return Ok(Some(at_start(StepError::limit(ErrorCode::SourceLimit, &Limits::HARD_MAX))));
+        }
+        let records = Records::check(source, expression, &limits);
+        match self.sandbox(records, limits, compile::closed_door()).await.0 {
+            Ended::Value(_) => Ok(None),
+            Ended::Compile(error) => Ok(Some(error)),
+            Ended::Error(error) if error.code == ErrorCode::Internal => Err(EngineError::new("compiling a script", error)),
+            Ended::Error(error) => Ok(Some(at_start(error))),
+        }
+    }
+
+    async fn sandbox(&self, records: Records, limits: Limits, door: Door) -> (Ended, Usage) {
+        let failed = |reason: &dyn fmt::Display| {
+            tracing::error!(%reason, "a sandbox could not be made");
+            Ended::Error(StepError::new(ErrorCode::Internal, "the sandbox could not be made"))
+        };
+        let _place = match self.0.places.acquire().await {
+            Ok(place) => place,
+            Err(error) => return (failed(&error), Usage::default()),
+        };
+        let start = tokio::time::Instant::now();
+        let clock = WallClock::default();
+        let cancel = door.cancel.clone();
+        let allowed = Allowed { cpu: limits.cpu_time, wall: limits.wall_time };
+        let fuel = limits.fuel;
+        let dispatcher = Dispatcher::new(door, limits.clone(), clock.clone());
+        let mut store = Store::new(&self.0.engine, State::new(dispatcher, records.into_bytes()));
+        store.limiter(State::limiter);
+        let prepared = store.set_fuel(fuel).and_then(|()| store.fuel_async_yield_interval(Some(YIELD_FUEL)));
+        if let Err(error) = prepared {
+            return (failed(&error), Usage::default());
+        }
+        let (driven, cpu) = drive(call_guest(&self.0.guest, &mut store), allowed, &clock, &cancel).await;
+        let ended = match driven {
+            Ok(called) => sandbox::end(&mut store, called),
+            Err(stop) => Ended::Error(StepError::limit(
+                match stop {
+                    Stop::CpuTime => ErrorCode::CpuTimeLimit,
+                    Stop::WallTime => ErrorCode::WallTimeLimit,
+                    Stop::Cancelled => ErrorCode::Cancelled,
+                },
+                &limits,
+            )),
+        };
+        let (bytes_in, bytes_out) = store.data().dispatcher.bytes();
+        let usage = Usage {
+            fuel: fuel.saturating_sub(store.get_fuel().unwrap_or_default()),
+            cpu_ms: milliseconds(cpu),
+            wall_ms: milliseconds(start.elapsed()),
+            memory_peak: store.data().memory_peak(),
+            host_calls: store.data().dispatcher.calls(),
+            bytes_in,
+            bytes_out,
+        };
+        (ended, usage)
+    }
+}
+
+/// Makes the instance and calls its `run`.
+async fn call_guest(guest: &InstancePre<State>, store: &mut Store<State>) -> wasmtime::Result<()> {
+    let instance = guest.instantiate_async(&mut *store).await?;
+    let memory = instance
+        .get_memory(&mut *store, "memory")
+        .ok_or_else(|| wasmtime::Error::msg("the guest exports no memory"))?;
+    store.data_mut().set_memory(memory);
+    instance.get_typed_func::<(), ()>(&mut *store, "run")?.call_async(store, ()).await
+}
+
+/// What is bounded before anything is copied.
+fn within(invocation: &Invocation, limits: &Limits) -> Result<(), ErrorCode> {
+    let long = |source: &Source| source.text.len() as u64 > limits.source_bytes;
+    if long(&invocation.entry) || invocation.modules.iter().any(long) {
+        return Err(ErrorCode::SourceLimit);
+    }
+    if invocation.globals.bytes() > limits.input_bytes {
+        return Err(ErrorCode::InputLimit);
+    }
+    Ok(())
+}
+
+fn milliseconds(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -34,16 +34,8 @@ pub struct Origin(Pattern);
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Pattern {
     Any,
-    Exact {
-        scheme: String,
-        host: String,
-        port: u16,
-    },
-    Below {
-        scheme: String,
-        suffix: String,
-        port: u16,
-    },
+    Exact { scheme: String, host: String, port: u16 },
+    Below { scheme: String, suffix: String, port: u16 },
 }
 
 impl Origin {
@@ -54,21 +46,13 @@ impl Origin {
         };
         match &self.0 {
             Pattern::Any => matches!(url.scheme(), "http" | "https"),
-            Pattern::Exact {
-                scheme,
-                host: wanted,
-                port: wanted_port,
-            } => url.scheme() == scheme && host == wanted && port == *wanted_port,
-            Pattern::Below {
-                scheme,
-                suffix,
-                port: wanted_port,
-            } => {
+            Pattern::Exact { scheme, host: wanted, port: wanted_port } => {
+                url.scheme() == scheme && host == wanted && port == *wanted_port
+            }
+            Pattern::Below { scheme, suffix, port: wanted_port } => {
                 url.scheme() == scheme
                     && port == *wanted_port
-                    && host
-                        .strip_suffix(suffix.as_str())
-                        .is_some_and(|name| !name.is_empty())
+                    && host.strip_suffix(suffix.as_str()).is_some_and(|name| !name.is_empty())
             }
         }
     }
@@ -86,16 +70,12 @@ impl FromStr for Origin {
     type Err = InvalidOrigin;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let invalid = |reason| InvalidOrigin {
-            text: text.to_owned(),
-            reason,
-        };
+        let invalid = |reason| InvalidOrigin { text: text.to_owned(), reason };
         if text == "*" {
             return Ok(Self(Pattern::Any));
         }
         let wild = text.contains("://*.");
-        let url = Url::parse(&text.replacen("://*.", "://", 1))
-            .map_err(|_| invalid("it has no scheme and host"))?;
+        let url = Url::parse(&text.replacen("://*.", "://", 1)).map_err(|_| invalid("it has no scheme and host"))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(invalid("the scheme must be http or https"));
         }
@@ -109,23 +89,13 @@ impl FromStr for Origin {
             return Err(invalid("it has no host"));
         };
         if host.contains('*') {
-            return Err(invalid(
-                "a star may only stand for the leftmost part of the host",
-            ));
+            return Err(invalid("a star may only stand for the leftmost part of the host"));
         }
         let scheme = url.scheme().to_owned();
         Ok(Self(if wild {
-            Pattern::Below {
-                scheme,
-                suffix: format!(".{host}"),
-                port,
-            }
+            Pattern::Below { scheme, suffix: format!(".{host}"), port }
         } else {
-            Pattern::Exact {
-                scheme,
-                host: host.to_owned(),
-                port,
-            }
+            Pattern::Exact { scheme, host: host.to_owned(), port }
         }))
     }
 }
@@ -135,19 +105,11 @@ impl fmt::Display for Origin {
         let (scheme, star, host, port) = match &self.0 {
             Pattern::Any => return f.write_str("*"),
             Pattern::Exact { scheme, host, port } => (scheme, "", host, port),
-            Pattern::Below {
-                scheme,
-                suffix,
-                port,
-            } => (scheme, "*", suffix, port),
+            Pattern::Below { scheme, suffix, port } => (scheme, "*", suffix, port),
         };
         write!(f, "{scheme}://{star}{host}")?;
         let default = if scheme == "https" { 443 } else { 80 };
-        if *port == default {
-            Ok(())
-        } else {
-            write!(f, ":{port}")
-        }
+        if *port == default { Ok(()) } else { write!(f, ":{port}") }
     }
 }
 
@@ -156,10 +118,7 @@ mod tests {
     use super::*;
 
     fn allows(origin: &str, url: &str) -> bool {
-        origin
-            .parse::<Origin>()
-            .unwrap()
-            .matches(&Url::parse(url).unwrap())
+        origin.parse::<Origin>().unwrap().matches(&Url::parse(url).unwrap())
     }
 
     #[test]
@@ -169,16 +128,8 @@ mod tests {
             ("https://a.example", "https://A.EXAMPLE:443/", true),
             ("https://a.example", "http://a.example/", false),
             ("https://a.example", "https://a.example:8443/", false),
-            (
-                "https://a.example",
-                "https://a.example.evil.example/",
-                false,
-            ),
-            (
-                "https://a.example",
-                "https://a.example@evil.example/",
-                false,
-            ),
+            ("https://a.example", "https://a.example.evil.example/", false),
+            ("https://a.example", "https://a.example@evil.example/", false),
             ("https://*.example.com", "https://x.example.com/", true),
             ("https://*.example.com", "https://example.com/", false),
             ("https://*.example.com", "https://evilexample.com/", false),
@@ -192,26 +143,16 @@ mod tests {
 
     #[test]
     fn refuses_what_is_not_an_origin() {
-        for text in [
-            "",
-            "example.com",
-            "ftp://a.example",
-            "https://a.example/path",
-            "https://a.*.b",
-            "https://u@a.example",
-        ] {
+        for text in
+            ["", "example.com", "ftp://a.example", "https://a.example/path", "https://a.*.b", "https://u@a.example"]
+        {
             assert!(text.parse::<Origin>().is_err(), "{text}");
         }
     }
 
     #[test]
     fn shows_as_written() {
-        for text in [
-            "*",
-            "https://a.example",
-            "https://*.a.example",
-            "http://a.example:81",
-        ] {
+        for text in ["*", "https://a.example", "https://*.a.example", "http://a.example:81"] {
             assert_eq!(text.parse::<Origin>().unwrap().to_string(), text);
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::Limits;
+use crate::wire::record;
 
 /// One source text. Cheap to clone: an executor keeps the sources of a version and hands them to
 /// every run of it.
@@ -19,10 +20,7 @@ pub struct Source {
 impl Source {
     /// A source of this name and text.
     pub fn new(name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Self {
-        Self {
-            name: name.into(),
-            text: text.into(),
-        }
+        Self { name: name.into(), text: text.into() }
     }
 }
 
@@ -46,17 +44,11 @@ pub struct Globals {
 impl Globals {
     /// All JSON together, bytes: what [`Limits::input_bytes`] bounds.
     pub fn bytes(&self) -> u64 {
-        [
-            &self.params,
-            &self.inputs,
-            &self.item,
-            &self.config,
-            &self.run,
-        ]
-        .into_iter()
-        .flatten()
-        .map(|json| json.len() as u64)
-        .sum()
+        [&self.params, &self.inputs, &self.item, &self.config, &self.run]
+            .into_iter()
+            .flatten()
+            .map(|json| json.len() as u64)
+            .sum()
     }
 }
 
@@ -102,9 +94,78 @@ impl Invocation {
 
     /// The same for an expression. `name` is what errors call it (`steps.send.if`).
     pub fn expression(name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Self {
-        Self {
-            mode: Mode::Expression,
-            ..Self::script(Source::new(name, text))
-        }
+        Self { mode: Mode::Expression, ..Self::script(Source::new(name, text)) }
     }
+}
+
+/// The bytes a guest reads its invocation from (`wire.rs`).
+pub(crate) struct Records(Vec<u8>);
+
+impl Records {
+    /// A run.
+    pub(crate) fn of(invocation: &Invocation, limits: &Limits) -> Self {
+        let mut records = Self(Vec::new());
+        let entry = match invocation.mode {
+            Mode::Script => record::SCRIPT,
+            Mode::Expression => record::EXPRESSION,
+        };
+        records.push(entry, &invocation.entry.name, invocation.entry.text.as_bytes());
+        for module in &invocation.modules {
+            records.push(record::MODULE, &module.name, module.text.as_bytes());
+        }
+        let globals = &invocation.globals;
+        let index = globals.index.map(|index| index.to_string().into());
+        for (name, json) in [
+            ("params", &globals.params),
+            ("inputs", &globals.inputs),
+            ("item", &globals.item),
+            ("index", &index),
+            ("config", &globals.config),
+            ("run", &globals.run),
+        ] {
+            if let Some(json) = json {
+                records.push(record::GLOBAL, name, json.as_bytes());
+            }
+        }
+        records.push(record::SEED, "", &seed(&invocation.seed));
+        records.memory(limits);
+        records
+    }
+
+    /// A compilation.
+    pub(crate) fn check(source: &Source, expression: bool, limits: &Limits) -> Self {
+        let mut records = Self(Vec::new());
+        let tag = if expression { record::CHECK_EXPRESSION } else { record::CHECK_SCRIPT };
+        records.push(tag, &source.name, source.text.as_bytes());
+        records.push(record::SEED, "", &[0; 16]);
+        records.memory(limits);
+        records
+    }
+
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
+    /// What Lua may allocate: three quarters of the linear memory, so that it collects garbage
+    /// before it runs out of it.
+    fn memory(&mut self, limits: &Limits) {
+        self.push(record::MEMORY, "", &(limits.memory_bytes / 4 * 3).to_le_bytes());
+    }
+
+    fn push(&mut self, tag: u8, name: &str, text: &[u8]) {
+        self.0.push(tag);
+        self.field(name.as_bytes());
+        self.field(text);
+    }
+
+    fn field(&mut self, bytes: &[u8]) {
+        // Lengths are bounded by the limits on sources and inputs, far below 4 GiB.
+        self.0.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
+        self.0.extend_from_slice(bytes);
+    }
+}
+
+/// `math.random` takes 16 bytes of seed: the two halves of the given one, combined.
+fn seed(seed: &[u8; 32]) -> [u8; 16] {
+    std::array::from_fn(|index| seed[index] ^ seed[index + 16])
 }

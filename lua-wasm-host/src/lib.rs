@@ -16,18 +16,24 @@
 //! What may not live here: knowledge of pipelines, tenants, databases or networks. Those come in
 //! through the traits.
 
+mod cache;
 mod capability;
+mod compile;
+mod dispatch;
 mod door;
 mod engine;
 mod grants;
 mod invocation;
 mod limits;
+mod meter;
 mod outcome;
+mod sandbox;
+mod wasi;
+mod wire;
 
 pub use capability::{
-    ArtifactRequest, CallContext, CallError, CallFailure, CallKind, CallRecord, CallResult, Clock,
-    EffectGate, Email, Entropy, FileEntry, Files, Http, HttpRequest, HttpResponse, Journal, Kv,
-    KvEntry, Level, Mail, Sink, WriteAt,
+    ArtifactRequest, CallContext, CallError, CallFailure, CallKind, CallRecord, CallResult, Clock, EffectGate, Email,
+    Entropy, FileEntry, Files, Http, HttpRequest, HttpResponse, Journal, Kv, KvEntry, Level, Mail, Sink, WriteAt,
 };
 pub use door::Door;
 pub use engine::{Engine, EngineConfig, EngineError, EngineId};

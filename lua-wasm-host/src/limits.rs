@@ -141,11 +141,7 @@ mod tests {
 
     #[test]
     fn clamping_lowers_only_what_lies_above() {
-        let asked = Limits {
-            fuel: u64::MAX,
-            log_bytes: 1,
-            ..Limits::default()
-        };
+        let asked = Limits { fuel: u64::MAX, log_bytes: 1, ..Limits::default() };
         let got = asked.clamped();
         assert_eq!(got.fuel, Limits::HARD_MAX.fuel);
         assert_eq!(got.log_bytes, 1);

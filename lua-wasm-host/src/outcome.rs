@@ -104,10 +104,7 @@ impl ErrorCode {
     /// Whether trying again may help when the error itself does not say: not where the same run
     /// would end the same way.
     pub fn retryable(&self) -> bool {
-        matches!(
-            self,
-            Self::ScriptError | Self::CpuTimeLimit | Self::WallTimeLimit | Self::Internal
-        )
+        matches!(self, Self::ScriptError | Self::CpuTimeLimit | Self::WallTimeLimit | Self::Internal)
     }
 }
 
@@ -147,13 +144,7 @@ impl StepError {
     /// An error of this code, with neither details nor traceback.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         let retryable = code.retryable();
-        Self {
-            code,
-            message: message.into(),
-            details: None,
-            traceback: None,
-            retryable,
-        }
+        Self { code, message: message.into(), details: None, traceback: None, retryable }
     }
 
     /// The error of a limit that was hit, from the limits in force.
@@ -163,61 +154,34 @@ impl StepError {
                 format!("the step used up its fuel (limit: {} units)", limits.fuel)
             }
             ErrorCode::MemoryLimit => {
-                format!(
-                    "the step ran out of memory (limit: {})",
-                    bytes(limits.memory_bytes)
-                )
+                format!("the step ran out of memory (limit: {})", bytes(limits.memory_bytes))
             }
             ErrorCode::CpuTimeLimit => {
-                format!(
-                    "the step used up its processor time (limit: {:?})",
-                    limits.cpu_time
-                )
+                format!("the step used up its processor time (limit: {:?})", limits.cpu_time)
             }
             ErrorCode::WallTimeLimit => {
                 format!("the step took too long (limit: {:?})", limits.wall_time)
             }
             ErrorCode::SourceLimit => {
-                format!(
-                    "a script is too long (limit: {})",
-                    bytes(limits.source_bytes)
-                )
+                format!("a script is too long (limit: {})", bytes(limits.source_bytes))
             }
             ErrorCode::InputLimit => {
-                format!(
-                    "the inputs are too large (limit: {})",
-                    bytes(limits.input_bytes)
-                )
+                format!("the inputs are too large (limit: {})", bytes(limits.input_bytes))
             }
             ErrorCode::OutputLimit => {
-                format!(
-                    "the returned value is too large (limit: {})",
-                    bytes(limits.output_bytes)
-                )
+                format!("the returned value is too large (limit: {})", bytes(limits.output_bytes))
             }
             ErrorCode::LogLimit => {
-                format!(
-                    "the step logged too much (limit: {})",
-                    bytes(limits.log_bytes)
-                )
+                format!("the step logged too much (limit: {})", bytes(limits.log_bytes))
             }
             ErrorCode::LogLineLimit => {
-                format!(
-                    "a log line is too long (limit: {})",
-                    bytes(limits.log_line_bytes)
-                )
+                format!("a log line is too long (limit: {})", bytes(limits.log_line_bytes))
             }
             ErrorCode::HostCallLimit => {
-                format!(
-                    "the step made too many host calls (limit: {})",
-                    limits.host_calls
-                )
+                format!("the step made too many host calls (limit: {})", limits.host_calls)
             }
             ErrorCode::HttpRequestLimit => {
-                format!(
-                    "the step made too many http requests (limit: {})",
-                    limits.http_requests
-                )
+                format!("the step made too many http requests (limit: {})", limits.http_requests)
             }
             ErrorCode::Cancelled => "the step was cancelled".to_owned(),
             _ => code.as_str().to_owned(),

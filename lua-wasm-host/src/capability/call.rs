@@ -59,13 +59,7 @@ impl CallKind {
     pub fn effectful(self) -> bool {
         matches!(
             self,
-            Self::Http
-                | Self::KvSet
-                | Self::KvDelete
-                | Self::KvIncr
-                | Self::KvCas
-                | Self::Email
-                | Self::Artifact
+            Self::Http | Self::KvSet | Self::KvDelete | Self::KvIncr | Self::KvCas | Self::Email | Self::Artifact
         )
     }
 }
@@ -101,19 +95,12 @@ pub struct CallError {
 impl CallError {
     /// An error that will not go away by itself.
     pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self {
-            code: code.into(),
-            message: message.into(),
-            retryable: false,
-        }
+        Self { code: code.into(), message: message.into(), retryable: false }
     }
 
     /// An error that may go away by itself.
     pub fn retryable(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self {
-            retryable: true,
-            ..Self::new(code, message)
-        }
+        Self { retryable: true, ..Self::new(code, message) }
     }
 }
 

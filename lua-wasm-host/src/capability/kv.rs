@@ -15,26 +15,14 @@ pub trait Kv: Send + Sync {
     async fn get(&self, call: &CallContext, key: &str) -> CallResult<Option<String>>;
 
     /// Stores a value, for ever or for `ttl`.
-    async fn set(
-        &self,
-        call: &CallContext,
-        key: &str,
-        value: &str,
-        ttl: Option<Duration>,
-    ) -> CallResult<()>;
+    async fn set(&self, call: &CallContext, key: &str, value: &str, ttl: Option<Duration>) -> CallResult<()>;
 
     /// Removes a key. Whether it was there.
     async fn delete(&self, call: &CallContext, key: &str) -> CallResult<bool>;
 
     /// Adds to an integer (an absent one is 0; another value is the error `kv_not_an_integer`) and
     /// gives the sum. `ttl` is set when the key is created.
-    async fn incr(
-        &self,
-        call: &CallContext,
-        key: &str,
-        by: i64,
-        ttl: Option<Duration>,
-    ) -> CallResult<i64>;
+    async fn incr(&self, call: &CallContext, key: &str, by: i64, ttl: Option<Duration>) -> CallResult<i64>;
 
     /// Stores `value` (None: removes) if what is there equals `expected` (None: absent). Whether it
     /// did.
@@ -48,13 +36,8 @@ pub trait Kv: Send + Sync {
     ) -> CallResult<bool>;
 
     /// Up to `limit` (at most 1,000) entries whose key begins with `prefix` and lies after `after`, by key.
-    async fn list(
-        &self,
-        call: &CallContext,
-        prefix: &str,
-        after: Option<&str>,
-        limit: u32,
-    ) -> CallResult<Vec<KvEntry>>;
+    async fn list(&self, call: &CallContext, prefix: &str, after: Option<&str>, limit: u32)
+    -> CallResult<Vec<KvEntry>>;
 }
 
 /// One entry of a listing.

@@ -1,0 +1,85 @@
+//! From the guest's bytes to machine code.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use wasmtime::{
+    Collector, Config, InstanceAllocationStrategy, Module, OptLevel, PoolingAllocationConfig,
+};
+
+use crate::{Clock, Door, EngineError, Entropy, Level, Limits, Sink, StepError, cache};
+
+/// Stack of the guest, bytes.
+const WASM_STACK: usize = 512 * 1024;
+
+/// Stack of the fiber a guest and the host functions it calls run on, bytes: far more than the
+/// guest's, because a host function that overflows it ends the process.
+const FIBER_STACK: usize = 2 * 1024 * 1024;
+
+/// An engine whose sandboxes are pooled, metered, deterministic, and have no proposal of WebAssembly
+/// that the guest does not need.
+pub(crate) fn engine(max_sandboxes: u32) -> wasmtime::Result<wasmtime::Engine> {
+    let mut pool = PoolingAllocationConfig::new();
+    // A second memory for each store is the heap that exceptions lie in.
+    pool.total_core_instances(max_sandboxes)
+        .total_memories(max_sandboxes.saturating_mul(2))
+        .total_gc_heaps(max_sandboxes)
+        .total_tables(max_sandboxes)
+        .total_stacks(max_sandboxes)
+        .table_elements(10_000)
+        .max_memory_size(usize::try_from(Limits::HARD_MAX.memory_bytes)?);
+    let mut config = Config::new();
+    config
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+        .memory_init_cow(true)
+        .consume_fuel(true)
+        .cranelift_opt_level(OptLevel::Speed)
+        .cranelift_nan_canonicalization(true)
+        .max_wasm_stack(WASM_STACK)
+        .async_stack_size(FIBER_STACK)
+        .async_stack_zeroing(true)
+        .wasm_backtrace_max_frames(None)
+        .wasm_exceptions(true)
+        .collector(Collector::DeferredReferenceCounting)
+        .wasm_simd(false)
+        .wasm_relaxed_simd(false)
+        .wasm_tail_call(false)
+        .wasm_multi_memory(false)
+        .wasm_memory64(false);
+    wasmtime::Engine::new(&config)
+}
+
+/// The guest's module.
+pub(crate) fn guest(
+    engine: &wasmtime::Engine,
+    wasm: &[u8],
+    id: &str,
+    cache_dir: Option<&Path>,
+) -> Result<Module, EngineError> {
+    match cache_dir {
+        Some(folder) => cache::load_or_compile(engine, wasm, id, folder),
+        None => Module::new(engine, wasm).map_err(|error| EngineError::new("compiling the guest", error)),
+    }
+}
+
+/// A door for sandboxes that only compile.
+pub(crate) fn closed_door() -> Door {
+    struct Nothing;
+    impl Clock for Nothing {
+        fn now_micros(&self) -> i64 {
+            0
+        }
+    }
+    impl Entropy for Nothing {
+        fn fill(&self, buffer: &mut [u8]) {
+            buffer.fill(0);
+        }
+    }
+    impl Sink for Nothing {
+        fn line(&self, _: Level, _: &str) -> Result<(), StepError> {
+            Ok(())
+        }
+        fn progress(&self, _: f64, _: Option<&str>) {}
+    }
+    Door::new(Arc::new(Nothing), Arc::new(Nothing), Arc::new(Nothing))
+}

@@ -1,0 +1,319 @@
+//! One sandbox: its store, its memory, its guest's calls.
+
+use wasmtime::{Caller, Linker, Memory, ResourceLimiter, Store, Trap};
+
+use crate::dispatch::{Answer, Dispatcher};
+use crate::wire::{Failure, op};
+use crate::{CallFailure, CompileError, ErrorCode, StepError};
+
+/// Fuel that a call through the door costs, besides one unit for each byte it carries.
+const CALL_FUEL: u64 = 2_000;
+
+/// The longest text of an error that a guest may hand over: message, traceback and details.
+const MAX_FAILURE: u32 = 1024 * 1024;
+
+/// The longest a panic message is kept.
+const MAX_NOTE: usize = 2_048;
+
+/// What the host knows of one sandbox.
+pub(crate) struct State {
+    pub(crate) dispatcher: Dispatcher,
+    memory: Option<Memory>,
+    limiter: MemoryLimiter,
+    fuel_limit: u64,
+    /// The invocation, until the guest has taken it.
+    invocation: Vec<u8>,
+    /// An answer that did not fit into the guest's buffer.
+    waiting: Vec<u8>,
+    /// What the guest said the end was.
+    pub(crate) end: Option<Result<Vec<u8>, Failure>>,
+    /// Why the host ended the sandbox.
+    ending: Option<StepError>,
+    note: Vec<u8>,
+}
+
+impl State {
+    pub(crate) fn new(dispatcher: Dispatcher, invocation: Vec<u8>) -> Self {
+        let limits = dispatcher.limits();
+        Self {
+            memory: None,
+            limiter: MemoryLimiter { limit: limits.memory_bytes, peak: 0, hit: false },
+            fuel_limit: limits.fuel,
+            invocation,
+            waiting: Vec::new(),
+            end: None,
+            ending: None,
+            note: Vec::new(),
+            dispatcher,
+        }
+    }
+
+    pub(crate) fn limiter(&mut self) -> &mut dyn ResourceLimiter {
+        &mut self.limiter
+    }
+
+    pub(crate) fn set_memory(&mut self, memory: Memory) {
+        self.memory = Some(memory);
+    }
+
+    pub(crate) fn memory(&self) -> wasmtime::Result<Memory> {
+        self.memory.ok_or_else(|| wasmtime::Error::msg("the guest has no memory yet"))
+    }
+
+    /// The largest memory so far, bytes.
+    pub(crate) fn memory_peak(&self) -> u64 {
+        self.limiter.peak
+    }
+
+    /// Keeps what the guest wrote to its standard error, bounded.
+    pub(crate) fn note(&mut self, text: &[u8]) {
+        let room = MAX_NOTE.saturating_sub(self.note.len());
+        self.note.extend_from_slice(&text[..text.len().min(room)]);
+    }
+
+    /// Ends the sandbox with `error`: the guest cannot catch it.
+    fn end_with(&mut self, error: StepError) -> wasmtime::Error {
+        self.ending = Some(error);
+        wasmtime::Error::msg("ended by the host")
+    }
+
+    fn end_at_limit(&mut self, code: ErrorCode) -> wasmtime::Error {
+        let error = StepError::limit(code, self.dispatcher.limits());
+        self.end_with(error)
+    }
+}
+
+/// Counts and bounds the linear memory. Growth past the limit traps, so a script cannot catch it.
+struct MemoryLimiter {
+    limit: u64,
+    peak: u64,
+    hit: bool,
+}
+
+impl ResourceLimiter for MemoryLimiter {
+    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let desired = desired as u64;
+        if desired > self.limit {
+            self.hit = true;
+            return Err(wasmtime::Error::msg("memory limit"));
+        }
+        self.peak = self.peak.max(desired);
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= 10_000)
+    }
+}
+
+/// Adds the door to what a guest can import.
+pub(crate) fn define_door(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    linker.func_wrap_async(
+        "restroy",
+        "door",
+        |caller: Caller<'_, State>,
+         (op, head, head_len, body, body_len, answer, capacity): (u32, u32, u32, u32, u32, u32, u32)| {
+            let call = Call { op, head: (head, head_len), body: (body, body_len), answer: (answer, capacity) };
+            Box::new(call.serve(caller))
+        },
+    )?;
+    Ok(())
+}
+
+/// One call of the guest: places and lengths in its memory.
+struct Call {
+    op: u32,
+    head: (u32, u32),
+    body: (u32, u32),
+    answer: (u32, u32),
+}
+
+impl Call {
+    async fn serve(self, mut caller: Caller<'_, State>) -> wasmtime::Result<i64> {
+        match self.op {
+            op::FUEL => {
+                let used = caller.data().fuel_limit.saturating_sub(caller.get_fuel()?);
+                charge(&mut caller, CALL_FUEL)?;
+                return Ok(i64::try_from(used)?);
+            }
+            op::TAKE => {
+                let waiting = std::mem::take(&mut caller.data_mut().waiting);
+                return self.answer(&mut caller, waiting);
+            }
+            op::INVOCATION => {
+                let invocation = std::mem::take(&mut caller.data_mut().invocation);
+                return self.answer(&mut caller, invocation);
+            }
+            op::OUT_OF_MEMORY => return Err(caller.data_mut().end_at_limit(ErrorCode::MemoryLimit)),
+            op::DONE => {
+                if u64::from(self.body.1) > caller.data().dispatcher.limits().output_bytes {
+                    return Err(caller.data_mut().end_at_limit(ErrorCode::OutputLimit));
+                }
+                let result = self.read(&mut caller, self.body)?;
+                caller.data_mut().end = Some(Ok(result));
+                return Ok(0);
+            }
+            op::FAILED => {
+                if self.head.1 > MAX_FAILURE {
+                    wasmtime::bail!("an error that is too long");
+                }
+                let failure = self.read(&mut caller, self.head)?;
+                caller.data_mut().end = Some(Err(serde_json::from_slice(&failure)?));
+                return Ok(0);
+            }
+            _ => {}
+        }
+        let carried = u64::from(self.head.1) + u64::from(self.body.1);
+        charge(&mut caller, CALL_FUEL + carried)?;
+        match self.op {
+            op::NOW => Ok(caller.data().dispatcher.now()),
+            op::RANDOM => self.random(&mut caller),
+            op::LOG => {
+                // Bounded before it is copied.
+                if u64::from(self.body.1) > caller.data().dispatcher.limits().log_bytes {
+                    return Err(caller.data_mut().end_at_limit(ErrorCode::LogLimit));
+                }
+                let level = self.read(&mut caller, (self.head.0, self.head.1.min(1)))?;
+                let text = self.read(&mut caller, self.body)?;
+                match caller.data_mut().dispatcher.log(level.first().copied(), &text) {
+                    Ok(()) => Ok(0),
+                    Err(error) => Err(caller.data_mut().end_with(error)),
+                }
+            }
+            _ => {
+                let bound = caller.data().dispatcher.limits().host_call_bytes;
+                let answer = if carried > bound {
+                    Ok(Answer::too_large(carried, bound))
+                } else {
+                    let head = self.read(&mut caller, self.head)?;
+                    let body = self.read(&mut caller, self.body)?;
+                    caller.data_mut().dispatcher.call(self.op, &head, body).await
+                };
+                match answer {
+                    Ok(answer) => {
+                        let bytes = answer.into_bytes();
+                        charge(&mut caller, bytes.len() as u64)?;
+                        self.answer(&mut caller, bytes)
+                    }
+                    Err(CallFailure::Raise(error)) => self.answer(&mut caller, Answer::raise(&error).into_bytes()),
+                    Err(CallFailure::EndStep(error)) => Err(caller.data_mut().end_with(*error)),
+                }
+            }
+        }
+    }
+
+    /// Copies from the guest's memory. The caller has bounded the length.
+    fn read(&self, caller: &mut Caller<'_, State>, (start, length): (u32, u32)) -> wasmtime::Result<Vec<u8>> {
+        let memory = caller.data().memory()?;
+        let (data, state) = memory.data_and_store_mut(caller);
+        let start = start as usize;
+        let bytes = data
+            .get(start..start + length as usize)
+            .ok_or_else(|| wasmtime::Error::msg("a call with a place outside the memory"))?
+            .to_vec();
+        state.dispatcher.carried_out(u64::from(length));
+        Ok(bytes)
+    }
+
+    /// Writes the answer, or keeps it until it is taken. Gives its length.
+    fn answer(&self, caller: &mut Caller<'_, State>, bytes: Vec<u8>) -> wasmtime::Result<i64> {
+        let length = i64::try_from(bytes.len())?;
+        if bytes.len() > self.answer.1 as usize {
+            caller.data_mut().waiting = bytes;
+            return Ok(length);
+        }
+        caller.data_mut().dispatcher.carried_in(bytes.len() as u64);
+        let memory = caller.data().memory()?;
+        memory.write(caller, self.answer.0 as usize, &bytes)?;
+        Ok(length)
+    }
+
+    fn random(&self, caller: &mut Caller<'_, State>) -> wasmtime::Result<i64> {
+        let length = self.answer.1;
+        if u64::from(length) > caller.data().dispatcher.limits().host_call_bytes {
+            wasmtime::bail!("asked for too much randomness");
+        }
+        charge(caller, u64::from(length))?;
+        let memory = caller.data().memory()?;
+        let (data, state) = memory.data_and_store_mut(caller);
+        let start = self.answer.0 as usize;
+        let buffer = data
+            .get_mut(start..start + length as usize)
+            .ok_or_else(|| wasmtime::Error::msg("a call with a place outside the memory"))?;
+        state.dispatcher.random(buffer);
+        Ok(i64::from(length))
+    }
+}
+
+/// Takes fuel for work of the host.
+fn charge(caller: &mut Caller<'_, State>, fuel: u64) -> wasmtime::Result<()> {
+    let left = caller.get_fuel()?;
+    caller.set_fuel(left.saturating_sub(fuel))?;
+    if left < fuel { Err(Trap::OutOfFuel.into()) } else { Ok(()) }
+}
+
+/// What a call of the guest's `run` came to.
+pub(crate) enum Ended {
+    /// The value, as JSON text.
+    Value(String),
+    /// A source does not compile.
+    Compile(CompileError),
+    /// Anything else.
+    Error(StepError),
+}
+
+/// Reads the end of a run out of its store.
+pub(crate) fn end(store: &mut Store<State>, called: wasmtime::Result<()>) -> Ended {
+    let state = store.data_mut();
+    if let Some(error) = state.ending.take() {
+        return Ended::Error(error);
+    }
+    let limits = state.dispatcher.limits().clone();
+    if state.limiter.hit {
+        return Ended::Error(StepError::limit(ErrorCode::MemoryLimit, &limits));
+    }
+    if let Err(error) = called {
+        return Ended::Error(match error.downcast_ref::<Trap>() {
+            Some(Trap::OutOfFuel) => StepError::limit(ErrorCode::FuelExhausted, &limits),
+            Some(Trap::StackOverflow) => StepError::new(ErrorCode::ScriptError, "stack overflow"),
+            _ => {
+                let note = String::from_utf8_lossy(&state.note);
+                tracing::error!(%error, %note, "a sandbox failed");
+                StepError::new(ErrorCode::Internal, "the sandbox failed")
+            }
+        });
+    }
+    match state.end.take() {
+        Some(Ok(json)) => match String::from_utf8(json) {
+            Ok(json) => Ended::Value(json),
+            Err(_) => Ended::Error(StepError::new(ErrorCode::Internal, "the sandbox gave a malformed result")),
+        },
+        Some(Err(failure)) => failed(failure),
+        None => Ended::Error(StepError::new(ErrorCode::Internal, "the sandbox gave no result")),
+    }
+}
+
+fn failed(failure: Failure) -> Ended {
+    let details: Option<serde_json::Value> =
+        failure.details.as_deref().and_then(|details| serde_json::from_str(details).ok());
+    let code = match failure.kind.as_str() {
+        "script_error" => ErrorCode::ScriptError,
+        "syntax_error" => {
+            let place = details.unwrap_or_default();
+            let number = |name: &str| place[name].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(1);
+            return Ended::Compile(CompileError {
+                file: place["file"].as_str().unwrap_or_default().to_owned(),
+                line: number("line"),
+                column: number("column"),
+                message: failure.message,
+            });
+        }
+        "result_not_json" => ErrorCode::ResultNotJson,
+        _ => {
+            tracing::error!(message = failure.message, "a guest failed");
+            return Ended::Error(StepError::new(ErrorCode::Internal, "the sandbox failed"));
+        }
+    };
+    let retryable = failure.retryable.unwrap_or_else(|| code.retryable());
+    Ended::Error(StepError { code, message: failure.message, details, traceback: failure.traceback, retryable })
+}
