@@ -47,7 +47,7 @@ pub(crate) mod op {
     pub(crate) const HTTP: u32 = 17;
     /// `{to, subject, text, html?, reply_to?, idempotency_key?}`; `{id}`.
     pub(crate) const EMAIL: u32 = 18;
-    /// `{key}`; `{value}`, absent when there is none. Values are JSON inside the head.
+    /// `{key}`; `{value}`, absent when there is none. Values are strings that hold a JSON text.
     pub(crate) const KV_GET: u32 = 32;
     /// `{key, value, ttl?}`.
     pub(crate) const KV_SET: u32 = 33;

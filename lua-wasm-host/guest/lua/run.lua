@@ -1,2 +1,127 @@
+-- One run: sets up the globals, runs the entry, turns its end into a result.
 local N, P = ...
-P.main = function(r) return true, "1" end
+
+local error, pcall, rawget, select, tostring, type, xpcall = error, pcall, rawget, select, tostring, type, xpcall
+local format = string.format
+
+local MAX_MESSAGE = 8192
+local MAX_DETAILS = 65536
+
+-- require: modules answer to their path, with and without `.lua`, with dots for slashes, and
+-- without their first folder.
+local function install_require(modules)
+  local names = {}
+  for name in pairs(modules) do names[#names + 1] = name end
+  table.sort(names)
+  local aliases = {}
+  local function answer_to(alias, name)
+    aliases[alias] = aliases[alias] or name
+  end
+  for _, name in ipairs(names) do
+    local bare = name:gsub("%.lua$", "")
+    for _, alias in ipairs { name, bare, (bare:gsub("/", ".")) } do answer_to(alias, name) end
+  end
+  for _, name in ipairs(names) do
+    local inner = name:gsub("%.lua$", ""):match("^[^/]+/(.+)$")
+    if inner then
+      answer_to(inner, name)
+      answer_to((inner:gsub("/", ".")), name)
+    end
+  end
+  local loaded, loading = {}, {}
+  function require(wanted)
+    P.arg("require", 1, wanted, "string")
+    local name = aliases[wanted]
+    if not name then error("module '" .. wanted .. "' not found", 2) end
+    if loaded[name] ~= nil then return loaded[name] end
+    if loading[name] then error("module '" .. wanted .. "' requires itself, directly or through others", 2) end
+    loading[name] = true
+    local chunk, failure = P.compile(name, modules[name])
+    if not chunk then
+      local place = failure.details
+      error(format("%s:%d:%d: %s", place.file, place.line, place.column, failure.message), 0)
+    end
+    local result = chunk(name)
+    if result == nil then result = true end
+    loaded[name] = result
+    loading[name] = nil
+    return result
+  end
+end
+
+local function cut(text)
+  if #text <= MAX_MESSAGE then return text end
+  return text:sub(1, MAX_MESSAGE) .. "… (cut)"
+end
+
+-- Metamethods of the script run here, so what they raise is caught.
+local function shown(value)
+  local ok, text = pcall(tostring, value)
+  if ok and type(text) == "string" then return text end
+  return "(error object is a " .. type(value) .. " value)"
+end
+
+local function failure_of(value, traceback)
+  local failure = { kind = "script_error", traceback = traceback ~= "" and traceback or nil }
+  if type(value) == "table" then
+    local message, code = rawget(value, "message"), rawget(value, "code")
+    if type(message) == "string" then
+      failure.message = message
+    elseif type(code) == "string" then
+      failure.message = code
+    else
+      failure.message = shown(value)
+    end
+    local ok, json = N.json_encode(value)
+    if ok and #json <= MAX_DETAILS then failure.details = json end
+    local retryable = rawget(value, "retryable")
+    if type(retryable) == "boolean" then failure.retryable = retryable end
+  elseif type(value) == "userdata" then
+    -- A native function's complaint about its arguments carries a traceback of its own.
+    failure.message = shown(value):match("^[^\n]*")
+  else
+    failure.message = shown(value)
+  end
+  failure.message = cut(failure.message)
+  return failure
+end
+
+-- What an uncaught error becomes. Its own table, so that no error value can be mistaken for it.
+local caught
+local function handler(value)
+  caught = { value = value, traceback = P.traceback() }
+  return caught
+end
+
+local function finish(ok, ...)
+  P.flush()
+  if not ok then
+    local raised = ...
+    -- Where the handler itself could not run (no stack was left), Lua gives a message.
+    if raised ~= caught or caught == nil then return false, failure_of(raised, "") end
+    return false, failure_of(raised.value, raised.traceback)
+  end
+  local value = ...
+  if select("#", ...) == 0 or value == nil then return true, "null" end
+  local encodes, json = N.json_encode(value)
+  if encodes then return true, json end
+  return false, { kind = "result_not_json", message = "the returned value has no JSON form: " .. json }
+end
+
+function P.main(records)
+  P.randomseed(records.seed_low, records.seed_high)
+  local entry, failure = P.compile(records.name, records.text, records.expression)
+  if not entry then
+    local _, json = N.json_encode(failure.details)
+    failure.details = json
+    return false, failure
+  end
+  if records.check then return true, "null" end
+  for name, text in pairs(records.globals) do
+    local ok, value = N.json_decode(text)
+    if not ok then return false, { kind = "internal", message = "the global " .. name .. " is not JSON: " .. value } end
+    if value ~= N.null then _G[name] = value end
+  end
+  install_require(records.modules)
+  return finish(xpcall(entry, handler))
+end

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use serde::de::IgnoredAny;
+use serde_json::json;
 
 use super::{Answer, Dispatcher, Time, parse, usable};
 use crate::wire::op;
@@ -19,8 +19,9 @@ const MAX_LIST: u32 = 1_000;
 struct Request {
     #[serde(default)]
     key: String,
-    value: Option<Box<RawValue>>,
-    expected: Option<Box<RawValue>>,
+    /// A JSON text; absent is not the same as `null`.
+    value: Option<String>,
+    expected: Option<String>,
     ttl: Option<f64>,
     by: Option<i64>,
     #[serde(default)]
@@ -40,10 +41,11 @@ impl Dispatcher {
         if key.is_empty() || key.len() > MAX_KEY {
             return Err(CallError::new("invalid_argument", format!("a key has 1 to {MAX_KEY} bytes")).into());
         }
-        let value = request.value.as_deref().map(RawValue::get);
-        let expected = request.expected.as_deref().map(RawValue::get);
-        let ttl = self.ttl(request.ttl)?;
+        let value = request.value.as_deref();
+        let expected = request.expected.as_deref();
+        let ttl = ttl(request.ttl)?;
         self.check_value(value)?;
+        self.check_value(expected)?;
         let context = |kind| self.context(kind, key.to_owned(), &[head], None);
         let size = head.len();
         let answer = match op {
@@ -53,10 +55,7 @@ impl Dispatcher {
                 let found = self
                     .perform(&call, Time::Stands, size, act, |found| (found.as_ref().map_or(0, String::len), None))
                     .await?;
-                match found {
-                    Some(value) => json!({ "value": stored(value)? }),
-                    None => json!({}),
-                }
+                found.map_or(json!({}), |value| json!({ "value": value }))
             }
             op::KV_SET => {
                 let call = context(CallKind::KvSet);
@@ -101,32 +100,28 @@ impl Dispatcher {
                 break;
             }
             room -= size;
-            listed.push(json!({ "key": entry.key, "value": stored(entry.value)? }));
+            listed.push(json!({ "key": entry.key, "value": entry.value }));
         }
         Ok(Answer::head(&json!({ "entries": listed }))?)
     }
 
-    fn ttl(&self, seconds: Option<f64>) -> Result<Option<Duration>, CallError> {
-        let Some(seconds) = seconds else { return Ok(None) };
-        match Duration::try_from_secs_f64(seconds) {
-            Ok(ttl) if !ttl.is_zero() => Ok(Some(ttl)),
-            _ => Err(CallError::new("invalid_argument", "ttl takes a number of seconds above 0")),
-        }
-    }
-
     fn check_value(&self, value: Option<&str>) -> Result<(), CallError> {
+        let Some(value) = value else { return Ok(()) };
         let limit = self.limits.kv_value_bytes;
-        match value {
-            Some(value) if value.len() as u64 > limit => Err(CallError::new(
-                "kv_value_limit",
-                format!("the value has {} bytes (limit: {})", value.len(), crate::outcome::bytes(limit)),
-            )),
-            _ => Ok(()),
+        if value.len() as u64 > limit {
+            let limit = crate::outcome::bytes(limit);
+            return Err(CallError::new("kv_value_limit", format!("the value has {} bytes (limit: {limit})", value.len())));
         }
+        serde_json::from_str::<IgnoredAny>(value)
+            .map(|_| ())
+            .map_err(|_| CallError::new("invalid_argument", "a value is a JSON text"))
     }
 }
 
-/// A value as the store gave it.
-fn stored(text: String) -> Result<Value, CallError> {
-    serde_json::from_str(&text).map_err(|_| CallError::new("kv_malformed", "the stored value is not JSON"))
+fn ttl(seconds: Option<f64>) -> Result<Option<Duration>, CallError> {
+    let Some(seconds) = seconds else { return Ok(None) };
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(ttl) if !ttl.is_zero() => Ok(Some(ttl)),
+        _ => Err(CallError::new("invalid_argument", "ttl takes a number of seconds above 0")),
+    }
 }
