@@ -3,12 +3,13 @@
 -- Returns { issue = { subject, text }, subscribers = { { email, name }, … } }.
 
 local function get(path)
-  local url = config.api_url .. path
-  local response = http.get(url, { headers = { Authorization = "Bearer " .. config.API_KEY } })
+  local response = http.get(config.api_url .. path, {
+    headers = { Authorization = "Bearer " .. config.API_KEY },
+  })
   if response.status == 404 then
     error { code = "not_found", message = path .. " does not exist", retryable = false }
   end
-  if response.status ~= 200 then
+  if not response.ok then
     error {
       code = "crm_unavailable",
       message = ("%s answered %d"):format(path, response.status),
@@ -16,14 +17,10 @@ local function get(path)
       retryable = response.status >= 500 or response.status == 429,
     }
   end
-  return json.decode(response.body)
+  return response.json()
 end
 
-if not params.issue:find("^[%w_-]+$") then
-  error { code = "bad_issue", message = "an issue is named by letters, digits, _ and -", retryable = false }
-end
-
-local issue = get("/issues/" .. params.issue)
+local issue = get("/issues/" .. url.encode(params.issue))
 print(("issue %s: %s"):format(params.issue, issue.subject))
 progress(0.5, "issue")
 

@@ -1,0 +1,524 @@
+---@meta restroy
+-- What a Restroy script sees, for editors: the Lua language server (LuaLS) completes and checks with it.
+-- Beside a pipeline put a `.luarc.json`:
+--   {
+--     "runtime.version": "Lua 5.4",
+--     "runtime.builtin": { "ffi": "disable", "jit": "disable", "package": "disable" },
+--     "workspace.library": ["path/to/sdk/lua"]
+--   }
+-- The reference with all limits is docs/lua-api.md.
+
+---------------------------------------------------------------------------------------------------
+-- Globals of a run
+---------------------------------------------------------------------------------------------------
+
+---What the run was started with; fits the document's `params` schema.
+---@type table<string, any>
+params = {}
+
+---By step this one needs: what it returned. Nil for a step that was skipped or failed; for a
+---`for_each` step a list with a result per item, by number from 1.
+---@type table<string, any>
+inputs = {}
+
+---In a `for_each` step: the item. Nil elsewhere.
+---@type any
+item = nil
+
+---In a `for_each` step: the item's number, from 1. Nil elsewhere.
+---@type integer?
+index = nil
+
+---Configuration by key: the document's `config` and what was set over it, and the `secrets` that the
+---step declares.
+---@type table<string, string>
+config = {}
+
+---@class restroy.Run
+---@field id string The run's id (a UUID).
+---@field retry integer How many attempts at this step came before: 0 for the first.
+---@field pipeline string The pipeline's name.
+---@field step string The step's name.
+---@field started_at string When the run started, RFC 3339 in UTC.
+
+---The run that the script is part of.
+---@type restroy.Run
+run = {}
+
+---------------------------------------------------------------------------------------------------
+-- Talking to the people who watch
+---------------------------------------------------------------------------------------------------
+
+---Moves the step's progress bar.
+---@param fraction number From 0 to 1.
+---@param message? string What is going on.
+function progress(fraction, message) end
+
+---Writes a line. `print` does too.
+---With one argument the line is that value (a table as JSON); with more it is
+---`string.format(text, …)`.
+---@class restroy.log
+log = {}
+
+---@param text any
+---@param ... any
+function log.debug(text, ...) end
+
+---@param text any
+---@param ... any
+function log.info(text, ...) end
+
+---@param text any
+---@param ... any
+function log.warn(text, ...) end
+
+---@param text any
+---@param ... any
+function log.error(text, ...) end
+
+---Waits. Not durable: it counts to the step's wall time, and a step that is executed again waits again.
+---@param seconds number
+function sleep(seconds) end
+
+---------------------------------------------------------------------------------------------------
+-- Errors
+---------------------------------------------------------------------------------------------------
+
+---What a failed host call raises, and what a script may raise itself with `error { … }`.
+---@class restroy.Error
+---@field code string A stable name in snake_case, such as `http_timeout` or `not_granted`.
+---@field message string For people.
+---@field retryable? boolean Whether trying again may help. `false` ends the step without another attempt.
+
+---------------------------------------------------------------------------------------------------
+-- json, base64, crypto, uuid, url
+---------------------------------------------------------------------------------------------------
+
+---@class restroy.json
+---@field null lightuserdata JSON's null. Not nil: a table can hold it. It counts as true.
+json = {}
+
+---The JSON text of a value. Keys of objects are sorted; an empty table is `{}` unless it is a
+---`json.array`.
+---@param value any
+---@return string
+---@nodiscard
+function json.encode(value) end
+
+---The value of a JSON text. Raises where it is none.
+---@param text string
+---@return any
+---@nodiscard
+function json.decode(text) end
+
+---Marks a table as a list, so that an empty one is written `[]`.
+---@generic T
+---@param list? T[]
+---@return T[]
+---@nodiscard
+function json.array(list) end
+
+---@class restroy.base64
+base64 = {}
+
+---@param bytes string
+---@return string
+---@nodiscard
+function base64.encode(bytes) end
+
+---With the URL-safe alphabet, without padding.
+---@param bytes string
+---@return string
+---@nodiscard
+function base64.encode_url(bytes) end
+
+---Takes both alphabets, with or without padding.
+---@param text string
+---@return string bytes
+---@nodiscard
+function base64.decode(text) end
+
+---Digests are lower-case hexadecimal, or bytes with `"raw"`.
+---@class restroy.crypto
+crypto = {}
+
+---@param bytes string
+---@param form? "raw"
+---@return string
+---@nodiscard
+function crypto.md5(bytes, form) end
+
+---@param bytes string
+---@param form? "raw"
+---@return string
+---@nodiscard
+function crypto.sha1(bytes, form) end
+
+---@param bytes string
+---@param form? "raw"
+---@return string
+---@nodiscard
+function crypto.sha256(bytes, form) end
+
+---@param bytes string
+---@param form? "raw"
+---@return string
+---@nodiscard
+function crypto.sha384(bytes, form) end
+
+---@param bytes string
+---@param form? "raw"
+---@return string
+---@nodiscard
+function crypto.sha512(bytes, form) end
+
+---@param algorithm "sha1"|"sha256"|"sha384"|"sha512"
+---@param key string
+---@param bytes string
+---@param form? "raw"
+---@return string
+---@nodiscard
+function crypto.hmac(algorithm, key, bytes, form) end
+
+---@param bytes string
+---@return string
+---@nodiscard
+function crypto.hex(bytes) end
+
+---@param text string
+---@return string bytes
+---@nodiscard
+function crypto.unhex(text) end
+
+---@param count integer 0 to 65,536.
+---@return string bytes
+---@nodiscard
+function crypto.random_bytes(count) end
+
+---Compares in a time that does not tell where two strings differ.
+---@param left string
+---@param right string
+---@return boolean
+---@nodiscard
+function crypto.equal(left, right) end
+
+---@class restroy.uuid
+uuid = {}
+
+---A random UUID.
+---@return string
+---@nodiscard
+function uuid.v4() end
+
+---A UUID that sorts by when it was made.
+---@return string
+---@nodiscard
+function uuid.v7() end
+
+---@class restroy.Url
+---@field scheme? string
+---@field user? string
+---@field password? string
+---@field host? string
+---@field port? integer
+---@field path? string
+---@field query? string|table<string, any>
+---@field fragment? string
+
+---@class restroy.url
+url = {}
+
+---Percent-encodes all but letters, digits and `-._~`.
+---@param text any
+---@return string
+---@nodiscard
+function url.encode(text) end
+
+---@param text string
+---@return string
+---@nodiscard
+function url.decode(text) end
+
+---`a=1&b=2`, sorted by name; a list gives its name once for each element.
+---@param values table<string, any>
+---@return string
+---@nodiscard
+function url.query(values) end
+
+---@param text string
+---@return table<string, string|string[]>
+---@nodiscard
+function url.parse_query(text) end
+
+---@param text string
+---@return restroy.Url
+---@nodiscard
+function url.parse(text) end
+
+---@param parts restroy.Url
+---@return string
+---@nodiscard
+function url.build(parts) end
+
+---------------------------------------------------------------------------------------------------
+-- time
+---------------------------------------------------------------------------------------------------
+
+---@class restroy.TimeParts
+---@field year integer
+---@field month integer
+---@field day integer
+---@field hour integer
+---@field min integer
+---@field sec integer
+---@field fraction number Of the second.
+---@field weekday integer Monday is 1, Sunday 7.
+---@field yday integer The day of the year, from 1.
+---@field offset integer Seconds east of UTC.
+---@field zone string The zone's abbreviation.
+
+---@class restroy.TimeFormat
+---@field zone? string An IANA zone; UTC unless told.
+---@field digits? integer Of the second's fraction, 0 to 9; 0 unless told.
+
+---Times are seconds since 1970-01-01T00:00:00Z; zones are IANA names, UTC unless told.
+---@class restroy.time
+---@field minute integer 60
+---@field hour integer 3,600
+---@field day integer 86,400
+---@field week integer 604,800
+time = {}
+
+---The time, to the microsecond.
+---@return number seconds
+---@nodiscard
+function time.now() end
+
+---@return integer seconds
+---@nodiscard
+function time.unix() end
+
+---@return integer milliseconds
+---@nodiscard
+function time.unix_ms() end
+
+---@param seconds number
+---@param zone? string
+---@return restroy.TimeParts
+---@nodiscard
+function time.parts(seconds, zone) end
+
+---The reverse of `time.parts`.
+---@param parts { year: integer, month?: integer, day?: integer, hour?: integer, min?: integer, sec?: number }
+---@param zone? string
+---@return number seconds
+---@nodiscard
+function time.from(parts, zone) end
+
+---RFC 3339.
+---@param seconds number
+---@param options? restroy.TimeFormat|string Options, or the zone.
+---@return string
+---@nodiscard
+function time.format(seconds, options) end
+
+---Reads RFC 3339; a date alone is its midnight in UTC.
+---@param text string
+---@return number? seconds
+---@return string? problem
+---@nodiscard
+function time.parse(text) end
+
+---Reads `1h30m`, `500ms`, `2d`.
+---@param text string|number
+---@return number? seconds
+---@return string? problem
+---@nodiscard
+function time.duration(text) end
+
+---------------------------------------------------------------------------------------------------
+-- http (allow: http)
+---------------------------------------------------------------------------------------------------
+
+---@class restroy.HttpOptions
+---@field headers? table<string, string|number>
+---@field query? table<string, any> Appended to the address.
+---@field body? string
+---@field json? any Sent as JSON. Give one of `body`, `json` and `form`.
+---@field form? table<string, any> Sent as a form.
+---@field timeout? number Seconds for the whole exchange; the limit unless told.
+---@field idempotency_key? string In place of the one that is made; 1 to 255 visible ASCII characters.
+
+---@class restroy.HttpRequest: restroy.HttpOptions
+---@field method? string `GET` unless told.
+---@field url string
+
+---@class restroy.HttpResponse
+---@field status integer
+---@field ok boolean Whether the status is 200 to 299.
+---@field headers table<string, string> By name in lower case.
+---@field body string Decompressed.
+---@field json fun(): any The body as JSON; raises where it is none.
+
+---Requests to the origins that the step's `allow.http` names. An answer of any status is an answer; what
+---fails to give one raises.
+---@class restroy.http
+http = {}
+
+---@param method string
+---@param address string
+---@param options? restroy.HttpOptions
+---@return restroy.HttpResponse
+---@overload fun(request: restroy.HttpRequest): restroy.HttpResponse
+function http.request(method, address, options) end
+
+---@param address string
+---@param options? restroy.HttpOptions
+---@return restroy.HttpResponse
+function http.get(address, options) end
+
+---@param address string
+---@param options? restroy.HttpOptions
+---@return restroy.HttpResponse
+function http.head(address, options) end
+
+---@param address string
+---@param options? restroy.HttpOptions
+---@return restroy.HttpResponse
+function http.post(address, options) end
+
+---@param address string
+---@param options? restroy.HttpOptions
+---@return restroy.HttpResponse
+function http.put(address, options) end
+
+---@param address string
+---@param options? restroy.HttpOptions
+---@return restroy.HttpResponse
+function http.patch(address, options) end
+
+---@param address string
+---@param options? restroy.HttpOptions
+---@return restroy.HttpResponse
+function http.delete(address, options) end
+
+---------------------------------------------------------------------------------------------------
+-- email (allow: email)
+---------------------------------------------------------------------------------------------------
+
+---@class restroy.Email
+---@field to string|string[] 1 to 50 addresses.
+---@field subject string One line, up to 998 bytes.
+---@field text string
+---@field html? string An alternative to the text.
+---@field reply_to? string
+---@field idempotency_key? string In place of the one that is made.
+
+---@class restroy.email
+email = {}
+
+---Sends from the installation's own address. Under one idempotency key one message goes out, however often
+---the step is executed again.
+---@param message restroy.Email
+---@return string id The Message-ID.
+function email.send(message) end
+
+---------------------------------------------------------------------------------------------------
+-- kv (allow: kv)
+---------------------------------------------------------------------------------------------------
+
+---@class restroy.KvEntry
+---@field key string
+---@field value any
+
+---The board's key-value store: keys of 1 to 512 bytes, values of up to 64 KiB of JSON. Each key is
+---linearizable. `ttl` is in seconds.
+---@class restroy.kv
+kv = {}
+
+---@param key string
+---@return any value Nil where there is none.
+---@nodiscard
+function kv.get(key) end
+
+---@param key string
+---@param value any Not nil.
+---@param options? { ttl?: number }
+function kv.set(key, value, options) end
+
+---@param key string
+---@return boolean existed
+function kv.delete(key) end
+
+---Adds to an integer; an absent one is 0.
+---@param key string
+---@param by? integer 1 unless told.
+---@param options? { ttl?: number } Counts where the key is new.
+---@return integer sum
+function kv.incr(key, by, options) end
+
+---Compare and set: stores `value` (nil removes) if what is there equals `expected` (nil: nothing).
+---@param key string
+---@param expected any
+---@param value any
+---@param options? { ttl?: number }
+---@return boolean swapped
+function kv.cas(key, expected, value, options) end
+
+---Entries whose key begins with `prefix`, by key.
+---@param prefix? string
+---@param options? { after?: string, limit?: integer } `limit`: 100 unless told, 1,000 at most.
+---@return restroy.KvEntry[]
+---@nodiscard
+function kv.list(prefix, options) end
+
+---------------------------------------------------------------------------------------------------
+-- files and io (allow: files)
+---------------------------------------------------------------------------------------------------
+
+---@class restroy.FileEntry
+---@field path string
+---@field size integer
+
+---The scratch folder of the run. Paths are relative, with `/`, without `.` and `..`. `io.open` and
+---`io.lines` work on it, too; `io.write` prints.
+---@class restroy.files
+files = {}
+
+---@param path string
+---@param mode? "r"|"w"|"a"|"r+"|"w+"|"a+"
+---@return file*
+---@nodiscard
+function files.open(path, mode) end
+
+---@param path string
+---@return string bytes
+---@nodiscard
+function files.read(path) end
+
+---@param path string
+---@param bytes string
+function files.write(path, bytes) end
+
+---@param path string
+---@param bytes string
+function files.append(path, bytes) end
+
+---@param prefix? string
+---@return restroy.FileEntry[]
+---@nodiscard
+function files.list(prefix) end
+
+---@param path string
+---@return boolean existed
+function files.remove(path) end
+
+---@param path string
+---@return integer? bytes Nil where there is no such file.
+---@nodiscard
+function files.size(path) end
+
+---Keeps a file as an artifact of the run, for people to download.
+---@param path string
+---@param options? { name?: string, content_type?: string }
+function files.artifact(path, options) end
