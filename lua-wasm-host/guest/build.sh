@@ -1,6 +1,7 @@
 #!/bin/sh
 # Builds the Lua guest and writes ../guest.wasm.
 #   --check     compares instead with the guest.wasm that is checked in
+# RESTROY_GUEST_SNAPSHOT may name a built lua-wasm-host-snapshot; otherwise cargo builds it here.
 # Needs rustup, python3 with pip, and the network once (target, compiler, crates).
 set -eu
 
@@ -31,7 +32,7 @@ export RESTROY_ZIG="$zig_home/ziglang/zig"
 cargo_home=${CARGO_HOME:-$HOME/.cargo}
 sysroot=$(cd "$root" && rustc --print sysroot)
 target=${RESTROY_GUEST_TARGET_DIR:-$here/target}
-unset RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_TARGET_DIR
+unset RUSTFLAGS CARGO_BUILD_RUSTFLAGS
 export CARGO_ENCODED_RUSTFLAGS="$(printf '%s\037' \
     "--remap-path-prefix=$here=/guest" \
     "--remap-path-prefix=$host=/lua-wasm-host" \
@@ -47,7 +48,13 @@ export SOURCE_DATE_EPOCH=0
 (cd "$here" && cargo build --locked --release --target wasm32-wasip1 --target-dir "$target")
 raw=$target/wasm32-wasip1/release/lua_wasm_guest.wasm
 built=$target/guest.wasm
-(cd "$root" && cargo run --quiet --locked -p lua-wasm-host-snapshot -- "$raw" "$built")
+# The guest's flags are not for a program of this machine: they would build all of it once more.
+unset CARGO_ENCODED_RUSTFLAGS
+if [ -n "${RESTROY_GUEST_SNAPSHOT-}" ]; then
+    "$RESTROY_GUEST_SNAPSHOT" "$raw" "$built"
+else
+    (cd "$root" && cargo run --quiet --locked -p lua-wasm-host-snapshot -- "$raw" "$built")
+fi
 
 if $check; then
     if cmp -s "$built" "$host/guest.wasm"; then
