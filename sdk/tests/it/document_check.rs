@@ -149,8 +149,8 @@ fn the_head_is_checked() {
         ],
     );
     says(&faults("restroy: 1\nparams: [1]\nsteps: { a: { script: a.lua } }\n"), &["/params: expected a JSON Schema"]);
-    let many: String = (0..101).map(|n| format!("  s{n}: {{ script: a.lua }}\n")).collect();
-    says(&steps(&many), &["/steps: 101 steps; a pipeline has at most 100"]);
+    let many: Vec<_> = (0..101).map(|n| format!("  s{n}: {{ script: a.lua }}")).collect();
+    says(&steps(&many.join("\n")), &["/steps: 101 steps; a pipeline has at most 100"]);
 }
 
 #[test]

@@ -244,10 +244,10 @@ proptest! {
         }))
     {
         // A ring over neighbouring steps, one of which needs a later one.
-        for step in first..first + length {
+        for (step, needs) in needs.iter_mut().enumerate().skip(first).take(length) {
             let next = if step + 1 == first + length { first } else { step + 1 };
-            if !needs[step].contains(&next) {
-                needs[step].push(next);
+            if !needs.contains(&next) {
+                needs.push(next);
             }
         }
         let places: Vec<_> = (0..needs.len()).collect();

@@ -160,12 +160,12 @@ fn a_broken_text_has_one_fault_with_its_line() {
 
 #[test]
 fn a_small_text_that_unfolds_to_a_large_one_is_refused() {
-    let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+    let mut lines = vec!["a0: &a0 [x, x, x, x, x, x, x, x, x]".to_owned()];
     for level in 1..12 {
         let previous = vec![format!("*a{}", level - 1); 9].join(", ");
-        text.push_str(&format!("a{level}: &a{level} [{previous}]\n"));
+        lines.push(format!("a{level}: &a{level} [{previous}]"));
     }
-    let fault = only(read_yaml(&text));
+    let fault = only(read_yaml(&lines.join("\n")));
     assert!(fault.detail.contains("alias"), "{}", fault.detail);
     let deep = format!("params: {}1{}", "[".repeat(200), "]".repeat(200));
     assert!(read_yaml(&deep).is_err());

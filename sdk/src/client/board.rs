@@ -1,0 +1,39 @@
+//! Boards.
+
+use reqwest::Method;
+
+use super::{Client, Paging, Result};
+use crate::{
+    api::{
+        Page,
+        board::{Board, BoardPatch, KvEntry, NewBoard},
+    },
+    ids::{BoardId, TeamId},
+};
+
+impl Client {
+    /// A team's boards.
+    pub async fn boards(&self, team: TeamId, paging: &Paging) -> Result<Page<Board>> {
+        self.get(&["v1", "teams", &team.to_string(), "boards"]).page(paging).fetch().await
+    }
+
+    /// Makes a board.
+    pub async fn create_board(&self, team: TeamId, board: &NewBoard) -> Result<Board> {
+        self.post(&["v1", "teams", &team.to_string(), "boards"]).creates().json(board)?.fetch().await
+    }
+
+    /// A board.
+    pub async fn board(&self, id: BoardId) -> Result<Board> {
+        self.get(&["v1", "boards", &id.to_string()]).fetch().await
+    }
+
+    /// Changes a board.
+    pub async fn update_board(&self, id: BoardId, patch: &BoardPatch) -> Result<Board> {
+        self.request(Method::PATCH, &["v1", "boards", &id.to_string()]).json(patch)?.fetch().await
+    }
+
+    /// What its scripts keep in its key-value store.
+    pub async fn kv(&self, board: BoardId, paging: &Paging) -> Result<Page<KvEntry>> {
+        self.get(&["v1", "boards", &board.to_string(), "kv"]).page(paging).fetch().await
+    }
+}
