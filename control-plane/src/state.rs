@@ -8,6 +8,7 @@ use restroy_sdk::time::Ambient;
 use crate::{
     auth::{limit::SignInLimits, password::Passwords, token::TokenKeys},
     ports::ScriptCompiler,
+    runs::watch::Watchers,
     secrets::KeyRing,
     store::Db,
 };
@@ -35,6 +36,8 @@ pub struct AppState {
     pub sign_ins: Arc<SignInLimits>,
     /// How this installation is set up.
     pub settings: Arc<Settings>,
+    /// The runs that are watched here.
+    pub watchers: Watchers,
 }
 
 /// What the process passes in at its start; the rest of [`AppState`] is made of it.
@@ -106,6 +109,7 @@ impl AppState {
             keys: Arc::new(keys),
             tokens: Arc::new(tokens),
             settings: Arc::new(settings),
+            watchers: Watchers::default(),
         }
     }
 

@@ -28,6 +28,11 @@ pub struct Paged {
 }
 
 impl Paged {
+    /// From a query that has more than the page.
+    pub fn new(limit: Option<u32>, cursor: Option<String>) -> Self {
+        Self { limit, cursor }
+    }
+
     /// How many things go on the page.
     pub fn limit(&self) -> ApiResult<u32> {
         match self.limit {

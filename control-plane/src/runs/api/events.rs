@@ -1,0 +1,87 @@
+//! `GET /v1/runs/{id}/events`.
+
+use axum::{
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use restroy_sdk::{api::Page, event::Event, ids::RunId, problem::ProblemCode};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::{
+    api::http::{Path, Query},
+    auth::{Caller, Permission},
+    error::{ApiError, ApiResult},
+    runs::{cancel::find, events::read_after, watch::Chunk},
+    state::AppState,
+};
+
+/// The events of a page unless the request says otherwise.
+const DEFAULT: u32 = 200;
+/// The most events of a page.
+const MOST: u32 = 1_000;
+/// The most bytes of a page, unless a single event has more.
+const MOST_BYTES: usize = 8 * 1024 * 1024;
+/// How many rows are read at once.
+const ROWS: i64 = 16;
+
+/// Which events.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Filter {
+    /// Those after this number; from the first on unless told.
+    #[serde(default)]
+    #[param(minimum = 0)]
+    after: i64,
+    /// How many: 1 to 1,000, 200 unless told.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+}
+
+/// The events of a run, in order
+///
+/// `next_cursor` is the number of the page's last event when more follow: pass it as `after`.
+#[utoipa::path(
+    get, path = "/v1/runs/{id}/events", tag = "runs",
+    params(("id" = RunId, Path, description = "The run"), Filter),
+    responses((status = 200, description = "A page of events", body = Page<Event>))
+)]
+pub(super) async fn events(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<RunId>,
+    Query(filter): Query<Filter>,
+) -> ApiResult<Response> {
+    let limit = filter.limit.unwrap_or(DEFAULT);
+    if !(1..=MOST).contains(&limit) || filter.after < 0 {
+        let detail = format!("`limit` is 1 to {MOST}, `after` 0 or the number of an event.");
+        return Err(ApiError::with(ProblemCode::BadRequest, detail));
+    }
+    let scope = caller.run(&state, id, Permission::RunRead).await?;
+    let mut tx = scope.read().await?;
+    let last_seq = find(&mut tx, id).await?.last_seq;
+    let (mut seq, mut items, mut bytes) = (filter.after, Vec::new(), 0);
+    'page: while seq < last_seq {
+        let rows = read_after(&mut tx, id, seq, ROWS).await?;
+        if rows.is_empty() {
+            break;
+        }
+        for row in &rows {
+            for frame in Chunk::from_stored(row, seq)?.frames {
+                if items.len() >= limit as usize || (bytes + frame.len() > MOST_BYTES && !items.is_empty()) {
+                    break 'page;
+                }
+                seq += 1;
+                bytes += frame.len();
+                items.push(frame);
+            }
+        }
+    }
+    // The events are JSON already.
+    let next = if seq < last_seq { format!("\"{seq}\"") } else { "null".into() };
+    let items: Vec<&str> = items.iter().map(|frame| frame.as_str()).collect();
+    let body = format!("{{\"items\":[{}],\"next_cursor\":{next}}}", items.join(","));
+    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
+}

@@ -1,0 +1,106 @@
+//! `GET /v1/pipelines/{id}/runs`, `GET /v1/teams/{id}/runs`: newest first.
+
+use axum::{Json, extract::State};
+use restroy_sdk::{
+    api::{Page, run::Run},
+    ids::{PipelineId, RunId, TeamId},
+    status::RunStatus,
+};
+use serde::Deserialize;
+use sqlx::query_as;
+use utoipa::IntoParams;
+
+use crate::{
+    api::http::{Paged, Path, Query, paged},
+    auth::{Caller, Permission, Scope},
+    error::ApiResult,
+    runs::rows::{RunRow, run_columns},
+    sql,
+    state::AppState,
+};
+
+/// Which runs.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Filter {
+    /// Only those in this state.
+    status: Option<RunStatus>,
+    /// How many things: 1 to 100, 50 unless told.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// The runs of a pipeline, newest first
+#[utoipa::path(
+    get, path = "/v1/pipelines/{id}/runs", tag = "runs",
+    params(("id" = PipelineId, Path, description = "The pipeline"), Filter),
+    responses((status = 200, description = "A page of runs, without their parameters", body = Page<Run>))
+)]
+pub(super) async fn of_pipeline(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<PipelineId>,
+    Query(filter): Query<Filter>,
+) -> ApiResult<Json<Page<Run>>> {
+    let scope = caller.pipeline(&state, id, Permission::RunRead).await?;
+    list(&scope, Some(id), filter).await
+}
+
+/// The runs of a team, newest first
+#[utoipa::path(
+    get, path = "/v1/teams/{id}/runs", tag = "runs",
+    params(("id" = TeamId, Path, description = "The team"), Filter),
+    responses((status = 200, description = "A page of runs, without their parameters", body = Page<Run>))
+)]
+pub(super) async fn of_team(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<TeamId>,
+    Query(filter): Query<Filter>,
+) -> ApiResult<Json<Page<Run>>> {
+    let scope = caller.team(&state, id, Permission::RunRead).await?;
+    list(&scope, None, filter).await
+}
+
+async fn list(scope: &Scope, pipeline: Option<PipelineId>, filter: Filter) -> ApiResult<Json<Page<Run>>> {
+    let page = Paged::new(filter.limit, filter.cursor);
+    let (rows, after) = (page.rows()?, page.after::<RunId>()?);
+    let mut tx = scope.read().await?;
+    let found: Vec<RunRow> = match pipeline {
+        Some(pipeline) => sql!(
+            &mut *tx,
+            fetch_all,
+            query_as(concat!(
+                "SELECT ",
+                run_columns!(),
+                " FROM runs WHERE team_id = $1 AND pipeline_id = $2 AND ($3 IS NULL OR id < $3)
+                  AND ($4 IS NULL OR status = $4) ORDER BY id DESC LIMIT $5"
+            ))
+            .bind(scope.team())
+            .bind(pipeline)
+            .bind(after)
+            .bind(filter.status)
+            .bind(rows)
+        )?,
+        None => sql!(
+            &mut *tx,
+            fetch_all,
+            query_as(concat!(
+                "SELECT ",
+                run_columns!(),
+                " FROM runs WHERE team_id = $1 AND ($2 IS NULL OR id < $2)
+                  AND ($3 IS NULL OR status = $3) ORDER BY id DESC LIMIT $4"
+            ))
+            .bind(scope.team())
+            .bind(after)
+            .bind(filter.status)
+            .bind(rows)
+        )?,
+    };
+    let Page { items, next_cursor } = paged(&page, found, |run| run.id)?;
+    let items = items.into_iter().map(|run| run.into_api(None)).collect::<ApiResult<Vec<_>>>()?;
+    Ok(Json(Page { items, next_cursor }))
+}

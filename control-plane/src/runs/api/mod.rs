@@ -1,0 +1,27 @@
+//! The runs' part of the API. One route a file.
+
+mod artifacts;
+mod cancel;
+mod events;
+mod list;
+mod read;
+mod start;
+mod stream;
+
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::state::AppState;
+
+/// The routes, with their part of the OpenAPI document.
+pub fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(list::of_pipeline, start::start))
+        .routes(routes!(list::of_team))
+        .routes(routes!(read::run))
+        .routes(routes!(read::steps))
+        .routes(routes!(cancel::cancel))
+        .routes(routes!(events::events))
+        .routes(routes!(stream::stream))
+        .routes(routes!(artifacts::list))
+        .routes(routes!(artifacts::download))
+}

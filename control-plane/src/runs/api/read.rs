@@ -1,0 +1,98 @@
+//! `GET /v1/runs/{id}`, `GET /v1/runs/{id}/steps`.
+
+use axum::{Json, extract::State};
+use restroy_sdk::{
+    api::{
+        Page,
+        run::{Run, StepRun},
+    },
+    ids::{RunId, StepRunId},
+    status::StepStatus,
+};
+use sqlx::{query_as, query_scalar};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::{
+    api::http::{Paged, Path, Query, paged},
+    auth::{Caller, Permission},
+    error::ApiResult,
+    runs::{
+        cancel::find,
+        rows::{StepRow, step_columns},
+    },
+    sql,
+    state::AppState,
+};
+
+/// A run
+#[utoipa::path(
+    get, path = "/v1/runs/{id}", tag = "runs",
+    params(("id" = RunId, Path, description = "The run")),
+    responses((status = 200, description = "The run, with what it was started with", body = Run))
+)]
+pub(super) async fn run(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<RunId>,
+) -> ApiResult<Json<Run>> {
+    let scope = caller.run(&state, id, Permission::RunRead).await?;
+    let mut tx = scope.read().await?;
+    let row = find(&mut tx, id).await?;
+    let params: String = sql!(
+        &mut *tx,
+        fetch_one,
+        query_scalar("SELECT params FROM runs WHERE team_id = $1 AND id = $2").bind(scope.team()).bind(id)
+    )?;
+    Ok(Json(row.into_api(Some(serde_json::from_str(&params)?))?))
+}
+
+/// Which attempts.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Filter {
+    /// Only those in this state.
+    status: Option<StepStatus>,
+    /// How many things: 1 to 100, 50 unless told.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// The steps of a run: every attempt, in the order in which they came to be
+#[utoipa::path(
+    get, path = "/v1/runs/{id}/steps", tag = "runs",
+    params(("id" = RunId, Path, description = "The run"), Filter),
+    responses((status = 200, description = "A page of attempts", body = Page<StepRun>))
+)]
+pub(super) async fn steps(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<RunId>,
+    Query(filter): Query<Filter>,
+) -> ApiResult<Json<Page<StepRun>>> {
+    let scope = caller.run(&state, id, Permission::RunRead).await?;
+    let page = Paged::new(filter.limit, filter.cursor);
+    let (rows, after) = (page.rows()?, page.after::<StepRunId>()?);
+    let mut tx = scope.read().await?;
+    let found: Vec<StepRow> = sql!(
+        &mut *tx,
+        fetch_all,
+        query_as(concat!(
+            "SELECT ",
+            step_columns!(),
+            " FROM step_runs WHERE team_id = $1 AND run_id = $2 AND ($3 IS NULL OR id > $3)
+              AND ($4 IS NULL OR status = $4) ORDER BY id LIMIT $5"
+        ))
+        .bind(scope.team())
+        .bind(id)
+        .bind(after)
+        .bind(filter.status)
+        .bind(rows)
+    )?;
+    let Page { items, next_cursor } = paged(&page, found, |step| step.id)?;
+    let items = items.into_iter().map(StepRow::into_api).collect::<ApiResult<Vec<_>>>()?;
+    Ok(Json(Page { items, next_cursor }))
+}

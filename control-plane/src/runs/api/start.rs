@@ -1,0 +1,49 @@
+//! `POST /v1/pipelines/{id}/runs`.
+
+use axum::{extract::State, http::StatusCode, response::Response};
+use restroy_sdk::{
+    api::run::{NewRun, Run},
+    ids::{Id, PipelineId},
+};
+
+use crate::{
+    api::http::{Begun, Body, Idempotency, Path},
+    auth::{Caller, Permission},
+    error::ApiResult,
+    runs::start::{self, Starter},
+    state::AppState,
+};
+
+/// Start a run
+///
+/// Of the pipeline's published version, with parameters that match its schema. Takes the permission
+/// `pipeline.run`. With an `Idempotency-Key` a repeat gives the first answer again.
+#[utoipa::path(
+    post, path = "/v1/pipelines/{id}/runs", tag = "runs",
+    params(("id" = PipelineId, Path, description = "The pipeline"),
+           ("Idempotency-Key" = Option<String>, Header, description = "Makes a repeat harmless, for 24 hours")),
+    request_body = NewRun,
+    responses((status = 202, description = "It is recorded and will be executed", body = Run))
+)]
+pub(super) async fn start(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<PipelineId>,
+    idempotency: Idempotency,
+    Body(body): Body<NewRun>,
+) -> ApiResult<Response> {
+    let scope = caller.pipeline(&state, id, Permission::PipelineRun).await?;
+    // Checked before the writer is taken; a repeat is answered although the check would fail now.
+    let prepared = start::prepare(&mut scope.read().await?, id, body.params.clone()).await;
+    let mut tx = scope.write_durably().await?;
+    let slot = match idempotency.begin(&mut tx, scope.team().uuid(), &body, state.ambient.now()).await? {
+        Begun::First(slot) => slot,
+        Begun::Again(answer) => return Ok(answer),
+    };
+    let started = start::start(&state, &mut tx, prepared?, Starter::User(scope.user())).await?;
+    let run = started.run.clone().into_api(Some(serde_json::from_str(&started.params)?))?;
+    let answer = slot.answer(&mut tx, StatusCode::ACCEPTED, &run).await?;
+    tx.commit().await?;
+    started.announce(&state);
+    Ok(answer)
+}

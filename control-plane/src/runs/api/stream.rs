@@ -1,0 +1,219 @@
+//! `GET /v1/runs/{id}/stream`: a run's events over a WebSocket (RFC 6455), a text frame each.
+//!
+//! | code | means |
+//! |---|---|
+//! | 1000 | the run has finished; everything was sent |
+//! | 4401 | the session has ended: sign in again |
+//! | 4403 | the run may not be seen any more |
+//! | 4408 | the reader did not keep up: connect again with `?after=` the last number it saw |
+//! | 1011 | a fault of ours: connect again |
+
+use std::time::Duration;
+
+use axum::{
+    extract::{
+        FromRequestParts, State,
+        ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade},
+    },
+    http::request::Parts,
+    response::Response,
+};
+use futures_util::SinkExt as _;
+use restroy_sdk::{event::Event, ids::RunId, problem::ProblemCode};
+use serde::Deserialize;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use utoipa::IntoParams;
+
+use crate::{
+    api::http::{Path, Query},
+    auth::{Caller, Permission, origin, ticket},
+    error::{ApiError, ApiResult},
+    runs::{
+        cancel::find,
+        watch::{Chunk, Next, Watcher},
+    },
+    state::AppState,
+};
+
+/// How often it is looked whether the watcher may still watch.
+const AUTHORISE: Duration = Duration::from_secs(60);
+/// How often the other side is asked whether it is there.
+const PING: Duration = Duration::from_secs(20);
+/// How long it may be silent.
+const SILENCE: Duration = Duration::from_secs(65);
+/// How long a frame may take to get out: then the reader is as good as gone.
+const SEND: Duration = Duration::from_secs(15);
+/// How long the other side gets to answer a close.
+const CLOSING: Duration = Duration::from_secs(2);
+/// What a client may send, in bytes: it has nothing to say.
+const MAX_MESSAGE: usize = 4096;
+
+/// From where, and as whom.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Filter {
+    /// Events after this number; from the first on unless told.
+    #[serde(default)]
+    #[param(minimum = 0)]
+    after: i64,
+    /// A ticket for this path (`POST /v1/stream-tickets`), for clients that cannot send a header.
+    #[allow(dead_code, reason = "read by the extractor of the caller")]
+    ticket: Option<String>,
+}
+
+/// Who watches: by the bearer token, or by a ticket, which this spends.
+pub(super) struct Viewer(Caller);
+
+#[derive(Deserialize)]
+struct TicketQuery {
+    ticket: Option<String>,
+}
+
+impl FromRequestParts<AppState> for Viewer {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> ApiResult<Self> {
+        origin::check(&state.settings, &parts.headers)?;
+        let query = axum::extract::Query::<TicketQuery>::try_from_uri(&parts.uri).ok();
+        match query.and_then(|query| query.0.ticket) {
+            Some(ticket) => ticket::redeem(state, &ticket, parts.uri.path()).await.map(Self),
+            None => Caller::from_request_parts(parts, state).await.map(Self),
+        }
+    }
+}
+
+/// Watch a run (WebSocket)
+///
+/// The history after `after`, then what comes, in order, each event once. Authorised by the bearer
+/// header or by a ticket. Closes with 1000 after `run.finished`; 4408 says that the reader did not
+/// keep up: connect again with `after` the last number seen.
+#[utoipa::path(
+    get, path = "/v1/runs/{id}/stream", tag = "runs",
+    params(("id" = RunId, Path, description = "The run"), Filter),
+    responses((status = 101, description = "A text frame per event", body = Event))
+)]
+pub(super) async fn stream(
+    State(state): State<AppState>,
+    Viewer(caller): Viewer,
+    Path(id): Path<RunId>,
+    Query(filter): Query<Filter>,
+    upgrade: WebSocketUpgrade,
+) -> ApiResult<Response> {
+    let scope = caller.run(&state, id, Permission::RunRead).await?;
+    let run = find(&mut scope.read().await?, id).await?;
+    if filter.after < 0 {
+        return Err(ApiError::with(ProblemCode::BadRequest, "`after` is 0 or the number of an event."));
+    }
+    // Nothing lies after the newest event yet.
+    let after = filter.after.min(run.last_seq);
+    let complete = run.status.is_terminal() && after == run.last_seq;
+    let watcher = Watcher::new(state.db.clone(), state.watchers.clone(), scope.team(), id, after);
+    let upgrade = upgrade.max_message_size(MAX_MESSAGE).max_frame_size(MAX_MESSAGE);
+    Ok(upgrade.on_upgrade(move |mut socket| async move {
+        let end = if complete { End::Finished } else { watch(&state, &mut socket, caller, id, watcher).await };
+        close(socket, end).await;
+    }))
+}
+
+/// Why a stream ends.
+#[derive(Debug)]
+enum End {
+    Finished,
+    SignedOut,
+    Forbidden,
+    FellBehind(i64),
+    Fault,
+    /// The other side is gone: there is nobody to tell.
+    Gone,
+}
+
+async fn watch(state: &AppState, socket: &mut WebSocket, caller: Caller, id: RunId, mut watcher: Watcher) -> End {
+    let mut authorise = ticks(AUTHORISE);
+    let mut ping = ticks(PING);
+    let mut heard = Instant::now();
+    loop {
+        tokio::select! {
+            next = watcher.next() => match next {
+                Ok(Next::Chunk(chunk)) => match send(socket, &chunk).await {
+                    Sent::All if chunk.last => return End::Finished,
+                    Sent::All => {}
+                    Sent::TooSlow => return End::FellBehind(watcher.seq()),
+                    Sent::Gone => return End::Gone,
+                },
+                Ok(Next::FellBehind) => return End::FellBehind(watcher.seq()),
+                Err(_) => return End::Fault,
+            },
+            message = socket.recv() => match message {
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return End::Gone,
+                Some(Ok(_)) => heard = Instant::now(),
+            },
+            _ = authorise.tick() => match may_watch(state, caller, id).await {
+                Ok(()) => {}
+                Err(error) if error.code() == ProblemCode::Unauthorized => return End::SignedOut,
+                Err(error) if matches!(error.code(), ProblemCode::NotFound | ProblemCode::Forbidden) => {
+                    return End::Forbidden;
+                }
+                // Whoever may watch a minute ago is not cut off because the database is busy.
+                Err(error) => tracing::warn!(run_id = %id, problem = %error.0, "a watcher was not checked"),
+            },
+            _ = ping.tick() => {
+                if heard.elapsed() > SILENCE {
+                    return End::Gone;
+                }
+                if !matches!(timeout(SEND, socket.send(Message::Ping(bytes::Bytes::new()))).await, Ok(Ok(()))) {
+                    return End::Gone;
+                }
+            }
+        }
+    }
+}
+
+enum Sent {
+    All,
+    TooSlow,
+    Gone,
+}
+
+/// Sends a chunk's frames together.
+async fn send(socket: &mut WebSocket, chunk: &Chunk) -> Sent {
+    let all = async {
+        for frame in &chunk.frames {
+            socket.feed(Message::Text(frame.clone())).await?;
+        }
+        socket.flush().await
+    };
+    match timeout(SEND, all).await {
+        Ok(Ok(())) => Sent::All,
+        Ok(Err(_)) => Sent::Gone,
+        Err(_) => Sent::TooSlow,
+    }
+}
+
+async fn may_watch(state: &AppState, caller: Caller, id: RunId) -> ApiResult<()> {
+    caller.still_good(state).await?.run(state, id, Permission::RunRead).await.map(|_| ())
+}
+
+async fn close(mut socket: WebSocket, end: End) {
+    let (code, reason) = match end {
+        End::Finished => (1000, "the run has finished".to_owned()),
+        End::SignedOut => (4401, "the session has ended: sign in again".to_owned()),
+        End::Forbidden => (4403, "you may not see this run any more".to_owned()),
+        End::FellBehind(seq) => (4408, format!("you did not keep up: connect again with ?after={seq}")),
+        End::Fault => (1011, "something went wrong on our side: connect again".to_owned()),
+        End::Gone => return,
+    };
+    let closing = async {
+        if socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await.is_ok() {
+            // The answer to the close, or the end of the connection; what else comes is late.
+            while let Some(Ok(_)) = socket.recv().await {}
+        }
+    };
+    let _ = timeout(CLOSING, closing).await;
+}
+
+fn ticks(period: Duration) -> tokio::time::Interval {
+    let mut ticks = interval_at(Instant::now() + period, period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}

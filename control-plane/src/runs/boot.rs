@@ -1,0 +1,40 @@
+//! The start of an embedded installation. Its data folder is locked: no other process can hold a
+//! lease, so whatever is leased belonged to a process that is gone.
+
+use sqlx::{query, query_as};
+
+use super::{
+    dispatch, lost, reconcile,
+    rows::{TaskRow, task_columns},
+};
+use crate::{error::ApiResult, sql, state::AppState, store::TeamTx};
+
+/// Takes every leased task back at once, as if its lease had run out, and pushes what was admitted
+/// again: the queue was in the memory of the process that is gone. Gives how many leases it took.
+///
+/// Call it before the executor and the services start, and only where the data folder is locked.
+pub async fn embedded(state: &AppState) -> ApiResult<usize> {
+    let mut tx = state.db.write().await?;
+    sql!(&mut tx, execute, query("DELETE FROM leader_leases"))?;
+    tx.commit().await?;
+
+    let mut tx = state.db.read().await?;
+    let tasks: Vec<TaskRow> = sql!(
+        &mut tx,
+        fetch_all,
+        query_as(concat!("SELECT ", task_columns!(), " FROM tasks WHERE state = 'leased' ORDER BY id"))
+    )?;
+    drop(tx);
+    let mut count = 0;
+    for task in tasks {
+        let mut tx = TeamTx::new(state.db.write().await?, task.team_id);
+        if let Some(lost) = lost::lose(&mut tx, &task, state.ambient.now()).await? {
+            tx.commit().await?;
+            tracing::info!(task_id = %task.id, run_id = %task.run_id, ended = lost.ended, "a lease of the last process was released");
+            reconcile::announce(state, &task, lost);
+            count += 1;
+        }
+    }
+    dispatch::push_again(state, true).await?;
+    Ok(count)
+}

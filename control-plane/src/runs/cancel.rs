@@ -1,0 +1,55 @@
+//! Cancelling: decided in the database, without the executor.
+
+use restroy_run_queue::wake::Wake;
+use restroy_sdk::{event::StepError, ids::RunId, problem::ProblemCode, status::RunStatus};
+use sqlx::query_as;
+
+use super::{
+    end::{Ending, end},
+    rows::{RunRow, run_columns},
+};
+use crate::{
+    auth::Scope,
+    error::{ApiError, ApiResult},
+    sql,
+    state::AppState,
+    store::TeamTx,
+};
+
+/// Cancels a run. An already cancelled one is given back as it is; one that ended otherwise is a
+/// conflict.
+pub(crate) async fn cancel(state: &AppState, scope: &Scope, run: RunId) -> ApiResult<RunRow> {
+    let now = state.ambient.now();
+    let mut tx = scope.write().await?;
+    let ending = Ending {
+        status: RunStatus::Cancelled,
+        error: Some(StepError::new("cancelled", "Somebody cancelled the run.")),
+    };
+    let ended = end(&mut tx, run, now, &ending).await?;
+    let row = find(&mut tx, run).await?;
+    let Some(last_seq) = ended else {
+        return if row.status == RunStatus::Cancelled {
+            Ok(row)
+        } else {
+            Err(ApiError::with(
+                ProblemCode::Conflict,
+                format!("The run has ended already: {}. What has ended cannot be cancelled.", row.status),
+            ))
+        };
+    };
+    tx.commit().await?;
+    state.wake.send(Wake::Run { run_id: run, last_seq });
+    state.wake.send(Wake::Admit);
+    Ok(row)
+}
+
+/// A run of the transaction's team, or 404.
+pub(crate) async fn find(tx: &mut TeamTx, run: RunId) -> ApiResult<RunRow> {
+    let team = tx.team();
+    let row: Option<RunRow> = sql!(
+        &mut **tx,
+        fetch_optional,
+        query_as(concat!("SELECT ", run_columns!(), " FROM runs WHERE team_id = $1 AND id = $2")).bind(team).bind(run)
+    )?;
+    row.ok_or_else(ApiError::not_found)
+}

@@ -1,0 +1,181 @@
+//! Admission: which pending tasks may be taken on now. The queue holds no more than what is
+//! admitted; who waits, waits in the database, where fairness is decided.
+//!
+//! A team has as many tasks in flight as its `max_running` allows, a pipeline as many as its
+//! document's `concurrency`, the installation as many as [`MAX_IN_FLIGHT`]. All of these count
+//! rows: a slot cannot leak. Among teams the one with the fewest in flight goes first, within a
+//! team the oldest task.
+//!
+//! One dispatcher is at work at a time: what is in flight grows by its hand only, so what it counted
+//! in a reading transaction still holds when it writes.
+
+use std::collections::HashMap;
+
+use restroy_run_queue::queue::Message;
+use restroy_sdk::{
+    ids::{PipelineId, TaskId, TeamId},
+    time::Timestamp,
+};
+use sqlx::{query, query_as, query_scalar};
+
+use super::limits::{MAX_IN_FLIGHT, UNCLAIMED};
+use crate::{error::ApiResult, sql, state::AppState, store::Tx};
+
+/// How many admitted tasks are pushed again in one go.
+const REPUSH: i64 = 500;
+
+/// Admits what may be admitted now and hands it to the queue. Gives how many.
+pub async fn admit(state: &AppState) -> ApiResult<usize> {
+    let mut total = 0;
+    loop {
+        let chosen = choose(&mut state.db.read().await?).await?;
+        if chosen.is_empty() {
+            return Ok(total);
+        }
+        let now = state.ambient.now();
+        let mut tx = state.db.write().await?;
+        let mut admitted = Vec::with_capacity(chosen.len());
+        for task in chosen {
+            let changed = sql!(
+                &mut tx,
+                execute,
+                query("UPDATE tasks SET state = 'admitted', admitted_at = $2 WHERE id = $1 AND state = 'pending'")
+                    .bind(task)
+                    .bind(now)
+            )?;
+            if changed.rows_affected() > 0 {
+                admitted.push(task);
+            }
+        }
+        tx.commit().await?;
+        total += admitted.len();
+        if admitted.is_empty() {
+            return Ok(total);
+        }
+        push(state, &admitted).await;
+    }
+}
+
+/// Pushes admitted tasks again that nobody claimed for a while; all of them when `every`: at boot
+/// the queue may have lost what it held. Gives how many.
+pub async fn push_again(state: &AppState, every: bool) -> ApiResult<usize> {
+    let now = state.ambient.now();
+    let before = if every { now } else { now.before(UNCLAIMED) };
+    let mut tx = state.db.read().await?;
+    let stale: Vec<TaskId> = sql!(&mut tx, fetch_all, query_scalar(
+        "SELECT id FROM tasks WHERE state = 'admitted' AND admitted_at <= $1 ORDER BY id LIMIT $2"
+    ).bind(before).bind(if every { MAX_IN_FLIGHT } else { REPUSH }))?;
+    drop(tx);
+    if stale.is_empty() {
+        return Ok(0);
+    }
+    let mut tx = state.db.write().await?;
+    for task in &stale {
+        touch(&mut tx, *task, now).await?;
+    }
+    tx.commit().await?;
+    push(state, &stale).await;
+    Ok(stale.len())
+}
+
+/// The next push is due a while from now.
+async fn touch(tx: &mut Tx, task: TaskId, now: Timestamp) -> ApiResult<()> {
+    sql!(
+        tx,
+        execute,
+        query("UPDATE tasks SET admitted_at = $2 WHERE id = $1 AND state = 'admitted'").bind(task).bind(now)
+    )?;
+    Ok(())
+}
+
+/// A push that fails is made up for by [`push_again`].
+async fn push(state: &AppState, tasks: &[TaskId]) {
+    for task_id in tasks {
+        if let Err(error) = state.queue.push(Message { task_id: *task_id }).await {
+            tracing::warn!(%task_id, %error, "a task waits for the queue");
+        }
+    }
+}
+
+/// A team that has something pending and a slot for it.
+#[derive(Debug, sqlx::FromRow)]
+struct Team {
+    team_id: TeamId,
+    max_running: i64,
+    in_flight: i64,
+}
+
+/// A pending task that may go, as far as its team and pipeline stand now.
+#[derive(Debug, sqlx::FromRow)]
+struct Candidate {
+    id: TaskId,
+    pipeline_id: PipelineId,
+    concurrency_limit: Option<i64>,
+    in_flight: i64,
+}
+
+/// The tasks that may go now, in the order in which they should.
+async fn choose(tx: &mut Tx) -> ApiResult<Vec<TaskId>> {
+    let teams: Vec<Team> = sql!(
+        &mut *tx,
+        fetch_all,
+        query_as(
+            "SELECT team_id, max_running, in_flight FROM (
+                 SELECT t.id AS team_id, t.max_running,
+                        (SELECT COUNT(*) FROM tasks f
+                         WHERE f.team_id = t.id AND f.state IN ('admitted', 'leased')) AS in_flight
+                 FROM teams t
+                 WHERE t.id IN (SELECT DISTINCT team_id FROM tasks WHERE state = 'pending')) AS waiting
+             WHERE in_flight < max_running"
+        )
+    )?;
+    if teams.is_empty() {
+        return Ok(Vec::new());
+    }
+    let in_flight: i64 = sql!(
+        &mut *tx,
+        fetch_one,
+        query_scalar("SELECT COUNT(*) FROM tasks WHERE state IN ('admitted', 'leased')")
+    )?;
+    let room = usize::try_from(MAX_IN_FLIGHT - in_flight).unwrap_or(0);
+    let mut chosen: Vec<(i64, TaskId)> = Vec::new();
+    for team in teams {
+        let mut taken: HashMap<PipelineId, i64> = HashMap::new();
+        let mut place = team.in_flight;
+        for candidate in candidates(tx, &team).await? {
+            let more = taken.entry(candidate.pipeline_id).or_default();
+            if candidate.concurrency_limit.is_some_and(|limit| candidate.in_flight + *more >= limit) {
+                continue;
+            }
+            *more += 1;
+            place += 1;
+            chosen.push((place, candidate.id));
+        }
+    }
+    chosen.sort_unstable();
+    chosen.truncate(room);
+    Ok(chosen.into_iter().map(|(_, task)| task).collect())
+}
+
+/// A team's oldest tasks whose pipelines have a slot, as many as the team has slots.
+async fn candidates(tx: &mut Tx, team: &Team) -> ApiResult<Vec<Candidate>> {
+    Ok(sql!(
+        tx,
+        fetch_all,
+        query_as(
+            "WITH busy AS (
+                 SELECT r.pipeline_id, COUNT(*) AS n
+                 FROM tasks t JOIN runs r ON r.team_id = t.team_id AND r.id = t.run_id
+                 WHERE t.team_id = $1 AND t.state IN ('admitted', 'leased') GROUP BY r.pipeline_id)
+             SELECT t.id, r.pipeline_id, r.concurrency_limit, COALESCE(b.n, 0) AS in_flight
+             FROM tasks t
+             JOIN runs r ON r.team_id = t.team_id AND r.id = t.run_id
+             LEFT JOIN busy b ON b.pipeline_id = r.pipeline_id
+             WHERE t.team_id = $1 AND t.state = 'pending'
+               AND (r.concurrency_limit IS NULL OR COALESCE(b.n, 0) < r.concurrency_limit)
+             ORDER BY t.id LIMIT $2"
+        )
+        .bind(team.team_id)
+        .bind(team.max_running - team.in_flight)
+    )?)
+}

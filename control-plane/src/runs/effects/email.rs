@@ -1,0 +1,170 @@
+//! E-mail of scripts: checked, counted, put into the outbox.
+
+use std::time::Duration;
+
+use restroy_sdk::{
+    ids::{MessageId, RunId},
+    time::Timestamp,
+};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use sqlx::{query, query_scalar};
+
+use super::{Done, Stop, refuse};
+use crate::{
+    runs::limits::{MAX_EMAIL_BODY, MAX_EMAILS_PER_DAY, MAX_RECIPIENTS, MAX_SUBJECT},
+    sql,
+    state::AppState,
+    store::TeamTx,
+};
+
+/// The longest address (RFC 5321, section 4.5.3.1.3, without the angle brackets).
+const MAX_ADDRESS: usize = 254;
+/// Over which the team's e-mails are counted.
+const WINDOW: Duration = Duration::from_hours(24);
+
+/// An e-mail as a script writes it.
+pub(super) struct Mail {
+    pub(super) to: Vec<String>,
+    pub(super) subject: String,
+    pub(super) text: String,
+    pub(super) html: Option<String>,
+}
+
+/// Puts an e-mail into the outbox; answers `{message_id}`. The Message-ID derives from the key, so
+/// that a script which sets its own key sends under it once per team.
+pub(super) async fn send(
+    state: &AppState,
+    tx: &mut TeamTx,
+    run: RunId,
+    now: Timestamp,
+    key: &str,
+    mail: &Mail,
+) -> Done {
+    check(mail)?;
+    let team = tx.team();
+    let sent = sent_today(tx, now).await?;
+    if sent + mail.to.len() > MAX_EMAILS_PER_DAY {
+        let message = format!(
+            "A team sends at most {MAX_EMAILS_PER_DAY} e-mails in 24 hours, each recipient counted; {sent} are sent."
+        );
+        return Err(refuse("email_quota_exceeded", message));
+    }
+    let digest = Sha256::new().chain_update(team.0.as_bytes()).chain_update(key.as_bytes()).finalize();
+    let message_id = format!("<{}@{}>", hex::encode(&digest[..20]), domain(&state.settings.public_url));
+    sql!(
+        &mut **tx,
+        execute,
+        query(
+            "INSERT INTO outbox (id, team_id, run_id, message_id, recipients, subject, body_text, body_html, status,
+                                 created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+             ON CONFLICT (message_id) DO NOTHING"
+        )
+        .bind(state.ambient.id::<MessageId>())
+        .bind(team)
+        .bind(run)
+        .bind(&message_id)
+        .bind(serde_json::to_string(&mail.to)?)
+        .bind(&mail.subject)
+        .bind(&mail.text)
+        .bind(&mail.html)
+        .bind(state.new_mail_status())
+        .bind(now)
+    )?;
+    Ok(json!({ "message_id": message_id }))
+}
+
+fn check(mail: &Mail) -> Result<(), Stop> {
+    if mail.to.is_empty() || mail.to.len() > MAX_RECIPIENTS {
+        let message = format!("An e-mail goes to 1 to {MAX_RECIPIENTS} recipients; this one to {}.", mail.to.len());
+        return Err(refuse("email_recipients", message));
+    }
+    if let Some(address) = mail.to.iter().find(|address| !is_address(address)) {
+        let shown: String = address.chars().filter(|c| !c.is_control()).take(80).collect();
+        return Err(refuse("email_bad_address", format!("`{shown}` is not an e-mail address; write `name@host`.")));
+    }
+    if mail.subject.len() > MAX_SUBJECT || mail.subject.chars().any(char::is_control) {
+        let message = format!("A subject is one line of at most {MAX_SUBJECT} bytes, without control characters.");
+        return Err(refuse("email_bad_subject", message));
+    }
+    let bodies = [Some(&mail.text), mail.html.as_ref()];
+    if bodies.into_iter().flatten().any(|body| body.len() > MAX_EMAIL_BODY) {
+        let message = format!("The text and the HTML of an e-mail have at most {MAX_EMAIL_BODY} bytes each.");
+        return Err(refuse("email_too_large", message));
+    }
+    Ok(())
+}
+
+/// A bare `name@host` in which nothing can end a header or begin another recipient.
+fn is_address(address: &str) -> bool {
+    let Some((name, host)) = address.rsplit_once('@') else { return false };
+    let plain = |c: char| !c.is_control() && !c.is_whitespace() && !"<>()[],;:\\\"@".contains(c);
+    address.len() <= MAX_ADDRESS
+        && !name.is_empty()
+        && name.len() <= 64
+        && name.chars().all(plain)
+        && !host.is_empty()
+        && host.split('.').all(|label| {
+            !label.is_empty()
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.chars().all(|c| c.is_alphanumeric() || c == '-')
+        })
+}
+
+/// How many recipients the team's runs wrote to within the window. At most as many rows as e-mails
+/// are allowed.
+async fn sent_today(tx: &mut TeamTx, now: Timestamp) -> Result<usize, Stop> {
+    let team = tx.team();
+    let rows: Vec<String> = sql!(
+        &mut **tx,
+        fetch_all,
+        query_scalar(
+            "SELECT recipients FROM outbox
+             WHERE team_id = $1 AND run_id IS NOT NULL AND created_at > $2 ORDER BY id DESC LIMIT $3"
+        )
+        .bind(team)
+        .bind(now.before(WINDOW))
+        .bind(i64::try_from(MAX_EMAILS_PER_DAY).unwrap_or(i64::MAX))
+    )?;
+    let mut count = 0;
+    for row in rows {
+        count += serde_json::from_str::<Vec<String>>(&row)?.len();
+    }
+    Ok(count)
+}
+
+fn domain(public_url: &str) -> String {
+    url::Url::parse(public_url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or("localhost".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_cannot_smuggle_headers_or_recipients() {
+        for good in ["a@b", "first.last+tag@mail.example.com", "ü@bücher.example"] {
+            assert!(is_address(good), "{good}");
+        }
+        for bad in [
+            "",
+            "@",
+            "a@",
+            "@b",
+            "a b@c",
+            "a@b\r\nBcc: x@y",
+            "a@b,c@d",
+            "<a@b>",
+            "a@b;c",
+            "\"a\"@b",
+            "a@b@c",
+            "a@-b",
+            "a@b..c",
+            "a\n@b",
+        ] {
+            assert!(!is_address(bad), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The journal: what a script did to the world, by idempotency key, and the answer it got, sealed
+//! with the team's key. Bounded per run; gone with the run.
+
+use restroy_sdk::{ids::RunId, problem::ProblemCode, time::Timestamp};
+use serde_json::Value;
+use sqlx::{query, query_as};
+
+use super::{Caller, Stop, refuse};
+use crate::{
+    error::{ApiError, ApiResult},
+    runs::limits::{MAX_JOURNAL_BYTES, MAX_JOURNAL_CALLS},
+    secrets::Context,
+    sql,
+    state::AppState,
+    store::{TeamTx, teams},
+};
+
+/// The answer that was stored under a key, if the key came before. The same key for another kind of
+/// call is the script's mistake (it can set its own), and is refused as such.
+pub(super) async fn find(
+    tx: &mut TeamTx,
+    state: &AppState,
+    run: RunId,
+    method: &str,
+    caller: &Caller,
+) -> ApiResult<Option<Value>> {
+    let team = tx.team();
+    let stored: Option<(String, Vec<u8>)> = sql!(
+        &mut **tx,
+        fetch_optional,
+        query_as("SELECT method, answer FROM host_calls WHERE team_id = $1 AND run_id = $2 AND key = $3")
+            .bind(team)
+            .bind(run)
+            .bind(&caller.key)
+    )?;
+    let Some((first, sealed)) = stored else { return Ok(None) };
+    if first != method {
+        let detail = format!("The idempotency key was used in this run for `{first}`; it cannot stand for `{method}`.");
+        return Err(ApiError::with(ProblemCode::IdempotencyMismatch, detail));
+    }
+    let key = teams::key(tx, &state.keys).await?;
+    let plain = key.open(Context::HostCall { run, key: &caller.key }, &sealed)?;
+    Ok(Some(serde_json::from_slice(&plain)?))
+}
+
+/// Refuses when the run's journal is full.
+pub(super) async fn room(tx: &mut TeamTx, run: RunId) -> Result<(), Stop> {
+    let team = tx.team();
+    let (calls, bytes): (i64, i64) = sql!(
+        &mut **tx,
+        fetch_one,
+        query_as("SELECT journal_calls, journal_bytes FROM runs WHERE team_id = $1 AND id = $2").bind(team).bind(run)
+    )?;
+    if calls >= MAX_JOURNAL_CALLS || bytes >= MAX_JOURNAL_BYTES {
+        let message = format!(
+            "A run makes at most {MAX_JOURNAL_CALLS} calls that have effects, with {MAX_JOURNAL_BYTES} bytes of answers."
+        );
+        return Err(refuse("journal_limit", message));
+    }
+    Ok(())
+}
+
+/// Records an effect and its answer.
+pub(super) async fn record(
+    tx: &mut TeamTx,
+    state: &AppState,
+    run: RunId,
+    now: Timestamp,
+    method: &str,
+    caller: &Caller,
+    answer: &Value,
+) -> ApiResult<()> {
+    let team = tx.team();
+    let key = teams::key(tx, &state.keys).await?;
+    let sealed =
+        key.seal(&state.ambient, Context::HostCall { run, key: &caller.key }, answer.to_string().as_bytes())?;
+    let bytes = i64::try_from(sealed.len()).unwrap_or(i64::MAX);
+    sql!(
+        &mut **tx,
+        execute,
+        query(
+            "INSERT INTO host_calls (run_id, key, team_id, step, idx, attempt, call_number, method, answer, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+        )
+        .bind(run)
+        .bind(&caller.key)
+        .bind(team)
+        .bind(&caller.step.step)
+        .bind(i64::from(caller.step.index.unwrap_or(0)))
+        .bind(i64::from(caller.step.attempt))
+        .bind(i64::try_from(caller.call_number).unwrap_or(i64::MAX))
+        .bind(method)
+        .bind(sealed)
+        .bind(now)
+    )?;
+    sql!(
+        &mut **tx,
+        execute,
+        query(
+            "UPDATE runs SET journal_calls = journal_calls + 1, journal_bytes = journal_bytes + $3
+             WHERE team_id = $1 AND id = $2"
+        )
+        .bind(team)
+        .bind(run)
+        .bind(bytes)
+    )?;
+    Ok(())
+}

@@ -1,0 +1,221 @@
+//! What scripts do to the world through the control-plane: each effect commits together with the
+//! row of the [`journal`] that holds its answer. A repeat of its key gets the stored answer, and
+//! nothing is done.
+//!
+//! A refusal is no effect: it is not journaled, and the script may try again.
+
+mod artifact;
+mod email;
+mod journal;
+mod kv;
+
+use restroy_run_queue::run_api::{Call, CallAnswer, CallError, CallKind};
+use restroy_sdk::{
+    event::StepRef,
+    ids::TaskId,
+    problem::{Fault, Problem, ProblemCode},
+};
+use serde_json::Value;
+
+use super::{lease, steps};
+use crate::{
+    error::{ApiError, ApiResult},
+    state::AppState,
+    store::TeamTx,
+};
+
+/// The most an idempotency key may take, in bytes: scripts can set their own.
+const MAX_KEY: usize = 255;
+
+/// Who calls, and under which key.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    pub(crate) step: StepRef,
+    pub(crate) call_number: u64,
+    pub(crate) key: String,
+}
+
+/// What a call ends with: done, refused (which the script can catch), or a fault of our own.
+type Done = Result<Value, Stop>;
+
+/// Why a call was not done.
+enum Stop {
+    Refused(CallError),
+    Fault(ApiError),
+}
+
+impl<E: Into<ApiError>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Fault(error.into())
+    }
+}
+
+fn refuse(code: &str, message: impl Into<String>) -> Stop {
+    Stop::Refused(CallError { code: code.into(), message: message.into(), retryable: false })
+}
+
+/// Carries a call out, once for each key.
+pub(crate) async fn call(state: &AppState, task: TaskId, token: &str, call: Call) -> ApiResult<CallAnswer> {
+    let Call { step, call_number, key, call } = call;
+    let caller = Caller { step, call_number, key };
+    match call {
+        // Reading is no effect: no journal, no transaction that writes but for the lease.
+        CallKind::KvGet { key } => read(state, task, token, &caller, Read::Get { key }).await,
+        CallKind::KvList { prefix, after, limit } => {
+            read(state, task, token, &caller, Read::List { prefix, after, limit }).await
+        }
+        effect => act(state, task, token, &caller, Effect::Call(effect)).await,
+    }
+}
+
+/// Keeps a file of a run, once for each key.
+pub(crate) async fn keep_artifact(
+    state: &AppState,
+    task: TaskId,
+    token: &str,
+    caller: Caller,
+    name: &str,
+    content: &[u8],
+) -> ApiResult<CallAnswer> {
+    act(state, task, token, &caller, Effect::Artifact { name, content }).await
+}
+
+enum Read {
+    Get { key: String },
+    List { prefix: String, after: Option<String>, limit: u32 },
+}
+
+enum Effect<'a> {
+    Call(CallKind),
+    Artifact { name: &'a str, content: &'a [u8] },
+}
+
+impl Effect<'_> {
+    /// Its name in the journal.
+    fn method(&self) -> &'static str {
+        match self {
+            Self::Artifact { .. } => "artifact",
+            Self::Call(call) => match call {
+                CallKind::KvGet { .. } => "kv_get",
+                CallKind::KvList { .. } => "kv_list",
+                CallKind::KvSet { .. } => "kv_set",
+                CallKind::KvDelete { .. } => "kv_delete",
+                CallKind::KvIncr { .. } => "kv_incr",
+                CallKind::KvCas { .. } => "kv_cas",
+                CallKind::EmailSend { .. } => "email_send",
+                CallKind::HttpAnswered { .. } => "http_answered",
+            },
+        }
+    }
+}
+
+async fn read(state: &AppState, task: TaskId, token: &str, caller: &Caller, read: Read) -> ApiResult<CallAnswer> {
+    let (mut tx, holding) = lease::hold(state.db.write().await?, task, token).await?;
+    check_caller(&mut tx, holding.run_id, caller).await?;
+    let now = state.ambient.now();
+    let done = match read {
+        Read::Get { key } => kv::get(&mut tx, holding.board_id, now, &key).await,
+        Read::List { prefix, after, limit } => {
+            kv::list(&mut tx, holding.board_id, now, &prefix, after.as_deref(), limit).await
+        }
+    };
+    let answer = answer(done)?;
+    lease::renew(&mut tx, &holding, now, holding.last_batch).await?;
+    tx.commit().await?;
+    Ok(answer)
+}
+
+async fn act(
+    state: &AppState,
+    task: TaskId,
+    token: &str,
+    caller: &Caller,
+    effect: Effect<'_>,
+) -> ApiResult<CallAnswer> {
+    let (mut tx, holding) = lease::hold(state.db.write_durably().await?, task, token).await?;
+    check_caller(&mut tx, holding.run_id, caller).await?;
+    let now = state.ambient.now();
+    let method = effect.method();
+    if let Some(answer) = journal::find(&mut tx, state, holding.run_id, method, caller).await? {
+        lease::renew(&mut tx, &holding, now, holding.last_batch).await?;
+        tx.commit().await?;
+        return Ok(CallAnswer::Ok(answer));
+    }
+    let done = match journal::room(&mut tx, holding.run_id).await {
+        Ok(()) => perform(state, &mut tx, &holding, now, caller, effect).await,
+        Err(stop) => Err(stop),
+    };
+    match answer(done)? {
+        CallAnswer::Ok(answer) => {
+            journal::record(&mut tx, state, holding.run_id, now, method, caller, &answer).await?;
+            lease::renew(&mut tx, &holding, now, holding.last_batch).await?;
+            tx.commit().await?;
+            Ok(CallAnswer::Ok(answer))
+        }
+        refused @ CallAnswer::Refused(_) => {
+            // What was begun for it is undone; the executor works on, so its lease is renewed.
+            drop(tx);
+            let (mut tx, holding) = lease::hold(state.db.write().await?, task, token).await?;
+            lease::renew(&mut tx, &holding, now, holding.last_batch).await?;
+            tx.commit().await?;
+            Ok(refused)
+        }
+    }
+}
+
+async fn perform(
+    state: &AppState,
+    tx: &mut TeamTx,
+    holding: &lease::Holding,
+    now: restroy_sdk::time::Timestamp,
+    caller: &Caller,
+    effect: Effect<'_>,
+) -> Done {
+    let board = holding.board_id;
+    match effect {
+        Effect::Artifact { name, content } => {
+            artifact::keep(state, tx, holding.run_id, now, &caller.step.step, name, content).await
+        }
+        Effect::Call(call) => match call {
+            CallKind::KvGet { key } => kv::get(tx, board, now, &key).await,
+            CallKind::KvList { prefix, after, limit } => {
+                kv::list(tx, board, now, &prefix, after.as_deref(), limit).await
+            }
+            CallKind::KvSet { key, value, ttl_ms } => kv::set(tx, board, now, &key, &value, ttl_ms).await,
+            CallKind::KvDelete { key } => kv::delete(tx, board, now, &key).await,
+            CallKind::KvIncr { key, by, ttl_ms } => kv::incr(tx, board, now, &key, by, ttl_ms).await,
+            CallKind::KvCas { key, expected, value, ttl_ms } => {
+                kv::cas(tx, board, now, &key, expected.as_ref(), value.as_ref(), ttl_ms).await
+            }
+            CallKind::EmailSend { to, subject, text, html } => {
+                let mail = email::Mail { to, subject, text, html };
+                email::send(state, tx, holding.run_id, now, &caller.key, &mail).await
+            }
+            CallKind::HttpAnswered { .. } => Ok(Value::Null),
+        },
+    }
+}
+
+fn answer(done: Done) -> ApiResult<CallAnswer> {
+    match done {
+        Ok(value) => Ok(CallAnswer::Ok(value)),
+        Err(Stop::Refused(error)) => Ok(CallAnswer::Refused(error)),
+        Err(Stop::Fault(error)) => Err(error),
+    }
+}
+
+/// Only an attempt that may still be at work calls, and only under a key that can be kept.
+async fn check_caller(tx: &mut TeamTx, run: restroy_sdk::ids::RunId, caller: &Caller) -> ApiResult<()> {
+    if caller.key.is_empty() || caller.key.len() > MAX_KEY || caller.key.chars().any(char::is_control) {
+        let detail = format!("An idempotency key has 1 to {MAX_KEY} bytes and no control characters.");
+        return Err(Problem::new(ProblemCode::Invalid).errors(vec![Fault::new("/key", detail)]).into());
+    }
+    if !steps::may_call(tx, run, &caller.step).await? {
+        let detail = format!(
+            "The run has no attempt {} at `{}` that is still at work: it cannot call.",
+            caller.step.attempt, caller.step.step
+        );
+        return Err(Problem::new(ProblemCode::Invalid).errors(vec![Fault::new("/step", detail)]).into());
+    }
+    Ok(())
+}

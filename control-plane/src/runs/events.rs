@@ -1,0 +1,122 @@
+//! The event log: one numbered sequence per run, one row per batch.
+
+use restroy_sdk::{
+    event::EventKind,
+    ids::{RunId, TaskId},
+    time::Timestamp,
+};
+use sqlx::{query, query_as};
+
+use crate::{error::ApiResult, sql, store::TeamTx};
+
+/// Which batch of which holder of a task the events came in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin {
+    pub(crate) task: TaskId,
+    pub(crate) fence: i64,
+    pub(crate) n: i64,
+}
+
+/// Where a run's log stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Log {
+    /// Its newest event.
+    pub(crate) last_seq: i64,
+    /// What all its events take, in bytes.
+    pub(crate) bytes: i64,
+}
+
+/// Appends events to a run's log, numbered without gaps: the update of the run's row holds off
+/// whoever else appends until this transaction ends.
+pub(crate) async fn append(
+    tx: &mut TeamTx,
+    run: RunId,
+    now: Timestamp,
+    events: &[EventKind],
+    origin: Option<Origin>,
+) -> ApiResult<Log> {
+    let team = tx.team();
+    let kinds = events.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
+    let at = now.to_string();
+    let size: usize = kinds.iter().map(|kind| kind.len() + at.len() + 32).sum();
+    let count = i64::try_from(kinds.len()).unwrap_or(i64::MAX);
+    let (last_seq, bytes): (i64, i64) = sql!(
+        &mut **tx,
+        fetch_one,
+        query_as(
+            "UPDATE runs SET last_seq = last_seq + $3, event_bytes = event_bytes + $4
+             WHERE team_id = $1 AND id = $2 RETURNING last_seq, event_bytes"
+        )
+        .bind(team)
+        .bind(run)
+        .bind(count)
+        .bind(i64::try_from(size).unwrap_or(i64::MAX))
+    )?;
+    if kinds.is_empty() {
+        return Ok(Log { last_seq, bytes });
+    }
+    let first_seq = last_seq - count + 1;
+    let mut text = String::with_capacity(size + 2);
+    text.push('[');
+    for (seq, kind) in (first_seq..).zip(&kinds) {
+        if seq > first_seq {
+            text.push(',');
+        }
+        // An event's kind is an object with at least its `type`: seq and time go before it.
+        text.push_str("{\"seq\":");
+        text.push_str(&seq.to_string());
+        text.push_str(",\"at\":\"");
+        text.push_str(&at);
+        text.push_str("\",");
+        text.push_str(&kind[1..]);
+    }
+    text.push(']');
+    sql!(
+        &mut **tx,
+        execute,
+        query(
+            "INSERT INTO run_events (run_id, first_seq, last_seq, team_id, task_id, fence, n, events, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+        )
+        .bind(run)
+        .bind(first_seq)
+        .bind(last_seq)
+        .bind(team)
+        .bind(origin.map(|origin| origin.task))
+        .bind(origin.map(|origin| origin.fence))
+        .bind(origin.map(|origin| origin.n))
+        .bind(text)
+        .bind(now)
+    )?;
+    Ok(Log { last_seq, bytes })
+}
+
+/// A stored batch.
+#[derive(Debug, sqlx::FromRow)]
+pub(crate) struct StoredBatch {
+    pub(crate) first_seq: i64,
+    pub(crate) last_seq: i64,
+    /// A JSON array of whole events.
+    pub(crate) events: String,
+}
+
+/// The batches that hold what follows `after`, in order, at most `limit` rows. The first may begin
+/// at or before `after`.
+pub(crate) async fn read_after(tx: &mut TeamTx, run: RunId, after: i64, limit: i64) -> Result<Vec<StoredBatch>, sqlx::Error> {
+    let team = tx.team();
+    sql!(
+        &mut **tx,
+        fetch_all,
+        query_as(
+            "SELECT first_seq, last_seq, events FROM run_events
+             WHERE team_id = $1 AND run_id = $2 AND last_seq > $3
+               AND first_seq >= COALESCE(
+                   (SELECT MAX(first_seq) FROM run_events WHERE run_id = $2 AND first_seq <= $3 + 1), 0)
+             ORDER BY first_seq LIMIT $4"
+        )
+        .bind(team)
+        .bind(run)
+        .bind(after)
+        .bind(limit)
+    )
+}

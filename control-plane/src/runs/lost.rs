@@ -1,0 +1,86 @@
+//! The loss of a lease: the executor is presumed gone, its token is void, its work starts again.
+
+use restroy_sdk::{event::EventKind, status::RunStatus, time::Timestamp};
+use sqlx::{query_as, query_scalar};
+
+use super::{
+    end::{Ending, end},
+    events,
+    limits::MAX_LOST,
+    rows::{TaskRow, step_ref},
+};
+use crate::{error::ApiResult, sql, store::TeamTx};
+
+/// What became of a task whose lease was lost.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lost {
+    /// The run's newest event.
+    pub(crate) last_seq: i64,
+    /// The task's fence from now on.
+    pub(crate) fence: i64,
+    /// Whether that was one loss too many: the run failed with `executor_lost`.
+    pub(crate) ended: bool,
+}
+
+/// [`lose`], if the lease has run out: a lease renewed since it was looked at is kept.
+pub(crate) async fn lose_expired(tx: &mut TeamTx, task: &TaskRow, now: Timestamp) -> ApiResult<Option<Lost>> {
+    let team = tx.team();
+    let expired: bool = sql!(
+        &mut **tx,
+        fetch_one,
+        query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM tasks WHERE team_id = $1 AND id = $2 AND fence = $3 AND lease_until < $4)"
+        )
+        .bind(team)
+        .bind(task.id)
+        .bind(task.fence)
+        .bind(now)
+    )?;
+    if expired { lose(tx, task, now).await } else { Ok(None) }
+}
+
+/// Takes a leased task back: fence raised, state `pending`, one more loss counted. The attempts
+/// that were being executed go back to `pending` and are told of by `step.lost`; no retry is
+/// spent. Nothing when the task changed hands meanwhile.
+pub(crate) async fn lose(tx: &mut TeamTx, task: &TaskRow, now: Timestamp) -> ApiResult<Option<Lost>> {
+    let team = tx.team();
+    let lost: Option<(i64, i64)> = sql!(
+        &mut **tx,
+        fetch_optional,
+        query_as(
+            "UPDATE tasks SET state = 'pending', fence = fence + 1, lost = lost + 1, token_hash = NULL, owner = NULL,
+                    lease_until = NULL, admitted_at = NULL
+             WHERE team_id = $1 AND id = $2 AND state = 'leased' AND fence = $3
+             RETURNING lost, fence"
+        )
+        .bind(team)
+        .bind(task.id)
+        .bind(task.fence)
+    )?;
+    let Some((lost, fence)) = lost else { return Ok(None) };
+    let attempts: Vec<(String, i64, i64)> = sql!(
+        &mut **tx,
+        fetch_all,
+        query_as(
+            "UPDATE step_runs SET status = 'pending' WHERE team_id = $1 AND run_id = $2 AND status = 'running'
+             RETURNING step, idx, attempt"
+        )
+        .bind(team)
+        .bind(task.run_id)
+    )?;
+    let log: Vec<EventKind> = attempts
+        .iter()
+        .map(|(step, idx, attempt)| EventKind::StepLost { step: step_ref(step, *idx, *attempt) })
+        .collect();
+    let last_seq = events::append(tx, task.run_id, now, &log, None).await?.last_seq;
+    if lost < MAX_LOST {
+        return Ok(Some(Lost { last_seq, fence, ended: false }));
+    }
+    let ending = Ending::because(
+        RunStatus::Failed,
+        "executor_lost",
+        format!("The executor was lost {lost} times while it worked on this run; the last one is not replaced."),
+    );
+    let last_seq = end(tx, task.run_id, now, &ending).await?.unwrap_or(last_seq);
+    Ok(Some(Lost { last_seq, fence, ended: true }))
+}

@@ -1,0 +1,91 @@
+//! Recovery: what an executor lost is taken back, what goes on for too long is ended, what has
+//! served its time is removed. Every pass takes a bounded step; the next goes on from there.
+
+use restroy_run_queue::wake::Wake;
+use restroy_sdk::{
+    ids::{RunId, TeamId},
+    status::RunStatus,
+    time::Timestamp,
+};
+use sqlx::query_as;
+
+use super::{
+    end::{Ending, end},
+    limits::{MAX_QUEUED_AGE, MAX_RUN_AGE},
+    lost,
+    rows::{TaskRow, task_columns},
+};
+use crate::{error::ApiResult, sql, state::AppState, store::TeamTx};
+
+/// How many tasks or runs a pass looks at.
+const STEP: i64 = 100;
+
+/// Takes back the tasks whose lease has run out. Gives how many.
+pub async fn expired_leases(state: &AppState) -> ApiResult<usize> {
+    let mut tx = state.db.read().await?;
+    let tasks: Vec<TaskRow> = sql!(
+        &mut tx,
+        fetch_all,
+        query_as(concat!(
+            "SELECT ",
+            task_columns!(),
+            " FROM tasks WHERE state = 'leased' AND lease_until < $1 ORDER BY id LIMIT $2"
+        ))
+        .bind(state.ambient.now())
+        .bind(STEP)
+    )?;
+    drop(tx);
+    let mut count = 0;
+    for task in tasks {
+        let mut tx = TeamTx::new(state.db.write().await?, task.team_id);
+        if let Some(lost) = lost::lose_expired(&mut tx, &task, state.ambient.now()).await? {
+            tx.commit().await?;
+            tracing::warn!(task_id = %task.id, run_id = %task.run_id, ended = lost.ended, "a lease ran out");
+            announce(state, &task, lost);
+            count += 1;
+        }
+    }
+    Ok(count)
+}
+
+/// Wakes who cares about a lost lease.
+pub(crate) fn announce(state: &AppState, task: &TaskRow, lost: lost::Lost) {
+    state.wake.send(Wake::Run { run_id: task.run_id, last_seq: lost.last_seq });
+    state.wake.send(Wake::Admit);
+}
+
+/// Ends runs that go on, or wait, for longer than any run may. Gives how many.
+pub async fn overdue_runs(state: &AppState) -> ApiResult<usize> {
+    let now = state.ambient.now();
+    let mut tx = state.db.read().await?;
+    let overdue: Vec<(RunId, TeamId, Option<Timestamp>)> = sql!(
+        &mut tx,
+        fetch_all,
+        query_as(
+            "SELECT id, team_id, started_at FROM runs
+             WHERE status IN ('queued', 'running', 'waiting')
+               AND (started_at < $1 OR (started_at IS NULL AND created_at < $2)) LIMIT $3"
+        )
+        .bind(now.before(MAX_RUN_AGE))
+        .bind(now.before(MAX_QUEUED_AGE))
+        .bind(STEP)
+    )?;
+    drop(tx);
+    let mut count = 0;
+    for (run_id, team, started_at) in overdue {
+        let message = match started_at {
+            Some(_) => format!("A run goes on for at most {} hours.", MAX_RUN_AGE.as_secs() / 3600),
+            None => format!("A run waits for at most {} hours.", MAX_QUEUED_AGE.as_secs() / 3600),
+        };
+        let mut tx = TeamTx::new(state.db.write().await?, team);
+        if let Some(last_seq) =
+            end(&mut tx, run_id, now, &Ending::because(RunStatus::TimedOut, "run_too_old", message)).await?
+        {
+            tx.commit().await?;
+            state.wake.send(Wake::Run { run_id, last_seq });
+            state.wake.send(Wake::Admit);
+            count += 1;
+        }
+    }
+    Ok(count)
+}

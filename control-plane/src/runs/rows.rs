@@ -1,0 +1,157 @@
+//! The rows of runs, tasks and attempts as they are read, and what the API makes of them.
+
+use restroy_sdk::{
+    api::run::{Run, StepRun},
+    event::{StepError, StepRef},
+    ids::{BoardId, ExecutorId, PipelineId, RunId, StepRunId, TaskId, TeamId, UserId, VersionId},
+    status::{RunStatus, StepStatus},
+    time::Timestamp,
+};
+use sqlx::FromRow;
+
+use crate::error::ApiResult;
+
+/// The columns of a [`RunRow`], without the parameters.
+macro_rules! run_columns {
+    () => {
+        "id, team_id, board_id, pipeline_id, version_id, version, pipeline_name, config_revision, status, error, \
+         last_seq, started_by, created_at, started_at, finished_at"
+    };
+}
+pub(crate) use run_columns;
+
+/// A run, without its parameters and seed.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct RunRow {
+    pub(crate) id: RunId,
+    pub(crate) team_id: TeamId,
+    pub(crate) board_id: BoardId,
+    pub(crate) pipeline_id: PipelineId,
+    pub(crate) version_id: VersionId,
+    pub(crate) version: i64,
+    pub(crate) pipeline_name: String,
+    pub(crate) config_revision: i64,
+    pub(crate) status: RunStatus,
+    pub(crate) error: Option<String>,
+    pub(crate) last_seq: i64,
+    pub(crate) started_by: Option<UserId>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) started_at: Option<Timestamp>,
+    pub(crate) finished_at: Option<Timestamp>,
+}
+
+impl RunRow {
+    /// As the API shows it.
+    pub(crate) fn into_api(self, params: Option<serde_json::Value>) -> ApiResult<Run> {
+        Ok(Run {
+            id: self.id,
+            team_id: self.team_id,
+            board_id: self.board_id,
+            pipeline_id: self.pipeline_id,
+            pipeline_name: self.pipeline_name,
+            version: self.version,
+            status: self.status,
+            error: stored(self.error.as_deref())?,
+            params,
+            last_seq: self.last_seq,
+            started_by: self.started_by,
+            created_at: self.created_at,
+            started_at: self.started_at,
+            finished_at: self.finished_at,
+        })
+    }
+}
+
+/// A task.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct TaskRow {
+    pub(crate) id: TaskId,
+    pub(crate) team_id: TeamId,
+    pub(crate) run_id: RunId,
+    pub(crate) state: String,
+    pub(crate) fence: i64,
+    pub(crate) owner: Option<ExecutorId>,
+    pub(crate) lease_until: Option<Timestamp>,
+    pub(crate) last_batch: i64,
+}
+
+/// The columns of a [`TaskRow`].
+macro_rules! task_columns {
+    () => {
+        "id, team_id, run_id, state, fence, owner, lease_until, last_batch"
+    };
+}
+pub(crate) use task_columns;
+
+/// The columns of a [`StepRow`].
+macro_rules! step_columns {
+    () => {
+        "id, step, idx, attempt, status, items, output, error, usage, engine_id, retry_at, retried, started_at, finished_at"
+    };
+}
+pub(crate) use step_columns;
+
+/// An attempt at a step.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct StepRow {
+    pub(crate) id: StepRunId,
+    pub(crate) step: String,
+    pub(crate) idx: i64,
+    pub(crate) attempt: i64,
+    pub(crate) status: StepStatus,
+    pub(crate) items: Option<i64>,
+    pub(crate) output: Option<String>,
+    pub(crate) error: Option<String>,
+    pub(crate) usage: Option<String>,
+    pub(crate) engine_id: Option<String>,
+    pub(crate) retry_at: Option<Timestamp>,
+    pub(crate) retried: bool,
+    pub(crate) started_at: Option<Timestamp>,
+    pub(crate) finished_at: Option<Timestamp>,
+}
+
+impl StepRow {
+    /// Which step, item and attempt.
+    pub(crate) fn step_ref(&self) -> StepRef {
+        step_ref(&self.step, self.idx, self.attempt)
+    }
+
+    /// Why it did not succeed.
+    pub(crate) fn error(&self) -> ApiResult<Option<StepError>> {
+        stored(self.error.as_deref())
+    }
+
+    /// What it returned.
+    pub(crate) fn output(&self) -> ApiResult<Option<serde_json::Value>> {
+        stored(self.output.as_deref())
+    }
+
+    /// As the API shows it.
+    pub(crate) fn into_api(self) -> ApiResult<StepRun> {
+        Ok(StepRun {
+            id: self.id,
+            step: self.step_ref(),
+            status: self.status,
+            output: self.output()?,
+            error: self.error()?,
+            usage: stored(self.usage.as_deref())?.unwrap_or_default(),
+            engine_id: self.engine_id,
+            started_at: self.started_at,
+            finished_at: self.finished_at,
+        })
+    }
+}
+
+/// From the database's numbers: item 0 is the step itself.
+pub(crate) fn step_ref(step: &str, idx: i64, attempt: i64) -> StepRef {
+    StepRef {
+        step: step.to_owned(),
+        index: u32::try_from(idx).ok().filter(|idx| *idx > 0),
+        attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
+    }
+}
+
+/// Reads JSON that we stored.
+pub(crate) fn stored<T: serde::de::DeserializeOwned>(text: Option<&str>) -> ApiResult<Option<T>> {
+    Ok(text.map(serde_json::from_str).transpose()?)
+}

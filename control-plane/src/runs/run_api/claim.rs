@@ -1,0 +1,165 @@
+//! `POST /run/v1/tasks/{id}/claim`: one compare-and-set hands a task out, and raises its fence.
+
+use axum::{Json, extract::State};
+use restroy_run_queue::{
+    run_api::{Claim, Claimed},
+    wake::Wake,
+};
+use restroy_sdk::{
+    event::EventKind,
+    ids::{ExecutorId, RunId, TaskId},
+    problem::ProblemCode,
+    status::RunStatus,
+    time::Timestamp,
+};
+use sqlx::{query, query_as};
+
+use super::heartbeat::check_protocol;
+use crate::{
+    api::http::{Body, Path},
+    auth::token::Opaque,
+    error::{ApiError, ApiResult},
+    runs::{
+        cancel, events,
+        executors::Executor,
+        lease,
+        limits::LEASE,
+        lost, plan,
+        rows::{TaskRow, task_columns},
+    },
+    sql,
+    state::AppState,
+    store::{TeamTx, Tx},
+};
+
+pub(super) async fn claim(
+    State(state): State<AppState>,
+    Executor(executor): Executor,
+    Path(id): Path<TaskId>,
+    Body(claim): Body<Claim>,
+) -> ApiResult<Json<Claimed>> {
+    check_protocol(claim.protocol)?;
+
+    // What never changes is read first, beside other readers.
+    let (task, tx) = task(state.db.read().await?, id).await?;
+    let mut tx = TeamTx::new(tx, task.team_id);
+    if !claimable(&task, state.ambient.now()) {
+        return Err(not_claimable());
+    }
+    let run = cancel::find(&mut tx, task.run_id).await?;
+    let fixed = plan::fixed(&mut tx, &run).await?;
+    drop(tx);
+
+    let (mut tx, now) = (TeamTx::new(state.db.write().await?, task.team_id), state.ambient.now());
+    let (fence, token) = match take(&state, &mut tx, &task, executor, now).await? {
+        Take::Taken { fence, token } => (fence, token),
+        Take::TooLate => return Err(not_claimable()),
+        Take::Ended { last_seq } => {
+            // The expired lease was one too many: the run has failed, and that is kept.
+            tx.commit().await?;
+            state.wake.send(Wake::Run { run_id: run.id, last_seq });
+            state.wake.send(Wake::Admit);
+            return Err(not_claimable());
+        }
+    };
+    begin(&mut tx, run.id, now).await?;
+    let run = cancel::find(&mut tx, run.id).await?;
+    let wake = Wake::Run { run_id: run.id, last_seq: run.last_seq };
+    let plan = plan::plan(&mut tx, &state.keys, id, fence, run, fixed, now).await?;
+    tx.commit().await?;
+    state.wake.send(wake);
+    Ok(Json(Claimed { token, fence, lease_ms: lease::lease_ms(), plan }))
+}
+
+async fn task(mut tx: Tx, id: TaskId) -> ApiResult<(TaskRow, Tx)> {
+    let task: Option<TaskRow> = sql!(
+        &mut tx,
+        fetch_optional,
+        query_as(concat!("SELECT ", task_columns!(), " FROM tasks WHERE id = $1")).bind(id)
+    )?;
+    // A task that went with its run is as good as one that is done.
+    Ok((task.ok_or_else(not_claimable)?, tx))
+}
+
+fn claimable(task: &TaskRow, now: Timestamp) -> bool {
+    match task.state.as_str() {
+        "admitted" => true,
+        "leased" => task.lease_until.is_none_or(|until| until < now),
+        _ => false,
+    }
+}
+
+enum Take {
+    Taken { fence: i64, token: String },
+    TooLate,
+    Ended { last_seq: i64 },
+}
+
+/// Takes the task as it was seen, if it still is so. A lease that ran out is lost first, which is
+/// told to watchers and counted.
+async fn take(
+    state: &AppState,
+    tx: &mut TeamTx,
+    task: &TaskRow,
+    executor: ExecutorId,
+    now: Timestamp,
+) -> ApiResult<Take> {
+    let (mut from, mut fence) = ("admitted", task.fence);
+    if task.state == "leased" {
+        let Some(lost) = lost::lose_expired(tx, task, now).await? else { return Ok(Take::TooLate) };
+        if lost.ended {
+            return Ok(Take::Ended { last_seq: lost.last_seq });
+        }
+        (from, fence) = ("pending", lost.fence);
+    }
+    let token = Opaque::new(&state.ambient);
+    let team = tx.team();
+    let taken = sql!(
+        &mut **tx,
+        execute,
+        query(
+            "UPDATE tasks SET state = 'leased', fence = fence + 1, token_hash = $5, owner = $6, lease_until = $7,
+                    last_batch = 0
+             WHERE team_id = $1 AND id = $2 AND state = $3 AND fence = $4"
+        )
+        .bind(team)
+        .bind(task.id)
+        .bind(from)
+        .bind(fence)
+        .bind(token.hash())
+        .bind(executor)
+        .bind(now.after(LEASE))
+    )?;
+    if taken.rows_affected() == 0 {
+        return Ok(Take::TooLate);
+    }
+    Ok(Take::Taken { fence: fence + 1, token: token.into_text() })
+}
+
+/// The first claim of a run starts it.
+async fn begin(tx: &mut TeamTx, run: RunId, now: Timestamp) -> ApiResult<()> {
+    let team = tx.team();
+    let started = sql!(
+        &mut **tx,
+        execute,
+        query(
+            "UPDATE runs SET status = $4, started_at = COALESCE(started_at, $3)
+             WHERE team_id = $1 AND id = $2 AND status = 'queued'"
+        )
+        .bind(team)
+        .bind(run)
+        .bind(now)
+        .bind(RunStatus::Running)
+    )?;
+    if started.rows_affected() > 0 {
+        events::append(tx, run, now, &[EventKind::RunStarted {}], None).await?;
+    }
+    Ok(())
+}
+
+fn not_claimable() -> ApiError {
+    ApiError::with(
+        ProblemCode::NotClaimable,
+        "The task is in other hands, done, or not admitted: acknowledge the message and go on.",
+    )
+}

@@ -1,0 +1,32 @@
+//! The run API: what executors speak to, on a listener of its own. See
+//! [`restroy_run_queue::run_api`] for the protocol.
+
+mod artifacts;
+mod calls;
+mod claim;
+mod heartbeat;
+mod renew;
+mod report;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    routing::{post, put},
+};
+
+use super::limits::{MAX_ARTIFACT, MAX_BATCH, MAX_CALL};
+use crate::{api::http, state::AppState};
+
+/// The run API's routes.
+pub fn router(state: AppState) -> Router {
+    let router = Router::new()
+        .route("/run/v1/executors/heartbeat", post(heartbeat::heartbeat))
+        .route("/run/v1/tasks/{id}/claim", post(claim::claim))
+        .route("/run/v1/tasks/{id}/events", post(report::report).layer(DefaultBodyLimit::max(MAX_BATCH)))
+        .route("/run/v1/tasks/{id}/renew", post(renew::renew))
+        .route("/run/v1/tasks/{id}/calls", post(calls::call).layer(DefaultBodyLimit::max(MAX_CALL)))
+        .route("/run/v1/tasks/{id}/artifacts", put(artifacts::put).layer(DefaultBodyLimit::max(MAX_ARTIFACT + 1)))
+        .fallback(http::fallback)
+        .method_not_allowed_fallback(http::method_not_allowed);
+    http::around(router, &state).with_state(state)
+}

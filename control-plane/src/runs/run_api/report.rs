@@ -1,0 +1,149 @@
+//! `POST /run/v1/tasks/{id}/events`: a batch is taken as a whole, in one transaction, or refused.
+
+use axum::{Json, extract::State};
+use restroy_run_queue::{
+    run_api::{Batch, BatchAnswer},
+    wake::Wake,
+};
+use restroy_sdk::{
+    event::EventKind,
+    ids::TaskId,
+    problem::{Fault, Problem, ProblemCode},
+    status::RunStatus,
+    time::Timestamp,
+};
+use sqlx::query;
+
+use crate::{
+    api::http::{Body, Path},
+    error::{ApiError, ApiResult},
+    runs::{
+        end::{self, Ending},
+        events::{self, Origin},
+        executors::TaskToken,
+        lease::{self, Holding},
+        limits::MAX_RUN_EVENTS,
+        machine, steps,
+    },
+    sql,
+    state::AppState,
+    store::TeamTx,
+};
+
+pub(super) async fn report(
+    State(state): State<AppState>,
+    TaskToken(token): TaskToken,
+    Path(id): Path<TaskId>,
+    Body(batch): Body<Batch>,
+) -> ApiResult<Json<BatchAnswer>> {
+    let (mut tx, holding) = lease::find(state.db.write().await?, id, &token).await?;
+    if (1..=holding.last_batch).contains(&batch.n) {
+        // Taken before; the answer was lost on its way.
+        return Ok(answer(holding.last_seq));
+    }
+    if !holding.alive() {
+        return Err(lease::lost());
+    }
+    if batch.n != holding.last_batch + 1 {
+        let expected = holding.last_batch + 1;
+        let detail = format!("The next batch is number {expected}, not {}: send them one after the other.", batch.n);
+        return Err(ApiError::with(ProblemCode::Conflict, detail));
+    }
+    let now = state.ambient.now();
+    let Taken { log, ended } = take(&state, &mut tx, &holding, batch, now).await?;
+    if log.bytes > MAX_RUN_EVENTS {
+        drop(tx);
+        return Err(too_much(&state, id, &token).await?);
+    }
+    tx.commit().await?;
+    state.wake.send(Wake::Run { run_id: holding.run_id, last_seq: log.last_seq });
+    if ended {
+        state.wake.send(Wake::Admit);
+    }
+    Ok(answer(log.last_seq))
+}
+
+fn answer(last_seq: i64) -> Json<BatchAnswer> {
+    Json(BatchAnswer { last_seq, lease_ms: lease::lease_ms() })
+}
+
+struct Taken {
+    log: events::Log,
+    ended: bool,
+}
+
+async fn take(
+    state: &AppState,
+    tx: &mut TeamTx,
+    holding: &Holding,
+    batch: Batch,
+    now: Timestamp,
+) -> ApiResult<Taken> {
+    let run = holding.run_id;
+    let newest = steps::newest(tx, run, machine::places(&batch.events)).await?;
+    let changes = machine::apply(newest, &batch.events, now).map_err(|fault| refused(*fault))?;
+    for ((place, _), attempt) in &changes.attempts {
+        steps::save(tx, &state.ambient, run, place, attempt, &batch.engine_id).await?;
+    }
+    lease::renew(tx, holding, now, batch.n).await?;
+
+    let mut log = batch.events;
+    let ended = changes.ending.is_some();
+    if let Some((status, error)) = changes.ending {
+        finish(tx, holding, &mut log, Ending { status, error }, now).await?;
+    }
+    let origin = Origin { task: holding.task_id, fence: holding.fence, n: batch.n };
+    let log = events::append(tx, run, now, &log, Some(origin)).await?;
+    Ok(Taken { log, ended })
+}
+
+/// The executor ends its run. The task keeps its token, for a repost of this batch.
+async fn finish(
+    tx: &mut TeamTx,
+    holding: &Holding,
+    log: &mut Vec<EventKind>,
+    ending: Ending,
+    now: Timestamp,
+) -> ApiResult<()> {
+    if ending.status == RunStatus::Succeeded
+        && let Some(step) = steps::still_open(tx, holding.run_id).await?
+    {
+        let pointer = format!("/events/{}", log.len() - 1);
+        return Err(refused(Fault::new(pointer, format!("The run has not succeeded: the step `{step}` has not ended."))));
+    }
+    if !end::set_status(tx, holding.run_id, now, &ending).await? {
+        return Err(lease::lost());
+    }
+    let cancelled = end::close_steps(tx, holding.run_id, now).await?;
+    let last = log.len() - 1;
+    log.splice(last..last, cancelled);
+    let team = tx.team();
+    sql!(
+        &mut **tx,
+        execute,
+        query("UPDATE tasks SET state = 'done', lease_until = NULL WHERE team_id = $1 AND id = $2")
+            .bind(team)
+            .bind(holding.task_id)
+    )?;
+    Ok(())
+}
+
+/// Ends a run whose log would outgrow its bound; what is committed stays.
+async fn too_much(state: &AppState, id: TaskId, token: &str) -> ApiResult<ApiError> {
+    let (mut tx, holding) = lease::hold(state.db.write().await?, id, token).await?;
+    let message = format!("The events of a run, output of its scripts included, take at most {MAX_RUN_EVENTS} bytes.");
+    let ending = Ending::because(RunStatus::Failed, "event_limit", message);
+    if let Some(last_seq) = end::end(&mut tx, holding.run_id, state.ambient.now(), &ending).await? {
+        tx.commit().await?;
+        state.wake.send(Wake::Run { run_id: holding.run_id, last_seq });
+        state.wake.send(Wake::Admit);
+    }
+    Ok(lease::lost())
+}
+
+fn refused(fault: Fault) -> ApiError {
+    Problem::new(ProblemCode::Invalid)
+        .detail("The batch was refused as a whole; nothing of it is recorded.")
+        .errors(vec![fault])
+        .into()
+}

@@ -1,0 +1,150 @@
+//! The loops that keep runs going. Each survives its errors: it says so, waits, goes on.
+
+use std::{future::Future, time::Duration};
+
+use restroy_run_queue::wake::Wake;
+use tokio::{
+    sync::broadcast::error::RecvError,
+    task::JoinSet,
+    time::{MissedTickBehavior, interval},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{dispatch, purge, reconcile, schedule};
+use crate::{error::ApiResult, state::AppState};
+
+/// How often each loop looks, whether it was woken or not.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often the purge takes its steps.
+const PURGE: Duration = Duration::from_secs(60);
+/// The longest pause after errors in a row.
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
+
+/// The loops at work. Dropping it ends them at once; [`Services::stopped`] waits for them.
+#[derive(Debug)]
+pub struct Services(JoinSet<()>);
+
+impl Services {
+    /// Waits until every loop has ended: after `shutdown` was cancelled each ends with what it is at.
+    pub async fn stopped(mut self) {
+        while let Some(ended) = self.0.join_next().await {
+            if let Err(error) = ended
+                && error.is_panic()
+            {
+                tracing::error!(%error, "a service ended with a panic");
+            }
+        }
+    }
+}
+
+/// Starts dispatcher, reconciler, purge, scheduler and the router of wake-ups to watchers. They end
+/// when `shutdown` is cancelled.
+pub fn spawn_services(state: &AppState, shutdown: &CancellationToken) -> Services {
+    let mut services = JoinSet::new();
+    services.spawn(dispatcher(state.clone(), shutdown.clone()));
+    services.spawn(every("reconcile", LOOK, state.clone(), shutdown.clone(), reconcile_pass));
+    services.spawn(every("schedule", LOOK, state.clone(), shutdown.clone(), schedule_pass));
+    services.spawn(every("purge", PURGE, state.clone(), shutdown.clone(), purge_pass));
+    let (watchers, wake) = (state.watchers.clone(), state.wake.listen());
+    let stop = shutdown.clone();
+    services.spawn(async move {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = watchers.route(wake) => {}
+        }
+    });
+    Services(services)
+}
+
+/// Admits when it is woken and every second; pushes again what nobody claims.
+async fn dispatcher(state: AppState, shutdown: CancellationToken) {
+    let mut wake = state.wake.listen();
+    let mut look = ticks(LOOK);
+    let mut errors = Backoff::default();
+    loop {
+        let timer = tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = admit_woken(&mut wake) => false,
+            _ = look.tick() => true,
+        };
+        // One pass serves all the wake-ups that came in meanwhile.
+        while wake.try_recv().is_ok() {}
+        let mut done = dispatch::admit(&state).await.map(|_| ());
+        if timer && done.is_ok() {
+            done = dispatch::push_again(&state, false).await.map(|_| ());
+        }
+        errors.after("dispatch", done, &shutdown).await;
+    }
+}
+
+async fn admit_woken(wake: &mut tokio::sync::broadcast::Receiver<Wake>) {
+    loop {
+        match wake.recv().await {
+            Ok(Wake::Admit) | Err(RecvError::Lagged(_)) => return,
+            Ok(Wake::Run { .. }) => {}
+            // Cannot be while the state is held; the timer goes on in any case.
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
+/// Does the same thing again and again.
+async fn every<F, W>(name: &'static str, period: Duration, state: AppState, shutdown: CancellationToken, work: F)
+where
+    F: Fn(AppState) -> W + Send,
+    W: Future<Output = ApiResult<()>> + Send,
+{
+    let mut look = ticks(period);
+    let mut errors = Backoff::default();
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = look.tick() => {}
+        }
+        let done = work(state.clone()).await;
+        errors.after(name, done, &shutdown).await;
+    }
+}
+
+async fn reconcile_pass(state: AppState) -> ApiResult<()> {
+    reconcile::expired_leases(&state).await?;
+    reconcile::overdue_runs(&state).await?;
+    Ok(())
+}
+
+async fn schedule_pass(state: AppState) -> ApiResult<()> {
+    schedule::fire_due(&state).await.map(|_| ())
+}
+
+async fn purge_pass(state: AppState) -> ApiResult<()> {
+    while purge::again(purge::step(&state).await?) {
+        tokio::task::yield_now().await;
+    }
+    Ok(())
+}
+
+fn ticks(period: Duration) -> tokio::time::Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+/// Errors in a row make a loop wait, longer each time.
+#[derive(Debug, Default)]
+struct Backoff(u32);
+
+impl Backoff {
+    async fn after(&mut self, name: &str, done: ApiResult<()>, shutdown: &CancellationToken) {
+        let Err(error) = done else {
+            self.0 = 0;
+            return;
+        };
+        let pause = (LOOK * 2_u32.saturating_pow(self.0)).min(MAX_BACKOFF);
+        self.0 = (self.0 + 1).min(8);
+        tracing::error!(service = name, problem = %error.0, ?pause, "a pass failed and is tried again");
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! The start of a run: one durable transaction writes the run, its steps, its task and its first
+//! event. People start runs over the API, schedules by the clock; both come through here.
+
+use restroy_run_queue::wake::Wake;
+use restroy_sdk::{
+    document::{Concurrency, Document, OnConflict},
+    event::{EventKind, StepError},
+    ids::{PipelineId, RunId, TaskId, UserId, VersionId},
+    problem::ProblemCode,
+    status::RunStatus,
+    time::Timestamp,
+};
+use serde_json::{Map, Value};
+use sqlx::{query, query_as, query_scalar};
+use uuid::Uuid;
+
+use super::{
+    cancel,
+    end::{Ending, end},
+    events, params,
+    rows::RunRow,
+    steps,
+};
+use crate::{
+    error::{ApiError, ApiResult},
+    sql,
+    state::AppState,
+    store::TeamTx,
+};
+
+/// Who or what starts a run.
+#[derive(Debug, Clone, Copy)]
+pub enum Starter {
+    /// A person.
+    User(UserId),
+    /// A schedule, for one of its moments: a second run for the same moment is impossible.
+    Schedule {
+        /// The schedule's id.
+        id: Uuid,
+        /// The moment.
+        fire_at: Timestamp,
+    },
+}
+
+/// A run that can be started: its version is chosen and its parameters are checked.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    pipeline: PipelineId,
+    version_id: VersionId,
+    version: i64,
+    steps: Vec<String>,
+    concurrency: Option<Concurrency>,
+    params: String,
+}
+
+/// A run that was started, in a transaction still to be committed.
+#[derive(Debug)]
+pub struct Started {
+    pub(crate) run: RunRow,
+    pub(crate) params: String,
+    wakes: Vec<Wake>,
+}
+
+impl Started {
+    /// The run.
+    pub fn id(&self) -> RunId {
+        self.run.id
+    }
+
+    /// Its state: `queued`, or `cancelled` when the pipeline's concurrency rule skipped it.
+    pub fn status(&self) -> RunStatus {
+        self.run.status
+    }
+
+    /// Wakes the dispatcher and the watchers. Call it after the commit.
+    pub fn announce(&self, state: &AppState) {
+        for wake in &self.wakes {
+            state.wake.send(*wake);
+        }
+    }
+}
+
+/// Chooses the published version and checks the parameters against its schema, before anything is
+/// written: 404, 409 when nothing is published, 413, 422 `invalid_params`.
+pub async fn prepare(tx: &mut TeamTx, pipeline: PipelineId, given: Map<String, Value>) -> ApiResult<Prepared> {
+    let team = tx.team();
+    let published: Option<Option<i64>> = sql!(
+        &mut **tx,
+        fetch_optional,
+        query_scalar("SELECT published_version FROM pipelines WHERE team_id = $1 AND id = $2 AND deleted_at IS NULL")
+            .bind(team)
+            .bind(pipeline)
+    )?;
+    let Some(version) = published.ok_or_else(ApiError::not_found)? else {
+        return Err(ApiError::with(
+            ProblemCode::Conflict,
+            "The pipeline has no published version: publish one (`PUT …/definition` with `\"publish\": true`).",
+        ));
+    };
+    let (version_id, definition): (VersionId, String) = sql!(
+        &mut **tx,
+        fetch_one,
+        query_as("SELECT id, definition FROM pipeline_versions WHERE team_id = $1 AND pipeline_id = $2 AND number = $3")
+            .bind(team)
+            .bind(pipeline)
+            .bind(version)
+    )?;
+    let document: Document = serde_json::from_str(&definition)?;
+    let params = params::check(document.params, given).await?.to_string();
+    params::check_size(&params)?;
+    Ok(Prepared {
+        pipeline,
+        version_id,
+        version,
+        steps: document.steps.into_keys().collect(),
+        concurrency: document.concurrency,
+        params,
+    })
+}
+
+/// Starts a run. 409 when the board is archived or the pipeline gone, 429 when the team has as many
+/// queued runs as it may have.
+pub async fn start(state: &AppState, tx: &mut TeamTx, prepared: Prepared, starter: Starter) -> ApiResult<Started> {
+    let now = state.ambient.now();
+    let place = place(tx, prepared.pipeline).await?;
+    let (mut wakes, skipped) = make_room(tx, &prepared, now).await?;
+    if !skipped {
+        check_queue(tx, place.max_queued).await?;
+    }
+    let id: RunId = state.ambient.id();
+    insert(state, tx, id, &place, &prepared, starter, now).await?;
+    steps::plant(tx, &state.ambient, id, prepared.steps.iter()).await?;
+    let mut last_seq = events::append(tx, id, now, &[EventKind::RunQueued {}], None).await?.last_seq;
+    if skipped {
+        let limit = prepared.concurrency.map_or(0, |concurrency| concurrency.limit);
+        let message = format!("The pipeline runs at most {limit} at once and skips the rest (`on_conflict: skip`).");
+        let ending =
+            Ending { status: RunStatus::Cancelled, error: Some(StepError::new("concurrency_limit", message)) };
+        last_seq = end(tx, id, now, &ending).await?.unwrap_or(last_seq);
+    } else {
+        insert_task(state, tx, id, now).await?;
+        wakes.push(Wake::Admit);
+    }
+    wakes.push(Wake::Run { run_id: id, last_seq });
+    Ok(Started { run: cancel::find(tx, id).await?, params: prepared.params, wakes })
+}
+
+#[derive(sqlx::FromRow)]
+struct Place {
+    board_id: restroy_sdk::ids::BoardId,
+    name: String,
+    config_revision: i64,
+    archived: bool,
+    max_queued: i64,
+}
+
+/// Where the run goes, as things are within this transaction.
+async fn place(tx: &mut TeamTx, pipeline: PipelineId) -> ApiResult<Place> {
+    let team = tx.team();
+    let place: Option<Place> = sql!(
+        &mut **tx,
+        fetch_optional,
+        query_as(
+            "SELECT p.board_id, p.name, p.config_revision, b.archived_at IS NOT NULL AS archived, t.max_queued
+             FROM pipelines p
+             JOIN boards b ON b.team_id = p.team_id AND b.id = p.board_id AND b.deleted_at IS NULL
+             JOIN teams t ON t.id = p.team_id AND t.deleted_at IS NULL
+             WHERE p.team_id = $1 AND p.id = $2 AND p.deleted_at IS NULL"
+        )
+        .bind(team)
+        .bind(pipeline)
+    )?;
+    let place = place.ok_or_else(ApiError::not_found)?;
+    if place.archived {
+        return Err(ApiError::with(
+            ProblemCode::Conflict,
+            "The board is archived: it starts nothing. Bring it back first.",
+        ));
+    }
+    Ok(place)
+}
+
+/// Applies the document's `concurrency`: whether this run is skipped, and what ended to make room.
+async fn make_room(tx: &mut TeamTx, prepared: &Prepared, now: Timestamp) -> ApiResult<(Vec<Wake>, bool)> {
+    let Some(Concurrency { limit, on_conflict, .. }) = &prepared.concurrency else { return Ok((Vec::new(), false)) };
+    if *on_conflict == OnConflict::Queue {
+        // Kept at admission.
+        return Ok((Vec::new(), false));
+    }
+    let team = tx.team();
+    let active: Vec<RunId> = sql!(
+        &mut **tx,
+        fetch_all,
+        query_scalar(
+            "SELECT id FROM runs
+             WHERE team_id = $1 AND status IN ('queued', 'running', 'waiting') AND pipeline_id = $2 ORDER BY id"
+        )
+        .bind(team)
+        .bind(prepared.pipeline)
+    )?;
+    let limit = usize::try_from(*limit).unwrap_or(usize::MAX).max(1);
+    let surplus = (active.len() + 1).saturating_sub(limit);
+    if *on_conflict == OnConflict::Skip {
+        return Ok((Vec::new(), surplus > 0));
+    }
+    let mut wakes = Vec::new();
+    let ending = Ending::because(
+        RunStatus::Cancelled,
+        "concurrency_limit",
+        "A newer run took this one's place (`on_conflict: cancel_running`).",
+    );
+    for run in active.into_iter().take(surplus) {
+        if let Some(last_seq) = end(tx, run, now, &ending).await? {
+            wakes.push(Wake::Run { run_id: run, last_seq });
+        }
+    }
+    Ok((wakes, false))
+}
+
+async fn check_queue(tx: &mut TeamTx, most: i64) -> ApiResult<()> {
+    let team = tx.team();
+    let queued: i64 = sql!(
+        &mut **tx,
+        fetch_one,
+        query_scalar("SELECT COUNT(*) FROM runs WHERE team_id = $1 AND status = 'queued'").bind(team)
+    )?;
+    if queued < most {
+        return Ok(());
+    }
+    let detail = format!(
+        "The team has {queued} queued runs and may have {most} (limit `runs queued`): wait until some have run, or cancel some."
+    );
+    Err(ApiError::with(ProblemCode::QuotaExceeded, detail))
+}
+
+async fn insert(
+    state: &AppState,
+    tx: &mut TeamTx,
+    id: RunId,
+    place: &Place,
+    prepared: &Prepared,
+    starter: Starter,
+    now: Timestamp,
+) -> ApiResult<()> {
+    let team = tx.team();
+    let (user, schedule, fire_at) = match starter {
+        Starter::User(user) => (Some(user), None, None),
+        Starter::Schedule { id, fire_at } => (None, Some(id), Some(fire_at)),
+    };
+    sql!(
+        &mut **tx,
+        execute,
+        query(
+            "INSERT INTO runs (id, team_id, board_id, pipeline_id, version_id, version, pipeline_name, config_revision,
+                               status, params, seed, concurrency_limit, started_by, schedule_id, fire_at, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
+        )
+        .bind(id)
+        .bind(team)
+        .bind(place.board_id)
+        .bind(prepared.pipeline)
+        .bind(prepared.version_id)
+        .bind(prepared.version)
+        .bind(&place.name)
+        .bind(place.config_revision)
+        .bind(RunStatus::Queued)
+        .bind(&prepared.params)
+        .bind(state.ambient.random::<32>().to_vec())
+        .bind(prepared.concurrency.as_ref().map(|concurrency| i64::from(concurrency.limit)))
+        .bind(user)
+        .bind(schedule)
+        .bind(fire_at)
+        .bind(now)
+    )?;
+    Ok(())
+}
+
+async fn insert_task(state: &AppState, tx: &mut TeamTx, run: RunId, now: Timestamp) -> ApiResult<()> {
+    let team = tx.team();
+    sql!(
+        &mut **tx,
+        execute,
+        query(
+            "INSERT INTO tasks (id, team_id, run_id, kind, state, created_at)
+             VALUES ($1, $2, $3, 'drive', 'pending', $4)"
+        )
+        .bind(state.ambient.id::<TaskId>())
+        .bind(team)
+        .bind(run)
+        .bind(now)
+    )?;
+    Ok(())
+}

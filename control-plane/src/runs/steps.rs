@@ -1,0 +1,185 @@
+//! Attempts at steps in the database.
+
+use std::collections::BTreeMap;
+
+use restroy_sdk::{
+    ids::{RunId, StepRunId},
+    status::StepStatus,
+    time::Ambient,
+};
+use sqlx::{query, query_as, query_scalar};
+
+use super::{
+    machine::{Attempt, Place},
+    rows::{StepRow, step_columns},
+};
+use crate::{error::ApiResult, sql, store::TeamTx};
+
+/// The newest attempt of each place that has one.
+pub(crate) async fn newest(tx: &mut TeamTx, run: RunId, places: Vec<Place>) -> ApiResult<BTreeMap<Place, Attempt>> {
+    let team = tx.team();
+    let mut found = BTreeMap::new();
+    for place in places {
+        let row: Option<StepRow> = sql!(
+            &mut **tx,
+            fetch_optional,
+            query_as(concat!(
+                "SELECT ",
+                step_columns!(),
+                " FROM step_runs WHERE team_id = $1 AND run_id = $2 AND step = $3 AND idx = $4
+                  ORDER BY attempt DESC LIMIT 1"
+            ))
+            .bind(team)
+            .bind(run)
+            .bind(&place.0)
+            .bind(i64::from(place.1))
+        )?;
+        if let Some(row) = row {
+            found.insert(place, attempt(&row)?);
+        }
+    }
+    Ok(found)
+}
+
+fn attempt(row: &StepRow) -> ApiResult<Attempt> {
+    Ok(Attempt {
+        attempt: u32::try_from(row.attempt).unwrap_or(u32::MAX),
+        status: row.status,
+        items: row.items.and_then(|items| u32::try_from(items).ok()),
+        retried: row.retried,
+        retry_at: row.retry_at,
+        output: row.output.clone(),
+        error: row.error()?,
+        usage: super::rows::stored(row.usage.as_deref())?,
+        started_at: row.started_at,
+        finished_at: row.finished_at,
+    })
+}
+
+/// Writes an attempt as it is now.
+pub(crate) async fn save(
+    tx: &mut TeamTx,
+    ambient: &Ambient,
+    run: RunId,
+    place: &Place,
+    attempt: &Attempt,
+    engine_id: &str,
+) -> ApiResult<()> {
+    let team = tx.team();
+    let error = attempt.error.as_ref().map(serde_json::to_string).transpose()?;
+    let usage = attempt.usage.as_ref().map(serde_json::to_string).transpose()?;
+    sql!(
+        &mut **tx,
+        execute,
+        query(
+            "INSERT INTO step_runs (id, team_id, run_id, step, idx, attempt, status, items, output, error, usage,
+                                    engine_id, retry_at, retried, started_at, finished_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+             ON CONFLICT (run_id, step, idx, attempt) DO UPDATE SET
+                 status = excluded.status, items = excluded.items, output = excluded.output, error = excluded.error,
+                 usage = excluded.usage, engine_id = excluded.engine_id, retry_at = excluded.retry_at,
+                 retried = excluded.retried, started_at = excluded.started_at, finished_at = excluded.finished_at"
+        )
+        .bind(ambient.id::<StepRunId>())
+        .bind(team)
+        .bind(run)
+        .bind(&place.0)
+        .bind(i64::from(place.1))
+        .bind(i64::from(attempt.attempt))
+        .bind(attempt.status)
+        .bind(attempt.items.map(i64::from))
+        .bind(&attempt.output)
+        .bind(error)
+        .bind(usage)
+        .bind(engine_id)
+        .bind(attempt.retry_at)
+        .bind(attempt.retried)
+        .bind(attempt.started_at)
+        .bind(attempt.finished_at)
+    )?;
+    Ok(())
+}
+
+/// Records the steps of a new run: all of them wait for their turn.
+pub(crate) async fn plant(
+    tx: &mut TeamTx,
+    ambient: &Ambient,
+    run: RunId,
+    names: impl Iterator<Item = &String>,
+) -> ApiResult<()> {
+    let team = tx.team();
+    for name in names {
+        sql!(
+            &mut **tx,
+            execute,
+            query(
+                "INSERT INTO step_runs (id, team_id, run_id, step, idx, attempt, status)
+                 VALUES ($1, $2, $3, $4, 0, 1, $5)"
+            )
+            .bind(ambient.id::<StepRunId>())
+            .bind(team)
+            .bind(run)
+            .bind(name)
+            .bind(StepStatus::Pending)
+        )?;
+    }
+    Ok(())
+}
+
+/// A step whose newest attempt has not ended, or whose retry is still to come.
+pub(crate) async fn still_open(tx: &mut TeamTx, run: RunId) -> Result<Option<String>, sqlx::Error> {
+    let team = tx.team();
+    sql!(
+        &mut **tx,
+        fetch_optional,
+        query_scalar(
+            "SELECT step FROM step_runs WHERE team_id = $1 AND run_id = $2
+             AND status IN ('pending', 'running', 'waiting') LIMIT 1"
+        )
+        .bind(team)
+        .bind(run)
+    )
+}
+
+/// Whether an attempt may still call the host: its step is in the run and it has not ended.
+pub(crate) async fn may_call(
+    tx: &mut TeamTx,
+    run: RunId,
+    step: &restroy_sdk::event::StepRef,
+) -> Result<bool, sqlx::Error> {
+    let team = tx.team();
+    let (known, ended): (bool, bool) = sql!(
+        &mut **tx,
+        fetch_one,
+        query_as(
+            "SELECT EXISTS (SELECT 1 FROM step_runs WHERE team_id = $1 AND run_id = $2 AND step = $3 AND idx = 0),
+                    EXISTS (SELECT 1 FROM step_runs WHERE team_id = $1 AND run_id = $2 AND step = $3 AND idx = $4
+                            AND attempt >= $5
+                            AND (attempt > $5 OR status NOT IN ('pending', 'running', 'waiting')))"
+        )
+        .bind(team)
+        .bind(run)
+        .bind(&step.step)
+        .bind(i64::from(step.index.unwrap_or(0)))
+        .bind(i64::from(step.attempt))
+    )?;
+    Ok(known && !ended)
+}
+
+/// Every attempt of a run that has ever begun or ended, in the order of steps, items, attempts.
+pub(crate) async fn committed(tx: &mut TeamTx, run: RunId) -> Result<Vec<StepRow>, sqlx::Error> {
+    let team = tx.team();
+    sql!(
+        &mut **tx,
+        fetch_all,
+        query_as(concat!(
+            "SELECT ",
+            step_columns!(),
+            " FROM step_runs WHERE team_id = $1 AND run_id = $2
+              AND (started_at IS NOT NULL OR finished_at IS NOT NULL)
+              ORDER BY step, idx, attempt"
+        ))
+        .bind(team)
+        .bind(run)
+    )
+}

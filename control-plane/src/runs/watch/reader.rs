@@ -1,0 +1,169 @@
+//! The one reader of a watched run: it reads new rows once and hands them to every watcher.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use restroy_sdk::ids::{RunId, TeamId};
+use tokio::sync::{Notify, mpsc};
+
+use super::{Chunk, registry::Watchers};
+use crate::{
+    runs::events::read_after,
+    store::{Db, TeamTx},
+};
+
+/// How many batches may wait for a watcher before it is cut off.
+const QUEUE: usize = 256;
+/// How many bytes may wait for a watcher, unless it is one batch.
+const QUEUE_BYTES: usize = 8 * 1024 * 1024;
+/// How many rows are read at once.
+pub(super) const ROWS: i64 = 16;
+/// How often the reader looks although nothing woke it.
+const LOOK: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(super) struct Reader {
+    team: TeamId,
+    pub(super) run: RunId,
+    woken: Notify,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// The newest event that was handed to the watchers.
+    seq: i64,
+    /// Whoever watches.
+    watchers: Vec<Queue>,
+    /// Nobody may join any more.
+    closed: bool,
+}
+
+/// A watcher's queue, as the reader has it. Dropping it ends the watcher once it has what waits.
+#[derive(Debug)]
+struct Queue {
+    sender: mpsc::Sender<Arc<Chunk>>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Queue {
+    /// False when the queue is full or nobody reads it. Never waits.
+    fn put(&self, chunk: &Arc<Chunk>) -> bool {
+        let before = self.waiting.fetch_add(chunk.bytes, Ordering::Relaxed);
+        (before == 0 || before + chunk.bytes <= QUEUE_BYTES) && self.sender.try_send(Arc::clone(chunk)).is_ok()
+    }
+}
+
+/// A watcher's queue, as the watcher has it.
+#[derive(Debug)]
+pub(super) struct Live {
+    receiver: mpsc::Receiver<Arc<Chunk>>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Live {
+    /// The next chunk; nothing when the watcher was cut off. May be dropped without a loss.
+    pub(super) async fn next(&mut self) -> Option<Arc<Chunk>> {
+        let chunk = self.receiver.recv().await?;
+        self.waiting.fetch_sub(chunk.bytes, Ordering::Relaxed);
+        Some(chunk)
+    }
+}
+
+impl Reader {
+    pub(super) fn new(team: TeamId, run: RunId, seq: i64) -> Self {
+        let state = State { seq, watchers: Vec::new(), closed: false };
+        Self { team, run, woken: Notify::new(), state: Mutex::new(state) }
+    }
+
+    /// There may be something new. One that comes while the reader reads is not lost.
+    pub(super) fn wake(&self) {
+        self.woken.notify_one();
+    }
+
+    /// Joins: what is handed out from now on. Nothing when the reader is about to end; a new one
+    /// takes its place.
+    pub(super) fn join(&self) -> Option<Live> {
+        let mut state = self.state();
+        if state.closed {
+            return None;
+        }
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        state.watchers.push(Queue { sender, waiting: Arc::clone(&waiting) });
+        Some(Live { receiver, waiting })
+    }
+
+    /// Closes the reader unless somebody watches.
+    pub(super) fn close_if_alone(&self) -> bool {
+        let mut state = self.state();
+        state.watchers.retain(|watcher| !watcher.sender.is_closed());
+        state.closed = state.watchers.is_empty();
+        state.closed
+    }
+
+    /// Reads until nobody watches.
+    pub(super) async fn run(self: Arc<Self>, db: Db, registry: Watchers) {
+        let mut idle = false;
+        loop {
+            match self.read(&db).await {
+                Ok(read) => idle = !read,
+                // What is not read now is read a moment later.
+                Err(error) => tracing::warn!(run_id = %self.run, %error, "new events cannot be read"),
+            }
+            if idle && registry.retire(&self) {
+                return;
+            }
+            tokio::select! {
+                () = self.woken.notified() => {}
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+    }
+
+    /// Reads until caught up; whether there was anything.
+    async fn read(&self, db: &Db) -> Result<bool, ReadError> {
+        let mut any = false;
+        loop {
+            let after = self.state().seq;
+            let mut tx = TeamTx::new(db.read().await?, self.team);
+            let rows = read_after(&mut tx, self.run, after, ROWS).await?;
+            drop(tx);
+            let mut seq = after;
+            for row in &rows {
+                let chunk = Arc::new(Chunk::from_stored(row, seq)?);
+                seq = chunk.last_seq();
+                self.hand_out(seq, &chunk);
+                any = true;
+            }
+            if rows.len() < usize::try_from(ROWS).unwrap_or(1) {
+                return Ok(any);
+            }
+        }
+    }
+
+    fn hand_out(&self, seq: i64, chunk: &Arc<Chunk>) {
+        let mut state = self.state();
+        state.seq = seq;
+        // Never waits: who is full has fallen behind, and resumes from the database.
+        state.watchers.retain(|watcher| watcher.put(chunk));
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why rows could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadError {
+    #[error(transparent)]
+    Sql(#[from] sqlx::Error),
+    #[error("a stored batch is not JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
