@@ -62,12 +62,8 @@ if figures.dry_spell then
 end
 
 local text = table.concat(lines, "\n") .. "\n"
-for _, text_line in ipairs(lines) do
-  print(text_line)
-end
-
 local to = params.to or config.to
 email.send { to = to, subject = title, text = text }
-log.info("report sent to %s", to)
+print(("%d lines to %s"):format(#lines, to))
 
 return figures

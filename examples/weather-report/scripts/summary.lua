@@ -74,7 +74,6 @@ for number, year in ipairs(inputs.year) do
   extremes.wettest = beyond(extremes.wettest, year.wettest, 1)
 
   stretch = stretch and dry.join(stretch, year.dry) or year.dry
-  print(("%d joined: %d days"):format(year.year, year.days))
   progress(number / #inputs.year)
 end
 
@@ -90,4 +89,12 @@ end
 result.from = calendar.date(stretch.first)
 result.to = calendar.date(stretch.last)
 result.dry_spell = spell(stretch)
+
+local extremes = result.extremes
+print(("hottest %.1f °C on %s"):format(extremes.hottest.value, extremes.hottest.date))
+print(("coldest %.1f °C on %s"):format(extremes.coldest.value, extremes.coldest.date))
+print(("wettest %.1f mm on %s"):format(extremes.wettest.value, extremes.wettest.date))
+if result.dry_spell then
+  print(("driest %d days from %s to %s"):format(result.dry_spell.days, result.dry_spell.from, result.dry_spell.to))
+end
 return result
