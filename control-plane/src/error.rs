@@ -5,7 +5,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use restroy_sdk::problem::{MEDIA_TYPE, Problem, ProblemCode};
+use restroy_sdk::problem::{Fault, MEDIA_TYPE, Problem, ProblemCode};
 
 use crate::secrets::SecretsError;
 
@@ -88,4 +88,13 @@ impl IntoResponse for ApiError {
 /// Whether an error says that a UNIQUE constraint was hit.
 pub fn is_unique_violation(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+}
+
+/// A unique violation means that the name is taken; anything else is what it is.
+pub fn name_taken(error: sqlx::Error, by: &str, name: &str) -> ApiError {
+    if !is_unique_violation(&error) {
+        return error.into();
+    }
+    let problem = Problem::new(ProblemCode::NameTaken).detail(format!("`{name}` is the name of {by}; choose another."));
+    problem.errors(vec![Fault::new("/name", "taken")]).into()
 }

@@ -3,21 +3,23 @@
 
 use std::time::Duration;
 
-use restroy_sdk::{
-    ids::{SessionId, UserId},
-    time::Timestamp,
-};
-use sqlx::{query, query_as};
+use restroy_sdk::{ids::SessionId, problem::ProblemCode, time::Timestamp};
 
 use super::{
     Caller,
     caller::unauthorized,
     token::{Opaque, hash},
 };
-use crate::{error::ApiResult, sql, state::AppState};
+use crate::{
+    error::{ApiError, ApiResult},
+    state::AppState,
+    store::one_time::{self, Purpose},
+};
 
 /// The life of a ticket.
 const LIFE: Duration = Duration::from_secs(30);
+/// How many tickets of an account may be unspent, or were spent lately.
+const MAX_OUTSTANDING: i64 = 100;
 
 /// Makes a ticket for a path.
 pub async fn issue(state: &AppState, caller: Caller, path: &str) -> ApiResult<(String, Timestamp)> {
@@ -25,19 +27,12 @@ pub async fn issue(state: &AppState, caller: Caller, path: &str) -> ApiResult<(S
     let now = state.ambient.now();
     let expires = now.after(LIFE);
     let mut tx = state.db.write().await?;
-    sql!(
-        &mut tx,
-        execute,
-        query(
-            "INSERT INTO one_time_tokens (hash, purpose, user_id, subject, created_at, expires_at)
-             VALUES ($1, 'stream', $2, $3, $4, $5)"
-        )
-        .bind(ticket.hash())
-        .bind(caller.user_id)
-        .bind(subject(caller.session_id, path))
-        .bind(now)
-        .bind(expires)
-    )?;
+    if one_time::outstanding(&mut tx, Purpose::Stream, caller.user_id, now).await? >= MAX_OUTSTANDING {
+        let detail = format!("At most {MAX_OUTSTANDING} tickets in {} seconds; wait a moment.", LIFE.as_secs());
+        return Err(ApiError::with(ProblemCode::RateLimited, detail));
+    }
+    let subject = subject(caller.session_id, path);
+    one_time::insert(&mut tx, Purpose::Stream, &ticket.hash(), caller.user_id, &subject, now, expires).await?;
     tx.commit().await?;
     Ok((ticket.into_text(), expires))
 }
@@ -48,17 +43,7 @@ pub async fn redeem(state: &AppState, ticket: &str, path: &str) -> ApiResult<Cal
     let refused = || unauthorized("The ticket is not valid, or no longer; ask for another.");
     let now = state.ambient.now();
     let mut tx = state.db.write().await?;
-    let used: Option<(UserId, String)> = sql!(
-        &mut tx,
-        fetch_optional,
-        query_as(
-            "UPDATE one_time_tokens SET used_at = $2
-             WHERE hash = $1 AND purpose = 'stream' AND used_at IS NULL AND expires_at > $2
-             RETURNING user_id, subject"
-        )
-        .bind(hash(ticket))
-        .bind(now)
-    )?;
+    let used = one_time::spend(&mut tx, Purpose::Stream, &hash(ticket), now).await?;
     // A ticket shown on the wrong path is spent all the same.
     tx.commit().await?;
     let (user_id, bound) = used.ok_or_else(refused)?;

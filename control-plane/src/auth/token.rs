@@ -3,9 +3,10 @@
 use std::{collections::HashSet, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit, Mac};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use restroy_sdk::{
-    ids::{SessionId, UserId},
+    ids::{Id, SessionId, UserId},
     time::{Ambient, Timestamp},
 };
 use secrecy::{ExposeSecret, SecretBox};
@@ -18,6 +19,8 @@ const AUDIENCE: &str = "restroy-api";
 const TYPE: &str = "at+jwt";
 /// The least a signing key must have, in bytes (RFC 7518, section 3.2).
 const MIN_KEY: usize = 32;
+/// Session, generation, randomness, MAC.
+const REFRESH_LENGTH: usize = 16 + 8 + 32 + 32;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Claims {
@@ -33,6 +36,7 @@ pub struct TokenKeys {
     encode: EncodingKey,
     decode: DecodingKey,
     validation: Validation,
+    refresh: Hmac<Sha256>,
 }
 
 impl std::fmt::Debug for TokenKeys {
@@ -64,7 +68,14 @@ impl TokenKeys {
         validation.set_audience(&[AUDIENCE]);
         // The clock is passed in: the end is checked in `check`, to the second.
         validation.validate_exp = false;
-        Ok(Self { encode: EncodingKey::from_secret(key), decode: DecodingKey::from_secret(key), validation })
+        // A key of its own for each kind of token.
+        let refresh = mac(key, b"restroy/1/refresh-token")?.finalize().into_bytes();
+        Ok(Self {
+            encode: EncodingKey::from_secret(key),
+            decode: DecodingKey::from_secret(key),
+            validation,
+            refresh: mac(&refresh, b"")?,
+        })
     }
 
     /// Signs a token for a session.
@@ -88,6 +99,36 @@ impl TokenKeys {
         let typed = data.header.typ.as_deref() == Some(TYPE);
         (typed && data.claims.exp > seconds(ambient.now())).then_some((data.claims.sub, data.claims.sid))
     }
+}
+
+impl TokenKeys {
+    /// The refresh token of a session's generation: the session, the generation, randomness, and a
+    /// MAC over them. The MAC tells a token that was used before, which ends the session, from one
+    /// that somebody made up, which does not.
+    pub fn refresh(&self, ambient: &Ambient, session: SessionId, generation: i64) -> Opaque {
+        let mut token = Vec::with_capacity(REFRESH_LENGTH);
+        token.extend_from_slice(session.uuid().as_bytes());
+        token.extend_from_slice(&generation.to_be_bytes());
+        token.extend_from_slice(&ambient.random::<32>());
+        let tag = self.refresh.clone().chain_update(&token).finalize().into_bytes();
+        token.extend_from_slice(&tag);
+        Opaque(URL_SAFE_NO_PAD.encode(token))
+    }
+
+    /// The session and generation that a refresh token of ours names; whether it is the newest the
+    /// store knows.
+    pub fn read_refresh(&self, token: &str) -> Option<(SessionId, i64)> {
+        let token: [u8; REFRESH_LENGTH] = URL_SAFE_NO_PAD.decode(token).ok()?.try_into().ok()?;
+        let (named, tag) = token.split_at(REFRESH_LENGTH - 32);
+        self.refresh.clone().chain_update(named).verify_slice(tag).ok()?;
+        let (session, rest) = named.split_first_chunk::<16>()?;
+        let (generation, _) = rest.split_first_chunk::<8>()?;
+        Some((uuid::Uuid::from_bytes(*session).into(), i64::from_be_bytes(*generation)))
+    }
+}
+
+fn mac(key: &[u8], label: &[u8]) -> Result<Hmac<Sha256>, ShortKey> {
+    Ok(Hmac::<Sha256>::new_from_slice(key).map_err(|_| ShortKey)?.chain_update(label))
 }
 
 fn seconds(moment: Timestamp) -> i64 {

@@ -1,15 +1,51 @@
-//! Pipeline versions as they are stored: the document and its sources.
+//! Pipeline versions: immutable, each a document and its sources.
 
 use std::collections::BTreeMap;
 
-use restroy_sdk::{document::Document, ids::VersionId};
-use sqlx::{query_as, query_scalar};
+use restroy_sdk::{
+    api::pipeline::Version,
+    document::Document,
+    ids::{PipelineId, ScriptId, ScriptVersionId, UserId, VersionId},
+    time::{Ambient, Timestamp},
+};
+use sha2::{Digest, Sha256};
+use sqlx::{query, query_as, query_scalar};
 
 use super::{StoreError, TeamTx};
 use crate::sql;
 
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: VersionId,
+    pipeline_id: PipelineId,
+    number: i64,
+    message: String,
+    published: bool,
+    author_id: Option<UserId>,
+    created_at: Timestamp,
+}
+
+impl From<Row> for Version {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id,
+            pipeline_id: row.pipeline_id,
+            number: row.number,
+            message: row.message,
+            published: row.published,
+            author_id: row.author_id,
+            created_at: row.created_at,
+        }
+    }
+}
+
 /// A version's document, and its sources by path.
 pub async fn load(tx: &mut TeamTx, version: VersionId) -> Result<(Document, BTreeMap<String, String>), StoreError> {
+    Ok((document(tx, version).await?, files(tx, version).await?))
+}
+
+/// A version's document.
+pub async fn document(tx: &mut TeamTx, version: VersionId) -> Result<Document, StoreError> {
     let team = tx.team();
     let definition: String = sql!(
         &mut **tx,
@@ -18,7 +54,7 @@ pub async fn load(tx: &mut TeamTx, version: VersionId) -> Result<(Document, BTre
             .bind(team)
             .bind(version)
     )?;
-    Ok((serde_json::from_str(&definition)?, files(tx, version).await?))
+    Ok(serde_json::from_str(&definition)?)
 }
 
 /// A version's sources by path.
@@ -38,4 +74,157 @@ pub async fn files(tx: &mut TeamTx, version: VersionId) -> Result<BTreeMap<Strin
         .bind(version)
     )?;
     Ok(rows.into_iter().collect())
+}
+
+/// A pipeline's version by its number.
+pub async fn by_number(tx: &mut TeamTx, pipeline: PipelineId, number: i64) -> Result<Option<Version>, sqlx::Error> {
+    let team = tx.team();
+    let row: Option<Row> = sql!(
+        &mut **tx,
+        fetch_optional,
+        query_as(
+            "SELECT v.id, v.pipeline_id, v.number, v.message, p.published_version IS NOT NULL AND p.published_version = v.number AS published,
+                    v.author_id, v.created_at
+             FROM pipeline_versions v JOIN pipelines p ON p.team_id = v.team_id AND p.id = v.pipeline_id
+             WHERE v.team_id = $1 AND v.pipeline_id = $2 AND v.number = $3"
+        )
+        .bind(team)
+        .bind(pipeline)
+        .bind(number)
+    )?;
+    Ok(row.map(Version::from))
+}
+
+/// A pipeline's versions, the newest first, before `before`.
+pub async fn list(
+    tx: &mut TeamTx,
+    pipeline: PipelineId,
+    before: Option<i64>,
+    rows: i64,
+) -> Result<Vec<Version>, sqlx::Error> {
+    let team = tx.team();
+    let rows: Vec<Row> = sql!(
+        &mut **tx,
+        fetch_all,
+        query_as(
+            "SELECT v.id, v.pipeline_id, v.number, v.message, p.published_version IS NOT NULL AND p.published_version = v.number AS published,
+                    v.author_id, v.created_at
+             FROM pipeline_versions v JOIN pipelines p ON p.team_id = v.team_id AND p.id = v.pipeline_id
+             WHERE v.team_id = $1 AND v.pipeline_id = $2 AND ($3 IS NULL OR v.number < $3)
+             ORDER BY v.number DESC LIMIT $4"
+        )
+        .bind(team)
+        .bind(pipeline)
+        .bind(before)
+        .bind(rows)
+    )?;
+    Ok(rows.into_iter().map(Version::from).collect())
+}
+
+/// A version to be written.
+#[derive(Debug)]
+pub struct NewVersion<'a> {
+    /// Of which pipeline.
+    pub pipeline: PipelineId,
+    /// The next number of the pipeline.
+    pub number: i64,
+    /// The document.
+    pub document: &'a Document,
+    /// Its sources by path.
+    pub files: &'a BTreeMap<String, String>,
+    /// Why.
+    pub message: &'a str,
+    /// Who.
+    pub author: UserId,
+}
+
+/// Writes a version with its scripts. Sources that the team has already are not written again.
+pub async fn insert(tx: &mut TeamTx, ambient: &Ambient, new: &NewVersion<'_>) -> Result<VersionId, StoreError> {
+    let team = tx.team();
+    let id: VersionId = ambient.id();
+    let definition = serde_json::to_string(new.document)?;
+    sql!(
+        &mut **tx,
+        execute,
+        query(
+            "INSERT INTO pipeline_versions
+                 (id, team_id, pipeline_id, number, definition, message, author_id, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+        )
+        .bind(id)
+        .bind(team)
+        .bind(new.pipeline)
+        .bind(new.number)
+        .bind(definition)
+        .bind(new.message)
+        .bind(new.author)
+        .bind(ambient.now())
+    )?;
+    for (path, source) in new.files {
+        let script = script(tx, ambient, new.pipeline, path).await?;
+        let source = script_version(tx, ambient, source).await?;
+        sql!(
+            &mut **tx,
+            execute,
+            query(
+                "INSERT INTO pipeline_version_scripts (team_id, version_id, script_id, script_version_id)
+                 VALUES ($1, $2, $3, $4)"
+            )
+            .bind(team)
+            .bind(id)
+            .bind(script)
+            .bind(source)
+        )?;
+    }
+    Ok(id)
+}
+
+/// The pipeline's script at a path: the same one across versions.
+async fn script(tx: &mut TeamTx, ambient: &Ambient, pipeline: PipelineId, path: &str) -> Result<ScriptId, sqlx::Error> {
+    let team = tx.team();
+    sql!(
+        &mut **tx,
+        execute,
+        query(
+            "INSERT INTO scripts (id, team_id, pipeline_id, path, created_at)
+             VALUES ($1, $2, $3, $4, $5) ON CONFLICT (pipeline_id, path) DO NOTHING"
+        )
+        .bind(ambient.id::<ScriptId>())
+        .bind(team)
+        .bind(pipeline)
+        .bind(path)
+        .bind(ambient.now())
+    )?;
+    sql!(
+        &mut **tx,
+        fetch_one,
+        query_scalar("SELECT id FROM scripts WHERE team_id = $1 AND pipeline_id = $2 AND path = $3")
+            .bind(team)
+            .bind(pipeline)
+            .bind(path)
+    )
+}
+
+/// The team's copy of a source.
+async fn script_version(tx: &mut TeamTx, ambient: &Ambient, source: &str) -> Result<ScriptVersionId, sqlx::Error> {
+    let team = tx.team();
+    let hash = Sha256::digest(source.as_bytes()).to_vec();
+    sql!(
+        &mut **tx,
+        execute,
+        query(
+            "INSERT INTO script_versions (id, team_id, sha256, source, created_at)
+             VALUES ($1, $2, $3, $4, $5) ON CONFLICT (team_id, sha256) DO NOTHING"
+        )
+        .bind(ambient.id::<ScriptVersionId>())
+        .bind(team)
+        .bind(&hash)
+        .bind(source)
+        .bind(ambient.now())
+    )?;
+    sql!(
+        &mut **tx,
+        fetch_one,
+        query_scalar("SELECT id FROM script_versions WHERE team_id = $1 AND sha256 = $2").bind(team).bind(hash)
+    )
 }

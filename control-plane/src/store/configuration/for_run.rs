@@ -9,7 +9,7 @@ use restroy_sdk::{
 };
 use sqlx::query_as;
 
-use super::{StoreError, TeamTx};
+use crate::store::{StoreError, TeamTx};
 use crate::{
     secrets::{Context, SecretsError, TeamKey},
     sql,

@@ -1,0 +1,72 @@
+//! `POST /v1/auth/login`
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, header},
+};
+use restroy_sdk::{
+    api::auth::{Login, Tokens},
+    ids::SessionId,
+    problem::ProblemCode,
+};
+use secrecy::SecretString;
+
+use super::{peer::Peer, session::tokens};
+use crate::{
+    api::http::Body,
+    error::{ApiError, ApiResult},
+    state::AppState,
+    store::{
+        audit,
+        sessions::{self, Session},
+        users,
+    },
+};
+
+/// How many sessions an account has at once; the oldest ends when there is another.
+const MAX_SESSIONS: i64 = 50;
+/// What is kept of the client's name, in bytes.
+const MAX_USER_AGENT: usize = 200;
+
+/// Signs in. Takes the same path and time whether the account exists or not.
+#[utoipa::path(
+    post, path = "/v1/auth/login", tag = "auth", request_body = Login, security(()),
+    responses((status = 200, description = "A new session", body = Tokens)),
+)]
+pub(super) async fn login(
+    State(state): State<AppState>,
+    Peer(peer): Peer,
+    headers: HeaderMap,
+    Body(body): Body<Login>,
+) -> ApiResult<Json<Tokens>> {
+    state.sign_ins.attempt(&state.ambient, peer, &users::fold(&body.email))?;
+    let user = {
+        let mut tx = state.db.read().await?;
+        users::by_email(&mut tx, &body.email).await?
+    };
+    let stored = user.as_ref().map(|user| user.password_hash.clone());
+    let right = state.passwords.verify(SecretString::from(body.password), stored).await?;
+    let Some(user) = user.filter(|_| right) else {
+        return Err(ApiError::new(ProblemCode::InvalidCredentials));
+    };
+    if user.email_verified_at.is_none() {
+        return Err(ApiError::with(
+            ProblemCode::EmailNotVerified,
+            "Follow the link in the e-mail that came after you registered; register again to get another.",
+        ));
+    }
+    let now = state.ambient.now();
+    let id = state.ambient.id::<SessionId>();
+    let refresh = state.tokens.refresh(&state.ambient, id, 1);
+    let session = Session { id, user_id: user.id, refresh_hash: refresh.hash(), generation: 1 };
+    let user_agent = headers.get(header::USER_AGENT).and_then(|name| name.to_str().ok());
+    let user_agent = user_agent.map(|name| name.get(..MAX_USER_AGENT).unwrap_or(name));
+    let mut tx = state.db.write().await?;
+    sessions::insert(&mut tx, &session, user_agent, now, now.after(state.settings.refresh_life)).await?;
+    sessions::revoke_beyond(&mut tx, user.id, MAX_SESSIONS, now).await?;
+    users::logged_in(&mut tx, user.id, now).await?;
+    audit::of_user(&mut tx, &state.ambient, user.id, audit::Entry::new("session.login", "session", id)).await?;
+    tx.commit().await?;
+    Ok(Json(tokens(&state, &session, refresh.into_text())?))
+}

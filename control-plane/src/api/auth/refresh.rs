@@ -1,0 +1,55 @@
+//! `POST /v1/auth/refresh`
+
+use axum::{Json, extract::State};
+use restroy_sdk::{
+    api::auth::{Refresh, Tokens},
+    problem::ProblemCode,
+};
+use subtle::ConstantTimeEq;
+
+use super::session::tokens;
+use crate::{
+    api::http::Body,
+    auth::token,
+    error::{ApiError, ApiResult},
+    state::AppState,
+    store::{
+        audit,
+        sessions::{self, Session},
+    },
+};
+
+/// Exchanges the session's newest refresh token for new tokens. A token that was used before means
+/// that two hold it: the session ends, for both.
+#[utoipa::path(
+    post, path = "/v1/auth/refresh", tag = "auth", request_body = Refresh, security(()),
+    responses((status = 200, description = "The session goes on", body = Tokens)),
+)]
+pub(super) async fn refresh(State(state): State<AppState>, Body(body): Body<Refresh>) -> ApiResult<Json<Tokens>> {
+    let refused =
+        || ApiError::with(ProblemCode::Unauthorized, "The refresh token is not valid, or no longer; sign in again.");
+    let (id, generation) = state.tokens.read_refresh(&body.refresh_token).ok_or_else(refused)?;
+    let now = state.ambient.now();
+    let mut tx = state.db.write().await?;
+    let session = sessions::live(&mut tx, id, now).await?.ok_or_else(refused)?;
+    if generation < session.generation {
+        sessions::revoke(&mut tx, id, now).await?;
+        let entry = audit::Entry::new("session.refresh_reused", "session", id);
+        audit::of_user(&mut tx, &state.ambient, session.user_id, entry).await?;
+        tx.commit().await?;
+        tracing::warn!(session = %id, "a refresh token was used twice; the session was ended");
+        return Err(refused());
+    }
+    let same: bool = session.refresh_hash.ct_eq(&token::hash(&body.refresh_token)).into();
+    if !same {
+        return Err(refused());
+    }
+    let next = state.tokens.refresh(&state.ambient, id, generation + 1);
+    let expires = now.after(state.settings.refresh_life);
+    if !sessions::rotate(&mut tx, id, generation, &next.hash(), now, expires).await? {
+        return Err(refused());
+    }
+    tx.commit().await?;
+    let session = Session { generation: generation + 1, ..session };
+    Ok(Json(tokens(&state, &session, next.into_text())?))
+}

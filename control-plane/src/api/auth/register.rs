@@ -1,0 +1,124 @@
+//! `POST /v1/auth/register`
+
+use axum::{Json, extract::State, http::StatusCode};
+use restroy_sdk::{
+    api::auth::{Accepted, Register},
+    ids::UserId,
+    time::Timestamp,
+};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+use super::peer::Peer;
+use crate::{
+    api::http::{Body, Fields},
+    auth::token::Opaque,
+    error::ApiResult,
+    state::AppState,
+    store::{
+        Tx, audit,
+        one_time::{self, Purpose},
+        outbox,
+        users::{self, User},
+    },
+};
+
+/// How many verification e-mails may be under way to one address.
+const MAX_OUTSTANDING: i64 = 5;
+/// The longest address (RFC 5321, section 4.5.3.1.3).
+const MAX_EMAIL: usize = 254;
+
+/// What a verification link is about. It carries the password of the registration that it was sent
+/// for: whoever registers somebody else's address first gains nothing by it.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Registration {
+    pub(super) name: String,
+    pub(super) password_hash: String,
+}
+
+/// Registers an account. The answer is the same whether the address was known or not; the account
+/// can sign in when the address is verified (on a developer's own installation: at once).
+#[utoipa::path(
+    post, path = "/v1/auth/register", tag = "auth", request_body = Register, security(()),
+    responses((status = 202, description = "Look into your mailbox", body = Accepted)),
+)]
+pub(super) async fn register(
+    State(state): State<AppState>,
+    Peer(peer): Peer,
+    Body(new): Body<Register>,
+) -> ApiResult<(StatusCode, Json<Accepted>)> {
+    check(&new)?;
+    state.sign_ins.attempt(&state.ambient, peer, &users::fold(&new.email))?;
+    let password_hash = state.passwords.hash(SecretString::from(new.password)).await?;
+    let now = state.ambient.now();
+    let mut tx = state.db.write().await?;
+    let known = users::by_email(&mut tx, &new.email).await?;
+    let user = if let Some(user) = known {
+        user
+    } else {
+        let user = User {
+            id: state.ambient.id::<UserId>(),
+            email: new.email.trim().to_owned(),
+            name: new.name.clone(),
+            password_hash: password_hash.clone(),
+            email_verified_at: state.settings.dev.then_some(now),
+            created_at: now,
+        };
+        users::insert(&mut tx, &user).await?;
+        audit::of_user(&mut tx, &state.ambient, user.id, audit::Entry::new("user.register", "user", user.id)).await?;
+        user
+    };
+    if !state.settings.dev {
+        mail(&state, &mut tx, &user, Registration { name: new.name, password_hash }, now).await?;
+    }
+    tx.commit().await?;
+    let message = if state.settings.dev {
+        "If the address was new, the account is ready: sign in."
+    } else {
+        "We sent an e-mail to the address: follow the link in it, then sign in."
+    };
+    Ok((StatusCode::ACCEPTED, Json(Accepted { message: message.into() })))
+}
+
+fn check(new: &Register) -> ApiResult<()> {
+    let mut fields = Fields::new();
+    if new.email.len() > MAX_EMAIL || garde::rules::email::parse_email(new.email.trim()).is_err() {
+        fields.fault("/email", "an e-mail address, such as `ann@example.com`");
+    }
+    if !(10..=256).contains(&new.password.chars().count()) {
+        fields.fault("/password", "10 to 256 characters");
+    }
+    fields.name("/name", &new.name, 32).done()
+}
+
+/// Tells the owner of the address what happened. For a known and an unknown address the same rows
+/// are written.
+async fn mail(state: &AppState, tx: &mut Tx, user: &User, registration: Registration, now: Timestamp) -> ApiResult<()> {
+    if one_time::outstanding(tx, Purpose::VerifyEmail, user.id, now).await? >= MAX_OUTSTANDING {
+        return Ok(());
+    }
+    let token = Opaque::new(&state.ambient);
+    let hash = token.hash();
+    let token = token.into_text();
+    let expires = now.after(state.settings.verify_life);
+    let url = &state.settings.public_url;
+    let (subject, registration, text) = if user.email_verified_at.is_some() {
+        let text = format!(
+            "Somebody, perhaps you, registered at {url} with this address.\n\n\
+             You have an account already: sign in with the password you chose then. If it was not you, there is \
+             nothing to do.\n"
+        );
+        ("Your account at Restroy", String::new(), text)
+    } else {
+        let text = format!(
+            "Somebody, perhaps you, registered at {url} with this address.\n\n\
+             If it was you, verify the address within a day:\n\n  {url}/verify-email#{token}\n\n\
+             or pass the token to the API or the command line:\n\n  {token}\n\n\
+             If it was not you, there is nothing to do.\n"
+        );
+        ("Verify your address", serde_json::to_string(&registration)?, text)
+    };
+    one_time::insert(tx, Purpose::VerifyEmail, &hash, user.id, &registration, now, expires).await?;
+    outbox::insert_own(tx, &state.ambient, state.new_mail_status(), &user.email, subject, &text).await?;
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! `/v1/boards/{id}`
+
+use axum::{Json, extract::State, http::StatusCode};
+use restroy_sdk::{
+    api::board::{Board, BoardPatch},
+    ids::BoardId,
+    problem::ProblemCode,
+};
+
+use crate::{
+    api::{
+        http::{Body, Fields, Path},
+        limits,
+    },
+    auth::{Caller, Permission},
+    error::{ApiError, ApiResult, name_taken},
+    state::AppState,
+    store::{audit, boards},
+};
+
+/// A board.
+#[utoipa::path(
+    get, path = "/v1/boards/{id}", tag = "boards", params(("id" = BoardId, Path, description = "The board")),
+    responses((status = 200, description = "The board", body = Board)),
+)]
+pub(super) async fn get_board(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<BoardId>,
+) -> ApiResult<Json<Board>> {
+    let scope = caller.board(&state, id, Permission::BoardRead).await?;
+    let mut tx = scope.read().await?;
+    boards::get(&mut tx, id).await?.map(Json).ok_or_else(ApiError::not_found)
+}
+
+/// Renames, describes, archives a board, or brings it back.
+#[utoipa::path(
+    patch, path = "/v1/boards/{id}", tag = "boards", params(("id" = BoardId, Path, description = "The board")),
+    request_body = BoardPatch,
+    responses((status = 200, description = "The board", body = Board)),
+)]
+pub(super) async fn patch_board(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<BoardId>,
+    Body(patch): Body<BoardPatch>,
+) -> ApiResult<Json<Board>> {
+    let edits = patch.name.is_some() || patch.description.is_some();
+    let scope = match patch.archived {
+        None => caller.board(&state, id, Permission::BoardEdit).await?,
+        Some(_) => caller.board(&state, id, Permission::BoardArchive).await?,
+    };
+    if edits {
+        scope.require(Permission::BoardEdit)?;
+    }
+    let mut fields = Fields::new();
+    if let Some(name) = &patch.name {
+        fields.name("/name", name, limits::MAX_NAME);
+    }
+    if let Some(description) = &patch.description {
+        fields.text("/description", description, limits::MAX_DESCRIPTION);
+    }
+    fields.done()?;
+    let now = state.ambient.now();
+    let mut tx = scope.write().await?;
+    let mut board = boards::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
+    let archived = patch.archived.unwrap_or(board.archived);
+    if edits && board.archived && archived {
+        return Err(ApiError::with(ProblemCode::Conflict, "The board is archived; bring it back first."));
+    }
+    board.archived = archived;
+    board.updated_at = now;
+    board.name = patch.name.unwrap_or(board.name);
+    board.description = patch.description.unwrap_or(board.description);
+    boards::update(&mut tx, &board, now)
+        .await
+        .map_err(|error| name_taken(error, "a board of this team", &board.name))?;
+    let entry = audit::Entry::new("board.change", "board", id).details(serde_json::to_value(&board)?);
+    audit::in_team(&mut tx, &state.ambient, caller.user_id, entry).await?;
+    tx.commit().await?;
+    Ok(Json(board))
+}
+
+/// Deletes a board with its pipelines; their runs end.
+#[utoipa::path(
+    delete, path = "/v1/boards/{id}", tag = "boards", params(("id" = BoardId, Path, description = "The board")),
+    responses((status = 204, description = "It is gone")),
+)]
+pub(super) async fn delete_board(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<BoardId>,
+) -> ApiResult<StatusCode> {
+    let scope = caller.board(&state, id, Permission::BoardDelete).await?;
+    let now = state.ambient.now();
+    let mut tx = scope.write().await?;
+    boards::delete(&mut tx, id, now).await?;
+    audit::in_team(&mut tx, &state.ambient, caller.user_id, audit::Entry::new("board.delete", "board", id)).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}

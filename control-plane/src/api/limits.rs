@@ -1,0 +1,39 @@
+//! How much of everything there may be; an error at the limit names it.
+
+use restroy_sdk::problem::ProblemCode;
+
+use crate::error::{ApiError, ApiResult};
+
+/// Teams that a person owns.
+pub(super) const TEAMS_PER_OWNER: i64 = 20;
+/// Boards of a team.
+pub(super) const BOARDS_PER_TEAM: i64 = 100;
+/// Pipelines on a board.
+pub(super) const PIPELINES_PER_BOARD: i64 = 200;
+/// Versions of a pipeline.
+pub(super) const VERSIONS_PER_PIPELINE: i64 = 10_000;
+/// Plain configuration values of a script.
+pub(super) const VALUES_PER_SCRIPT: i64 = 200;
+/// Secrets of a script.
+pub(super) const SECRETS_PER_SCRIPT: i64 = 50;
+/// A configuration value, in bytes.
+pub(super) const MAX_VALUE: usize = 8 * 1024;
+/// The least a secret must have, in bytes: what is shorter cannot be masked in outputs.
+pub(super) const MIN_SECRET: usize = 8;
+/// The body of a definition, in bytes: 16 MiB of document and sources, and what JSON adds by
+/// escaping them.
+pub(super) const DEFINITION_BODY: usize = 24 * 1024 * 1024;
+/// Characters of a name.
+pub(super) const MAX_NAME: usize = 64;
+/// Characters of a board's description.
+pub(super) const MAX_DESCRIPTION: usize = 1024;
+/// Characters of a version's message.
+pub(super) const MAX_MESSAGE: usize = 1024;
+
+/// 429 with the limit's name and value, unless there is room for one more.
+pub(super) fn room(present: i64, most: i64, what: &str) -> ApiResult<()> {
+    if present < most {
+        return Ok(());
+    }
+    Err(ApiError::with(ProblemCode::QuotaExceeded, format!("The limit is {most} {what}; delete one first.")))
+}

@@ -1,0 +1,94 @@
+//! `/v1/pipelines/{id}/definition`
+
+use axum::{
+    Json,
+    extract::State,
+    http::HeaderMap,
+    response::{IntoResponse, Response},
+};
+use restroy_sdk::{
+    api::pipeline::{Definition, PutDefinition, Version},
+    ids::PipelineId,
+};
+
+use super::{etag, publish::publish, review, versions::whole};
+use crate::{
+    api::{
+        http::{Body, Fields, Path},
+        limits,
+    },
+    auth::{Caller, Permission},
+    error::{ApiError, ApiResult},
+    state::AppState,
+    store::{audit, pipelines, versions},
+};
+
+/// The latest version, published or not.
+#[utoipa::path(
+    get, path = "/v1/pipelines/{id}/definition", tag = "pipelines",
+    params(("id" = PipelineId, Path, description = "The pipeline")),
+    responses(
+        (status = 200, description = "The latest version", body = Definition,
+         headers(("ETag" = String, description = "For `If-Match` of the next change"))),
+    ),
+)]
+pub(super) async fn get_definition(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<PipelineId>,
+) -> ApiResult<Response> {
+    let scope = caller.pipeline(&state, id, Permission::PipelineRead).await?;
+    let mut tx = scope.read().await?;
+    let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
+    let definition = whole(&mut tx, id, pipeline.latest_version.ok_or_else(ApiError::not_found)?).await?;
+    Ok((etag::header_of(pipeline.latest_version), Json(definition)).into_response())
+}
+
+/// Makes a new version of the pipeline, and publishes it if so asked. All or nothing.
+#[utoipa::path(
+    put, path = "/v1/pipelines/{id}/definition", tag = "pipelines", request_body = PutDefinition,
+    params(
+        ("id" = PipelineId, Path, description = "The pipeline"),
+        ("If-Match" = Option<String>, Header, description = "Refused with 412 unless it is the latest version's tag"),
+    ),
+    responses(
+        (status = 200, description = "The new version", body = Version,
+         headers(("ETag" = String, description = "For `If-Match` of the next change"))),
+    ),
+)]
+pub(super) async fn put_definition(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<PipelineId>,
+    headers: HeaderMap,
+    Body(put): Body<PutDefinition>,
+) -> ApiResult<Response> {
+    let scope = caller.pipeline(&state, id, Permission::PipelineEdit).await?;
+    Fields::new().text("/message", &put.message, limits::MAX_MESSAGE).done()?;
+    let document = review::read(state.compiler.as_ref(), put.definition.get(), &put.files).await?;
+    let now = state.ambient.now();
+    let mut tx = scope.write().await?;
+    let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
+    etag::check(&headers, pipeline.latest_version)?;
+    let number = pipeline.latest_version.unwrap_or(0) + 1;
+    limits::room(number - 1, limits::VERSIONS_PER_PIPELINE, "versions of a pipeline")?;
+    let new = versions::NewVersion {
+        pipeline: id,
+        number,
+        document: &document,
+        files: &put.files,
+        message: &put.message,
+        author: caller.user_id,
+    };
+    versions::insert(&mut tx, &state.ambient, &new).await?;
+    pipelines::set_latest(&mut tx, id, number, now).await?;
+    let entry = audit::Entry::new("pipeline.define", "pipeline", id);
+    let entry = entry.details(serde_json::json!({ "version": number }));
+    audit::in_team(&mut tx, &state.ambient, caller.user_id, entry).await?;
+    if put.publish {
+        publish(&state, &scope, &mut tx, &pipeline, number, &document).await?;
+    }
+    let version = versions::by_number(&mut tx, id, number).await?.ok_or_else(ApiError::not_found)?;
+    tx.commit().await?;
+    Ok((etag::header_of(Some(number)), Json(version)).into_response())
+}

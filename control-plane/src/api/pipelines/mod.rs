@@ -1,0 +1,30 @@
+//! Pipelines, their definitions and versions.
+
+mod definition;
+mod etag;
+mod pipeline;
+mod publish;
+mod review;
+mod scripts;
+mod versions;
+mod widening;
+
+use axum::extract::DefaultBodyLimit;
+use utoipa_axum::{
+    router::{OpenApiRouter, UtoipaMethodRouterExt},
+    routes,
+};
+
+use super::limits;
+use crate::state::AppState;
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    let definition = routes!(definition::get_definition, definition::put_definition);
+    OpenApiRouter::new()
+        .routes(routes!(pipeline::get_pipeline, pipeline::delete_pipeline))
+        .routes(definition.layer(DefaultBodyLimit::max(limits::DEFINITION_BODY)))
+        .routes(routes!(versions::list_versions))
+        .routes(routes!(versions::get_version))
+        .routes(routes!(publish::publish_version))
+        .routes(routes!(scripts::list_scripts))
+}

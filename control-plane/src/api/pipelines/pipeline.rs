@@ -1,0 +1,48 @@
+//! `/v1/pipelines/{id}`
+
+use axum::{Json, extract::State, http::StatusCode};
+use restroy_sdk::{api::pipeline::Pipeline, ids::PipelineId};
+
+use crate::{
+    api::http::Path,
+    auth::{Caller, Permission},
+    error::{ApiError, ApiResult},
+    state::AppState,
+    store::{audit, pipelines},
+};
+
+/// A pipeline.
+#[utoipa::path(
+    get, path = "/v1/pipelines/{id}", tag = "pipelines",
+    params(("id" = PipelineId, Path, description = "The pipeline")),
+    responses((status = 200, description = "The pipeline", body = Pipeline)),
+)]
+pub(super) async fn get_pipeline(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<PipelineId>,
+) -> ApiResult<Json<Pipeline>> {
+    let scope = caller.pipeline(&state, id, Permission::PipelineRead).await?;
+    let mut tx = scope.read().await?;
+    pipelines::get(&mut tx, id).await?.map(Json).ok_or_else(ApiError::not_found)
+}
+
+/// Deletes a pipeline; its runs end.
+#[utoipa::path(
+    delete, path = "/v1/pipelines/{id}", tag = "pipelines",
+    params(("id" = PipelineId, Path, description = "The pipeline")),
+    responses((status = 204, description = "It is gone")),
+)]
+pub(super) async fn delete_pipeline(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<PipelineId>,
+) -> ApiResult<StatusCode> {
+    let scope = caller.pipeline(&state, id, Permission::PipelineDelete).await?;
+    let mut tx = scope.write().await?;
+    pipelines::delete(&mut tx, id, state.ambient.now()).await?;
+    audit::in_team(&mut tx, &state.ambient, caller.user_id, audit::Entry::new("pipeline.delete", "pipeline", id))
+        .await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}

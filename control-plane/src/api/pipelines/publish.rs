@@ -1,0 +1,67 @@
+//! `POST /v1/pipelines/{id}/versions/{n}/publish`
+
+use axum::{Json, extract::State};
+use restroy_sdk::{
+    api::pipeline::{Pipeline, Version},
+    document::Document,
+    ids::PipelineId,
+};
+
+use super::widening;
+use crate::{
+    api::http::Path,
+    auth::{Caller, Permission, Scope},
+    error::{ApiError, ApiResult},
+    state::AppState,
+    store::{TeamTx, audit, pipelines, schedules, versions},
+};
+
+/// Lets runs start with this version from now on. Its schedules replace those in force.
+#[utoipa::path(
+    post, path = "/v1/pipelines/{id}/versions/{number}/publish", tag = "pipelines",
+    params(
+        ("id" = PipelineId, Path, description = "The pipeline"),
+        ("number" = i64, Path, description = "The version's number"),
+    ),
+    responses((status = 200, description = "The version, published", body = Version)),
+)]
+pub(super) async fn publish_version(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path((id, number)): Path<(PipelineId, i64)>,
+) -> ApiResult<Json<Version>> {
+    let scope = caller.pipeline(&state, id, Permission::PipelineEdit).await?;
+    let mut tx = scope.write().await?;
+    let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
+    let version = versions::by_number(&mut tx, id, number).await?.ok_or_else(ApiError::not_found)?;
+    let document = versions::document(&mut tx, version.id).await?;
+    publish(&state, &scope, &mut tx, &pipeline, number, &document).await?;
+    tx.commit().await?;
+    Ok(Json(Version { published: true, ..version }))
+}
+
+/// Publishes a version within a transaction; 403 when it may do more than the caller can grant.
+pub(super) async fn publish(
+    state: &AppState,
+    scope: &Scope,
+    tx: &mut TeamTx,
+    pipeline: &Pipeline,
+    number: i64,
+    document: &Document,
+) -> ApiResult<()> {
+    let published = match pipeline.published_version {
+        Some(number) => versions::by_number(tx, pipeline.id, number).await?,
+        None => None,
+    };
+    let published = match published {
+        Some(version) => Some(versions::document(tx, version.id).await?),
+        None => None,
+    };
+    widening::check(scope, document, published.as_ref())?;
+    pipelines::set_published(tx, pipeline.id, number, state.ambient.now()).await?;
+    schedules::replace(tx, &state.ambient, pipeline.id, &document.schedules, |_, _| None).await?;
+    let entry = audit::Entry::new("pipeline.publish", "pipeline", pipeline.id);
+    let entry = entry.details(serde_json::json!({ "version": number }));
+    audit::in_team(tx, &state.ambient, scope.user(), entry).await?;
+    Ok(())
+}

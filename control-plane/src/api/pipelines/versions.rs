@@ -1,0 +1,63 @@
+//! `/v1/pipelines/{id}/versions`, `…/versions/{n}`
+
+use axum::{Json, extract::State};
+use restroy_sdk::{
+    api::{
+        Page,
+        pipeline::{Definition, Version},
+    },
+    ids::PipelineId,
+};
+
+use crate::{
+    api::http::{Paged, Path, Query, paged},
+    auth::{Caller, Permission},
+    error::{ApiError, ApiResult},
+    state::AppState,
+    store::{TeamTx, versions},
+};
+
+/// The pipeline's versions.
+#[utoipa::path(
+    get, path = "/v1/pipelines/{id}/versions", tag = "pipelines",
+    params(("id" = PipelineId, Path, description = "The pipeline"), Paged),
+    responses((status = 200, description = "The newest first", body = Page<Version>)),
+)]
+pub(super) async fn list_versions(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<PipelineId>,
+    Query(page): Query<Paged>,
+) -> ApiResult<Json<Page<Version>>> {
+    let scope = caller.pipeline(&state, id, Permission::PipelineRead).await?;
+    let (before, rows) = (page.after::<i64>()?, page.rows()?);
+    let mut tx = scope.read().await?;
+    let versions = versions::list(&mut tx, id, before, rows).await?;
+    Ok(Json(paged(&page, versions, |version| version.number)?))
+}
+
+/// A version: document and sources.
+#[utoipa::path(
+    get, path = "/v1/pipelines/{id}/versions/{number}", tag = "pipelines",
+    params(
+        ("id" = PipelineId, Path, description = "The pipeline"),
+        ("number" = i64, Path, description = "The version's number"),
+    ),
+    responses((status = 200, description = "The version", body = Definition)),
+)]
+pub(super) async fn get_version(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path((id, number)): Path<(PipelineId, i64)>,
+) -> ApiResult<Json<Definition>> {
+    let scope = caller.pipeline(&state, id, Permission::PipelineRead).await?;
+    let mut tx = scope.read().await?;
+    whole(&mut tx, id, number).await.map(Json)
+}
+
+/// A version with its document and sources.
+pub(super) async fn whole(tx: &mut TeamTx, id: PipelineId, number: i64) -> ApiResult<Definition> {
+    let version = versions::by_number(tx, id, number).await?.ok_or_else(ApiError::not_found)?;
+    let (definition, files) = versions::load(tx, version.id).await?;
+    Ok(Definition { version, definition, files })
+}

@@ -1,0 +1,42 @@
+//! `POST /v1/scripts/{id}/check`
+
+use std::collections::BTreeMap;
+
+use axum::{Json, extract::State};
+use restroy_sdk::{
+    api::script::{CheckResult, CheckScript},
+    document::MAX_SOURCE_BYTES,
+    ids::ScriptId,
+};
+
+use crate::{
+    api::http::{Body, Fields, Path},
+    auth::{Caller, Permission},
+    error::{ApiError, ApiResult},
+    state::AppState,
+    store::scripts,
+};
+
+/// Compiles a source in the script's place, without keeping or running it.
+#[utoipa::path(
+    post, path = "/v1/scripts/{id}/check", tag = "scripts", request_body = CheckScript,
+    params(("id" = ScriptId, Path, description = "The script")),
+    responses((status = 200, description = "What compiling said", body = CheckResult)),
+)]
+pub(super) async fn check_script(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<ScriptId>,
+    Body(body): Body<CheckScript>,
+) -> ApiResult<Json<CheckResult>> {
+    let scope = caller.script(&state, id, Permission::PipelineRead).await?;
+    if body.source.len() > MAX_SOURCE_BYTES {
+        Fields::new().fault("/source", format!("at most {MAX_SOURCE_BYTES} bytes")).done()?;
+    }
+    let script = {
+        let mut tx = scope.read().await?;
+        scripts::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?
+    };
+    let errors = state.compiler.check_files(&BTreeMap::from([(script.path, body.source)])).await?;
+    Ok(Json(CheckResult { ok: errors.is_empty(), errors }))
+}

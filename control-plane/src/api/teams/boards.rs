@@ -1,0 +1,78 @@
+//! `/v1/teams/{id}/boards`
+
+use axum::{Json, extract::State, http::StatusCode, response::Response};
+use restroy_sdk::{
+    api::{
+        Page,
+        board::{Board, NewBoard},
+    },
+    ids::{BoardId, Id, TeamId},
+};
+
+use crate::{
+    api::{
+        http::{Begun, Body, Fields, Idempotency, Paged, Path, Query, paged},
+        limits,
+    },
+    auth::{Caller, Permission},
+    error::{ApiResult, name_taken},
+    state::AppState,
+    store::{audit, boards},
+};
+
+/// The team's boards, archived ones among them.
+#[utoipa::path(
+    get, path = "/v1/teams/{id}/boards", tag = "boards",
+    params(("id" = TeamId, Path, description = "The team"), Paged),
+    responses((status = 200, description = "The oldest first", body = Page<Board>)),
+)]
+pub(super) async fn list_boards(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<TeamId>,
+    Query(page): Query<Paged>,
+) -> ApiResult<Json<Page<Board>>> {
+    let scope = caller.team(&state, id, Permission::BoardRead).await?;
+    let (after, rows) = (page.after::<BoardId>()?, page.rows()?);
+    let mut tx = scope.read().await?;
+    let boards = boards::list(&mut tx, after, rows).await?;
+    Ok(Json(paged(&page, boards, |board| board.id)?))
+}
+
+/// Makes a board.
+#[utoipa::path(
+    post, path = "/v1/teams/{id}/boards", tag = "boards", request_body = NewBoard,
+    params(
+        ("id" = TeamId, Path, description = "The team"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Repeats the first answer for 24 hours"),
+    ),
+    responses((status = 201, description = "The board", body = Board)),
+)]
+pub(super) async fn create_board(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<TeamId>,
+    idempotency: Idempotency,
+    Body(new): Body<NewBoard>,
+) -> ApiResult<Response> {
+    let scope = caller.team(&state, id, Permission::BoardCreate).await?;
+    Fields::new()
+        .name("/name", &new.name, limits::MAX_NAME)
+        .text("/description", &new.description, limits::MAX_DESCRIPTION)
+        .done()?;
+    let now = state.ambient.now();
+    let mut tx = scope.write().await?;
+    let slot = match idempotency.begin(&mut tx, id.uuid(), &new, now).await? {
+        Begun::First(slot) => slot,
+        Begun::Again(answer) => return Ok(answer),
+    };
+    limits::room(boards::count(&mut tx).await?, limits::BOARDS_PER_TEAM, "boards in a team")?;
+    let board = boards::insert(&mut tx, state.ambient.id(), &new.name, &new.description, now)
+        .await
+        .map_err(|error| name_taken(error, "a board of this team", &new.name))?;
+    audit::in_team(&mut tx, &state.ambient, caller.user_id, audit::Entry::new("board.create", "board", board.id))
+        .await?;
+    let answer = slot.answer(&mut tx, StatusCode::CREATED, &board).await?;
+    tx.commit().await?;
+    Ok(answer)
+}

@@ -1,0 +1,106 @@
+//! `/v1/teams`, `/v1/teams/{id}`
+
+use axum::{Json, extract::State, http::StatusCode, response::Response};
+use restroy_sdk::{
+    api::{
+        Page,
+        team::{NewTeam, Team},
+    },
+    ids::{Id, TeamId},
+};
+
+use crate::{
+    api::{
+        http::{Begun, Body, Fields, Idempotency, Paged, Path, Query, paged},
+        limits,
+    },
+    auth::{Caller, Permission, Role},
+    error::{ApiError, ApiResult},
+    state::AppState,
+    store::{TeamTx, audit, teams},
+};
+
+/// The caller's teams.
+#[utoipa::path(
+    get, path = "/v1/teams", tag = "teams", params(Paged),
+    responses((status = 200, description = "The oldest first", body = Page<Team>)),
+)]
+pub(super) async fn list_teams(
+    State(state): State<AppState>,
+    caller: Caller,
+    Query(page): Query<Paged>,
+) -> ApiResult<Json<Page<Team>>> {
+    let (after, rows) = (page.after::<TeamId>()?, page.rows()?);
+    let mut tx = state.db.read().await?;
+    let teams = teams::of_user(&mut tx, caller.user_id, after, rows).await?;
+    Ok(Json(paged(&page, teams, |team| team.id)?))
+}
+
+/// Makes a team; the caller owns it.
+#[utoipa::path(
+    post, path = "/v1/teams", tag = "teams", request_body = NewTeam,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Repeats the first answer for 24 hours")),
+    responses((status = 201, description = "The team", body = Team)),
+)]
+pub(super) async fn create_team(
+    State(state): State<AppState>,
+    caller: Caller,
+    idempotency: Idempotency,
+    Body(new): Body<NewTeam>,
+) -> ApiResult<Response> {
+    Fields::new().name("/name", &new.name, limits::MAX_NAME).done()?;
+    let now = state.ambient.now();
+    let id = state.ambient.id::<TeamId>();
+    let mut tx = state.db.write().await?;
+    let slot = match idempotency.begin(&mut tx, caller.user_id.uuid(), &new, now).await? {
+        Begun::First(slot) => slot,
+        Begun::Again(answer) => return Ok(answer),
+    };
+    limits::room(teams::owned(&mut tx, caller.user_id).await?, limits::TEAMS_PER_OWNER, "teams owned by one person")?;
+    let (data_key, key_id) = state.keys.new_team_key(&state.ambient, id)?;
+    let team = teams::NewTeam { id, name: &new.name, data_key, key_id, owner: caller.user_id };
+    teams::insert(&mut tx, &team, now).await?;
+    let mut tx = TeamTx::new(tx, id);
+    audit::in_team(&mut tx, &state.ambient, caller.user_id, audit::Entry::new("team.create", "team", id)).await?;
+    let team = Team { id, name: new.name, role: Role::Owner.to_string(), created_at: now };
+    let answer = slot.answer(&mut tx, StatusCode::CREATED, &team).await?;
+    tx.commit().await?;
+    Ok(answer)
+}
+
+/// A team.
+#[utoipa::path(
+    get, path = "/v1/teams/{id}", tag = "teams", params(("id" = TeamId, Path, description = "The team")),
+    responses((status = 200, description = "The team", body = Team)),
+)]
+pub(super) async fn get_team(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<TeamId>,
+) -> ApiResult<Json<Team>> {
+    let scope = caller.team(&state, id, Permission::TeamRead).await?;
+    let mut tx = scope.read().await?;
+    teams::get(&mut tx, caller.user_id).await?.map(Json).ok_or_else(ApiError::not_found)
+}
+
+/// Renames a team.
+#[utoipa::path(
+    patch, path = "/v1/teams/{id}", tag = "teams", params(("id" = TeamId, Path, description = "The team")),
+    request_body = NewTeam,
+    responses((status = 200, description = "The team", body = Team)),
+)]
+pub(super) async fn rename_team(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<TeamId>,
+    Body(new): Body<NewTeam>,
+) -> ApiResult<Json<Team>> {
+    let scope = caller.team(&state, id, Permission::TeamEdit).await?;
+    Fields::new().name("/name", &new.name, limits::MAX_NAME).done()?;
+    let mut tx = scope.write().await?;
+    teams::rename(&mut tx, &new.name).await?;
+    audit::in_team(&mut tx, &state.ambient, caller.user_id, audit::Entry::new("team.rename", "team", id)).await?;
+    let team = teams::get(&mut tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?;
+    tx.commit().await?;
+    Ok(Json(team))
+}

@@ -1,0 +1,73 @@
+//! The audit log: who did what, written in the transaction that does it.
+
+use restroy_sdk::{
+    ids::{TeamId, UserId},
+    time::Ambient,
+};
+use serde_json::Value;
+use sqlx::{query, types::Uuid};
+
+use super::{TeamTx, Tx};
+use crate::sql;
+
+/// What is noted.
+#[derive(Debug)]
+pub struct Entry<'a> {
+    /// What was done, such as `board.create`.
+    pub action: &'a str,
+    /// Kind and id of what it was done to, such as `board 0198…`.
+    pub subject: String,
+    /// More about it; never a secret.
+    pub details: Value,
+}
+
+impl<'a> Entry<'a> {
+    /// `action` on the thing of that kind and id.
+    pub fn new(action: &'a str, kind: &str, id: impl std::fmt::Display) -> Self {
+        Self { action, subject: format!("{kind} {id}"), details: Value::Object(serde_json::Map::new()) }
+    }
+
+    /// With more about it.
+    #[must_use]
+    pub fn details(mut self, details: Value) -> Self {
+        self.details = details;
+        self
+    }
+}
+
+/// Notes what was done in a team.
+pub async fn in_team(tx: &mut TeamTx, ambient: &Ambient, user: UserId, entry: Entry<'_>) -> Result<(), sqlx::Error> {
+    let team = tx.team();
+    write(tx, ambient, Some(team), Some(user), entry).await
+}
+
+/// Notes what was done to an account.
+pub async fn of_user(tx: &mut Tx, ambient: &Ambient, user: UserId, entry: Entry<'_>) -> Result<(), sqlx::Error> {
+    write(tx, ambient, None, Some(user), entry).await
+}
+
+async fn write(
+    tx: &mut Tx,
+    ambient: &Ambient,
+    team: Option<TeamId>,
+    user: Option<UserId>,
+    entry: Entry<'_>,
+) -> Result<(), sqlx::Error> {
+    let id: Uuid = ambient.uuid();
+    sql!(
+        tx,
+        execute,
+        query(
+            "INSERT INTO audit_log (id, team_id, user_id, action, subject, details, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)"
+        )
+        .bind(id)
+        .bind(team)
+        .bind(user)
+        .bind(entry.action)
+        .bind(entry.subject)
+        .bind(entry.details.to_string())
+        .bind(ambient.now())
+    )?;
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! Tokens that are good once, kept as hashes: e-mail verification, stream tickets.
+
+use std::time::Duration;
+
+use restroy_sdk::{ids::UserId, time::Timestamp};
+use sqlx::{query, query_as, query_scalar};
+
+use super::Tx;
+use crate::sql;
+
+/// How long a token that ended is still kept.
+const KEPT: Duration = Duration::from_hours(1);
+
+/// What a token is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To verify an e-mail address; the subject is the registration as JSON.
+    VerifyEmail,
+    /// To open a stream; the subject is the session and the path.
+    Stream,
+}
+
+impl Purpose {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::VerifyEmail => "verify_email",
+            Self::Stream => "stream",
+        }
+    }
+}
+
+/// A new token; those that ended long ago go.
+pub async fn insert(
+    tx: &mut Tx,
+    purpose: Purpose,
+    hash: &[u8],
+    user: UserId,
+    subject: &str,
+    now: Timestamp,
+    expires: Timestamp,
+) -> Result<(), sqlx::Error> {
+    sql!(&mut *tx, execute, query("DELETE FROM one_time_tokens WHERE expires_at < $1").bind(now.before(KEPT)))?;
+    sql!(
+        tx,
+        execute,
+        query(
+            "INSERT INTO one_time_tokens (hash, purpose, user_id, subject, created_at, expires_at)
+             VALUES ($1, $2, $3, $4, $5, $6)"
+        )
+        .bind(hash)
+        .bind(purpose.as_str())
+        .bind(user)
+        .bind(subject)
+        .bind(now)
+        .bind(expires)
+    )?;
+    Ok(())
+}
+
+/// How many tokens of an account are good or were lately.
+pub async fn outstanding(tx: &mut Tx, purpose: Purpose, user: UserId, now: Timestamp) -> Result<i64, sqlx::Error> {
+    sql!(
+        tx,
+        fetch_one,
+        query_scalar("SELECT count(*) FROM one_time_tokens WHERE user_id = $1 AND purpose = $2 AND expires_at > $3")
+            .bind(user)
+            .bind(purpose.as_str())
+            .bind(now)
+    )
+}
+
+/// Spends a token: whose it was, and its subject; `None` when it is unknown, spent or too old.
+pub async fn spend(
+    tx: &mut Tx,
+    purpose: Purpose,
+    hash: &[u8],
+    now: Timestamp,
+) -> Result<Option<(UserId, String)>, sqlx::Error> {
+    sql!(
+        tx,
+        fetch_optional,
+        query_as(
+            "UPDATE one_time_tokens SET used_at = $3
+             WHERE hash = $1 AND purpose = $2 AND used_at IS NULL AND expires_at > $3
+             RETURNING user_id, subject"
+        )
+        .bind(hash)
+        .bind(purpose.as_str())
+        .bind(now)
+    )
+}

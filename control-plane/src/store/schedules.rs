@@ -1,0 +1,72 @@
+//! The schedules that belong to a pipeline's published document.
+
+use indexmap::IndexMap;
+use restroy_sdk::{
+    document::{Misfire, Overlap, Schedule},
+    ids::PipelineId,
+    time::{Ambient, Timestamp},
+};
+use sqlx::{query, query_scalar, types::Uuid};
+
+use super::TeamTx;
+use crate::sql;
+
+/// Makes the pipeline's schedules exactly those of a document. One that keeps its name keeps its
+/// id: what it fired already it does not fire again. `next` tells when a schedule fires first.
+pub async fn replace(
+    tx: &mut TeamTx,
+    ambient: &Ambient,
+    pipeline: PipelineId,
+    schedules: &IndexMap<String, Schedule>,
+    next: impl Fn(&Schedule, Timestamp) -> Option<Timestamp>,
+) -> Result<(), sqlx::Error> {
+    let team = tx.team();
+    let now = ambient.now();
+    let present: Vec<String> = sql!(
+        &mut **tx,
+        fetch_all,
+        query_scalar("SELECT name FROM schedules WHERE team_id = $1 AND pipeline_id = $2").bind(team).bind(pipeline)
+    )?;
+    for name in present.iter().filter(|name| !schedules.contains_key(*name)) {
+        sql!(
+            &mut **tx,
+            execute,
+            query("DELETE FROM schedules WHERE team_id = $1 AND pipeline_id = $2 AND name = $3")
+                .bind(team)
+                .bind(pipeline)
+                .bind(name)
+        )?;
+    }
+    for (name, schedule) in schedules {
+        let id: Uuid = ambient.uuid();
+        sql!(
+            &mut **tx,
+            execute,
+            query(
+                "INSERT INTO schedules
+                     (id, team_id, pipeline_id, name, cron, timezone, misfire, overlap, next_fire_at, created_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                 ON CONFLICT (pipeline_id, name) DO UPDATE SET
+                     cron = excluded.cron, timezone = excluded.timezone, misfire = excluded.misfire,
+                     overlap = excluded.overlap, next_fire_at = excluded.next_fire_at"
+            )
+            .bind(id)
+            .bind(team)
+            .bind(pipeline)
+            .bind(name)
+            .bind(&schedule.cron)
+            .bind(schedule.timezone.as_deref().unwrap_or("UTC"))
+            .bind(match schedule.misfire {
+                Misfire::RunOnce => "run_once",
+                Misfire::Skip => "skip",
+            })
+            .bind(match schedule.overlap {
+                Overlap::Skip => "skip",
+                Overlap::Allow => "allow",
+            })
+            .bind(next(schedule, now))
+            .bind(now)
+        )?;
+    }
+    Ok(())
+}
