@@ -16,8 +16,9 @@
 ---@type table<string, any>
 params = {}
 
----By step this one needs: what it returned. Nil for a step that was skipped or failed; for a
----`for_each` step a list with a result per item, by number from 1.
+---By step this one needs: what it returned (`json.null` for nothing). Nil for a step that was skipped or
+---failed; for a `for_each` step a list with a result per item, by number from 1, and `json.null` for an
+---item that failed.
 ---@type table<string, any>
 inputs = {}
 
