@@ -1,0 +1,291 @@
+//! HTTP requests of scripts: from inside our network, on a stranger's behalf.
+//!
+//! The sandbox's dispatcher has matched the URL with what the step was granted. Here: only addresses
+//! within reach (see [`address`]), names resolved by ourselves and connected to at the very address
+//! that was checked, literal addresses checked too; no proxy, no cookies, no connection that one
+//! request leaves for another; a redirect is followed only when asked for, and each hop is a request
+//! of its own, checked again.
+
+pub(crate) mod address;
+mod headers;
+mod resolve;
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use lua_wasm_host::{CallContext, CallError, CallResult, HttpRequest, HttpResponse};
+use reqwest::{Method, StatusCode, header, redirect};
+use restroy_run_queue::run_api::CallKind;
+use tokio::sync::Semaphore;
+use url::{Host, Url};
+
+use self::{
+    address::Reach,
+    resolve::{Checked, Lookup, OutOfReach},
+};
+use super::attempt::Attempting;
+
+/// No exchange may take longer, whatever the limits say.
+const LONGEST: Duration = Duration::from_secs(60);
+const CONNECT: Duration = Duration::from_secs(10);
+/// No redirects beyond these, whatever the limits say.
+const MOST_REDIRECTS: u32 = 3;
+/// Exchanges of one task at once.
+pub(crate) const AT_ONCE: usize = 6;
+
+/// What scripts' requests may reach.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HttpPolicy {
+    /// Whether scripts may talk to services on this very machine, also by plain http. For
+    /// development and tests; never where strangers' scripts run.
+    pub allow_loopback: bool,
+}
+
+/// A builder of clients that share nothing and believe nothing: TLS by rustls with ring and the
+/// system's roots, no proxy, no redirects.
+pub(crate) fn client_builder() -> Result<reqwest::ClientBuilder, String> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    let tls = match rustls_platform_verifier::Verifier::new(provider) {
+        Ok(verifier) => tls.dangerous().with_custom_certificate_verifier(Arc::new(verifier)),
+        Err(error) => {
+            tracing::warn!(%error, "no trusted certificates on this system: every https request will fail");
+            tls.with_root_certificates(rustls::RootCertStore::empty())
+        }
+    };
+    Ok(reqwest::Client::builder()
+        .tls_backend_preconfigured(tls.with_no_client_auth())
+        .no_proxy()
+        .redirect(redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .connect_timeout(CONNECT))
+}
+
+/// Sends scripts' requests.
+#[derive(Clone)]
+pub(crate) struct Outbound {
+    policy: HttpPolicy,
+    /// For https.
+    secure: reqwest::Client,
+    /// For plain http, which reaches this machine only.
+    local: reqwest::Client,
+}
+
+impl Outbound {
+    pub(crate) fn new(policy: HttpPolicy) -> Result<Self, String> {
+        Self::with_lookup(policy, &resolve::system())
+    }
+
+    fn with_lookup(policy: HttpPolicy, lookup: &Lookup) -> Result<Self, String> {
+        let client = |reach, https_only| {
+            client_builder()?
+                .dns_resolver(Arc::new(Checked { reach, lookup: Arc::clone(lookup) }))
+                // Strangers share no connections.
+                .pool_max_idle_per_host(0)
+                .https_only(https_only)
+                .build()
+                .map_err(|error| error.to_string())
+        };
+        let secure = client(Self::reach(policy, true), true)?;
+        let local = client(Reach::Loopback, false)?;
+        Ok(Self { policy, secure, local })
+    }
+
+    fn reach(policy: HttpPolicy, https: bool) -> Reach {
+        match (https, policy.allow_loopback) {
+            (true, true) => Reach::GlobalOrLoopback,
+            (true, false) => Reach::Global,
+            (false, _) => Reach::Loopback,
+        }
+    }
+
+    /// The client for a URL, once the URL itself was checked.
+    fn client_for(&self, url: &Url) -> CallResult<&reqwest::Client> {
+        let https = match url.scheme() {
+            "https" => true,
+            "http" if self.policy.allow_loopback => false,
+            "http" => {
+                return Err(CallError::new("http_insecure", "plain http is not available: use an https address").into());
+            }
+            _ => return Err(CallError::new("http_bad_url", "the address is neither http nor https").into()),
+        };
+        // A literal address skips the resolver. However it was spelt (0x7f.1, 2130706433), the URL
+        // parser has made it an address.
+        let literal = match url.host() {
+            Some(Host::Ipv4(ip)) => Some(IpAddr::V4(ip)),
+            Some(Host::Ipv6(ip)) => Some(IpAddr::V6(ip)),
+            Some(Host::Domain(_)) => None,
+            None => return Err(CallError::new("http_bad_url", "the address has no host").into()),
+        };
+        if literal.is_some_and(|ip| !Self::reach(self.policy, https).allows(ip)) {
+            return Err(out_of_reach(url).into());
+        }
+        Ok(if https { &self.secure } else { &self.local })
+    }
+
+    /// Sends a request and reads its answer, within the request's limits.
+    pub(crate) async fn send(&self, request: HttpRequest, idempotency_key: &str) -> CallResult<HttpResponse> {
+        let patience = request.timeout.min(LONGEST);
+        let exchange = self.follow(request, idempotency_key);
+        tokio::time::timeout(patience, exchange).await.unwrap_or_else(|_| {
+            let message = format!("no complete answer within {} ms", patience.as_millis());
+            Err(CallError::retryable("http_timeout", message).into())
+        })
+    }
+
+    async fn follow(&self, request: HttpRequest, idempotency_key: &str) -> CallResult<HttpResponse> {
+        let mut headers = headers::checked(&request.headers, idempotency_key)?;
+        let mut method = method(&request.method)?;
+        let mut body = request.body;
+        let mut url = request.url;
+        let mut hops = request.max_redirects.min(MOST_REDIRECTS);
+        loop {
+            let client = self.client_for(&url)?;
+            let sent = client.request(method.clone(), url.clone()).headers(headers.clone()).body(body.clone());
+            let response = sent.send().await.map_err(|error| failed(&error, &url))?;
+            let Some(target) = redirect_target(&url, &response)? else {
+                return read(response, request.max_response_bytes, &url).await;
+            };
+            if hops == 0 {
+                return read(response, request.max_response_bytes, &url).await;
+            }
+            hops -= 1;
+            if !request.grants.allows_url(&target) {
+                let message = format!(
+                    "{} redirects to {}, which the step's `allow.http` does not list",
+                    origin(&url),
+                    origin(&target)
+                );
+                return Err(CallError::new("http_redirect_not_allowed", message).into());
+            }
+            if url.scheme() == "https" && target.scheme() != "https" {
+                let message = format!("{} redirects to an address without https", origin(&url));
+                return Err(CallError::new("http_redirect_not_allowed", message).into());
+            }
+            // RFC 9110, section 15.4: after these a POST goes on as a GET, as browsers do it.
+            let status = response.status();
+            let becomes_get = status == StatusCode::SEE_OTHER && method != Method::HEAD
+                || matches!(status, StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND) && method == Method::POST;
+            if becomes_get {
+                method = Method::GET;
+                body.clear();
+                headers.remove(header::CONTENT_TYPE);
+            }
+            if target.origin() != url.origin() {
+                headers::keep_harmless(&mut headers);
+            }
+            url = target;
+        }
+    }
+}
+
+fn method(name: &str) -> CallResult<Method> {
+    let refused = || CallError::new("http_bad_method", format!("the method `{}` cannot be sent", name.escape_debug()));
+    let method = Method::from_bytes(name.as_bytes()).map_err(|_| refused())?;
+    if matches!(method, Method::CONNECT | Method::TRACE) { Err(refused().into()) } else { Ok(method) }
+}
+
+/// Where an answer redirects to, if it does.
+fn redirect_target(url: &Url, response: &reqwest::Response) -> CallResult<Option<Url>> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return Ok(None);
+    }
+    let Some(location) = response.headers().get(header::LOCATION) else { return Ok(None) };
+    let target = location.to_str().ok().and_then(|location| url.join(location).ok());
+    match target {
+        Some(target) => Ok(Some(target)),
+        None => {
+            let message = format!("{} redirects to something that is not an address", origin(url));
+            Err(CallError::new("http_bad_redirect", message).into())
+        }
+    }
+}
+
+async fn read(mut response: reqwest::Response, limit: u64, url: &Url) -> CallResult<HttpResponse> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let too_long = || {
+        CallError::new(
+            "http_response_limit",
+            format!("{} answers with too long a body (limit: {limit} bytes)", origin(url)),
+        )
+    };
+    if response.content_length().is_some_and(|length| length > limit as u64) {
+        return Err(too_long().into());
+    }
+    let status = response.status().as_u16();
+    let headers = response
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .collect();
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error, url))? {
+        if body.len() + chunk.len() > limit {
+            return Err(too_long().into());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(HttpResponse { status, headers, body })
+}
+
+/// The error of a request that got no answer. The URL's path and query stay out of the message.
+fn failed(error: &reqwest::Error, url: &Url) -> CallError {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    let mut innermost = None;
+    while let Some(error) = cause {
+        if error.is::<OutOfReach>() {
+            return out_of_reach(url);
+        }
+        innermost = Some(error);
+        cause = error.source();
+    }
+    let reason = innermost.map_or_else(String::new, ToString::to_string);
+    if error.is_timeout() {
+        return CallError::retryable("http_timeout", format!("{} does not answer: {reason}", origin(url)));
+    }
+    if error.is_connect() {
+        return CallError::retryable("http_connect", format!("cannot connect to {}: {reason}", origin(url)));
+    }
+    CallError::retryable("http_failed", format!("the exchange with {} broke off: {reason}", origin(url)))
+}
+
+fn out_of_reach(url: &Url) -> CallError {
+    let message = format!("{} is not a public address: scripts may not reach it", origin(url));
+    CallError::new("http_address_not_allowed", message)
+}
+
+fn origin(url: &Url) -> String {
+    url.origin().ascii_serialization()
+}
+
+/// The HTTP capability of one attempt.
+pub(crate) struct AttemptHttp {
+    pub(crate) attempt: Arc<Attempting>,
+    pub(crate) outbound: Outbound,
+    pub(crate) at_once: Arc<Semaphore>,
+}
+
+#[async_trait]
+impl lua_wasm_host::Http for AttemptHttp {
+    async fn send(&self, call: &CallContext, request: HttpRequest) -> CallResult<HttpResponse> {
+        // The semaphore is never closed.
+        let _turn = self.at_once.acquire().await;
+        let key = call.idempotency_key.clone().unwrap_or_else(|| self.attempt.key(call));
+        let verb = request.method.clone();
+        let mut url = request.url.clone();
+        url.set_query(None);
+        url.set_fragment(None);
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        let answer = self.outbound.send(request, &key).await?;
+        let url = self.attempt.task.masker.mask(url.as_str());
+        let answered = CallKind::HttpAnswered { verb, url, status: answer.status };
+        self.attempt.call::<serde_json::Value>(call, answered).await?;
+        Ok(answer)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,32 @@
+//! E-mail: into the control-plane's outbox.
+
+use async_trait::async_trait;
+use lua_wasm_host::{CallContext, CallError, CallResult, Email, Mail};
+use restroy_run_queue::run_api::CallKind;
+use serde::Deserialize;
+
+use super::attempt::Attempting;
+
+#[derive(Deserialize)]
+struct Sent {
+    message_id: String,
+}
+
+#[async_trait]
+impl Mail for Attempting {
+    async fn send(&self, call: &CallContext, email: Email) -> CallResult<String> {
+        if email.reply_to.is_some() {
+            return Err(CallError::new(
+                "not_available",
+                "`reply_to` is not available in this version yet: name the address in the text",
+            )
+            .into());
+        }
+        let masker = &self.task.masker;
+        let parts = email.to.iter().chain([&email.subject, &email.text]).chain(&email.html);
+        self.refuse_secrets("an e-mail", parts.map(String::as_bytes).any(|part| masker.finds(part)))?;
+        let Email { to, subject, text, html, .. } = email;
+        let sent: Sent = self.call(call, CallKind::EmailSend { to, subject, text, html }).await?;
+        Ok(sent.message_id)
+    }
+}

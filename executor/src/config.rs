@@ -1,0 +1,85 @@
+//! How an executor is set up.
+
+use std::{fmt, path::PathBuf, time::Duration};
+
+use lua_wasm_host::Limits;
+
+use crate::HttpPolicy;
+
+/// How an executor is set up. [`ExecutorConfig::new`] fills in what has a default.
+#[derive(Clone)]
+pub struct ExecutorConfig {
+    /// Where the run API listens: `http://127.0.0.1:9000`. TLS unless it is this very machine.
+    pub run_api_url: String,
+    /// The executor's own credential; good for claiming admitted tasks, and nothing else.
+    pub credential: String,
+    /// How many tasks at once.
+    pub slots: u32,
+    /// How many sandboxes of one task at once.
+    pub sandboxes_per_task: u32,
+    /// Where the scratch folders of runs lie. Made if absent; nobody else may write there.
+    pub scratch_dir: PathBuf,
+    /// What the scratch folder of one run may hold, in bytes.
+    pub scratch_bytes: u64,
+    /// What scripts' requests may reach.
+    pub http: HttpPolicy,
+    /// What one attempt of a step may use; its wall time is the step's own `timeout`, if it has one.
+    pub limits: Limits,
+    /// After the order to stop, how long tasks at work may go on. What is not done then is done by
+    /// another executor, once its lease has expired.
+    pub drain: Duration,
+}
+
+impl ExecutorConfig {
+    /// The defaults: four tasks at once, eight sandboxes each, the limits of DESIGN.md.
+    pub fn new(run_api_url: impl Into<String>, credential: impl Into<String>, scratch_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            run_api_url: run_api_url.into(),
+            credential: credential.into(),
+            slots: 4,
+            sandboxes_per_task: 8,
+            scratch_dir: scratch_dir.into(),
+            scratch_bytes: 50 * 1024 * 1024,
+            http: HttpPolicy::default(),
+            limits: Limits::default(),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+impl fmt::Debug for ExecutorConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The credential never reaches a log.
+        f.debug_struct("ExecutorConfig")
+            .field("run_api_url", &self.run_api_url)
+            .field("slots", &self.slots)
+            .field("sandboxes_per_task", &self.sandboxes_per_task)
+            .field("scratch_dir", &self.scratch_dir)
+            .field("http", &self.http)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why an executor cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecutorError {
+    /// The address is not one.
+    #[error("the run API's address `{0}` is not a URL such as http://127.0.0.1:9000")]
+    Address(String),
+    /// Plain HTTP to another machine would show secrets to the network.
+    #[error(
+        "the run API's address `{0}` is neither https nor loopback: plans carry secrets, so use https or run on one machine"
+    )]
+    Plaintext(String),
+    /// The HTTP client cannot be made.
+    #[error("cannot set up outgoing connections: {0}")]
+    Http(String),
+    /// The scratch folder cannot be made.
+    #[error("cannot make the scratch folder {path}: {error}", path = path.display())]
+    Scratch {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        error: std::io::Error,
+    },
+}

@@ -1,0 +1,148 @@
+//! A step that runs once for each item of an array.
+//!
+//! The step itself starts with the number of its items and ends when all of them have; an item that
+//! fails does not keep others from running. Its dependants see an array of what the items returned,
+//! with null for those that failed. The array is put together here and is not reported: each item's
+//! end carries its own output.
+
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use futures_util::FutureExt;
+use restroy_run_queue::run_api::StepState;
+use restroy_sdk::event::{EventKind, StepError, Usage};
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use super::{
+    retry::{self, Attempt, Standing},
+    sandbox::{self, Failure},
+    step::{Attempted, Ending, Work, broke_down, result_of, within},
+    task::TaskContext,
+};
+
+/// How many items a step may have.
+const MOST_ITEMS: usize = 1_000;
+/// What the results of all items together may take, in bytes of JSON.
+const RESULTS_BYTES: usize = 64 * 1024 * 1024;
+/// How many items at once, unless told.
+const AT_ONCE: u32 = 10;
+
+/// Executes the step.
+pub(super) async fn execute(work: &Arc<Work>, expression: &str) -> Ending {
+    let task = &work.task;
+    let (items, usage) = match items(work, expression).await {
+        Ok(items) => items,
+        Err((failure, usage)) => return work.finish_step(Err(within("for_each", failure)), usage).await,
+    };
+    task.reporter.room().await;
+    let count = u32::try_from(items.len()).unwrap_or(u32::MAX);
+    let builds_on = task.reporter.push(EventKind::StepStarted { step: work.itself(), items: Some(count) }, 0);
+
+    let at_once = work.step.max_parallel.unwrap_or(AT_ONCE).clamp(1, 1_000) as usize;
+    let mut results: Vec<Option<Arc<str>>> = vec![None; items.len()];
+    let mut failures: Vec<(u32, StepError)> = Vec::new();
+    let mut bytes = 0;
+    let mut under_way = JoinSet::new();
+    let mut waiting = (1_u32..).zip(items);
+    loop {
+        while under_way.len() < at_once
+            && let Some((index, item)) = waiting.next()
+        {
+            let work = Arc::clone(work);
+            under_way.spawn(async move {
+                let attempts = work.attempts(Some(index), Some(item), builds_on);
+                (index, AssertUnwindSafe(attempts).catch_unwind().await)
+            });
+        }
+        match under_way.join_next().await {
+            None => break,
+            Some(Ok((index, Ok(Attempted { result: Ok(output), .. })))) => {
+                bytes += output.len() + 1;
+                if bytes <= RESULTS_BYTES
+                    && let Some(place) = results.get_mut(index as usize - 1)
+                {
+                    *place = Some(output);
+                }
+            }
+            Some(Ok((index, Ok(Attempted { result: Err(error), .. })))) => failures.push((index, error)),
+            Some(Ok((_, Err(_))) | Err(_)) => return work.finish_step(Err(broke_down()), usage).await,
+        }
+    }
+    failures.sort_by_key(|(index, _)| *index);
+    let result = if bytes > RESULTS_BYTES {
+        let message = format!("the results of all items are too large together (limit: {RESULTS_BYTES} bytes)");
+        Err(Failure::new("for_each_results_limit", message))
+    } else if let Some((index, error)) = failures.first() {
+        let message =
+            format!("{} of {count} items failed; the first of them is item {index}: {}", failures.len(), error.message);
+        Err(Failure::new("items_failed", message))
+    } else {
+        Ok(())
+    };
+    let ending = work.finish_step(result, usage).await;
+    Ending { output: (bytes <= RESULTS_BYTES).then(|| array(&results)), ..ending }
+}
+
+/// The items, each as JSON.
+async fn items(work: &Arc<Work>, expression: &str) -> Result<(Vec<Arc<str>>, Usage), (Failure, Usage)> {
+    let attempt = match retry::standing(work.task.committed(&work.name, None)) {
+        Standing::Due(attempt) => attempt,
+        Standing::Ended(_) => Attempt::FIRST,
+    };
+    let ended = {
+        let _turn = work.task.sandboxes.acquire().await;
+        let attempting = work.attempting(None, attempt, work.builds_on);
+        sandbox::expression(attempting, "for_each", expression, work.inputs()).await
+    };
+    let usage = ended.usage;
+    let items = match ended.result {
+        Ok(Value::Array(items)) => items,
+        // An empty table of Lua is neither an array nor an object.
+        Ok(Value::Object(fields)) if fields.is_empty() => Vec::new(),
+        Ok(other) => {
+            let message = format!("the expression must give an array, not {}", kind(&other));
+            return Err((Failure::new("for_each_not_an_array", message), usage));
+        }
+        Err(failure) => return Err((failure, usage)),
+    };
+    if items.len() > MOST_ITEMS {
+        let message = format!("there are {} items, which is too many (limit: {MOST_ITEMS})", items.len());
+        return Err((Failure::new("for_each_items_limit", message), usage));
+    }
+    Ok((items.iter().map(|item| item.to_string().into()).collect(), usage))
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nil",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "a table with named fields",
+    }
+}
+
+fn array(results: &[Option<Arc<str>>]) -> Arc<str> {
+    let mut json = String::from("[");
+    for (place, result) in results.iter().enumerate() {
+        if place > 0 {
+            json.push(',');
+        }
+        json.push_str(result.as_deref().unwrap_or("null"));
+    }
+    json.push(']');
+    json.into()
+}
+
+/// The results of a step that ended under an earlier lease.
+pub(super) fn committed_results(task: &TaskContext, state: &StepState) -> Option<Arc<str>> {
+    let count = state.items?.min(u32::try_from(MOST_ITEMS).unwrap_or(u32::MAX));
+    let results: Vec<Option<Arc<str>>> = (1..=count)
+        .map(|index| match retry::standing(task.committed(&state.step.step, Some(index))) {
+            Standing::Ended(state) => result_of(state).ok(),
+            Standing::Due(_) => None,
+        })
+        .collect();
+    Some(array(&results))
+}

@@ -1,0 +1,209 @@
+//! One sandbox: from what a script is given to what became of it.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use lua_wasm_host::{
+    Door, ErrorCode, Globals, Grants, InvalidOrigin, Invocation, Level, Limits, Mode, Outcome, Sink, Source,
+};
+use restroy_sdk::{
+    document::{Allow, Step},
+    event::{StepError, Usage},
+    status::StepStatus,
+};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::{seed::Seed, task::TaskContext};
+use crate::capability::{
+    ambient::{Clock, Lines},
+    attempt::{Attempting, secret_in_output},
+    files::AttemptFiles,
+    http::AttemptHttp,
+};
+
+/// How long after its wall time a sandbox may still be ending, before it counts as stuck.
+const GRACE: Duration = Duration::from_secs(10);
+/// What a `for_each` expression may give: all its items.
+const ITEMS_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Why an attempt did not succeed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) status: StepStatus,
+    pub(super) error: StepError,
+    pub(super) retryable: bool,
+}
+
+impl Failure {
+    /// A failure of the platform's own, which trying again does not help.
+    pub(super) fn new(code: &str, message: impl Into<String>) -> Self {
+        Self { status: StepStatus::Failed, error: StepError::new(code, message), retryable: false }
+    }
+}
+
+/// What became of a sandbox.
+pub(super) struct Ended {
+    pub(super) result: Result<Value, Failure>,
+    pub(super) usage: Usage,
+}
+
+/// Executes a step's script once.
+pub(super) async fn script(
+    attempt: Arc<Attempting>,
+    step: &Step,
+    entry: &Source,
+    inputs: Arc<str>,
+    item: Option<Arc<str>>,
+) -> Ended {
+    let task = Arc::clone(&attempt.task);
+    let grants = match grants(&step.allow) {
+        Ok(grants) => grants,
+        Err(error) => return refused(Failure::new("invalid_origin", format!("`allow.http`: {error}"))),
+    };
+    let seed = Seed::new(&task.seed, &attempt.step, attempt.epoch);
+    let mut limits = task.tools.limits.clone();
+    if let Some(timeout) = step.timeout {
+        limits.wall_time = timeout.into();
+    }
+    let invocation = Invocation {
+        entry: entry.clone(),
+        modules: task.modules(&entry.name),
+        globals: Globals {
+            params: Some(Arc::clone(&task.params)),
+            inputs: Some(inputs),
+            item,
+            index: attempt.step.index.map(u64::from),
+            config: task.config(&attempt.step.step, true),
+            run: task.run(&attempt.step),
+        },
+        limits,
+        seed: seed.numbers(),
+        mode: Mode::Script,
+    };
+    let lines = Lines { attempt: Arc::clone(&attempt), printed: AtomicU64::new(0) };
+    let http = AttemptHttp {
+        attempt: Arc::clone(&attempt),
+        outbound: task.tools.outbound.clone(),
+        at_once: Arc::clone(&task.requests),
+    };
+    let files = AttemptFiles { attempt: Arc::clone(&attempt), scratch: Arc::clone(&task.scratch) };
+    let clock = Arc::new(Clock(task.tools.ambient.clone()));
+    let door = Door {
+        grants,
+        http: Some(Arc::new(http)),
+        kv: Some(Arc::clone(&attempt) as _),
+        mail: Some(Arc::clone(&attempt) as _),
+        files: Some(Arc::new(files)),
+        gate: Some(Arc::clone(&attempt) as _),
+        journal: Some(attempt),
+        cancel: task.api.lost.child_token(),
+        ..Door::new(clock, Arc::new(seed.bytes()), Arc::new(lines))
+    };
+    run(&task, invocation, door).await
+}
+
+/// Evaluates an expression of the document (`if`, `for_each`): it sees what the script would, but
+/// for secrets, and can do nothing.
+pub(super) async fn expression(attempt: Arc<Attempting>, field: &str, text: &str, inputs: Arc<str>) -> Ended {
+    struct Nowhere;
+    impl Sink for Nowhere {
+        fn line(&self, _: Level, _: &str) -> Result<(), lua_wasm_host::StepError> {
+            Ok(())
+        }
+        fn progress(&self, _: f64, _: Option<&str>) {}
+    }
+
+    let task = Arc::clone(&attempt.task);
+    let seed = Seed::new(&task.seed, &attempt.step, attempt.epoch);
+    let name = format!("steps.{}.{field}", attempt.step.step);
+    let mut invocation = Invocation::expression(name, text);
+    invocation.globals = Globals {
+        params: Some(Arc::clone(&task.params)),
+        inputs: Some(inputs),
+        config: task.config(&attempt.step.step, false),
+        run: task.run(&attempt.step),
+        ..Globals::default()
+    };
+    invocation.limits = Limits { output_bytes: ITEMS_BYTES, ..task.tools.limits.clone() };
+    invocation.seed = seed.numbers();
+    let clock = Arc::new(Clock(task.tools.ambient.clone()));
+    let door =
+        Door { cancel: task.api.lost.child_token(), ..Door::new(clock, Arc::new(seed.bytes()), Arc::new(Nowhere)) };
+    run(&task, invocation, door).await
+}
+
+fn grants(allow: &Allow) -> Result<Grants, InvalidOrigin> {
+    let http = allow.http.iter().map(|origin| origin.parse()).collect::<Result<_, _>>()?;
+    Ok(Grants { http, kv: allow.kv, email: allow.email, files: allow.files })
+}
+
+async fn run(task: &TaskContext, invocation: Invocation, door: Door) -> Ended {
+    let until = Instant::now() + invocation.limits.wall_time + GRACE;
+    let sandbox = task.progress.watch(until, task.tools.engine.run(invocation, door));
+    // A fault of ours in one sandbox must not take the others along.
+    let outcome = AssertUnwindSafe(sandbox).catch_unwind().await;
+    task.progress.moved();
+    if task.api.lost.is_cancelled() {
+        // Nothing may be reported any more; the task is about to be dropped.
+        std::future::pending::<()>().await;
+    }
+    match outcome {
+        Ok(outcome) => judge(task, outcome),
+        Err(_) => {
+            let message = "the sandbox broke down: this is a fault of the platform, not of the script";
+            refused(Failure { retryable: true, ..Failure::new("internal", message) })
+        }
+    }
+}
+
+fn refused(failure: Failure) -> Ended {
+    Ended { result: Err(failure), usage: Usage::default() }
+}
+
+/// What an outcome means, with every secret kept in.
+fn judge(task: &TaskContext, outcome: Outcome) -> Ended {
+    let masker = &task.masker;
+    let result = match outcome.result {
+        Ok(text) => match serde_json::from_str::<Value>(&text) {
+            Ok(value) if masker.finds_in(&value) || masker.finds(text.as_bytes()) => {
+                Err(secret_in_output("the returned value"))
+            }
+            Ok(value) => Ok(value),
+            Err(error) => Err(lua_wasm_host::StepError::new(
+                ErrorCode::ResultNotJson,
+                format!("the returned value is not JSON: {error}"),
+            )),
+        },
+        Err(error) => Err(error),
+    };
+    let result = result.map_err(|error| Failure {
+        status: match error.code {
+            ErrorCode::WallTimeLimit => StepStatus::TimedOut,
+            ErrorCode::Cancelled => StepStatus::Cancelled,
+            _ => StepStatus::Failed,
+        },
+        retryable: error.retryable,
+        error: StepError {
+            code: error.code.as_str().to_owned(),
+            message: masker.mask(&error.message),
+            details: error.details.as_ref().map(|details| masker.mask_value(details)),
+            traceback: error.traceback.as_deref().map(|traceback| masker.mask(traceback)),
+        },
+    });
+    let usage = outcome.usage;
+    let usage = Usage {
+        fuel: usage.fuel,
+        cpu_ms: usage.cpu_ms,
+        wall_ms: usage.wall_ms,
+        memory_peak: usage.memory_peak,
+        host_calls: usage.host_calls,
+        bytes_in: usage.bytes_in,
+        bytes_out: usage.bytes_out,
+    };
+    Ended { result, usage }
+}

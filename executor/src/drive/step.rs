@@ -1,0 +1,296 @@
+//! One step from its start to its end: its `if`, its attempts, and for a `for_each` its items.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
+use restroy_run_queue::run_api::StepState;
+use restroy_sdk::{
+    document::Step,
+    event::{EventKind, StepError, StepRef, Usage},
+    status::StepStatus,
+};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::{
+    for_each,
+    graph::End,
+    retry::{self, Attempt, Standing},
+    sandbox::{self, Failure},
+    task::TaskContext,
+};
+use crate::{capability::attempt::Attempting, report::Position};
+
+/// The code of a step that its `if` did not want.
+const CONDITION_FALSE: &str = "condition_false";
+/// The code of a step that was skipped because something that it needs failed.
+const NEEDS_FAILED: &str = "needs_failed";
+/// The code of a step that was skipped because its `when` did not come about.
+const WHEN_NOT_MET: &str = "when_not_met";
+
+/// A step that is to be executed.
+pub(super) struct Work {
+    pub(super) task: Arc<TaskContext>,
+    pub(super) name: String,
+    pub(super) step: Step,
+    /// What the steps that it needs returned, those that did.
+    pub(super) inputs: Vec<(String, Arc<str>)>,
+    /// Where the newest of what it builds on stands in the order of events.
+    pub(super) builds_on: Position,
+}
+
+/// How a step ended.
+#[derive(Debug, Clone)]
+pub(super) struct Ending {
+    pub(super) end: End,
+    /// What its dependants see of it, as JSON.
+    pub(super) output: Option<Arc<str>>,
+    pub(super) error: Option<StepError>,
+    /// Where its end stands in the order of events.
+    pub(super) position: Position,
+}
+
+/// How a step, or an item of it, ended after all its attempts.
+pub(super) struct Attempted {
+    pub(super) result: Result<Arc<str>, StepError>,
+    pub(super) position: Position,
+}
+
+impl Work {
+    /// Executes the step. Never panics, and never ends without its end reported.
+    pub(super) async fn execute(self: Arc<Self>) -> Ending {
+        match AssertUnwindSafe(Arc::clone(&self).begin()).catch_unwind().await {
+            Ok(ending) => ending,
+            Err(_) => self.finish_step(Err(broke_down()), Usage::default()).await,
+        }
+    }
+
+    async fn begin(self: Arc<Self>) -> Ending {
+        let committed = self.task.committed(&self.name, None);
+        if committed.is_empty()
+            && let Some(condition) = &self.step.condition
+        {
+            let ended = {
+                let _turn = self.task.sandboxes.acquire().await;
+                sandbox::expression(
+                    self.attempting(None, Attempt::FIRST, self.builds_on),
+                    "if",
+                    condition,
+                    self.inputs(),
+                )
+                .await
+            };
+            match ended.result {
+                Ok(Value::Null | Value::Bool(false)) => return self.not_wanted(ended.usage).await,
+                Ok(_) => {}
+                Err(failure) => return self.finish_step(Err(within("if", failure)), ended.usage).await,
+            }
+        }
+        let missing = self.task.missing_secrets(&self.name);
+        if !missing.is_empty() {
+            return self.finish_step(Err(secret_missing(&self.name, missing)), Usage::default()).await;
+        }
+        if let Some(items) = &self.step.for_each {
+            return for_each::execute(&self, items).await;
+        }
+        let Attempted { result, position } = self.attempts(None, None, self.builds_on).await;
+        match result {
+            Ok(output) => Ending { end: End::Succeeded, output: Some(output), error: None, position },
+            Err(error) => Ending { end: End::Failed, output: None, error: Some(error), position },
+        }
+    }
+
+    /// Attempts the script until it succeeds or fails for good. The end of the last attempt is
+    /// reported when this returns.
+    pub(super) async fn attempts(
+        self: &Arc<Self>,
+        index: Option<u32>,
+        item: Option<Arc<str>>,
+        mut builds_on: Position,
+    ) -> Attempted {
+        let task = &self.task;
+        let mut attempt = match retry::standing(task.committed(&self.name, index)) {
+            Standing::Ended(state) => return Attempted { result: result_of(state), position: Position::default() },
+            Standing::Due(attempt) => attempt,
+        };
+        loop {
+            self.wait_for(attempt).await;
+            task.reporter.room().await;
+            let step = StepRef { step: self.name.clone(), index, attempt: attempt.number };
+            let ended = {
+                let _turn = task.sandboxes.acquire().await;
+                task.reporter.push(EventKind::StepStarted { step: step.clone(), items: None }, 0);
+                match self.script() {
+                    Ok(source) => {
+                        let attempting = self.attempting(index, attempt, builds_on);
+                        sandbox::script(attempting, &self.step, source, self.inputs(), item.clone()).await
+                    }
+                    Err(failure) => sandbox::Ended { result: Err(failure), usage: Usage::default() },
+                }
+            };
+            task.reporter.room().await;
+            let failure = match ended.result {
+                Ok(value) => {
+                    let output: Arc<str> = value.to_string().into();
+                    let event = finished(step, StepStatus::Succeeded, Some(value), None, ended.usage);
+                    return Attempted { position: task.reporter.push(event, output.len()), result: Ok(output) };
+                }
+                Err(failure) => failure,
+            };
+            let size = size_of(&failure.error);
+            let pause = retry::pause(self.step.retry.as_ref(), attempt.number).filter(|_| failure.retryable);
+            let Some(pause) = pause else {
+                let event = finished(step, failure.status, None, Some(failure.error.clone()), ended.usage);
+                return Attempted { position: task.reporter.push(event, size), result: Err(failure.error) };
+            };
+            let error = failure.error.clone();
+            let delay_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+            builds_on = task.reporter.push(EventKind::StepRetrying { step, error, delay_ms, usage: ended.usage }, size);
+            attempt = attempt.next(&failure.error, task.tools.ambient.now().after(pause));
+        }
+    }
+
+    /// Waits until an attempt may start, holding no sandbox meanwhile.
+    async fn wait_for(&self, attempt: Attempt) {
+        let Some(not_before) = attempt.not_before else { return };
+        // No longer than the longest pause, whatever another machine's clock made of it.
+        let longest = self.step.retry.as_ref().map_or(Duration::ZERO, |retry| retry.max.into());
+        let until = Instant::now() + not_before.since(self.task.tools.ambient.now()).min(longest);
+        self.task.progress.watch(until, tokio::time::sleep_until(until)).await;
+    }
+
+    pub(super) fn attempting(&self, index: Option<u32>, attempt: Attempt, builds_on: Position) -> Arc<Attempting> {
+        Arc::new(Attempting {
+            task: Arc::clone(&self.task),
+            step: StepRef { step: self.name.clone(), index, attempt: attempt.number },
+            epoch: attempt.epoch,
+            builds_on,
+        })
+    }
+
+    fn script(&self) -> Result<&lua_wasm_host::Source, Failure> {
+        let not_available = || {
+            Failure::new("not_available", format!("the step `{}` is of a kind that is not available yet", self.name))
+        };
+        let path = self.step.script.as_ref().ok_or_else(not_available)?;
+        let gone = || Failure::new("script_missing", format!("there is no file `{path}` in this version"));
+        self.task.source(path).ok_or_else(gone)
+    }
+
+    /// What the script sees of the steps that it needs: a JSON object.
+    pub(super) fn inputs(&self) -> Arc<str> {
+        let size: usize = self.inputs.iter().map(|(name, output)| name.len() + output.len() + 6).sum();
+        let mut json = String::with_capacity(size + 2);
+        json.push('{');
+        for (name, output) in &self.inputs {
+            if json.len() > 1 {
+                json.push(',');
+            }
+            json.push_str(&Value::String(name.clone()).to_string());
+            json.push(':');
+            json.push_str(output);
+        }
+        json.push('}');
+        json.into()
+    }
+
+    async fn not_wanted(&self, usage: Usage) -> Ending {
+        let error = StepError::new(CONDITION_FALSE, "its `if` was false");
+        self.task.reporter.room().await;
+        let event = finished(self.itself(), StepStatus::Skipped, None, Some(error.clone()), usage);
+        let position = self.task.reporter.push(event, 0);
+        Ending { end: End::NotWanted, output: None, error: Some(error), position }
+    }
+
+    /// Reports the end of the step itself, outside of any attempt of its script.
+    pub(super) async fn finish_step(&self, result: Result<(), Failure>, usage: Usage) -> Ending {
+        self.task.reporter.room().await;
+        let (status, end, error) = match result {
+            Ok(()) => (StepStatus::Succeeded, End::Succeeded, None),
+            Err(failure) => (failure.status, End::Failed, Some(failure.error)),
+        };
+        let size = error.as_ref().map_or(0, size_of);
+        let event = finished(self.itself(), status, None, error.clone(), usage);
+        let position = self.task.reporter.push(event, size);
+        Ending { end, output: None, error, position }
+    }
+
+    /// The step itself, for what happens outside of its script.
+    pub(super) fn itself(&self) -> StepRef {
+        StepRef { step: self.name.clone(), index: None, attempt: 1 }
+    }
+}
+
+/// Reports a step that is skipped without having been looked at.
+pub(super) fn skip(task: &TaskContext, name: &str, end: End) -> Ending {
+    let error = match end {
+        End::NotCalledFor => StepError::new(WHEN_NOT_MET, "what its `when` waits for did not come about"),
+        _ => StepError::new(NEEDS_FAILED, "a step that it needs did not succeed"),
+    };
+    let step = StepRef { step: name.to_owned(), index: None, attempt: 1 };
+    let event = finished(step, StepStatus::Skipped, None, Some(error.clone()), Usage::default());
+    let position = task.reporter.push(event, 0);
+    Ending { end, output: None, error: Some(error), position }
+}
+
+/// How a step ended that was committed under an earlier lease.
+pub(super) fn ending_of(task: &TaskContext, step: &Step, state: &StepState) -> Ending {
+    let end = match (state.status, state.error.as_ref().map(|error| error.code.as_str())) {
+        (StepStatus::Succeeded, _) => End::Succeeded,
+        (StepStatus::Skipped, Some(CONDITION_FALSE)) => End::NotWanted,
+        (StepStatus::Skipped, Some(WHEN_NOT_MET)) => End::NotCalledFor,
+        (StepStatus::Skipped, _) => End::NeedsFailed,
+        _ => End::Failed,
+    };
+    let output = match end {
+        End::Succeeded | End::Failed if step.for_each.is_some() => for_each::committed_results(task, state),
+        End::Succeeded => Some(state.output.as_ref().unwrap_or(&Value::Null).to_string().into()),
+        _ => None,
+    };
+    Ending { end, output, error: state.error.clone(), position: Position::default() }
+}
+
+pub(super) fn result_of(state: &StepState) -> Result<Arc<str>, StepError> {
+    if state.status == StepStatus::Succeeded {
+        return Ok(state.output.as_ref().unwrap_or(&Value::Null).to_string().into());
+    }
+    Err(state.error.clone().unwrap_or_else(|| StepError::new("internal", "it did not succeed")))
+}
+
+fn finished(
+    step: StepRef,
+    status: StepStatus,
+    output: Option<Value>,
+    error: Option<StepError>,
+    usage: Usage,
+) -> EventKind {
+    EventKind::StepFinished { step, status, output, error, usage }
+}
+
+/// What an error takes in a report, roughly.
+fn size_of(error: &StepError) -> usize {
+    let details = error.details.as_ref().map_or(0, |details| details.to_string().len());
+    error.message.len() + error.traceback.as_ref().map_or(0, String::len) + details
+}
+
+/// A failure of an expression, with the field named.
+pub(super) fn within(field: &str, failure: Failure) -> Failure {
+    let message = format!("in `{field}`: {}", failure.error.message);
+    Failure { error: StepError { message, ..failure.error }, ..failure }
+}
+
+fn secret_missing(step: &str, missing: &[String]) -> Failure {
+    let names = missing.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let (noun, verb) = if missing.len() == 1 { ("secret", "is") } else { ("secrets", "are") };
+    let example = missing.first().map_or("NAME", String::as_str);
+    Failure::new(
+        "secret_missing",
+        format!(
+            "the {noun} {names} of the step `{step}` {verb} not set: set each with `restroy secret set PIPELINE {step} {example}`"
+        ),
+    )
+}
+
+pub(super) fn broke_down() -> Failure {
+    Failure::new("internal", "the step broke down: this is a fault of the platform, not of the script")
+}

@@ -1,0 +1,368 @@
+//! What happened, on its way to the control-plane.
+//!
+//! Events leave in the order in which they were pushed, and an event is pushed only after all that
+//! it builds on: so the order is a topological one, and what is committed is always a beginning of
+//! it. One batch is under way at a time; what happens meanwhile makes up the next. A batch waits
+//! [`LINGER`] for company, unless somebody waits for its commit.
+//!
+//! Lines and progress come from inside a sandbox, which cannot wait: the sandbox's own limits bound
+//! them. Everything else waits for [`Reporter::room`] first.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use restroy_run_queue::run_api::Batch;
+use restroy_sdk::event::{EventKind, Line, StepRef};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+
+use crate::client::{Lost, TaskApi};
+
+/// How long an event waits for others to travel with.
+const LINGER: Duration = Duration::from_millis(2);
+/// Whole lines of one `step.output`, together.
+const CHUNK_BYTES: usize = 32 * 1024;
+/// A batch is closed once it is this large; a single event may be larger.
+const BATCH_BYTES: usize = 1024 * 1024;
+/// A batch is closed at so many events.
+const BATCH_EVENTS: usize = 1_000;
+/// No attempt starts or ends while more than this waits to be sent.
+const BUFFER_BYTES: usize = 8 * 1024 * 1024;
+/// What an event takes besides its variable parts, roughly.
+const EVENT_BYTES: usize = 256;
+
+/// A place in the order of a task's events: how many were pushed up to it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Position(u64);
+
+#[derive(Debug)]
+struct Pending {
+    event: EventKind,
+    bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    events: VecDeque<Pending>,
+    bytes: usize,
+    /// How many events were pushed so far.
+    pushed: u64,
+    /// Up to where somebody waits for the commit.
+    wanted: u64,
+    /// The chunk of lines that each attempt may still add to, and its newest progress.
+    chunks: HashMap<StepRef, u64>,
+    progress: HashMap<StepRef, u64>,
+}
+
+impl State {
+    /// How many events were taken to be sent.
+    fn taken(&self) -> u64 {
+        self.pushed - self.events.len() as u64
+    }
+
+    fn push(&mut self, event: EventKind, bytes: usize) -> Position {
+        self.events.push_back(Pending { event, bytes });
+        self.bytes += bytes;
+        self.pushed += 1;
+        Position(self.pushed)
+    }
+
+    /// The event at a position, unless it was taken.
+    fn at(&mut self, position: u64) -> Option<&mut Pending> {
+        let index = position.checked_sub(self.taken() + 1)?;
+        self.events.get_mut(usize::try_from(index).ok()?)
+    }
+}
+
+/// Takes what happens and gets it committed.
+#[derive(Debug)]
+pub(crate) struct Reporter {
+    state: Mutex<State>,
+    /// Something was pushed, or somebody waits.
+    wake: Notify,
+    committed: watch::Sender<u64>,
+}
+
+impl Default for Reporter {
+    fn default() -> Self {
+        Self { state: Mutex::default(), wake: Notify::new(), committed: watch::Sender::new(0) }
+    }
+}
+
+impl Reporter {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes an event of `bytes` variable bytes.
+    pub(crate) fn push(&self, event: EventKind, bytes: usize) -> Position {
+        let position = {
+            let mut state = self.state();
+            if let EventKind::StepFinished { step, .. } | EventKind::StepRetrying { step, .. } = &event {
+                state.chunks.remove(step);
+                state.progress.remove(step);
+            }
+            state.push(event, bytes + EVENT_BYTES)
+        };
+        self.wake.notify_one();
+        position
+    }
+
+    /// Takes a line of an attempt, its `number`-th.
+    pub(crate) fn line(&self, step: &StepRef, number: u64, line: Line) {
+        {
+            let mut state = self.state();
+            let bytes = line.text.len() + 32;
+            let chunk = state.chunks.get(step).copied();
+            let chunk = chunk.and_then(|position| state.at(position));
+            match chunk {
+                Some(Pending { event: EventKind::StepOutput { lines, .. }, bytes: size })
+                    if *size + bytes <= CHUNK_BYTES + EVENT_BYTES =>
+                {
+                    lines.push(line);
+                    *size += bytes;
+                    state.bytes += bytes;
+                }
+                _ => {
+                    let event = EventKind::StepOutput { step: step.clone(), first_line: number, lines: vec![line] };
+                    let position = state.push(event, bytes + EVENT_BYTES);
+                    state.chunks.insert(step.clone(), position.0);
+                }
+            }
+        }
+        self.wake.notify_one();
+    }
+
+    /// Takes an attempt's progress. Only the newest that waits is sent.
+    pub(crate) fn progress(&self, step: &StepRef, fraction: f64, message: Option<String>) {
+        {
+            let mut state = self.state();
+            let bytes = message.as_ref().map_or(0, String::len) + EVENT_BYTES;
+            let event = EventKind::StepProgress { step: step.clone(), fraction, message };
+            let waiting = state.progress.get(step).copied();
+            if let Some(pending) = waiting.and_then(|position| state.at(position)) {
+                let before = pending.bytes;
+                *pending = Pending { event, bytes };
+                state.bytes = state.bytes + bytes - before;
+            } else {
+                let position = state.push(event, bytes);
+                state.progress.insert(step.clone(), position.0);
+            }
+        }
+        self.wake.notify_one();
+    }
+
+    /// Waits until there is room for more.
+    pub(crate) async fn room(&self) {
+        let mut committed = self.committed.subscribe();
+        while self.state().bytes > BUFFER_BYTES {
+            if committed.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Waits until everything up to `position` is committed.
+    pub(crate) async fn committed(&self, position: Position) {
+        let mut committed = self.committed.subscribe();
+        if *committed.borrow() >= position.0 {
+            return;
+        }
+        {
+            let mut state = self.state();
+            state.wanted = state.wanted.max(position.0);
+        }
+        self.wake.notify_one();
+        // The sender lives as long as `self`.
+        let _ = committed.wait_for(|newest| *newest >= position.0).await;
+    }
+
+    /// Sends what is pushed until the lease is lost or the future is dropped.
+    pub(crate) async fn deliver(&self, api: &TaskApi) -> Lost {
+        let mut n = 0;
+        loop {
+            self.wait_for_events().await;
+            let (events, newest) = self.take();
+            if events.is_empty() {
+                continue;
+            }
+            n += 1;
+            let batch = Batch { n, engine_id: api.engine_id().to_owned(), events };
+            if api.events(&batch).await.is_err() {
+                return Lost;
+            }
+            self.committed.send_replace(newest);
+        }
+    }
+
+    /// Until there is a batch worth sending.
+    async fn wait_for_events(&self) {
+        let mut since = None;
+        loop {
+            {
+                let state = self.state();
+                let waiting = !state.events.is_empty();
+                if waiting && (state.wanted > state.taken() || state.bytes >= CHUNK_BYTES) {
+                    return;
+                }
+                if waiting && since.is_none() {
+                    since = Some(Instant::now());
+                }
+            }
+            match since {
+                None => self.wake.notified().await,
+                Some(since) => {
+                    if tokio::time::timeout_at(since + LINGER, self.wake.notified()).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next batch and the position of its last event.
+    fn take(&self) -> (Vec<EventKind>, u64) {
+        let mut state = self.state();
+        let mut events = Vec::new();
+        let mut bytes = 0;
+        while let Some(next) = state.events.front() {
+            if !events.is_empty() && (bytes + next.bytes > BATCH_BYTES || events.len() >= BATCH_EVENTS) {
+                break;
+            }
+            let Some(pending) = state.events.pop_front() else { break };
+            bytes += pending.bytes;
+            events.push(pending.event);
+        }
+        state.bytes -= bytes;
+        let taken = state.taken();
+        state.chunks.retain(|_, position| *position > taken);
+        state.progress.retain(|_, position| *position > taken);
+        (events, taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use restroy_sdk::event::Level;
+
+    use super::*;
+
+    fn step(name: &str) -> StepRef {
+        StepRef { step: name.to_owned(), index: None, attempt: 1 }
+    }
+
+    fn line(text: &str) -> Line {
+        Line { level: Level::Info, text: text.to_owned() }
+    }
+
+    fn started(name: &str) -> EventKind {
+        EventKind::StepStarted { step: step(name), items: None }
+    }
+
+    fn chunks(events: &[EventKind], of: &str) -> Vec<(u64, usize)> {
+        let mut found = Vec::new();
+        for event in events {
+            if let EventKind::StepOutput { step, first_line, lines } = event
+                && step.step == of
+            {
+                found.push((*first_line, lines.len()));
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn lines_of_one_attempt_travel_together() {
+        let reporter = Reporter::default();
+        reporter.push(started("a"), 0);
+        for number in 1..=3 {
+            reporter.line(&step("a"), number, line("x"));
+            reporter.line(&step("b"), number, line("y"));
+        }
+        let (events, newest) = reporter.take();
+        assert_eq!(events.len(), 3);
+        assert_eq!(newest, 3);
+        assert_eq!(chunks(&events, "a"), [(1, 3)]);
+        // What was taken is not added to any more.
+        reporter.line(&step("a"), 4, line("x"));
+        let (events, newest) = reporter.take();
+        assert_eq!(newest, 4);
+        assert_eq!(chunks(&events, "a"), [(4, 1)]);
+    }
+
+    #[test]
+    fn a_chunk_is_bounded_and_its_lines_whole() {
+        let reporter = Reporter::default();
+        let long = "x".repeat(8 * 1024);
+        for number in 1..=10 {
+            reporter.line(&step("a"), number, line(&long));
+        }
+        let (events, _) = reporter.take();
+        let found = chunks(&events, "a");
+        assert_eq!(found.iter().map(|(_, lines)| lines).sum::<usize>(), 10);
+        assert!(found.iter().all(|(_, lines)| lines * long.len() <= CHUNK_BYTES));
+        let mut next = 1;
+        for (first, lines) in found {
+            assert_eq!(first, next);
+            next += lines as u64;
+        }
+    }
+
+    #[test]
+    fn only_the_newest_progress_is_sent() {
+        let reporter = Reporter::default();
+        for percent in 0..100 {
+            reporter.progress(&step("a"), f64::from(percent) / 100.0, None);
+        }
+        let (events, _) = reporter.take();
+        assert_eq!(events.len(), 1);
+        assert!(matches!(events[0], EventKind::StepProgress { fraction, .. } if fraction > 0.98));
+    }
+
+    #[test]
+    fn a_batch_is_bounded() {
+        let reporter = Reporter::default();
+        for _ in 0..10 {
+            reporter.push(started("a"), BATCH_BYTES / 3);
+        }
+        let mut batches = 0;
+        let mut newest = 0;
+        while newest < 10 {
+            let (events, taken) = reporter.take();
+            assert!(!events.is_empty() && events.len() < 4);
+            newest = taken;
+            batches += 1;
+        }
+        assert!(batches >= 4);
+        assert_eq!(reporter.state().bytes, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_buffer_waits_for_a_commit() {
+        let reporter = Reporter::default();
+        reporter.push(started("a"), BUFFER_BYTES + 1);
+        let room = reporter.room();
+        tokio::pin!(room);
+        assert!(futures_util::poll!(room.as_mut()).is_pending());
+        let (_, newest) = reporter.take();
+        reporter.committed.send_replace(newest);
+        room.await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_a_commit_is_not_made_to_linger() {
+        let reporter = Reporter::default();
+        let begun = Instant::now();
+        let position = reporter.push(started("a"), 0);
+        let wanted = reporter.committed(position);
+        tokio::pin!(wanted);
+        assert!(futures_util::poll!(wanted.as_mut()).is_pending());
+        reporter.wait_for_events().await;
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+    }
+}

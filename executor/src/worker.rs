@@ -1,0 +1,167 @@
+//! The executor: takes task ids from the queue, claims tasks, has them driven.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use lua_wasm_host::Engine;
+use restroy_run_queue::queue::{Handler, Message, Queue};
+use restroy_sdk::{ids::TaskId, time::Ambient};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use crate::{
+    capability::{
+        files::{Scratch, remove_stale},
+        http::Outbound,
+    },
+    client::{RunApi, TaskApi},
+    config::{ExecutorConfig, ExecutorError},
+    drive::{
+        drive,
+        task::{TaskContext, Tools},
+    },
+    lease,
+};
+
+/// How often the executor says that it is there.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// How often scratch folders that nobody uses are looked for.
+const CLEANING: Duration = Duration::from_secs(3600);
+
+/// Executes tasks. See the crate's documentation.
+pub struct Executor {
+    config: ExecutorConfig,
+    queue: Arc<dyn Queue>,
+    api: Arc<RunApi>,
+    tools: Tools,
+}
+
+impl std::fmt::Debug for Executor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Executor").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Executor {
+    /// An executor that was not started yet. Makes the scratch folder; contacts nobody.
+    pub fn new(
+        config: ExecutorConfig,
+        engine: Engine,
+        queue: Arc<dyn Queue>,
+        ambient: Ambient,
+    ) -> Result<Self, ExecutorError> {
+        std::fs::create_dir_all(&config.scratch_dir)
+            .map_err(|error| ExecutorError::Scratch { path: config.scratch_dir.clone(), error })?;
+        let api = Arc::new(RunApi::new(&config.run_api_url, &config.credential, engine.id().as_str())?);
+        let tools = Tools {
+            engine,
+            ambient,
+            outbound: Outbound::new(config.http).map_err(ExecutorError::Http)?,
+            limits: config.limits.clamped(),
+            sandboxes_per_task: config.sandboxes_per_task as usize,
+        };
+        Ok(Self { config, queue, api, tools })
+    }
+
+    /// Works until `shutdown` resolves. Then nothing new is taken, tasks at work go on for at most
+    /// [`ExecutorConfig::drain`], and what is not done by then is left to whoever claims it next.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) {
+        let this = Arc::new(self);
+        let stopping = CancellationToken::new();
+        let abandon = CancellationToken::new();
+        let stop = {
+            let (stopping, abandon, drain) = (stopping.clone(), abandon.clone(), this.config.drain);
+            tokio::spawn(async move {
+                shutdown.await;
+                stopping.cancel();
+                tokio::time::sleep(drain).await;
+                abandon.cancel();
+            })
+        };
+        let handler: Handler = {
+            let this = Arc::clone(&this);
+            Arc::new(move |message: Message| {
+                let (this, abandon) = (Arc::clone(&this), abandon.clone());
+                let span = tracing::info_span!("task", task_id = %message.task_id);
+                Box::pin(
+                    async move {
+                        tokio::select! {
+                            () = this.take(message.task_id) => {}
+                            () = abandon.cancelled() => tracing::warn!("the task is left to another executor"),
+                        }
+                    }
+                    .instrument(span),
+                )
+            })
+        };
+        let stopped = Box::pin(stopping.clone().cancelled_owned());
+        let work = this.queue.consume(this.config.slots.max(1) as usize, handler, stopped);
+        tokio::select! {
+            () = work => {}
+            () = this.say_alive() => {}
+            () = this.clean() => {}
+        }
+        stop.abort();
+    }
+
+    async fn say_alive(&self) {
+        loop {
+            match self.api.heartbeat(self.config.slots).await {
+                Ok(answer) => tracing::debug!(executor_id = %answer.executor_id, "heartbeat"),
+                Err(error) => tracing::warn!(%error, "the heartbeat is not heard"),
+            }
+            tokio::time::sleep(HEARTBEAT).await;
+        }
+    }
+
+    async fn clean(&self) {
+        loop {
+            let (root, ambient) = (self.config.scratch_dir.clone(), self.tools.ambient.clone());
+            let cleaned = tokio::task::spawn_blocking(move || remove_stale(&root, &ambient)).await;
+            if let Ok(Err(error)) = cleaned {
+                tracing::warn!(%error, "old scratch folders cannot be removed");
+            }
+            tokio::time::sleep(CLEANING).await;
+        }
+    }
+
+    /// Claims a task and has it driven to its end, or until its lease is lost.
+    async fn take(&self, task_id: TaskId) {
+        let (claimed, asked) = match self.api.claim(task_id).await {
+            Ok(Some(claimed)) => claimed,
+            Ok(None) => {
+                tracing::debug!("somebody else has the task");
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the task cannot be claimed: it will be handed out again");
+                return;
+            }
+        };
+        let run_id = claimed.plan.run_id;
+        let fence = claimed.fence;
+        tracing::info!(%run_id, fence, "the task is taken");
+        let api = TaskApi::new(Arc::clone(&self.api), task_id, claimed.token, claimed.lease_ms, asked);
+        let scratch = Arc::new(Scratch::new(&self.config.scratch_dir, run_id, self.config.scratch_bytes));
+        let task = match TaskContext::new(claimed.plan, api, Arc::clone(&scratch), self.tools.clone()) {
+            Ok(task) => Arc::new(task),
+            Err(error) => {
+                tracing::error!(%run_id, error, "the plan cannot be executed");
+                return;
+            }
+        };
+        let done = tokio::select! {
+            () = drive(Arc::clone(&task)) => true,
+            _ = task.reporter.deliver(&task.api) => false,
+            () = lease::keep(&task.api, &task.progress) => false,
+            () = task.api.lost.cancelled() => false,
+        };
+        if done {
+            tracing::info!(%run_id, "the run is over");
+            let _ = tokio::task::spawn_blocking(move || scratch.remove_all()).await;
+        } else {
+            // The run may have been cancelled, or go on elsewhere; if it comes back here its files
+            // are still there, and if not they are removed when they are old.
+            tracing::warn!(%run_id, fence, "the task's lease was lost: its sandboxes are stopped");
+        }
+    }
+}
