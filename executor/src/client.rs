@@ -42,7 +42,7 @@ pub(crate) enum ApiError {
     Transient(String),
     /// The answer is no.
     #[error("the run API refused: {0}")]
-    Refused(Problem),
+    Refused(Box<Problem>),
     /// The answer makes no sense.
     #[error("the run API's answer cannot be read: {0}")]
     Unreadable(String),
@@ -168,7 +168,7 @@ async fn send<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> Result<T
         errors: Vec::new(),
         request_id: None,
     });
-    Err(ApiError::Refused(problem))
+    Err(ApiError::Refused(Box::new(problem)))
 }
 
 /// The run API for one task under one fence.
@@ -192,7 +192,7 @@ pub(crate) enum CallEnd {
     /// An answer, of whichever kind.
     Answered(CallAnswer),
     /// The run API does not take the call.
-    Refused(Problem),
+    Refused(Box<Problem>),
 }
 
 impl TaskApi {
@@ -359,5 +359,5 @@ impl TaskApi {
 
 enum Trouble {
     Lost,
-    Refused(Problem),
+    Refused(Box<Problem>),
 }

@@ -131,7 +131,7 @@ mod tests {
     #[tokio::test]
     async fn a_sandbox_that_does_not_yield_is_no_progress() {
         let progress = Arc::new(Progress::default());
-        let until = Instant::now() + Duration::from_secs(3600);
+        let until = Instant::now() + Duration::from_hours(1);
         let inner = Arc::clone(&progress);
         progress
             .watch(until, async move {

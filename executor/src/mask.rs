@@ -166,8 +166,11 @@ fn add_forms(secret: &str, forms: &mut BTreeSet<Form>) {
     plain(json.replace('/', "\\/"));
     for upper in [false, true] {
         plain(escape_unicode(json, upper));
-        plain(percent_encode(secret, upper));
-        plain(percent_encode(secret, upper).replace("%20", "+"));
+        for kept in URL_KEPT {
+            let encoded = percent_encode(secret, kept, upper);
+            plain(encoded.replace("%20", "+"));
+            plain(encoded);
+        }
         plain(hex(secret, upper));
     }
     for alphabet in [&alphabet::STANDARD, &alphabet::URL_SAFE] {
@@ -189,13 +192,17 @@ fn base64_form(secret: &str, alphabet: &Alphabet, shift: usize) -> Form {
     Form { text: encoded.get(start..end).unwrap_or_default().as_bytes().to_vec(), edges }
 }
 
-/// Percent-encodes all but RFC 3986's unreserved characters.
-fn percent_encode(text: &str, upper: bool) -> String {
+/// What URL encoders leave as it is, besides letters and digits: RFC 3986's unreserved characters,
+/// HTML forms, JavaScript's `encodeURIComponent`, and its `encodeURI`.
+const URL_KEPT: [&[u8]; 4] = [b"-._~", b"-._*", b"-._~!*'()", b"-._~!*'();/?:@&=+$,#"];
+
+/// Percent-encodes all but letters, digits and what is kept.
+fn percent_encode(text: &str, kept: &[u8], upper: bool) -> String {
     use std::fmt::Write as _;
     let mut encoded = String::with_capacity(text.len() * 3);
     for byte in text.bytes() {
         let _ = match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+            _ if byte.is_ascii_alphanumeric() || kept.contains(&byte) => {
                 encoded.push(char::from(byte));
                 Ok(())
             }
@@ -290,7 +297,7 @@ mod tests {
             let forms = [
                 secret.clone(),
                 json[1..json.len() - 1].to_owned(),
-                percent_encode(&secret, true),
+                percent_encode(&secret, URL_KEPT[0], true),
                 url::form_urlencoded::byte_serialize(secret.as_bytes()).collect(),
                 hex::encode(&secret),
             ];

@@ -27,6 +27,8 @@ use crate::client::{Lost, TaskApi};
 const LINGER: Duration = Duration::from_millis(2);
 /// Whole lines of one `step.output`, together.
 const CHUNK_BYTES: usize = 32 * 1024;
+/// What a script says about its progress, in bytes.
+const MESSAGE_BYTES: usize = 4 * 1024;
 /// A batch is closed once it is this large; a single event may be larger.
 const BATCH_BYTES: usize = 1024 * 1024;
 /// A batch is closed at so many events.
@@ -114,7 +116,8 @@ impl Reporter {
     }
 
     /// Takes a line of an attempt, its `number`-th.
-    pub(crate) fn line(&self, step: &StepRef, number: u64, line: Line) {
+    pub(crate) fn line(&self, step: &StepRef, number: u64, mut line: Line) {
+        cut(&mut line.text, CHUNK_BYTES);
         {
             let mut state = self.state();
             let bytes = line.text.len() + 32;
@@ -139,7 +142,10 @@ impl Reporter {
     }
 
     /// Takes an attempt's progress. Only the newest that waits is sent.
-    pub(crate) fn progress(&self, step: &StepRef, fraction: f64, message: Option<String>) {
+    pub(crate) fn progress(&self, step: &StepRef, fraction: f64, mut message: Option<String>) {
+        if let Some(message) = &mut message {
+            cut(message, MESSAGE_BYTES);
+        }
         {
             let mut state = self.state();
             let bytes = message.as_ref().map_or(0, String::len) + EVENT_BYTES;
@@ -246,6 +252,14 @@ impl Reporter {
     }
 }
 
+/// Cuts a text to at most so many bytes, between two characters. Masks can make a line longer than
+/// its limit was.
+fn cut(text: &mut String, most: usize) {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use restroy_sdk::event::Level;
@@ -310,6 +324,15 @@ mod tests {
         for (first, lines) in found {
             assert_eq!(first, next);
             next += lines as u64;
+        }
+    }
+
+    #[test]
+    fn texts_are_cut_between_characters() {
+        for (text, most, cut_to) in [("abc", 3, "abc"), ("abcd", 3, "abc"), ("aéé", 4, "aé"), ("•", 2, "")] {
+            let mut cut_text = text.to_owned();
+            cut(&mut cut_text, most);
+            assert_eq!(cut_text, cut_to);
         }
     }
 

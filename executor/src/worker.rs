@@ -25,7 +25,7 @@ use crate::{
 /// How often the executor says that it is there.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How often scratch folders that nobody uses are looked for.
-const CLEANING: Duration = Duration::from_secs(3600);
+const CLEANING: Duration = Duration::from_hours(1);
 
 /// Executes tasks. See the crate's documentation.
 pub struct Executor {

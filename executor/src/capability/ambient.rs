@@ -52,7 +52,7 @@ impl EffectGate for Attempting {
     async fn ready(&self, _call: &CallContext) -> CallResult<()> {
         tokio::select! {
             () = self.task.reporter.committed(self.builds_on) => Ok(()),
-            () = self.task.api.lost.cancelled() => Err(super::attempt::lease_lost().into()),
+            () = self.task.api.lost.cancelled() => Err(super::attempt::lease_lost()),
         }
     }
 }

@@ -39,11 +39,11 @@ impl Attempting {
                 .into()
         })
     }
+}
 
-    /// Ends the step if there is a secret in what is to leave it.
-    pub(crate) fn refuse_secrets(&self, what: &str, found: bool) -> CallResult<()> {
-        if found { Err(secret_in_output(what).into()) } else { Ok(()) }
-    }
+/// Ends the step if a secret was found in what is to leave it.
+pub(crate) fn refuse_secrets(what: &str, found: bool) -> CallResult<()> {
+    if found { Err(secret_in_output(what).into()) } else { Ok(()) }
 }
 
 /// What a call gave, for the script.
@@ -54,7 +54,7 @@ pub(crate) fn answered(end: Result<CallEnd, Lost>) -> CallResult<Value> {
             Err(CallError { code: refused.code.into(), message: refused.message, retryable: refused.retryable }.into())
         }
         Ok(CallEnd::Refused(problem)) => Err(refused(&problem).into()),
-        Err(Lost) => Err(lease_lost().into()),
+        Err(Lost) => Err(lease_lost()),
     }
 }
 

@@ -8,7 +8,7 @@ use restroy_run_queue::run_api::CallKind;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::attempt::Attempting;
+use super::attempt::{Attempting, refuse_secrets};
 
 #[derive(Deserialize)]
 struct Got {
@@ -50,12 +50,12 @@ impl Attempting {
     fn value(&self, text: &str) -> CallResult<Value> {
         let value = serde_json::from_str(text)
             .map_err(|error| CallError::new("kv_bad_value", format!("the value is not JSON: {error}")))?;
-        self.refuse_secrets("a kv value", self.task.masker.finds_in(&value))?;
+        refuse_secrets("a kv value", self.task.masker.finds_in(&value))?;
         Ok(value)
     }
 
     fn key_name(&self, key: &str) -> CallResult<String> {
-        self.refuse_secrets("a kv key", self.task.masker.finds(key.as_bytes()))?;
+        refuse_secrets("a kv key", self.task.masker.finds(key.as_bytes()))?;
         Ok(key.to_owned())
     }
 }

@@ -5,7 +5,7 @@ use lua_wasm_host::{CallContext, CallError, CallResult, Email, Mail};
 use restroy_run_queue::run_api::CallKind;
 use serde::Deserialize;
 
-use super::attempt::Attempting;
+use super::attempt::{Attempting, refuse_secrets};
 
 #[derive(Deserialize)]
 struct Sent {
@@ -24,7 +24,7 @@ impl Mail for Attempting {
         }
         let masker = &self.task.masker;
         let parts = email.to.iter().chain([&email.subject, &email.text]).chain(&email.html);
-        self.refuse_secrets("an e-mail", parts.map(String::as_bytes).any(|part| masker.finds(part)))?;
+        refuse_secrets("an e-mail", parts.map(String::as_bytes).any(|part| masker.finds(part)))?;
         let Email { to, subject, text, html, .. } = email;
         let sent: Sent = self.call(call, CallKind::EmailSend { to, subject, text, html }).await?;
         Ok(sent.message_id)

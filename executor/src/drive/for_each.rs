@@ -36,11 +36,17 @@ pub(super) async fn execute(work: &Arc<Work>, expression: &str) -> Ending {
     };
     task.reporter.room().await;
     let count = u32::try_from(items.len()).unwrap_or(u32::MAX);
+    let before = task.committed(&work.name, None).iter().filter_map(|state| state.items).next_back();
+    if before.is_some_and(|before| before != count) {
+        let message = "the expression gave another number of items than before the executor was lost: \
+                       it must depend on nothing but `params`, `inputs` and `config`";
+        return work.finish_step(Err(Failure::new("for_each_changed", message)), usage).await;
+    }
     let builds_on = task.reporter.push(EventKind::StepStarted { step: work.itself(), items: Some(count) }, 0);
 
     let at_once = work.step.max_parallel.unwrap_or(AT_ONCE).clamp(1, 1_000) as usize;
     let mut results: Vec<Option<Arc<str>>> = vec![None; items.len()];
-    let mut failures: Vec<(u32, StepError)> = Vec::new();
+    let mut failures: Vec<(u32, Box<StepError>)> = Vec::new();
     let mut bytes = 0;
     let mut under_way = JoinSet::new();
     let mut waiting = (1_u32..).zip(items);

@@ -192,10 +192,9 @@ impl<'a> Walk<'a> {
         match node.when {
             When::Always => Decision::Start(step),
             When::AnyFailed if any_failed => Decision::Start(step),
-            When::AnyFailed => Decision::Skip(step, End::NotCalledFor),
             When::AllSucceeded if ends().all(End::succeeded) => Decision::Start(step),
             When::AllSucceeded if any_failed => Decision::Skip(step, End::NeedsFailed),
-            When::AllSucceeded => Decision::Skip(step, End::NotCalledFor),
+            When::AllSucceeded | When::AnyFailed => Decision::Skip(step, End::NotCalledFor),
         }
     }
 

@@ -107,5 +107,16 @@ fn work(task: &Arc<TaskContext>, graph: &Graph, endings: &[Option<Ending>], inde
         .collect();
     // What the needs themselves build on stands before their ends.
     let builds_on = needs().map(|(_, ending)| ending.position).max().unwrap_or_default();
-    Some(Work { task: Arc::clone(task), name: name.clone(), step: step.clone(), inputs, builds_on })
+    let current = match retry::standing(task.committed(name, None)) {
+        Standing::Due(attempt) => attempt.number,
+        Standing::Ended(state) => state.step.attempt,
+    };
+    Some(Work {
+        task: Arc::clone(task),
+        name: name.clone(),
+        step: step.clone(),
+        inputs,
+        builds_on,
+        current: current.into(),
+    })
 }

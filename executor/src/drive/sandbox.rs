@@ -35,14 +35,14 @@ const ITEMS_BYTES: u64 = 4 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) status: StepStatus,
-    pub(super) error: StepError,
+    pub(super) error: Box<StepError>,
     pub(super) retryable: bool,
 }
 
 impl Failure {
     /// A failure of the platform's own, which trying again does not help.
     pub(super) fn new(code: &str, message: impl Into<String>) -> Self {
-        Self { status: StepStatus::Failed, error: StepError::new(code, message), retryable: false }
+        Self { status: StepStatus::Failed, error: Box::new(StepError::new(code, message)), retryable: false }
     }
 }
 
@@ -78,8 +78,8 @@ pub(super) async fn script(
             inputs: Some(inputs),
             item,
             index: attempt.step.index.map(u64::from),
-            config: task.config(&attempt.step.step, true),
-            run: task.run(&attempt.step),
+            config: Some(task.config(&attempt.step.step, true)),
+            run: Some(task.run(&attempt.step)),
         },
         limits,
         seed: seed.numbers(),
@@ -125,8 +125,8 @@ pub(super) async fn expression(attempt: Arc<Attempting>, field: &str, text: &str
     invocation.globals = Globals {
         params: Some(Arc::clone(&task.params)),
         inputs: Some(inputs),
-        config: task.config(&attempt.step.step, false),
-        run: task.run(&attempt.step),
+        config: Some(task.config(&attempt.step.step, false)),
+        run: Some(task.run(&attempt.step)),
         ..Globals::default()
     };
     invocation.limits = Limits { output_bytes: ITEMS_BYTES, ..task.tools.limits.clone() };
@@ -152,13 +152,11 @@ async fn run(task: &TaskContext, invocation: Invocation, door: Door) -> Ended {
         // Nothing may be reported any more; the task is about to be dropped.
         std::future::pending::<()>().await;
     }
-    match outcome {
-        Ok(outcome) => judge(task, outcome),
-        Err(_) => {
-            let message = "the sandbox broke down: this is a fault of the platform, not of the script";
-            refused(Failure { retryable: true, ..Failure::new("internal", message) })
-        }
-    }
+    let Ok(outcome) = outcome else {
+        let message = "the sandbox broke down: this is a fault of the platform, not of the script";
+        return refused(Failure { retryable: true, ..Failure::new("internal", message) });
+    };
+    judge(task, outcome)
 }
 
 fn refused(failure: Failure) -> Ended {
@@ -188,12 +186,12 @@ fn judge(task: &TaskContext, outcome: Outcome) -> Ended {
             _ => StepStatus::Failed,
         },
         retryable: error.retryable,
-        error: StepError {
+        error: Box::new(StepError {
             code: error.code.as_str().to_owned(),
             message: masker.mask(&error.message),
             details: error.details.as_ref().map(|details| masker.mask_value(details)),
             traceback: error.traceback.as_deref().map(|traceback| masker.mask(traceback)),
-        },
+        }),
     });
     let usage = outcome.usage;
     let usage = Usage {

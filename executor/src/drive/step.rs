@@ -1,6 +1,13 @@
 //! One step from its start to its end: its `if`, its attempts, and for a `for_each` its items.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use restroy_run_queue::run_api::StepState;
@@ -37,6 +44,8 @@ pub(super) struct Work {
     pub(super) inputs: Vec<(String, Arc<str>)>,
     /// Where the newest of what it builds on stands in the order of events.
     pub(super) builds_on: Position,
+    /// The attempt at the step itself that is under way or due.
+    pub(super) current: AtomicU32,
 }
 
 /// How a step ended.
@@ -52,7 +61,7 @@ pub(super) struct Ending {
 
 /// How a step, or an item of it, ended after all its attempts.
 pub(super) struct Attempted {
-    pub(super) result: Result<Arc<str>, StepError>,
+    pub(super) result: Result<Arc<str>, Box<StepError>>,
     pub(super) position: Position,
 }
 
@@ -96,7 +105,7 @@ impl Work {
         let Attempted { result, position } = self.attempts(None, None, self.builds_on).await;
         match result {
             Ok(output) => Ending { end: End::Succeeded, output: Some(output), error: None, position },
-            Err(error) => Ending { end: End::Failed, output: None, error: Some(error), position },
+            Err(error) => Ending { end: End::Failed, output: None, error: Some(*error), position },
         }
     }
 
@@ -117,6 +126,9 @@ impl Work {
             self.wait_for(attempt).await;
             task.reporter.room().await;
             let step = StepRef { step: self.name.clone(), index, attempt: attempt.number };
+            if index.is_none() {
+                self.current.store(attempt.number, Ordering::Relaxed);
+            }
             let ended = {
                 let _turn = task.sandboxes.acquire().await;
                 task.reporter.push(EventKind::StepStarted { step: step.clone(), items: None }, 0);
@@ -140,10 +152,10 @@ impl Work {
             let size = size_of(&failure.error);
             let pause = retry::pause(self.step.retry.as_ref(), attempt.number).filter(|_| failure.retryable);
             let Some(pause) = pause else {
-                let event = finished(step, failure.status, None, Some(failure.error.clone()), ended.usage);
+                let event = finished(step, failure.status, None, Some(*failure.error.clone()), ended.usage);
                 return Attempted { position: task.reporter.push(event, size), result: Err(failure.error) };
             };
-            let error = failure.error.clone();
+            let error = *failure.error.clone();
             let delay_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
             builds_on = task.reporter.push(EventKind::StepRetrying { step, error, delay_ms, usage: ended.usage }, size);
             attempt = attempt.next(&failure.error, task.tools.ambient.now().after(pause));
@@ -207,7 +219,7 @@ impl Work {
         self.task.reporter.room().await;
         let (status, end, error) = match result {
             Ok(()) => (StepStatus::Succeeded, End::Succeeded, None),
-            Err(failure) => (failure.status, End::Failed, Some(failure.error)),
+            Err(failure) => (failure.status, End::Failed, Some(*failure.error)),
         };
         let size = error.as_ref().map_or(0, size_of);
         let event = finished(self.itself(), status, None, error.clone(), usage);
@@ -217,7 +229,8 @@ impl Work {
 
     /// The step itself, for what happens outside of its script.
     pub(super) fn itself(&self) -> StepRef {
-        StepRef { step: self.name.clone(), index: None, attempt: 1 }
+        let attempt = self.current.load(Ordering::Relaxed);
+        StepRef { step: self.name.clone(), index: None, attempt }
     }
 }
 
@@ -250,11 +263,11 @@ pub(super) fn ending_of(task: &TaskContext, step: &Step, state: &StepState) -> E
     Ending { end, output, error: state.error.clone(), position: Position::default() }
 }
 
-pub(super) fn result_of(state: &StepState) -> Result<Arc<str>, StepError> {
+pub(super) fn result_of(state: &StepState) -> Result<Arc<str>, Box<StepError>> {
     if state.status == StepStatus::Succeeded {
         return Ok(state.output.as_ref().unwrap_or(&Value::Null).to_string().into());
     }
-    Err(state.error.clone().unwrap_or_else(|| StepError::new("internal", "it did not succeed")))
+    Err(Box::new(state.error.clone().unwrap_or_else(|| StepError::new("internal", "it did not succeed"))))
 }
 
 fn finished(
@@ -276,7 +289,7 @@ fn size_of(error: &StepError) -> usize {
 /// A failure of an expression, with the field named.
 pub(super) fn within(field: &str, failure: Failure) -> Failure {
     let message = format!("in `{field}`: {}", failure.error.message);
-    Failure { error: StepError { message, ..failure.error }, ..failure }
+    Failure { error: Box::new(StepError { message, ..*failure.error }), ..failure }
 }
 
 fn secret_missing(step: &str, missing: &[String]) -> Failure {

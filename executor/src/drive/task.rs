@@ -110,7 +110,7 @@ impl TaskContext {
     }
 
     /// A step's configuration as JSON: plain values, and secrets if they are wanted.
-    pub(crate) fn config(&self, step: &str, secrets: bool) -> Option<Arc<str>> {
+    pub(crate) fn config(&self, step: &str, secrets: bool) -> Arc<str> {
         let mut config = serde_json::Map::new();
         if let Some(settings) = self.settings.get(step) {
             let secrets = settings.secrets.iter().filter(|_| secrets);
@@ -118,11 +118,11 @@ impl TaskContext {
                 config.insert(key.clone(), value.clone().into());
             }
         }
-        Some(serde_json::Value::Object(config).to_string().into())
+        serde_json::Value::Object(config).to_string().into()
     }
 
     /// What a script may know of its run, as JSON.
-    pub(crate) fn run(&self, step: &StepRef) -> Option<Arc<str>> {
+    pub(crate) fn run(&self, step: &StepRef) -> Arc<str> {
         let run = serde_json::json!({
             "id": self.run_id,
             "retry": step.attempt.saturating_sub(1),
@@ -130,7 +130,7 @@ impl TaskContext {
             "step": step.step,
             "started_at": self.started_at,
         });
-        Some(run.to_string().into())
+        run.to_string().into()
     }
 
     /// The committed attempts at a step or an item of it, oldest first.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use lua_wasm_host::{ArtifactRequest, CallContext, CallError, CallResult, FileEntry, Files, WriteAt};
 
 pub(crate) use self::scratch::{Scratch, remove_stale};
-use super::attempt::{Attempting, answered};
+use super::attempt::{Attempting, answered, refuse_secrets};
 
 /// The largest artifact, in bytes.
 const ARTIFACT_BYTES: u64 = 16 * 1024 * 1024;
@@ -86,7 +86,7 @@ impl Files for AttemptFiles {
             })
             .await?;
         let masker = &self.attempt.task.masker;
-        self.attempt.refuse_secrets("an artifact", masker.finds(&content) || masker.finds(name.as_bytes()))?;
+        refuse_secrets("an artifact", masker.finds(&content) || masker.finds(name.as_bytes()))?;
         let content_type = content_type.filter(|text| is_media_type(text));
         let content_type = content_type.as_deref().unwrap_or("application/octet-stream");
         let key = self.attempt.key(call);

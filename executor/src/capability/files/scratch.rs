@@ -25,7 +25,7 @@ const DEEPEST: usize = 8;
 /// A listing gives at most so many.
 const MOST_LISTED: usize = 1_000;
 /// A scratch folder that nobody touched for so long belongs to a run that ended elsewhere.
-const STALE: Duration = Duration::from_secs(24 * 3600);
+const STALE: Duration = Duration::from_hours(24);
 
 /// The scratch folder of a run.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Networks within 0.0.0.0/0 that are not global unicast.
 const REFUSED_V4: &[(Ipv4Addr, u32)] = &[
-    (Ipv4Addr::new(0, 0, 0, 0), 8),        // this network, unspecified
+    (Ipv4Addr::UNSPECIFIED, 8),            // this network, unspecified
     (Ipv4Addr::new(10, 0, 0, 0), 8),       // private
     (Ipv4Addr::new(100, 64, 0, 0), 10),    // shared (CGNAT); Alibaba's metadata service
     (Ipv4Addr::new(127, 0, 0, 0), 8),      // loopback

@@ -26,7 +26,7 @@ use self::{
 use super::attempt::Attempting;
 
 /// No exchange may take longer, whatever the limits say.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 const CONNECT: Duration = Duration::from_secs(10);
 /// No redirects beyond these, whatever the limits say.
 const MOST_REDIRECTS: u32 = 3;
@@ -194,13 +194,8 @@ fn redirect_target(url: &Url, response: &reqwest::Response) -> CallResult<Option
     }
     let Some(location) = response.headers().get(header::LOCATION) else { return Ok(None) };
     let target = location.to_str().ok().and_then(|location| url.join(location).ok());
-    match target {
-        Some(target) => Ok(Some(target)),
-        None => {
-            let message = format!("{} redirects to something that is not an address", origin(url));
-            Err(CallError::new("http_bad_redirect", message).into())
-        }
-    }
+    let bad = || CallError::new("http_bad_redirect", format!("{} redirects to what is not an address", origin(url)));
+    Ok(Some(target.ok_or_else(bad)?))
 }
 
 async fn read(mut response: reqwest::Response, limit: u64, url: &Url) -> CallResult<HttpResponse> {
