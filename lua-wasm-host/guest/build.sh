@@ -32,29 +32,25 @@ export RESTROY_ZIG="$zig_home/ziglang/zig"
 cargo_home=${CARGO_HOME:-$HOME/.cargo}
 sysroot=$(cd "$root" && rustc --print sysroot)
 target=${RESTROY_GUEST_TARGET_DIR:-$here/target}
-unset RUSTFLAGS CARGO_BUILD_RUSTFLAGS
-export CARGO_ENCODED_RUSTFLAGS="$(printf '%s\037' \
+unset RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_TARGET_DIR CARGO_BUILD_TARGET_DIR
+flags=$(printf '%s\037' \
     "--remap-path-prefix=$here=/guest" \
     "--remap-path-prefix=$host=/lua-wasm-host" \
     "--remap-path-prefix=$cargo_home=/cargo" \
     "--remap-path-prefix=$sysroot=/rust" \
-    "--remap-path-prefix=$target=/target" \
-    )-Clink-arg=-zstack-size=262144"
-export CC_wasm32_wasip1="$here/toolchain/cc" AR_wasm32_wasip1="$here/toolchain/ar"
-export CRATE_CC_NO_DEFAULTS=1
-export CFLAGS_wasm32_wasip1="-O3 -g0 -DNDEBUG -ffile-prefix-map=$cargo_home=/cargo -ffile-prefix-map=$here=/guest"
-export SOURCE_DATE_EPOCH=0
+    "--remap-path-prefix=$target=/target")-Clink-arg=-zstack-size=524288
 
-(cd "$here" && cargo build --locked --release --target wasm32-wasip1 --target-dir "$target")
+(
+    cd "$here"
+    export CARGO_ENCODED_RUSTFLAGS="$flags"
+    export CC_wasm32_wasip1="$here/toolchain/cc" AR_wasm32_wasip1="$here/toolchain/ar"
+    export CRATE_CC_NO_DEFAULTS=1
+    export CFLAGS_wasm32_wasip1="-O3 -g0 -ffile-prefix-map=$cargo_home=/cargo -ffile-prefix-map=$here=/guest"
+    cargo build --locked --release --target wasm32-wasip1 --target-dir "$target"
+)
 raw=$target/wasm32-wasip1/release/lua_wasm_guest.wasm
 built=$target/guest.wasm
-# The guest's flags are not for a program of this machine: they would build all of it once more.
-unset CARGO_ENCODED_RUSTFLAGS
-if [ -n "${RESTROY_GUEST_SNAPSHOT-}" ]; then
-    "$RESTROY_GUEST_SNAPSHOT" "$raw" "$built"
-else
-    (cd "$root" && cargo run --quiet --locked -p lua-wasm-host-snapshot -- "$raw" "$built")
-fi
+(cd "$root" && cargo run --quiet --locked -p lua-wasm-host-snapshot -- "$raw" "$built")
 
 if $check; then
     if cmp -s "$built" "$host/guest.wasm"; then

@@ -33,9 +33,7 @@ pub(crate) fn load_or_compile(
             Err(error) => tracing::warn!(path = %path.display(), %error, "compiled code is unusable; compiling anew"),
         }
     }
-    let code = engine
-        .precompile_module(wasm)
-        .map_err(|error| EngineError::new("compiling the guest", error))?;
+    let code = engine.precompile_module(wasm).map_err(|error| EngineError::new("compiling the guest", error))?;
     if let Err(error) = keep(folder, &path, &code) {
         tracing::warn!(path = %path.display(), %error, "compiled code could not be kept");
     }

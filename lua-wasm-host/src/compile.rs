@@ -3,9 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use wasmtime::{
-    Collector, Config, InstanceAllocationStrategy, Module, OptLevel, PoolingAllocationConfig,
-};
+use wasmtime::{Collector, Config, InstanceAllocationStrategy, Module, OptLevel, PoolingAllocationConfig};
 
 use crate::{Clock, Door, EngineError, Entropy, Level, Limits, Sink, StepError, cache};
 

@@ -13,8 +13,7 @@ use crate::invocation::Records;
 use crate::meter::{Allowed, Stop, WallClock, drive};
 use crate::sandbox::{Ended, State};
 use crate::{
-    CompileError, Door, ErrorCode, Invocation, Limits, Outcome, Source, StepError, Usage, compile,
-    sandbox, wasi,
+    CompileError, Door, ErrorCode, Invocation, Limits, Outcome, Source, StepError, Usage, compile, sandbox, wasi,
 };
 
 /// The Lua guest: built from `guest/` by its build script, which also checks that it is.
@@ -25,6 +24,10 @@ const SETTINGS: &str = "wasmtime 48, settings 1";
 
 /// Fuel between two returns to the executor: about a millisecond.
 const YIELD_FUEL: u64 = 1_000_000;
+
+/// WebAssembly instructions to one unit of fuel. Most instructions of a compiled interpreter are
+/// free (they name locals and constants), so this many take about a nanosecond.
+pub(crate) const INSTRUCTIONS_PER_FUEL: u64 = 16;
 
 /// How an engine is made.
 #[derive(Debug, Clone)]
@@ -109,7 +112,8 @@ impl Engine {
     /// thread.
     pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
         let id = EngineId::new();
-        let engine = compile::engine(config.max_sandboxes).map_err(|error| EngineError::new("making the engine", error))?;
+        let engine =
+            compile::engine(config.max_sandboxes).map_err(|error| EngineError::new("making the engine", error))?;
         let module = compile::guest(&engine, GUEST, id.as_str(), config.cache_dir.as_deref())?;
         let mut linker = Linker::new(&engine);
         let guest = wasi::define(&mut linker, &module)
@@ -161,9 +165,15 @@ impl Engine {
 
     async fn check_one(&self, source: &Source, expression: bool) -> Result<Option<CompileError>, EngineError> {
         // Compiling a source of the largest size takes a small part of these.
-        let limits = Limits { fuel: 10 * Limits::DEFAULT.fuel, memory_bytes: Limits::HARD_MAX.memory_bytes, ..Limits::DEFAULT };
+        let limits =
+            Limits { fuel: 10 * Limits::DEFAULT.fuel, memory_bytes: Limits::HARD_MAX.memory_bytes, ..Limits::DEFAULT };
         let too_long = source.text.len() as u64 > Limits::HARD_MAX.source_bytes;
-        let at_start = |error: StepError| CompileError { file: source.name.to_string(), line: 1, column: 1, message: error.message };
+        let at_start = |error: StepError| CompileError {
+            file: source.name.to_string(),
+            line: 1,
+            column: 1,
+            message: error.message,
+        };
         if too_long {
             return Ok(Some(at_start(StepError::limit(ErrorCode::SourceLimit, &Limits::HARD_MAX))));
         }
@@ -171,7 +181,9 @@ impl Engine {
         match self.sandbox(records, limits, compile::closed_door()).await.0 {
             Ended::Value(_) => Ok(None),
             Ended::Compile(error) => Ok(Some(error)),
-            Ended::Error(error) if error.code == ErrorCode::Internal => Err(EngineError::new("compiling a script", error)),
+            Ended::Error(error) if error.code == ErrorCode::Internal => {
+                Err(EngineError::new("compiling a script", error))
+            }
             Ended::Error(error) => Ok(Some(at_start(error))),
         }
     }
@@ -193,7 +205,9 @@ impl Engine {
         let dispatcher = Dispatcher::new(door, limits.clone(), clock.clone());
         let mut store = Store::new(&self.0.engine, State::new(dispatcher, records.into_bytes()));
         store.limiter(State::limiter);
-        let prepared = store.set_fuel(fuel).and_then(|()| store.fuel_async_yield_interval(Some(YIELD_FUEL)));
+        let prepared = store
+            .set_fuel(fuel * INSTRUCTIONS_PER_FUEL)
+            .and_then(|()| store.fuel_async_yield_interval(Some(YIELD_FUEL * INSTRUCTIONS_PER_FUEL)));
         if let Err(error) = prepared {
             return (failed(&error), Usage::default());
         }
@@ -211,7 +225,7 @@ impl Engine {
         };
         let (bytes_in, bytes_out) = store.data().dispatcher.bytes();
         let usage = Usage {
-            fuel: fuel.saturating_sub(store.get_fuel().unwrap_or_default()),
+            fuel: fuel.saturating_sub(store.get_fuel().unwrap_or_default() / INSTRUCTIONS_PER_FUEL),
             cpu_ms: milliseconds(cpu),
             wall_ms: milliseconds(start.elapsed()),
             memory_peak: store.data().memory_peak(),

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Limits {
-    /// WebAssembly fuel: about one unit per executed instruction, 1e9 is about a second. Calls
-    /// through the door cost fuel too. Reproducible.
+    /// Fuel: a unit is 16 executed WebAssembly instructions, about a nanosecond, so 1e9 is about a
+    /// second. Calls through the door cost fuel too. Reproducible.
     pub fuel: u64,
     /// Processor time spent inside the sandbox and its door. Not reproducible, so it lies well
     /// above what `fuel` allows.

@@ -3,6 +3,7 @@
 use wasmtime::{Caller, Linker, Memory, ResourceLimiter, Store, Trap};
 
 use crate::dispatch::{Answer, Dispatcher};
+use crate::engine::INSTRUCTIONS_PER_FUEL;
 use crate::wire::{Failure, op};
 use crate::{CallFailure, CompileError, ErrorCode, StepError};
 
@@ -132,7 +133,7 @@ impl Call {
     async fn serve(self, mut caller: Caller<'_, State>) -> wasmtime::Result<i64> {
         match self.op {
             op::FUEL => {
-                let used = caller.data().fuel_limit.saturating_sub(caller.get_fuel()?);
+                let used = caller.data().fuel_limit.saturating_sub(caller.get_fuel()? / INSTRUCTIONS_PER_FUEL);
                 charge(&mut caller, CALL_FUEL)?;
                 return Ok(i64::try_from(used)?);
             }
@@ -248,6 +249,7 @@ impl Call {
 /// Takes fuel for work of the host.
 fn charge(caller: &mut Caller<'_, State>, fuel: u64) -> wasmtime::Result<()> {
     let left = caller.get_fuel()?;
+    let fuel = fuel.saturating_mul(INSTRUCTIONS_PER_FUEL);
     caller.set_fuel(left.saturating_sub(fuel))?;
     if left < fuel { Err(Trap::OutOfFuel.into()) } else { Ok(()) }
 }

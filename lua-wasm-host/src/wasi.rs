@@ -29,9 +29,8 @@ fn fd_write(mut caller: Caller<'_, State>, _fd: i32, vectors: u32, count: u32, w
     let memory = caller.data().memory()?;
     let (data, state) = memory.data_and_store_mut(&mut caller);
     let word = |at: usize| -> usize {
-        data.get(at..at.saturating_add(4))
-            .and_then(|bytes| bytes.try_into().ok())
-            .map_or(0, u32::from_le_bytes) as usize
+        data.get(at..at.saturating_add(4)).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes)
+            as usize
     };
     let mut total: u32 = 0;
     for index in 0..(count as usize).min(16) {

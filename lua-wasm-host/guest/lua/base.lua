@@ -15,11 +15,26 @@ debug.setmetatable(N.null, { __name = "null", __tostring = function() return "nu
 dofile, loadfile, debug, os = nil, nil, nil, nil
 string.dump = nil
 
--- An argument of the wrong type, reported at the place that called the library.
+-- Raises a message with the place in the script that called the library, however it did.
+local getinfo = P.getinfo
+local function fail(message)
+  local level = 2
+  while true do
+    local info = getinfo(level, "Sl")
+    if not info then error(message, 0) end
+    if info.what ~= "C" and info.source ~= "=restroy" then
+      error(format("%s:%d: %s", info.short_src, info.currentline, message), 0)
+    end
+    level = level + 1
+  end
+end
+P.fail = fail
+
+-- An argument of the wrong type.
 function P.arg(where, position, value, wanted, optional)
   local got = type(value)
   if got == wanted or (optional and value == nil) then return value end
-  error(format("bad argument #%d to '%s' (%s expected, got %s)", position, where, wanted, got == "nil" and "no value" or got), 3)
+  fail(format("bad argument #%d to '%s' (%s expected, got %s)", position, where, wanted, got == "nil" and "no value" or got))
 end
 
 -- A call through the door. A failure raises {code, message, retryable}.
@@ -31,7 +46,7 @@ local host_error = {
 function P.call(op, head, body)
   local ok, answer, rest = N.call(op, head, body)
   if ok then return answer, rest end
-  if ok == nil then error(answer, 3) end
+  if ok == nil then fail(answer) end
   error(setmetatable(answer, host_error), 0)
 end
 
@@ -46,7 +61,7 @@ local collect_options = { collect = true, count = true, step = true, isrunning =
 function collectgarbage(option, ...)
   option = option or "collect"
   if not collect_options[option] then
-    error(format("collectgarbage: the option '%s' is not available", tostring(option)), 2)
+    fail(format("collectgarbage: the option '%s' is not available", tostring(option)))
   end
   return collect(option, ...)
 end

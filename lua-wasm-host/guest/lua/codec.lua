@@ -1,7 +1,7 @@
 -- json, base64, crypto, uuid.
 local N, P = ...
 
-local error, select, setmetatable, type = error, select, setmetatable, type
+local select, setmetatable, type = select, setmetatable, type
 local format, byte = string.format, string.byte
 local arg = P.arg
 
@@ -14,13 +14,13 @@ json = {
   encode = function(value)
     local ok, text = N.json_encode(value)
     if ok then return text end
-    error("json.encode: " .. text, 2)
+    P.fail("json.encode: " .. text)
   end,
   decode = function(text)
     arg("json.decode", 1, text, "string")
     local ok, value = N.json_decode(text)
     if ok then return value end
-    error("json.decode: " .. value, 2)
+    P.fail("json.decode: " .. value)
   end,
 }
 
@@ -30,7 +30,7 @@ base64 = {
   encode_url = function(bytes) return N.base64_encode(arg("base64.encode_url", 1, bytes, "string"), true) end,
   -- Takes both alphabets, with or without padding.
   decode = function(text)
-    return N.base64_decode(arg("base64.decode", 1, text, "string")) or error("base64.decode: not base64", 2)
+    return N.base64_decode(arg("base64.decode", 1, text, "string")) or P.fail("base64.decode: not base64")
   end,
 }
 
@@ -46,16 +46,16 @@ crypto = {
     arg("crypto.hmac", 2, key, "string")
     arg("crypto.hmac", 3, bytes, "string")
     local mac = N.hmac(algorithm, key, bytes)
-    if not mac then error("crypto.hmac: no such algorithm: " .. algorithm, 2) end
+    if not mac then P.fail("crypto.hmac: no such algorithm: " .. algorithm) end
     return out(mac, form)
   end,
   hex = function(bytes) return N.hex_encode(arg("crypto.hex", 1, bytes, "string")) end,
   unhex = function(text)
-    return N.hex_decode(arg("crypto.unhex", 1, text, "string")) or error("crypto.unhex: not hexadecimal", 2)
+    return N.hex_decode(arg("crypto.unhex", 1, text, "string")) or P.fail("crypto.unhex: not hexadecimal")
   end,
   random_bytes = function(count)
     arg("crypto.random_bytes", 1, count, "number")
-    if count < 0 or count > 65536 or count % 1 ~= 0 then error("crypto.random_bytes: 0 to 65536 bytes", 2) end
+    if count < 0 or count > 65536 or count % 1 ~= 0 then P.fail("crypto.random_bytes: 0 to 65536 bytes") end
     return N.random(count)
   end,
   -- Compares in a time that does not depend on where the strings differ.

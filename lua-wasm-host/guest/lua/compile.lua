@@ -32,21 +32,29 @@ local function stopped(text, message)
   return place(text, #read - at + 1 - #near + 1)
 end
 
--- The function, or nil and a failure of kind syntax_error. An expression is the function that
--- returns it.
-function P.compile(name, text, expression)
-  local before = expression and "return (" or ""
-  local whole = expression and before .. text .. "\n)" or text
+-- Compiles `before .. text .. after`. The place of an error is within `text`.
+local function attempt(name, before, text, after)
+  local whole = before .. text .. after
   local compiled, problem = load(whole, "@" .. name, "t")
   if compiled then return compiled end
   local said_line, message = problem:match("^.-:(%d+): (.*)$")
   message = message or problem
   local line, column = stopped(whole, message)
-  if expression and message:find("^'%)' expected") and line == 1 + select(2, text:gsub("\n", "\n")) + 1 then
-    line, column = nil, nil
-  end
   line, column = line or tonumber(said_line) or 1, column or 1
   if line == 1 then column = math.max(1, column - #before) end
-  local details = { file = name, line = line, column = column }
-  return nil, { kind = "syntax_error", message = message, details = details }
+  local last_line, last_column = place(text, #text + 1)
+  if line > last_line or (line == last_line and column > last_column) then
+    line, column = last_line, last_column
+  end
+  return nil, { kind = "syntax_error", message = message, details = { file = name, line = line, column = column } }
+end
+
+-- The function, or nil and a failure of kind syntax_error. An expression is the function that
+-- returns it: first as it stands, for errors that say what its author wrote; then in parentheses,
+-- so that it is one expression and nothing else.
+function P.compile(name, text, expression)
+  if not expression then return attempt(name, "", text, "") end
+  local _, failure = attempt(name, "return ", text, "\n")
+  if failure then return nil, failure end
+  return attempt(name, "return (", text, "\n)")
 end

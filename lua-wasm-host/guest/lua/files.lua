@@ -1,7 +1,7 @@
 -- files and io: the scratch folder of the run.
 local N, P = ...
 
-local arg, error, select, setmetatable, tostring, type = P.arg, error, select, setmetatable, tostring, type
+local arg, select, setmetatable, tostring, type = P.arg, select, setmetatable, tostring, type
 local op = N.op
 local CHUNK = 65536
 
@@ -17,7 +17,7 @@ local function open(path, mode)
 end
 
 local function alive(file)
-  if not file.handle then error("attempt to use a closed file", 3) end
+  if not file.handle then P.fail("attempt to use a closed file") end
 end
 
 -- Reads on; false at the end of the file.
@@ -92,7 +92,7 @@ local function read(file, form)
   if form == "L" then return read_line(file, true) end
   if form == "a" then return read_all(file) end
   if form == "n" then return read_number(file) end
-  error("bad argument to 'read' (invalid format)", 3)
+  P.fail("bad argument to 'read' (invalid format)")
 end
 
 function File:read(...)
@@ -143,7 +143,7 @@ function File:seek(whence, offset)
   elseif whence == "end" then
     base = P.call(op.file_handle_size, { handle = self.handle }).size
   else
-    error("bad argument #1 to 'seek' (invalid option '" .. tostring(whence) .. "')", 2)
+    P.fail("bad argument #1 to 'seek' (invalid option '" .. tostring(whence) .. "')")
   end
   local position = base + offset
   if position < 0 then return nil, "invalid position" end
@@ -226,7 +226,7 @@ io = {
     local ok, file = pcall(open, path, mode)
     if ok then return file end
     if type(file) == "table" then return nil, tostring(file.message), 2 end
-    error(file, 2)
+    P.fail(file)
   end,
   lines = function(path, ...)
     local file = open(arg("io.lines", 1, path, "string"), "r")

@@ -1,7 +1,7 @@
 -- http and email.
 local N, P = ...
 
-local arg, error, pairs, tostring, type = P.arg, error, pairs, tostring, type
+local arg, pairs, tostring, type = P.arg, pairs, tostring, type
 
 -- What an answer is given: `ok`, headers by lower-case name, and json().
 local function response(head, body)
@@ -20,14 +20,14 @@ local function response(head, body)
     json = function()
       local ok, value = N.json_decode(body)
       if ok then return value end
-      error("the answer's body is not JSON: " .. value, 2)
+      P.fail("the answer's body is not JSON: " .. value)
     end,
   }
 end
 
 local function send(where, method, address, options)
-  if type(address) ~= "string" then error("bad argument to '" .. where .. "' (the URL must be a string)", 3) end
-  if options ~= nil and type(options) ~= "table" then error("bad argument to '" .. where .. "' (options must be a table)", 3) end
+  if type(address) ~= "string" then P.fail("bad argument to '" .. where .. "' (the URL must be a string)") end
+  if options ~= nil and type(options) ~= "table" then P.fail("bad argument to '" .. where .. "' (options must be a table)") end
   options = options or {}
   local headers, named = {}, {}
   for name, value in pairs(options.headers or {}) do
@@ -36,18 +36,18 @@ local function send(where, method, address, options)
   end
   local body = options.body
   local function content(kind, text)
-    if body ~= nil then error(where .. ": give one of body, json and form", 4) end
+    if body ~= nil then P.fail(where .. ": give one of body, json and form") end
     body = text
     if not named["content-type"] then headers["Content-Type"] = kind end
   end
   if options.json ~= nil then
     local ok, text = N.json_encode(options.json)
-    if not ok then error(where .. ": " .. text, 3) end
+    if not ok then P.fail(where .. ": " .. text) end
     content("application/json", text)
   end
   if options.form ~= nil then content("application/x-www-form-urlencoded", P.form(options.form)) end
   if body ~= nil and type(body) ~= "string" then
-    error(where .. ": body must be a string (a table goes as json)", 3)
+    P.fail(where .. ": body must be a string (a table goes as json)")
   end
   if options.query then address = P.with_query(address, options.query) end
   local head, answer = P.call(N.op.http, {
@@ -67,7 +67,7 @@ http = {
       options = method
       return send("http.request", options.method or "GET", options.url, options)
     end
-    if type(method) ~= "string" then error("bad argument #1 to 'http.request' (string expected)", 2) end
+    if type(method) ~= "string" then P.fail("bad argument #1 to 'http.request' (string expected)") end
     return send("http.request", method, address, options)
   end,
 }

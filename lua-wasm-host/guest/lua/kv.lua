@@ -1,20 +1,20 @@
 -- kv: the board's key-value store. Values are whatever has a JSON form.
 local N, P = ...
 
-local arg, error = P.arg, error
+local arg = P.arg
 local op = N.op
 
 local function encoded(where, value)
   local ok, text = N.json_encode(value)
   if ok then return text end
-  error(where .. ": " .. text, 3)
+  P.fail(where .. ": " .. text)
 end
 
 local function decoded(text)
   if text == nil then return nil end
   local ok, value = N.json_decode(text)
   if ok then return value end
-  error("kv: the stored value is not JSON: " .. value, 3)
+  P.fail("kv: the stored value is not JSON: " .. value)
 end
 
 local function ttl(where, options)
@@ -30,7 +30,7 @@ kv = {
   -- Options: ttl (seconds).
   set = function(key, value, options)
     arg("kv.set", 1, key, "string")
-    if value == nil then error("kv.set: the value is nil (kv.delete removes a key)", 2) end
+    if value == nil then P.fail("kv.set: the value is nil (kv.delete removes a key)") end
     P.call(op.kv_set, { key = key, value = encoded("kv.set", value), ttl = ttl("kv.set", options) })
   end,
   -- Whether it was there.
@@ -40,7 +40,7 @@ kv = {
   -- Adds to an integer (an absent one is 0) and gives the sum.
   incr = function(key, by, options)
     arg("kv.incr", 1, key, "string")
-    if by ~= nil and math.type(by) ~= "integer" then error("kv.incr: the second argument must be an integer", 2) end
+    if by ~= nil and math.type(by) ~= "integer" then P.fail("kv.incr: the second argument must be an integer") end
     return P.call(op.kv_incr, { key = key, by = by, ttl = ttl("kv.incr", options) }).value
   end,
   -- Compare and set: stores value (nil removes) if what is there equals expected (nil: nothing).

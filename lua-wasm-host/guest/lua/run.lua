@@ -7,8 +7,16 @@ local format = string.format
 local MAX_MESSAGE = 8192
 local MAX_DETAILS = 65536
 
+local libraries = {}
+for _, name in ipairs {
+  "base64", "coroutine", "crypto", "debug", "email", "files", "http", "io", "json", "kv", "log", "math", "os",
+  "string", "table", "time", "url", "utf8", "uuid",
+} do
+  libraries[name] = assert(_G[name])
+end
+
 -- require: modules answer to their path, with and without `.lua`, with dots for slashes, and
--- without their first folder.
+-- without their first folder. Libraries, which are there anyway, answer to their names.
 local function install_require(modules)
   local names = {}
   for name in pairs(modules) do names[#names + 1] = name end
@@ -32,9 +40,10 @@ local function install_require(modules)
   function require(wanted)
     P.arg("require", 1, wanted, "string")
     local name = aliases[wanted]
-    if not name then error("module '" .. wanted .. "' not found", 2) end
+    if not name and libraries[wanted] then return libraries[wanted] end
+    if not name then P.fail("module '" .. wanted .. "' not found") end
     if loaded[name] ~= nil then return loaded[name] end
-    if loading[name] then error("module '" .. wanted .. "' requires itself, directly or through others", 2) end
+    if loading[name] then P.fail("module '" .. wanted .. "' requires itself, directly or through others") end
     loading[name] = true
     local chunk, failure = P.compile(name, modules[name])
     if not chunk then

@@ -2,7 +2,7 @@
 -- the door.
 local N, P = ...
 
-local arg, error, type = P.arg, error, type
+local arg, type = P.arg, type
 local format, floor = string.format, math.floor
 
 -- Days since 1970-01-01 of a day of the Gregorian calendar, and the reverse (H. Hinnant's
@@ -83,12 +83,12 @@ time = {
     arg("time.format", 2, options, "table", true)
     options = options or {}
     local digits = options.digits or 0
-    if digits < 0 or digits > 9 then error("time.format: 0 to 9 digits", 2) end
-    local scale = 10 ^ digits
-    -- Rounded down, so that the fraction never carries into the second.
-    local p = parts(seconds, options.zone)
+    if digits < 0 or digits > 9 then P.fail("time.format: 0 to 9 digits") end
+    -- A number of seconds is exact to about a microsecond.
+    local micros = floor(seconds * 1000000 + 0.5)
+    local p = parts(micros // 1000000, options.zone)
     local text = format("%04d-%02d-%02dT%02d:%02d:%02d", p.year, p.month, p.day, p.hour, p.min, p.sec)
-    if digits > 0 then text = text .. format(".%0" .. digits .. "d", floor(p.fraction * scale)) end
+    if digits > 0 then text = text .. "." .. (format("%06d", micros % 1000000) .. "000"):sub(1, digits) end
     if p.offset == 0 then return text .. "Z" end
     local minutes = (p.offset < 0 and -p.offset or p.offset) // 60
     return text .. format("%s%02d:%02d", p.offset < 0 and "-" or "+", minutes // 60, minutes % 60)

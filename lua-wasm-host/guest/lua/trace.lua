@@ -12,12 +12,12 @@ local function what(info)
   return format("function <%s:%d>", info.short_src, info.linedefined)
 end
 
--- Lines, innermost frame first.
+-- Lines, innermost frame first. Level 1 is the function that called the one that calls this.
 local function frames(thread, level)
   local lines = {}
   while #lines < MAX_FRAMES do
     local info
-    if thread then info = getinfo(thread, level, "Sln") else info = getinfo(level + 1, "Sln") end
+    if thread then info = getinfo(thread, level, "Sln") else info = getinfo(level + 2, "Sln") end
     if not info then break end
     if info.what ~= "C" and info.source ~= "=restroy" then
       lines[#lines + 1] = format("%s:%d: in %s", info.short_src, info.currentline, what(info))

@@ -1,7 +1,7 @@
 -- url: parts of addresses, percent-encoding, query strings.
 local _, P = ...
 
-local arg, error, ipairs, pairs, tostring, type = P.arg, error, ipairs, pairs, tostring, type
+local arg, ipairs, pairs, tostring, type = P.arg, ipairs, pairs, tostring, type
 local concat, sort = table.concat, table.sort
 local byte, char, format = string.byte, string.char, string.format
 

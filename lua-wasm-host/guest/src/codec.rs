@@ -7,11 +7,7 @@ use mlua::{Lua, LuaString, Table};
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .flat_map(|byte| [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]])
-        .map(char::from)
-        .collect()
+    bytes.iter().flat_map(|byte| [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]).map(char::from).collect()
 }
 
 fn unhex(text: &[u8]) -> Option<Vec<u8>> {
@@ -48,11 +44,15 @@ pub(crate) fn register(lua: &Lua, native: &Table) -> mlua::Result<()> {
     )?;
     native.set(
         "base64_decode",
-        lua.create_function(|lua, text: LuaString| unbase64(&text.as_bytes()).map(|bytes| lua.create_string(bytes)).transpose())?,
+        lua.create_function(|lua, text: LuaString| {
+            unbase64(&text.as_bytes()).map(|bytes| lua.create_string(bytes)).transpose()
+        })?,
     )?;
     native.set("hex_encode", lua.create_function(|_, bytes: LuaString| Ok(hex(&bytes.as_bytes())))?)?;
     native.set(
         "hex_decode",
-        lua.create_function(|lua, text: LuaString| unhex(&text.as_bytes()).map(|bytes| lua.create_string(bytes)).transpose())?,
+        lua.create_function(|lua, text: LuaString| {
+            unhex(&text.as_bytes()).map(|bytes| lua.create_string(bytes)).transpose()
+        })?,
     )
 }

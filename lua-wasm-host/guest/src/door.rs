@@ -8,7 +8,15 @@ use crate::wire::{self, op};
 #[link(wasm_import_module = "restroy")]
 unsafe extern "C" {
     #[link_name = "door"]
-    fn raw(op: u32, head: *const u8, head_len: usize, body: *const u8, body_len: usize, answer: *mut u8, capacity: usize) -> i64;
+    fn raw(
+        op: u32,
+        head: *const u8,
+        head_len: usize,
+        body: *const u8,
+        body_len: usize,
+        answer: *mut u8,
+        capacity: usize,
+    ) -> i64;
 }
 
 /// What is asked for before the size of an answer is known.
@@ -24,9 +32,9 @@ fn number(op: u32, head: &[u8], body: &[u8]) -> i64 {
 fn bytes(op: u32, head: &[u8], body: &[u8]) -> Vec<u8> {
     let mut answer = Vec::with_capacity(FIRST_CAPACITY);
     // SAFETY: the host reads the two slices and writes at most `capacity` bytes.
-    let length = unsafe {
-        raw(op, head.as_ptr(), head.len(), body.as_ptr(), body.len(), answer.as_mut_ptr(), FIRST_CAPACITY)
-    } as usize;
+    let length =
+        unsafe { raw(op, head.as_ptr(), head.len(), body.as_ptr(), body.len(), answer.as_mut_ptr(), FIRST_CAPACITY) }
+            as usize;
     if length > FIRST_CAPACITY {
         answer.reserve_exact(length);
         // SAFETY: as above; the capacity is at least `length`.
@@ -73,11 +81,7 @@ fn call(lua: &Lua, (op, head, body): (u32, Value, Option<LuaString>)) -> mlua::R
     let (&status, rest) = answer.split_first().ok_or_else(malformed)?;
     let (length, rest) = rest.split_first_chunk::<4>().ok_or_else(malformed)?;
     let (head, body) = rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or_else(malformed)?;
-    let head = if head.is_empty() {
-        Value::Nil
-    } else {
-        json::decode(lua, head).map_err(mlua::Error::runtime)?
-    };
+    let head = if head.is_empty() { Value::Nil } else { json::decode(lua, head).map_err(mlua::Error::runtime)? };
     let body = Value::String(lua.create_string(body)?);
     Ok((Some(status == wire::status::OK), head, body))
 }

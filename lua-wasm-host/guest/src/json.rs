@@ -75,7 +75,10 @@ impl Encoder<'_> {
             match pair.map_err(|error| error.to_string())? {
                 (Value::String(key), value) => fields.push((key, value)),
                 (key, _) => {
-                    return Err(format!("a table with a {} key and no first element has no JSON form", key.type_name()));
+                    return Err(format!(
+                        "a table with a {} key and no first element has no JSON form",
+                        key.type_name()
+                    ));
                 }
             }
         }
@@ -100,7 +103,9 @@ impl Encoder<'_> {
     fn array(&mut self, table: &Table, length: usize, depth: usize, path: &mut Vec<String>) -> Result<(), String> {
         let keys = table.pairs::<Value, Value>().count();
         if keys != length {
-            return Err("a table that is neither a list without holes nor has only string keys has no JSON form".to_owned());
+            return Err(
+                "a table that is neither a list without holes nor has only string keys has no JSON form".to_owned()
+            );
         }
         self.out.push(b'[');
         for number in 1..=length {

@@ -45,9 +45,10 @@ const LIBRARIES: [(&str, &str); 10] = [
 ];
 
 fn make() -> mlua::Result<Guest> {
-    let libraries = StdLib::TABLE | StdLib::STRING | StdLib::UTF8 | StdLib::COROUTINE | StdLib::MATH | StdLib::OS | StdLib::DEBUG;
+    let libraries =
+        StdLib::TABLE | StdLib::STRING | StdLib::UTF8 | StdLib::COROUTINE | StdLib::MATH | StdLib::OS | StdLib::DEBUG;
     // SAFETY: `debug` is for lua/trace.lua only; lua/base.lua takes it from the scripts.
-    let lua = unsafe { Lua::unsafe_new_with(libraries, LuaOptions::new().catch_rust_panics(false)) };
+    let lua = unsafe { Lua::unsafe_new_with(libraries, LuaOptions::default()) };
     let native = lua.create_table()?;
     json::register(&lua, &native)?;
     codec::register(&lua, &native)?;
@@ -56,9 +57,9 @@ fn make() -> mlua::Result<Guest> {
     let shared = lua.create_table()?;
     for (name, text) in LIBRARIES {
         let library: Function = lua.load(text).set_name("=restroy").into_function()?;
-        library.call::<()>((native.clone(), shared.clone())).map_err(|error| {
-            mlua::Error::runtime(format!("lua/{name}.lua: {error}"))
-        })?;
+        library
+            .call::<()>((native.clone(), shared.clone()))
+            .map_err(|error| mlua::Error::runtime(format!("lua/{name}.lua: {error}")))?;
     }
     let main = shared.get("main")?;
     lua.gc_collect()?;

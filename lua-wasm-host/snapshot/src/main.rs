@@ -124,9 +124,8 @@ fn print_message(caller: &mut Caller<'_, ()>, arguments: &[Val]) -> wasmtime::Re
         arguments.get(index).and_then(Val::i32).and_then(|n| usize::try_from(n).ok()).unwrap_or_default()
     };
     let data = memory.data(&*caller);
-    let word = |at: usize| {
-        data.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes) as usize
-    };
+    let word =
+        |at: usize| data.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes) as usize;
     let mut written = 0;
     for index in 0..number(2) {
         let (start, length) = (word(number(1) + 8 * index), word(number(1) + 8 * index + 4));

@@ -25,8 +25,8 @@ impl Answer {
 
     /// Success with a head and a body.
     pub(crate) fn with_body(head: &impl Serialize, body: Vec<u8>) -> Result<Self, StepError> {
-        let head = serde_json::to_vec(head)
-            .map_err(|_| StepError::new(ErrorCode::Internal, "an answer has no JSON form"))?;
+        let head =
+            serde_json::to_vec(head).map_err(|_| StepError::new(ErrorCode::Internal, "an answer has no JSON form"))?;
         Ok(Self { status: status::OK, head, body })
     }
 

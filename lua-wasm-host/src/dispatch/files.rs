@@ -177,11 +177,7 @@ impl Dispatcher {
     }
 
     fn opened(&self, handle: u32) -> Result<OpenFile, CallError> {
-        self.files
-            .open
-            .get(&handle)
-            .cloned()
-            .ok_or_else(|| CallError::new("file_closed", "the file is closed"))
+        self.files.open.get(&handle).cloned().ok_or_else(|| CallError::new("file_closed", "the file is closed"))
     }
 
     fn on(&self, path: &str) -> CallContext {

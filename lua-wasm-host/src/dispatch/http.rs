@@ -33,8 +33,8 @@ struct Response {
 impl Dispatcher {
     pub(super) async fn http(&mut self, head: &[u8], body: Vec<u8>) -> CallResult<Answer> {
         let request: Request = parse(head)?;
-        let url = Url::parse(&request.url)
-            .map_err(|error| invalid(format!("\"{}\" is not a URL: {error}", request.url)))?;
+        let url =
+            Url::parse(&request.url).map_err(|error| invalid(format!("\"{}\" is not a URL: {error}", request.url)))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(invalid(format!("\"{}\" is neither http nor https", request.url)).into());
         }
@@ -81,14 +81,15 @@ impl Dispatcher {
                 Err(CallError::retryable("http_timeout", format!("no answer within {timeout:?}")).into())
             })
         };
-        let done = self
-            .perform(&call, Time::Counts, size, act, |response| (response.body.len(), Some(response.status)))
-            .await;
+        let done =
+            self.perform(&call, Time::Counts, size, act, |response| (response.body.len(), Some(response.status))).await;
         self.http_requests += 1;
         let response = done?;
         if response.body.len() as u64 > self.limits.http_response_bytes {
             let limit = crate::outcome::bytes(self.limits.http_response_bytes);
-            return Err(CallError::new("http_response_limit", format!("the answer is too large (limit: {limit})")).into());
+            return Err(
+                CallError::new("http_response_limit", format!("the answer is too large (limit: {limit})")).into()
+            );
         }
         Ok(Answer::with_body(&Response { status: response.status, headers: response.headers }, response.body)?)
     }
@@ -100,7 +101,9 @@ fn invalid(message: impl Into<String>) -> CallError {
 
 /// A token of RFC 9110, in upper case; CONNECT and TRACE are not a script's.
 fn check_method(method: &str) -> Result<(), CallError> {
-    let token = !method.is_empty() && method.len() <= 20 && method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
+    let token = !method.is_empty()
+        && method.len() <= 20
+        && method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
     if !token || matches!(method, "CONNECT" | "TRACE") {
         return Err(invalid(format!("\"{method}\" is not a method")));
     }

@@ -110,7 +110,10 @@ impl Dispatcher {
         let limit = self.limits.kv_value_bytes;
         if value.len() as u64 > limit {
             let limit = crate::outcome::bytes(limit);
-            return Err(CallError::new("kv_value_limit", format!("the value has {} bytes (limit: {limit})", value.len())));
+            return Err(CallError::new(
+                "kv_value_limit",
+                format!("the value has {} bytes (limit: {limit})", value.len()),
+            ));
         }
         serde_json::from_str::<IgnoredAny>(value)
             .map(|_| ())

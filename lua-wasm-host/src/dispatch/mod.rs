@@ -22,8 +22,7 @@ pub(crate) use answer::Answer;
 use crate::meter::WallClock;
 use crate::wire::op;
 use crate::{
-    CallContext, CallError, CallFailure, CallKind, CallRecord, CallResult, Door, ErrorCode, Limits,
-    StepError,
+    CallContext, CallError, CallFailure, CallKind, CallRecord, CallResult, Door, ErrorCode, Limits, StepError,
 };
 
 /// Serves the calls of one run.
@@ -144,7 +143,13 @@ impl Dispatcher {
         } else {
             act.await
         };
-        tracing::debug!(call = call.number, kind = call.kind.as_str(), target = call.target, ok = result.is_ok(), "host call");
+        tracing::debug!(
+            call = call.number,
+            kind = call.kind.as_str(),
+            target = call.target,
+            ok = result.is_ok(),
+            "host call"
+        );
         if let Some(journal) = &self.door.journal {
             let (bytes_in, http_status) = result.as_ref().map_or((0, None), measure);
             journal.record(CallRecord {

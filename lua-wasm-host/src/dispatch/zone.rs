@@ -2,9 +2,9 @@
 
 use std::sync::LazyLock;
 
+use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
-use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -24,9 +24,8 @@ pub(super) struct Request {
 
 pub(super) fn answer(request: &Request) -> CallResult<Answer> {
     let invalid = |message: String| CallError::new("invalid_argument", message);
-    let zone: TimeZone = ZONES
-        .get(&request.zone)
-        .map_err(|_| invalid(format!("{:?} is not a time zone", request.zone)))?;
+    let zone: TimeZone =
+        ZONES.get(&request.zone).map_err(|_| invalid(format!("{:?} is not a time zone", request.zone)))?;
     let out_of_range = || invalid("the time is out of range".to_owned());
     let when = match (request.seconds, request.local) {
         (Some(seconds), _) => Timestamp::from_second(seconds),

@@ -14,7 +14,7 @@ async fn a_value_becomes_json() {
         ("return nil", "null"),
         ("return 'ä\\n\"', 2", r#""ä\n\"""#),
         ("return 10 / 2", "5.0"),
-        ("return 1e300", "1e300"),
+        ("return 1e300", "1e+300"),
         ("return math.mininteger", "-9223372036854775808"),
         ("return {}", "{}"),
         ("return json.array{}", "[]"),
@@ -32,9 +32,16 @@ async fn json_is_read_and_written() {
         (r#"return json.decode'[1,2.0,3e2]'"#, "[1,2.0,300.0]"),
         (r#"return json.decode'[]' == json.null"#, "false"),
         (r#"return json.decode'null' == json.null, 1"#, "true"),
-        (r#"return {pcall(json.decode, '{')}"#, r#"[false,"json.decode: EOF while parsing an object at line 1 column 1"]"#),
-        (r#"return (select(2, pcall(json.encode, {a = {1, print}})))"#, r#""json.encode: a function has no JSON form (at .a[2])""#),
-        (r#"return tostring(json.null)"#, r#""null""#),
+        (
+            r#"return {pcall(json.decode, '{')}"#,
+            r#"[false,"scripts/main.lua:1: json.decode: EOF while parsing an object at line 1 column 1"]"#,
+        ),
+        (
+            r#"return (select(2, pcall(json.encode, {a = {1, print}})))"#,
+            r#""scripts/main.lua:1: json.encode: a function has no JSON form (at .a[2])""#,
+        ),
+        ("return tostring(json.null)", r#""null""#),
+        ("return require('json') == json", "true"),
     ])
     .await;
 }
@@ -57,7 +64,7 @@ async fn base64_hashes_and_uuids() {
         ("return crypto.hex('\\x00\\xff') .. crypto.unhex('41')", r#""00ffA""#),
         ("return crypto.equal('a', 'a'), crypto.equal('a', 'b')", "true"),
         ("return uuid.v4()", r#""00010203-0405-4607-8809-0a0b0c0d0e0f""#),
-        ("return uuid.v7()", r#""019ca97c-9b6e-7001-8203-040506070809""#),
+        ("return uuid.v7()", r#""019ca961-33ae-7001-8203-040506070809""#),
     ])
     .await;
 }
@@ -99,7 +106,10 @@ async fn times() {
         ("return time.duration('250ms')", "0.25"),
         ("return time.duration('5 minutes')", "null"),
         ("return time.from({year = 2026, month = 3, day = 1, hour = 14}, 'Europe/Kyiv')", "1772366400"),
-        ("local p = time.parts(1772368245, 'Europe/Kyiv') return {p.hour, p.weekday, p.yday, p.zone}", r#"[14,7,60,"EET"]"#),
+        (
+            "local p = time.parts(1772368245, 'Europe/Kyiv') return {p.hour, p.weekday, p.yday, p.zone}",
+            r#"[14,7,60,"EET"]"#,
+        ),
         ("return select(2, pcall(time.parts, 0, 'Nowhere/Land')).code", r#""invalid_argument""#),
     ])
     .await;
@@ -190,7 +200,7 @@ async fn modules_are_required_once_by_several_names() {
     let json = engine().run(invocation, world.door()).await.result.unwrap();
     assert_eq!(
         json,
-        r#"[20,"scripts/main.lua:1: module 'missing' not found","scripts/loop.lua:1: module 'loop' requires itself, directly or through others","scripts/broken.lua:2:1: unexpected symbol near 'return'"]"#
+        r#"[20,"scripts/main.lua:1: module 'missing' not found","scripts/main.lua:1: module 'loop' requires itself, directly or through others","scripts/broken.lua:2:1: unexpected symbol near 'return'"]"#
     );
     assert_eq!(world.text(), ["loaded"]);
 }

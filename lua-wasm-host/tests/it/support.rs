@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lua_wasm_host::{
-    ArtifactRequest, CallContext, CallError, CallRecord, CallResult, Clock, Door, EffectGate, Email,
-    Engine, EngineConfig, Entropy, FileEntry, Files, Grants, Http, HttpRequest, HttpResponse,
-    Invocation, Journal, Kv, KvEntry, Level, Limits, Mail, Outcome, Sink, Source, StepError, WriteAt,
+    ArtifactRequest, CallContext, CallError, CallRecord, CallResult, Clock, Door, EffectGate, Email, Engine,
+    EngineConfig, Entropy, FileEntry, Files, Grants, Http, HttpRequest, HttpResponse, Invocation, Journal, Kv, KvEntry,
+    Level, Limits, Mail, Outcome, Sink, Source, StepError, WriteAt,
 };
 
 /// 2026-03-01T12:30:45.678901Z
@@ -39,18 +39,14 @@ pub(crate) struct World {
     pub(crate) records: Mutex<Vec<CallRecord>>,
     /// How long the gate and each kv call take.
     pub(crate) delay: Duration,
-    entropy: AtomicU8,
+    pub(crate) entropy: AtomicU8,
 }
 
 impl World {
     pub(crate) fn door(self: &Arc<Self>) -> Door {
         let mut door = Door::new(self.clone(), self.clone(), self.clone());
-        door.grants = Grants {
-            http: vec!["https://api.example.com".parse().unwrap()],
-            kv: true,
-            email: true,
-            files: true,
-        };
+        door.grants =
+            Grants { http: vec!["https://api.example.com".parse().unwrap()], kv: true, email: true, files: true };
         door.http = Some(self.clone());
         door.kv = Some(self.clone());
         door.mail = Some(self.clone());
@@ -144,9 +140,7 @@ impl Kv for World {
         let mut kv = self.kv.lock().unwrap();
         let old = match kv.get(key) {
             None => 0,
-            Some(value) => value
-                .parse::<i64>()
-                .map_err(|_| CallError::new("kv_not_an_integer", "not an integer"))?,
+            Some(value) => value.parse::<i64>().map_err(|_| CallError::new("kv_not_an_integer", "not an integer"))?,
         };
         kv.insert(key.to_owned(), (old + by).to_string());
         Ok(old + by)
