@@ -1,0 +1,20 @@
+//! What the control-plane does, seen from outside: over HTTP, on a database of its own.
+
+mod accounts;
+mod boards;
+mod configuration;
+mod definitions;
+mod http;
+mod idempotency;
+mod pages;
+mod permissions;
+mod runs_calls;
+mod runs_lease;
+mod runs_property;
+mod runs_start;
+mod runs_stream;
+mod runs_support;
+mod strangers;
+mod support;
+mod tickets;
+mod tokens;
