@@ -111,16 +111,16 @@ impl Engine {
     /// Compiles the guest, or loads it from the cache. Takes up to a second: not for an async
     /// thread.
     pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
+        let EngineConfig { max_sandboxes, cache_dir } = config;
         let id = EngineId::new();
-        let engine =
-            compile::engine(config.max_sandboxes).map_err(|error| EngineError::new("making the engine", error))?;
-        let module = compile::guest(&engine, GUEST, id.as_str(), config.cache_dir.as_deref())?;
+        let engine = compile::engine(max_sandboxes).map_err(|error| EngineError::new("making the engine", error))?;
+        let module = compile::guest(&engine, GUEST, id.as_str(), cache_dir.as_deref())?;
         let mut linker = Linker::new(&engine);
         let guest = wasi::define(&mut linker, &module)
             .and_then(|()| sandbox::define_door(&mut linker))
             .and_then(|()| linker.instantiate_pre(&module))
             .map_err(|error| EngineError::new("linking the guest", error))?;
-        let places = Semaphore::new(config.max_sandboxes as usize);
+        let places = Semaphore::new(max_sandboxes as usize);
         Ok(Self(Arc::new(Shared { id, engine, guest, places })))
     }
 
@@ -142,7 +142,10 @@ impl Engine {
             Ended::Error(error) => Err(error),
             Ended::Compile(error) => {
                 let details = serde_json::json!({ "file": error.file, "line": error.line, "column": error.column });
-                Err(StepError { details: Some(details), ..StepError::new(ErrorCode::SyntaxError, error.to_string()) })
+                Err(StepError {
+                    details: Some(Box::new(details)),
+                    ..StepError::new(ErrorCode::SyntaxError, error.to_string())
+                })
             }
         };
         Outcome { result, usage }

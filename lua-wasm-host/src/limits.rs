@@ -59,8 +59,8 @@ impl Limits {
     /// What no run may exceed, whatever a plan says.
     pub const HARD_MAX: Limits = Limits {
         fuel: 100_000_000_000,
-        cpu_time: Duration::from_secs(60),
-        wall_time: Duration::from_secs(15 * 60),
+        cpu_time: Duration::from_mins(1),
+        wall_time: Duration::from_mins(15),
         memory_bytes: 128 * MIB,
         source_bytes: MIB,
         input_bytes: 4 * MIB,
@@ -70,7 +70,7 @@ impl Limits {
         host_calls: 100_000,
         host_call_bytes: 4 * MIB,
         http_requests: 1_000,
-        http_timeout: Duration::from_secs(60),
+        http_timeout: Duration::from_mins(1),
         http_response_bytes: 16 * MIB,
         http_redirects: 3,
         kv_value_bytes: MIB,

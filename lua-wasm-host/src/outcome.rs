@@ -130,7 +130,7 @@ pub struct StepError {
     pub message: String,
     /// What the script passed to `error{…}`, or the table a failed host call raised, as JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub details: Option<serde_json::Value>,
+    pub details: Option<Box<serde_json::Value>>,
     /// Lua frames, innermost first, one a line (`scripts/a.lua:3: in function 'f'`). Names only the
     /// invocation's own sources.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -150,7 +150,7 @@ impl Call {
                 if u64::from(self.body.1) > caller.data().dispatcher.limits().output_bytes {
                     return Err(caller.data_mut().end_at_limit(ErrorCode::OutputLimit));
                 }
-                let result = self.read(&mut caller, self.body)?;
+                let result = read(&mut caller, self.body)?;
                 caller.data_mut().end = Some(Ok(result));
                 return Ok(0);
             }
@@ -158,7 +158,7 @@ impl Call {
                 if self.head.1 > MAX_FAILURE {
                     wasmtime::bail!("an error that is too long");
                 }
-                let failure = self.read(&mut caller, self.head)?;
+                let failure = read(&mut caller, self.head)?;
                 caller.data_mut().end = Some(Err(serde_json::from_slice(&failure)?));
                 return Ok(0);
             }
@@ -174,8 +174,8 @@ impl Call {
                 if u64::from(self.body.1) > caller.data().dispatcher.limits().log_bytes {
                     return Err(caller.data_mut().end_at_limit(ErrorCode::LogLimit));
                 }
-                let level = self.read(&mut caller, (self.head.0, self.head.1.min(1)))?;
-                let text = self.read(&mut caller, self.body)?;
+                let level = read(&mut caller, (self.head.0, self.head.1.min(1)))?;
+                let text = read(&mut caller, self.body)?;
                 match caller.data_mut().dispatcher.log(level.first().copied(), &text) {
                     Ok(()) => Ok(0),
                     Err(error) => Err(caller.data_mut().end_with(error)),
@@ -186,8 +186,8 @@ impl Call {
                 let answer = if carried > bound {
                     Ok(Answer::too_large(carried, bound))
                 } else {
-                    let head = self.read(&mut caller, self.head)?;
-                    let body = self.read(&mut caller, self.body)?;
+                    let head = read(&mut caller, self.head)?;
+                    let body = read(&mut caller, self.body)?;
                     caller.data_mut().dispatcher.call(self.op, &head, body).await
                 };
                 match answer {
@@ -201,19 +201,6 @@ impl Call {
                 }
             }
         }
-    }
-
-    /// Copies from the guest's memory. The caller has bounded the length.
-    fn read(&self, caller: &mut Caller<'_, State>, (start, length): (u32, u32)) -> wasmtime::Result<Vec<u8>> {
-        let memory = caller.data().memory()?;
-        let (data, state) = memory.data_and_store_mut(caller);
-        let start = start as usize;
-        let bytes = data
-            .get(start..start + length as usize)
-            .ok_or_else(|| wasmtime::Error::msg("a call with a place outside the memory"))?
-            .to_vec();
-        state.dispatcher.carried_out(u64::from(length));
-        Ok(bytes)
     }
 
     /// Writes the answer, or keeps it until it is taken. Gives its length.
@@ -244,6 +231,19 @@ impl Call {
         state.dispatcher.random(buffer);
         Ok(i64::from(length))
     }
+}
+
+/// Copies from the guest's memory. The caller has bounded the length.
+fn read(caller: &mut Caller<'_, State>, (start, length): (u32, u32)) -> wasmtime::Result<Vec<u8>> {
+    let memory = caller.data().memory()?;
+    let (data, state) = memory.data_and_store_mut(caller);
+    let start = start as usize;
+    let bytes = data
+        .get(start..start + length as usize)
+        .ok_or_else(|| wasmtime::Error::msg("a call with a place outside the memory"))?
+        .to_vec();
+    state.dispatcher.carried_out(u64::from(length));
+    Ok(bytes)
 }
 
 /// Takes fuel for work of the host.
@@ -296,7 +296,7 @@ pub(crate) fn end(store: &mut Store<State>, called: wasmtime::Result<()>) -> End
 }
 
 fn failed(failure: Failure) -> Ended {
-    let details: Option<serde_json::Value> =
+    let details: Option<Box<serde_json::Value>> =
         failure.details.as_deref().and_then(|details| serde_json::from_str(details).ok());
     let code = match failure.kind.as_str() {
         "script_error" => ErrorCode::ScriptError,

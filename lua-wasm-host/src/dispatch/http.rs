@@ -14,6 +14,9 @@ const MAX_HEADERS: usize = 100;
 /// Longest name and value of a header together, bytes.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 
+/// Headers that frame the message: the host's to say.
+const OURS: [&str; 7] = ["host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer"];
+
 #[derive(Deserialize)]
 struct Request {
     method: String,
@@ -125,9 +128,6 @@ fn check_headers(headers: &BTreeMap<String, String>) -> Result<(), CallError> {
         if value.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t') {
             return Err(invalid(format!("the value of the header \"{name}\" has control characters")));
         }
-        // What frames the message is the host's to say.
-        const OURS: [&str; 7] =
-            ["host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer"];
         if OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours)) {
             return Err(invalid(format!("the header \"{name}\" cannot be set")));
         }

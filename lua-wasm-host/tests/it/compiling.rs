@@ -89,6 +89,6 @@ async fn a_run_of_a_source_that_does_not_compile() {
     let failed = error("local x = 1\nx = = 2").await;
     assert_eq!(failed.code, ErrorCode::SyntaxError);
     assert_eq!(failed.message, "scripts/main.lua:2:5: unexpected symbol near '='");
-    assert_eq!(failed.details, Some(json!({"file": "scripts/main.lua", "line": 2, "column": 5})));
+    assert_eq!(failed.details, Some(Box::new(json!({"file": "scripts/main.lua", "line": 2, "column": 5}))));
     assert!(!failed.retryable);
 }

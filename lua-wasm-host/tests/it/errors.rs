@@ -27,7 +27,10 @@ async fn structured_errors_keep_their_fields() {
     assert_eq!(failed.code, ErrorCode::ScriptError);
     assert_eq!(failed.message, "no more");
     assert!(!failed.retryable);
-    assert_eq!(failed.details, Some(json!({"code": "quota", "message": "no more", "retryable": false, "left": [0]})));
+    assert_eq!(
+        failed.details,
+        Some(Box::new(json!({"code": "quota", "message": "no more", "retryable": false, "left": [0]})))
+    );
     assert_eq!(failed.traceback.as_deref(), Some("scripts/main.lua:1: in main chunk"));
 }
 

@@ -27,17 +27,17 @@ async fn a_value_becomes_json() {
 #[tokio::test]
 async fn json_is_read_and_written() {
     assert_values(&[
-        (r#"return json.encode{a = 1}"#, r#""{\"a\":1}""#),
+        (r"return json.encode{a = 1}", r#""{\"a\":1}""#),
         (r#"return json.decode'{"a":[],"b":{},"c":null}'"#, r#"{"a":[],"b":{},"c":null}"#),
-        (r#"return json.decode'[1,2.0,3e2]'"#, "[1,2.0,300.0]"),
-        (r#"return json.decode'[]' == json.null"#, "false"),
-        (r#"return json.decode'null' == json.null, 1"#, "true"),
+        (r"return json.decode'[1,2.0,3e2]'", "[1,2.0,300.0]"),
+        (r"return json.decode'[]' == json.null", "false"),
+        (r"return json.decode'null' == json.null, 1", "true"),
         (
-            r#"return {pcall(json.decode, '{')}"#,
+            r"return {pcall(json.decode, '{')}",
             r#"[false,"scripts/main.lua:1: json.decode: EOF while parsing an object at line 1 column 1"]"#,
         ),
         (
-            r#"return (select(2, pcall(json.encode, {a = {1, print}})))"#,
+            r"return (select(2, pcall(json.encode, {a = {1, print}})))",
             r#""scripts/main.lua:1: json.encode: a function has no JSON form (at .a[2])""#,
         ),
         ("return tostring(json.null)", r#""null""#),

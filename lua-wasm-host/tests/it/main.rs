@@ -1,5 +1,7 @@
 //! Behaviour of the sandbox, by subject.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod calls;
 mod compiling;
 mod determinism;
