@@ -32,6 +32,11 @@ impl Client {
         self.request(Method::PATCH, &["v1", "boards", &id.to_string()]).json(patch)?.fetch().await
     }
 
+    /// Deletes a board with its pipelines.
+    pub async fn delete_board(&self, id: BoardId) -> Result<()> {
+        self.request(Method::DELETE, &["v1", "boards", &id.to_string()]).done().await
+    }
+
     /// What its scripts keep in its key-value store.
     pub async fn kv(&self, board: BoardId, paging: &Paging) -> Result<Page<KvEntry>> {
         self.get(&["v1", "boards", &board.to_string(), "kv"]).page(paging).fetch().await

@@ -28,6 +28,17 @@ impl Client {
         self.get(&["v1", "pipelines", &id.to_string()]).fetch().await
     }
 
+    /// Deletes a pipeline; its runs are cancelled.
+    pub async fn delete_pipeline(&self, id: PipelineId) -> Result<()> {
+        self.request(Method::DELETE, &["v1", "pipelines", &id.to_string()]).done().await
+    }
+
+    /// Makes a version the one that runs start with.
+    pub async fn publish(&self, pipeline: PipelineId, number: i64) -> Result<Version> {
+        let path = ["v1", "pipelines", &pipeline.to_string(), "versions", &number.to_string(), "publish"];
+        self.post(&path).fetch().await
+    }
+
     /// Its newest definition with the sources.
     pub async fn definition(&self, pipeline: PipelineId) -> Result<Definition> {
         self.get(&["v1", "pipelines", &pipeline.to_string(), "definition"]).fetch().await

@@ -1,9 +1,12 @@
 //! Teams, their members and what their runs sent.
 
+use reqwest::Method;
+
 use super::{Client, Paging, Result};
 use crate::{
     api::{
         Page,
+        run::Run,
         team::{Member, NewTeam, OutboxMessage, Team},
     },
     ids::TeamId,
@@ -23,6 +26,16 @@ impl Client {
     /// A team.
     pub async fn team(&self, id: TeamId) -> Result<Team> {
         self.get(&["v1", "teams", &id.to_string()]).fetch().await
+    }
+
+    /// Gives a team another name.
+    pub async fn rename_team(&self, id: TeamId, team: &NewTeam) -> Result<Team> {
+        self.request(Method::PATCH, &["v1", "teams", &id.to_string()]).json(team)?.fetch().await
+    }
+
+    /// The runs of all its pipelines, newest first.
+    pub async fn team_runs(&self, team: TeamId, paging: &Paging) -> Result<Page<Run>> {
+        self.get(&["v1", "teams", &team.to_string(), "runs"]).page(paging).fetch().await
     }
 
     /// Its members.

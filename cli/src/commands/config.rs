@@ -1,0 +1,80 @@
+//! `restroy secret set`, `restroy config set | list | unset`.
+
+use restroy_sdk::{
+    api::script::{ConfigurationEntry, PutConfiguration},
+    client::Client,
+};
+
+use crate::{
+    args::{Configure, Secret},
+    context::Context,
+    failure::Outcome,
+    find, output, prompt,
+};
+
+/// Sets a secret.
+pub(crate) async fn secret(context: &Context, secret: &Secret) -> Outcome {
+    let Secret::Set { pipeline, script, key } = secret;
+    let value = if prompt::is_attended() { prompt::secret(&format!("Value of {key}"), "")? } else { prompt::stdin()? };
+    set(context, &context.client()?, [pipeline, script, key], PutConfiguration { value, secret: true }).await
+}
+
+/// Changes or lists the configuration of scripts.
+pub(crate) async fn configure(context: &Context, action: &Configure) -> Outcome {
+    let client = context.client()?;
+    match action {
+        Configure::Set { pipeline, script, key, value } => {
+            let value = PutConfiguration { value: value.clone(), secret: false };
+            set(context, &client, [pipeline, script, key], value).await
+        }
+        Configure::List { pipeline, script } => list(context, &client, pipeline, script.as_deref()).await,
+        Configure::Unset { pipeline, script, key } => {
+            let pipeline = find::pipeline(&client, pipeline, None).await?;
+            let script = find::script(&client, &pipeline, script).await?;
+            client.delete_configuration(script.id, key).await?;
+            output::print(&format!("{key} of {} is not set any more", script.path));
+            Ok(())
+        }
+    }
+}
+
+async fn set(
+    context: &Context,
+    client: &Client,
+    [pipeline, script, key]: [&str; 3],
+    value: PutConfiguration,
+) -> Outcome {
+    let pipeline = find::pipeline(client, pipeline, None).await?;
+    let script = find::script(client, &pipeline, script).await?;
+    let entry = client.put_configuration(script.id, key, &value).await?;
+    context.show(&entry, |entry| {
+        let what = if entry.secret { "secret" } else { "value" };
+        format!("{what} {key} of {} set (revision {}); runs that start from now on see it", script.path, entry.revision)
+    })
+}
+
+async fn list(context: &Context, client: &Client, pipeline: &str, script: Option<&str>) -> Outcome {
+    let pipeline = find::pipeline(client, pipeline, None).await?;
+    let scripts = match script {
+        Some(script) => vec![find::script(client, &pipeline, script).await?],
+        None => find::all(async |paging| client.scripts(pipeline.id, &paging).await).await?,
+    };
+    let mut entries: Vec<(String, ConfigurationEntry)> = Vec::new();
+    for script in scripts {
+        let of_script = find::all(async |paging| client.configuration(script.id, &paging).await).await?;
+        entries.extend(of_script.into_iter().map(|entry| (script.path.clone(), entry)));
+    }
+    if context.json {
+        return context.show(&entries, |_| String::new());
+    }
+    if entries.is_empty() {
+        output::print("nothing is set; the document's defaults hold");
+        return Ok(());
+    }
+    let rows = entries.into_iter().map(|(script, entry)| {
+        let value = entry.value.unwrap_or_else(|| "(secret)".to_owned());
+        [script, entry.key, value, entry.revision.to_string(), output::moment(entry.updated_at)]
+    });
+    output::print(&output::table(["SCRIPT", "KEY", "VALUE", "REVISION", "CHANGED"], rows));
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! `restroy login`, `logout`, `whoami`.
+
+use restroy_sdk::{
+    api::{auth::Register, board::NewBoard, team::NewTeam},
+    client::{Client, Error, TokenStore as _},
+};
+
+use crate::{
+    args::Login,
+    context::Context,
+    failure::{Failure, Outcome},
+    output, prompt,
+};
+
+/// The board that a new account begins with.
+const FIRST_BOARD: &str = "Main";
+
+/// Signs in; makes the account first when that is asked for.
+pub(crate) async fn login(context: &Context, args: &Login) -> Outcome {
+    let client = context.client()?;
+    let email = match &args.email {
+        Some(email) => email.clone(),
+        None => prompt::line("E-mail address", "write it on the command line: restroy login EMAIL --password-stdin")?,
+    };
+    let password = password(args)?;
+    let local = email.split('@').next().unwrap_or_default();
+    let name = args.name.clone().unwrap_or_else(|| local.chars().take(32).collect());
+    if args.register {
+        let account = Register { email: email.clone(), password: password.clone(), name: name.clone() };
+        let accepted = client.register(&account).await?;
+        output::print(&accepted.message);
+    }
+    // Another process may be about to change the file.
+    let session = context.credentials.on(&context.server);
+    let stored = |error: std::io::Error| Failure::from(Error::Store(error));
+    let lock = session.lock().await.map_err(stored)?;
+    client.login(&email, &password).await?;
+    context.credentials.set_current(&context.server).map_err(stored)?;
+    drop(lock);
+    if args.register {
+        first_board(&client, &name).await?;
+    }
+    output::print(&format!("signed in at {} as {email}", context.server));
+    Ok(())
+}
+
+fn password(args: &Login) -> Outcome<String> {
+    if args.password_stdin {
+        return prompt::stdin();
+    }
+    if let Some(password) = std::env::var("RESTROY_PASSWORD").ok().filter(|password| !password.is_empty()) {
+        return Ok(password);
+    }
+    let otherwise = "give the password with --password-stdin or RESTROY_PASSWORD";
+    let password = prompt::secret("Password", otherwise)?;
+    if args.register && prompt::secret("Once more", otherwise)? != password {
+        return Err(Failure::usage("the two passwords differ"));
+    }
+    Ok(password)
+}
+
+/// A place to push to, for those who have none.
+async fn first_board(client: &Client, name: &str) -> Outcome {
+    if client.me().await?.teams.is_empty() {
+        let name: String = format!("Team of {name}").chars().take(64).collect();
+        let team = client.create_team(&NewTeam { name }).await?;
+        let board = NewBoard { name: FIRST_BOARD.into(), description: String::new() };
+        client.create_board(team.id, &board).await?;
+    }
+    Ok(())
+}
+
+/// Ends the session.
+pub(crate) async fn logout(context: &Context) -> Outcome {
+    match context.client()?.logout().await {
+        Ok(()) | Err(Error::SignedOut { .. }) => {
+            output::print(&format!("signed out at {}", context.server));
+            Ok(())
+        }
+        Err(error) => {
+            let failure = Failure::from(error);
+            Err(failure.help("the session is forgotten here; at the server it ends by itself"))
+        }
+    }
+}
+
+/// Shows who is signed in.
+pub(crate) async fn whoami(context: &Context) -> Outcome {
+    let me = context.client()?.me().await?;
+    context.show(&me, |me| {
+        let mut lines = vec![format!("{} <{}> at {}", me.name, me.email, context.server)];
+        lines.extend(me.teams.iter().map(|team| format!("  {} of {}", team.role, team.name)));
+        crate::style::clean_lines(&lines.join("\n"))
+    })
+}

@@ -1,0 +1,49 @@
+//! `restroy run`.
+
+use restroy_sdk::{api::run::NewRun, client::Client, ids::RunId, status::RunStatus};
+
+use crate::{
+    args::Run,
+    context::Context,
+    failure::{Failure, Outcome, code},
+    find, follow, params,
+};
+
+/// Starts a run, and follows it when that is asked for.
+pub(crate) async fn run(context: &Context, args: &Run) -> Outcome {
+    let client = context.client()?;
+    let pipeline = find::pipeline(&client, &args.pipeline, args.board.as_deref()).await?;
+    let Some(version) = pipeline.published_version else {
+        return Err(Failure::new(format!("`{}` has no published version", pipeline.name))
+            .help("push it without --draft: restroy push DIR"));
+    };
+    // Only the command line's texts need the schema; without any, the server checks alone.
+    let schema =
+        if args.params.is_empty() { None } else { client.version(pipeline.id, version).await?.definition.params };
+    let params = params::gather(&args.params, args.params_file.as_deref(), schema.as_ref())?;
+    let run = client.start_run(pipeline.id, &NewRun { params }).await?;
+    if args.follow {
+        return watch(context, &client, run.id, 0).await;
+    }
+    context.show(&run, |run| {
+        format!(
+            "{} version {}: run {} {}\n  {} restroy logs {} --follow",
+            run.pipeline_name,
+            run.version,
+            run.id,
+            crate::output::status(run.status, context.paint),
+            context.paint.cyan("next:"),
+            run.id
+        )
+    })
+}
+
+/// Follows a run; fails when the run does.
+pub(super) async fn watch(context: &Context, client: &Client, run: RunId, after: i64) -> Outcome {
+    let style = if context.json { follow::Style::Json } else { follow::Style::detect() };
+    match follow::run(client, run, after, style).await? {
+        follow::Ended::Finished(RunStatus::Succeeded) => Ok(()),
+        follow::Ended::Finished(_) => Err(Failure::silent(code::FAILED)),
+        follow::Ended::Left => Err(Failure::silent(code::INTERRUPTED)),
+    }
+}

@@ -1,0 +1,47 @@
+//! `restroy runs`.
+
+use restroy_sdk::{api::run::Run, client::Paging};
+
+use crate::{
+    args::Runs,
+    context::Context,
+    failure::Outcome,
+    find,
+    output::{moment, print, table, took},
+};
+
+/// Lists runs, newest first.
+pub(crate) async fn runs(context: &Context, args: &Runs) -> Outcome {
+    let client = context.client()?;
+    let paging = Paging { limit: Some(args.limit), cursor: None };
+    let mut runs: Vec<Run> = Vec::new();
+    if let Some(pipeline) = &args.pipeline {
+        let pipeline = find::pipeline(&client, pipeline, None).await?;
+        runs = client.runs(pipeline.id, &paging).await?.items;
+    } else {
+        for team in find::all(async |paging| client.teams(&paging).await).await? {
+            runs.extend(client.team_runs(team.id, &paging).await?.items);
+        }
+        runs.sort_by_key(|run| std::cmp::Reverse(run.created_at));
+        runs.truncate(args.limit as usize);
+    }
+    if context.json {
+        return context.show(&runs, |_| String::new());
+    }
+    if runs.is_empty() {
+        print("no runs yet");
+        return Ok(());
+    }
+    let rows = runs.into_iter().map(|run| {
+        [
+            run.id.to_string(),
+            run.pipeline_name,
+            run.version.to_string(),
+            crate::follow::words(run.status.as_str()),
+            moment(run.created_at),
+            took(run.started_at, run.finished_at),
+        ]
+    });
+    print(&table(["RUN", "PIPELINE", "VERSION", "STATUS", "STARTED", "TOOK"], rows));
+    Ok(())
+}

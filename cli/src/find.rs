@@ -1,0 +1,218 @@
+//! Finding boards, pipelines, scripts and runs by what people call them.
+
+use std::path::Path;
+
+use restroy_sdk::{
+    api::{Page, board::Board, pipeline::Pipeline, script::Script},
+    client::{Client, Paging, Result as ClientResult},
+    ids::PipelineId,
+};
+
+use crate::{
+    failure::{Failure, Outcome},
+    folder::Folder,
+};
+
+/// How many things of a list are looked at, at most.
+const MOST: usize = 1_000;
+
+/// All pages of a list, up to a thousand things.
+pub(crate) async fn all<T, F>(mut page: impl FnMut(Paging) -> F) -> ClientResult<Vec<T>>
+where
+    F: Future<Output = ClientResult<Page<T>>>,
+{
+    let mut paging = Some(Paging::longest());
+    let mut things = Vec::new();
+    while let Some(wanted) = paging.filter(|_| things.len() < MOST) {
+        let page = page(wanted.clone()).await?;
+        paging = wanted.after(&page);
+        things.extend(page.items);
+    }
+    Ok(things)
+}
+
+/// A board and the name of its team.
+#[derive(Debug, Clone)]
+pub(crate) struct TeamBoard {
+    /// The team's name.
+    pub(crate) team: String,
+    /// The board.
+    pub(crate) board: Board,
+}
+
+/// Every board that the person can see.
+pub(crate) async fn boards(client: &Client) -> Outcome<Vec<TeamBoard>> {
+    let mut boards = Vec::new();
+    for team in all(async |paging| client.teams(&paging).await).await? {
+        let of_team = all(async |paging| client.boards(team.id, &paging).await).await?;
+        boards.extend(of_team.into_iter().map(|board| TeamBoard { team: team.name.clone(), board }));
+    }
+    Ok(boards)
+}
+
+/// The board that is meant: by name or id, or the only one.
+pub(crate) async fn board(client: &Client, wanted: Option<&str>) -> Outcome<TeamBoard> {
+    let boards = boards(client).await?;
+    let Some(wanted) = wanted else {
+        let mut open = boards.into_iter().filter(|board| !board.board.archived);
+        return match (open.next(), open.next()) {
+            (Some(board), None) => Ok(board),
+            (None, _) => {
+                Err(Failure::new("there is no board yet").help("make one with `restroy boards --create NAME`"))
+            }
+            (Some(first), Some(second)) => {
+                let names: Vec<_> = [first, second].into_iter().chain(open).map(|board| board.board.name).collect();
+                Err(Failure::usage("there are several boards")
+                    .help(format!("name one with --board: {}", names.join(", "))))
+            }
+        };
+    };
+    let names: Vec<_> = boards.iter().map(|board| board.board.name.clone()).collect();
+    let fits = |board: &TeamBoard| board.board.id.to_string() == wanted || same(&board.board.name, wanted);
+    pick(boards, fits, |board| board.board.name == wanted).map_err(|found| match found {
+        Found::None if names.is_empty() => Failure::new(format!("no board `{wanted}`; there is none yet"))
+            .help("make one with `restroy boards --create NAME`"),
+        Found::None => {
+            Failure::new(format!("no board `{wanted}`")).help(format!("the boards are {}", names.join(", ")))
+        }
+        Found::Several(found) => Failure::usage(format!("several boards are called `{wanted}`")).help(format!(
+            "name one by its id: {}",
+            found.iter().map(|board| format!("{} ({})", board.board.id, board.team)).collect::<Vec<_>>().join(", ")
+        )),
+    })
+}
+
+/// Every pipeline on the boards that the person can see, with the board's name.
+pub(crate) async fn pipelines(client: &Client, board: Option<&str>) -> Outcome<Vec<(String, Pipeline)>> {
+    let boards = match board {
+        Some(_) => vec![self::board(client, board).await?],
+        None => boards(client).await?,
+    };
+    let mut pipelines = Vec::new();
+    for TeamBoard { board, .. } in boards {
+        let on_board = all(async |paging| client.pipelines(board.id, &paging).await).await?;
+        pipelines.extend(on_board.into_iter().map(|pipeline| (board.name.clone(), pipeline)));
+    }
+    Ok(pipelines)
+}
+
+/// The pipeline that is meant: by id, by name, or by its folder.
+pub(crate) async fn pipeline(client: &Client, wanted: &str, board: Option<&str>) -> Outcome<Pipeline> {
+    if let Ok(id) = wanted.parse::<PipelineId>() {
+        return Ok(client.pipeline(id).await?);
+    }
+    let from_folder;
+    let mut name = wanted;
+    let path = Path::new(wanted);
+    let is_folder = Folder::is_one(path);
+    if is_folder {
+        let folder = Folder::read(path)?;
+        let document = restroy_sdk::document::read_yaml(&folder.yaml).map_err(|faults| {
+            Failure::silent(crate::failure::code::FAILED).details(crate::faults::show(
+                &faults,
+                &folder,
+                crate::style::Paint::stderr(),
+            ))
+        })?;
+        from_folder = folder.name(&document)?;
+        name = &from_folder;
+    }
+    let pipelines = pipelines(client, board).await?;
+    let names: Vec<_> = pipelines.iter().map(|(_, pipeline)| pipeline.name.clone()).collect();
+    let found = pick(pipelines, |(_, pipeline)| same(&pipeline.name, name), |(_, pipeline)| pipeline.name == name);
+    match found {
+        Ok((_, pipeline)) => Ok(pipeline),
+        Err(Found::None) => {
+            let failure = Failure::new(format!("no pipeline `{name}`"));
+            Err(match names.as_slice() {
+                _ if is_folder => failure.help(format!("push it first: restroy push {wanted}")),
+                [] => failure.help("there is none yet; push a folder with `restroy push DIR`"),
+                names => failure.help(format!("the pipelines are {}", names.join(", "))),
+            })
+        }
+        Err(Found::Several(found)) => {
+            Err(Failure::usage(format!("several pipelines are called `{name}`")).help(format!(
+                "name the board with --board, or the pipeline by its id: {}",
+                found
+                    .iter()
+                    .map(|(board, pipeline)| format!("{} (on {board})", pipeline.id))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            )))
+        }
+    }
+}
+
+/// The script that is meant: by its path, its file's name with or without `.lua`, or its id.
+pub(crate) async fn script(client: &Client, pipeline: &Pipeline, wanted: &str) -> Outcome<Script> {
+    let scripts = all(async |paging| client.scripts(pipeline.id, &paging).await).await?;
+    let scripts: Vec<_> = scripts.into_iter().filter(|script| script.current).collect();
+    let paths: Vec<_> = scripts.iter().map(|script| script.path.clone()).collect();
+    let found = pick(
+        scripts,
+        |script| {
+            let file = script.path.rsplit('/').next().unwrap_or_default();
+            script.id.to_string() == wanted
+                || file == wanted
+                || file.strip_suffix(".lua") == Some(wanted)
+                || script.path == wanted
+        },
+        |script| script.path == wanted,
+    );
+    found.map_err(|found| match found {
+        Found::None if paths.is_empty() => {
+            Failure::new(format!("`{}` has no scripts yet", pipeline.name)).help("push it with `restroy push DIR`")
+        }
+        Found::None => Failure::new(format!("`{}` has no script `{wanted}`", pipeline.name))
+            .help(format!("its scripts are {}", paths.join(", "))),
+        Found::Several(_) => Failure::usage(format!("several scripts fit `{wanted}`")).help("write the whole path"),
+    })
+}
+
+enum Found<T> {
+    None,
+    Several(Vec<T>),
+}
+
+/// The one that fits; when several do, the one that fits exactly.
+fn pick<T>(things: Vec<T>, fits: impl Fn(&T) -> bool, exactly: impl Fn(&T) -> bool) -> Result<T, Found<T>> {
+    let mut fitting: Vec<_> = things.into_iter().filter(fits).collect();
+    if fitting.iter().filter(|thing| exactly(thing)).count() == 1 {
+        fitting.retain(exactly);
+    }
+    if fitting.len() > 1 {
+        return Err(Found::Several(fitting));
+    }
+    fitting.pop().ok_or(Found::None)
+}
+
+/// Whether two names are the same to a person in a hurry: `dependency-audit` and `Dependency audit`.
+fn same(one: &str, other: &str) -> bool {
+    let plain = |name: &str| -> String {
+        name.chars().map(|c| if matches!(c, '-' | '_') { ' ' } else { c }).flat_map(char::to_lowercase).collect()
+    };
+    plain(one) == plain(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_the_same_to_a_person_in_a_hurry() {
+        assert!(same("Dependency audit", "dependency-audit"));
+        assert!(same("a_b", "A b"));
+        assert!(!same("ab", "a b"));
+    }
+
+    #[test]
+    fn an_exact_name_goes_before_a_similar_one() {
+        let pick = |wanted: &str| {
+            super::pick(vec!["Report", "report", "Other"], |name| same(name, wanted), |name| *name == wanted).ok()
+        };
+        assert_eq!(pick("report"), Some("report"));
+        assert_eq!(pick("REPORT"), None);
+        assert_eq!(pick("other"), Some("Other"));
+        assert_eq!(pick("none"), None);
+    }
+}

@@ -1,0 +1,69 @@
+//! The view that moves: rows at the bottom of the terminal, output above them.
+
+use std::time::Duration;
+
+use console::Term;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use restroy_sdk::time::Ambient;
+
+use super::{
+    Plain,
+    model::{Note, NoteKind, View},
+    rows::{Canvas, rows},
+};
+use crate::style::Paint;
+
+/// How often the rows move.
+pub(super) const PERIOD: Duration = Duration::from_millis(100);
+
+/// The rows and the terminal they are on.
+pub(super) struct Live {
+    bar: ProgressBar,
+    lines: Plain,
+    paint: Paint,
+    ambient: Ambient,
+    tick: usize,
+}
+
+impl Live {
+    pub(super) fn new(paint: Paint, ambient: Ambient) -> Self {
+        // One bar whose message is all the rows: they are drawn in one go and never flicker.
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stdout());
+        if let Ok(style) = ProgressStyle::with_template("{msg}") {
+            bar.set_style(style);
+        }
+        Self { bar, lines: Plain::local(paint), paint, ambient, tick: 0 }
+    }
+
+    pub(super) fn event(&mut self, notes: &[Note], view: &View) {
+        // The rows tell of beginnings and ends; above them stands what was printed and what went wrong.
+        let worth_a_line = |note: &&Note| match note.kind {
+            NoteKind::Output(_) | NoteKind::Warning => true,
+            NoteKind::Failure => !note.source.is_empty(),
+            NoteKind::Status | NoteKind::Success => false,
+        };
+        for note in notes.iter().filter(worth_a_line) {
+            self.bar.println(self.lines.line(note));
+        }
+        self.draw(view);
+    }
+
+    pub(super) fn draw(&mut self, view: &View) {
+        self.tick += 1;
+        self.bar.set_message(self.rows(view).join("\n"));
+        self.bar.tick();
+    }
+
+    /// Leaves the rows as they stand now.
+    pub(super) fn close(&mut self, view: &View) {
+        let rows = self.rows(view);
+        self.bar.finish_and_clear();
+        super::print_lines(rows);
+    }
+
+    fn rows(&self, view: &View) -> Vec<String> {
+        let (height, width) = Term::stdout().size();
+        let canvas = Canvas { width: width.into(), height: height.into(), paint: self.paint, tick: self.tick };
+        rows(view, self.ambient.now(), canvas)
+    }
+}

@@ -1,0 +1,161 @@
+//! Following a run: a live view on a terminal, plain lines elsewhere.
+
+mod live;
+mod model;
+#[cfg(test)]
+mod model_tests;
+mod plain;
+mod rows;
+
+use std::io::{IsTerminal as _, Write as _};
+
+use futures_util::TryStreamExt as _;
+use restroy_sdk::{
+    client::{Client, Error},
+    event::Event,
+    ids::RunId,
+    status::RunStatus,
+    time::Ambient,
+};
+
+use crate::style::Paint;
+pub(crate) use model::{Note, View, seconds, words};
+pub(crate) use plain::Plain;
+
+/// How a run is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// Rows that move, below what the scripts print.
+    Live(Paint),
+    /// A line for everything that happens.
+    Plain(Paint),
+    /// Every event as a line of JSON.
+    Json,
+}
+
+impl Style {
+    /// What standard output is fit for.
+    pub(crate) fn detect() -> Self {
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        if std::io::stdout().is_terminal() && !dumb {
+            Self::Live(Paint::stdout())
+        } else {
+            Self::Plain(Paint::stdout())
+        }
+    }
+}
+
+/// How the following ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The run ended.
+    Finished(RunStatus),
+    /// The person stopped following; the run goes on.
+    Left,
+}
+
+/// Shows a run until it ends or Ctrl-C. What happened up to the event `after` counts for the state,
+/// and is not shown line by line.
+pub(crate) async fn run(client: &Client, run: RunId, after: i64, style: Style) -> Result<Ended, Error> {
+    let about = client.run(run).await?;
+    // The steps' names in their order are a comfort; a run can be followed without.
+    let steps = match client.version(about.pipeline_id, about.version).await {
+        Ok(version) => version.definition.steps.keys().cloned().collect(),
+        Err(error) => {
+            tracing::debug!(%error, "the definition cannot be read");
+            Vec::new()
+        }
+    };
+    let mut view = View::new(steps);
+    let mut screen = Screen::new(style);
+    let shown = |event: &Event| event.seq > after;
+    let following = async {
+        let mut events = std::pin::pin!(client.stream(run, 0));
+        let mut ticks = tokio::time::interval(live::PERIOD);
+        loop {
+            tokio::select! {
+                event = events.try_next() => match event? {
+                    Some(event) => {
+                        let notes = view.apply(&event);
+                        screen.event(&event, if shown(&event) { &notes } else { &[] }, &view);
+                    }
+                    None => return Ok::<_, Error>(()),
+                },
+                _ = ticks.tick() => screen.tick(&view),
+            }
+        }
+    };
+    let ended = tokio::select! {
+        followed = following => followed.map(|()| true),
+        () = interrupted() => Ok(false),
+    };
+    screen.close(&view);
+    if !ended? {
+        eprintln!(
+            "\nno longer following; the run goes on\n  \
+             to follow it again:  restroy logs {run} --follow\n  \
+             to end it:           restroy cancel {run}"
+        );
+        return Ok(Ended::Left);
+    }
+    if view.status.is_terminal() {
+        return Ok(Ended::Finished(view.status));
+    }
+    // The stream ended without the last event: the run says how it stands.
+    Ok(Ended::Finished(client.run(run).await?.status))
+}
+
+/// Ends with Ctrl-C.
+async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        // Without a handler the process simply ends with it.
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Where it is shown.
+enum Screen {
+    Live(live::Live),
+    Plain(Plain),
+    Json,
+}
+
+impl Screen {
+    fn new(style: Style) -> Self {
+        match style {
+            Style::Live(paint) => Self::Live(live::Live::new(paint, Ambient::system())),
+            Style::Plain(paint) => Self::Plain(Plain::local(paint)),
+            Style::Json => Self::Json,
+        }
+    }
+
+    fn event(&mut self, event: &Event, notes: &[Note], view: &View) {
+        match self {
+            Self::Live(live) => live.event(notes, view),
+            Self::Plain(plain) => print_lines(notes.iter().map(|note| plain.line(note))),
+            Self::Json => print_lines(serde_json::to_string(event)),
+        }
+    }
+
+    fn tick(&mut self, view: &View) {
+        if let Self::Live(live) = self {
+            live.draw(view);
+        }
+    }
+
+    fn close(&mut self, view: &View) {
+        if let Self::Live(live) = self {
+            live.close(view);
+        }
+    }
+}
+
+/// Prints at once: somebody reads along at the other end of a pipe. A closed pipe is not an error
+/// of the run.
+fn print_lines(lines: impl IntoIterator<Item = String>) {
+    let mut out = std::io::stdout().lock();
+    for line in lines {
+        let _ = writeln!(out, "{line}");
+    }
+    let _ = out.flush();
+}

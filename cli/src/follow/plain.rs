@@ -1,0 +1,65 @@
+//! Lines for files, pipes and people who like lines.
+
+use jiff::tz::TimeZone;
+use restroy_sdk::{event::Level, time::Timestamp};
+
+use super::model::{Note, NoteKind};
+use crate::style::{Paint, clean};
+
+/// Turns notes into lines: `12:00:01 fetch | text` for output, `12:00:01 fetch: text` for the rest.
+#[derive(Debug)]
+pub(crate) struct Plain {
+    zone: TimeZone,
+    paint: Paint,
+}
+
+impl Plain {
+    /// With times of the machine's own zone.
+    pub(crate) fn local(paint: Paint) -> Self {
+        Self { zone: TimeZone::system(), paint }
+    }
+
+    /// A note as a line.
+    pub(crate) fn line(&self, note: &Note) -> String {
+        let time = self.paint.dim(&self.time(note.at));
+        let text = clean(&note.text);
+        let source = if note.source.is_empty() { "run" } else { &note.source };
+        let source = self.paint.bold(source);
+        match note.kind {
+            NoteKind::Output(level) => format!("{time} {source} | {}", self.output(level, &text)),
+            NoteKind::Status => format!("{time} {source}: {text}"),
+            NoteKind::Success => format!("{time} {source}: {}", self.paint.green(&text)),
+            NoteKind::Warning => format!("{time} {source}: {}", self.paint.yellow(&text)),
+            NoteKind::Failure => format!("{time} {source}: {}", self.paint.red(&text)),
+        }
+    }
+
+    fn output(&self, level: Level, text: &str) -> String {
+        match level {
+            Level::Print | Level::Info => text.to_owned(),
+            Level::Debug => self.paint.dim(text),
+            Level::Warn => self.paint.yellow(text),
+            Level::Error => self.paint.red(text),
+        }
+    }
+
+    fn time(&self, at: Timestamp) -> String {
+        at.to_jiff().to_zoned_datetime(self.zone.clone()).strftime("%H:%M:%S").to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_and_news_are_told_apart() {
+        let plain = Plain { zone: TimeZone::UTC, paint: Paint::new(false) };
+        let note = |source: &str, kind, text: &str| {
+            plain.line(&Note { at: Timestamp(43_201_000_000), source: source.into(), kind, text: text.into() })
+        };
+        assert_eq!(note("fetch", NoteKind::Output(Level::Print), "a\x1bb"), "12:00:01 fetch | a␛b");
+        assert_eq!(note("fetch", NoteKind::Success, "succeeded"), "12:00:01 fetch: succeeded");
+        assert_eq!(note("", NoteKind::Status, "started"), "12:00:01 run: started");
+    }
+}

@@ -1,0 +1,52 @@
+//! Asking the person at the terminal.
+
+use std::{
+    io::{self, IsTerminal as _, Read as _},
+    path::Path,
+};
+
+use console::Term;
+
+use crate::failure::{Failure, Outcome};
+
+/// No password or secret is longer, in bytes.
+const MAX_SECRET: u64 = 64 * 1024;
+
+/// Asks for a line.
+pub(crate) fn line(question: &str, otherwise: &str) -> Outcome<String> {
+    let term = terminal(question, otherwise)?;
+    term.write_str(&format!("{question}: ")).and_then(|()| term.read_line()).map_err(|error| asked(&error))
+}
+
+/// Asks for a line that is not shown as it is typed.
+pub(crate) fn secret(question: &str, otherwise: &str) -> Outcome<String> {
+    let term = terminal(question, otherwise)?;
+    term.write_str(&format!("{question}: ")).and_then(|()| term.read_secure_line()).map_err(|error| asked(&error))
+}
+
+/// What standard input holds, without the line break at its end.
+pub(crate) fn stdin() -> Outcome<String> {
+    let mut text = String::new();
+    io::stdin()
+        .take(MAX_SECRET)
+        .read_to_string(&mut text)
+        .map_err(|error| Failure::file("read", Path::new("standard input"), &error))?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
+}
+
+/// Whether somebody can be asked.
+pub(crate) fn is_attended() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+fn terminal(question: &str, otherwise: &str) -> Outcome<Term> {
+    if is_attended() {
+        return Ok(Term::stderr());
+    }
+    Err(Failure::usage(format!("nobody is at the terminal to answer: {question}")).help(otherwise))
+}
+
+fn asked(error: &io::Error) -> Failure {
+    Failure::new(format!("no answer: {error}"))
+}
