@@ -27,6 +27,9 @@ pub(super) fn wrong(text: &str) -> Option<&'static str> {
     let Ok(url) = Url::parse(&format!("{scheme}://{host}")) else {
         return Some("the host or the port cannot be read");
     };
+    if scheme == "http" && !url.host().is_some_and(|host| is_loopback(&host)) {
+        return Some("plain `http` is for services on one's own machine (`http://localhost:8000`): write `https`");
+    }
     match url.host() {
         None => Some("it has no host"),
         Some(Host::Domain(name)) if wild && !name.contains('.') => {
@@ -34,6 +37,16 @@ pub(super) fn wrong(text: &str) -> Option<&'static str> {
         }
         Some(Host::Ipv4(_) | Host::Ipv6(_)) if wild => Some("an address has no names below it"),
         Some(_) => None,
+    }
+}
+
+/// Whether a host as written is this very machine; what its name resolves to is checked at each
+/// request.
+fn is_loopback(host: &Host<&str>) -> bool {
+    match host {
+        Host::Domain(name) => *name == "localhost",
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
     }
 }
 
@@ -62,6 +75,8 @@ mod tests {
             "*",
             "a.example",
             "ftp://a.example",
+            "http://a.example",
+            "http://10.0.0.1",
             "https://",
             "https://a.example/",
             "https://a.example/x",
