@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use restroy_sdk::{
     document::{Misfire, Overlap, Schedule},
-    ids::PipelineId,
+    ids::{BoardId, PipelineId},
     time::{Ambient, Timestamp},
 };
 use sqlx::{query, query_scalar, types::Uuid};
@@ -68,5 +68,34 @@ pub async fn replace(
             .bind(now)
         )?;
     }
+    Ok(())
+}
+
+/// The pipeline's schedules fire no more.
+pub async fn stop(tx: &mut TeamTx, pipeline: PipelineId) -> Result<(), sqlx::Error> {
+    let team = tx.team();
+    sql!(
+        &mut **tx,
+        execute,
+        query("UPDATE schedules SET next_fire_at = NULL WHERE team_id = $1 AND pipeline_id = $2")
+            .bind(team)
+            .bind(pipeline)
+    )?;
+    Ok(())
+}
+
+/// The schedules of the board's pipelines fire no more.
+pub async fn stop_on_board(tx: &mut TeamTx, board: BoardId) -> Result<(), sqlx::Error> {
+    let team = tx.team();
+    sql!(
+        &mut **tx,
+        execute,
+        query(
+            "UPDATE schedules SET next_fire_at = NULL WHERE team_id = $1 AND pipeline_id IN (
+                 SELECT id FROM pipelines WHERE team_id = $1 AND board_id = $2)"
+        )
+        .bind(team)
+        .bind(board)
+    )?;
     Ok(())
 }

@@ -163,7 +163,7 @@ pub async fn write(tx: &mut TeamTx, ambient: &Ambient, change: &Change<'_>) -> R
         .bind(change.author)
         .bind(now)
     )?;
-    if secret {
+    if newest.is_some_and(|(_, was_secret, _)| was_secret) {
         forget(tx, change.script, change.key, revision).await?;
     }
     Ok(ConfigurationEntry {

@@ -1,0 +1,187 @@
+//! Registering, signing in, refreshing, signing out.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::{PASSWORD, Reply, Request, World};
+
+async fn login(world: &World, email: &str, password: &str) -> Reply {
+    let body = json!({ "email": email, "password": password });
+    world.anonymous(Method::POST, "/v1/auth/login", Some(body)).await
+}
+
+async fn register(world: &World, email: &str, password: &str) -> Reply {
+    let body = json!({ "email": email, "password": password, "name": "Somebody" });
+    world.anonymous(Method::POST, "/v1/auth/register", Some(body)).await
+}
+
+async fn refresh(world: &World, token: &str) -> Reply {
+    world.anonymous(Method::POST, "/v1/auth/refresh", Some(json!({ "refresh_token": token }))).await
+}
+
+/// The verification tokens in the outbox, the oldest first.
+async fn mailed_tokens(world: &World) -> Vec<String> {
+    let mut tx = world.state.db.read().await.unwrap();
+    let query = sqlx::query_scalar("SELECT body_text FROM outbox ORDER BY id");
+    let texts: Vec<String> = restroy_control_plane::sql!(&mut tx, fetch_all, query).unwrap();
+    let token = |text: &String| Some(text.split_once('#')?.1.split_whitespace().next()?.to_owned());
+    texts.iter().filter_map(token).collect()
+}
+
+#[tokio::test]
+async fn a_person_registers_signs_in_and_out() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let me = ann.get("/v1/me").await.expect(200).body;
+    assert_eq!(me["email"], "ann@example.com");
+    assert_eq!(me["email_verified"], true);
+    assert!(me.get("password_hash").is_none());
+    ann.call(Method::POST, "/v1/auth/logout", None).await.expect(204);
+    ann.get("/v1/me").await.expect(401).problem("unauthorized");
+    refresh(&world, &ann.refresh).await.expect(401);
+    assert_eq!(world.count("audit_log").await, 3, "register, login, logout");
+}
+
+#[tokio::test]
+async fn the_answer_to_register_does_not_tell_whether_the_address_was_known() {
+    for dev in [true, false] {
+        let world = World::with(|settings| settings.dev = dev).await;
+        let first = register(&world, "ann@example.com", PASSWORD).await.expect(202);
+        let again = register(&world, "ANN@example.com", "another password").await.expect(202);
+        assert_eq!(first.body, again.body);
+        assert_eq!(world.count("users").await, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_known_account_keeps_its_password_when_somebody_registers_again() {
+    let world = World::new().await;
+    world.person("ann").await;
+    register(&world, "ann@example.com", "another password").await.expect(202);
+    login(&world, "ann@example.com", "another password").await.problem("invalid_credentials");
+    login(&world, "Ann@Example.com", PASSWORD).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_an_unknown_account_look_the_same() {
+    let world = World::new().await;
+    world.person("ann").await;
+    let wrong = login(&world, "ann@example.com", "not the password").await.problem("invalid_credentials");
+    let unknown = login(&world, "bob@example.com", "not the password").await.problem("invalid_credentials");
+    let without_id = |reply: &Reply| {
+        let mut body = reply.body.clone();
+        body.as_object_mut().unwrap().remove("request_id");
+        body
+    };
+    assert_eq!(without_id(&wrong), without_id(&unknown));
+    assert_eq!(wrong.status, unknown.status);
+}
+
+#[tokio::test]
+async fn outside_dev_the_address_is_verified_first() {
+    let world = World::with(|_| {}).await;
+    register(&world, "ann@example.com", PASSWORD).await.expect(202);
+    login(&world, "ann@example.com", PASSWORD).await.problem("email_not_verified");
+    login(&world, "ann@example.com", "not the password").await.problem("invalid_credentials");
+    let token = mailed_tokens(&world).await.remove(0);
+    let verify = || world.anonymous(Method::POST, "/v1/auth/verify-email", Some(json!({ "token": token })));
+    verify().await.expect(204);
+    login(&world, "ann@example.com", PASSWORD).await.expect(200);
+    verify().await.problem("invalid"); // once
+    let outbox = world.count("outbox WHERE status = 'held' AND team_id IS NULL").await;
+    assert_eq!(outbox, 1);
+}
+
+#[tokio::test]
+async fn a_verification_brings_the_password_that_it_was_sent_for() {
+    let world = World::with(|_| {}).await;
+    register(&world, "ann@example.com", "the thief's password").await.expect(202);
+    register(&world, "ann@example.com", PASSWORD).await.expect(202);
+    let tokens = mailed_tokens(&world).await;
+    let body = Some(json!({ "token": tokens[1] }));
+    world.anonymous(Method::POST, "/v1/auth/verify-email", body).await.expect(204);
+    login(&world, "ann@example.com", PASSWORD).await.expect(200);
+    login(&world, "ann@example.com", "the thief's password").await.problem("invalid_credentials");
+    // The other link is good for nothing now.
+    let body = Some(json!({ "token": tokens[0] }));
+    world.anonymous(Method::POST, "/v1/auth/verify-email", body).await.expect(204);
+    login(&world, "ann@example.com", "the thief's password").await.problem("invalid_credentials");
+}
+
+#[tokio::test]
+async fn a_verification_ends_and_mails_are_bounded() {
+    let world = World::with(|_| {}).await;
+    for _ in 0..10 {
+        register(&world, "ann@example.com", PASSWORD).await.expect(202);
+    }
+    let tokens = mailed_tokens(&world).await;
+    assert_eq!(tokens.len(), 5);
+    world.clock.advance(Duration::from_hours(25));
+    let body = Some(json!({ "token": tokens[0] }));
+    world.anonymous(Method::POST, "/v1/auth/verify-email", body).await.problem("invalid");
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_good_once_and_its_reuse_ends_the_session() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let other = world.sign_in("ann@example.com").await;
+    let second = refresh(&world, &ann.refresh).await.expect(200).body;
+    let token = |field: &str| second[field].as_str().unwrap().to_owned();
+    let access = token("access_token");
+    let request = Request { token: Some(&access), ..Request::new(Method::GET, "/v1/me") };
+    world.send(request).await.expect(200);
+    // The first one again: somebody else has it.
+    refresh(&world, &ann.refresh).await.problem("unauthorized");
+    refresh(&world, &token("refresh_token")).await.problem("unauthorized");
+    ann.get("/v1/me").await.problem("unauthorized");
+    other.get("/v1/me").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_made_up_refresh_token_ends_nothing() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let mut made_up = ann.refresh.clone().into_bytes();
+    made_up[50] = if made_up[50] == b'A' { b'B' } else { b'A' };
+    refresh(&world, std::str::from_utf8(&made_up).unwrap()).await.problem("unauthorized");
+    refresh(&world, "").await.problem("unauthorized");
+    refresh(&world, &ann.token).await.problem("unauthorized");
+    refresh(&world, &ann.refresh).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_session_that_nobody_refreshes_ends() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    world.clock.advance(Duration::from_hours(31 * 24));
+    refresh(&world, &ann.refresh).await.problem("unauthorized");
+}
+
+#[tokio::test]
+async fn attempts_are_limited_for_known_and_unknown_accounts() {
+    let world = World::with(|settings| {
+        settings.dev = true;
+        settings.sign_ins_per_minute = 3;
+    })
+    .await;
+    world.person("ann").await; // two attempts
+    login(&world, "ann@example.com", "wrong").await.problem("invalid_credentials");
+    login(&world, "ann@example.com", PASSWORD).await.problem("rate_limited");
+    for _ in 0..3 {
+        login(&world, "bob@example.com", "wrong").await.problem("invalid_credentials");
+    }
+    login(&world, "bob@example.com", "wrong").await.problem("rate_limited");
+    world.clock.advance(Duration::from_secs(61));
+    login(&world, "ann@example.com", PASSWORD).await.expect(200);
+}
+
+#[tokio::test]
+async fn bad_fields_are_named_together() {
+    let world = World::new().await;
+    let body = json!({ "email": "nobody", "password": "short", "name": " " });
+    let reply = world.anonymous(Method::POST, "/v1/auth/register", Some(body)).await.problem("invalid");
+    assert_eq!(reply.pointers(), ["/email", "/password", "/name"]);
+}

@@ -1,0 +1,142 @@
+//! Teams, boards and pipelines: names, archiving, deleting.
+
+use restroy_control_plane::auth::Role;
+use serde_json::json;
+
+use crate::support::{Home, World, one_file, one_step};
+
+#[tokio::test]
+async fn a_team_is_made_renamed_and_listed() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let id = ann.team("Team").await;
+    let team = ann.get(&format!("/v1/teams/{id}")).await.expect(200).body;
+    assert_eq!((&team["name"], &team["role"]), (&json!("Team"), &json!("owner")));
+    ann.patch(&format!("/v1/teams/{id}"), json!({ "name": "Crew" })).await.expect(200);
+    let me = ann.get("/v1/me").await.expect(200).body;
+    assert_eq!(me["teams"], json!([{ "id": id, "name": "Crew", "role": "owner" }]));
+    let members = ann.get(&format!("/v1/teams/{id}/members")).await.expect(200);
+    assert_eq!(members.items().len(), 1);
+    assert_eq!(members.items()[0]["email"], "ann@example.com");
+    assert_eq!(ann.get("/v1/teams").await.expect(200).items().len(), 1);
+    assert!(ann.get(&format!("/v1/teams/{id}/outbox")).await.expect(200).items().is_empty());
+}
+
+#[tokio::test]
+async fn names_are_unique_until_their_owner_is_deleted() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let (team, other) = (ann.team("Team").await, ann.team("Team").await);
+    let board = ann.board(&team, "Board").await;
+    let boards = format!("/v1/teams/{team}/boards");
+    let taken = ann.post(&boards, json!({ "name": "Board" })).await.problem("name_taken");
+    assert_eq!(taken.pointers(), ["/name"]);
+    ann.board(&other, "Board").await;
+    let second = ann.board(&team, "Second").await;
+    ann.patch(&format!("/v1/boards/{second}"), json!({ "name": "Board" })).await.problem("name_taken");
+    ann.pipeline(&board, "Pipeline").await;
+    let pipelines = format!("/v1/boards/{board}/pipelines");
+    ann.post(&pipelines, json!({ "name": "Pipeline" })).await.problem("name_taken");
+    ann.pipeline(&second, "Pipeline").await;
+    ann.delete(&format!("/v1/boards/{board}")).await.expect(204);
+    ann.board(&team, "Board").await;
+}
+
+#[tokio::test]
+async fn names_are_checked() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let boards = format!("/v1/teams/{}/boards", ann.team("Team").await);
+    for name in ["", " a", "a ", "a\nb", &"x".repeat(65)] {
+        let reply = ann.post(&boards, json!({ "name": name })).await.problem("invalid");
+        assert_eq!(reply.pointers(), ["/name"], "{name:?}");
+    }
+    ann.post(&boards, json!({ "name": "ж".repeat(64) })).await.expect(201);
+}
+
+#[tokio::test]
+async fn an_archived_board_is_read_not_changed_and_starts_nothing() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let Home { board, pipeline, script, .. } = Home::of(&ann).await;
+    let at = format!("/v1/boards/{board}");
+    let archived = ann.patch(&at, json!({ "archived": true })).await.expect(200);
+    assert_eq!(archived.body["archived"], true);
+    ann.patch(&at, json!({ "name": "New" })).await.problem("conflict");
+    ann.patch(&at, json!({ "name": "New", "archived": true })).await.problem("conflict");
+    ann.post(&format!("{at}/pipelines"), json!({ "name": "New" })).await.problem("conflict");
+    ann.publish(&pipeline, one_step(), one_file()).await.problem("conflict");
+    ann.put(&format!("/v1/scripts/{script}/configuration/KEY"), json!({ "value": "v" })).await.problem("conflict");
+    ann.post(&format!("/v1/pipelines/{pipeline}/runs"), json!({})).await.problem("conflict");
+    ann.get(&at).await.expect(200);
+    ann.get(&format!("/v1/pipelines/{pipeline}/definition")).await.expect(200);
+    let back = ann.patch(&at, json!({ "archived": false, "name": "New" })).await.expect(200);
+    assert_eq!((&back.body["archived"], &back.body["name"]), (&json!(false), &json!("New")));
+    ann.publish(&pipeline, one_step(), one_file()).await.expect(200);
+}
+
+#[tokio::test]
+async fn what_lies_below_a_deleted_thing_is_gone() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let Home { board, pipeline, script, .. } = Home::of(&ann).await;
+    let run = ann.post(&format!("/v1/pipelines/{pipeline}/runs"), json!({})).await.expect(202).id();
+    let paths = [
+        format!("/v1/boards/{board}"),
+        format!("/v1/boards/{board}/pipelines"),
+        format!("/v1/pipelines/{pipeline}"),
+        format!("/v1/pipelines/{pipeline}/definition"),
+        format!("/v1/scripts/{script}"),
+        format!("/v1/runs/{run}"),
+    ];
+    for path in &paths {
+        ann.get(path).await.expect(200);
+    }
+    ann.delete(&paths[0]).await.expect(204);
+    for path in &paths {
+        ann.get(path).await.problem("not_found");
+    }
+    ann.delete(&paths[0]).await.problem("not_found");
+}
+
+#[tokio::test]
+async fn a_deleted_pipeline_ends_its_runs_and_frees_its_name() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let Home { board, pipeline, .. } = Home::of(&ann).await;
+    ann.post(&format!("/v1/pipelines/{pipeline}/runs"), json!({})).await.expect(202);
+    ann.delete(&format!("/v1/pipelines/{pipeline}")).await.expect(204);
+    ann.get(&format!("/v1/pipelines/{pipeline}")).await.problem("not_found");
+    assert_eq!(world.count("runs WHERE status = 'cancelled'").await, 1);
+    assert_eq!(world.count("tasks WHERE state <> 'done'").await, 0);
+    ann.pipeline(&board, "Pipeline").await;
+}
+
+#[tokio::test]
+async fn a_role_without_the_permission_gets_403() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let Home { team, board, pipeline, script } = Home::of(&ann).await;
+    let bob = world.person("bob").await;
+    bob.join(&team, Role::Viewer).await;
+    bob.get(&format!("/v1/boards/{board}")).await.expect(200);
+    let refused = bob.post(&format!("/v1/teams/{team}/boards"), json!({ "name": "b" })).await.problem("forbidden");
+    assert!(refused.text.contains("board.create") && refused.text.contains("viewer"), "{}", refused.text);
+    bob.delete(&format!("/v1/boards/{board}")).await.problem("forbidden");
+    bob.publish(&pipeline, one_step(), one_file()).await.problem("forbidden");
+    bob.post(&format!("/v1/pipelines/{pipeline}/runs"), json!({})).await.problem("forbidden");
+    let secret = json!({ "value": "12345678", "secret": true });
+    bob.put(&format!("/v1/scripts/{script}/configuration/KEY"), secret).await.problem("forbidden");
+    bob.get(&format!("/v1/teams/{team}/outbox")).await.problem("forbidden");
+}
+
+#[tokio::test]
+async fn limits_are_named() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    for n in 0..20 {
+        ann.team(&format!("Team {n}")).await;
+    }
+    let over = ann.post("/v1/teams", json!({ "name": "One more" })).await.problem("quota_exceeded");
+    assert!(over.text.contains("20 teams"), "{}", over.text);
+}

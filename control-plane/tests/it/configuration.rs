@@ -1,0 +1,173 @@
+//! Configuration and secrets.
+
+use restroy_control_plane::{
+    auth::Role,
+    secrets::{Context, KeyRing, MasterKey, SecretsError},
+    sql,
+    store::{TeamTx, configuration, versions},
+};
+use restroy_sdk::ids::{PipelineId, ScriptId, TeamId};
+use serde_json::json;
+
+use crate::support::{Home, Person, World, one_file, one_step};
+
+const SECRET: &str = "s3cret-value-of-ann";
+
+fn at(script: &str, key: &str) -> String {
+    format!("/v1/scripts/{script}/configuration/{key}")
+}
+
+#[tokio::test]
+async fn values_are_set_listed_and_removed() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let Home { script, .. } = Home::of(&ann).await;
+    let first = ann.put(&at(&script, "URL"), json!({ "value": "one" })).await.expect(200).body;
+    assert_eq!((&first["value"], &first["revision"]), (&json!("one"), &json!(1)));
+    let second = ann.put(&at(&script, "URL"), json!({ "value": "two" })).await.expect(200).body;
+    assert_eq!(second["revision"], 2);
+    let list = ann.get(&format!("/v1/scripts/{script}/configuration")).await.expect(200);
+    assert_eq!(list.items().len(), 1);
+    assert_eq!(list.items()[0]["value"], "two");
+    ann.delete(&at(&script, "URL")).await.expect(204);
+    ann.delete(&at(&script, "URL")).await.problem("not_found");
+    assert!(ann.get(&format!("/v1/scripts/{script}/configuration")).await.expect(200).items().is_empty());
+    for (key, value, pointer) in [("a-b", "v", ""), ("1a", "v", ""), ("A", &"x".repeat(9000) as &str, "/value")] {
+        let reply = ann.put(&at(&script, key), json!({ "value": value })).await.problem("invalid");
+        assert_eq!(reply.pointers(), [pointer], "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_secret_never_comes_back() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let Home { pipeline, script, .. } = Home::of(&ann).await;
+    let short = ann.put(&at(&script, "KEY"), json!({ "value": "1234567", "secret": true })).await;
+    short.problem("invalid");
+    let put = ann.put(&at(&script, "KEY"), json!({ "value": SECRET, "secret": true })).await.expect(200);
+    let list = ann.get(&format!("/v1/scripts/{script}/configuration")).await.expect(200);
+    assert_eq!(list.items()[0]["value"], json!(null));
+    assert_eq!(list.items()[0]["secret"], true);
+    let definition = ann.get(&format!("/v1/pipelines/{pipeline}/definition")).await.expect(200);
+    for reply in [put, list, definition] {
+        assert!(!reply.text.contains(SECRET), "{}", reply.text);
+    }
+    // Nor does it lie in the database: not in any column of any table.
+    let mut tx = world.state.db.read().await.unwrap();
+    let sealed: Vec<u8> = sql!(&mut tx, fetch_one, sqlx::query_scalar("SELECT sealed FROM configurations")).unwrap();
+    assert!(!sealed.windows(SECRET.len()).any(|window| window == SECRET.as_bytes()));
+    let details: Vec<String> = sql!(&mut tx, fetch_all, sqlx::query_scalar("SELECT details FROM audit_log")).unwrap();
+    assert!(details.iter().all(|details| !details.contains(SECRET)));
+}
+
+#[tokio::test]
+async fn taking_a_secret_away_takes_its_permission() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let Home { team, script, .. } = Home::of(&ann).await;
+    ann.put(&at(&script, "KEY"), json!({ "value": SECRET, "secret": true })).await.expect(200);
+    let bob = world.person("bob").await;
+    bob.join(&team, Role::Operator).await;
+    bob.delete(&at(&script, "KEY")).await.problem("forbidden");
+    bob.put(&at(&script, "KEY"), json!({ "value": "plain" })).await.problem("forbidden");
+    ann.put(&at(&script, "KEY"), json!({ "value": "plain" })).await.expect(200);
+    assert_eq!(world.count("configurations WHERE sealed IS NOT NULL").await, 0, "old secrets are forgotten");
+}
+
+/// What a run of the published version that starts at `config_revision` gets for step `a`.
+async fn settings(person: &Person<'_>, home: &Home, config_revision: i64) -> (serde_json::Value, Vec<i64>) {
+    let state = &person.world.state;
+    let scope_team: TeamId = home.team.parse().unwrap();
+    let caller =
+        restroy_control_plane::auth::Caller { user_id: person.id.parse().unwrap(), session_id: state.ambient.id() };
+    let permission = restroy_control_plane::auth::Permission::PipelineRead;
+    let pipeline: PipelineId = home.pipeline.parse().unwrap();
+    let scope = caller.pipeline(state, pipeline, permission).await.unwrap();
+    assert_eq!(scope.team(), scope_team);
+    let mut tx: TeamTx = scope.read().await.unwrap();
+    let newest = versions::list(&mut tx, pipeline, None, 1).await.unwrap().remove(0);
+    let (document, _) = versions::load(&mut tx, newest.id).await.unwrap();
+    let key = restroy_control_plane::store::teams::key(&mut tx, &state.keys).await.unwrap();
+    let (steps, reads) = configuration::for_run(&mut tx, &key, newest.id, config_revision, &document).await.unwrap();
+    (serde_json::to_value(&steps["a"]).unwrap(), reads.into_iter().map(|read| read.revision).collect())
+}
+
+#[tokio::test]
+async fn a_run_reads_values_as_it_started_and_secrets_as_they_are() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let home = Home::of(&ann).await;
+    let mut document = one_step();
+    document["steps"]["a"]["config"] = json!({ "URL": "default", "MODE": "calm" });
+    document["steps"]["a"]["secrets"] = json!(["KEY", "OTHER"]);
+    ann.publish(&home.pipeline, document, one_file()).await.expect(200);
+    let (script, put) = (home.script.clone(), |value: &str, secret| json!({ "value": value, "secret": secret }));
+    ann.put(&at(&script, "URL"), put("first", false)).await.expect(200); // 1
+    ann.put(&at(&script, "KEY"), put("old-secret", true)).await.expect(200); // 2
+    ann.put(&at(&script, "URL"), put("second", false)).await.expect(200); // 3
+    ann.put(&at(&script, "KEY"), put("new-secret", true)).await.expect(200); // 4
+    ann.put(&at(&script, "NOT_DECLARED"), put("hidden-secret", true)).await.expect(200); // 5
+    ann.put(&at(&script, "OTHER"), put("plain, not a secret", false)).await.expect(200); // 6
+    let expected = |url: &str| {
+        json!({
+            "config": { "MODE": "calm", "URL": url },
+            "secrets": { "KEY": "new-secret" },
+            "missing": ["OTHER"],
+        })
+    };
+    assert_eq!(settings(&ann, &home, 0).await, (expected("default"), vec![2]));
+    assert_eq!(settings(&ann, &home, 2).await.0, expected("first"));
+    assert_eq!(settings(&ann, &home, 6).await.0, expected("second"));
+    ann.delete(&at(&script, "URL")).await.expect(204); // 7
+    ann.delete(&at(&script, "KEY")).await.expect(204); // 8
+    let (after, reads) = settings(&ann, &home, 8).await;
+    assert_eq!((&after["config"]["URL"], &after["missing"]), (&json!("default"), &json!(["KEY", "OTHER"])));
+    assert!(reads.is_empty());
+    assert_eq!(settings(&ann, &home, 6).await.0["config"]["URL"], "second");
+}
+
+#[tokio::test]
+async fn a_sealed_value_opens_in_its_place_only() {
+    let world = World::new().await;
+    let ambient = &world.state.ambient;
+    let (team, other): (TeamId, TeamId) = (ambient.id(), ambient.id());
+    let script: ScriptId = ambient.id();
+    let (old, new) = (MasterKey::generate(ambient, "old"), MasterKey::generate(ambient, "new"));
+    let parse = |text: &str| MasterKey::parse(text).unwrap();
+    let ring = KeyRing::new(vec![parse(&old)]).unwrap();
+    let (wrapped, id) = ring.new_team_key(ambient, team).unwrap();
+    assert_eq!(id, "old");
+    let key = ring.open_team_key(team, &wrapped, &id).unwrap();
+    let place = Context::Configuration { script, key: "KEY", revision: 1 };
+    let sealed = key.seal(ambient, place, b"value").unwrap();
+    assert_eq!(&**key.open(place, &sealed).unwrap(), b"value");
+    let elsewhere = [
+        Context::Configuration { script: ambient.id(), key: "KEY", revision: 1 },
+        Context::Configuration { script, key: "KEY2", revision: 1 },
+        Context::Configuration { script, key: "KEY", revision: 2 },
+    ];
+    for place in elsewhere {
+        assert_eq!(key.open(place, &sealed).unwrap_err(), SecretsError::Broken);
+    }
+    let mut changed = sealed.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    assert_eq!(key.open(place, &changed).unwrap_err(), SecretsError::Broken);
+    assert_eq!(key.open(place, &[]).unwrap_err(), SecretsError::Broken);
+    assert_eq!(ring.open_team_key(other, &wrapped, &id).unwrap_err(), SecretsError::Broken);
+
+    // A new master key: old team keys still open, and move over.
+    let both = KeyRing::new(vec![parse(&new), parse(&old)]).unwrap();
+    let reopened = both.open_team_key(team, &wrapped, &id).unwrap();
+    assert_eq!(&**reopened.open(place, &sealed).unwrap(), b"value");
+    let (rewrapped, id) = both.rewrap(ambient, team, &wrapped, &id).unwrap().unwrap();
+    assert_eq!(id, "new");
+    assert!(both.rewrap(ambient, team, &rewrapped, &id).unwrap().is_none());
+    let only_new = KeyRing::new(vec![parse(&new)]).unwrap();
+    let key = only_new.open_team_key(team, &rewrapped, &id).unwrap();
+    assert_eq!(&**key.open(place, &sealed).unwrap(), b"value");
+    assert_eq!(only_new.open_team_key(team, &wrapped, "old").unwrap_err(), SecretsError::UnknownKey("old".into()));
+    for text in ["", "id", "id:", "ID:00", ":00", "id:zz", &format!("id:{}", "0".repeat(66))] {
+        assert!(MasterKey::parse(text).is_err(), "{text}");
+    }
+}

@@ -1,0 +1,90 @@
+//! Roles and what they may do.
+
+use proptest::{
+    prelude::{ProptestConfig, any},
+    sample::{Index, select},
+    test_runner::TestRunner,
+};
+use restroy_control_plane::auth::{Caller, Permission, Role};
+use restroy_sdk::{ids::TeamId, problem::ProblemCode};
+
+use crate::support::World;
+
+/// What each role may do, written out: the implementation has it as thresholds.
+fn allowed(role: Role) -> Vec<&'static str> {
+    let viewer = ["team.read", "member.read", "board.read", "kv.read", "pipeline.read", "run.read"];
+    let operator = ["pipeline.run", "run.cancel", "outbox.read"];
+    let editor = ["board.create", "board.edit", "pipeline.create", "pipeline.edit", "pipeline.delete", "secret.write"];
+    let admin = ["board.archive", "board.delete", "capability.grant", "team.edit"];
+    let sets: &[&[&'static str]] = &[&viewer, &operator, &editor, &admin];
+    let take = match role {
+        Role::Viewer => 1,
+        Role::Operator => 2,
+        Role::Editor => 3,
+        Role::Admin | Role::Owner => 4,
+    };
+    sets[..take].iter().flat_map(|set| set.iter().copied()).collect()
+}
+
+#[test]
+fn the_roles_are_these_sets() {
+    for role in Role::ALL {
+        let held: Vec<_> = Permission::ALL.iter().filter(|permission| role.holds(**permission)).collect();
+        let mut held: Vec<_> = held.into_iter().map(|permission| permission.as_str()).collect();
+        let mut expected = allowed(*role);
+        held.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(held, expected, "{role}");
+        assert_eq!(role.as_str().parse::<Role>().unwrap(), *role);
+    }
+}
+
+/// For any member, team and permission: the scope is given if and only if the person is a member of
+/// that very team with a role that holds the permission; and who is no member learns nothing.
+#[test]
+fn a_scope_is_given_exactly_to_roles_that_hold_the_permission() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (world, teams, callers) = runtime.block_on(async {
+        let world = World::new().await;
+        let mut teams: Vec<TeamId> = Vec::new();
+        let mut callers: Vec<(Caller, usize, Role)> = Vec::new();
+        let ann = world.person("ann").await;
+        for team in 0..2 {
+            let id = ann.team("Team").await;
+            teams.push(id.parse().unwrap());
+            for role in Role::ALL {
+                let person = world.person(&format!("{role}-{team}")).await;
+                person.join(&id, *role).await;
+                let caller = Caller { user_id: person.id.parse().unwrap(), session_id: world.state.ambient.id() };
+                callers.push((caller, team, *role));
+            }
+        }
+        drop(ann);
+        (world, teams, callers)
+    });
+    let mut runner = TestRunner::new(ProptestConfig::with_cases(300));
+    let strategy = (select(callers), any::<Index>(), select(Permission::ALL));
+    let state = world.state.clone();
+    runner
+        .run(&strategy, |((caller, home, role), team, permission)| {
+            let team = team.index(teams.len());
+            let given = runtime.block_on(caller.team(&state, teams[team], permission));
+            match given {
+                Ok(scope) => {
+                    assert!(team == home && role.holds(permission), "{role} got {permission}");
+                    assert_eq!((scope.team(), scope.role()), (teams[team], role));
+                    for other in Permission::ALL {
+                        assert_eq!(scope.holds(*other), allowed(role).contains(&other.as_str()));
+                    }
+                }
+                Err(error) if team == home => {
+                    assert_eq!(error.code(), ProblemCode::Forbidden);
+                    assert!(!role.holds(permission), "{role} was refused {permission}");
+                }
+                Err(error) => assert_eq!(error.code(), ProblemCode::NotFound),
+            }
+            Ok(())
+        })
+        .unwrap();
+    runtime.block_on(async { drop(world) });
+}

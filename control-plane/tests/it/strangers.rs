@@ -1,0 +1,176 @@
+//! Every route of the API's own document, called by a stranger and by nobody.
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::{Home, Request, World};
+
+/// Whom a route lets in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// Everybody.
+    Public,
+    /// Whoever is signed in, for what is their own.
+    Own,
+    /// The members of the thing's team: a stranger gets 404, for a thing that is there and for one
+    /// that is not.
+    Members,
+}
+use Reach::{Members, Own, Public};
+
+/// Every route. One that is missing here, or is here and not in the document, fails the test.
+const ROUTES: &[(&str, &str, Reach)] = &[
+    ("POST", "/v1/auth/register", Public),
+    ("POST", "/v1/auth/verify-email", Public),
+    ("POST", "/v1/auth/login", Public),
+    ("POST", "/v1/auth/refresh", Public),
+    ("POST", "/v1/auth/logout", Own),
+    ("GET", "/v1/me", Own),
+    ("POST", "/v1/stream-tickets", Own),
+    ("GET", "/v1/teams", Own),
+    ("POST", "/v1/teams", Own),
+    ("GET", "/v1/teams/{id}", Members),
+    ("PATCH", "/v1/teams/{id}", Members),
+    ("GET", "/v1/teams/{id}/members", Members),
+    ("GET", "/v1/teams/{id}/boards", Members),
+    ("POST", "/v1/teams/{id}/boards", Members),
+    ("GET", "/v1/teams/{id}/outbox", Members),
+    ("GET", "/v1/teams/{id}/runs", Members),
+    ("GET", "/v1/boards/{id}", Members),
+    ("PATCH", "/v1/boards/{id}", Members),
+    ("DELETE", "/v1/boards/{id}", Members),
+    ("GET", "/v1/boards/{id}/kv", Members),
+    ("GET", "/v1/boards/{id}/pipelines", Members),
+    ("POST", "/v1/boards/{id}/pipelines", Members),
+    ("GET", "/v1/pipelines/{id}", Members),
+    ("DELETE", "/v1/pipelines/{id}", Members),
+    ("GET", "/v1/pipelines/{id}/definition", Members),
+    ("PUT", "/v1/pipelines/{id}/definition", Members),
+    ("GET", "/v1/pipelines/{id}/versions", Members),
+    ("GET", "/v1/pipelines/{id}/versions/{number}", Members),
+    ("POST", "/v1/pipelines/{id}/versions/{number}/publish", Members),
+    ("GET", "/v1/pipelines/{id}/scripts", Members),
+    ("GET", "/v1/pipelines/{id}/runs", Members),
+    ("POST", "/v1/pipelines/{id}/runs", Members),
+    ("GET", "/v1/scripts/{id}", Members),
+    ("GET", "/v1/scripts/{id}/versions", Members),
+    ("GET", "/v1/scripts/{id}/configuration", Members),
+    ("PUT", "/v1/scripts/{id}/configuration/{key}", Members),
+    ("DELETE", "/v1/scripts/{id}/configuration/{key}", Members),
+    ("POST", "/v1/scripts/{id}/check", Members),
+    ("GET", "/v1/runs/{id}", Members),
+    ("GET", "/v1/runs/{id}/steps", Members),
+    ("GET", "/v1/runs/{id}/events", Members),
+    ("GET", "/v1/runs/{id}/stream", Members),
+    ("GET", "/v1/runs/{id}/artifacts", Members),
+    ("GET", "/v1/runs/{id}/artifacts/{artifact_id}", Members),
+    ("POST", "/v1/runs/{id}/cancel", Members),
+];
+
+/// A body that the route takes.
+fn body(method: &str, path: &str) -> Option<Value> {
+    let definition = json!({ "definition": crate::support::one_step(), "files": crate::support::one_file() });
+    Some(match (method, path) {
+        ("POST", "/v1/stream-tickets") => json!({ "path": "/v1/runs/x/stream" }),
+        ("POST" | "PATCH", "/v1/teams" | "/v1/teams/{id}") => json!({ "name": "Name" }),
+        ("POST", "/v1/teams/{id}/boards" | "/v1/boards/{id}/pipelines") => json!({ "name": "Name" }),
+        ("PATCH", "/v1/boards/{id}") => json!({ "name": "Name" }),
+        ("PUT", "/v1/pipelines/{id}/definition") => definition,
+        ("POST", "/v1/pipelines/{id}/runs") => json!({}),
+        ("PUT", "/v1/scripts/{id}/configuration/{key}") => json!({ "value": "value" }),
+        ("POST", "/v1/scripts/{id}/check") => json!({ "source": "" }),
+        _ => return None,
+    })
+}
+
+/// What a WebSocket's handshake carries: without it the route is not reached.
+fn headers(path: &str) -> Vec<(&'static str, String)> {
+    if !path.ends_with("/stream") {
+        return Vec::new();
+    }
+    [
+        ("connection", "Upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ]
+    .map(|(name, value)| (name, value.to_owned()))
+    .into()
+}
+
+#[tokio::test]
+async fn the_table_is_the_document() {
+    let world = World::new().await;
+    let document = world.anonymous(Method::GET, "/v1/openapi.json", None).await.expect(200).body;
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+    let mut documented = BTreeSet::new();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let method = method.to_uppercase();
+            let public = ROUTES.contains(&(&method, path, Public));
+            let open = operation["security"].as_array().unwrap().iter().any(|scheme| scheme == &json!({}));
+            assert_eq!(open, public, "{method} {path} says otherwise about its credentials");
+            assert!(operation["responses"]["default"].is_object(), "{method} {path} documents no problem");
+            documented.insert((method, path.clone()));
+        }
+    }
+    let table: BTreeSet<(String, String)> =
+        ROUTES.iter().map(|(method, path, _)| ((*method).into(), (*path).into())).collect();
+    assert_eq!(table, documented);
+}
+
+#[tokio::test]
+async fn a_stranger_gets_404_and_nobody_401() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let home = Home::of(&ann).await;
+    let run = ann.post(&format!("/v1/pipelines/{}/runs", home.pipeline), json!({})).await.expect(202).id();
+    let eve = world.person("eve").await;
+    Home::of(&eve).await; // a team of her own helps her nothing
+    let before = world.count("audit_log").await;
+    for (method, path, reach) in ROUTES.iter().filter(|(_, _, reach)| *reach != Public) {
+        let verb: Method = method.parse().unwrap();
+        let id = match path.split('/').nth(2).unwrap() {
+            "teams" => &home.team,
+            "boards" => &home.board,
+            "pipelines" => &home.pipeline,
+            "scripts" => &home.script,
+            "runs" => &run,
+            _ => "",
+        };
+        let other = world.state.ambient.uuid().to_string();
+        let fill = |id: &str| {
+            let filled = path.replace("{id}", id).replace("{number}", "1").replace("{key}", "KEY");
+            filled.replace("{artifact_id}", &other)
+        };
+        let route_body = body(method, path);
+        let nobody = world
+            .send(Request { headers: headers(path), body: route_body.clone(), ..Request::new(verb.clone(), &fill(id)) })
+            .await;
+        assert_eq!(nobody.status, 401, "{method} {path} without a token: {}", nobody.text);
+        nobody.problem("unauthorized");
+        if *reach != Members {
+            continue;
+        }
+        let mut answers = Vec::new();
+        for id in [id, other.as_str(), "not-a-uuid"] {
+            let reply = world
+                .send(Request {
+                    token: Some(&eve.token),
+                    headers: headers(path),
+                    body: route_body.clone(),
+                    ..Request::new(verb.clone(), &fill(id))
+                })
+                .await;
+            assert_eq!(reply.status, 404, "{method} {path} for a stranger: {}", reply.text);
+            let mut body = reply.problem("not_found").body;
+            body.as_object_mut().unwrap().remove("request_id");
+            answers.push(body);
+        }
+        assert!(answers.iter().all(|answer| *answer == answers[0]), "{method} {path}: {answers:?}");
+    }
+    assert_eq!(world.count("audit_log").await, before, "a stranger changed something");
+    ann.get(&format!("/v1/runs/{run}")).await.expect(200);
+}
