@@ -10,12 +10,15 @@ use super::{
 use crate::{error::ApiResult, sql, state::AppState, store::TeamTx};
 
 /// Takes every leased task back at once, as if its lease had run out, and pushes what was admitted
-/// again: the queue was in the memory of the process that is gone. Gives how many leases it took.
+/// again: the queue was in the memory of the process that is gone. The executors' credentials are
+/// revoked: the process that is gone was the only one that had them. Gives how many leases it took.
 ///
 /// Call it before the executor and the services start, and only where the data folder is locked.
 pub async fn embedded(state: &AppState) -> ApiResult<usize> {
     let mut tx = state.db.write().await?;
     sql!(&mut tx, execute, query("DELETE FROM leader_leases"))?;
+    let now = state.ambient.now();
+    sql!(&mut tx, execute, query("UPDATE executors SET revoked_at = $1 WHERE revoked_at IS NULL").bind(now))?;
     tx.commit().await?;
 
     let mut tx = state.db.read().await?;

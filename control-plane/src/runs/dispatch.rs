@@ -62,9 +62,13 @@ pub async fn push_again(state: &AppState, every: bool) -> ApiResult<usize> {
     let now = state.ambient.now();
     let before = if every { now } else { now.before(UNCLAIMED) };
     let mut tx = state.db.read().await?;
-    let stale: Vec<TaskId> = sql!(&mut tx, fetch_all, query_scalar(
-        "SELECT id FROM tasks WHERE state = 'admitted' AND admitted_at <= $1 ORDER BY id LIMIT $2"
-    ).bind(before).bind(if every { MAX_IN_FLIGHT } else { REPUSH }))?;
+    let stale: Vec<TaskId> = sql!(
+        &mut tx,
+        fetch_all,
+        query_scalar("SELECT id FROM tasks WHERE state = 'admitted' AND admitted_at <= $1 ORDER BY id LIMIT $2")
+            .bind(before)
+            .bind(if every { MAX_IN_FLIGHT } else { REPUSH })
+    )?;
     drop(tx);
     if stale.is_empty() {
         return Ok(0);
@@ -99,7 +103,7 @@ async fn push(state: &AppState, tasks: &[TaskId]) {
 
 /// A team that has something pending and a slot for it.
 #[derive(Debug, sqlx::FromRow)]
-struct Team {
+struct Waiting {
     team_id: TeamId,
     max_running: i64,
     in_flight: i64,
@@ -116,7 +120,7 @@ struct Candidate {
 
 /// The tasks that may go now, in the order in which they should.
 async fn choose(tx: &mut Tx) -> ApiResult<Vec<TaskId>> {
-    let teams: Vec<Team> = sql!(
+    let teams: Vec<Waiting> = sql!(
         &mut *tx,
         fetch_all,
         query_as(
@@ -132,11 +136,8 @@ async fn choose(tx: &mut Tx) -> ApiResult<Vec<TaskId>> {
     if teams.is_empty() {
         return Ok(Vec::new());
     }
-    let in_flight: i64 = sql!(
-        &mut *tx,
-        fetch_one,
-        query_scalar("SELECT COUNT(*) FROM tasks WHERE state IN ('admitted', 'leased')")
-    )?;
+    let in_flight: i64 =
+        sql!(&mut *tx, fetch_one, query_scalar("SELECT COUNT(*) FROM tasks WHERE state IN ('admitted', 'leased')"))?;
     let room = usize::try_from(MAX_IN_FLIGHT - in_flight).unwrap_or(0);
     let mut chosen: Vec<(i64, TaskId)> = Vec::new();
     for team in teams {
@@ -158,7 +159,7 @@ async fn choose(tx: &mut Tx) -> ApiResult<Vec<TaskId>> {
 }
 
 /// A team's oldest tasks whose pipelines have a slot, as many as the team has slots.
-async fn candidates(tx: &mut Tx, team: &Team) -> ApiResult<Vec<Candidate>> {
+async fn candidates(tx: &mut Tx, team: &Waiting) -> ApiResult<Vec<Candidate>> {
     Ok(sql!(
         tx,
         fetch_all,

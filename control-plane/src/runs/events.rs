@@ -95,20 +95,24 @@ pub(crate) async fn append(
 #[derive(Debug, sqlx::FromRow)]
 pub(crate) struct StoredBatch {
     pub(crate) first_seq: i64,
-    pub(crate) last_seq: i64,
     /// A JSON array of whole events.
     pub(crate) events: String,
 }
 
 /// The batches that hold what follows `after`, in order, at most `limit` rows. The first may begin
 /// at or before `after`.
-pub(crate) async fn read_after(tx: &mut TeamTx, run: RunId, after: i64, limit: i64) -> Result<Vec<StoredBatch>, sqlx::Error> {
+pub(crate) async fn read_after(
+    tx: &mut TeamTx,
+    run: RunId,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<StoredBatch>, sqlx::Error> {
     let team = tx.team();
     sql!(
         &mut **tx,
         fetch_all,
         query_as(
-            "SELECT first_seq, last_seq, events FROM run_events
+            "SELECT first_seq, events FROM run_events
              WHERE team_id = $1 AND run_id = $2 AND last_seq > $3
                AND first_seq >= COALESCE(
                    (SELECT MAX(first_seq) FROM run_events WHERE run_id = $2 AND first_seq <= $3 + 1), 0)

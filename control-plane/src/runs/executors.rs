@@ -1,6 +1,9 @@
 //! Executors and their credentials: opaque, kept as hashes, revocable.
 
-use axum::{extract::FromRequestParts, http::{header, request::Parts}};
+use axum::{
+    extract::FromRequestParts,
+    http::{header, request::Parts},
+};
 use restroy_sdk::{ids::ExecutorId, problem::ProblemCode};
 use sqlx::{query, query_scalar};
 

@@ -1,7 +1,7 @@
 //! Who holds a task: every write of an executor begins here, in the write's own transaction.
 
 use restroy_sdk::{
-    ids::{BoardId, PipelineId, RunId, TaskId, TeamId},
+    ids::{BoardId, RunId, TaskId, TeamId},
     problem::ProblemCode,
     status::RunStatus,
     time::Timestamp,
@@ -23,7 +23,6 @@ pub(crate) struct Holding {
     pub(crate) team_id: TeamId,
     pub(crate) run_id: RunId,
     pub(crate) board_id: BoardId,
-    pub(crate) pipeline_id: PipelineId,
     pub(crate) fence: i64,
     pub(crate) last_batch: i64,
     pub(crate) last_seq: i64,
@@ -46,7 +45,7 @@ pub(crate) async fn find(mut tx: Tx, task: TaskId, token: &str) -> ApiResult<(Te
         &mut tx,
         fetch_optional,
         query_as(
-            "SELECT t.id AS task_id, t.team_id, t.run_id, r.board_id, r.pipeline_id, t.fence, t.last_batch,
+            "SELECT t.id AS task_id, t.team_id, t.run_id, r.board_id, t.fence, t.last_batch,
                     r.last_seq, t.state, r.status
              FROM tasks t JOIN runs r ON r.team_id = t.team_id AND r.id = t.run_id
              WHERE t.id = $1 AND t.token_hash = $2"

@@ -26,7 +26,7 @@ const TIME_CODES: [&str; 3] = ["wall_time_limit", "cpu_time_limit", "timed_out"]
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Attempt {
     /// From 1.
-    pub(crate) attempt: u32,
+    pub(crate) number: u32,
     /// Its status.
     pub(crate) status: StepStatus,
     /// Of a `for_each` step itself: how many items it has.
@@ -49,9 +49,9 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     /// An attempt that nothing is known of yet.
-    pub(crate) fn new(attempt: u32) -> Self {
+    pub(crate) fn new(number: u32) -> Self {
         Self {
-            attempt,
+            number,
             status: StepStatus::Pending,
             items: None,
             retried: false,
@@ -126,7 +126,7 @@ pub(crate) fn apply(
                 let next = step_event(newest.get(&place), event, step, now).map_err(fault)?;
                 if let Some(next) = next {
                     newest.insert(place.clone(), next.clone());
-                    changes.attempts.insert((place, next.attempt), next);
+                    changes.attempts.insert((place, next.number), next);
                 }
             }
         }
@@ -152,7 +152,9 @@ fn place(newest: &BTreeMap<Place, Attempt>, step: &StepRef) -> Result<Place, Str
     let Some(index) = step.index else { return Ok((step.step.clone(), 0)) };
     match parent.items {
         Some(items) if (1..=items).contains(&index) => Ok((step.step.clone(), index)),
-        Some(items) => Err(format!("The step `{}` has {items} items, counted from 1; {index} is none of them.", step.step)),
+        Some(items) => {
+            Err(format!("The step `{}` has {items} items, counted from 1; {index} is none of them.", step.step))
+        }
         None => Err(format!("The step `{}` has not been started with items.", step.step)),
     }
 }
@@ -228,13 +230,16 @@ fn step_event(
 /// The attempt that an event speaks of, with the status that the event brings, if it may follow.
 fn reached(newest: Option<&Attempt>, step: &StepRef, status: StepStatus) -> Result<Attempt, String> {
     let mut attempt = match newest {
-        Some(known) if known.attempt == step.attempt => known.clone(),
-        Some(known) if known.retried && known.attempt.checked_add(1) == Some(step.attempt) => Attempt::new(step.attempt),
+        Some(known) if known.number == step.attempt => known.clone(),
+        Some(known) if known.retried && known.number.checked_add(1) == Some(step.attempt) => Attempt::new(step.attempt),
         None if step.attempt == 1 => Attempt::new(1),
         _ => return Err(wrong_attempt(newest, step)),
     };
     if !attempt.status.may_become(status) {
-        return Err(format!("Attempt {} at `{}` is {}: it cannot become {status}.", step.attempt, step.step, attempt.status));
+        return Err(format!(
+            "Attempt {} at `{}` is {}: it cannot become {status}.",
+            step.attempt, step.step, attempt.status
+        ));
     }
     attempt.status = status;
     Ok(attempt)
@@ -242,8 +247,8 @@ fn reached(newest: Option<&Attempt>, step: &StepRef, status: StepStatus) -> Resu
 
 fn under_way(newest: Option<&Attempt>, step: &StepRef) -> Result<(), String> {
     match newest {
-        Some(known) if known.attempt == step.attempt && known.status == StepStatus::Running => Ok(()),
-        Some(known) if known.attempt == step.attempt => {
+        Some(known) if known.number == step.attempt && known.status == StepStatus::Running => Ok(()),
+        Some(known) if known.number == step.attempt => {
             Err(format!("Attempt {} at `{}` is {}, not running.", step.attempt, step.step, known.status))
         }
         _ => Err(wrong_attempt(newest, step)),
@@ -253,7 +258,7 @@ fn under_way(newest: Option<&Attempt>, step: &StepRef) -> Result<(), String> {
 fn wrong_attempt(newest: Option<&Attempt>, step: &StepRef) -> String {
     let stands = newest.map_or_else(
         || "it has not been started".into(),
-        |known| format!("the newest is attempt {}, {}", known.attempt, known.status),
+        |known| format!("the newest is attempt {}, {}", known.number, known.status),
     );
     format!("Attempt {} at `{}` is out of turn: {stands}.", step.attempt, step.step)
 }

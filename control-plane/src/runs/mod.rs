@@ -10,6 +10,7 @@
 pub mod api;
 pub mod boot;
 mod cancel;
+mod cron;
 pub mod dispatch;
 mod effects;
 mod end;
@@ -23,6 +24,7 @@ pub mod params;
 mod plan;
 mod purge;
 pub mod reconcile;
+pub(crate) mod removed;
 mod rows;
 pub mod run_api;
 pub mod schedule;

@@ -3,12 +3,7 @@
 use std::collections::BTreeMap;
 
 use restroy_run_queue::run_api::{Plan, StepState};
-use restroy_sdk::{
-    document::Document,
-    ids::TaskId,
-    status::StepStatus,
-    time::Timestamp,
-};
+use restroy_sdk::{document::Document, ids::TaskId, status::StepStatus, time::Timestamp};
 use serde_json::value::RawValue;
 use sqlx::{query, query_as};
 
@@ -62,7 +57,7 @@ pub(crate) async fn plan(
     for read in &reads {
         record(tx, &run, fence, read, now).await?;
     }
-    let done = steps::committed(tx, run.id).await?.into_iter().map(state).collect::<ApiResult<Vec<_>>>()?;
+    let done = steps::committed(tx, run.id).await?.iter().map(state).collect::<ApiResult<Vec<_>>>()?;
     Ok(Plan {
         task_id: task,
         run_id: run.id,
@@ -101,7 +96,7 @@ async fn record(tx: &mut TeamTx, run: &RunRow, fence: i64, read: &SecretRead, no
     Ok(())
 }
 
-fn state(row: StepRow) -> ApiResult<StepState> {
+fn state(row: &StepRow) -> ApiResult<StepState> {
     // What had begun and is pending again was lost: the executor starts it under the same number.
     let status = if row.status == StepStatus::Pending { StepStatus::Running } else { row.status };
     Ok(StepState {

@@ -32,10 +32,7 @@ pub(crate) async fn step(state: &AppState) -> ApiResult<u64> {
                  (SELECT board_id, key FROM kv_entries WHERE expires_at <= $1 LIMIT $2)",
             now,
         ),
-        (
-            "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at <= $1 LIMIT $2)",
-            now,
-        ),
+        ("DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at <= $1 LIMIT $2)", now),
         (
             "DELETE FROM executors WHERE id IN (SELECT id FROM executors WHERE revoked_at <= $1 LIMIT $2)",
             now.before(EXECUTORS),

@@ -3,7 +3,7 @@
 use restroy_sdk::{
     api::run::{Run, StepRun},
     event::{StepError, StepRef},
-    ids::{BoardId, ExecutorId, PipelineId, RunId, StepRunId, TaskId, TeamId, UserId, VersionId},
+    ids::{BoardId, PipelineId, RunId, StepRunId, TaskId, TeamId, UserId, VersionId},
     status::{RunStatus, StepStatus},
     time::Timestamp,
 };
@@ -70,15 +70,13 @@ pub(crate) struct TaskRow {
     pub(crate) run_id: RunId,
     pub(crate) state: String,
     pub(crate) fence: i64,
-    pub(crate) owner: Option<ExecutorId>,
     pub(crate) lease_until: Option<Timestamp>,
-    pub(crate) last_batch: i64,
 }
 
 /// The columns of a [`TaskRow`].
 macro_rules! task_columns {
     () => {
-        "id, team_id, run_id, state, fence, owner, lease_until, last_batch"
+        "id, team_id, run_id, state, fence, lease_until"
     };
 }
 pub(crate) use task_columns;

@@ -16,7 +16,7 @@ use crate::{error::ApiResult, state::AppState};
 /// How often each loop looks, whether it was woken or not.
 const LOOK: Duration = Duration::from_secs(1);
 /// How often the purge takes its steps.
-const PURGE: Duration = Duration::from_secs(60);
+const PURGE: Duration = Duration::from_mins(1);
 /// The longest pause after errors in a row.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
 

@@ -100,10 +100,12 @@ pub async fn prepare(tx: &mut TeamTx, pipeline: PipelineId, given: Map<String, V
     let (version_id, definition): (VersionId, String) = sql!(
         &mut **tx,
         fetch_one,
-        query_as("SELECT id, definition FROM pipeline_versions WHERE team_id = $1 AND pipeline_id = $2 AND number = $3")
-            .bind(team)
-            .bind(pipeline)
-            .bind(version)
+        query_as(
+            "SELECT id, definition FROM pipeline_versions WHERE team_id = $1 AND pipeline_id = $2 AND number = $3"
+        )
+        .bind(team)
+        .bind(pipeline)
+        .bind(version)
     )?;
     let document: Document = serde_json::from_str(&definition)?;
     let params = params::check(document.params, given).await?.to_string();
@@ -134,8 +136,7 @@ pub async fn start(state: &AppState, tx: &mut TeamTx, prepared: Prepared, starte
     if skipped {
         let limit = prepared.concurrency.map_or(0, |concurrency| concurrency.limit);
         let message = format!("The pipeline runs at most {limit} at once and skips the rest (`on_conflict: skip`).");
-        let ending =
-            Ending { status: RunStatus::Cancelled, error: Some(StepError::new("concurrency_limit", message)) };
+        let ending = Ending { status: RunStatus::Cancelled, error: Some(StepError::new("concurrency_limit", message)) };
         last_seq = end(tx, id, now, &ending).await?.unwrap_or(last_seq);
     } else {
         insert_task(state, tx, id, now).await?;

@@ -43,7 +43,7 @@ pub(crate) async fn newest(tx: &mut TeamTx, run: RunId, places: Vec<Place>) -> A
 
 fn attempt(row: &StepRow) -> ApiResult<Attempt> {
     Ok(Attempt {
-        attempt: u32::try_from(row.attempt).unwrap_or(u32::MAX),
+        number: u32::try_from(row.attempt).unwrap_or(u32::MAX),
         status: row.status,
         items: row.items.and_then(|items| u32::try_from(items).ok()),
         retried: row.retried,
@@ -85,7 +85,7 @@ pub(crate) async fn save(
         .bind(run)
         .bind(&place.0)
         .bind(i64::from(place.1))
-        .bind(i64::from(attempt.attempt))
+        .bind(i64::from(attempt.number))
         .bind(attempt.status)
         .bind(attempt.items.map(i64::from))
         .bind(&attempt.output)

@@ -11,6 +11,7 @@ mod permissions;
 mod runs_calls;
 mod runs_lease;
 mod runs_property;
+mod runs_schedule;
 mod runs_start;
 mod runs_stream;
 mod runs_support;

@@ -12,6 +12,7 @@ use crate::{
     api::http::Path,
     auth::{Caller, Permission, Scope},
     error::{ApiError, ApiResult},
+    runs::schedule::next_fire,
     state::AppState,
     store::{TeamTx, audit, pipelines, schedules, versions},
 };
@@ -59,7 +60,7 @@ pub(super) async fn publish(
     };
     widening::check(scope, document, published.as_ref())?;
     pipelines::set_published(tx, pipeline.id, number, state.ambient.now()).await?;
-    schedules::replace(tx, &state.ambient, pipeline.id, &document.schedules, |_, _| None).await?;
+    schedules::replace(tx, &state.ambient, pipeline.id, &document.schedules, next_fire).await?;
     let entry = audit::Entry::new("pipeline.publish", "pipeline", pipeline.id);
     let entry = entry.details(serde_json::json!({ "version": number }));
     audit::in_team(tx, &state.ambient, scope.user(), entry).await?;

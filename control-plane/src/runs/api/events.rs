@@ -1,7 +1,7 @@
 //! `GET /v1/runs/{id}/events`.
 
 use axum::{
-    extract::State,
+    extract::{State, ws::Utf8Bytes},
     http::header,
     response::{IntoResponse, Response},
 };
@@ -81,7 +81,7 @@ pub(super) async fn events(
     }
     // The events are JSON already.
     let next = if seq < last_seq { format!("\"{seq}\"") } else { "null".into() };
-    let items: Vec<&str> = items.iter().map(|frame| frame.as_str()).collect();
+    let items: Vec<&str> = items.iter().map(Utf8Bytes::as_str).collect();
     let body = format!("{{\"items\":[{}],\"next_cursor\":{next}}}", items.join(","));
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }

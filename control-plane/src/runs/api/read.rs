@@ -9,8 +9,8 @@ use restroy_sdk::{
     ids::{RunId, StepRunId},
     status::StepStatus,
 };
-use sqlx::{query_as, query_scalar};
 use serde::Deserialize;
+use sqlx::{query_as, query_scalar};
 use utoipa::IntoParams;
 
 use crate::{
@@ -31,11 +31,7 @@ use crate::{
     params(("id" = RunId, Path, description = "The run")),
     responses((status = 200, description = "The run, with what it was started with", body = Run))
 )]
-pub(super) async fn run(
-    State(state): State<AppState>,
-    caller: Caller,
-    Path(id): Path<RunId>,
-) -> ApiResult<Json<Run>> {
+pub(super) async fn run(State(state): State<AppState>, caller: Caller, Path(id): Path<RunId>) -> ApiResult<Json<Run>> {
     let scope = caller.run(&state, id, Permission::RunRead).await?;
     let mut tx = scope.read().await?;
     let row = find(&mut tx, id).await?;

@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// How often it is looked whether the watcher may still watch.
-const AUTHORISE: Duration = Duration::from_secs(60);
+const AUTHORISE: Duration = Duration::from_mins(1);
 /// How often the other side is asked whether it is there.
 const PING: Duration = Duration::from_secs(20);
 /// How long it may be silent.

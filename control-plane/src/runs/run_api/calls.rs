@@ -3,13 +3,13 @@
 use axum::{Json, extract::State};
 use restroy_run_queue::run_api::{Call, CallAnswer};
 
-use restroy_sdk::ids::TaskId;
 use crate::{
     api::http::{Body, Path},
     error::ApiResult,
     runs::{effects, executors::TaskToken},
     state::AppState,
 };
+use restroy_sdk::ids::TaskId;
 
 pub(super) async fn call(
     State(state): State<AppState>,

@@ -3,13 +3,13 @@
 use axum::{Json, extract::State};
 use restroy_run_queue::run_api::Lease;
 
-use restroy_sdk::ids::TaskId;
 use crate::{
     api::http::Path,
     error::ApiResult,
     runs::{executors::TaskToken, lease},
     state::AppState,
 };
+use restroy_sdk::ids::TaskId;
 
 pub(super) async fn renew(
     State(state): State<AppState>,

@@ -72,13 +72,7 @@ struct Taken {
     ended: bool,
 }
 
-async fn take(
-    state: &AppState,
-    tx: &mut TeamTx,
-    holding: &Holding,
-    batch: Batch,
-    now: Timestamp,
-) -> ApiResult<Taken> {
+async fn take(state: &AppState, tx: &mut TeamTx, holding: &Holding, batch: Batch, now: Timestamp) -> ApiResult<Taken> {
     let run = holding.run_id;
     let newest = steps::newest(tx, run, machine::places(&batch.events)).await?;
     let changes = machine::apply(newest, &batch.events, now).map_err(|fault| refused(*fault))?;
@@ -109,7 +103,10 @@ async fn finish(
         && let Some(step) = steps::still_open(tx, holding.run_id).await?
     {
         let pointer = format!("/events/{}", log.len() - 1);
-        return Err(refused(Fault::new(pointer, format!("The run has not succeeded: the step `{step}` has not ended."))));
+        return Err(refused(Fault::new(
+            pointer,
+            format!("The run has not succeeded: the step `{step}` has not ended."),
+        )));
     }
     if !end::set_status(tx, holding.run_id, now, &ending).await? {
         return Err(lease::lost());
