@@ -14,8 +14,9 @@ use crate::{
     },
     auth::{Caller, Permission},
     error::{ApiError, ApiResult, name_taken},
+    runs::removed::{self, Removed},
     state::AppState,
-    store::{audit, boards},
+    store::{audit, boards, schedules},
 };
 
 /// A board.
@@ -94,8 +95,11 @@ pub(super) async fn delete_board(
     let scope = caller.board(&state, id, Permission::BoardDelete).await?;
     let now = state.ambient.now();
     let mut tx = scope.write().await?;
+    let ended = removed::cancel_runs(&mut tx, now, Removed::Board(id)).await?;
+    schedules::stop_on_board(&mut tx, id).await?;
     boards::delete(&mut tx, id, now).await?;
     audit::in_team(&mut tx, &state.ambient, caller.user_id, audit::Entry::new("board.delete", "board", id)).await?;
     tx.commit().await?;
+    ended.announce(&state);
     Ok(StatusCode::NO_CONTENT)
 }

@@ -7,8 +7,9 @@ use crate::{
     api::http::Path,
     auth::{Caller, Permission},
     error::{ApiError, ApiResult},
+    runs::removed::{self, Removed},
     state::AppState,
-    store::{audit, pipelines},
+    store::{audit, pipelines, schedules},
 };
 
 /// A pipeline.
@@ -40,9 +41,13 @@ pub(super) async fn delete_pipeline(
 ) -> ApiResult<StatusCode> {
     let scope = caller.pipeline(&state, id, Permission::PipelineDelete).await?;
     let mut tx = scope.write().await?;
-    pipelines::delete(&mut tx, id, state.ambient.now()).await?;
+    let now = state.ambient.now();
+    let ended = removed::cancel_runs(&mut tx, now, Removed::Pipeline(id)).await?;
+    schedules::stop(&mut tx, id).await?;
+    pipelines::delete(&mut tx, id, now).await?;
     audit::in_team(&mut tx, &state.ambient, caller.user_id, audit::Entry::new("pipeline.delete", "pipeline", id))
         .await?;
     tx.commit().await?;
+    ended.announce(&state);
     Ok(StatusCode::NO_CONTENT)
 }
