@@ -74,9 +74,8 @@ fn body(method: &str, path: &str) -> Option<Value> {
     let definition = json!({ "definition": crate::support::one_step(), "files": crate::support::one_file() });
     Some(match (method, path) {
         ("POST", "/v1/stream-tickets") => json!({ "path": "/v1/runs/x/stream" }),
-        ("POST" | "PATCH", "/v1/teams" | "/v1/teams/{id}") => json!({ "name": "Name" }),
-        ("POST", "/v1/teams/{id}/boards" | "/v1/boards/{id}/pipelines") => json!({ "name": "Name" }),
-        ("PATCH", "/v1/boards/{id}") => json!({ "name": "Name" }),
+        ("POST", "/v1/teams" | "/v1/teams/{id}/boards" | "/v1/boards/{id}/pipelines")
+        | ("PATCH", "/v1/teams/{id}" | "/v1/boards/{id}") => json!({ "name": "Name" }),
         ("PUT", "/v1/pipelines/{id}/definition") => definition,
         ("POST", "/v1/pipelines/{id}/runs") => json!({}),
         ("PUT", "/v1/scripts/{id}/configuration/{key}") => json!({ "value": "value" }),

@@ -78,7 +78,7 @@ async fn tokens_that_are_not_ours_are_refused() {
 async fn an_access_token_ends_after_fifteen_minutes() {
     let world = World::new().await;
     let ann = world.person("ann").await;
-    world.clock.advance(Duration::from_secs(14 * 60));
+    world.clock.advance(Duration::from_mins(14));
     ann.get("/v1/me").await.expect(200);
     world.clock.advance(Duration::from_secs(61));
     let refused = ann.get("/v1/me").await.problem("unauthorized");
