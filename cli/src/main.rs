@@ -53,7 +53,7 @@ fn told(failure: &Failure) -> ExitCode {
 
 /// The log goes to standard error; a client's log is of interest to those who ask for it only.
 fn log(command: &Command) {
-    let default = if matches!(command, Command::Dev(_)) { "info" } else { "off" };
+    let default = if matches!(command, Command::Dev(_)) { "warn" } else { "off" };
     let filter = EnvFilter::try_from_env("RESTROY_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
 }

@@ -1,0 +1,45 @@
+//! Benchmarks, each beside a peer measured in the same run.
+//!
+//! `cargo run --release -p bench -- COMMAND`:
+//! - `sandbox`: a cold sandbox for each of many trivial scripts, beside a bare native Lua state;
+//! - `scripts`: the speed of scripts in the sandbox, metered, beside native Lua;
+//! - `pipeline`: from the request that starts a run to its end on the WebSocket.
+//!
+//! Each prints a Markdown table. Figures are of the machine it runs on, and mean something only
+//! beside each other.
+
+#![allow(clippy::print_stdout, reason = "it prints tables")]
+
+mod native;
+mod pipeline;
+mod sandbox;
+mod scripts;
+mod stats;
+mod world;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let command = std::env::args().nth(1).unwrap_or_default();
+    let done = match command.as_str() {
+        "sandbox" => block_on(sandbox::run()),
+        "pipeline" => block_on(pipeline::run()),
+        "scripts" => block_on(scripts::run()),
+        _ => {
+            eprintln!("usage: bench sandbox|scripts|pipeline");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench {command}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn block_on(command: impl Future<Output = Result<(), Box<dyn Error>>>) -> Result<(), Box<dyn Error>> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
+}

@@ -1,0 +1,42 @@
+//! The sandbox's compiler as the control-plane's port.
+
+use std::{collections::BTreeMap, path::Path};
+
+use async_trait::async_trait;
+use lua_wasm_host::{Engine, Source};
+use restroy_control_plane::ports::{CompilerUnavailable, ScriptCompiler};
+use restroy_sdk::problem::Fault;
+
+/// Compiles in a sandbox: sources of strangers never meet a Lua compiler outside of one.
+pub(super) struct SandboxCompiler(pub(super) Engine);
+
+#[async_trait]
+impl ScriptCompiler for SandboxCompiler {
+    async fn check_files(&self, files: &BTreeMap<String, String>) -> Result<Vec<Fault>, CompilerUnavailable> {
+        let scripts: Vec<_> = files
+            .iter()
+            .filter(|(path, _)| Path::new(path).extension().is_some_and(|kind| kind == "lua"))
+            .map(|(path, text)| Source::new(path.as_str(), text.as_str()))
+            .collect();
+        match self.0.check(&scripts).await.map_err(|error| CompilerUnavailable(error.to_string()))? {
+            Ok(()) => Ok(Vec::new()),
+            Err(errors) => Ok(errors
+                .into_iter()
+                .map(|error| Fault {
+                    pointer: format!("/files/{}", error.file.replace('~', "~0").replace('/', "~1")),
+                    detail: error.message,
+                    line: Some(error.line),
+                    column: Some(error.column),
+                })
+                .collect()),
+        }
+    }
+
+    async fn check_expression(&self, expression: &str) -> Result<Option<String>, CompilerUnavailable> {
+        let source = Source::new("expression", expression);
+        match self.0.check_expression(&source).await.map_err(|error| CompilerUnavailable(error.to_string()))? {
+            Ok(()) => Ok(None),
+            Err(error) => Ok(Some(format!("column {}: {}", error.column, error.message))),
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The whole installation in one process: the same parts that run apart in production, on SQLite
+//! and an in-memory queue.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use lua_wasm_host::{Engine, EngineConfig};
+use restroy_control_plane::{
+    api,
+    auth::token::TokenKeys,
+    runs,
+    secrets::{KeyRing, MasterKey},
+    state::{AppState, Parts, Settings as ControlPlaneSettings},
+    store::Db,
+};
+use restroy_executor::{Executor, ExecutorConfig, HttpPolicy};
+use restroy_run_queue::{memory::MemoryQueue, queue::Queue};
+use restroy_sdk::time::Ambient;
+use secrecy::SecretBox;
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::{DevError, compiler::SandboxCompiler, data_folder::DataFolder, settings::Settings};
+
+/// The folder's key files.
+const MASTER_KEY: &str = "master.key";
+const TOKEN_KEY: &str = "token.key";
+
+/// An installation that runs; ends when it is told to stop.
+pub(super) struct Installation {
+    /// Where the API listens.
+    pub(super) address: SocketAddr,
+    stop: CancellationToken,
+    parts: JoinSet<()>,
+    db: Db,
+    _folder: DataFolder,
+}
+
+impl Installation {
+    /// Starts every part: nothing is served before all of them are there.
+    pub(super) async fn start(settings: &Settings, ambient: Ambient) -> Result<Self, DevError> {
+        let folder = DataFolder::open(&settings.data_dir)?;
+        let cache = folder.path().join("engine-cache");
+        let engine = tokio::task::spawn_blocking(move || {
+            Engine::new(EngineConfig { cache_dir: Some(cache), ..EngineConfig::default() })
+        })
+        .await
+        .map_err(|error| DevError::Part("the sandbox engine", error.to_string()))?
+        .map_err(|error| DevError::Part("the sandbox engine", error.to_string()))?;
+
+        let listener =
+            TcpListener::bind(settings.listen).await.map_err(|error| DevError::Listen(settings.listen, error))?;
+        let address = listener.local_addr().map_err(|error| DevError::Listen(settings.listen, error))?;
+        let db = open_database(&folder).await?;
+        let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new());
+        let (keys, tokens) = keys(&folder, &ambient)?;
+        let state = AppState::new(Parts {
+            db: db.clone(),
+            ambient: ambient.clone(),
+            queue: Arc::clone(&queue),
+            compiler: Arc::new(SandboxCompiler(engine.clone())),
+            keys,
+            tokens,
+            settings: ControlPlaneSettings {
+                dev: true,
+                public_url: format!("http://{address}"),
+                ..ControlPlaneSettings::default()
+            },
+        });
+
+        // No other process can hold a lease: what the last one left is taken back at once.
+        runs::boot::embedded(&state).await.map_err(|error| DevError::Part("recovery", error.0.to_string()))?;
+        let credential = runs::executors::create(&state, "embedded")
+            .await
+            .map_err(|error| DevError::Part("the executor's credential", error.0.to_string()))?
+            .1;
+        let run_api =
+            TcpListener::bind("127.0.0.1:0").await.map_err(|error| DevError::Part("the run API", error.to_string()))?;
+        let run_api_url = run_api
+            .local_addr()
+            .map(|address| format!("http://{address}"))
+            .map_err(|error| DevError::Part("the run API", error.to_string()))?;
+        let executor = Executor::new(
+            ExecutorConfig {
+                slots: settings.slots.into(),
+                http: HttpPolicy { allow_loopback: settings.allow_loopback_http },
+                ..ExecutorConfig::new(run_api_url, credential, folder.scratch())
+            },
+            engine,
+            queue,
+            ambient,
+        )
+        .map_err(|error| DevError::Part("the executor", error.to_string()))?;
+
+        let stop = CancellationToken::new();
+        let mut parts = JoinSet::new();
+        serve(&mut parts, listener, api::router(state.clone()), &stop);
+        serve(&mut parts, run_api, runs::run_api::router(state.clone()), &stop);
+        let services = runs::spawn_services(&state, &stop);
+        parts.spawn(async move { services.stopped().await });
+        let token = stop.clone();
+        parts.spawn(async move { executor.run(token.cancelled_owned()).await });
+        Ok(Self { address, stop, parts, db, _folder: folder })
+    }
+
+    /// Whether a part ended by itself, which it never should.
+    pub(super) async fn failed(&mut self) {
+        self.parts.join_next().await;
+    }
+
+    /// Takes nothing new, finishes what is at work within a few seconds, and ends. What is not
+    /// finished goes on at the next start.
+    pub(super) async fn stop(mut self) {
+        self.stop.cancel();
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(15), async {
+            while self.parts.join_next().await.is_some() {}
+        })
+        .await;
+        self.db.close().await;
+    }
+}
+
+/// Opens the folder's database with the newest schema.
+pub(super) async fn open_database(folder: &DataFolder) -> Result<Db, DevError> {
+    let path = folder.database();
+    let failed = |error: String| DevError::Database(path.clone(), error);
+    let db = Db::open_sqlite(&path).await.map_err(|error| failed(error.to_string()))?;
+    db.migrate().await.map_err(|error| failed(error.to_string()))?;
+    Ok(db)
+}
+
+fn keys(folder: &DataFolder, ambient: &Ambient) -> Result<(KeyRing, TokenKeys), DevError> {
+    let bad = |name, error: String| DevError::Key(folder.path().join(name), error);
+    let master = folder.secret_text(MASTER_KEY, || MasterKey::generate(ambient, "dev").to_string())?;
+    let master = MasterKey::parse(&master).map_err(|error| bad(MASTER_KEY, error.to_string()))?;
+    let ring = KeyRing::new(vec![master]).map_err(|error| bad(MASTER_KEY, error.to_string()))?;
+    let token = folder.secret_text(TOKEN_KEY, || hex::encode(ambient.random::<32>()))?;
+    let tokens = TokenKeys::new(&SecretBox::new(token.trim().as_bytes().to_vec().into_boxed_slice()))
+        .map_err(|error| bad(TOKEN_KEY, error.to_string()))?;
+    Ok((ring, tokens))
+}
+
+fn serve(parts: &mut JoinSet<()>, listener: TcpListener, router: axum::Router, stop: &CancellationToken) {
+    let stop = stop.clone();
+    parts.spawn(async move {
+        // A frame must not wait for the next one to fill a packet.
+        let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
+            let _ = stream.set_nodelay(true);
+        });
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await {
+            tracing::error!(%error, "a listener failed");
+        }
+    });
+}
