@@ -46,6 +46,12 @@ flags=$(printf '%s\037' \
     export CC_wasm32_wasip1="$here/toolchain/cc" AR_wasm32_wasip1="$here/toolchain/ar"
     export CRATE_CC_NO_DEFAULTS=1
     export CFLAGS_wasm32_wasip1="-O3 -g0 -ffile-prefix-map=$cargo_home=/cargo -ffile-prefix-map=$here=/guest"
+    # Cargo does not know what Lua's sources are compiled with.
+    stamp=$(cat c/* toolchain/* | cksum)
+    if [ "$stamp" != "$(cat "$target/stamp" 2>/dev/null)" ]; then
+        cargo clean --quiet --release --target wasm32-wasip1 --target-dir "$target" -p mlua-sys -p lua-wasm-guest
+        mkdir -p "$target" && echo "$stamp" > "$target/stamp"
+    fi
     cargo build --locked --release --target wasm32-wasip1 --target-dir "$target"
 )
 raw=$target/wasm32-wasip1/release/lua_wasm_guest.wasm

@@ -19,8 +19,12 @@
 #undef LUA_REGISTRYINDEX
 #define LUA_REGISTRYINDEX (-1000000 - 1000)
 
-/* The hash seed is part of the snapshot, so it is a constant to begin with. */
+/*
+** Lua would take these from its clock and an address. The hash seed is part of the snapshot anyway,
+** and the pivot only matters to lists made to be slow, which fuel bounds.
+*/
 #define luai_makeseed(L) 0x9e3779b9u
+#define l_randomizePivot() 0x9e3779b9u
 
 /*
 ** Errors are WebAssembly exceptions (c/throw.s) instead of setjmp and longjmp. Running out of memory
