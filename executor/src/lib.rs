@@ -21,6 +21,6 @@ mod mask;
 mod report;
 mod worker;
 
-pub use capability::http::HttpPolicy;
+pub use capability::http::{HttpPolicy, Outbound};
 pub use config::{ExecutorConfig, ExecutorError};
 pub use worker::Executor;

@@ -84,9 +84,15 @@ impl Executor {
                 let span = tracing::info_span!("task", task_id = %message.task_id);
                 Box::pin(
                     async move {
-                        tokio::select! {
-                            () = this.take(message.task_id) => {}
-                            () = abandon.cancelled() => tracing::warn!("the task is left to another executor"),
+                        let over = tokio::select! {
+                            over = this.take(message.task_id) => over,
+                            () = abandon.cancelled() => {
+                                tracing::warn!("the task is left to another executor");
+                                None
+                            }
+                        };
+                        if let Some(scratch) = over {
+                            let _ = tokio::task::spawn_blocking(move || scratch.remove_all()).await;
                         }
                     }
                     .instrument(span),
@@ -124,17 +130,18 @@ impl Executor {
         }
     }
 
-    /// Claims a task and has it driven to its end, or until its lease is lost.
-    async fn take(&self, task_id: TaskId) {
+    /// Claims a task and has it driven to its end, or until its lease is lost. Gives the scratch
+    /// folder of a run that is over.
+    async fn take(&self, task_id: TaskId) -> Option<Arc<Scratch>> {
         let (claimed, asked) = match self.api.claim(task_id).await {
             Ok(Some(claimed)) => claimed,
             Ok(None) => {
                 tracing::debug!("somebody else has the task");
-                return;
+                return None;
             }
             Err(error) => {
                 tracing::warn!(%error, "the task cannot be claimed: it will be handed out again");
-                return;
+                return None;
             }
         };
         let run_id = claimed.plan.run_id;
@@ -146,7 +153,7 @@ impl Executor {
             Ok(task) => Arc::new(task),
             Err(error) => {
                 tracing::error!(%run_id, error, "the plan cannot be executed");
-                return;
+                return None;
             }
         };
         let done = tokio::select! {
@@ -157,11 +164,12 @@ impl Executor {
         };
         if done {
             tracing::info!(%run_id, "the run is over");
-            let _ = tokio::task::spawn_blocking(move || scratch.remove_all()).await;
+            Some(scratch)
         } else {
             // The run may have been cancelled, or go on elsewhere; if it comes back here its files
             // are still there, and if not they are removed when they are old.
             tracing::warn!(%run_id, fence, "the task's lease was lost: its sandboxes are stopped");
+            None
         }
     }
 }

@@ -64,12 +64,12 @@ impl Entropy for Stream {
     }
 }
 
-/// The idempotency key of a call: 64 hexadecimal digits. A key that the script chose holds within
-/// the run for the kind of call.
+/// The idempotency key of a call: 64 hexadecimal digits. A key that the script chose stands for
+/// itself, whatever the run, for its kind of call.
 pub(crate) fn call_key(run: RunId, step: &StepRef, epoch: u32, call: &CallContext) -> String {
     let kind = call.kind.as_str().as_bytes();
     let digest = match &call.idempotency_key {
-        Some(chosen) => hash("chosen", &[run.0.as_bytes(), kind, chosen.as_bytes()]),
+        Some(chosen) => hash("chosen", &[kind, chosen.as_bytes()]),
         None => hash(
             "call",
             &[
@@ -136,7 +136,9 @@ mod tests {
         let chosen = |number| CallContext { idempotency_key: Some("order-7".to_owned()), ..call(number, "x") };
         let key = |number, epoch| call_key(run, &step("a", None, 1), epoch, &chosen(number));
         assert_eq!(key(1, 0), key(2, 1));
-        assert_ne!(key(1, 0), call_key(RunId(Uuid::max()), &step("a", None, 1), 0, &chosen(1)));
+        assert_eq!(key(1, 0), call_key(RunId(Uuid::max()), &step("b", None, 1), 0, &chosen(1)));
+        let mail = CallContext { kind: CallKind::Email, ..chosen(1) };
+        assert_ne!(key(1, 0), call_key(run, &step("a", None, 1), 0, &mail));
     }
 
     #[test]

@@ -63,9 +63,9 @@ pub(crate) fn client_builder() -> Result<reqwest::ClientBuilder, String> {
         .connect_timeout(CONNECT))
 }
 
-/// Sends scripts' requests.
+/// Sends scripts' requests. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Outbound {
+pub struct Outbound {
     policy: HttpPolicy,
     /// For https.
     secure: reqwest::Client,
@@ -74,7 +74,8 @@ pub(crate) struct Outbound {
 }
 
 impl Outbound {
-    pub(crate) fn new(policy: HttpPolicy) -> Result<Self, String> {
+    /// Sends what `policy` lets through. The error says why TLS cannot be set up.
+    pub fn new(policy: HttpPolicy) -> Result<Self, String> {
         Self::with_lookup(policy, &resolve::system())
     }
 
@@ -126,7 +127,7 @@ impl Outbound {
     }
 
     /// Sends a request and reads its answer, within the request's limits.
-    pub(crate) async fn send(&self, request: HttpRequest, idempotency_key: &str) -> CallResult<HttpResponse> {
+    pub async fn send(&self, request: HttpRequest, idempotency_key: &str) -> CallResult<HttpResponse> {
         let patience = request.timeout.min(LONGEST);
         let exchange = self.follow(request, idempotency_key);
         tokio::time::timeout(patience, exchange).await.unwrap_or_else(|_| {

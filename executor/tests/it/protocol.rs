@@ -1,0 +1,52 @@
+//! The run API when it is slow, absent, or repeats itself.
+
+use std::collections::HashMap;
+
+use restroy_sdk::status::RunStatus;
+use serde_json::json;
+
+use crate::support::{Api, run_with};
+
+async fn chain() -> Api {
+    Api::start(
+        json!({"restroy": 1, "steps": {
+            "a": {"script": "a.lua", "allow": {"kv": true}},
+            "b": {"script": "b.lua", "needs": ["a"], "allow": {"kv": true}},
+        }}),
+        &[("a.lua", "for i = 1, 50 do print('line', i) end kv.incr('n') return 1"), ("b.lua", "kv.incr('n') return 2")],
+    )
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_unavailable_for_a_while_is_tried_again() {
+    let api = chain().await;
+    api.knobs(|knobs| knobs.unavailable = HashMap::from([("claim", 2), ("events", 3), ("calls", 3)]));
+    let report = run_with(api).await;
+    assert_eq!(report.status(), RunStatus::Succeeded);
+    assert_eq!(report.lines("a").len(), 50);
+    assert_eq!(report.api.kv("n"), Some(json!(2)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_whose_answer_is_lost_is_taken_once() {
+    let api = chain().await;
+    api.knobs(|knobs| knobs.lost_answers = 3);
+    let report = run_with(api).await;
+    assert_eq!(report.status(), RunStatus::Succeeded);
+    assert_eq!(report.lines("a").len(), 50);
+    assert_eq!((report.starts("a", None), report.starts("b", None)), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_lines_arrive_whole_and_in_order() {
+    let api = Api::start(
+        json!({"restroy": 1, "steps": {"a": {"script": "a.lua"}}}),
+        &[("a.lua", "for i = 1, 2000 do print(('%06d'):format(i) .. ('x'):rep(100)) progress(i / 2000) end")],
+    )
+    .await;
+    let report = run_with(api).await;
+    let lines = report.lines("a");
+    assert_eq!(lines.len(), 2000);
+    assert!((1..).zip(&lines).all(|(n, line): (u32, _)| line.starts_with(&format!("{n:06}"))));
+}

@@ -1,0 +1,92 @@
+//! Secrets: used, and never seen.
+
+use restroy_sdk::status::{RunStatus, StepStatus};
+use serde_json::json;
+
+use crate::support::{Api, Report, run_with};
+
+const SECRET: &str = "s3cr3t/with+\"signs\"";
+
+async fn run(script: &str) -> Report {
+    let api = Api::start(
+        json!({"restroy": 1, "steps": {
+            "a": {"script": "a.lua", "secrets": ["KEY"], "allow": {"kv": true, "email": true, "files": true}},
+            "b": {"script": "b.lua", "needs": ["a"], "when": "always"},
+        }}),
+        &[("a.lua", script), ("b.lua", "return config.KEY == nil")],
+    )
+    .await;
+    api.plan(|plan| {
+        plan.steps.get_mut("a").unwrap().secrets.insert("KEY".to_owned(), SECRET.to_owned());
+    });
+    let report = run_with(api).await;
+    let text = serde_json::to_string(&report.events).unwrap();
+    let escaped = serde_json::to_string(SECRET).unwrap();
+    assert!(!text.contains(escaped.trim_matches('"')), "the secret is in the events");
+    assert_eq!(report.output("b"), json!(true), "one step's secrets are not another's");
+    report
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_are_masked_in_lines_and_progress() {
+    let report = run("print('key: ' .. config.KEY)
+         print(base64.encode('user:' .. config.KEY))
+         print(url.encode(config.KEY), json.encode({ config.KEY }))
+         io.write('half ', config.KEY:sub(1, 6)) io.write(config.KEY:sub(7), ' done\\n')
+         progress(0.5, 'with ' .. config.KEY)
+         return #config.KEY")
+    .await;
+    assert_eq!(report.output("a"), json!(SECRET.len()));
+    let lines = report.lines("a");
+    assert_eq!(lines[0], "key: ••••••••");
+    assert!(lines[1].contains("••••••••"), "{lines:?}");
+    assert_eq!(lines[2], "••••••••\t[\"••••••••\"]");
+    assert_eq!(lines[3], "half •••••••• done");
+    let events = serde_json::to_string(&report.events).unwrap();
+    assert!(events.contains("with ••••••••"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_are_masked_in_errors() {
+    let report = run("error{ message = 'bad key ' .. config.KEY, key = config.KEY }").await;
+    let error = report.step("a").2.unwrap();
+    assert_eq!(error.code, "script_error");
+    assert!(error.message.contains("bad key ••••••••"), "{error:?}");
+    assert_eq!(error.details.unwrap()["key"], "••••••••");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_would_be_kept_fails_the_step() {
+    for script in [
+        "return config.KEY",
+        "return { deep = { 'Bearer ' .. config.KEY } }",
+        "return { [config.KEY] = true }",
+        "return base64.encode(config.KEY)",
+        "pcall(kv.set, 'k', config.KEY) return 1",
+        "pcall(kv.set, config.KEY, 1) return 1",
+        "pcall(email.send, { to = 'a@b.c', subject = 's', text = 'key ' .. config.KEY }) return 1",
+        "files.write('f', config.KEY) pcall(files.artifact, 'f') return 1",
+    ] {
+        let report = run(script).await;
+        assert_eq!(report.status(), RunStatus::Failed);
+        let (status, output, error) = report.step("a");
+        assert_eq!((status, output), (StepStatus::Failed, None), "{script}");
+        assert_eq!(error.unwrap().code, "secret_in_output", "{script}");
+        assert!(report.api.calls().is_empty(), "{script}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_secret_is_named_with_its_remedy() {
+    let api = Api::start(
+        json!({"restroy": 1, "steps": {"a": {"script": "a.lua", "secrets": ["KEY", "OTHER"]}}}),
+        &[("a.lua", "return 1")],
+    )
+    .await;
+    api.plan(|plan| plan.steps.get_mut("a").unwrap().missing = vec!["KEY".to_owned()]);
+    let report = run_with(api).await;
+    let error = report.step("a").2.unwrap();
+    assert_eq!(error.code, "secret_missing");
+    assert!(error.message.contains("`KEY`") && error.message.contains("restroy secret set"), "{}", error.message);
+    assert_eq!(report.starts("a", None), 0);
+}

@@ -1,0 +1,481 @@
+//! A run API in memory: one run, one task, with fences, batches taken once, a journal and a
+//! key-value store; and knobs to make it misbehave.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, Path, Query, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+    routing::{post, put},
+};
+use restroy_run_queue::run_api::{
+    Batch, BatchAnswer, Call, CallAnswer, CallError, CallKind, Claimed, HeartbeatAnswer, Lease, Plan, StepSettings,
+    StepState,
+};
+use restroy_sdk::{
+    document::Document,
+    event::{EventKind, StepRef},
+    ids::{BoardId, ExecutorId, PipelineId, RunId, TaskId, TeamId},
+    problem::{Problem, ProblemCode},
+    status::StepStatus,
+    time::{Ambient, Timestamp},
+};
+use serde_json::{Value, json, value::RawValue};
+use tokio::sync::{Semaphore, watch};
+use uuid::Uuid;
+
+use super::rules;
+
+/// How the run API misbehaves.
+pub(crate) struct Knobs {
+    /// So many requests of the given kinds (`events`, `calls`, `renew`, `claim`) get a 503 first.
+    pub(crate) unavailable: HashMap<&'static str, usize>,
+    /// So many batches are taken, but their answers are lost.
+    pub(crate) lost_answers: usize,
+    /// How long a lease lasts, in milliseconds.
+    pub(crate) lease_ms: u64,
+    /// Each batch takes a permit of this; none: they are taken at once.
+    pub(crate) batches: Option<Arc<Semaphore>>,
+    /// Each `kv.get` of this key takes a permit of this.
+    pub(crate) gate: (&'static str, Arc<Semaphore>),
+    /// After this batch of the first fence, the lease is lost.
+    pub(crate) lose_after: Option<i64>,
+}
+
+impl Default for Knobs {
+    fn default() -> Self {
+        Self {
+            unavailable: HashMap::new(),
+            lost_answers: 0,
+            lease_ms: 30_000,
+            batches: None,
+            gate: ("gate", Arc::new(Semaphore::new(0))),
+            lose_after: None,
+        }
+    }
+}
+
+struct Inner {
+    plan: Plan,
+    knobs: Knobs,
+    fence: i64,
+    taken: HashSet<(i64, i64)>,
+    batches: usize,
+    renewals: usize,
+    events: Vec<EventKind>,
+    calls: Vec<Call>,
+    kv: BTreeMap<String, Value>,
+    journal: HashMap<String, Value>,
+    artifacts: BTreeMap<String, (String, Vec<u8>)>,
+    refused: usize,
+    over: bool,
+}
+
+/// The run API.
+#[derive(Clone)]
+pub(crate) struct Api {
+    address: SocketAddr,
+    inner: Arc<Mutex<Inner>>,
+    changed: watch::Sender<u64>,
+}
+
+impl Api {
+    /// A run API with one run of this document.
+    pub(crate) async fn start(document: Value, files: &[(&str, &str)]) -> Self {
+        let document: Document = serde_json::from_value(document).unwrap();
+        let plan = Plan {
+            task_id: TaskId(Uuid::from_u128(1)),
+            run_id: RunId(Uuid::from_u128(2)),
+            team_id: TeamId(Uuid::from_u128(3)),
+            board_id: BoardId(Uuid::from_u128(4)),
+            pipeline_id: PipelineId(Uuid::from_u128(5)),
+            pipeline_name: "Test".to_owned(),
+            version: 1,
+            started_at: Timestamp(0),
+            steps: document
+                .steps
+                .iter()
+                .map(|(name, step)| {
+                    (name.clone(), StepSettings { config: step.config.clone(), ..StepSettings::default() })
+                })
+                .collect(),
+            document,
+            files: files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect(),
+            params: RawValue::from_string("{}".to_owned()).unwrap(),
+            seed: "07".repeat(32),
+            done: Vec::new(),
+        };
+        let inner = Inner {
+            plan,
+            knobs: Knobs::default(),
+            fence: 0,
+            taken: HashSet::new(),
+            batches: 0,
+            renewals: 0,
+            events: Vec::new(),
+            calls: Vec::new(),
+            kv: BTreeMap::new(),
+            journal: HashMap::new(),
+            artifacts: BTreeMap::new(),
+            refused: 0,
+            over: false,
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let api = Self { address, inner: Arc::new(Mutex::new(inner)), changed: watch::Sender::new(0) };
+        let app = Router::new()
+            .route("/run/v1/executors/heartbeat", post(heartbeat))
+            .route("/run/v1/tasks/{id}/claim", post(claim))
+            .route("/run/v1/tasks/{id}/events", post(events))
+            .route("/run/v1/tasks/{id}/renew", post(renew))
+            .route("/run/v1/tasks/{id}/calls", post(calls))
+            .route("/run/v1/tasks/{id}/artifacts", put(artifacts))
+            .layer(DefaultBodyLimit::max(32 * 1024 * 1024))
+            .with_state(api.clone());
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        api
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap()
+    }
+
+    /// Changes the plan before it is claimed.
+    pub(crate) fn plan(&self, change: impl FnOnce(&mut Plan)) {
+        change(&mut self.inner().plan);
+    }
+
+    /// Turns knobs.
+    pub(crate) fn knobs(&self, turn: impl FnOnce(&mut Knobs)) {
+        turn(&mut self.inner().knobs);
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) fn task_id(&self) -> TaskId {
+        self.inner().plan.task_id
+    }
+
+    pub(crate) fn events(&self) -> Vec<EventKind> {
+        self.inner().events.clone()
+    }
+
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        self.inner().calls.clone()
+    }
+
+    pub(crate) fn batches(&self) -> usize {
+        self.inner().batches
+    }
+
+    pub(crate) fn renewals(&self) -> usize {
+        self.inner().renewals
+    }
+
+    pub(crate) fn kv(&self, key: &str) -> Option<Value> {
+        self.inner().kv.get(key).cloned()
+    }
+
+    pub(crate) fn artifact(&self, name: &str) -> Option<(String, Vec<u8>)> {
+        self.inner().artifacts.get(name).cloned()
+    }
+
+    /// How many writes of old fences were refused.
+    pub(crate) fn refused(&self) -> usize {
+        self.inner().refused
+    }
+
+    /// Takes the lease away from whoever has it. What was running is to be executed again.
+    pub(crate) fn lose_lease(&self) {
+        self.inner().fence += 1;
+        self.tell();
+    }
+
+    fn tell(&self) {
+        self.changed.send_modify(|changes| *changes += 1);
+    }
+
+    /// Waits until something is so.
+    pub(crate) async fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let mut changes = self.changed.subscribe();
+        super::within(what, async {
+            while !is_so(self) {
+                changes.changed().await.unwrap();
+            }
+        })
+        .await;
+    }
+
+    /// Waits for the run's end.
+    pub(crate) async fn finished(&self) {
+        self.until("the run ends", |api| api.inner().over).await;
+    }
+
+    /// Whether this request is one that gets a 503.
+    fn is_unavailable(&self, kind: &'static str) -> bool {
+        let mut inner = self.inner();
+        match inner.knobs.unavailable.get_mut(kind) {
+            Some(left) if *left > 0 => {
+                *left -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the token is of the fence that holds.
+    fn check(&self, headers: &HeaderMap) -> Result<i64, Response> {
+        let token = headers["authorization"].to_str().unwrap().strip_prefix("Bearer token-").unwrap();
+        let fence: i64 = token.parse().unwrap();
+        let mut inner = self.inner();
+        if inner.over || fence != inner.fence {
+            inner.refused += 1;
+            drop(inner);
+            self.tell();
+            return Err(problem(ProblemCode::LeaseLost));
+        }
+        Ok(fence)
+    }
+}
+
+fn problem(code: ProblemCode) -> Response {
+    let problem = Problem::new(code);
+    (StatusCode::from_u16(problem.status).unwrap(), Json(problem)).into_response()
+}
+
+async fn heartbeat(headers: HeaderMap) -> Response {
+    assert_eq!(headers["authorization"], "Bearer the-credential");
+    Json(HeartbeatAnswer { executor_id: ExecutorId(Uuid::from_u128(9)) }).into_response()
+}
+
+async fn claim(State(api): State<Api>, Path(id): Path<TaskId>, headers: HeaderMap) -> Response {
+    assert_eq!(headers["authorization"], "Bearer the-credential");
+    if api.is_unavailable("claim") {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    let claimed = {
+        let mut inner = api.inner();
+        if inner.over || id != inner.plan.task_id {
+            return problem(ProblemCode::NotClaimable);
+        }
+        inner.fence += 1;
+        let plan = Plan { done: committed(&inner.events), ..inner.plan.clone() };
+        Claimed { token: format!("token-{}", inner.fence), fence: inner.fence, lease_ms: inner.knobs.lease_ms, plan }
+    };
+    api.tell();
+    Json(claimed).into_response()
+}
+
+async fn events(State(api): State<Api>, headers: HeaderMap, Json(batch): Json<Batch>) -> Response {
+    if api.is_unavailable("events") {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    let gate = api.inner().knobs.batches.clone();
+    if let Some(gate) = gate {
+        gate.acquire().await.unwrap().forget();
+    }
+    let fence = match api.check(&headers) {
+        Ok(fence) => fence,
+        Err(refused) => return refused,
+    };
+    let (answer, lost) = {
+        let mut inner = api.inner();
+        if inner.taken.insert((fence, batch.n)) {
+            assert_eq!(inner.taken.iter().filter(|(of, _)| *of == fence).count(), usize::try_from(batch.n).unwrap());
+            assert!(!batch.events.is_empty());
+            inner.batches += 1;
+            inner.over = batch.events.iter().any(|event| matches!(event, EventKind::RunFinished { .. }));
+            inner.events.extend(batch.events);
+            rules::check(&inner.plan.document, &inner.events);
+        }
+        if inner.knobs.lose_after == Some(batch.n) && fence == 1 {
+            inner.fence += 1;
+        }
+        let lost = inner.knobs.lost_answers > 0;
+        inner.knobs.lost_answers = inner.knobs.lost_answers.saturating_sub(1);
+        let last_seq = i64::try_from(inner.events.len()).unwrap();
+        (BatchAnswer { last_seq, lease_ms: inner.knobs.lease_ms }, lost)
+    };
+    api.tell();
+    if lost { StatusCode::BAD_GATEWAY.into_response() } else { Json(answer).into_response() }
+}
+
+async fn renew(State(api): State<Api>, headers: HeaderMap) -> Response {
+    if let Err(refused) = api.check(&headers) {
+        return refused;
+    }
+    let lease_ms = {
+        let mut inner = api.inner();
+        inner.renewals += 1;
+        inner.knobs.lease_ms
+    };
+    api.tell();
+    Json(Lease { lease_ms }).into_response()
+}
+
+async fn calls(State(api): State<Api>, headers: HeaderMap, Json(call): Json<Call>) -> Response {
+    if api.is_unavailable("calls") {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    if let Err(refused) = api.check(&headers) {
+        return refused;
+    }
+    let gate = {
+        let mut inner = api.inner();
+        inner.calls.push(call.clone());
+        let (key, gate) = &inner.knobs.gate;
+        matches!(&call.call, CallKind::KvGet { key: asked } if asked == key).then(|| Arc::clone(gate))
+    };
+    api.tell();
+    if let Some(gate) = gate {
+        gate.acquire().await.unwrap().forget();
+    }
+    let answer = api.inner().answer(&call);
+    api.tell();
+    Json(answer).into_response()
+}
+
+async fn artifacts(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    Query(query): Query<HashMap<String, String>>,
+    content: Bytes,
+) -> Response {
+    if let Err(refused) = api.check(&headers) {
+        return refused;
+    }
+    let mut inner = api.inner();
+    let step = StepRef {
+        step: query["step"].clone(),
+        index: query.get("index").map(|index| index.parse().unwrap()),
+        attempt: query["attempt"].parse().unwrap(),
+    };
+    inner.check_effect(&step);
+    assert_eq!(query["key"].len(), 64);
+    assert!(query["call_number"].parse::<u64>().unwrap() > 0);
+    let content_type = headers["content-type"].to_str().unwrap().to_owned();
+    inner.artifacts.insert(query["name"].clone(), (content_type, content.to_vec()));
+    Json(CallAnswer::Ok(json!({"name": query["name"]}))).into_response()
+}
+
+impl Inner {
+    /// Law 3: an effect comes only after the ends of all that its step builds on.
+    fn check_effect(&self, step: &StepRef) {
+        let mut waiting: Vec<&str> = self.plan.document.steps[&step.step].needs.iter().map(String::as_str).collect();
+        while let Some(need) = waiting.pop() {
+            let committed = self.events.iter().any(
+                |event| matches!(event, EventKind::StepFinished { step, .. } if step.step == need && step.index.is_none()),
+            );
+            assert!(committed, "an effect of {step:?} comes before the end of `{need}`");
+            waiting.extend(self.plan.document.steps[need].needs.iter().map(String::as_str));
+        }
+    }
+
+    fn answer(&mut self, call: &Call) -> CallAnswer {
+        if matches!(call.call, CallKind::KvGet { .. } | CallKind::KvList { .. }) {
+            return CallAnswer::Ok(self.read(&call.call));
+        }
+        self.check_effect(&call.step);
+        if let Some(stored) = self.journal.get(&call.key) {
+            return CallAnswer::Ok(stored.clone());
+        }
+        match self.write(call) {
+            Ok(answer) => {
+                self.journal.insert(call.key.clone(), answer.clone());
+                CallAnswer::Ok(answer)
+            }
+            Err(code) => {
+                CallAnswer::Refused(CallError { code: code.to_owned(), message: code.to_owned(), retryable: false })
+            }
+        }
+    }
+
+    fn read(&self, call: &CallKind) -> Value {
+        match call {
+            CallKind::KvGet { key } => {
+                self.kv.get(key).map_or(Value::Null, |value| json!({"value": value, "version": 1}))
+            }
+            CallKind::KvList { prefix, after, limit } => {
+                let items = self.kv.iter().filter(|(key, _)| {
+                    key.starts_with(prefix.as_str()) && after.as_ref().is_none_or(|after| *key > after)
+                });
+                let items: Vec<_> =
+                    items.take(*limit as usize).map(|(key, value)| json!({"key": key, "value": value})).collect();
+                json!({"items": items})
+            }
+            other => panic!("not a read: {other:?}"),
+        }
+    }
+
+    fn write(&mut self, call: &Call) -> Result<Value, &'static str> {
+        Ok(match &call.call {
+            CallKind::KvSet { key, value, .. } => {
+                self.kv.insert(key.clone(), value.clone());
+                json!({"version": 1})
+            }
+            CallKind::KvDelete { key } => json!({"deleted": self.kv.remove(key).is_some()}),
+            CallKind::KvIncr { key, by, .. } => {
+                let before = self.kv.get(key).map_or(Some(0), Value::as_i64).ok_or("kv_not_an_integer")?;
+                self.kv.insert(key.clone(), json!(before + by));
+                json!({"value": before + by, "version": 1})
+            }
+            CallKind::KvCas { key, expected, value, .. } => {
+                let swapped = self.kv.get(key) == expected.as_ref();
+                match value {
+                    Some(value) if swapped => self.kv.insert(key.clone(), value.clone()),
+                    None if swapped => self.kv.remove(key),
+                    _ => None,
+                };
+                json!({"swapped": swapped})
+            }
+            CallKind::EmailSend { .. } => json!({"message_id": format!("<{}@test>", &call.key[..8])}),
+            CallKind::HttpAnswered { .. } => Value::Null,
+            CallKind::KvGet { .. } | CallKind::KvList { .. } => panic!("not a write"),
+        })
+    }
+}
+
+/// What a plan says of what is committed: attempts in the order in which they began.
+fn committed(events: &[EventKind]) -> Vec<StepState> {
+    let mut states: Vec<StepState> = Vec::new();
+    for event in events {
+        let (step, status) = match event {
+            EventKind::StepStarted { step, .. } => (step, StepStatus::Running),
+            EventKind::StepRetrying { step, .. } => (step, StepStatus::Failed),
+            EventKind::StepFinished { step, status, .. } => (step, *status),
+            _ => continue,
+        };
+        let at = states.iter().position(|state| state.step == *step).unwrap_or_else(|| {
+            let step = step.clone();
+            let (items, output, error, retried, retry_at) = (None, None, None, false, None);
+            states.push(StepState { step, status, items, output, error, retried, retry_at });
+            states.len() - 1
+        });
+        let state = &mut states[at];
+        state.status = status;
+        match event {
+            EventKind::StepStarted { items, .. } => state.items = items.or(state.items),
+            EventKind::StepRetrying { error, delay_ms, .. } => {
+                state.retried = true;
+                state.error = Some(error.clone());
+                let delay = std::time::Duration::from_millis(*delay_ms);
+                state.retry_at = Some(Ambient::system().now().after(delay));
+            }
+            EventKind::StepFinished { output, error, .. } => {
+                state.output.clone_from(output);
+                state.error.clone_from(error);
+            }
+            _ => {}
+        }
+    }
+    states
+}
