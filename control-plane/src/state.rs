@@ -77,6 +77,8 @@ pub struct Settings {
     pub verify_life: Duration,
     /// Attempts to sign in or register per minute, from one address for one account.
     pub sign_ins_per_minute: u32,
+    /// How often it is looked whether who watches a stream may still do so.
+    pub stream_recheck: Duration,
 }
 
 impl Default for Settings {
@@ -90,6 +92,7 @@ impl Default for Settings {
             refresh_life: Duration::from_hours(30 * 24),
             verify_life: Duration::from_hours(24),
             sign_ins_per_minute: 10,
+            stream_recheck: Duration::from_mins(1),
         }
     }
 }

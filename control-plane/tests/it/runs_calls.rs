@@ -13,8 +13,8 @@ async fn holding() -> (std::sync::Arc<Installation>, Scene) {
     (it, scene)
 }
 
-fn set(key: &str, value: Value) -> Value {
-    json!({ "method": "kv_set", "key": key, "value": value, "ttl_ms": null })
+fn set(key: &str, value: impl serde::Serialize) -> Value {
+    json!({ "method": "kv_set", "key": key, "value": json!(value), "ttl_ms": null })
 }
 
 fn get(key: &str) -> Value {

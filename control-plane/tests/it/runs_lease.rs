@@ -104,7 +104,7 @@ async fn an_old_fence_writes_nothing() {
     held.reported(1, json!([started("a"), printed("a", 1, "one")])).await;
     it.clock.advance(EXPIRED);
     // Whoever claims next takes over, before any reconciler looked.
-    let next = executor.claim(&task).await.ok().expect("an expired lease can be claimed");
+    let next = executor.claim(&task).await.expect("an expired lease can be claimed");
     assert!(next.fence > held.fence);
     assert_eq!(next.plan["done"][0]["status"], "running");
     assert_lease_lost(&held, 2).await;
@@ -259,7 +259,7 @@ async fn a_third_lost_lease_fails_the_run() {
         assert_lease_lost(&held, 2).await;
         if round < 3 {
             assert_eq!(it.admitted().await, task);
-            held = executor.claim(&task).await.ok().expect("it is handed out again");
+            held = executor.claim(&task).await.expect("it is handed out again");
         }
     }
     let shown = ann.get(&format!("/v1/runs/{run}")).await;

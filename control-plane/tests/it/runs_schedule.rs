@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::runs_support::*;
 
 /// A document that runs at the full hour.
-fn hourly(schedule: Value) -> Value {
+fn hourly(schedule: &Value) -> Value {
     let mut document = steps(json!({ "a": { "script": "a.lua" } }));
     let mut hourly = json!({ "cron": "0 * * * *" });
     for (name, value) in schedule.as_object().unwrap() {
@@ -34,7 +34,7 @@ const HOUR: Duration = Duration::from_hours(1);
 #[tokio::test]
 async fn a_moment_fires_once() {
     let it = Installation::start().await;
-    let (ann, place) = it.pipeline(Some(hourly(json!({ "overlap": "allow" })))).await;
+    let (ann, place) = it.pipeline(Some(hourly(&json!({ "overlap": "allow" })))).await;
     assert_eq!(after(&it, Duration::from_mins(59)).await, 0);
     it.clock.advance(Duration::from_mins(1));
     // Several look at once, as several replicas would.
@@ -58,8 +58,8 @@ async fn a_moment_fires_once() {
 #[tokio::test]
 async fn missed_moments_are_one_run_or_none() {
     let it = Installation::start().await;
-    let (ann, _) = it.pipeline(Some(hourly(json!({ "overlap": "allow" })))).await;
-    let skipping = ann.place(Some(hourly(json!({ "overlap": "allow", "misfire": "skip" })))).await;
+    let (ann, _) = it.pipeline(Some(hourly(&json!({ "overlap": "allow" })))).await;
+    let skipping = ann.place(Some(hourly(&json!({ "overlap": "allow", "misfire": "skip" })))).await;
     assert_eq!(after(&it, HOUR * 5 + Duration::from_mins(30)).await, 1);
     assert_eq!(runs(&ann.login("ann").await, &skipping).await.len(), 0);
     assert_eq!(after(&it, Duration::from_mins(30)).await, 2, "both are punctual again");
@@ -68,7 +68,7 @@ async fn missed_moments_are_one_run_or_none() {
 #[tokio::test]
 async fn a_run_that_goes_on_holds_up_the_next() {
     let it = Installation::start().await;
-    let (ann, place) = it.pipeline(Some(hourly(json!({})))).await;
+    let (ann, place) = it.pipeline(Some(hourly(&json!({})))).await;
     assert_eq!(after(&it, HOUR).await, 1);
     assert_eq!(after(&it, HOUR).await, 0);
     let ann = ann.login("ann").await;
@@ -80,7 +80,7 @@ async fn a_run_that_goes_on_holds_up_the_next() {
 #[tokio::test]
 async fn publishing_replaces_schedules_and_archiving_stops_them() {
     let it = Installation::start().await;
-    let (ann, place) = it.pipeline(Some(hourly(json!({ "overlap": "allow" })))).await;
+    let (ann, place) = it.pipeline(Some(hourly(&json!({ "overlap": "allow" })))).await;
     let board = format!("/v1/boards/{}", place.board);
     ann.expect(StatusCode::OK, Method::PATCH, &board, Some(json!({ "archived": true }))).await;
     assert_eq!(after(&it, HOUR).await, 0);
@@ -94,7 +94,7 @@ async fn publishing_replaces_schedules_and_archiving_stops_them() {
 #[tokio::test]
 async fn a_run_that_cannot_start_by_itself_passes_by() {
     let it = Installation::start().await;
-    let mut document = hourly(json!({}));
+    let mut document = hourly(&json!({}));
     document["params"] = json!({ "type": "object", "required": ["issue"] });
     let (ann, place) = it.pipeline(Some(document)).await;
     assert_eq!(after(&it, HOUR).await, 0);

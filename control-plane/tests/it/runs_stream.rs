@@ -36,7 +36,7 @@ async fn connect(it: &Installation, token: &str, path: &str, origin: Option<&str
     }
 }
 
-async fn watch(it: &Installation, person: &Person, run: &str, after: i64) -> Socket {
+async fn watch(it: &Installation, person: &Person, run: &str, after: usize) -> Socket {
     connect(it, &person.token, &format!("/v1/runs/{run}/stream?after={after}"), None).await.unwrap()
 }
 
@@ -78,10 +78,10 @@ async fn history_and_what_comes_each_once_in_order() {
     // Watchers come and go while events do.
     let mut watchers = Vec::new();
     for n in 2..40 {
-        let after = watchers.len() as i64 % 5;
+        let after = watchers.len() % 5;
         let (it, ann, run) = (Arc::clone(&it), ann.clone(), run.clone());
         watchers.push((after, tokio::spawn(async move { rest(&mut watch(&it, &ann, &run, after).await).await })));
-        held.reported(n, json!([printed("a", n as u64, "x"), printed("a", n as u64, "y")])).await;
+        held.reported(n, json!([printed("a", n, "x"), printed("a", n, "y")])).await;
     }
     held.reported(40, json!([finished("a"), run_finished("succeeded")])).await;
     let all = ann.events(&run).await;
@@ -92,13 +92,13 @@ async fn history_and_what_comes_each_once_in_order() {
     for (after, watcher) in watchers {
         let (seen, code) = watcher.await.unwrap();
         assert_eq!(code, 1000);
-        assert_eq!(seen, all[usize::try_from(after).unwrap()..]);
+        assert_eq!(seen, all[after..]);
     }
     // Afterwards: all of it, the end of it, nothing of it.
     assert_eq!(rest(&mut watch(&it, &ann, &run, 0).await).await, (all.clone(), 1000));
     let middle = all.len() - 1;
-    assert_eq!(rest(&mut watch(&it, &ann, &run, middle as i64).await).await, (all[middle..].to_vec(), 1000));
-    assert_eq!(rest(&mut watch(&it, &ann, &run, all.len() as i64).await).await, (Vec::new(), 1000));
+    assert_eq!(rest(&mut watch(&it, &ann, &run, middle).await).await, (all[middle..].to_vec(), 1000));
+    assert_eq!(rest(&mut watch(&it, &ann, &run, all.len()).await).await, (Vec::new(), 1000));
     assert_eq!(rest(&mut watch(&it, &ann, &run, 1_000_000).await).await, (Vec::new(), 1000));
 }
 
@@ -140,7 +140,7 @@ async fn seq_has_no_gaps_whoever_writes() {
         let held = held.clone();
         tokio::spawn(async move {
             loop {
-                let (status, answer) = held.report(n, json!([printed("a", n as u64, "x")])).await;
+                let (status, answer) = held.report(n, json!([printed("a", n, "x")])).await;
                 match status {
                     StatusCode::OK => return,
                     StatusCode::CONFLICT => tokio::task::yield_now().await,
@@ -180,8 +180,8 @@ async fn a_slow_reader_is_cut_off_and_resumes() {
     }
     let (seen, code) = rest(&mut slow).await;
     assert_eq!(code, 4408);
-    let last = seen.last().unwrap()["seq"].as_i64().unwrap();
-    let mut resumed = watch(&it, &ann, &run, last).await;
+    let last = seen.last().unwrap()["seq"].as_u64().unwrap();
+    let mut resumed = watch(&it, &ann, &run, usize::try_from(last).unwrap()).await;
     assert_eq!(next(&mut resumed).await.unwrap()["seq"], last + 1);
     held.reported(80, json!([finished("a"), run_finished("succeeded")])).await;
     assert_eq!(ann.status(&run).await, "succeeded");
@@ -215,4 +215,19 @@ async fn tickets_are_good_once_on_their_path_and_origins_are_checked() {
     assert_eq!(connect(&it, "", &path, None).await.err(), Some(StatusCode::UNAUTHORIZED));
     let eve = it.person("eve").await;
     assert_eq!(connect(&it, &eve.token, &path, None).await.err(), Some(StatusCode::NOT_FOUND));
+}
+
+#[tokio::test]
+async fn who_may_not_watch_any_more_is_cut_off() {
+    let it = Installation::start().await;
+    let (ann, place) = it.pipeline(None).await;
+    let run = ann.run(&place, json!({})).await;
+    let again = ann.login("ann").await;
+    let (mut signed_out, mut removed) = (watch(&it, &ann, &run, 1).await, watch(&it, &again, &run, 1).await);
+    ann.expect(StatusCode::NO_CONTENT, Method::POST, "/v1/auth/logout", None).await;
+    assert_eq!(next(&mut signed_out).await.unwrap_err(), 4401);
+    let mut tx = it.state.db.write().await.unwrap();
+    restroy_control_plane::sql!(&mut tx, execute, sqlx::query("DELETE FROM memberships")).unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(next(&mut removed).await.unwrap_err(), 4403);
 }

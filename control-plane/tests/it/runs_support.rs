@@ -106,7 +106,12 @@ impl Installation {
             compiler: Arc::new(AnyScript),
             keys: KeyRing::new(vec![key]).unwrap(),
             tokens: TokenKeys::new(&Box::<[u8]>::from(ambient.random::<32>()).into()).unwrap(),
-            settings: Settings { dev: true, sign_ins_per_minute: 1_000, ..Settings::default() },
+            settings: Settings {
+                dev: true,
+                sign_ins_per_minute: 1_000,
+                stream_recheck: Duration::from_millis(20),
+                ..Settings::default()
+            },
             ambient,
         });
         let api = serve(api::router(state.clone())).await;
@@ -294,8 +299,8 @@ impl Person {
 }
 
 /// A document of some steps.
-pub(crate) fn steps(steps: Value) -> Value {
-    json!({ "restroy": 1, "steps": steps })
+pub(crate) fn steps(steps: impl serde::Serialize) -> Value {
+    json!({ "restroy": 1, "steps": json!(steps) })
 }
 
 pub(crate) fn assert_gapless(events: &[Value]) {
@@ -396,7 +401,7 @@ pub(crate) fn started(step: &str) -> Value {
     json!({ "type": "step.started", "step": step, "attempt": 1 })
 }
 
-pub(crate) fn printed(step: &str, first_line: u64, line: &str) -> Value {
+pub(crate) fn printed(step: &str, first_line: i64, line: &str) -> Value {
     json!({
         "type": "step.output", "step": step, "attempt": 1, "first_line": first_line,
         "lines": [{ "level": "print", "text": line }],

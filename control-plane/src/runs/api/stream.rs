@@ -35,8 +35,6 @@ use crate::{
     state::AppState,
 };
 
-/// How often it is looked whether the watcher may still watch.
-const AUTHORISE: Duration = Duration::from_mins(1);
 /// How often the other side is asked whether it is there.
 const PING: Duration = Duration::from_secs(20);
 /// How long it may be silent.
@@ -129,7 +127,7 @@ enum End {
 }
 
 async fn watch(state: &AppState, socket: &mut WebSocket, caller: Caller, id: RunId, mut watcher: Watcher) -> End {
-    let mut authorise = ticks(AUTHORISE);
+    let mut authorise = ticks(state.settings.stream_recheck);
     let mut ping = ticks(PING);
     let mut heard = Instant::now();
     loop {
