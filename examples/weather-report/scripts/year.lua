@@ -47,14 +47,26 @@ for number, day in ipairs(item.days) do
   end
 end
 
-for _, month in ipairs(months) do
-  print(("%d %s  max %5.1f °C  min %5.1f °C  rain %6.1f mm"):format(
-    item.year,
-    calendar.MONTHS[month.month],
-    month.temp_max / month.days / 10,
-    month.temp_min / month.days / 10,
-    month.precipitation / 10
-  ))
+-- A line per quarter, for those who watch.
+for quarter = 1, 4 do
+  local days, temp_max, temp_min, precipitation = 0, 0, 0, 0
+  for _, month in ipairs(months) do
+    if (month.month + 2) // 3 == quarter then
+      days = days + month.days
+      temp_max = temp_max + month.temp_max
+      temp_min = temp_min + month.temp_min
+      precipitation = precipitation + month.precipitation
+    end
+  end
+  if days > 0 then
+    print(("%d Q%d  max %5.1f °C  min %5.1f °C  rain %6.1f mm"):format(
+      item.year,
+      quarter,
+      temp_max / days / 10,
+      temp_min / days / 10,
+      precipitation / 10
+    ))
+  end
 end
 progress(1, "done")
 
