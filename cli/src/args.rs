@@ -27,7 +27,14 @@ line; 3 server not reached or not signed in; 130 stopped by Ctrl-C."
 )]
 pub(crate) struct Cli {
     /// The server [default: the one signed in to last, else http://127.0.0.1:8080]
-    #[arg(long, global = true, env = "RESTROY_SERVER", value_name = "URL", help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        env = "RESTROY_SERVER",
+        hide_env_values = true,
+        value_name = "URL",
+        help_heading = "Global options"
+    )]
     pub(crate) server: Option<String>,
 
     /// Answer in JSON, where there is an answer

@@ -4,6 +4,7 @@ use restroy_sdk::{
     api::script::{ConfigurationEntry, PutConfiguration},
     client::Client,
 };
+use serde::Serialize;
 
 use crate::{
     args::{Configure, Secret},
@@ -53,16 +54,24 @@ async fn set(
     })
 }
 
+/// What is set for a script.
+#[derive(Serialize)]
+struct Entry {
+    script: String,
+    #[serde(flatten)]
+    entry: ConfigurationEntry,
+}
+
 async fn list(context: &Context, client: &Client, pipeline: &str, script: Option<&str>) -> Outcome {
     let pipeline = find::pipeline(client, pipeline, None).await?;
     let scripts = match script {
         Some(script) => vec![find::script(client, &pipeline, script).await?],
         None => find::all(async |paging| client.scripts(pipeline.id, &paging).await).await?,
     };
-    let mut entries: Vec<(String, ConfigurationEntry)> = Vec::new();
+    let mut entries = Vec::new();
     for script in scripts {
         let of_script = find::all(async |paging| client.configuration(script.id, &paging).await).await?;
-        entries.extend(of_script.into_iter().map(|entry| (script.path.clone(), entry)));
+        entries.extend(of_script.into_iter().map(|entry| Entry { script: script.path.clone(), entry }));
     }
     if context.json {
         return context.show(&entries, |_| String::new());
@@ -71,7 +80,7 @@ async fn list(context: &Context, client: &Client, pipeline: &str, script: Option
         output::print("nothing is set; the document's defaults hold");
         return Ok(());
     }
-    let rows = entries.into_iter().map(|(script, entry)| {
+    let rows = entries.into_iter().map(|Entry { script, entry }| {
         let value = entry.value.unwrap_or_else(|| "(secret)".to_owned());
         [script, entry.key, value, entry.revision.to_string(), output::moment(entry.updated_at)]
     });

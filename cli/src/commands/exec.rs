@@ -160,7 +160,9 @@ fn show(as_json: bool, ran: &Ran) -> Outcome {
 
 fn failed(error: &StepError) -> Failure {
     let mut message = format!("{}: {}", error.code, clean_lines(&error.message));
-    if let Some(details) = &error.details {
+    // Of a syntax error the message tells the place, of a failed call what its table tells.
+    let call = call_code(error);
+    if let Some(details) = error.details.as_ref().filter(|_| call.is_none() && error.code.as_str() != "syntax_error") {
         message += "\n  details: ";
         message += &clean(&details.to_string());
     }
@@ -169,11 +171,18 @@ fn failed(error: &StepError) -> Failure {
         message.push_str(&traceback.lines().map(|line| format!("    {}", clean(line))).collect::<Vec<_>>().join("\n"));
     }
     let failure = Failure::new(message);
-    match error.code.as_str() {
+    match call.unwrap_or(error.code.as_str()) {
         "fuel_exhausted" => failure.help("give more with --fuel, or let the script do less"),
         "not_granted" => failure.help("allow the address with --allow-http ORIGIN"),
         _ => failure,
     }
+}
+
+/// The code of the host call that failed, if that is what the error tells of.
+fn call_code(error: &StepError) -> Option<&str> {
+    let details = error.details.as_ref()?;
+    details.get("retryable")?;
+    details.get("code")?.as_str()
 }
 
 /// What was used, on one line.

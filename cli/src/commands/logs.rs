@@ -1,12 +1,10 @@
 //! `restroy logs` and `restroy cancel`.
 
-use restroy_sdk::status::RunStatus;
-
 use super::{run::watch, run_id};
 use crate::{
     args::Logs,
     context::Context,
-    failure::{Failure, Outcome, code},
+    failure::{Failure, Outcome},
     follow::{Plain, View},
     output,
 };
@@ -42,10 +40,7 @@ pub(crate) async fn logs(context: &Context, args: &Logs) -> Outcome {
             break;
         }
     }
-    match view.status {
-        RunStatus::Failed | RunStatus::Cancelled | RunStatus::TimedOut => Err(Failure::silent(code::FAILED)),
-        RunStatus::Queued | RunStatus::Running | RunStatus::Waiting | RunStatus::Succeeded => Ok(()),
-    }
+    Ok(())
 }
 
 /// Ends a run that goes on.

@@ -301,12 +301,13 @@ pub(crate) fn words(status: &str) -> String {
     status.replace('_', " ")
 }
 
-/// The time between two moments: `0.4 s`, `1m 05s`, `2h 03m`.
+/// The time between two moments: `449 ms`, `1.4 s`, `1m 05s`, `2h 03m`.
 pub(crate) fn seconds(later: Timestamp, earlier: Timestamp) -> String {
     let span = later.since(earlier);
     let whole = span.as_secs();
     match whole {
-        0..60 => format!("{whole}.{} s", span.subsec_millis() / 100),
+        0 => format!("{} ms", span.subsec_millis()),
+        1..60 => format!("{whole}.{} s", span.subsec_millis() / 100),
         60..3600 => format!("{}m {:02}s", whole / 60, whole % 60),
         _ => format!("{}h {:02}m", whole / 3600, whole % 3600 / 60),
     }

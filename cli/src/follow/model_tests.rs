@@ -132,8 +132,9 @@ fn output_keeps_its_level() {
 #[test]
 fn spans_are_short() {
     let span = |millis: i64| seconds(Timestamp(millis * 1000), Timestamp(0));
-    assert_eq!(span(449), "0.4 s");
+    assert_eq!(span(449), "449 ms");
+    assert_eq!(span(1449), "1.4 s");
     assert_eq!(span(65_000), "1m 05s");
     assert_eq!(span(7_380_000), "2h 03m");
-    assert_eq!(span(-5), "0.0 s");
+    assert_eq!(span(-5), "0 ms");
 }

@@ -139,7 +139,11 @@ fn summary(view: &View, now: Timestamp, canvas: Canvas) -> String {
         RunStatus::Cancelled => paint.yellow(&status),
         RunStatus::Queued | RunStatus::Running | RunStatus::Waiting => paint.cyan(&status),
     };
-    format!("{status}  {done}/{} steps  {time}", view.steps.len()).trim_end().to_owned()
+    let why = match &view.error {
+        Some(error) => paint.dim(&clean(&error.message)),
+        None => String::new(),
+    };
+    format!("{status}  {done}/{} steps  {time}  {why}", view.steps.len()).trim_end().to_owned()
 }
 
 #[cfg(test)]
