@@ -18,8 +18,8 @@ use crate::{
 
 /// The life of a ticket.
 const LIFE: Duration = Duration::from_secs(30);
-/// How many tickets of an account may be unspent, or were spent lately.
-const MAX_OUTSTANDING: i64 = 100;
+/// How many tickets an account gets within the life of one.
+const MAX_MADE: i64 = 100;
 
 /// Makes a ticket for a path.
 pub async fn issue(state: &AppState, caller: Caller, path: &str) -> ApiResult<(String, Timestamp)> {
@@ -27,8 +27,8 @@ pub async fn issue(state: &AppState, caller: Caller, path: &str) -> ApiResult<(S
     let now = state.ambient.now();
     let expires = now.after(LIFE);
     let mut tx = state.db.write().await?;
-    if one_time::outstanding(&mut tx, Purpose::Stream, caller.user_id, now).await? >= MAX_OUTSTANDING {
-        let detail = format!("At most {MAX_OUTSTANDING} tickets in {} seconds; wait a moment.", LIFE.as_secs());
+    if one_time::made_since(&mut tx, Purpose::Stream, caller.user_id, now.before(LIFE)).await? >= MAX_MADE {
+        let detail = format!("At most {MAX_MADE} tickets in {} seconds; wait a moment.", LIFE.as_secs());
         return Err(ApiError::with(ProblemCode::RateLimited, detail));
     }
     let subject = subject(caller.session_id, path);

@@ -53,6 +53,11 @@ impl KeyRing {
         if keys.is_empty() || twice { Err(SecretsError::BadRing) } else { Ok(Self(keys)) }
     }
 
+    /// The id of the key that seals.
+    pub fn newest(&self) -> &str {
+        self.0.first().map_or("", |key| &key.id)
+    }
+
     /// A new data key for a team, sealed, and the id of the master key that sealed it.
     pub fn new_team_key(&self, ambient: &Ambient, team: TeamId) -> Result<(Vec<u8>, String), SecretsError> {
         let master = self.0.first().ok_or(SecretsError::BadRing)?;

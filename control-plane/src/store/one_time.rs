@@ -57,15 +57,15 @@ pub async fn insert(
     Ok(())
 }
 
-/// How many tokens of an account are good or were lately.
-pub async fn outstanding(tx: &mut Tx, purpose: Purpose, user: UserId, now: Timestamp) -> Result<i64, sqlx::Error> {
+/// How many tokens an account got since a moment, spent or not.
+pub async fn made_since(tx: &mut Tx, purpose: Purpose, user: UserId, since: Timestamp) -> Result<i64, sqlx::Error> {
     sql!(
         tx,
         fetch_one,
-        query_scalar("SELECT count(*) FROM one_time_tokens WHERE user_id = $1 AND purpose = $2 AND expires_at > $3")
+        query_scalar("SELECT count(*) FROM one_time_tokens WHERE user_id = $1 AND purpose = $2 AND created_at > $3")
             .bind(user)
             .bind(purpose.as_str())
-            .bind(now)
+            .bind(since)
     )
 }
 

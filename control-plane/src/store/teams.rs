@@ -6,11 +6,11 @@ use restroy_sdk::{
         team::{Member, Team},
     },
     ids::{TeamId, UserId},
-    time::Timestamp,
+    time::{Ambient, Timestamp},
 };
 use sqlx::{query, query_as, query_scalar};
 
-use super::{StoreError, TeamTx, Tx};
+use super::{Db, StoreError, TeamTx, Tx};
 use crate::{
     auth::Role,
     secrets::{KeyRing, TeamKey},
@@ -23,6 +23,31 @@ pub async fn key(tx: &mut TeamTx, keys: &KeyRing) -> Result<TeamKey, StoreError>
     let (sealed, key_id): (Vec<u8>, String) =
         sql!(&mut **tx, fetch_one, query_as("SELECT data_key, key_id FROM teams WHERE id = $1").bind(team))?;
     Ok(keys.open_team_key(team, &sealed, &key_id)?)
+}
+
+/// Seals every team's data key with the newest master key; gives how many were sealed with an older
+/// one. After it the older keys may leave the ring. May be repeated, and go on while the service runs.
+pub async fn rewrap(db: &Db, keys: &KeyRing, ambient: &Ambient) -> Result<usize, StoreError> {
+    let mut tx = db.read().await?;
+    let teams: Vec<TeamId> =
+        sql!(&mut tx, fetch_all, query_scalar("SELECT id FROM teams WHERE key_id <> $1").bind(keys.newest()))?;
+    drop(tx);
+    let mut rewrapped = 0;
+    for team in teams {
+        let mut tx = db.write().await?;
+        let found: Option<(Vec<u8>, String)> =
+            sql!(&mut tx, fetch_optional, query_as("SELECT data_key, key_id FROM teams WHERE id = $1").bind(team))?;
+        let Some((sealed, key_id)) = found else { continue };
+        let Some((sealed, key_id)) = keys.rewrap(ambient, team, &sealed, &key_id)? else { continue };
+        sql!(
+            &mut tx,
+            execute,
+            query("UPDATE teams SET data_key = $2, key_id = $3 WHERE id = $1").bind(team).bind(sealed).bind(key_id)
+        )?;
+        tx.commit().await?;
+        rewrapped += 1;
+    }
+    Ok(rewrapped)
 }
 
 #[derive(sqlx::FromRow)]

@@ -4,7 +4,7 @@ use restroy_control_plane::{
     auth::Role,
     secrets::{Context, KeyRing, MasterKey, SecretsError},
     sql,
-    store::{TeamTx, configuration, versions},
+    store::{TeamTx, configuration, teams, versions},
 };
 use restroy_sdk::ids::{PipelineId, ScriptId, TeamId};
 use serde_json::json;
@@ -170,4 +170,26 @@ async fn a_sealed_value_opens_in_its_place_only() {
     for text in ["", "id", "id:", "ID:00", ":00", "id:zz", &format!("id:{}", "0".repeat(66))] {
         assert!(MasterKey::parse(text).is_err(), "{text}");
     }
+}
+
+#[tokio::test]
+async fn every_teams_key_moves_to_a_new_master_key() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let home = Home::of(&ann).await;
+    ann.put(&at(&home.script, "KEY"), json!({ "value": SECRET, "secret": true })).await.expect(200);
+    let state = &world.state;
+    let second = MasterKey::parse(&MasterKey::generate(&state.ambient, "k2")).unwrap();
+    let ring = KeyRing::new(vec![second, MasterKey::parse(&world.master).unwrap()]).unwrap();
+    assert_eq!(teams::rewrap(&state.db, &ring, &state.ambient).await.unwrap(), 1);
+    assert_eq!(teams::rewrap(&state.db, &ring, &state.ambient).await.unwrap(), 0);
+    assert_eq!(world.count("teams WHERE key_id = 'k2'").await, 1);
+    // What was sealed before opens with the team's key, sealed anew.
+    let mut tx = state.db.read().await.unwrap();
+    let query = sqlx::query_as("SELECT id, data_key, key_id FROM teams");
+    let (team, sealed, key_id): (TeamId, Vec<u8>, String) = sql!(&mut tx, fetch_one, query).unwrap();
+    let key = ring.open_team_key(team, &sealed, &key_id).unwrap();
+    let secret: Vec<u8> = sql!(&mut tx, fetch_one, sqlx::query_scalar("SELECT sealed FROM configurations")).unwrap();
+    let place = Context::Configuration { script: home.script.parse().unwrap(), key: "KEY", revision: 1 };
+    assert_eq!(&**key.open(place, &secret).unwrap(), SECRET.as_bytes());
 }

@@ -88,6 +88,8 @@ pub(crate) struct World {
     pub(crate) clock: Arc<TestClock>,
     pub(crate) url: String,
     pub(crate) client: Client,
+    /// The master key, as it is configured.
+    pub(crate) master: String,
     server: JoinHandle<()>,
     _folder: TempDir,
 }
@@ -117,19 +119,19 @@ impl World {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let mut settings = Settings { public_url: url.clone(), sign_ins_per_minute: 10_000, ..Settings::default() };
         change(&mut settings);
-        let master = MasterKey::parse(&MasterKey::generate(&ambient, "k1")).unwrap();
+        let master = MasterKey::generate(&ambient, "k1").to_string();
         let state = AppState::new(Parts {
             db,
             ambient,
             queue: Arc::new(MemoryQueue::new()),
             compiler: Arc::new(MarkerCompiler),
-            keys: KeyRing::new(vec![master]).unwrap(),
+            keys: KeyRing::new(vec![MasterKey::parse(&master).unwrap()]).unwrap(),
             tokens: TokenKeys::new(&SecretBox::from(SIGNING_KEY.to_vec())).unwrap(),
             settings,
         });
         let service = api::router(state.clone()).into_make_service_with_connect_info::<SocketAddr>();
         let server = tokio::spawn(async move { axum::serve(listener, service).await.unwrap() });
-        Self { state, clock, url, client: Client::new(), server, _folder: folder }
+        Self { state, clock, url, client: Client::new(), master, server, _folder: folder }
     }
 
     /// Sends a request.

@@ -1,5 +1,7 @@
 //! `POST /v1/auth/register`
 
+use std::time::Duration;
+
 use axum::{Json, extract::State, http::StatusCode};
 use restroy_sdk::{
     api::auth::{Accepted, Register},
@@ -23,8 +25,9 @@ use crate::{
     },
 };
 
-/// How many verification e-mails may be under way to one address.
-const MAX_OUTSTANDING: i64 = 5;
+/// How many e-mails an address gets within [`MAIL_WINDOW`], whoever registers it.
+const MAX_MAILS: i64 = 5;
+const MAIL_WINDOW: Duration = Duration::from_hours(1);
 /// The longest address (RFC 5321, section 4.5.3.1.3).
 const MAX_EMAIL: usize = 254;
 
@@ -94,7 +97,7 @@ fn check(new: &Register) -> ApiResult<()> {
 /// Tells the owner of the address what happened. For a known and an unknown address the same rows
 /// are written.
 async fn mail(state: &AppState, tx: &mut Tx, user: &User, registration: Registration, now: Timestamp) -> ApiResult<()> {
-    if one_time::outstanding(tx, Purpose::VerifyEmail, user.id, now).await? >= MAX_OUTSTANDING {
+    if one_time::made_since(tx, Purpose::VerifyEmail, user.id, now.before(MAIL_WINDOW)).await? >= MAX_MAILS {
         return Ok(());
     }
     let token = Opaque::new(&state.ambient);
