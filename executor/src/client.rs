@@ -133,6 +133,11 @@ impl RunApi {
     }
 }
 
+/// Whether nothing of the task can be done any more: its token is not good, or it is not there.
+fn is_for_good(problem: &Problem) -> bool {
+    matches!(problem.status, 401 | 403 | 404)
+}
+
 fn json(body: &impl Serialize) -> Result<Bytes, ApiError> {
     serde_json::to_vec(body).map(Bytes::from).map_err(|error| ApiError::Unreadable(error.to_string()))
 }
@@ -186,6 +191,15 @@ pub(crate) struct TaskApi {
     pub(crate) lost: CancellationToken,
 }
 
+/// Why a batch was not taken.
+#[derive(Debug)]
+pub(crate) enum NotTaken {
+    /// The lease is gone.
+    Lost,
+    /// The control-plane finds fault with it, and would again.
+    Refused(Box<Problem>),
+}
+
 /// What becomes of a call.
 #[derive(Debug)]
 pub(crate) enum CallEnd {
@@ -229,12 +243,19 @@ impl TaskApi {
     }
 
     /// Reports. A repost of the same batch is the same bytes: the control-plane takes it once.
-    pub(crate) async fn events(&self, batch: &Batch) -> Result<BatchAnswer, Lost> {
-        let Ok(body) = json(batch) else { return Err(self.give_up("a batch has no JSON form")) };
+    pub(crate) async fn events(&self, batch: &Batch) -> Result<BatchAnswer, NotTaken> {
+        let Ok(body) = json(batch) else {
+            self.give_up("a batch has no JSON form");
+            return Err(NotTaken::Lost);
+        };
         let answer: BatchAnswer = match self.exchange(Method::POST, "events", "application/json", body).await {
             Ok(answer) => answer,
-            Err(Trouble::Lost) => return Err(Lost),
-            Err(Trouble::Refused(problem)) => return Err(self.give_up(&problem.to_string())),
+            Err(Trouble::Lost) => return Err(NotTaken::Lost),
+            Err(Trouble::Refused(problem)) if is_for_good(&problem) => {
+                self.give_up(&problem.to_string());
+                return Err(NotTaken::Lost);
+            }
+            Err(Trouble::Refused(problem)) => return Err(NotTaken::Refused(problem)),
         };
         self.lease_ms.store(answer.lease_ms, Ordering::Relaxed);
         Ok(answer)
@@ -286,11 +307,8 @@ impl TaskApi {
         match end {
             Ok(answer) => Ok(CallEnd::Answered(answer)),
             Err(Trouble::Lost) => Err(Lost),
-            // What the credentials do not cover will not get better; what is wrong with a call is
-            // for its script to hear.
-            Err(Trouble::Refused(problem)) if matches!(problem.status, 401 | 403 | 404) => {
-                Err(self.give_up(&problem.to_string()))
-            }
+            Err(Trouble::Refused(problem)) if is_for_good(&problem) => Err(self.give_up(&problem.to_string())),
+            // What is wrong with a call is for its script to hear.
             Err(Trouble::Refused(problem)) => Ok(CallEnd::Refused(problem)),
         }
     }

@@ -15,13 +15,16 @@ use std::{
 };
 
 use restroy_run_queue::run_api::Batch;
-use restroy_sdk::event::{EventKind, Line, StepRef};
+use restroy_sdk::{
+    event::{EventKind, Line, StepError, StepRef},
+    status::RunStatus,
+};
 use tokio::{
     sync::{Notify, watch},
     time::Instant,
 };
 
-use crate::client::{Lost, TaskApi};
+use crate::client::{Lost, NotTaken, TaskApi};
 
 /// How long an event waits for others to travel with.
 const LINGER: Duration = Duration::from_millis(2);
@@ -198,11 +201,21 @@ impl Reporter {
                 continue;
             }
             n += 1;
-            let batch = Batch { n, engine_id: api.engine_id().to_owned(), events };
-            if api.events(&batch).await.is_err() {
-                return Lost;
-            }
-            self.committed.send_replace(newest);
+            let mut batch = Batch { n, engine_id: api.engine_id().to_owned(), events };
+            match api.events(&batch).await {
+                Ok(_) => self.committed.send_replace(newest),
+                Err(NotTaken::Lost) => return Lost,
+                Err(NotTaken::Refused(problem)) => {
+                    // Whoever takes the task next would come to the same point: the run ends here.
+                    tracing::error!(%problem, "the control-plane refuses the report");
+                    let message = format!("what the executor reported was refused: {}", problem.title);
+                    let error = Some(StepError::new("internal", message));
+                    batch.events = vec![EventKind::RunFinished { status: RunStatus::Failed, error }];
+                    let _ = api.events(&batch).await;
+                    api.lost.cancel();
+                    return Lost;
+                }
+            };
         }
     }
 
@@ -254,7 +267,7 @@ impl Reporter {
 
 /// Cuts a text to at most so many bytes, between two characters. Masks can make a line longer than
 /// its limit was.
-fn cut(text: &mut String, most: usize) {
+pub(crate) fn cut(text: &mut String, most: usize) {
     if text.len() > most {
         text.truncate(text.floor_char_boundary(most));
     }

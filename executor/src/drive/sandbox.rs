@@ -17,19 +17,28 @@ use restroy_sdk::{
 };
 use serde_json::Value;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::{seed::Seed, task::TaskContext};
-use crate::capability::{
-    ambient::{Clock, Lines},
-    attempt::{Attempting, secret_in_output},
-    files::AttemptFiles,
-    http::AttemptHttp,
+use crate::{
+    capability::{
+        ambient::{Clock, Lines},
+        attempt::{Attempting, secret_in_output},
+        files::AttemptFiles,
+        http::AttemptHttp,
+    },
+    report::cut,
 };
 
 /// How long after its wall time a sandbox may still be ending, before it counts as stuck.
 const GRACE: Duration = Duration::from_secs(10);
 /// What a `for_each` expression may give: all its items.
 const ITEMS_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What of an error is reported, in bytes. Larger details are left out.
+const MESSAGE_BYTES: usize = 8 * 1024;
+const TRACEBACK_BYTES: usize = 16 * 1024;
+const DETAILS_BYTES: usize = 64 * 1024;
 
 /// Why an attempt did not succeed.
 #[derive(Debug)]
@@ -144,7 +153,8 @@ fn grants(allow: &Allow) -> Result<Grants, InvalidOrigin> {
 
 async fn run(task: &TaskContext, invocation: Invocation, door: Door) -> Ended {
     let until = Instant::now() + invocation.limits.wall_time + GRACE;
-    let sandbox = task.progress.watch(until, task.tools.engine.run(invocation, door));
+    let span = tracing::debug_span!("sandbox", run_id = %task.run_id, source = %invocation.entry.name);
+    let sandbox = task.progress.watch(until, task.tools.engine.run(invocation, door).instrument(span));
     // A fault of ours in one sandbox must not take the others along.
     let outcome = AssertUnwindSafe(sandbox).catch_unwind().await;
     task.progress.moved();
@@ -161,6 +171,12 @@ async fn run(task: &TaskContext, invocation: Invocation, door: Door) -> Ended {
 
 fn refused(failure: Failure) -> Ended {
     Ended { result: Err(failure), usage: Usage::default() }
+}
+
+/// A text of at most so many bytes, cut after it was masked.
+fn bounded(mut text: String, most: usize) -> String {
+    cut(&mut text, most);
+    text
 }
 
 /// What an outcome means, with every secret kept in.
@@ -188,9 +204,13 @@ fn judge(task: &TaskContext, outcome: Outcome) -> Ended {
         retryable: error.retryable,
         error: Box::new(StepError {
             code: error.code.as_str().to_owned(),
-            message: masker.mask(&error.message),
-            details: error.details.as_ref().map(|details| masker.mask_value(details)),
-            traceback: error.traceback.as_deref().map(|traceback| masker.mask(traceback)),
+            message: bounded(masker.mask(&error.message), MESSAGE_BYTES),
+            details: error
+                .details
+                .as_ref()
+                .filter(|details| details.to_string().len() <= DETAILS_BYTES)
+                .map(|details| masker.mask_value(details)),
+            traceback: error.traceback.as_deref().map(|traceback| bounded(masker.mask(traceback), TRACEBACK_BYTES)),
         }),
     });
     let usage = outcome.usage;

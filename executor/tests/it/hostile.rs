@@ -15,6 +15,8 @@ async fn hostile_scripts_end_with_a_clear_error_and_nothing_else() {
         ("long", "return ('x'):rep(300 * 1024)", "output_limit"),
         ("recursion", "local function f() return 1 + f() end return f()", "script_error"),
         ("bytecode", "return load('\\27Lua')()", "script_error"),
+        ("shout", "error(('x'):rep(5 * 1024 * 1024))", "script_error"),
+        ("details", "error{ message = 'm', text = ('x'):rep(5 * 1024 * 1024) }", "script_error"),
         ("progress", "while true do progress(0.5, ('x'):rep(8000)) end", "log_limit"),
     ];
     let mut steps = serde_json::Map::new();
@@ -33,6 +35,7 @@ async fn hostile_scripts_end_with_a_clear_error_and_nothing_else() {
         let (status, _, error) = report.step(name);
         let error = error.unwrap();
         assert_eq!((status, error.code.as_str()), (StepStatus::Failed, code), "{name}: {}", error.message);
+        assert!(serde_json::to_string(&error).unwrap().len() < 100 * 1024, "{name}");
     }
 }
 

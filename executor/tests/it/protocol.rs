@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use restroy_sdk::status::RunStatus;
 use serde_json::json;
 
-use crate::support::{Api, run_with};
+use crate::support::{Api, Report, Running, run_with};
 
 async fn chain() -> Api {
     Api::start(
@@ -36,6 +36,20 @@ async fn a_batch_whose_answer_is_lost_is_taken_once() {
     assert_eq!(report.status(), RunStatus::Succeeded);
     assert_eq!(report.lines("a").len(), 50);
     assert_eq!((report.starts("a", None), report.starts("b", None)), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_is_refused_ends_the_run() {
+    let api = chain().await;
+    api.knobs(|knobs| knobs.refuse = Some("\"b\""));
+    let scratch = tempfile::tempdir().unwrap();
+    let executor = Running::start(&api, scratch.path(), 1).await;
+    executor.push(api.task_id()).await;
+    api.finished().await;
+    executor.stop().await;
+    let events = api.events();
+    let (status, error) = Report { events, api }.ending();
+    assert_eq!((status, error.unwrap().code.as_str()), (RunStatus::Failed, "internal"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -39,6 +39,8 @@ pub(crate) struct Knobs {
     pub(crate) unavailable: HashMap<&'static str, usize>,
     /// So many batches are taken, but their answers are lost.
     pub(crate) lost_answers: usize,
+    /// Batches that speak of a step of this name are refused.
+    pub(crate) refuse: Option<&'static str>,
     /// How long a lease lasts, in milliseconds.
     pub(crate) lease_ms: u64,
     /// Each batch takes a permit of this; none: they are taken at once.
@@ -54,6 +56,7 @@ impl Default for Knobs {
         Self {
             unavailable: HashMap::new(),
             lost_answers: 0,
+            refuse: None,
             lease_ms: 30_000,
             batches: None,
             gate: ("gate", Arc::new(Semaphore::new(0))),
@@ -287,6 +290,10 @@ async fn events(State(api): State<Api>, headers: HeaderMap, Json(batch): Json<Ba
         Ok(fence) => fence,
         Err(refused) => return refused,
     };
+    let refuse = api.inner().knobs.refuse;
+    if refuse.is_some_and(|name| serde_json::to_string(&batch.events).unwrap().contains(name)) {
+        return problem(ProblemCode::Invalid);
+    }
     let (answer, lost) = {
         let mut inner = api.inner();
         if inner.taken.insert((fence, batch.n)) {

@@ -38,6 +38,7 @@ pub(crate) fn check(document: &Document, events: &[EventKind]) {
             EventKind::StepFinished { step, .. } => {
                 assert!(ended.insert((&step.step, step.index)), "{step:?} ends twice");
             }
+            EventKind::RunFinished { error: Some(error), .. } if error.code == "internal" => over = true,
             EventKind::RunFinished { .. } => {
                 over = true;
                 for name in document.steps.keys() {
