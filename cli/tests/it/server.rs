@@ -11,7 +11,7 @@ use std::{
 use tempfile::TempDir;
 
 /// How long anything may take before a test gives up; generous, for a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The binary under test, with none of the caller's settings.
 pub fn restroy() -> Command {

@@ -1,0 +1,252 @@
+//! The client commands, as a person types them.
+
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::fs::PermissionsExt as _,
+    path::PathBuf,
+    process::{Output, Stdio},
+};
+
+use serde_json::{Value, json};
+
+use crate::server::{Server, restroy};
+
+/// A person at a terminal, with a folder of their own.
+struct Person {
+    home: tempfile::TempDir,
+}
+
+/// What a command said.
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Said {
+    #[track_caller]
+    fn ok(self) -> String {
+        assert_eq!(self.code, Some(0), "{}{}", self.out, self.err);
+        self.out
+    }
+
+    #[track_caller]
+    fn fails(self, code: i32) -> String {
+        assert_eq!(self.code, Some(code), "{}{}", self.out, self.err);
+        self.err
+    }
+}
+
+impl Person {
+    fn new() -> Self {
+        Self { home: tempfile::tempdir().unwrap() }
+    }
+
+    fn types(&self, arguments: &[&str]) -> Said {
+        self.types_with(arguments, "")
+    }
+
+    /// Types a command and hands it `input`.
+    fn types_with(&self, arguments: &[&str], input: &str) -> Said {
+        let mut child = restroy()
+            .args(arguments)
+            .current_dir(self.home.path())
+            .env("RESTROY_CONFIG_DIR", self.home.path().join("config"))
+            .env("XDG_CACHE_HOME", std::env::temp_dir().join("restroy-test-cache"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A command that reads nothing may be gone by now.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Said { code: status.code(), out: text(stdout), err: text(stderr) }
+    }
+
+    fn file(&self, path: &str, text: &str) -> PathBuf {
+        let path = self.home.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Signs up at a server.
+    fn signs_up(&self, server: &Server) {
+        let login = ["login", "ada@example.com", "--register", "--password-stdin", "--server", &server.url];
+        self.types_with(&login, "correct horse battery\n").ok();
+    }
+
+    /// A folder `hello` with a pipeline of that name.
+    fn writes_hello(&self) {
+        self.file(
+            "hello/pipeline.yaml",
+            "restroy: 1\nname: Hello\n\
+             params: { type: object, properties: { names: { type: string }, fail: { type: boolean } }, required: [names] }\n\
+             steps:\n  \
+               split: { script: scripts/split.lua }\n  \
+               greet: { script: scripts/greet.lua, needs: [split], for_each: inputs.split, secrets: [TOKEN] }\n  \
+               keep: { script: scripts/keep.lua, needs: [greet], allow: { files: true } }\n",
+        );
+        self.file(
+            "hello/scripts/split.lua",
+            "if params.fail then error('as you like') end\nlocal names = json.array {}\n\
+             for name in params.names:gmatch('[^,]+') do names[#names + 1] = name end\nreturn names\n",
+        );
+        self.file("hello/scripts/greet.lua", "print('hello, ' .. item)\nreturn #config.TOKEN\n");
+        self.file("hello/scripts/keep.lua", "files.write('a.txt', 'kept')\nfiles.artifact('a.txt')\n");
+    }
+}
+
+fn json_of(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[test]
+fn a_script_runs_on_the_spot() {
+    let ada = Person::new();
+    ada.file("lib.lua", "return { twice = function(n) return 2 * n end }");
+    ada.file("a.lua", "print('n is', inputs.n)\nreturn { n = require('lib').twice(inputs.n), who = config.WHO }");
+    let out = ada.types(&["exec", "a.lua", "--input", r#"{"n": 7}"#, "--config", "WHO=Ada"]).ok();
+    assert!(out.starts_with("n is\t7\n=> {"), "{out}");
+    let said = ada.types(&["exec", "a.lua", "--input", r#"{"n": 7}"#, "--json"]);
+    assert_eq!(said.err, "n is\t7\n", "lines leave standard output to the JSON");
+    let answer = json_of(&said.ok());
+    assert_eq!(answer["output"], json!({ "n": 14 }));
+    assert!(answer["usage"]["fuel"].as_u64().is_some_and(|fuel| fuel > 0));
+}
+
+#[test]
+fn a_script_that_fails_says_where() {
+    let ada = Person::new();
+    ada.file("b.lua", "local function f(x)\n  error('no ' .. x)\nend\nf('luck')\n");
+    let err = ada.types(&["exec", "b.lua"]).fails(1);
+    assert!(err.contains("no luck") && err.contains("b.lua:2:") && err.contains("b.lua:4: in main chunk"), "{err}");
+    let answer = ada.types(&["exec", "b.lua", "--json"]);
+    assert_eq!(json_of(&answer.out)["error"]["code"], "script_error");
+    answer.fails(1);
+    ada.file("c.lua", "while true do end");
+    let err = ada.types(&["exec", "c.lua", "--fuel", "100000"]).fails(1);
+    assert!(err.contains("fuel_exhausted") && err.contains("100000"), "{err}");
+    ada.file("d.lua", "return http.get('http://169.254.169.254/').status");
+    assert!(ada.types(&["exec", "d.lua"]).fails(1).contains("--allow-http"));
+    let err = ada.types(&["exec", "d.lua", "--allow-http", "http://169.254.169.254"]).fails(1);
+    assert!(err.contains("not a public address"), "{err}");
+    ada.types(&["exec", "d.lua", "--input", "{n"]).fails(2);
+    ada.types(&["exec", "gone.lua"]).fails(1);
+}
+
+#[test]
+fn a_folder_is_checked_like_a_compiler_would() {
+    let ada = Person::new();
+    ada.file("bad/pipeline.yaml", "restroy: 1\nsteps:\n  a:\n    script: scripts/b.lua\n    needs: [c]\n");
+    ada.file("bad/scripts/a.lua", "local x = = 1\n");
+    let err = ada.types(&["check", "bad"]).fails(1);
+    let expected = "error: no file `scripts/b.lua`; did you mean `scripts/a.lua`?\n \
+                    --> bad/pipeline.yaml:4:13\n  |\n4 |     script: scripts/b.lua\n  |             ^\n";
+    assert!(err.starts_with(expected), "{err}");
+    assert!(err.contains("bad/pipeline.yaml:5:13") && err.ends_with("error: 2 faults in bad\n"), "{err}");
+    ada.file("bad/pipeline.yaml", "restroy: 1\nsteps:\n  a: { script: scripts/a.lua, if: 'x +' }\n");
+    let err = ada.types(&["check", "bad"]).fails(1);
+    assert!(err.contains("bad/scripts/a.lua:1:11") && err.contains("not a Lua expression"), "{err}");
+    let answer = ada.types(&["check", "bad", "--json"]);
+    assert_eq!(json_of(&answer.out)["errors"].as_array().map(Vec::len), Some(2));
+    ada.writes_hello();
+    assert!(ada.types(&["check", "hello"]).ok().contains("3 steps, 3 Lua files, no faults"));
+    assert!(ada.types(&["check", "."]).fails(1).contains("no pipeline.yaml"));
+}
+
+#[test]
+fn what_is_wrong_outside_has_its_own_exit_code() {
+    let ada = Person::new();
+    assert!(ada.types(&["whoami"]).fails(3).contains("restroy login"));
+    let nobody = ["login", "a@example.com", "--password-stdin", "--server", "http://127.0.0.1:1"];
+    assert!(ada.types_with(&nobody, "x\n").fails(3).contains("restroy dev"));
+    ada.types(&["whoami", "--server", "nonsense"]).fails(2);
+    ada.types(&["no-such-command"]).fails(2);
+    assert!(ada.types(&["completion", "bash"]).ok().contains("_restroy()"));
+}
+
+#[test]
+fn from_login_to_artifact() {
+    let server = Server::start(&[]);
+    let ada = Person::new();
+    ada.signs_up(&server);
+    let file = ada.home.path().join("config/credentials.json");
+    assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(ada.types(&["whoami"]).ok().contains("owner of Team of ada"), "the server is remembered");
+
+    ada.writes_hello();
+    let out = ada.types(&["push", "hello", "--message", "first"]).ok();
+    assert!(out.starts_with("Hello: version 1 published on board Main (new pipeline)"), "{out}");
+    ada.types_with(&["secret", "set", "hello", "greet", "TOKEN"], "0123456789\n").ok();
+    ada.types(&["config", "set", "Hello", "scripts/greet.lua", "url", "https://example.com"]).ok();
+    let out = ada.types(&["config", "list", "Hello"]).ok();
+    assert!(out.contains("(secret)") && out.contains("https://example.com") && !out.contains("0123456789"), "{out}");
+    ada.types(&["config", "unset", "Hello", "greet", "url"]).ok();
+
+    let out = ada.types(&["run", "hello", "--param", "names=Ada,Grace", "--follow"]).ok();
+    for line in ["greet[1] | hello, Ada", "greet[2] | hello, Grace", "greet: started, 2 items", "run: succeeded in"] {
+        assert!(out.contains(line), "{line} in {out}");
+    }
+    let runs = json_of(&ada.types(&["runs", "Hello", "--json"]).ok());
+    let run = runs[0]["id"].as_str().unwrap();
+    assert!(ada.types(&["runs"]).ok().contains(run));
+    assert!(ada.types(&["logs", run]).ok().contains("greet[2] | hello, Grace"));
+    let last = ada.types(&["logs", run, "--follow", "--json"]).ok();
+    let last = json_of(last.lines().last().unwrap());
+    assert_eq!(last["type"], "run.finished");
+
+    assert!(ada.types(&["artifacts", run]).ok().contains("a.txt"));
+    ada.types(&["artifacts", run, "--download", "kept"]).ok();
+    assert_eq!(fs::read_to_string(ada.home.path().join("kept/a.txt")).unwrap(), "kept");
+    ada.types(&["artifacts", run, "--download", "kept"]).fails(1);
+    assert!(ada.types(&["outbox"]).ok().contains("no e-mails"));
+
+    ada.types(&["logout"]).ok();
+    ada.types(&["runs"]).fails(3);
+}
+
+#[test]
+fn a_run_that_fails_or_cannot_start() {
+    let server = Server::start(&[]);
+    let ada = Person::new();
+    ada.signs_up(&server);
+    ada.writes_hello();
+    assert!(ada.types(&["run", "hello"]).fails(1).contains("restroy push hello"));
+    ada.types(&["push", "hello", "--draft"]).ok();
+    assert!(ada.types(&["run", "Hello"]).fails(1).contains("no published version"));
+    ada.types(&["push", "hello"]).ok();
+    assert!(ada.types(&["run", "Hello"]).fails(1).contains("--param"));
+    ada.types(&["run", "Hello", "-p", "names=x", "-p", "fail=perhaps"]).fails(2);
+    assert!(ada.types(&["run", "Helo", "-p", "names=x"]).fails(1).contains("the pipelines are Hello"));
+
+    ada.file("params.json", r#"{"names": "x", "fail": true}"#);
+    let said = ada.types(&["run", "Hello", "--params-file", "params.json", "--follow"]);
+    assert!(said.out.contains("split: failed") && said.out.contains("scripts/split.lua:1"), "{}", said.out);
+    said.fails(1);
+    let run = json_of(&ada.types(&["run", "Hello", "-p", "names=x", "--json"]).ok());
+    assert_eq!(run["status"], "queued");
+}
+
+#[test]
+fn what_the_server_refuses_is_shown_where_it_stands() {
+    let server = Server::start(&[]);
+    let ada = Person::new();
+    ada.signs_up(&server);
+    ada.writes_hello();
+    ada.file("hello/scripts/greet.lua", "print('hello')\nlocal x = = 1\n");
+    let err = ada.types(&["push", "hello"]).fails(1);
+    let expected = "error: unexpected symbol near '='\n --> hello/scripts/greet.lua:2:11\n  |\n2 | local x = = 1\n";
+    assert!(err.starts_with(expected), "{err}");
+    assert!(err.ends_with("error: 1 fault in hello; nothing was pushed\n"), "{err}");
+    assert!(
+        ada.types(&["run", "Hello", "-p", "names=x"]).fails(1).contains("no pipeline `Hello`"),
+        "nothing half-created"
+    );
+    let board = ["boards", "--create", "Other"];
+    ada.types(&board).ok();
+    assert!(ada.types(&["push", "hello"]).fails(2).contains("Main, Other"));
+}
