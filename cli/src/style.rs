@@ -8,6 +8,7 @@ pub(crate) struct Paint(bool);
 
 impl Paint {
     /// Colours, or none.
+    #[cfg(test)]
     pub(crate) fn new(colour: bool) -> Self {
         Self(colour)
     }
