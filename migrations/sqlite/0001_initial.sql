@@ -262,6 +262,7 @@ CREATE TABLE step_runs (
     UNIQUE (run_id, step, idx, attempt),
     FOREIGN KEY (team_id, run_id) REFERENCES runs (team_id, id) ON DELETE CASCADE
 ) STRICT;
+CREATE INDEX step_runs_run ON step_runs (run_id, id);
 CREATE TRIGGER step_runs_terminal BEFORE UPDATE OF status ON step_runs
 WHEN OLD.status IN ('succeeded', 'failed', 'skipped', 'cancelled', 'timed_out') AND NEW.status <> OLD.status
 BEGIN SELECT RAISE(ABORT, 'a finished attempt keeps its status'); END;

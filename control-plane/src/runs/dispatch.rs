@@ -2,7 +2,8 @@
 //! admitted; who waits, waits in the database, where fairness is decided.
 //!
 //! A team has as many tasks in flight as its `max_running` allows, a pipeline as many as its
-//! document's `concurrency`, the installation as many as [`MAX_IN_FLIGHT`]. All of these count
+//! document's `concurrency`, the installation as many as its executors have slots for, a few times
+//! over, and at most [`MAX_IN_FLIGHT`]. All of these count
 //! rows: a slot cannot leak. Among teams the one with the fewest in flight goes first, within a
 //! team the oldest task.
 //!
@@ -18,7 +19,7 @@ use restroy_sdk::{
 };
 use sqlx::{query, query_as, query_scalar};
 
-use super::limits::{MAX_IN_FLIGHT, UNCLAIMED};
+use super::limits::{EXECUTOR_SILENT, IN_FLIGHT_PER_SLOT, MAX_IN_FLIGHT, MIN_IN_FLIGHT, UNCLAIMED};
 use crate::{error::ApiResult, sql, state::AppState, store::Tx};
 
 /// How many admitted tasks are pushed again in one go.
@@ -28,7 +29,7 @@ const REPUSH: i64 = 500;
 pub async fn admit(state: &AppState) -> ApiResult<usize> {
     let mut total = 0;
     loop {
-        let chosen = choose(&mut state.db.read().await?).await?;
+        let chosen = choose(&mut state.db.read().await?, state.ambient.now()).await?;
         if chosen.is_empty() {
             return Ok(total);
         }
@@ -119,7 +120,7 @@ struct Candidate {
 }
 
 /// The tasks that may go now, in the order in which they should.
-async fn choose(tx: &mut Tx) -> ApiResult<Vec<TaskId>> {
+async fn choose(tx: &mut Tx, now: Timestamp) -> ApiResult<Vec<TaskId>> {
     let teams: Vec<Waiting> = sql!(
         &mut *tx,
         fetch_all,
@@ -138,7 +139,14 @@ async fn choose(tx: &mut Tx) -> ApiResult<Vec<TaskId>> {
     }
     let in_flight: i64 =
         sql!(&mut *tx, fetch_one, query_scalar("SELECT COUNT(*) FROM tasks WHERE state IN ('admitted', 'leased')"))?;
-    let room = usize::try_from(MAX_IN_FLIGHT - in_flight).unwrap_or(0);
+    let slots: i64 = sql!(
+        &mut *tx,
+        fetch_one,
+        query_scalar("SELECT COALESCE(SUM(slots), 0) FROM executors WHERE revoked_at IS NULL AND heartbeat_at > $1")
+            .bind(now.before(EXECUTOR_SILENT))
+    )?;
+    let most = slots.saturating_mul(IN_FLIGHT_PER_SLOT).clamp(MIN_IN_FLIGHT, MAX_IN_FLIGHT);
+    let room = usize::try_from(most - in_flight).unwrap_or(0);
     let mut chosen: Vec<(i64, TaskId)> = Vec::new();
     for team in teams {
         let mut taken: HashMap<PipelineId, i64> = HashMap::new();

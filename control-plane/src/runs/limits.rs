@@ -10,6 +10,13 @@ pub const MAX_LOST: i64 = 3;
 pub const UNCLAIMED: Duration = Duration::from_secs(10);
 /// How many tasks may be with the queue and the executors at once, all teams together.
 pub const MAX_IN_FLIGHT: i64 = 1_000;
+/// How many tasks may be in flight for each slot of the executors that are there: enough that none
+/// waits for the next admission, few enough that admission still decides who goes first.
+pub const IN_FLIGHT_PER_SLOT: i64 = 4;
+/// How many tasks may be in flight when no executor has said that it is there.
+pub const MIN_IN_FLIGHT: i64 = 16;
+/// An executor that was silent for so long does not count.
+pub const EXECUTOR_SILENT: Duration = Duration::from_secs(30);
 
 /// A run's parameters, as JSON, in bytes.
 pub const MAX_PARAMS: usize = 1024 * 1024;
@@ -62,6 +69,8 @@ pub const MAX_ARTIFACT: usize = 16 * 1024 * 1024;
 pub const MAX_RUN_ARTIFACT_BYTES: i64 = 64 * 1024 * 1024;
 /// How many artifacts a run keeps.
 pub const MAX_RUN_ARTIFACTS: i64 = 100;
+/// How many may watch runs at once, in one process.
+pub const MAX_WATCHERS: usize = 10_000;
 /// Journaled calls of a run.
 pub const MAX_JOURNAL_CALLS: i64 = 100_000;
 /// The answers in a run's journal, in bytes.

@@ -58,7 +58,7 @@ pub(crate) async fn lose(tx: &mut TeamTx, task: &TaskRow, now: Timestamp) -> Api
         .bind(task.fence)
     )?;
     let Some((lost, fence)) = lost else { return Ok(None) };
-    let attempts: Vec<(String, i64, i64)> = sql!(
+    let mut attempts: Vec<(String, i64, i64)> = sql!(
         &mut **tx,
         fetch_all,
         query_as(
@@ -68,6 +68,7 @@ pub(crate) async fn lose(tx: &mut TeamTx, task: &TaskRow, now: Timestamp) -> Api
         .bind(team)
         .bind(task.run_id)
     )?;
+    attempts.sort_unstable();
     let log: Vec<EventKind> = attempts
         .iter()
         .map(|(step, idx, attempt)| EventKind::StepLost { step: step_ref(step, *idx, *attempt) })

@@ -22,7 +22,7 @@ mod lost;
 mod machine;
 pub mod params;
 mod plan;
-mod purge;
+pub mod purge;
 pub mod reconcile;
 pub(crate) mod removed;
 mod rows;

@@ -14,7 +14,7 @@ const IDEMPOTENCY: Duration = Duration::from_hours(24);
 const EXECUTORS: Duration = Duration::from_hours(30 * 24);
 
 /// Takes one step. Gives how many rows went; more may be left when it is many.
-pub(crate) async fn step(state: &AppState) -> ApiResult<u64> {
+pub async fn step(state: &AppState) -> ApiResult<u64> {
     let now = state.ambient.now();
     let mut removed = 0;
     for (statement, before) in [
@@ -46,6 +46,6 @@ pub(crate) async fn step(state: &AppState) -> ApiResult<u64> {
 }
 
 /// Whether a step may have left something behind.
-pub(crate) fn again(removed: u64) -> bool {
+pub fn again(removed: u64) -> bool {
     removed >= STEP.unsigned_abs()
 }

@@ -196,3 +196,26 @@ async fn only_an_attempt_at_work_calls() {
     assert_eq!(held.call("k", set("x", json!(1))).await.0, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(held.call("k", get("x")).await.0, StatusCode::UNPROCESSABLE_ENTITY);
 }
+
+#[tokio::test]
+async fn the_journal_is_bounded() {
+    let (it, Scene { held, .. }) = holding().await;
+    held.called("k1", incr("n", 1)).await;
+    it.sql("UPDATE runs SET journal_calls = 100000").await;
+    assert_eq!(held.refused("k2", incr("n", 1)).await, "journal_limit");
+    assert_eq!(held.called("k1", incr("n", 1)).await["value"], json!(1), "what is in it stays good");
+    assert_eq!(held.called("r", get("n")).await["value"], json!(1));
+}
+
+#[tokio::test]
+async fn what_has_served_its_time_is_purged() {
+    let (it, Scene { ann, place, held, .. }) = holding().await;
+    let brief = json!({ "method": "kv_set", "key": "brief", "value": 1, "ttl_ms": 1_000 });
+    held.called("k1", brief).await;
+    held.called("k2", set("lasting", 1)).await;
+    it.clock.advance(Duration::from_secs(2));
+    assert_eq!(restroy_control_plane::runs::purge::step(&it.state).await.unwrap(), 1);
+    assert_eq!(restroy_control_plane::runs::purge::step(&it.state).await.unwrap(), 0);
+    let shown = ann.get(&format!("/v1/boards/{}/kv", place.board)).await;
+    assert_eq!(shown["items"].as_array().unwrap().len(), 1);
+}

@@ -314,3 +314,29 @@ async fn runs_do_not_go_on_for_ever() {
     let ann = ann.login("ann").await;
     assert_eq!(ann.status(&run).await, "timed_out");
 }
+
+#[tokio::test]
+async fn a_log_that_outgrows_its_bound_ends_the_run() {
+    let it = Installation::start().await;
+    let Scene { ann, run, held, .. } = it.claimed(None).await;
+    held.reported(1, json!([started("a")])).await;
+    it.sql("UPDATE runs SET event_bytes = 256 * 1024 * 1024 - 100").await;
+    let (status, answer) = held.report(2, json!([printed("a", 1, "one line too many")])).await;
+    assert_eq!((status, code(&answer)), (StatusCode::CONFLICT, "lease_lost"));
+    let shown = ann.get(&format!("/v1/runs/{run}")).await;
+    assert_eq!((&shown["status"], &shown["error"]["code"]), (&json!("failed"), &json!("event_limit")));
+    assert_eq!(ann.kinds(&run).await.last().unwrap(), "run.finished");
+}
+
+#[tokio::test]
+async fn bodies_are_bounded_each_at_its_own_size() {
+    let it = Installation::start().await;
+    let Scene { held, .. } = it.claimed(None).await;
+    held.reported(1, json!([started("a")])).await;
+    let line = "x".repeat(30 * 1024);
+    let chunks: Vec<Value> = (1..=100).map(|n| printed("a", n, &line)).collect();
+    held.reported(2, json!(chunks)).await;
+    assert_eq!(held.artifact("k1", "large.bin", &vec![7; 3 * 1024 * 1024]).await.0, StatusCode::OK);
+    let (_, answer) = held.artifact("k2", "larger.bin", &vec![7; 16 * 1024 * 1024 + 1]).await;
+    assert_eq!(answer["refused"]["code"], "artifact_too_large");
+}

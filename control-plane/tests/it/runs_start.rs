@@ -113,18 +113,11 @@ async fn a_repeated_start_is_one_run() {
     assert_eq!(ann.get(&path).await["items"].as_array().unwrap().len(), 1);
 }
 
-/// Sets a limit of a team, as an operator would.
-async fn limit(it: &Installation, statement: &'static str) {
-    let mut tx = it.state.db.write().await.unwrap();
-    restroy_control_plane::sql!(&mut tx, execute, sqlx::query(statement)).unwrap();
-    tx.commit().await.unwrap();
-}
-
 #[tokio::test]
 async fn a_team_queues_so_many_runs_and_no_more() {
     let it = Installation::start().await;
     let (ann, place) = it.pipeline(None).await;
-    limit(&it, "UPDATE teams SET max_queued = 2").await;
+    it.sql("UPDATE teams SET max_queued = 2").await;
     ann.run(&place, json!({})).await;
     ann.run(&place, json!({})).await;
     let path = format!("/v1/pipelines/{}/runs", place.pipeline);
@@ -139,7 +132,7 @@ async fn admission_is_bounded_and_fair() {
     let (ann, hers) = it.pipeline(None).await;
     let bob = it.person("bob").await;
     let his = bob.place(None).await;
-    limit(&it, "UPDATE teams SET max_running = 2").await;
+    it.sql("UPDATE teams SET max_running = 2").await;
     let mut runs = Vec::new();
     for _ in 0..4 {
         runs.push(ann.run(&hers, json!({})).await);

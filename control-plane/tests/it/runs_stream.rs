@@ -226,8 +226,6 @@ async fn who_may_not_watch_any_more_is_cut_off() {
     let (mut signed_out, mut removed) = (watch(&it, &ann, &run, 1).await, watch(&it, &again, &run, 1).await);
     ann.expect(StatusCode::NO_CONTENT, Method::POST, "/v1/auth/logout", None).await;
     assert_eq!(next(&mut signed_out).await.unwrap_err(), 4401);
-    let mut tx = it.state.db.write().await.unwrap();
-    restroy_control_plane::sql!(&mut tx, execute, sqlx::query("DELETE FROM memberships")).unwrap();
-    tx.commit().await.unwrap();
+    it.sql("DELETE FROM memberships").await;
     assert_eq!(next(&mut removed).await.unwrap_err(), 4403);
 }

@@ -138,6 +138,13 @@ impl Installation {
         self.message().await
     }
 
+    /// Does to the database what no request can.
+    pub(crate) async fn sql(&self, statement: &'static str) {
+        let mut tx = self.state.db.write().await.unwrap();
+        restroy_control_plane::sql!(&mut tx, execute, sqlx::query(statement)).unwrap();
+        tx.commit().await.unwrap();
+    }
+
     pub(crate) async fn executor(&self) -> Executor {
         let (_, token) = runs::executors::create(&self.state, "test").await.unwrap();
         Executor { http: self.http.clone(), base: format!("http://{}/run/v1", self.run_api), token }

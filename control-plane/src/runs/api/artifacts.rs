@@ -13,6 +13,7 @@ use restroy_sdk::{
     time::Timestamp,
 };
 use sqlx::{FromRow, query_as};
+use uuid::Uuid;
 
 use crate::{
     api::http::{Paged, Path, Query, paged},
@@ -51,11 +52,11 @@ pub(super) async fn list(
         fetch_all,
         query_as(
             "SELECT id, name, step, bytes, sha256, created_at FROM artifacts
-             WHERE team_id = $1 AND run_id = $2 AND ($3 IS NULL OR id > $3) ORDER BY id LIMIT $4"
+             WHERE team_id = $1 AND run_id = $2 AND id > $3 ORDER BY id LIMIT $4"
         )
         .bind(scope.team())
         .bind(id)
-        .bind(page.after::<ArtifactId>()?)
+        .bind(page.after::<ArtifactId>()?.unwrap_or(ArtifactId(Uuid::nil())))
         .bind(page.rows()?)
     )?;
     let Page { items, next_cursor } = paged(&page, found, |row| row.id)?;

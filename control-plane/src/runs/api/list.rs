@@ -9,6 +9,7 @@ use restroy_sdk::{
 use serde::Deserialize;
 use sqlx::query_as;
 use utoipa::IntoParams;
+use uuid::Uuid;
 
 use crate::{
     api::http::{Paged, Path, Query, paged},
@@ -67,7 +68,8 @@ pub(super) async fn of_team(
 
 async fn list(scope: &Scope, pipeline: Option<PipelineId>, filter: Filter) -> ApiResult<Json<Page<Run>>> {
     let page = Paged::new(filter.limit, filter.cursor);
-    let (rows, after) = (page.rows()?, page.after::<RunId>()?);
+    // Newest first: the first page starts before the greatest id there can be.
+    let (rows, before) = (page.rows()?, page.after::<RunId>()?.unwrap_or(RunId(Uuid::max())));
     let mut tx = scope.read().await?;
     let found: Vec<RunRow> = match pipeline {
         Some(pipeline) => sql!(
@@ -76,12 +78,12 @@ async fn list(scope: &Scope, pipeline: Option<PipelineId>, filter: Filter) -> Ap
             query_as(concat!(
                 "SELECT ",
                 run_columns!(),
-                " FROM runs WHERE team_id = $1 AND pipeline_id = $2 AND ($3 IS NULL OR id < $3)
+                " FROM runs WHERE team_id = $1 AND pipeline_id = $2 AND id < $3
                   AND ($4 IS NULL OR status = $4) ORDER BY id DESC LIMIT $5"
             ))
             .bind(scope.team())
             .bind(pipeline)
-            .bind(after)
+            .bind(before)
             .bind(filter.status)
             .bind(rows)
         )?,
@@ -91,11 +93,11 @@ async fn list(scope: &Scope, pipeline: Option<PipelineId>, filter: Filter) -> Ap
             query_as(concat!(
                 "SELECT ",
                 run_columns!(),
-                " FROM runs WHERE team_id = $1 AND ($2 IS NULL OR id < $2)
+                " FROM runs WHERE team_id = $1 AND id < $2
                   AND ($3 IS NULL OR status = $3) ORDER BY id DESC LIMIT $4"
             ))
             .bind(scope.team())
-            .bind(after)
+            .bind(before)
             .bind(filter.status)
             .bind(rows)
         )?,

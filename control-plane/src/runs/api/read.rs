@@ -12,6 +12,7 @@ use restroy_sdk::{
 use serde::Deserialize;
 use sqlx::{query_as, query_scalar};
 use utoipa::IntoParams;
+use uuid::Uuid;
 
 use crate::{
     api::http::{Paged, Path, Query, paged},
@@ -71,7 +72,7 @@ pub(super) async fn steps(
 ) -> ApiResult<Json<Page<StepRun>>> {
     let scope = caller.run(&state, id, Permission::RunRead).await?;
     let page = Paged::new(filter.limit, filter.cursor);
-    let (rows, after) = (page.rows()?, page.after::<StepRunId>()?);
+    let (rows, after) = (page.rows()?, page.after::<StepRunId>()?.unwrap_or(StepRunId(Uuid::nil())));
     let mut tx = scope.read().await?;
     let found: Vec<StepRow> = sql!(
         &mut *tx,
@@ -79,7 +80,7 @@ pub(super) async fn steps(
         query_as(concat!(
             "SELECT ",
             step_columns!(),
-            " FROM step_runs WHERE team_id = $1 AND run_id = $2 AND ($3 IS NULL OR id > $3)
+            " FROM step_runs WHERE team_id = $1 AND run_id = $2 AND id > $3
               AND ($4 IS NULL OR status = $4) ORDER BY id LIMIT $5"
         ))
         .bind(scope.team())

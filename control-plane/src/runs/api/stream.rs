@@ -103,6 +103,9 @@ pub(super) async fn stream(
     if filter.after < 0 {
         return Err(ApiError::with(ProblemCode::BadRequest, "`after` is 0 or the number of an event."));
     }
+    let seat = state.watchers.seat().ok_or_else(|| {
+        ApiError::with(ProblemCode::Unavailable, "Too many watch just now: try again, or read the events page by page.")
+    })?;
     // Nothing lies after the newest event yet.
     let after = filter.after.min(run.last_seq);
     let complete = run.status.is_terminal() && after == run.last_seq;
@@ -111,6 +114,7 @@ pub(super) async fn stream(
     Ok(upgrade.on_upgrade(move |mut socket| async move {
         let end = if complete { End::Finished } else { watch(&state, &mut socket, caller, id, watcher).await };
         close(socket, end).await;
+        drop(seat);
     }))
 }
 

@@ -7,14 +7,26 @@ use std::{
 
 use restroy_run_queue::wake::Wake;
 use restroy_sdk::ids::{RunId, TeamId};
-use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::sync::{
+    OwnedSemaphorePermit, Semaphore,
+    broadcast::{Receiver, error::RecvError},
+};
 
 use super::reader::Reader;
-use crate::store::Db;
+use crate::{runs::limits::MAX_WATCHERS, store::Db};
 
 /// The runs that are watched in this process. Cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub struct Watchers(Arc<Mutex<HashMap<RunId, Arc<Reader>>>>);
+#[derive(Debug, Clone)]
+pub struct Watchers {
+    readers: Arc<Mutex<HashMap<RunId, Arc<Reader>>>>,
+    seats: Arc<Semaphore>,
+}
+
+impl Default for Watchers {
+    fn default() -> Self {
+        Self { readers: Arc::default(), seats: Arc::new(Semaphore::new(MAX_WATCHERS)) }
+    }
+}
 
 impl Watchers {
     /// Passes wake-ups on to the readers of the runs they are about, until the sender is gone.
@@ -31,6 +43,11 @@ impl Watchers {
                 Err(RecvError::Closed) => return,
             }
         }
+    }
+
+    /// A place among those who watch, as long as it is held; nothing when there is none left.
+    pub(crate) fn seat(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.seats).try_acquire_owned().ok()
     }
 
     /// How many runs are watched.
@@ -62,6 +79,6 @@ impl Watchers {
 
     fn readers(&self) -> MutexGuard<'_, HashMap<RunId, Arc<Reader>>> {
         // Nothing panics while it is held; if it did, the map would still be whole.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
