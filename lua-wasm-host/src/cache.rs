@@ -73,3 +73,23 @@ fn make_private(folder: &Path) -> std::io::Result<()> {
 fn make_private(_: &Path) -> std::io::Result<()> {
     Err(std::io::Error::other("compiled code can only be kept on unix"))
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn only_a_private_folder_will_do() {
+        let folder = std::env::temp_dir().join(format!("lua-wasm-host-cache-{}", std::process::id()));
+        make_private(&folder).unwrap();
+        assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o770)).unwrap();
+        assert!(make_private(&folder).unwrap_err().to_string().contains("other users"));
+        fs::remove_dir(&folder).unwrap();
+        fs::write(&folder, "").unwrap();
+        assert!(make_private(&folder).is_err());
+        fs::remove_file(&folder).unwrap();
+    }
+}

@@ -196,13 +196,15 @@ impl Engine {
             tracing::error!(%reason, "a sandbox could not be made");
             Ended::Error(StepError::new(ErrorCode::Internal, "the sandbox could not be made"))
         };
-        let _place = match self.0.places.acquire().await {
-            Ok(place) => place,
-            Err(error) => return (failed(&error), Usage::default()),
+        let cancel = door.cancel.clone();
+        let place = cancel.run_until_cancelled(self.0.places.acquire()).await;
+        let _place = match place {
+            Some(Ok(place)) => place,
+            Some(Err(error)) => return (failed(&error), Usage::default()),
+            None => return (Ended::Error(StepError::limit(ErrorCode::Cancelled, &limits)), Usage::default()),
         };
         let start = tokio::time::Instant::now();
         let clock = WallClock::default();
-        let cancel = door.cancel.clone();
         let allowed = Allowed { cpu: limits.cpu_time, wall: limits.wall_time };
         let fuel = limits.fuel;
         let dispatcher = Dispatcher::new(door, limits.clone(), clock.clone());

@@ -131,10 +131,10 @@ struct Call {
 
 impl Call {
     async fn serve(self, mut caller: Caller<'_, State>) -> wasmtime::Result<i64> {
+        charge(&mut caller, CALL_FUEL)?;
         match self.op {
             op::FUEL => {
                 let used = caller.data().fuel_limit.saturating_sub(caller.get_fuel()? / INSTRUCTIONS_PER_FUEL);
-                charge(&mut caller, CALL_FUEL)?;
                 return Ok(i64::try_from(used)?);
             }
             op::TAKE => {
@@ -165,7 +165,7 @@ impl Call {
             _ => {}
         }
         let carried = u64::from(self.head.1) + u64::from(self.body.1);
-        charge(&mut caller, CALL_FUEL + carried)?;
+        charge(&mut caller, carried)?;
         match self.op {
             op::NOW => Ok(caller.data().dispatcher.now()),
             op::RANDOM => self.random(&mut caller),

@@ -142,3 +142,14 @@ async fn a_dropped_run_frees_its_place() {
     }
     assert!(run(script("return 1")).await.result.is_ok());
 }
+
+#[tokio::test]
+async fn a_run_that_waits_for_a_place_can_be_cancelled() {
+    let busy: Vec<_> = (0..16).map(|_| Box::pin(run(script("sleep(1000)")))).collect();
+    let mut busy = futures_util::future::join_all(busy);
+    assert!(tokio::time::timeout(Duration::ZERO, &mut busy).await.is_err());
+    let door = Arc::new(World::default()).door();
+    door.cancel.cancel();
+    let outcome = engine().run(script("return 1"), door).await;
+    assert_eq!(outcome.result.unwrap_err().code, ErrorCode::Cancelled);
+}
