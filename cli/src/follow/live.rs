@@ -42,8 +42,10 @@ impl Live {
             NoteKind::Failure => !note.source.is_empty(),
             NoteKind::Status | NoteKind::Success => false,
         };
-        for note in notes.iter().filter(worth_a_line) {
-            self.bar.println(self.lines.line(note));
+        let lines: Vec<_> = notes.iter().filter(worth_a_line).map(|note| self.lines.line(note)).collect();
+        if !lines.is_empty() {
+            // In one go: a script that prints much must not redraw the rows for every line.
+            self.bar.println(lines.join("\n"));
         }
         self.draw(view);
     }
@@ -58,7 +60,7 @@ impl Live {
     pub(super) fn close(&mut self, view: &View) {
         let rows = self.rows(view);
         self.bar.finish_and_clear();
-        super::print_lines(rows);
+        let _ = super::print_lines(rows);
     }
 
     fn rows(&self, view: &View) -> Vec<String> {

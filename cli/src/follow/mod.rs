@@ -7,7 +7,7 @@ mod model_tests;
 mod plain;
 mod rows;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use futures_util::TryStreamExt as _;
 use restroy_sdk::{
@@ -37,11 +37,7 @@ impl Style {
     /// What standard output is fit for.
     pub(crate) fn detect() -> Self {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        if std::io::stdout().is_terminal() && !dumb {
-            Self::Live(Paint::stdout())
-        } else {
-            Self::Plain(Paint::stdout())
-        }
+        if io::stdout().is_terminal() && !dumb { Self::Live(Paint::stdout()) } else { Self::Plain(Paint::stdout()) }
     }
 }
 
@@ -77,25 +73,30 @@ pub(crate) async fn run(client: &Client, run: RunId, after: i64, style: Style) -
                 event = events.try_next() => match event? {
                     Some(event) => {
                         let notes = view.apply(&event);
-                        screen.event(&event, if shown(&event) { &notes } else { &[] }, &view);
+                        if shown(&event) && screen.event(&event, &notes, &view).is_err() {
+                            return Ok(Stop::NobodyReads);
+                        }
                     }
-                    None => return Ok::<_, Error>(()),
+                    None => return Ok::<_, Error>(Stop::End),
                 },
                 _ = ticks.tick() => screen.tick(&view),
             }
         }
     };
     let ended = tokio::select! {
-        followed = following => followed.map(|()| true),
-        () = interrupted() => Ok(false),
+        followed = following => followed,
+        () = interrupted() => Ok(Stop::Interrupted),
     };
     screen.close(&view);
-    if !ended? {
+    let stop = ended?;
+    if stop == Stop::Interrupted {
         eprintln!(
             "\nno longer following; the run goes on\n  \
              to follow it again:  restroy logs {run} --follow\n  \
              to end it:           restroy cancel {run}"
         );
+    }
+    if stop != Stop::End {
         return Ok(Ended::Left);
     }
     if view.status.is_terminal() {
@@ -103,6 +104,17 @@ pub(crate) async fn run(client: &Client, run: RunId, after: i64, style: Style) -
     }
     // The stream ended without the last event: the run says how it stands.
     Ok(Ended::Finished(client.run(run).await?.status))
+}
+
+/// Why the following stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// There is nothing more to come.
+    End,
+    /// Ctrl-C.
+    Interrupted,
+    /// The other end of the pipe is closed.
+    NobodyReads,
 }
 
 /// Ends with Ctrl-C.
@@ -129,9 +141,12 @@ impl Screen {
         }
     }
 
-    fn event(&mut self, event: &Event, notes: &[Note], view: &View) {
+    fn event(&mut self, event: &Event, notes: &[Note], view: &View) -> io::Result<()> {
         match self {
-            Self::Live(live) => live.event(notes, view),
+            Self::Live(live) => {
+                live.event(notes, view);
+                Ok(())
+            }
             Self::Plain(plain) => print_lines(notes.iter().map(|note| plain.line(note))),
             Self::Json => print_lines(serde_json::to_string(event)),
         }
@@ -150,12 +165,11 @@ impl Screen {
     }
 }
 
-/// Prints at once: somebody reads along at the other end of a pipe. A closed pipe is not an error
-/// of the run.
-fn print_lines(lines: impl IntoIterator<Item = String>) {
-    let mut out = std::io::stdout().lock();
+/// Prints at once: somebody reads along at the other end of a pipe.
+fn print_lines(lines: impl IntoIterator<Item = String>) -> io::Result<()> {
+    let mut out = io::stdout().lock();
     for line in lines {
-        let _ = writeln!(out, "{line}");
+        writeln!(out, "{line}")?;
     }
-    let _ = out.flush();
+    out.flush()
 }
