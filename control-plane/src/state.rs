@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use restroy_run_queue::{queue::Queue, wake::WakeUps};
 use restroy_sdk::time::Ambient;
+use uuid::Uuid;
 
 use crate::{
     auth::{limit::SignInLimits, password::Passwords, token::TokenKeys},
@@ -36,6 +37,8 @@ pub struct AppState {
     pub sign_ins: Arc<SignInLimits>,
     /// How this installation is set up.
     pub settings: Arc<Settings>,
+    /// This process among those that serve the same database.
+    pub replica: Uuid,
     /// The runs that are watched here.
     pub watchers: Watchers,
 }
@@ -105,6 +108,7 @@ impl AppState {
             db,
             passwords: Arc::new(Passwords::new(&ambient)),
             sign_ins: Arc::new(SignInLimits::new(settings.sign_ins_per_minute)),
+            replica: ambient.uuid(),
             ambient,
             queue,
             wake: WakeUps::default(),

@@ -13,7 +13,7 @@ use crate::{
     error::{ApiError, ApiResult},
     sql,
     state::AppState,
-    store::TeamTx,
+    store::{TeamTx, audit},
 };
 
 /// Cancels a run. An already cancelled one is given back as it is; one that ended otherwise is a
@@ -37,6 +37,8 @@ pub(crate) async fn cancel(state: &AppState, scope: &Scope, run: RunId) -> ApiRe
             ))
         };
     };
+    let entry = audit::Entry::new("run.cancel", "run", run);
+    audit::in_team(&mut tx, &state.ambient, scope.user(), entry).await?;
     tx.commit().await?;
     state.wake.send(Wake::Run { run_id: run, last_seq });
     state.wake.send(Wake::Admit);

@@ -7,8 +7,8 @@
 //! rows: a slot cannot leak. Among teams the one with the fewest in flight goes first, within a
 //! team the oldest task.
 //!
-//! One dispatcher is at work at a time: what is in flight grows by its hand only, so what it counted
-//! in a reading transaction still holds when it writes.
+//! One dispatcher is at work at a time, whatever the number of replicas: what it counts in its
+//! transaction grows by its hand only.
 
 use std::collections::HashMap;
 
@@ -19,6 +19,7 @@ use restroy_sdk::{
 };
 use sqlx::{query, query_as, query_scalar};
 
+use super::leader::lead;
 use super::limits::{EXECUTOR_SILENT, IN_FLIGHT_PER_SLOT, MAX_IN_FLIGHT, MIN_IN_FLIGHT, UNCLAIMED};
 use crate::{error::ApiResult, sql, state::AppState, store::Tx};
 
@@ -29,12 +30,16 @@ const REPUSH: i64 = 500;
 pub async fn admit(state: &AppState) -> ApiResult<usize> {
     let mut total = 0;
     loop {
-        let chosen = choose(&mut state.db.read().await?, state.ambient.now()).await?;
-        if chosen.is_empty() {
+        // Most wake-ups find nothing to admit: look before taking the writer.
+        if choose(&mut state.db.read().await?, state.ambient.now()).await?.is_empty() {
             return Ok(total);
         }
         let now = state.ambient.now();
         let mut tx = state.db.write().await?;
+        if !lead(&mut tx, "dispatch", state.replica, now).await? {
+            return Ok(total);
+        }
+        let chosen = choose(&mut tx, now).await?;
         let mut admitted = Vec::with_capacity(chosen.len());
         for task in chosen {
             let changed = sql!(

@@ -16,6 +16,7 @@ mod effects;
 mod end;
 pub mod events;
 pub mod executors;
+mod leader;
 mod lease;
 pub mod limits;
 mod lost;

@@ -239,3 +239,22 @@ async fn artifacts_are_attachments() {
     assert!(header("content-security-policy").contains("sandbox"));
     assert_eq!(&response.bytes().await.unwrap()[..], page);
 }
+
+#[tokio::test]
+async fn one_replica_at_a_time_admits() {
+    let it = Installation::start().await;
+    let (ann, place) = it.pipeline(None).await;
+    let mut other = it.state.clone();
+    other.replica = it.state.ambient.uuid();
+    ann.run(&place, json!({})).await;
+    assert_eq!(dispatch::admit(&it.state).await.unwrap(), 1);
+    ann.run(&place, json!({})).await;
+    assert_eq!(dispatch::admit(&other).await.unwrap(), 0);
+    assert_eq!(dispatch::admit(&it.state).await.unwrap(), 1);
+    // The first is silent: the other takes over.
+    it.clock.advance(std::time::Duration::from_secs(11));
+    ann.run(&place, json!({})).await;
+    assert_eq!(dispatch::admit(&other).await.unwrap(), 1);
+    ann.run(&place, json!({})).await;
+    assert_eq!(dispatch::admit(&it.state).await.unwrap(), 0);
+}

@@ -1,0 +1,35 @@
+//! Who leads: of all replicas one at a time does a certain work. A lease in the database, renewed
+//! by the work itself, in the work's own transaction: a replica that was taken for dead and wakes
+//! up finds the lease in other hands, and does nothing.
+
+use std::time::Duration;
+
+use restroy_sdk::time::Timestamp;
+use sqlx::query;
+use uuid::Uuid;
+
+use crate::{error::ApiResult, sql, store::Tx};
+
+/// How long a leader that does nothing stays the leader.
+const LEASE: Duration = Duration::from_secs(10);
+
+/// Takes or renews the lead for the work of this transaction; false when another replica has it.
+/// The lease's fence counts the changes of hand.
+pub(crate) async fn lead(tx: &mut Tx, work: &str, replica: Uuid, now: Timestamp) -> ApiResult<bool> {
+    let taken = sql!(
+        tx,
+        execute,
+        query(
+            "INSERT INTO leader_leases (name, owner, fence, lease_until) VALUES ($1, $2, 1, $3)
+             ON CONFLICT (name) DO UPDATE SET
+                 owner = excluded.owner, lease_until = excluded.lease_until,
+                 fence = leader_leases.fence + CASE WHEN leader_leases.owner = excluded.owner THEN 0 ELSE 1 END
+             WHERE leader_leases.owner = excluded.owner OR leader_leases.lease_until < $4"
+        )
+        .bind(work)
+        .bind(replica)
+        .bind(now.after(LEASE))
+        .bind(now)
+    )?;
+    Ok(taken.rows_affected() > 0)
+}
