@@ -1,7 +1,7 @@
 //! The whole installation in one process: the same parts that run apart in production, on SQLite
 //! and an in-memory queue.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use lua_wasm_host::{Engine, EngineConfig};
 use restroy_control_plane::{
@@ -16,11 +16,13 @@ use restroy_executor::{Executor, ExecutorConfig, HttpPolicy};
 use restroy_run_queue::{memory::MemoryQueue, queue::Queue};
 use restroy_sdk::time::Ambient;
 use secrecy::SecretBox;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{DevError, compiler::SandboxCompiler, data_folder::DataFolder, settings::Settings};
 
+/// How long runs at work may go on after the order to stop.
+const DRAIN: Duration = Duration::from_secs(3);
 /// The folder's key files.
 const MASTER_KEY: &str = "master.key";
 const TOKEN_KEY: &str = "token.key";
@@ -29,6 +31,9 @@ const TOKEN_KEY: &str = "token.key";
 pub(super) struct Installation {
     /// Where the API listens.
     pub(super) address: SocketAddr,
+    /// Ends the executor; the rest goes on until it has reported what it could finish.
+    stop_executor: CancellationToken,
+    executor: JoinSet<()>,
     stop: CancellationToken,
     parts: JoinSet<()>,
     db: Db,
@@ -82,6 +87,7 @@ impl Installation {
         let executor = Executor::new(
             ExecutorConfig {
                 slots: settings.slots.into(),
+                drain: DRAIN,
                 http: HttpPolicy { allow_loopback: settings.allow_loopback_http },
                 ..ExecutorConfig::new(run_api_url, credential, folder.scratch())
             },
@@ -97,24 +103,27 @@ impl Installation {
         serve(&mut parts, run_api, runs::run_api::router(state.clone()), &stop);
         let services = runs::spawn_services(&state, &stop);
         parts.spawn(async move { services.stopped().await });
-        let token = stop.clone();
-        parts.spawn(async move { executor.run(token.cancelled_owned()).await });
-        Ok(Self { address, stop, parts, db, _folder: folder })
+        let stop_executor = CancellationToken::new();
+        let mut executing = JoinSet::new();
+        executing.spawn(executor.run(stop_executor.clone().cancelled_owned()));
+        Ok(Self { address, stop_executor, executor: executing, stop, parts, db, _folder: folder })
     }
 
     /// Whether a part ended by itself, which it never should.
     pub(super) async fn failed(&mut self) {
-        self.parts.join_next().await;
+        tokio::select! {
+            _ = self.parts.join_next() => {}
+            _ = self.executor.join_next() => {}
+        }
     }
 
     /// Takes nothing new, finishes what is at work within a few seconds, and ends. What is not
     /// finished goes on at the next start.
-    pub(super) async fn stop(mut self) {
+    pub(super) async fn stop(self) {
+        self.stop_executor.cancel();
+        let _ = timeout(DRAIN * 2, self.executor.join_all()).await;
         self.stop.cancel();
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(15), async {
-            while self.parts.join_next().await.is_some() {}
-        })
-        .await;
+        let _ = timeout(DRAIN, self.parts.join_all()).await;
         self.db.close().await;
     }
 }

@@ -1,6 +1,6 @@
 //! What is known of a run that is followed: events in, state out. No clock, no terminal.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use indexmap::IndexMap;
 use restroy_sdk::{
@@ -41,6 +41,8 @@ pub(crate) struct StepView {
     pub(crate) started_at: Option<Timestamp>,
     /// When it ended.
     pub(crate) finished_at: Option<Timestamp>,
+    /// What its last attempt measured, in milliseconds.
+    wall_ms: u64,
     /// How far its script says it is, 0 to 1.
     pub(crate) fraction: Option<f64>,
     /// What its script says about that.
@@ -61,6 +63,7 @@ impl Default for StepView {
             retrying: false,
             started_at: None,
             finished_at: None,
+            wall_ms: 0,
             fraction: None,
             message: None,
             items: None,
@@ -71,6 +74,14 @@ impl Default for StepView {
 }
 
 impl StepView {
+    /// How long it took, or takes at the moment `now`. Steps so short that their events were
+    /// recorded together have measured it themselves.
+    pub(crate) fn took(&self, now: Timestamp) -> Option<String> {
+        let started = self.started_at?;
+        let end = self.finished_at.unwrap_or(now);
+        Some(seconds(end.max(started.after(Duration::from_millis(self.wall_ms))), started))
+    }
+
     /// How many items ended.
     pub(crate) fn items_done(&self) -> usize {
         self.ended.len()
@@ -214,8 +225,8 @@ impl View {
                 let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
                 vec![Note { at, source: source(step), kind: NoteKind::Status, text: format!("waiting{until}") }]
             }
-            EventKind::StepFinished { step, status, error, .. } => {
-                self.step_finished(at, step, *status, error.as_ref())
+            EventKind::StepFinished { step, status, error, usage, .. } => {
+                self.step_finished(at, step, *status, error.as_ref(), usage.wall_ms)
             }
         }
     }
@@ -254,6 +265,7 @@ impl View {
         step: &StepRef,
         status: StepStatus,
         error: Option<&StepError>,
+        wall_ms: u64,
     ) -> Vec<Note> {
         let view = self.step(step);
         if let Some(index) = step.index {
@@ -262,6 +274,7 @@ impl View {
             view.status = status;
             view.retrying = false;
             view.finished_at = Some(at);
+            view.wall_ms = wall_ms;
             view.error = error.cloned();
         }
         let kind = match status {
@@ -269,8 +282,8 @@ impl View {
             StepStatus::Skipped => NoteKind::Warning,
             _ => NoteKind::Failure,
         };
-        let took = match (view.started_at, step.index) {
-            (Some(started), None) => format!(" in {}", seconds(at, started)),
+        let took = match (view.took(at), step.index) {
+            (Some(took), None) => format!(" in {took}"),
             _ => String::new(),
         };
         let why = error.map(|error| format!(": {}", error.message)).unwrap_or_default();

@@ -138,3 +138,14 @@ fn spans_are_short() {
     assert_eq!(span(7_380_000), "2h 03m");
     assert_eq!(span(-5), "0 ms");
 }
+
+#[test]
+fn a_step_recorded_in_one_go_took_what_it_measured() {
+    let mut view = View::new([]);
+    let started = json!({"seq": 1, "at": "2026-01-02T12:00:00Z", "type": "step.started", "step": "a", "attempt": 1});
+    let finished = json!({"seq": 2, "at": "2026-01-02T12:00:00Z", "type": "step.finished", "step": "a", "attempt": 1,
+                          "status": "succeeded", "usage": {"wall_ms": 42}});
+    view.apply(&serde_json::from_value(started).unwrap());
+    let notes = view.apply(&serde_json::from_value(finished).unwrap());
+    assert_eq!(notes[0].text, "succeeded in 42 ms");
+}

@@ -69,11 +69,7 @@ fn row(name: &str, name_width: usize, step: &StepView, now: Timestamp, canvas: C
             None => String::new(),
         },
     };
-    let time = match (step.started_at, step.finished_at) {
-        (Some(started), Some(finished)) => seconds(finished, started),
-        (Some(started), None) => seconds(now, started),
-        _ => String::new(),
-    };
+    let time = step.took(now).unwrap_or_default();
     let mut text = format!("{mark} {name}  {bar} {count:>9} {time:>9}");
     let remark = remark(step);
     if !remark.is_empty() {
