@@ -32,7 +32,7 @@ export RESTROY_ZIG="$zig_home/ziglang/zig"
 cargo_home=${CARGO_HOME:-$HOME/.cargo}
 sysroot=$(cd "$root" && rustc --print sysroot)
 target=${RESTROY_GUEST_TARGET_DIR:-$here/target}
-unset RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_TARGET_DIR CARGO_BUILD_TARGET_DIR
+unset RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 flags=$(printf '%s\037' \
     "--remap-path-prefix=$here=/guest" \
     "--remap-path-prefix=$host=/lua-wasm-host" \
