@@ -353,6 +353,7 @@ CREATE TABLE outbox (
     run_id         BLOB,
     message_id     TEXT    NOT NULL UNIQUE,    -- RFC 5322
     recipients     TEXT    NOT NULL,           -- a JSON array
+    reply_to       TEXT,
     subject        TEXT    NOT NULL,
     body_text      TEXT    NOT NULL,
     body_html      TEXT,

@@ -257,6 +257,9 @@ pub enum CallKind {
         text: String,
         /// The HTML alternative.
         html: Option<String>,
+        /// Where answers go, if not to the sender.
+        #[serde(default)]
+        reply_to: Option<String>,
     },
     /// Records that the executor got an answer to an HTTP request; answers null.
     HttpAnswered {

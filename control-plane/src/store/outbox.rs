@@ -44,6 +44,7 @@ struct Row {
     id: MessageId,
     run_id: Option<RunId>,
     recipients: String,
+    reply_to: Option<String>,
     subject: String,
     body_text: String,
     body_html: Option<String>,
@@ -58,7 +59,7 @@ pub async fn list(tx: &mut TeamTx, before: Option<MessageId>, rows: i64) -> Resu
         &mut **tx,
         fetch_all,
         query_as(
-            "SELECT id, run_id, recipients, subject, body_text, body_html, status, created_at
+            "SELECT id, run_id, recipients, reply_to, subject, body_text, body_html, status, created_at
              FROM outbox WHERE team_id = $1 AND ($2 IS NULL OR id < $2) ORDER BY id DESC LIMIT $3"
         )
         .bind(team)
@@ -71,6 +72,7 @@ pub async fn list(tx: &mut TeamTx, before: Option<MessageId>, rows: i64) -> Resu
                 id: row.id,
                 run_id: row.run_id,
                 to: serde_json::from_str(&row.recipients)?,
+                reply_to: row.reply_to,
                 subject: row.subject,
                 text: row.body_text,
                 html: row.body_html,

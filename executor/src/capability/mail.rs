@@ -1,7 +1,7 @@
 //! E-mail: into the control-plane's outbox.
 
 use async_trait::async_trait;
-use lua_wasm_host::{CallContext, CallError, CallResult, Email, Mail};
+use lua_wasm_host::{CallContext, CallResult, Email, Mail};
 use restroy_run_queue::run_api::CallKind;
 use serde::Deserialize;
 
@@ -15,18 +15,11 @@ struct Sent {
 #[async_trait]
 impl Mail for Attempting {
     async fn send(&self, call: &CallContext, email: Email) -> CallResult<String> {
-        if email.reply_to.is_some() {
-            return Err(CallError::new(
-                "not_available",
-                "`reply_to` is not available in this version yet: name the address in the text",
-            )
-            .into());
-        }
         let masker = &self.task.masker;
-        let parts = email.to.iter().chain([&email.subject, &email.text]).chain(&email.html);
+        let parts = email.to.iter().chain([&email.subject, &email.text]).chain(&email.html).chain(&email.reply_to);
         refuse_secrets("an e-mail", parts.map(String::as_bytes).any(|part| masker.finds(part)))?;
-        let Email { to, subject, text, html, .. } = email;
-        let sent: Sent = self.call(call, CallKind::EmailSend { to, subject, text, html }).await?;
+        let Email { to, subject, text, html, reply_to, .. } = email;
+        let sent: Sent = self.call(call, CallKind::EmailSend { to, subject, text, html, reply_to }).await?;
         Ok(sent.message_id)
     }
 }

@@ -77,7 +77,7 @@ async fn mail_files_and_artifacts_arrive() {
             (
                 "send.lua",
                 "local text = files.read('out/report.txt')
-                 return email.send { to = { 'ada@example.com' }, subject = 'Report', text = text }",
+                 return email.send { to = { 'ada@example.com' }, subject = 'Report', text = text, reply_to = 'desk@example.com' }",
             ),
         ],
     )
@@ -85,9 +85,10 @@ async fn mail_files_and_artifacts_arrive() {
     assert_eq!(report.status(), RunStatus::Succeeded, "{:?}", report.ending());
     assert_eq!(report.api.artifact("report.txt").unwrap().1, b"line 1\nline 2\n");
     let calls = report.api.calls();
-    let CallKind::EmailSend { to, subject, text, html } = &calls[0].call else { panic!("{calls:?}") };
+    let CallKind::EmailSend { to, subject, text, html, reply_to } = &calls[0].call else { panic!("{calls:?}") };
     assert_eq!((to.as_slice(), subject.as_str()), (["ada@example.com".to_owned()].as_slice(), "Report"));
     assert_eq!((text.as_str(), html), ("line 1\nline 2\n", &None));
+    assert_eq!(reply_to.as_deref(), Some("desk@example.com"));
     assert_eq!(calls[0].key.len(), 64);
 }
 

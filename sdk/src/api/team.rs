@@ -56,6 +56,9 @@ pub struct OutboxMessage {
     pub run_id: Option<RunId>,
     /// The recipients.
     pub to: Vec<String>,
+    /// Where answers go, if not to the sender.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<String>,
     /// The subject line.
     pub subject: String,
     /// The plain text.

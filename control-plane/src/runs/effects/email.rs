@@ -29,6 +29,7 @@ pub(super) struct Mail {
     pub(super) subject: String,
     pub(super) text: String,
     pub(super) html: Option<String>,
+    pub(super) reply_to: Option<String>,
 }
 
 /// Puts an e-mail into the outbox; answers `{message_id}`. The Message-ID derives from the key, so
@@ -56,9 +57,9 @@ pub(super) async fn send(
         &mut **tx,
         execute,
         query(
-            "INSERT INTO outbox (id, team_id, run_id, message_id, recipients, subject, body_text, body_html, status,
-                                 created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+            "INSERT INTO outbox (id, team_id, run_id, message_id, recipients, reply_to, subject, body_text, body_html,
+                                 status, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
              ON CONFLICT (message_id) DO NOTHING"
         )
         .bind(state.ambient.id::<MessageId>())
@@ -66,6 +67,7 @@ pub(super) async fn send(
         .bind(run)
         .bind(&message_id)
         .bind(serde_json::to_string(&mail.to)?)
+        .bind(&mail.reply_to)
         .bind(&mail.subject)
         .bind(&mail.text)
         .bind(&mail.html)
@@ -80,7 +82,7 @@ fn check(mail: &Mail) -> Result<(), Stop> {
         let message = format!("An e-mail goes to 1 to {MAX_RECIPIENTS} recipients; this one to {}.", mail.to.len());
         return Err(refuse("email_recipients", message));
     }
-    if let Some(address) = mail.to.iter().find(|address| !is_address(address)) {
+    if let Some(address) = mail.to.iter().chain(&mail.reply_to).find(|address| !is_address(address)) {
         let shown: String = address.chars().filter(|c| !c.is_control()).take(80).collect();
         return Err(refuse("email_bad_address", format!("`{shown}` is not an e-mail address; write `name@host`.")));
     }

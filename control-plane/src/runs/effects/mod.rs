@@ -187,8 +187,8 @@ async fn perform(
             CallKind::KvCas { key, expected, value, ttl_ms } => {
                 kv::cas(tx, board, now, &key, expected.as_ref(), value.as_ref(), ttl_ms).await
             }
-            CallKind::EmailSend { to, subject, text, html } => {
-                let mail = email::Mail { to, subject, text, html };
+            CallKind::EmailSend { to, subject, text, html, reply_to } => {
+                let mail = email::Mail { to, subject, text, html, reply_to };
                 email::send(state, tx, holding.run_id, now, &caller.key, &mail).await
             }
             CallKind::HttpAnswered { .. } => Ok(Value::Null),
