@@ -10,6 +10,9 @@ use crate::{CallFailure, CompileError, ErrorCode, StepError};
 /// Fuel that a call through the door costs, besides one unit for each byte it carries.
 const CALL_FUEL: u64 = 2_000;
 
+/// Fuel that throwing an exception costs: about the time it takes the engine, in nanoseconds.
+const THROW_FUEL: u64 = 1_000;
+
 /// The longest text of an error that a guest may hand over: message, traceback and details.
 const MAX_FAILURE: u32 = 1024 * 1024;
 
@@ -131,6 +134,10 @@ struct Call {
 
 impl Call {
     async fn serve(self, mut caller: Caller<'_, State>) -> wasmtime::Result<i64> {
+        if self.op == op::THROW {
+            charge(&mut caller, THROW_FUEL)?;
+            return Ok(0);
+        }
         charge(&mut caller, CALL_FUEL)?;
         match self.op {
             op::FUEL => {

@@ -39,6 +39,9 @@ pub(crate) mod op {
     /// The run's error: `head`, a [`super::Failure`].
     pub(crate) const FAILED: u32 = 10;
 
+    /// Pays for an exception that is about to be thrown.
+    pub(crate) const THROW: u32 = 11;
+
     /// From here on calls are counted.
     pub(crate) const COUNTED: u32 = 16;
     /// `{seconds}`.

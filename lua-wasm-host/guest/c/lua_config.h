@@ -32,11 +32,11 @@
 */
 extern void restroy_try(void (*f)(lua_State *, void *), lua_State *L, void *ud);
 extern void restroy_throw(void) __attribute__((noreturn));
-extern void restroy_out_of_memory(void) __attribute__((noreturn));
+extern void restroy_before_throw(int status);
 #define luai_jmpbuf int
 #define LUAI_TRY(L, c, a) restroy_try(f, L, ud);
 #define LUAI_THROW(L, c) \
-  do { if ((c)->status == LUA_ERRMEM) restroy_out_of_memory(); restroy_throw(); } while (0)
+  do { restroy_before_throw((c)->status); restroy_throw(); } while (0)
 
 /* Scripts see a number per object instead of its address. */
 extern const void *restroy_identity(lua_State *L, int idx);

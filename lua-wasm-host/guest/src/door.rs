@@ -60,6 +60,11 @@ pub(crate) fn failed(failure: &wire::Failure) {
     number(op::FAILED, &serde_json::to_vec(failure).unwrap_or_default(), &[]);
 }
 
+/// Pays for an exception.
+pub(crate) fn throw() {
+    number(op::THROW, &[], &[]);
+}
+
 /// Ends the sandbox.
 pub(crate) fn out_of_memory() -> ! {
     number(op::OUT_OF_MEMORY, &[], &[]);

@@ -7,10 +7,14 @@ use mlua::ffi;
 
 use crate::door;
 
-/// Lua ran out of memory: no error that a script could catch.
+/// Before an error or a yield leaves a protected call. Running out of memory is no error that a
+/// script could catch; all others cost what they take, which no instruction count shows.
 #[unsafe(no_mangle)]
-extern "C" fn restroy_out_of_memory() -> ! {
-    door::out_of_memory()
+extern "C" fn restroy_before_throw(status: c_int) {
+    if status == ffi::LUA_ERRMEM {
+        door::out_of_memory();
+    }
+    door::throw();
 }
 
 /// The number that stands for an object where Lua would show its address: counted from 1 in the
