@@ -45,7 +45,7 @@ flags=$(printf '%s\037' \
     export CARGO_ENCODED_RUSTFLAGS="$flags"
     export CC_wasm32_wasip1="$here/toolchain/cc" AR_wasm32_wasip1="$here/toolchain/ar"
     export CRATE_CC_NO_DEFAULTS=1
-    export CFLAGS_wasm32_wasip1="-O3 -g0 -ffile-prefix-map=$cargo_home=/cargo -ffile-prefix-map=$here=/guest"
+    export CFLAGS_wasm32_wasip1="-O3 -flto -g0 -ffile-prefix-map=$cargo_home=/cargo -ffile-prefix-map=$here=/guest"
     # Cargo does not know what Lua's sources are compiled with.
     stamp=$(cat c/* toolchain/* | cksum)
     if [ "$stamp" != "$(cat "$target/stamp" 2>/dev/null)" ]; then
