@@ -54,7 +54,11 @@ pub(crate) fn engine(max_sandboxes: u32) -> wasmtime::Result<wasmtime::Engine> {
         .wasm_relaxed_simd(false)
         .wasm_tail_call(false)
         .wasm_multi_memory(false)
-        .wasm_memory64(false);
+        .wasm_memory64(false)
+        .wasm_extended_const(false)
+        .wasm_gc(false)
+        .wasm_wide_arithmetic(false)
+        .wasm_custom_page_sizes(false);
     wasmtime::Engine::new(&config)
 }
 
