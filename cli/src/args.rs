@@ -330,7 +330,7 @@ pub(crate) struct Exec {
     /// An origin it may call, such as https://api.example.com; may be given several times
     #[arg(long, value_name = "ORIGIN")]
     pub(crate) allow_http: Vec<String>,
-    /// Fuel: about an instruction each, 1000000000 is about a second
+    /// Fuel: about a nanosecond each, so 1000000000 is about a second
     #[arg(long, value_name = "UNITS")]
     pub(crate) fuel: Option<u64>,
 }

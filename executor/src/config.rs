@@ -31,7 +31,7 @@ pub struct ExecutorConfig {
 }
 
 impl ExecutorConfig {
-    /// The defaults: four tasks at once, eight sandboxes each, the limits of DESIGN.md.
+    /// The defaults: four tasks at once, eight sandboxes each, and `Limits::default` for each attempt.
     pub fn new(run_api_url: impl Into<String>, credential: impl Into<String>, scratch_dir: impl Into<PathBuf>) -> Self {
         Self {
             run_api_url: run_api_url.into(),

@@ -194,7 +194,7 @@ impl StepError {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Usage {
-    /// Fuel: roughly, WebAssembly instructions.
+    /// Fuel: a unit is 16 WebAssembly instructions, about a nanosecond.
     pub fuel: u64,
     /// Processor time in milliseconds.
     pub cpu_ms: u64,
