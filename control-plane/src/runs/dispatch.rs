@@ -31,7 +31,7 @@ pub async fn admit(state: &AppState) -> ApiResult<usize> {
     let mut total = 0;
     loop {
         // Most wake-ups find nothing to admit: look before taking the writer.
-        if choose(&mut state.db.read().await?, state.ambient.now()).await?.is_empty() {
+        if teams(&mut state.db.read().await?).await?.is_empty() {
             return Ok(total);
         }
         let now = state.ambient.now();
@@ -126,19 +126,7 @@ struct Candidate {
 
 /// The tasks that may go now, in the order in which they should.
 async fn choose(tx: &mut Tx, now: Timestamp) -> ApiResult<Vec<TaskId>> {
-    let teams: Vec<Waiting> = sql!(
-        &mut *tx,
-        fetch_all,
-        query_as(
-            "SELECT team_id, max_running, in_flight FROM (
-                 SELECT t.id AS team_id, t.max_running,
-                        (SELECT COUNT(*) FROM tasks f
-                         WHERE f.team_id = t.id AND f.state IN ('admitted', 'leased')) AS in_flight
-                 FROM teams t
-                 WHERE t.id IN (SELECT DISTINCT team_id FROM tasks WHERE state = 'pending')) AS waiting
-             WHERE in_flight < max_running"
-        )
-    )?;
+    let teams = teams(tx).await?;
     if teams.is_empty() {
         return Ok(Vec::new());
     }
@@ -169,6 +157,23 @@ async fn choose(tx: &mut Tx, now: Timestamp) -> ApiResult<Vec<TaskId>> {
     chosen.sort_unstable();
     chosen.truncate(room);
     Ok(chosen.into_iter().map(|(_, task)| task).collect())
+}
+
+/// The teams that have something pending and a slot for it.
+async fn teams(tx: &mut Tx) -> ApiResult<Vec<Waiting>> {
+    Ok(sql!(
+        tx,
+        fetch_all,
+        query_as(
+            "SELECT team_id, max_running, in_flight FROM (
+                 SELECT t.id AS team_id, t.max_running,
+                        (SELECT COUNT(*) FROM tasks f
+                         WHERE f.team_id = t.id AND f.state IN ('admitted', 'leased')) AS in_flight
+                 FROM teams t
+                 WHERE t.id IN (SELECT DISTINCT team_id FROM tasks WHERE state = 'pending')) AS waiting
+             WHERE in_flight < max_running"
+        )
+    )?)
 }
 
 /// A team's oldest tasks whose pipelines have a slot, as many as the team has slots.

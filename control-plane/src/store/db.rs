@@ -13,6 +13,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 static SQLITE: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/sqlite");
 
+/// Prepared statements that a connection keeps: more than there are, so that none is prepared twice.
+const STATEMENTS: usize = 512;
 /// How many connections read at once.
 const READERS: u32 = 4;
 
@@ -55,6 +57,7 @@ impl Db {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(Duration::from_secs(10))
+            .statement_cache_capacity(STATEMENTS)
             .pragma("temp_store", "memory")
             .pragma("cache_size", "-16000");
         let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
