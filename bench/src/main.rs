@@ -1,6 +1,7 @@
 //! Benchmarks, each beside a peer measured in the same run.
 //!
-//! `cargo run --release -p bench -- COMMAND`:
+//! `cargo build --release && cargo run --release -p bench [-- COMMAND…]` (the first builds the server that
+//! `pipeline` measures):
 //! - `sandbox`: a cold sandbox for each of many trivial scripts, beside a bare native Lua state;
 //! - `scripts`: the speed of scripts in the sandbox, metered, beside native Lua;
 //! - `pipeline`: from the request that starts a run to its end on the WebSocket.
@@ -21,23 +22,26 @@ use std::error::Error;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let command = std::env::args().nth(1).unwrap_or_default();
-    let done = match command.as_str() {
-        "sandbox" => block_on(sandbox::run()),
-        "pipeline" => block_on(pipeline::run()),
-        "scripts" => block_on(scripts::run()),
-        _ => {
-            eprintln!("usage: bench sandbox|scripts|pipeline");
-            return ExitCode::from(2);
-        }
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
+    let named: Vec<_> = std::env::args().skip(1).collect();
+    let commands =
+        if named.is_empty() { ["sandbox", "scripts", "pipeline"].map(str::to_owned).to_vec() } else { named };
+    for command in commands {
+        let done = match command.as_str() {
+            "sandbox" => block_on(sandbox::run()),
+            "scripts" => block_on(scripts::run()),
+            "pipeline" => block_on(pipeline::run()),
+            _ => {
+                eprintln!("usage: bench [sandbox] [scripts] [pipeline]; all of them unless named");
+                return ExitCode::from(2);
+            }
+        };
+        if let Err(error) = done {
             eprintln!("bench {command}: {error}");
-            ExitCode::FAILURE
+            return ExitCode::FAILURE;
         }
+        println!();
     }
+    ExitCode::SUCCESS
 }
 
 fn block_on(command: impl Future<Output = Result<(), Box<dyn Error>>>) -> Result<(), Box<dyn Error>> {
