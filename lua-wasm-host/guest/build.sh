@@ -56,7 +56,11 @@ flags=$(printf '%s\037' \
 )
 raw=$target/wasm32-wasip1/release/lua_wasm_guest.wasm
 built=$target/guest.wasm
-(cd "$root" && cargo run --quiet --locked -p lua-wasm-host-snapshot -- "$raw" "$built")
+if [ -n "${RESTROY_GUEST_SNAPSHOT-}" ]; then
+    "$RESTROY_GUEST_SNAPSHOT" "$raw" "$built"
+else
+    (cd "$root" && cargo run --quiet --locked -p lua-wasm-host-snapshot -- "$raw" "$built")
+fi
 
 if $check; then
     if cmp -s "$built" "$host/guest.wasm"; then

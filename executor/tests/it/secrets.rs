@@ -56,6 +56,13 @@ async fn secrets_are_masked_in_errors() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_long_error_is_cut_after_it_was_masked() {
+    let report = run("error(('x'):rep(8185) .. config.KEY, 0)").await;
+    let message = report.step("a").2.unwrap().message;
+    assert!(message.len() <= 8192 && !message.contains(&SECRET[..4]), "{}", &message[8100..]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_secret_that_would_be_kept_fails_the_step() {
     for script in [
         "return config.KEY",

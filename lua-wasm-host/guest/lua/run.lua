@@ -2,9 +2,12 @@
 local N, P = ...
 
 local error, pcall, rawget, select, tostring, type, xpcall = error, pcall, rawget, select, tostring, type, xpcall
-local format = string.format
+-- Kept: scripts may replace them, and this file runs when no script is there to blame any more.
+local format, match, sub = string.format, string.match, string.sub
+local setmetatable = setmetatable
 
-local MAX_MESSAGE = 8192
+-- More than an embedder shows: it cuts what it has masked, so that no part of a secret is left over.
+local MAX_MESSAGE = 65536
 local MAX_DETAILS = 65536
 
 local libraries = {}
@@ -44,6 +47,8 @@ local function install_require(modules)
     if not name then P.fail("module '" .. wanted .. "' not found") end
     if loaded[name] ~= nil then return loaded[name] end
     if loading[name] then P.fail("module '" .. wanted .. "' requires itself, directly or through others") end
+    -- However the module ends: one that failed can be tried again.
+    local _ <close> = setmetatable({}, { __close = function() loading[name] = nil end })
     loading[name] = true
     local chunk, failure = P.compile(name, modules[name])
     if not chunk then
@@ -53,14 +58,13 @@ local function install_require(modules)
     local result = chunk(name)
     if result == nil then result = true end
     loaded[name] = result
-    loading[name] = nil
     return result
   end
 end
 
 local function cut(text)
   if #text <= MAX_MESSAGE then return text end
-  return text:sub(1, MAX_MESSAGE) .. "… (cut)"
+  return sub(text, 1, MAX_MESSAGE) .. "… (cut)"
 end
 
 -- Metamethods of the script run here, so what they raise is caught.
@@ -87,7 +91,7 @@ local function failure_of(value, traceback)
     if type(retryable) == "boolean" then failure.retryable = retryable end
   elseif type(value) == "userdata" then
     -- A native function's complaint about its arguments carries a traceback of its own.
-    failure.message = shown(value):match("^[^\n]*")
+    failure.message = match(shown(value), "^[^\n]*")
   else
     failure.message = shown(value)
   end
@@ -121,6 +125,7 @@ function P.main(records)
   P.randomseed(records.seed_low, records.seed_high)
   local entry, failure = P.compile(records.name, records.text, records.expression)
   if not entry then
+    failure.message = cut(failure.message)
     local _, json = N.json_encode(failure.details)
     failure.details = json
     return false, failure

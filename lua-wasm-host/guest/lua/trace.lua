@@ -8,7 +8,7 @@ local MAX_FRAMES = 40
 
 local function what(info)
   if info.what == "main" then return "main chunk" end
-  if info.namewhat ~= "" then return info.namewhat .. " '" .. info.name .. "'" end
+  if info.namewhat ~= "" then return format("%s '%.80s'", info.namewhat, info.name) end
   return format("function <%s:%d>", info.short_src, info.linedefined)
 end
 

@@ -143,13 +143,8 @@ impl Dispatcher {
         } else {
             act.await
         };
-        tracing::debug!(
-            call = call.number,
-            kind = call.kind.as_str(),
-            target = call.target,
-            ok = result.is_ok(),
-            "host call"
-        );
+        // Without its target: a query or a key may hold a secret, which only the embedder could mask.
+        tracing::debug!(call = call.number, kind = call.kind.as_str(), ok = result.is_ok(), "host call");
         if let Some(journal) = &self.door.journal {
             let (bytes_in, http_status) = result.as_ref().map_or((0, None), measure);
             journal.record(CallRecord {

@@ -92,3 +92,10 @@ async fn a_run_of_a_source_that_does_not_compile() {
     assert_eq!(failed.details, Some(Box::new(json!({"file": "scripts/main.lua", "line": 2, "column": 5}))));
     assert!(!failed.retryable);
 }
+
+#[tokio::test]
+async fn a_token_of_any_length_is_an_error_of_the_script() {
+    let (line, _, message) = place(&format!("return \"{}\n\"", "\u{1}".repeat(250_000))).await;
+    assert_eq!(line, 1);
+    assert!(message.starts_with("unfinished string near") && message.len() < 66_000);
+}

@@ -55,7 +55,7 @@ async fn odd_error_values_are_shown() {
 #[tokio::test]
 async fn long_errors_are_cut() {
     let failed = error("error(('x'):rep(100000))").await;
-    assert!(failed.message.len() < 9_000);
+    assert!(failed.message.len() < 66_000);
     let failed = error("error{message = 'm', data = ('x'):rep(100000)}").await;
     assert_eq!((failed.message.as_str(), failed.details), ("m", None));
 }
@@ -94,4 +94,27 @@ async fn a_traceback_shows_only_the_scripts_own_frames() {
         run(script(text)).await.result.unwrap(),
         r#""here\nstack traceback:\n\tscripts/main.lua:1: in local 'f'\n\tscripts/main.lua:2: in main chunk""#
     );
+}
+
+#[tokio::test]
+async fn what_a_script_replaces_or_names_does_not_break_its_error() {
+    let long = "n".repeat(60_000);
+    for text in [
+        "string.sub, string.match, string.find = error, error, error\nerror(('x'):rep(100000))".to_owned(),
+        format!(
+            "local t = {{}}\nfunction t.{long}(k)\nif k == 0 then error('deep') end\nt.{long}(k - 1)\nreturn 1\nend\nt.{long}(60)"
+        ),
+    ] {
+        assert_eq!(error(&text).await.code, ErrorCode::ScriptError);
+    }
+}
+
+#[tokio::test]
+async fn a_module_that_failed_can_be_required_again() {
+    let modules = vec![Source::new(
+        "scripts/once.lua",
+        "tries = (tries or 0) + 1\nif tries == 1 then error('no') end\nreturn tries",
+    )];
+    let text = "local ok = pcall(require, 'once') return { ok, require('once') }";
+    assert_eq!(run(Invocation { modules, ..script(text) }).await.result.unwrap(), "[false,2]");
 }

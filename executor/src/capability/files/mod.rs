@@ -86,8 +86,10 @@ impl Files for AttemptFiles {
             })
             .await?;
         let masker = &self.attempt.task.masker;
-        refuse_secrets("an artifact", masker.finds(&content) || masker.finds(name.as_bytes()))?;
         let content_type = content_type.filter(|text| is_media_type(text));
+        let described = [Some(&name), content_type.as_ref()].into_iter().flatten();
+        let in_description = described.map(String::as_bytes).any(|text| masker.finds(text));
+        refuse_secrets("an artifact", in_description || masker.finds(&content))?;
         let content_type = content_type.as_deref().unwrap_or("application/octet-stream");
         let key = self.attempt.key(call);
         let api = &self.attempt.task.api;
