@@ -39,7 +39,7 @@ impl Context {
             Some(server) => server,
             None => credentials
                 .current()
-                .map_err(|error| Failure::new(format!("cannot read the stored session: {error}")))?
+                .map_err(|error| Failure::from(restroy_sdk::client::Error::Store(error)))?
                 .unwrap_or_else(|| DEFAULT_SERVER.to_owned()),
         };
         // One spelling per server: sessions are found by it.

@@ -65,6 +65,13 @@ impl Failure {
         self
     }
 
+    /// With another exit code.
+    #[must_use]
+    pub(crate) fn with_code(mut self, code: u8) -> Self {
+        self.code = code;
+        self
+    }
+
     /// With places in files, shown first.
     #[must_use]
     pub(crate) fn details(mut self, details: impl Into<String>) -> Self {
@@ -94,11 +101,14 @@ impl From<Error> for Failure {
                     .help("start a server with `restroy dev`, or name another with --server or RESTROY_SERVER")
             }
             Error::SignedOut { address } => {
+                let address = address.trim_end_matches('/');
                 Self { code: code::NO_ACCESS, ..Self::new(format!("not signed in at {address}")) }
-                    .help("sign in with `restroy login`")
+                    .help(format!("sign in with `restroy login --server {address}`"))
             }
             Error::Address { .. } => Self { code: code::USAGE, ..Self::new(error.to_string()) },
-            Error::Answer { .. } | Error::Tls(_) | Error::Store(_) => Self::new(error.to_string()),
+            Error::Store(_) => Self::new(error.to_string())
+                .help("see that the file can be read and written; when it is damaged, delete it and sign in again"),
+            Error::Answer { .. } | Error::Tls(_) => Self::new(error.to_string()),
         }
     }
 }
@@ -109,6 +119,12 @@ fn of_problem(problem: &Problem) -> Failure {
         ProblemCode::InvalidCredentials => failure.help("register first with `restroy login --register`, or try again"),
         ProblemCode::InvalidParams => failure.help("give them with `--param name=value` or `--params-file FILE`"),
         ProblemCode::Unauthorized => Failure { code: code::NO_ACCESS, ..failure }.help("sign in with `restroy login`"),
+        ProblemCode::NotFound => {
+            failure.help("it does not exist, or you may not see it: `restroy whoami` says who you are")
+        }
+        ProblemCode::TooLarge => {
+            failure.help("the parameters of a run take 1 MiB, a pipeline's document and scripts 16 MiB: send less")
+        }
         ProblemCode::Internal => match &problem.request_id {
             Some(id) => failure.help(format!("the server's log tells more; the request is {id}")),
             None => failure.help("the server's log tells more"),

@@ -63,9 +63,9 @@ async fn dispatch(cli: Cli) -> Outcome {
     let context = || Context::new(server, json);
     match command {
         Command::Dev(args) => dev::run(args).await.map_err(|error| Failure::new(error.to_string())),
-        Command::Migrate(args) => dev::migrate(args).await.map_err(|error| Failure::new(error.to_string())),
+        Command::Migrate(args) => dev::migrate(args, json).await.map_err(|error| Failure::new(error.to_string())),
         Command::Config(Config { action: None, settings }) => {
-            dev::config(&settings).map_err(|error| Failure::new(error.to_string()))
+            dev::config(&settings, json).map_err(|error| Failure::new(error.to_string()))
         }
         Command::Config(Config { action: Some(action), .. }) => commands::configure(&context()?, &action).await,
         Command::Login(args) => commands::login(&context()?, &args).await,

@@ -23,7 +23,8 @@ pub(crate) fn print(text: &str) {
 /// A table without lines: easy on the eye and for `awk`.
 pub(crate) fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(head);
+    // Never broken within a cell: an id must stay whole to be copied, however narrow the terminal is.
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(head);
     for row in rows {
         table.add_row(row.map(|cell| clean(&cell)));
     }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     failure::{Failure, Outcome},
-    folder::read_text,
+    folder::{read_from, read_source, read_text, without_mark},
 };
 
 /// Puts `--param` values over those of `--params-file`.
@@ -27,16 +27,17 @@ pub(crate) fn gather(pairs: &[String], file: Option<&Path>, schema: Option<&Valu
 }
 
 fn from_file(file: &Path) -> Outcome<Map<String, Value>> {
-    let text = if file == Path::new("-") {
-        std::io::read_to_string(std::io::stdin())
-            .map_err(|error| Failure::file("read", Path::new("standard input"), &error))?
+    let (text, name) = if file == Path::new("-") {
+        let name = Path::new("standard input");
+        (without_mark(read_from(std::io::stdin(), name)?), name)
     } else {
-        read_text(file)?
+        (read_source(file)?, file)
     };
+    let help = "write all parameters as one JSON object, such as {\"name\": \"value\"}";
     match serde_json::from_str(&text) {
         Ok(Value::Object(params)) => Ok(params),
-        Ok(_) => Err(Failure::usage(format!("{} holds JSON that is not an object", file.display()))),
-        Err(error) => Err(Failure::usage(format!("{} is not JSON: {error}", file.display()))),
+        Ok(_) => Err(Failure::usage(format!("{} holds JSON that is not an object", name.display())).help(help)),
+        Err(error) => Err(Failure::usage(format!("{} is not JSON: {error}", name.display())).help(help)),
     }
 }
 

@@ -24,13 +24,18 @@ pub(crate) async fn artifacts(context: &Context, args: &Artifacts) -> Outcome {
     let artifacts = find::all(async |paging| client.artifacts(run, &paging).await).await?;
     if let Some(folder) = &args.download {
         fs::create_dir_all(folder).map_err(|error| Failure::file("make", folder, &error))?;
+        let mut kept = Vec::new();
         for artifact in &artifacts {
             let path = folder.join(file_name(&artifact.name)?);
             let content = client.artifact(run, artifact.id).await?;
             keep(&path, &content)?;
-            print(&format!("{}  {}", path.display(), bytes(content.len() as u64)));
+            if context.json {
+                kept.push(path);
+            } else {
+                print(&format!("{}  {}", path.display(), bytes(content.len() as u64)));
+            }
         }
-        return Ok(());
+        return if context.json { context.show(&kept, |_| String::new()) } else { Ok(()) };
     }
     if context.json {
         return context.show(&artifacts, |_| String::new());
@@ -63,12 +68,17 @@ fn file_name(name: &str) -> Outcome<&str> {
 
 /// Writes a new file; one that is there stays.
 fn keep(path: &Path, content: &[u8]) -> Outcome {
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(path)
-        .and_then(|mut file| file.write_all(content))
-        .map_err(|error| Failure::file("write", path, &error))
+    OpenOptions::new().write(true).create_new(true).open(path).and_then(|mut file| file.write_all(content)).map_err(
+        |error| {
+            let failure = Failure::file("write", path, &error);
+            let there = error.kind() == std::io::ErrorKind::AlreadyExists;
+            if there {
+                failure.help("what is there stays: move it away, or fetch into another folder")
+            } else {
+                failure
+            }
+        },
+    )
 }
 
 #[cfg(test)]

@@ -32,10 +32,12 @@ pub(crate) async fn check(as_json: bool, args: &Check) -> Outcome {
             .details(faults::show(&found, &folder, Paint::stderr()) + "\n"));
     }
     let steps = document.map_or(0, |document| document.steps.len());
+    let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
     output::print(&format!(
-        "{}: {steps} steps, {} Lua files, no faults",
+        "{}: {}, {}, no faults",
         folder.document.display(),
-        folder.files.len()
+        count(steps, "step"),
+        count(folder.files.len(), "Lua file")
     ));
     Ok(())
 }

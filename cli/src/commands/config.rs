@@ -3,13 +3,14 @@
 use restroy_sdk::{
     api::script::{ConfigurationEntry, PutConfiguration},
     client::Client,
+    problem::ProblemCode,
 };
 use serde::Serialize;
 
 use crate::{
     args::{Configure, Secret},
     context::Context,
-    failure::Outcome,
+    failure::{Failure, Outcome},
     find, output, prompt,
 };
 
@@ -32,9 +33,15 @@ pub(crate) async fn configure(context: &Context, action: &Configure) -> Outcome 
         Configure::Unset { pipeline, script, key } => {
             let pipeline = find::pipeline(&client, pipeline, None).await?;
             let script = find::script(&client, &pipeline, script).await?;
-            client.delete_configuration(script.id, key).await?;
-            output::print(&format!("{key} of {} is not set any more", script.path));
-            Ok(())
+            client.delete_configuration(script.id, key).await.map_err(|error| match error.problem() {
+                Some(problem) if problem.code == ProblemCode::NotFound => {
+                    Failure::new(format!("`{key}` of {} is not set", script.path))
+                        .help("`restroy config list PIPELINE` lists what is")
+                }
+                _ => error.into(),
+            })?;
+            let unset = serde_json::json!({ "script": script.path, "key": key });
+            context.show(&unset, |_| format!("{key} of {} is not set any more", script.path))
         }
     }
 }
@@ -45,6 +52,9 @@ async fn set(
     [pipeline, script, key]: [&str; 3],
     value: PutConfiguration,
 ) -> Outcome {
+    if key.is_empty() {
+        return Err(Failure::usage("the key is empty").help("a key has letters, digits and `_`, such as API_KEY"));
+    }
     let pipeline = find::pipeline(client, pipeline, None).await?;
     let script = find::script(client, &pipeline, script).await?;
     let entry = client.put_configuration(script.id, key, &value).await?;

@@ -12,7 +12,7 @@ use crate::{
     context::json,
     engine::engine,
     failure::{Failure, Outcome, code},
-    folder::{is_lua, read_text},
+    folder::{is_lua, read_source, read_text},
     output::{bytes, grouped, print},
     scratch::{MemoryFiles, MemoryKv, MemoryMail, Surroundings, Terminal, Web},
     style::{Paint, clean, clean_lines},
@@ -26,19 +26,21 @@ pub(crate) async fn exec(as_json: bool, args: &Exec) -> Outcome {
     let engine = engine().await?;
     let running = engine.run(invocation, door);
     tokio::pin!(running);
+    let mut interrupted = false;
     let ran = tokio::select! {
         ran = &mut running => ran,
         _ = tokio::signal::ctrl_c() => {
+            interrupted = true;
             cancel.cancel();
             running.await
         }
     };
-    show(as_json, &ran)
+    show(as_json, &ran).map_err(|failure| if interrupted { failure.with_code(code::INTERRUPTED) } else { failure })
 }
 
 fn invocation(args: &Exec) -> Outcome<Invocation> {
     let name = args.script.file_name().and_then(|name| name.to_str()).unwrap_or("script.lua");
-    let entry = Source::new(name, read_text(&args.script)?);
+    let entry = Source::new(name, read_source(&args.script)?);
     let mut invocation = Invocation { modules: siblings(&args.script, name)?, ..Invocation::script(entry) };
     invocation.globals = Globals {
         params: Some(given("params", args.params.as_deref(), "{}")?),
@@ -64,7 +66,7 @@ fn given(what: &str, text: Option<&str>, otherwise: &str) -> Outcome<Arc<str>> {
     let from_file;
     let text = match text.strip_prefix('@') {
         Some(path) => {
-            from_file = read_text(Path::new(path))?;
+            from_file = read_source(Path::new(path))?;
             &from_file
         }
         None => text,
@@ -103,7 +105,7 @@ fn siblings(script: &Path, name: &str) -> Outcome<Vec<Source>> {
         // What is too long for a module is not one; the script is still run.
         let length = entry.metadata().map_err(failed)?.len();
         if entry.file_type().map_err(failed)?.is_file() && length <= Limits::DEFAULT.source_bytes {
-            sources.push(Source::new(file, read_text(&entry.path())?));
+            sources.push(Source::new(file, read_source(&entry.path())?));
         }
     }
     sources.sort_by(|one, other| one.name.cmp(&other.name));

@@ -28,7 +28,9 @@ pub(crate) async fn login(context: &Context, args: &Login) -> Outcome {
     if args.register {
         let account = Register { email: email.clone(), password: password.clone(), name: name.clone() };
         let accepted = client.register(&account).await?;
-        output::print(&accepted.message);
+        if !context.json {
+            output::print(&accepted.message);
+        }
     }
     // Another process may be about to change the file.
     let session = context.credentials.on(&context.server);
@@ -40,8 +42,8 @@ pub(crate) async fn login(context: &Context, args: &Login) -> Outcome {
     if args.register {
         first_board(&client, &name).await?;
     }
-    output::print(&format!("signed in at {} as {email}", context.server));
-    Ok(())
+    let session = serde_json::json!({ "server": context.server, "email": email });
+    context.show(&session, |_| format!("signed in at {} as {email}", context.server))
 }
 
 fn password(args: &Login) -> Outcome<String> {
@@ -74,8 +76,8 @@ async fn first_board(client: &Client, name: &str) -> Outcome {
 pub(crate) async fn logout(context: &Context) -> Outcome {
     match context.client()?.logout().await {
         Ok(()) | Err(Error::SignedOut { .. }) => {
-            output::print(&format!("signed out at {}", context.server));
-            Ok(())
+            let session = serde_json::json!({ "server": context.server });
+            context.show(&session, |_| format!("signed out at {}", context.server))
         }
         Err(error) => {
             let failure = Failure::from(error);

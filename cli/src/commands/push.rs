@@ -43,7 +43,8 @@ pub(crate) async fn push(context: &Context, args: &Push) -> Outcome {
         if made {
             text.push_str(" (new pipeline)");
         }
-        let next = format!("restroy run {} --follow", quoted(&name));
+        let params = required(document.params.as_ref());
+        let next = format!("restroy run {}{params} --follow", quoted(&name));
         if version.published { format!("{text}\n  {} {next}", context.paint.cyan("next:")) } else { text }
     })
 }
@@ -73,9 +74,16 @@ fn refused(error: Error, folder: &Folder) -> Failure {
     }
 }
 
+/// The parameters that a run cannot do without, as they are typed.
+fn required(schema: Option<&serde_json::Value>) -> String {
+    let names = schema.and_then(|schema| schema.get("required")?.as_array());
+    let names = names.into_iter().flatten().filter_map(serde_json::Value::as_str);
+    names.fold(String::new(), |text, name| text + " --param " + &quoted(&format!("{name}=…")))
+}
+
 /// A name as a shell takes it.
 fn quoted(name: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    let plain = |c: char| c.is_alphanumeric() || "-_.=…".contains(c);
     if name.chars().all(plain) { name.to_owned() } else { format!("'{}'", name.replace('\'', r"'\''")) }
 }
 
@@ -86,5 +94,12 @@ mod tests {
         assert_eq!(super::quoted("Hello"), "Hello");
         assert_eq!(super::quoted("Weather report"), "'Weather report'");
         assert_eq!(super::quoted("it's"), r"'it'\''s'");
+    }
+
+    #[test]
+    fn what_a_run_needs_is_in_the_next_command() {
+        let schema = serde_json::json!({"required": ["who", "a b"]});
+        assert_eq!(super::required(Some(&schema)), " --param who=… --param 'a b=…'");
+        assert_eq!(super::required(None), "");
     }
 }

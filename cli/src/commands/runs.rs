@@ -42,6 +42,6 @@ pub(crate) async fn runs(context: &Context, args: &Runs) -> Outcome {
             took(run.started_at, run.finished_at),
         ]
     });
-    print(&table(["RUN", "PIPELINE", "VERSION", "STATUS", "STARTED", "TOOK"], rows));
+    print(&table(["RUN", "PIPELINE", "VERSION", "STATUS", "CREATED", "TOOK"], rows));
     Ok(())
 }

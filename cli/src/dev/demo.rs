@@ -80,16 +80,26 @@ pub(super) async fn show(address: SocketAddr, settings: &Settings) -> Result<(),
 
 fn next_steps(address: SocketAddr, password: &str) -> String {
     let program = program();
+    // What the newcomer's folder does not have is not asked for: every line works as it stands.
+    let audit = if Path::new("Cargo.lock").is_file() {
+        format!("  {program} run \"Dependency audit\" --param lock=@Cargo.lock --follow\n")
+    } else {
+        String::new()
+    };
+    let example = "examples/weather-report";
+    let change = if Path::new(example).is_dir() {
+        format!("To change a pipeline: edit {example}, then {program} push {example}\n")
+    } else {
+        format!("To make a pipeline: write pipeline.yaml and scripts into a folder, then {program} push DIR\n")
+    };
     let server = if address.port() == 8080 { String::new() } else { format!(" --server http://{address}") };
     format!(
         "\nServing on http://{address}    sign in as {EMAIL}, password {password}\n\n\
          In another terminal:\n  \
          echo {password} | {program} login{server} {EMAIL} --password-stdin\n  \
          {program} runs\n  \
-         {program} run \"Dependency audit\" --param lock=@Cargo.lock --follow\n  \
-         {program} outbox\n  \
-         {program} exec my.lua --input '{{\"name\": \"you\"}}'\n\
-         To change a pipeline: edit a copy of examples/weather-report, then {program} push DIR\n\
+         {program} outbox --full\n\
+         {audit}{change}\
          The API's description: http://{address}/v1/openapi.json\n\
          Stop with Ctrl-C."
     )
@@ -97,7 +107,11 @@ fn next_steps(address: SocketAddr, password: &str) -> String {
 
 /// How the newcomer calls this program: as it was called now.
 fn program() -> String {
-    std::env::args().next().unwrap_or_else(|| "restroy".into())
+    let program = std::env::args().next().unwrap_or_else(|| "restroy".into());
+    if program.contains(|c: char| c.is_whitespace() || "'\"$&();<>|*?\\".contains(c)) {
+        return format!("'{}'", program.replace('\'', r"'\''"));
+    }
+    program
 }
 
 fn password(data_dir: &Path) -> Result<String, DevError> {

@@ -94,17 +94,26 @@ pub(crate) async fn run(args: Args) -> Result<(), DevError> {
 }
 
 /// Brings the schema up to date.
-pub(crate) async fn migrate(args: MigrateArgs) -> Result<(), DevError> {
+pub(crate) async fn migrate(args: MigrateArgs, as_json: bool) -> Result<(), DevError> {
     let settings = Settings::resolve(&args.settings, variables())?;
     let folder = DataFolder::open(&settings.data_dir)?;
     services::open_database(&folder).await?.close().await;
-    println!("{} has the newest schema", folder.database().display());
+    if as_json {
+        println!("{}", serde_json::json!({ "database": folder.database() }));
+    } else {
+        println!("{} has the newest schema", folder.database().display());
+    }
     Ok(())
 }
 
 /// Prints the settings in force.
-pub(crate) fn config(args: &ConfigArgs) -> Result<(), DevError> {
-    print!("{}", Settings::resolve(&args.settings, variables())?);
+pub(crate) fn config(args: &ConfigArgs, as_json: bool) -> Result<(), DevError> {
+    let settings = Settings::resolve(&args.settings, variables())?;
+    if as_json {
+        println!("{}", serde_json::json!(settings));
+    } else {
+        print!("{settings}");
+    }
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Args;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The file that is read when it is there and no other is named.
 const DEFAULT_FILE: &str = "restroy.toml";
@@ -57,7 +57,7 @@ struct File {
 }
 
 /// What is in force.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Settings {
     /// Where the API listens.
     pub(crate) listen: SocketAddr,

@@ -48,9 +48,7 @@ impl MemoryKv {
         let others: usize =
             entries.iter().filter(|(name, _)| *name != key).map(|(name, entry)| name.len() + entry.value.len()).sum();
         if others + key.len() + value.len() > MAX_BYTES {
-            return Err(
-                CallError::new("kv_store_limit", format!("the store is full (limit: {MAX_BYTES} bytes)")).into()
-            );
+            return Err(CallError::new("kv_store_full", format!("the store is full (limit: {MAX_BYTES} bytes)")).into());
         }
         let expires = ttl.map(|ttl| self.ambient.now().after(ttl));
         entries.insert(key.to_owned(), Entry { value: value.to_owned(), expires });
@@ -81,7 +79,9 @@ impl Kv for MemoryKv {
             return Ok(by);
         };
         let present: i64 = entry.value.parse().map_err(|_| not_an_integer())?;
-        let sum = present.checked_add(by).ok_or_else(not_an_integer)?;
+        let sum = present.checked_add(by).ok_or_else(|| {
+            CallError::new("kv_integer_overflow", format!("`{key}` would leave the range of integers"))
+        })?;
         entry.value = sum.to_string();
         Ok(sum)
     }

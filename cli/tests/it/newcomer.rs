@@ -152,3 +152,26 @@ fn the_settings_in_force_can_be_seen_and_a_second_server_is_refused() {
     let remote = restroy().args(["dev", "--listen", "0.0.0.0:0"]).current_dir(server.work()).output().unwrap();
     assert!(String::from_utf8_lossy(&remote.stderr).contains("--allow-remote"));
 }
+
+#[test]
+fn json_is_json_and_settings_too() {
+    let newcomer = Newcomer::new();
+    let url = newcomer.server.url.as_str();
+    let json = |arguments: &[&str]| -> Value { serde_json::from_str(&newcomer.succeeds(arguments)).unwrap() };
+    assert_eq!(
+        json(&["login", "ada@example.com", "--register", "--server", url, "--json"])["email"],
+        "ada@example.com"
+    );
+    assert_eq!(json(&["config", "--json"])["slots"], 4);
+    newcomer.writes("hello/pipeline.yaml", PIPELINE);
+    newcomer.writes("hello/scripts/greet.lua", "return 1");
+    newcomer.writes("hello/scripts/after.lua", "return 1");
+    assert!(newcomer.succeeds(&["push", "hello"]).contains("restroy run Hello --param who=… --follow"));
+    json(&["config", "set", "Hello", "greet", "a", "b", "--json"]);
+    assert_eq!(json(&["config", "unset", "Hello", "greet", "a", "--json"])["key"], "a");
+    assert!(
+        newcomer.fails(&["config", "unset", "Hello", "greet", "a"], 1).contains("`a` of scripts/greet.lua is not set")
+    );
+    assert_eq!(json(&["logout", "--json"])["server"], url);
+    assert!(newcomer.fails(&["runs"], 3).contains(&format!("restroy login --server {url}")));
+}
