@@ -26,6 +26,9 @@ pub(crate) const MASK: &str = "••••••••";
 const SHORTEST: usize = 8;
 /// The most forms that are looked for: 100 secrets in about twenty forms each.
 const MOST_FORMS: usize = 10_000;
+/// What all forms may take together, in bytes: looking for them takes about twelve times as much
+/// memory, and a task holds it for as long as it runs.
+const MOST_BYTES: usize = 8 * 1024 * 1024;
 
 /// A form of a secret.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,12 +58,16 @@ impl Masker {
                     add_forms(line, &mut forms);
                 });
             }
+            // Looked at after each, so that the forms themselves stay few.
+            let bytes: usize = forms.iter().map(|form: &Form| form.text.len()).sum();
+            if forms.len() > MOST_FORMS || bytes > MOST_BYTES {
+                return Err(format!(
+                    "the run's secrets are too many or too large to be looked for (limit: {MOST_FORMS} forms, {MOST_BYTES} bytes together)"
+                ));
+            }
         }
         if forms.is_empty() {
             return Ok(Self::default());
-        }
-        if forms.len() > MOST_FORMS {
-            return Err(format!("there are too many secrets to look for (limit: {MOST_FORMS} forms)"));
         }
         let search = AhoCorasick::new(forms.iter().map(|form| &form.text)).map_err(|error| error.to_string())?;
         Ok(Self { search: Some(search), edges: forms.iter().map(|form| form.edges).collect() })
@@ -256,6 +263,14 @@ mod tests {
     fn secrets_that_overlap_leave_nothing_over() {
         let masker = Masker::new(["abcdefgh", "efghijkl"]).unwrap();
         assert_eq!(masker.mask("xabcdefghijkly"), format!("x{MASK}y"));
+    }
+
+    #[test]
+    fn what_is_looked_for_is_bounded() {
+        let secret = |n: usize| format!("{n}").chars().chain("é\"/".chars().cycle()).take(4_000).collect::<String>();
+        let secrets: Vec<String> = (0..200).map(secret).collect();
+        assert!(Masker::new(secrets.iter().take(5).map(String::as_str)).is_ok());
+        assert!(Masker::new(secrets.iter().map(String::as_str)).is_err());
     }
 
     #[test]
