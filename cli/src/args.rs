@@ -330,8 +330,8 @@ pub(crate) struct Exec {
     /// An origin it may call, such as https://api.example.com; may be given several times
     #[arg(long, value_name = "ORIGIN")]
     pub(crate) allow_http: Vec<String>,
-    /// Fuel: about a nanosecond each, so 1000000000 is about a second
-    #[arg(long, value_name = "UNITS")]
+    /// Fuel: about a nanosecond each, so 1000000000, the default, is about a second
+    #[arg(long, value_name = "UNITS", value_parser = clap::value_parser!(u64).range(1..=100_000_000_000))]
     pub(crate) fuel: Option<u64>,
 }
 
@@ -362,5 +362,6 @@ mod tests {
         ));
         assert!(parse("restroy push . --draft --publish").is_err());
         assert!(parse("restroy runs -n 0").is_err());
+        assert!(parse("restroy exec a.lua --fuel 99999999999999").is_err(), "more than a sandbox can get");
     }
 }

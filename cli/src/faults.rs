@@ -54,7 +54,10 @@ fn file_path(pointer: &str, files: &BTreeMap<String, String>) -> Option<String> 
 fn render(fault: &Fault, located: &Located<'_>, paint: Paint) -> String {
     let mut text = format!("{} {}\n", paint.red("error:"), clean(&fault.detail));
     let Some(place) = located.place else {
-        let _ = writeln!(text, "  {} {} ({})", paint.cyan("-->"), located.file, fault.pointer);
+        // A file's pointer says nothing that its path does not.
+        let pointer =
+            if fault.pointer.starts_with("/files/") { String::new() } else { format!(" ({})", fault.pointer) };
+        let _ = writeln!(text, "  {} {}{pointer}", paint.cyan("-->"), located.file);
         return text;
     };
     let number = place.line.to_string();
@@ -112,8 +115,10 @@ mod tests {
         let fault = Fault::new("/files/scripts~1gone.lua", "the file is too long");
         assert_eq!(
             show(&[fault], &folder(), Paint::new(false)),
-            "error: the file is too long\n  --> demo/scripts/gone.lua (/files/scripts~1gone.lua)\n"
+            "error: the file is too long\n  --> demo/scripts/gone.lua\n"
         );
+        let fault = Fault::new("/nothing/here", "a fault of the whole");
+        assert!(show(&[fault], &folder(), Paint::new(false)).contains("pipeline.yaml"));
     }
 
     #[test]
