@@ -45,30 +45,41 @@ impl SignInLimits {
     /// exists makes no difference.
     pub fn attempt(&self, ambient: &Ambient, address: Option<IpAddr>, account: &str) -> ApiResult<()> {
         let now = ambient.now();
-        let address = address.map(|address| address.to_string()).unwrap_or_default();
+        let address = address.map(network).unwrap_or_default();
         let wide = self.per_window.saturating_mul(10);
+        // From the attacker's own counters to the shared one: what is refused by the former does not
+        // reach the latter, so that nobody alone locks an account, or fills the table, for others.
         let counted = [
-            (key(&["both", &address, account]), self.per_window),
             (key(&["address", &address]), wide),
+            (key(&["both", &address, account]), self.per_window),
             (key(&["account", account]), wide),
         ];
         let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        if counters.len() + counted.len() > MAX_COUNTERS {
-            counters.retain(|_, counter| now.since(counter.since) < WINDOW);
-            if counters.len() + counted.len() > MAX_COUNTERS {
-                return Err(refused());
-            }
-        }
-        let mut over = false;
         for (key, most) in counted {
+            if counters.len() >= MAX_COUNTERS && !counters.contains_key(&key) {
+                counters.retain(|_, counter| now.since(counter.since) < WINDOW);
+                if counters.len() >= MAX_COUNTERS {
+                    return Err(refused());
+                }
+            }
             let counter = counters.entry(key).or_insert(Counter { since: now, attempts: 0 });
             if now.since(counter.since) >= WINDOW {
                 *counter = Counter { since: now, attempts: 0 };
             }
             counter.attempts = counter.attempts.saturating_add(1);
-            over |= counter.attempts > most;
+            if counter.attempts > most {
+                return Err(refused());
+            }
         }
-        if over { Err(refused()) } else { Ok(()) }
+        Ok(())
+    }
+}
+
+/// Whom an address belongs to: one IPv6 subscriber has a network of 64 bits (RFC 6177).
+fn network(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("{:x}/64", address.to_bits() >> 64),
     }
 }
 
@@ -86,4 +97,34 @@ fn key(parts: &[&str]) -> [u8; 16] {
 
 fn refused() -> ApiError {
     ApiError::with(ProblemCode::RateLimited, "Too many attempts; wait a minute and try again.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn one_address_locks_nobody_else_out() {
+        let (limits, ambient) = (SignInLimits::new(10), Ambient::system());
+        for _ in 0..1_000 {
+            let _ = limits.attempt(&ambient, Some(address("192.0.2.1")), "ann"); // most are refused
+        }
+        for n in 0..40_000 {
+            let _ = limits.attempt(&ambient, Some(address("192.0.2.1")), &n.to_string());
+        }
+        limits.attempt(&ambient, Some(address("192.0.2.2")), "ann").unwrap();
+        limits.attempt(&ambient, Some(address("192.0.2.2")), "bob").unwrap();
+    }
+
+    #[test]
+    fn a_network_of_ipv6_counts_as_one() {
+        let (limits, ambient) = (SignInLimits::new(1), Ambient::system());
+        limits.attempt(&ambient, Some(address("2001:db8::1")), "ann").unwrap();
+        assert!(limits.attempt(&ambient, Some(address("2001:db8::2")), "ann").is_err());
+        limits.attempt(&ambient, Some(address("2001:db8:0:1::1")), "ann").unwrap();
+    }
 }

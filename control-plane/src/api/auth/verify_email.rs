@@ -30,7 +30,7 @@ pub(super) async fn verify_email(
     Peer(peer): Peer,
     Body(body): Body<VerifyEmail>,
 ) -> ApiResult<StatusCode> {
-    state.sign_ins.attempt(&state.ambient, peer, "verify-email")?;
+    state.sign_ins.attempt(&state.ambient, peer, &body.token)?;
     let now = state.ambient.now();
     let mut tx = state.db.write().await?;
     let spent = one_time::spend(&mut tx, Purpose::VerifyEmail, &token::hash(&body.token), now).await?;
