@@ -12,6 +12,12 @@ use crate::error::{ApiError, ApiResult};
 
 /// How many subschemas a schema may come to, references unfolded.
 const MAX_UNFOLDED: usize = 10_000;
+/// How deep references may follow on references: each takes its part of the stack.
+const MAX_REFERENCES: usize = 16;
+/// Subschemas times values: the work that a check may come to.
+const MAX_WORK: usize = 20_000_000;
+/// Up to so much work every fault is told; each alternative of an `anyOf` that fails takes memory.
+const MAX_WORK_FOR_FAULTS: usize = 200_000;
 /// How many faults are told at once.
 const MAX_FAULTS: usize = 50;
 
@@ -61,6 +67,21 @@ fn faults(schema: &Value, params: &Value) -> ApiResult<()> {
         let detail = format!("The pipeline's own schema is not taken ({error}): publish a version with another one.");
         ApiError::with(ProblemCode::Conflict, detail)
     })?;
+    let mut left = MAX_UNFOLDED;
+    // It has just been compiled: it unfolds.
+    let _ = unfold(schema, schema, "", &mut Vec::new(), &mut left);
+    let work = (MAX_UNFOLDED - left).saturating_mul(values(params));
+    if work > MAX_WORK {
+        let detail = format!("{work} comparisons of values with subschemas are too many; at most {MAX_WORK} are made.");
+        return Err(ApiError::with(ProblemCode::TooLarge, detail));
+    }
+    if validator.is_valid(params) {
+        return Ok(());
+    }
+    if work > MAX_WORK_FOR_FAULTS {
+        let fault = Fault::new("/params", "does not match the schema; there is too much of it to say where");
+        return Err(Problem::new(ProblemCode::InvalidParams).errors(vec![fault]).into());
+    }
     let faults: Vec<Fault> = validator
         .iter_errors(params)
         .take(MAX_FAULTS)
@@ -70,6 +91,15 @@ fn faults(schema: &Value, params: &Value) -> ApiResult<()> {
         return Ok(());
     }
     Err(Problem::new(ProblemCode::InvalidParams).errors(faults).into())
+}
+
+/// How many values there are, containers counted.
+fn values(of: &Value) -> usize {
+    match of {
+        Value::Array(items) => 1 + items.iter().map(values).sum::<usize>(),
+        Value::Object(fields) => 1 + fields.values().map(values).sum::<usize>(),
+        _ => 1,
+    }
 }
 
 /// A fault may quote what it is about; not all of it.
@@ -116,6 +146,9 @@ fn unfold<'a>(
                         if open.contains(&target.as_str()) {
                             return bad(format!("`{target}` contains itself: recursive schemas are not supported"));
                         }
+                        if open.len() >= MAX_REFERENCES {
+                            return bad(format!("references may lead to references {MAX_REFERENCES} deep"));
+                        }
                         open.push(target);
                         unfold(root, found, pointer, open, budget)?;
                         open.pop();
@@ -153,6 +186,25 @@ mod tests {
         let pointers: Vec<&str> = error.0.errors.iter().map(|fault| fault.pointer.as_str()).collect();
         assert!(pointers.contains(&"/params/a/1") && pointers.contains(&"/params"), "{pointers:?}");
         faults(&schema, &json!({ "a": [1], "b": null })).unwrap();
+    }
+
+    #[test]
+    fn a_check_of_too_much_is_refused_or_told_in_short() {
+        let any: Vec<Value> = (0..1_000).map(|n| json!({ "const": n })).collect();
+        let schema = json!({ "items": { "anyOf": any } });
+        let error = faults(&json!({ "properties": { "a": schema } }), &json!({ "a": vec![-1; 1_000] })).unwrap_err();
+        assert_eq!((error.code(), error.0.errors.len()), (ProblemCode::InvalidParams, 1));
+        let error = faults(&json!({ "properties": { "a": schema } }), &json!({ "a": vec![1; 50_000] })).unwrap_err();
+        assert_eq!(error.code(), ProblemCode::TooLarge);
+    }
+
+    #[test]
+    fn chains_of_references_are_short() {
+        let mut defs: Map<String, Value> =
+            (0..4_000).map(|n| (format!("d{n}"), json!({ "$ref": format!("#/$defs/d{}", n + 1) }))).collect();
+        defs.insert("d4000".into(), json!({}));
+        let error = compile(&json!({ "$ref": "#/$defs/d0", "$defs": defs })).unwrap_err();
+        assert!(error.detail.contains("16 deep"), "{error}");
     }
 
     #[test]

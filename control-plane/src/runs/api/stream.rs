@@ -140,7 +140,8 @@ async fn watch(state: &AppState, socket: &mut WebSocket, caller: Caller, id: Run
                 Ok(Next::Chunk(chunk)) => match send(socket, &chunk).await {
                     Sent::All if chunk.last => return End::Finished,
                     Sent::All => {}
-                    Sent::TooSlow => return End::FellBehind(watcher.seq()),
+                    // How much of it got out is not known: it is sent again.
+                    Sent::TooSlow => return End::FellBehind(chunk.first_seq - 1),
                     Sent::Gone => return End::Gone,
                 },
                 Ok(Next::FellBehind) => return End::FellBehind(watcher.seq()),
