@@ -57,6 +57,19 @@ async fn set(
     }
     let pipeline = find::pipeline(client, pipeline, None).await?;
     let script = find::script(client, &pipeline, script).await?;
+    if let Some(number) = pipeline.published_version.filter(|_| !value.secret) {
+        let steps = client.version(pipeline.id, number).await?.definition.steps;
+        let mut declared = steps
+            .values()
+            .filter(|step| step.script.as_deref() == Some(script.path.as_str()))
+            .flat_map(|step| &step.secrets);
+        if declared.any(|secret| secret == key) {
+            return Err(Failure::usage(format!(
+                "`{key}` is declared as a secret; a plain value would be shown to others"
+            ))
+            .help("set it with `restroy secret set`, which takes the value from standard input"));
+        }
+    }
     let entry = client.put_configuration(script.id, key, &value).await?;
     context.show(&entry, |entry| {
         let what = if entry.secret { "secret" } else { "value" };

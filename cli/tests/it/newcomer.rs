@@ -172,6 +172,7 @@ fn json_is_json_and_settings_too() {
     assert!(
         newcomer.fails(&["config", "unset", "Hello", "greet", "a"], 1).contains("`a` of scripts/greet.lua is not set")
     );
+    assert!(newcomer.fails(&["config", "set", "Hello", "greet", "KEY", "plain"], 2).contains("restroy secret set"));
     assert_eq!(json(&["logout", "--json"])["server"], url);
     assert!(newcomer.fails(&["runs"], 3).contains(&format!("restroy login --server {url}")));
 }
