@@ -115,7 +115,8 @@ pub(crate) async fn read_after(
             "SELECT first_seq, events FROM run_events
              WHERE team_id = $1 AND run_id = $2 AND last_seq > $3
                AND first_seq >= COALESCE(
-                   (SELECT MAX(first_seq) FROM run_events WHERE run_id = $2 AND first_seq <= $3 + 1), 0)
+                   (SELECT MAX(first_seq) FROM run_events
+                    WHERE team_id = $1 AND run_id = $2 AND first_seq <= $3 + 1), 0)
              ORDER BY first_seq LIMIT $4"
         )
         .bind(team)

@@ -140,3 +140,15 @@ async fn limits_are_named() {
     let over = ann.post("/v1/teams", json!({ "name": "One more" })).await.problem("quota_exceeded");
     assert!(over.text.contains("20 teams"), "{}", over.text);
 }
+
+#[tokio::test]
+async fn runs_of_a_deleted_board_leave_the_teams_list() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let home = Home::of(&ann).await;
+    ann.post(&format!("/v1/pipelines/{}/runs", home.pipeline), json!({})).await.expect(202);
+    let runs = format!("/v1/teams/{}/runs", home.team);
+    assert_eq!(ann.get(&runs).await.expect(200).items().len(), 1);
+    ann.delete(&format!("/v1/boards/{}", home.board)).await.expect(204);
+    assert_eq!(ann.get(&runs).await.expect(200).items().len(), 0);
+}

@@ -94,7 +94,11 @@ async fn list(scope: &Scope, pipeline: Option<PipelineId>, filter: Filter) -> Ap
                 "SELECT ",
                 run_columns!(),
                 " FROM runs WHERE team_id = $1 AND id < $2
-                  AND ($3 IS NULL OR status = $3) ORDER BY id DESC LIMIT $4"
+                  AND ($3 IS NULL OR status = $3)
+                  AND EXISTS (SELECT 1 FROM pipelines p
+                              JOIN boards b ON b.team_id = p.team_id AND b.id = p.board_id AND b.deleted_at IS NULL
+                              WHERE p.team_id = $1 AND p.id = runs.pipeline_id AND p.deleted_at IS NULL)
+                  ORDER BY id DESC LIMIT $4"
             ))
             .bind(scope.team())
             .bind(before)
