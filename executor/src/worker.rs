@@ -3,8 +3,16 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use lua_wasm_host::Engine;
-use restroy_run_queue::queue::{Handler, Message, Queue};
-use restroy_sdk::{ids::TaskId, time::Ambient};
+use restroy_run_queue::{
+    queue::{Handler, Message, Queue},
+    run_api::Batch,
+};
+use restroy_sdk::{
+    event::{EventKind, StepError},
+    ids::TaskId,
+    status::RunStatus,
+    time::Ambient,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -151,8 +159,13 @@ impl Executor {
         let scratch = Arc::new(Scratch::new(&self.config.scratch_dir, run_id, self.config.scratch_bytes));
         let task = match TaskContext::new(claimed.plan, api, Arc::clone(&scratch), self.tools.clone()) {
             Ok(task) => Arc::new(task),
-            Err(error) => {
+            Err((error, api)) => {
                 tracing::error!(%run_id, error, "the plan cannot be executed");
+                // Whoever takes the task next would come to the same point: the run ends here.
+                let error = Some(StepError::new("plan_not_executable", error));
+                let events = vec![EventKind::RunFinished { status: RunStatus::Failed, error }];
+                let batch = Batch { n: 1, engine_id: api.engine_id().to_owned(), events };
+                let _ = api.events(&batch).await;
                 return None;
             }
         };

@@ -60,11 +60,21 @@ pub(crate) struct TaskContext {
 }
 
 impl TaskContext {
-    /// Takes a plan on. Fails when the plan makes no sense, which is the control-plane's fault.
-    pub(crate) fn new(plan: Plan, api: TaskApi, scratch: Arc<Scratch>, tools: Tools) -> Result<Self, String> {
-        let seed = hex::decode(&plan.seed).map_err(|error| format!("the run's seed: {error}"))?;
+    /// Takes a plan on. Fails when the plan cannot be executed, and gives the way to say so back.
+    pub(crate) fn new(
+        plan: Plan,
+        api: TaskApi,
+        scratch: Arc<Scratch>,
+        tools: Tools,
+    ) -> Result<Self, (String, Box<TaskApi>)> {
         let secrets = plan.steps.values().flat_map(|settings| settings.secrets.values());
-        let masker = Masker::new(secrets.map(String::as_str))?;
+        let prepared = hex::decode(&plan.seed)
+            .map_err(|error| format!("the run's seed: {error}"))
+            .and_then(|seed| Ok((seed, Masker::new(secrets.map(String::as_str))?)));
+        let (seed, masker) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return Err((error, Box::new(api))),
+        };
         let sources = plan.files.into_iter().map(|(path, text)| (path.clone(), Source::new(path, text))).collect();
         let mut committed: HashMap<_, Vec<StepState>> = HashMap::new();
         for state in plan.done {

@@ -97,3 +97,15 @@ async fn a_missing_secret_is_named_with_its_remedy() {
     assert!(error.message.contains("`KEY`") && error.message.contains("restroy secret set"), "{}", error.message);
     assert_eq!(report.starts("a", None), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_that_are_too_large_together_fail_the_run_at_once() {
+    let api = Api::start(json!({"restroy": 1, "steps": {"a": {"script": "a.lua"}}}), &[("a.lua", "return 1")]).await;
+    api.plan(|plan| {
+        let secrets = (0..200).map(|n| (format!("K{n}"), format!("{n}").repeat(8_000)));
+        plan.steps.get_mut("a").unwrap().secrets.extend(secrets);
+    });
+    let report = run_with(api).await;
+    assert_eq!(report.status(), RunStatus::Failed);
+    assert_eq!(report.starts("a", None), 0);
+}
