@@ -23,7 +23,7 @@ impl Fields {
     /// A name for people: so many characters without control characters and outer spaces.
     pub fn name(&mut self, pointer: &str, value: &str, most: usize) -> &mut Self {
         let length = value.chars().count();
-        if !(1..=most).contains(&length) || value.trim() != value || value.chars().any(char::is_control) {
+        if !(1..=most).contains(&length) || value.trim() != value || value.chars().any(deceives) {
             self.fault(pointer, format!("1 to {most} characters, no control characters, no space at either end"));
         }
         self
@@ -31,8 +31,9 @@ impl Fields {
 
     /// A text of at most so many characters.
     pub fn text(&mut self, pointer: &str, value: &str, most: usize) -> &mut Self {
-        if value.chars().count() > most || value.contains('\0') {
-            self.fault(pointer, format!("at most {most} characters"));
+        let odd = |c: char| c.is_control() && !"\n\r\t".contains(c);
+        if value.chars().count() > most || value.chars().any(odd) {
+            self.fault(pointer, format!("at most {most} characters, no control characters but line ends and tabs"));
         }
         self
     }
@@ -43,5 +44,27 @@ impl Fields {
             return Ok(());
         }
         Err(Problem::new(ProblemCode::Invalid).errors(std::mem::take(&mut self.0)).into())
+    }
+}
+
+/// Control characters, those that turn the direction of what follows (UAX #9), and those that
+/// nobody sees: two names that look the same should be the same.
+fn deceives(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61C}' | '\u{200B}' | '\u{200E}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
+            | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_show_what_they_are() {
+        for bad in ["a\u{202E}b", "a\u{200B}", "\u{FEFF}a", "a\0", " a", ""] {
+            assert!(Fields::new().name("/name", bad, 64).done().is_err(), "{bad:?}");
+        }
+        Fields::new().name("/name", "Звіт \u{1F468}\u{200D}\u{1F4BB}", 64).text("/t", "a\n\tb", 9).done().unwrap();
+        assert!(Fields::new().text("/t", "\u{1b}[2J", 9).done().is_err());
     }
 }
