@@ -290,7 +290,7 @@ pub enum CallAnswer {
 /// Why a call was refused.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CallError {
-    /// A stable code, such as `kv_value_too_large`.
+    /// A stable code, such as `kv_value_limit`.
     pub code: String,
     /// For people.
     pub message: String,

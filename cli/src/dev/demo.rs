@@ -164,7 +164,7 @@ async fn push(client: &Client, board: BoardId, name: &str) -> Result<(Pipeline, 
     let text = files.remove("pipeline.yaml").ok_or_else(|| failed(&"it has no pipeline.yaml"))?;
     let document = document::read_yaml(&text).map_err(|faults| failed(&format!("{faults:?}")))?;
     let definition = to_raw_value(&document).map_err(|error| failed(&error))?;
-    let files: BTreeMap<_, _> = files.into_iter().filter(|(path, _)| path.starts_with("scripts/")).collect();
+    let files: BTreeMap<String, String> = files.into_iter().filter(|(path, _)| path.starts_with("scripts/")).collect();
     let pipelines = client.pipelines(board, &Paging::longest()).await.map_err(|error| failed(&error))?.items;
     // The name that `restroy push` would give it, so that a changed copy becomes its next version.
     let title = document.name.as_deref().unwrap_or(name);
@@ -172,6 +172,13 @@ async fn push(client: &Client, board: BoardId, name: &str) -> Result<(Pipeline, 
         Some(pipeline) => pipeline,
         None => client.create_pipeline(board, title).await.map_err(|error| failed(&error))?,
     };
+    // A demo that is started again leaves what is there: no new version of the same.
+    if let Some(number) = pipeline.latest_version {
+        let latest = client.version(pipeline.id, number).await.map_err(|error| failed(&error))?;
+        if latest.version.published && latest.definition == document && latest.files == files {
+            return Ok((pipeline, number));
+        }
+    }
     let put = PutDefinition { definition, files, message: "The example as it comes".into(), publish: true };
     let version = client.put_definition(pipeline.id, &put).await.map_err(|error| failed(&error))?.number;
     Ok((pipeline, version))

@@ -124,7 +124,7 @@ async fn the_store_has_limits() {
     let (it, Scene { held, .. }) = holding().await;
     assert_eq!(held.refused("k1", set(&"k".repeat(513), json!(1))).await, "kv_key_too_long");
     assert_eq!(held.refused("k2", set("", json!(1))).await, "kv_key_too_long");
-    assert_eq!(held.refused("k3", set("v", json!("x".repeat(64 * 1024)))).await, "kv_value_too_large");
+    assert_eq!(held.refused("k3", set("v", json!("x".repeat(64 * 1024)))).await, "kv_value_limit");
     // 10 MiB and no more; a refused write leaves nothing behind.
     let value = json!("x".repeat(64 * 1024 - 2));
     let mut call = set("", value);

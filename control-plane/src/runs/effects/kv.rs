@@ -220,7 +220,7 @@ async fn write(
     let text = value.to_string();
     if text.len() > MAX_KV_VALUE {
         let message = format!("A value has at most {MAX_KV_VALUE} bytes as JSON; this one has {}.", text.len());
-        return Err(refuse("kv_value_too_large", message));
+        return Err(refuse("kv_value_limit", message));
     }
     let team = tx.team();
     sql!(
