@@ -132,6 +132,13 @@ pub(super) fn from_yaml(text: &str) -> Result<Node, Fault> {
             Some((start, rest)) if start.starts_with("line ") => rest,
             _ => reason.rsplit_once(" at line ").map_or(reason, |(reason, _)| reason),
         };
+        let reason = if reason.contains("documents:") || reason.contains("multiple YAML documents") {
+            "the file holds several documents: a pipeline is one, so remove the `---` between them"
+        } else if reason.starts_with("budget breached") || reason.contains("alias") {
+            "it is larger or refers to itself more often than a pipeline may"
+        } else {
+            reason
+        };
         whole(format!("not readable as YAML: {reason}"), place)
     })
 }
