@@ -12,7 +12,7 @@ use crate::{
     error::{ApiError, ApiResult},
     sql,
     state::AppState,
-    store::{Db, TeamTx},
+    store::{Db, TeamTx, Tx},
 };
 
 /// An authorised caller within one team.
@@ -22,6 +22,15 @@ pub struct Scope {
     team: TeamId,
     user: UserId,
     role: Role,
+    asked: Asked,
+}
+
+/// What the scope was given for; asked again in each transaction that writes.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    thing: Thing,
+    id: Uuid,
+    permission: Permission,
 }
 
 impl Scope {
@@ -55,14 +64,47 @@ impl Scope {
         Ok(TeamTx::new(self.db.read().await?, self.team))
     }
 
-    /// A transaction that writes; see [`Db::write`].
-    pub async fn write(&self) -> Result<TeamTx, sqlx::Error> {
-        Ok(TeamTx::new(self.db.write().await?, self.team))
+    /// A transaction that writes; see [`Db::write`]. Asks again whether the caller may: what was
+    /// taken away, archived or deleted since the request came in stops here.
+    pub async fn write(&self) -> ApiResult<TeamTx> {
+        self.checked(self.db.write().await?).await
     }
 
-    /// A transaction that writes what must survive a power cut; see [`Db::write_durably`].
-    pub async fn write_durably(&self) -> Result<TeamTx, sqlx::Error> {
-        Ok(TeamTx::new(self.db.write_durably().await?, self.team))
+    /// The same for what must survive a power cut; see [`Db::write_durably`].
+    pub async fn write_durably(&self) -> ApiResult<TeamTx> {
+        self.checked(self.db.write_durably().await?).await
+    }
+
+    async fn checked(&self, mut tx: Tx) -> ApiResult<TeamTx> {
+        let (team, _) = self.asked.answer(&mut tx, self.user).await?;
+        // A thing never changes its team.
+        if team == self.team { Ok(TeamTx::new(tx, team)) } else { Err(ApiError::not_found()) }
+    }
+}
+
+impl Asked {
+    /// The team and the user's role in it, if the permission holds now.
+    ///
+    /// A stranger's thing, a deleted one and one that never was all come back from this query as
+    /// no row: nothing after it can tell them apart.
+    async fn answer(self, tx: &mut Tx, user: UserId) -> ApiResult<(TeamId, Role)> {
+        let found: Option<(TeamId, String, bool)> =
+            sql!(tx, fetch_optional, query_as(self.thing.sql()).bind(self.id).bind(user))?;
+        let Some((team, role, archived)) = found else { return Err(ApiError::not_found()) };
+        let role: Role = role.parse().map_err(|error| {
+            tracing::error!(%team, %error, "a membership cannot be read");
+            ApiError::new(ProblemCode::Internal)
+        })?;
+        if !role.holds(self.permission) {
+            return Err(forbidden(role, self.permission));
+        }
+        if archived && self.permission.changes_board() {
+            return Err(ApiError::with(
+                ProblemCode::Conflict,
+                "The board is archived: it can be read, not changed. Bring it back first.",
+            ));
+        }
+        Ok((team, role))
     }
 }
 
@@ -155,26 +197,9 @@ impl Caller {
         self.enter(state, Thing::Run, id.uuid(), permission).await
     }
 
-    /// A stranger's thing, a deleted one and one that never was all come back from this query as
-    /// no row: nothing after it can tell them apart.
     async fn enter(&self, state: &AppState, thing: Thing, id: Uuid, permission: Permission) -> ApiResult<Scope> {
-        let mut tx = state.db.read().await?;
-        let found: Option<(TeamId, String, bool)> =
-            sql!(&mut tx, fetch_optional, query_as(thing.sql()).bind(id).bind(self.user_id))?;
-        let Some((team, role, archived)) = found else { return Err(ApiError::not_found()) };
-        let role: Role = role.parse().map_err(|error| {
-            tracing::error!(%team, %error, "a membership cannot be read");
-            ApiError::new(ProblemCode::Internal)
-        })?;
-        if !role.holds(permission) {
-            return Err(forbidden(role, permission));
-        }
-        if archived && permission.changes_board() {
-            return Err(ApiError::with(
-                ProblemCode::Conflict,
-                "The board is archived: it can be read, not changed. Bring it back first.",
-            ));
-        }
-        Ok(Scope { db: state.db.clone(), team, user: self.user_id, role })
+        let asked = Asked { thing, id, permission };
+        let (team, role) = asked.answer(&mut state.db.read().await?, self.user_id).await?;
+        Ok(Scope { db: state.db.clone(), team, user: self.user_id, role, asked })
     }
 }

@@ -141,8 +141,8 @@ fn newest(schedule: &Schedule, first: Timestamp, now: Timestamp) -> (Timestamp, 
 /// What can be started, or nothing when the pipeline cannot be started without a person: it is not
 /// published any more, or its parameters need values.
 async fn prepare(state: &AppState, due: &Due) -> ApiResult<Option<Prepared>> {
-    let mut tx = TeamTx::new(state.db.read().await?, due.team_id);
-    match start::prepare(&mut tx, due.pipeline_id, Map::new()).await {
+    let tx = TeamTx::new(state.db.read().await?, due.team_id);
+    match start::prepare(tx, due.pipeline_id, Map::new()).await {
         Ok(prepared) => Ok(Some(prepared)),
         Err(error)
             if matches!(error.code(), ProblemCode::InvalidParams | ProblemCode::Conflict | ProblemCode::NotFound) =>

@@ -82,10 +82,10 @@ impl Started {
 
 /// Chooses the published version and checks the parameters against its schema, before anything is
 /// written: 404, 409 when nothing is published, 413, 422 `invalid_params`.
-pub async fn prepare(tx: &mut TeamTx, pipeline: PipelineId, given: Map<String, Value>) -> ApiResult<Prepared> {
+pub async fn prepare(mut tx: TeamTx, pipeline: PipelineId, given: Map<String, Value>) -> ApiResult<Prepared> {
     let team = tx.team();
     let published: Option<Option<i64>> = sql!(
-        &mut **tx,
+        &mut *tx,
         fetch_optional,
         query_scalar("SELECT published_version FROM pipelines WHERE team_id = $1 AND id = $2 AND deleted_at IS NULL")
             .bind(team)
@@ -98,7 +98,7 @@ pub async fn prepare(tx: &mut TeamTx, pipeline: PipelineId, given: Map<String, V
         ));
     };
     let (version_id, definition): (VersionId, String) = sql!(
-        &mut **tx,
+        &mut *tx,
         fetch_one,
         query_as(
             "SELECT id, definition FROM pipeline_versions WHERE team_id = $1 AND pipeline_id = $2 AND number = $3"
@@ -107,6 +107,8 @@ pub async fn prepare(tx: &mut TeamTx, pipeline: PipelineId, given: Map<String, V
         .bind(pipeline)
         .bind(version)
     )?;
+    // The check may take a while: others want the connection.
+    drop(tx);
     let document: Document = serde_json::from_str(&definition)?;
     let params = params::check(document.params, given).await?.to_string();
     params::check_size(&params)?;

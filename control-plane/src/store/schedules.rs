@@ -11,14 +11,22 @@ use sqlx::{query, query_scalar, types::Uuid};
 use super::TeamTx;
 use crate::sql;
 
+/// A schedule and when it fires first; never, where there is no such moment.
+#[derive(Debug)]
+pub struct Upcoming {
+    /// The schedule.
+    pub schedule: Schedule,
+    /// Its first moment.
+    pub first: Option<Timestamp>,
+}
+
 /// Makes the pipeline's schedules exactly those of a document. One that keeps its name keeps its
-/// id: what it fired already it does not fire again. `next` tells when a schedule fires first.
+/// id: what it fired already it does not fire again.
 pub async fn replace(
     tx: &mut TeamTx,
     ambient: &Ambient,
     pipeline: PipelineId,
-    schedules: &IndexMap<String, Schedule>,
-    next: impl Fn(&Schedule, Timestamp) -> Option<Timestamp>,
+    schedules: &IndexMap<String, Upcoming>,
 ) -> Result<(), sqlx::Error> {
     let team = tx.team();
     let now = ambient.now();
@@ -37,7 +45,7 @@ pub async fn replace(
                 .bind(name)
         )?;
     }
-    for (name, schedule) in schedules {
+    for (name, Upcoming { schedule, first }) in schedules {
         let id: Uuid = ambient.uuid();
         sql!(
             &mut **tx,
@@ -64,7 +72,7 @@ pub async fn replace(
                 Overlap::Skip => "skip",
                 Overlap::Allow => "allow",
             })
-            .bind(next(schedule, now))
+            .bind(*first)
             .bind(now)
         )?;
     }

@@ -5,10 +5,17 @@ use proptest::{
     sample::{Index, select},
     test_runner::TestRunner,
 };
-use restroy_control_plane::auth::{Caller, Permission, Role};
-use restroy_sdk::{ids::TeamId, problem::ProblemCode};
+use restroy_control_plane::{
+    auth::{Caller, Permission, Role},
+    sql,
+};
+use restroy_sdk::{
+    ids::{PipelineId, TeamId},
+    problem::ProblemCode,
+};
+use serde_json::json;
 
-use crate::support::World;
+use crate::support::{Home, World};
 
 /// What each role may do, written out: the implementation has it as thresholds.
 fn allowed(role: Role) -> Vec<&'static str> {
@@ -87,4 +94,32 @@ fn a_scope_is_given_exactly_to_roles_that_hold_the_permission() {
         })
         .unwrap();
     runtime.block_on(async { drop(world) });
+}
+
+#[tokio::test]
+async fn what_is_taken_away_meanwhile_stops_the_write() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let home = Home::of(&ann).await;
+    let bob = world.person("bob").await;
+    bob.join(&home.team, Role::Editor).await;
+    let caller = world.state.tokens.check(&world.state.ambient, &bob.token);
+    let (user_id, session_id) = caller.unwrap();
+    let pipeline: PipelineId = home.pipeline.parse().unwrap();
+    let caller = Caller { user_id, session_id };
+    let scope = caller.pipeline(&world.state, pipeline, Permission::PipelineEdit).await.unwrap();
+    scope.write().await.unwrap();
+
+    let board = format!("/v1/boards/{}", home.board);
+    ann.patch(&board, json!({ "archived": true })).await.expect(200);
+    assert_eq!(scope.write().await.unwrap_err().code(), ProblemCode::Conflict);
+    ann.patch(&board, json!({ "archived": false })).await.expect(200);
+    scope.write_durably().await.unwrap();
+    let mut tx = world.state.db.write().await.unwrap();
+    let demote = sqlx::query("UPDATE memberships SET role = 'viewer' WHERE user_id = $1").bind(user_id);
+    sql!(&mut tx, execute, demote).unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(scope.write_durably().await.unwrap_err().code(), ProblemCode::Forbidden);
+    ann.delete(&board).await.expect(204);
+    assert_eq!(scope.write().await.unwrap_err().code(), ProblemCode::NotFound);
 }

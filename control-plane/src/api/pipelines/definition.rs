@@ -6,12 +6,18 @@ use axum::{
     http::HeaderMap,
     response::{IntoResponse, Response},
 };
+use indexmap::IndexMap;
 use restroy_sdk::{
     api::pipeline::{Definition, PutDefinition, Version},
     ids::PipelineId,
 };
 
-use super::{etag, publish::publish, review, versions::whole};
+use super::{
+    etag,
+    publish::{publish, upcoming},
+    review,
+    versions::whole,
+};
 use crate::{
     api::{
         http::{Body, Fields, Path},
@@ -67,6 +73,7 @@ pub(super) async fn put_definition(
     Fields::new().text("/message", &put.message, limits::MAX_MESSAGE).done()?;
     let document = review::read(state.compiler.as_ref(), put.definition.get(), &put.files).await?;
     let now = state.ambient.now();
+    let upcoming = if put.publish { upcoming(&state, &document).await? } else { IndexMap::new() };
     let mut tx = scope.write().await?;
     let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
     etag::check(&headers, pipeline.latest_version)?;
@@ -86,7 +93,7 @@ pub(super) async fn put_definition(
     let entry = entry.details(serde_json::json!({ "version": number }));
     audit::in_team(&mut tx, &state.ambient, caller.user_id, entry).await?;
     if put.publish {
-        publish(&state, &scope, &mut tx, &pipeline, number, &document).await?;
+        publish(&state, &scope, &mut tx, &pipeline, number, &document, &upcoming).await?;
     }
     let version = versions::by_number(&mut tx, id, number).await?.ok_or_else(ApiError::not_found)?;
     tx.commit().await?;

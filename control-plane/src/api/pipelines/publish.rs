@@ -1,10 +1,12 @@
 //! `POST /v1/pipelines/{id}/versions/{n}/publish`
 
 use axum::{Json, extract::State};
+use indexmap::IndexMap;
 use restroy_sdk::{
     api::pipeline::{Pipeline, Version},
-    document::Document,
+    document::{Document, Schedule},
     ids::PipelineId,
+    problem::ProblemCode,
 };
 
 use super::widening;
@@ -14,7 +16,11 @@ use crate::{
     error::{ApiError, ApiResult},
     runs::schedule::next_fire,
     state::AppState,
-    store::{TeamTx, audit, pipelines, schedules, versions},
+    store::{
+        TeamTx, audit, pipelines,
+        schedules::{self, Upcoming},
+        versions,
+    },
 };
 
 /// Lets runs start with this version from now on. Its schedules replace those in force.
@@ -32,13 +38,30 @@ pub(super) async fn publish_version(
     Path((id, number)): Path<(PipelineId, i64)>,
 ) -> ApiResult<Json<Version>> {
     let scope = caller.pipeline(&state, id, Permission::PipelineEdit).await?;
-    let mut tx = scope.write().await?;
-    let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
+    let mut tx = scope.read().await?;
     let version = versions::by_number(&mut tx, id, number).await?.ok_or_else(ApiError::not_found)?;
     let document = versions::document(&mut tx, version.id).await?;
-    publish(&state, &scope, &mut tx, &pipeline, number, &document).await?;
+    drop(tx);
+    let upcoming = upcoming(&state, &document).await?;
+    let mut tx = scope.write().await?;
+    let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
+    publish(&state, &scope, &mut tx, &pipeline, number, &document, &upcoming).await?;
     tx.commit().await?;
     Ok(Json(Version { published: true, ..version }))
+}
+
+/// When the document's schedules fire first. Some expressions take a search of centuries to say
+/// that they never fire: off the async threads, and before the transaction.
+pub(super) async fn upcoming(state: &AppState, document: &Document) -> ApiResult<IndexMap<String, Upcoming>> {
+    let (schedules, now) = (document.schedules.clone(), state.ambient.now());
+    let searched = tokio::task::spawn_blocking(move || {
+        let first = |schedule: Schedule| Upcoming { first: next_fire(&schedule, now), schedule };
+        schedules.into_iter().map(|(name, schedule)| (name, first(schedule))).collect()
+    });
+    searched.await.map_err(|error| {
+        tracing::error!(%error, "schedules cannot be computed");
+        ApiError::new(ProblemCode::Internal)
+    })
 }
 
 /// Publishes a version within a transaction; 403 when it may do more than the caller can grant.
@@ -49,6 +72,7 @@ pub(super) async fn publish(
     pipeline: &Pipeline,
     number: i64,
     document: &Document,
+    upcoming: &IndexMap<String, Upcoming>,
 ) -> ApiResult<()> {
     let published = match pipeline.published_version {
         Some(number) => versions::by_number(tx, pipeline.id, number).await?,
@@ -60,7 +84,7 @@ pub(super) async fn publish(
     };
     widening::check(scope, document, published.as_ref())?;
     pipelines::set_published(tx, pipeline.id, number, state.ambient.now()).await?;
-    schedules::replace(tx, &state.ambient, pipeline.id, &document.schedules, next_fire).await?;
+    schedules::replace(tx, &state.ambient, pipeline.id, upcoming).await?;
     let entry = audit::Entry::new("pipeline.publish", "pipeline", pipeline.id);
     let entry = entry.details(serde_json::json!({ "version": number }));
     audit::in_team(tx, &state.ambient, scope.user(), entry).await?;

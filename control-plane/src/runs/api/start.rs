@@ -34,7 +34,7 @@ pub(super) async fn start(
 ) -> ApiResult<Response> {
     let scope = caller.pipeline(&state, id, Permission::PipelineRun).await?;
     // Checked before the writer is taken; a repeat is answered although the check would fail now.
-    let prepared = start::prepare(&mut scope.read().await?, id, body.params.clone()).await;
+    let prepared = start::prepare(scope.read().await?, id, body.params.clone()).await;
     let mut tx = scope.write_durably().await?;
     let slot = match idempotency.begin(&mut tx, scope.team().uuid(), &body, state.ambient.now()).await? {
         Begun::First(slot) => slot,
