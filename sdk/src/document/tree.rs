@@ -135,7 +135,7 @@ pub(super) fn from_yaml(text: &str) -> Result<Node, Fault> {
         let reason = if reason.contains("documents:") || reason.contains("multiple YAML documents") {
             "the file holds several documents: a pipeline is one, so remove the `---` between them"
         } else if reason.starts_with("budget breached") || reason.contains("alias") {
-            "it is larger or refers to itself more often than a pipeline may"
+            "its aliases unfold to more than a pipeline may hold, or it is nested too deep"
         } else {
             reason
         };

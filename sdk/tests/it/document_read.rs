@@ -167,6 +167,8 @@ fn a_small_text_that_unfolds_to_a_large_one_is_refused() {
     }
     let fault = only(read_yaml(&lines.join("\n")));
     assert!(fault.detail.contains("alias"), "{}", fault.detail);
+    let two = only(read_yaml("restroy: 1\nsteps: {}\n---\nrestroy: 1\n"));
+    assert!(two.detail.contains("several documents"), "{}", two.detail);
     let deep = format!("params: {}1{}", "[".repeat(200), "]".repeat(200));
     assert!(read_yaml(&deep).is_err());
     assert!(read_json(&format!("{}1{}", "[".repeat(5000), "]".repeat(5000))).is_err());
