@@ -42,8 +42,12 @@ pub async fn issue(state: &AppState, caller: Caller, path: &str) -> ApiResult<(S
 pub async fn redeem(state: &AppState, ticket: &str, path: &str) -> ApiResult<Caller> {
     let refused = || unauthorized("The ticket is not valid, or no longer; ask for another.");
     let now = state.ambient.now();
+    let hash = hash(ticket);
+    if !one_time::is_known(&mut state.db.read().await?, Purpose::Stream, &hash).await? {
+        return Err(refused());
+    }
     let mut tx = state.db.write().await?;
-    let used = one_time::spend(&mut tx, Purpose::Stream, &hash(ticket), now).await?;
+    let used = one_time::spend(&mut tx, Purpose::Stream, &hash, now).await?;
     // A ticket shown on the wrong path is spent all the same.
     tx.commit().await?;
     let (user_id, bound) = used.ok_or_else(refused)?;

@@ -30,14 +30,21 @@ pub async fn embedded(state: &AppState) -> ApiResult<usize> {
     drop(tx);
     let mut count = 0;
     for task in tasks {
-        let mut tx = TeamTx::new(state.db.write().await?, task.team_id);
-        if let Some(lost) = lost::lose(&mut tx, &task, state.ambient.now()).await? {
-            tx.commit().await?;
-            tracing::info!(task_id = %task.id, run_id = %task.run_id, ended = lost.ended, "a lease of the last process was released");
-            reconcile::announce(state, &task, lost);
-            count += 1;
+        match release(state, &task).await {
+            Ok(released) => count += usize::from(released),
+            // The installation serves all the others; this one's lease runs out by itself.
+            Err(error) => tracing::error!(task_id = %task.id, problem = %error.0, "a lease cannot be released"),
         }
     }
     dispatch::push_again(state, true).await?;
     Ok(count)
+}
+
+async fn release(state: &AppState, task: &TaskRow) -> ApiResult<bool> {
+    let mut tx = TeamTx::new(state.db.write().await?, task.team_id);
+    let Some(lost) = lost::lose(&mut tx, task, state.ambient.now()).await? else { return Ok(false) };
+    tx.commit().await?;
+    tracing::info!(task_id = %task.id, run_id = %task.run_id, ended = lost.ended, "a lease of the last process was released");
+    reconcile::announce(state, task, lost);
+    Ok(true)
 }

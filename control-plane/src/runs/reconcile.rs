@@ -37,15 +37,22 @@ pub async fn expired_leases(state: &AppState) -> ApiResult<usize> {
     drop(tx);
     let mut count = 0;
     for task in tasks {
-        let mut tx = TeamTx::new(state.db.write().await?, task.team_id);
-        if let Some(lost) = lost::lose_expired(&mut tx, &task, state.ambient.now()).await? {
-            tx.commit().await?;
-            tracing::warn!(task_id = %task.id, run_id = %task.run_id, ended = lost.ended, "a lease ran out");
-            announce(state, &task, lost);
-            count += 1;
+        // One task that cannot be taken back must not keep the others from it.
+        match take_back(state, &task).await {
+            Ok(taken) => count += usize::from(taken),
+            Err(error) => tracing::error!(task_id = %task.id, problem = %error.0, "a task cannot be taken back"),
         }
     }
     Ok(count)
+}
+
+async fn take_back(state: &AppState, task: &TaskRow) -> ApiResult<bool> {
+    let mut tx = TeamTx::new(state.db.write().await?, task.team_id);
+    let Some(lost) = lost::lose_expired(&mut tx, task, state.ambient.now()).await? else { return Ok(false) };
+    tx.commit().await?;
+    tracing::warn!(task_id = %task.id, run_id = %task.run_id, ended = lost.ended, "a lease ran out");
+    announce(state, task, lost);
+    Ok(true)
 }
 
 /// Wakes who cares about a lost lease.
@@ -77,15 +84,20 @@ pub async fn overdue_runs(state: &AppState) -> ApiResult<usize> {
             Some(_) => format!("A run goes on for at most {} hours.", MAX_RUN_AGE.as_secs() / 3600),
             None => format!("A run waits for at most {} hours.", MAX_QUEUED_AGE.as_secs() / 3600),
         };
-        let mut tx = TeamTx::new(state.db.write().await?, team);
-        if let Some(last_seq) =
-            end(&mut tx, run_id, now, &Ending::because(RunStatus::TimedOut, "run_too_old", message)).await?
-        {
-            tx.commit().await?;
-            state.wake.send(Wake::Run { run_id, last_seq });
-            state.wake.send(Wake::Admit);
-            count += 1;
+        let ending = Ending::because(RunStatus::TimedOut, "run_too_old", message);
+        match time_out(state, team, run_id, now, &ending).await {
+            Ok(ended) => count += usize::from(ended),
+            Err(error) => tracing::error!(%run_id, problem = %error.0, "a run that is too old cannot be ended"),
         }
     }
     Ok(count)
+}
+
+async fn time_out(state: &AppState, team: TeamId, run_id: RunId, now: Timestamp, ending: &Ending) -> ApiResult<bool> {
+    let mut tx = TeamTx::new(state.db.write().await?, team);
+    let Some(last_seq) = end(&mut tx, run_id, now, ending).await? else { return Ok(false) };
+    tx.commit().await?;
+    state.wake.send(Wake::Run { run_id, last_seq });
+    state.wake.send(Wake::Admit);
+    Ok(true)
 }

@@ -69,6 +69,19 @@ pub async fn made_since(tx: &mut Tx, purpose: Purpose, user: UserId, since: Time
     )
 }
 
+/// Whether there is such a token at all; asked of a reader first, so that guessing never takes the
+/// writer.
+pub async fn is_known(tx: &mut Tx, purpose: Purpose, hash: &[u8]) -> Result<bool, sqlx::Error> {
+    let found: Option<i64> = sql!(
+        tx,
+        fetch_optional,
+        query_scalar("SELECT 1 FROM one_time_tokens WHERE hash = $1 AND purpose = $2")
+            .bind(hash)
+            .bind(purpose.as_str())
+    )?;
+    Ok(found.is_some())
+}
+
 /// Spends a token: whose it was, and its subject; `None` when it is unknown, spent or too old.
 pub async fn spend(
     tx: &mut Tx,
