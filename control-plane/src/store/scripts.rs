@@ -33,22 +33,29 @@ impl From<Row> for Script {
     }
 }
 
+/// A row for every version that a script is part of.
+macro_rules! scripts {
+    () => {
+        "SELECT s.id, s.pipeline_id, s.path, s.created_at, v.number = p.latest_version AS current, sv.sha256
+             FROM scripts s
+             JOIN pipelines p ON p.team_id = s.team_id AND p.id = s.pipeline_id
+             JOIN pipeline_version_scripts pvs ON pvs.team_id = s.team_id AND pvs.script_id = s.id
+             JOIN pipeline_versions v ON v.team_id = s.team_id AND v.id = pvs.version_id
+             JOIN script_versions sv ON sv.team_id = s.team_id AND sv.id = pvs.script_version_id "
+    };
+}
+
 /// A script of the team.
 pub async fn get(tx: &mut TeamTx, id: ScriptId) -> Result<Option<Script>, sqlx::Error> {
     let team = tx.team();
     let row: Option<Row> = sql!(
         &mut **tx,
         fetch_optional,
-        query_as(
-            "SELECT s.id, s.pipeline_id, s.path, s.created_at, v.number = p.latest_version AS current, sv.sha256
-             FROM scripts s
-             JOIN pipelines p ON p.team_id = s.team_id AND p.id = s.pipeline_id
-             JOIN pipeline_version_scripts pvs ON pvs.team_id = s.team_id AND pvs.script_id = s.id
-             JOIN pipeline_versions v ON v.team_id = s.team_id AND v.id = pvs.version_id
-             JOIN script_versions sv ON sv.team_id = s.team_id AND sv.id = pvs.script_version_id
-             WHERE s.team_id = $1 AND s.id = $2
+        query_as(concat!(
+            scripts!(),
+            "WHERE s.team_id = $1 AND s.id = $2
              ORDER BY v.number DESC LIMIT 1"
-        )
+        ))
         .bind(team)
         .bind(id)
     )?;
@@ -66,20 +73,15 @@ pub async fn list(
     let rows: Vec<Row> = sql!(
         &mut **tx,
         fetch_all,
-        query_as(
-            "SELECT s.id, s.pipeline_id, s.path, s.created_at, v.number = p.latest_version AS current, sv.sha256
-             FROM scripts s
-             JOIN pipelines p ON p.team_id = s.team_id AND p.id = s.pipeline_id
-             JOIN pipeline_version_scripts pvs ON pvs.team_id = s.team_id AND pvs.script_id = s.id
-             JOIN pipeline_versions v ON v.team_id = s.team_id AND v.id = pvs.version_id
-             JOIN script_versions sv ON sv.team_id = s.team_id AND sv.id = pvs.script_version_id
-             WHERE s.team_id = $1 AND s.pipeline_id = $2 AND ($3 IS NULL OR s.path > $3)
+        query_as(concat!(
+            scripts!(),
+            "WHERE s.team_id = $1 AND s.pipeline_id = $2 AND ($3 IS NULL OR s.path > $3)
                AND v.number = (
                    SELECT max(n.number) FROM pipeline_version_scripts o
                    JOIN pipeline_versions n ON n.team_id = o.team_id AND n.id = o.version_id
                    WHERE o.team_id = s.team_id AND o.script_id = s.id)
              ORDER BY s.path LIMIT $4"
-        )
+        ))
         .bind(team)
         .bind(pipeline)
         .bind(after)
