@@ -153,11 +153,9 @@ pub struct Line {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
-    /// By `print`.
-    Print,
     /// By `log.debug`.
     Debug,
-    /// By `log.info`.
+    /// By `print` or `log.info`.
     Info,
     /// By `log.warn`.
     Warn,

@@ -34,7 +34,7 @@ fn a_run_from_its_queue_to_its_end() {
         json!({"type": "run.started"}),
         json!({"type": "step.started", "step": "fetch", "attempt": 1}),
         json!({"type": "step.output", "step": "fetch", "attempt": 1, "first_line": 1,
-               "lines": [{"level": "print", "text": "a"}, {"level": "warn", "text": "b"}]}),
+               "lines": [{"level": "info", "text": "a"}, {"level": "warn", "text": "b"}]}),
         json!({"type": "step.progress", "step": "fetch", "attempt": 1, "fraction": 0.5, "message": "half"}),
         json!({"type": "step.finished", "step": "fetch", "attempt": 1, "status": "succeeded"}),
         json!({"type": "step.finished", "step": "send", "attempt": 1, "status": "skipped",

@@ -36,7 +36,7 @@ impl Plain {
 
     fn output(&self, level: Level, text: &str) -> String {
         match level {
-            Level::Print | Level::Info => text.to_owned(),
+            Level::Info => text.to_owned(),
             Level::Debug => self.paint.dim(text),
             Level::Warn => self.paint.yellow(text),
             Level::Error => self.paint.red(text),
@@ -58,7 +58,7 @@ mod tests {
         let note = |source: &str, kind, text: &str| {
             plain.line(&Note { at: Timestamp(43_201_000_000), source: source.into(), kind, text: text.into() })
         };
-        assert_eq!(note("fetch", NoteKind::Output(Level::Print), "a\x1bb"), "12:00:01 fetch | a␛b");
+        assert_eq!(note("fetch", NoteKind::Output(Level::Info), "a\x1bb"), "12:00:01 fetch | a␛b");
         assert_eq!(note("fetch", NoteKind::Success, "succeeded"), "12:00:01 fetch: succeeded");
         assert_eq!(note("", NoteKind::Status, "started"), "12:00:01 run: started");
     }

@@ -411,7 +411,7 @@ pub(crate) fn started(step: &str) -> Value {
 pub(crate) fn printed(step: &str, first_line: i64, line: &str) -> Value {
     json!({
         "type": "step.output", "step": step, "attempt": 1, "first_line": first_line,
-        "lines": [{ "level": "print", "text": line }],
+        "lines": [{ "level": "info", "text": line }],
     })
 }
 

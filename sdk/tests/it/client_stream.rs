@@ -76,7 +76,7 @@ async fn perform(mut socket: WebSocket, acts: Vec<Act>) {
                     json!({"type": "run.finished", "status": "succeeded"})
                 } else {
                     json!({"type": "step.output", "step": "a", "attempt": 1, "first_line": seq,
-                           "lines": [{"level": "print", "text": "x"}]})
+                           "lines": [{"level": "info", "text": "x"}]})
                 };
                 let mut event = kind;
                 event["seq"] = seq.into();
