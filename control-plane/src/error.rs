@@ -7,11 +7,19 @@ use axum::{
 };
 use restroy_sdk::problem::{Fault, MEDIA_TYPE, Problem, ProblemCode};
 
-use crate::secrets::SecretsError;
+use crate::{secrets::SecretsError, store::failure};
 
-/// What a handler fails with.
+/// What a handler fails with, and whether its request may be done again.
 #[derive(Debug)]
-pub struct ApiError(pub Box<Problem>);
+pub struct ApiError(pub Box<Problem>, pub(crate) Repeat);
+
+/// Whether a request that failed may be done again, at once, by us: its transaction has surely
+/// changed nothing, and what was in its way may be gone. Travels with the answer as an extension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    Never,
+    AtOnce,
+}
 
 /// What a handler gives.
 pub type ApiResult<T> = Result<T, ApiError>;
@@ -19,12 +27,12 @@ pub type ApiResult<T> = Result<T, ApiError>;
 impl ApiError {
     /// A problem of the given code.
     pub fn new(code: ProblemCode) -> Self {
-        Self(Box::new(Problem::new(code)))
+        Self(Box::new(Problem::new(code)), Repeat::Never)
     }
 
     /// A problem of the given code, with what is wrong here.
     pub fn with(code: ProblemCode, detail: impl Into<String>) -> Self {
-        Self(Box::new(Problem::new(code).detail(detail)))
+        Self(Box::new(Problem::new(code).detail(detail)), Repeat::Never)
     }
 
     /// A thing that does not exist or belongs to somebody else: the two look the same.
@@ -40,21 +48,27 @@ impl ApiError {
 
 impl From<Problem> for ApiError {
     fn from(problem: Problem) -> Self {
-        Self(Box::new(problem))
+        Self(Box::new(problem), Repeat::Never)
     }
 }
 
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
-        match error {
-            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => {
-                tracing::warn!(%error, "the database is not available");
-                Self::with(ProblemCode::Unavailable, "The database is not available; try again.")
-            }
-            error => {
-                tracing::error!(%error, "a query failed");
-                Self::new(ProblemCode::Internal)
-            }
+        if failure::may_repeat(&error) {
+            tracing::info!(%error, "a transaction failed and may be done again");
+            let mut unavailable = Self::with(ProblemCode::Unavailable, "The database is busy or restarts; try again.");
+            unavailable.1 = Repeat::AtOnce;
+            unavailable
+        } else if failure::unavailable(&error) {
+            tracing::warn!(%error, "the database is not available");
+            Self::with(
+                ProblemCode::Unavailable,
+                "The database is not available; try again. Whether this request was carried out is not known: an \
+                 `Idempotency-Key` makes a repeat safe.",
+            )
+        } else {
+            tracing::error!(%error, "a query failed");
+            Self::new(ProblemCode::Internal)
         }
     }
 }
@@ -81,6 +95,7 @@ impl IntoResponse for ApiError {
         let mut response = (status, Json(&self.0)).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         response.extensions_mut().insert(*self.0);
+        response.extensions_mut().insert(self.1);
         response
     }
 }

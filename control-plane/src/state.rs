@@ -51,6 +51,8 @@ pub struct Parts {
     pub ambient: Ambient,
     /// Task ids on their way to executors.
     pub queue: Arc<dyn Queue>,
+    /// Word of new rows, within the process or between replicas.
+    pub wake: WakeUps,
     /// Compiles scripts.
     pub compiler: Arc<dyn ScriptCompiler>,
     /// The master keys.
@@ -103,7 +105,7 @@ impl Default for Settings {
 impl AppState {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
-        let Parts { db, ambient, queue, compiler, keys, tokens, settings } = parts;
+        let Parts { db, ambient, queue, wake, compiler, keys, tokens, settings } = parts;
         Self {
             db,
             passwords: Arc::new(Passwords::new(&ambient)),
@@ -111,7 +113,7 @@ impl AppState {
             replica: ambient.uuid(),
             ambient,
             queue,
-            wake: WakeUps::default(),
+            wake,
             compiler,
             keys: Arc::new(keys),
             tokens: Arc::new(tokens),

@@ -13,13 +13,14 @@ use restroy_control_plane::{
     store::Db,
 };
 use restroy_executor::{Executor, ExecutorConfig, HttpPolicy};
-use restroy_run_queue::{memory::MemoryQueue, queue::Queue};
+use restroy_run_queue::{memory::MemoryQueue, queue::Queue, wake::WakeUps};
 use restroy_sdk::time::Ambient;
 use secrecy::SecretBox;
 use tokio::{net::TcpListener, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{DevError, compiler::SandboxCompiler, data_folder::DataFolder, settings::Settings};
+use super::{DevError, data_folder::DataFolder};
+use crate::{compiler::SandboxCompiler, settings::tables::Dev};
 
 /// How long runs at work may go on after the order to stop.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -42,7 +43,7 @@ pub(super) struct Installation {
 
 impl Installation {
     /// Starts every part: nothing is served before all of them are there.
-    pub(super) async fn start(settings: &Settings, ambient: Ambient) -> Result<Self, DevError> {
+    pub(super) async fn start(settings: &Dev, ambient: Ambient) -> Result<Self, DevError> {
         let folder = DataFolder::open(&settings.data_dir)?;
         let cache = folder.path().join("engine-cache");
         let engine = tokio::task::spawn_blocking(move || {
@@ -62,6 +63,7 @@ impl Installation {
             db: db.clone(),
             ambient: ambient.clone(),
             queue: Arc::clone(&queue),
+            wake: WakeUps::default(),
             compiler: Arc::new(SandboxCompiler(engine.clone())),
             keys,
             tokens,
@@ -86,7 +88,7 @@ impl Installation {
             .map_err(|error| DevError::Part("the run API", error.to_string()))?;
         let executor = Executor::new(
             ExecutorConfig {
-                slots: settings.slots.into(),
+                slots: settings.slots.0,
                 drain: DRAIN,
                 http: HttpPolicy { allow_loopback: settings.allow_loopback_http },
                 ..ExecutorConfig::new(run_api_url, credential, folder.scratch())

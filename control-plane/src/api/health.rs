@@ -17,7 +17,7 @@ async fn healthz() -> Json<Value> {
 
 /// The database answers, and its schema is there; else 503.
 async fn readyz(State(state): State<AppState>) -> ApiResult<Json<Value>> {
-    let mut tx = state.db.read().await?;
+    let mut tx = state.db.system_read().await?;
     let _: i64 = sql!(&mut tx, fetch_one, query_scalar("SELECT count(*) FROM leader_leases"))?;
     Ok(Json(json!({ "status": "ok" })))
 }

@@ -21,7 +21,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     responses((status = 200, description = "The account", body = Me)),
 )]
 async fn get_me(State(state): State<AppState>, caller: Caller) -> ApiResult<Json<Me>> {
-    let mut tx = state.db.read().await?;
+    let mut tx = state.db.system_read().await?;
     let user = users::by_id(&mut tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?;
     let teams = teams::roles_of_user(&mut tx, caller.user_id).await?;
     Ok(Json(Me {

@@ -37,12 +37,12 @@ impl Caller {
 
     /// Looks again whether session and account are still good; for what lasts longer than a request.
     pub async fn still_good(self, state: &AppState) -> ApiResult<Self> {
-        let mut tx = state.db.read().await?;
+        let mut tx = state.db.system_read().await?;
         let found: Option<i64> = sql!(
             &mut tx,
             fetch_optional,
             query_scalar(
-                "SELECT 1 FROM sessions s JOIN users u ON u.id = s.user_id AND u.deleted_at IS NULL
+                "SELECT CAST(1 AS BIGINT) FROM sessions s JOIN users u ON u.id = s.user_id AND u.deleted_at IS NULL
                  WHERE s.id = $1 AND s.user_id = $2 AND s.revoked_at IS NULL AND s.expires_at > $3"
             )
             .bind(self.session_id)

@@ -61,24 +61,25 @@ impl Scope {
 
     /// A transaction that only reads.
     pub async fn read(&self) -> Result<TeamTx, sqlx::Error> {
-        Ok(TeamTx::new(self.db.read().await?, self.team))
+        self.db.team_read(self.team).await
     }
 
-    /// A transaction that writes; see [`Db::write`]. Asks again whether the caller may: what was
+    /// A transaction that writes; see [`Db::team_write_alone`]. Asks again whether the caller may: what was
     /// taken away, archived or deleted since the request came in stops here.
     pub async fn write(&self) -> ApiResult<TeamTx> {
-        self.checked(self.db.write().await?).await
+        self.checked(self.db.team_write_alone(self.team).await?).await
     }
 
-    /// The same for what must survive a power cut; see [`Db::write_durably`].
+    /// The same for what must survive a power cut; see
+    /// [`Db::team_write_alone_durably`].
     pub async fn write_durably(&self) -> ApiResult<TeamTx> {
-        self.checked(self.db.write_durably().await?).await
+        self.checked(self.db.team_write_alone_durably(self.team).await?).await
     }
 
-    async fn checked(&self, mut tx: Tx) -> ApiResult<TeamTx> {
+    async fn checked(&self, mut tx: TeamTx) -> ApiResult<TeamTx> {
         let (team, _) = self.asked.answer(&mut tx, self.user).await?;
         // A thing never changes its team.
-        if team == self.team { Ok(TeamTx::new(tx, team)) } else { Err(ApiError::not_found()) }
+        if team == self.team { Ok(tx) } else { Err(ApiError::not_found()) }
     }
 }
 
@@ -130,7 +131,7 @@ impl Thing {
     const fn sql(self) -> &'static str {
         match self {
             Self::Team => {
-                "SELECT m.team_id, m.role, 0 AS archived
+                "SELECT m.team_id, m.role, FALSE AS archived
                  FROM teams t JOIN memberships m ON m.team_id = t.id AND m.user_id = $2
                  WHERE t.id = $1 AND t.deleted_at IS NULL"
             }
@@ -199,7 +200,7 @@ impl Caller {
 
     async fn enter(&self, state: &AppState, thing: Thing, id: Uuid, permission: Permission) -> ApiResult<Scope> {
         let asked = Asked { thing, id, permission };
-        let (team, role) = asked.answer(&mut state.db.read().await?, self.user_id).await?;
+        let (team, role) = asked.answer(&mut state.db.system_read().await?, self.user_id).await?;
         Ok(Scope { db: state.db.clone(), team, user: self.user_id, role, asked })
     }
 }

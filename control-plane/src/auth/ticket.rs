@@ -13,7 +13,10 @@ use super::{
 use crate::{
     error::{ApiError, ApiResult},
     state::AppState,
-    store::one_time::{self, Purpose},
+    store::{
+        one_time::{self, Purpose},
+        users,
+    },
 };
 
 /// The life of a ticket.
@@ -26,7 +29,8 @@ pub async fn issue(state: &AppState, caller: Caller, path: &str) -> ApiResult<(S
     let ticket = Opaque::new(&state.ambient);
     let now = state.ambient.now();
     let expires = now.after(LIFE);
-    let mut tx = state.db.write().await?;
+    let mut tx = state.db.system_write().await?;
+    users::lock(&mut tx, caller.user_id).await?;
     if one_time::made_since(&mut tx, Purpose::Stream, caller.user_id, now.before(LIFE)).await? >= MAX_MADE {
         let detail = format!("At most {MAX_MADE} tickets in {} seconds; wait a moment.", LIFE.as_secs());
         return Err(ApiError::with(ProblemCode::RateLimited, detail));
@@ -43,10 +47,10 @@ pub async fn redeem(state: &AppState, ticket: &str, path: &str) -> ApiResult<Cal
     let refused = || unauthorized("The ticket is not valid, or no longer; ask for another.");
     let now = state.ambient.now();
     let hash = hash(ticket);
-    if !one_time::is_known(&mut state.db.read().await?, Purpose::Stream, &hash).await? {
+    if !one_time::is_known(&mut state.db.system_read().await?, Purpose::Stream, &hash).await? {
         return Err(refused());
     }
-    let mut tx = state.db.write().await?;
+    let mut tx = state.db.system_write().await?;
     let used = one_time::spend(&mut tx, Purpose::Stream, &hash, now).await?;
     // A ticket shown on the wrong path is spent all the same.
     tx.commit().await?;

@@ -7,7 +7,7 @@ use super::{
     dispatch, lost, reconcile,
     rows::{TaskRow, task_columns},
 };
-use crate::{error::ApiResult, sql, state::AppState, store::TeamTx};
+use crate::{error::ApiResult, sql, state::AppState};
 
 /// Takes every leased task back at once, as if its lease had run out, and pushes what was admitted
 /// again: the queue was in the memory of the process that is gone. The executors' credentials are
@@ -15,13 +15,13 @@ use crate::{error::ApiResult, sql, state::AppState, store::TeamTx};
 ///
 /// Call it before the executor and the services start, and only where the data folder is locked.
 pub async fn embedded(state: &AppState) -> ApiResult<usize> {
-    let mut tx = state.db.write().await?;
+    let mut tx = state.db.system_write().await?;
     sql!(&mut tx, execute, query("DELETE FROM leader_leases"))?;
     let now = state.ambient.now();
     sql!(&mut tx, execute, query("UPDATE executors SET revoked_at = $1 WHERE revoked_at IS NULL").bind(now))?;
     tx.commit().await?;
 
-    let mut tx = state.db.read().await?;
+    let mut tx = state.db.system_read().await?;
     let tasks: Vec<TaskRow> = sql!(
         &mut tx,
         fetch_all,
@@ -41,7 +41,8 @@ pub async fn embedded(state: &AppState) -> ApiResult<usize> {
 }
 
 async fn release(state: &AppState, task: &TaskRow) -> ApiResult<bool> {
-    let mut tx = TeamTx::new(state.db.write().await?, task.team_id);
+    let mut tx = state.db.team_write(task.team_id).await?;
+    tx.lock_run(task.run_id).await?;
     let Some(lost) = lost::lose(&mut tx, task, state.ambient.now()).await? else { return Ok(false) };
     tx.commit().await?;
     tracing::info!(task_id = %task.id, run_id = %task.run_id, ended = lost.ended, "a lease of the last process was released");

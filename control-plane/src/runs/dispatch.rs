@@ -31,11 +31,11 @@ pub async fn admit(state: &AppState) -> ApiResult<usize> {
     let mut total = 0;
     loop {
         // Most wake-ups find nothing to admit: look before taking the writer.
-        if teams(&mut state.db.read().await?).await?.is_empty() {
+        if teams(&mut state.db.system_read().await?).await?.is_empty() {
             return Ok(total);
         }
         let now = state.ambient.now();
-        let mut tx = state.db.write().await?;
+        let mut tx = state.db.system_write().await?;
         if !lead(&mut tx, "dispatch", state.replica, now).await? {
             return Ok(total);
         }
@@ -67,7 +67,7 @@ pub async fn admit(state: &AppState) -> ApiResult<usize> {
 pub async fn push_again(state: &AppState, every: bool) -> ApiResult<usize> {
     let now = state.ambient.now();
     let before = if every { now } else { now.before(UNCLAIMED) };
-    let mut tx = state.db.read().await?;
+    let mut tx = state.db.system_read().await?;
     let stale: Vec<TaskId> = sql!(
         &mut tx,
         fetch_all,
@@ -79,7 +79,10 @@ pub async fn push_again(state: &AppState, every: bool) -> ApiResult<usize> {
     if stale.is_empty() {
         return Ok(0);
     }
-    let mut tx = state.db.write().await?;
+    let mut tx = state.db.system_write().await?;
+    if !lead(&mut tx, "dispatch", state.replica, now).await? {
+        return Ok(0);
+    }
     for task in &stale {
         touch(&mut tx, *task, now).await?;
     }
@@ -135,7 +138,7 @@ async fn choose(tx: &mut Tx, now: Timestamp) -> ApiResult<Vec<TaskId>> {
     let slots: i64 = sql!(
         &mut *tx,
         fetch_one,
-        query_scalar("SELECT COALESCE(SUM(slots), 0) FROM executors WHERE revoked_at IS NULL AND heartbeat_at > $1")
+        query_scalar("SELECT CAST(COALESCE(SUM(slots), 0) AS BIGINT) FROM executors WHERE revoked_at IS NULL AND heartbeat_at > $1")
             .bind(now.before(EXECUTOR_SILENT))
     )?;
     let most = slots.saturating_mul(IN_FLIGHT_PER_SLOT).clamp(MIN_IN_FLIGHT, MAX_IN_FLIGHT);

@@ -18,7 +18,7 @@ use crate::{
 pub async fn create(state: &AppState, name: &str) -> ApiResult<(ExecutorId, String)> {
     let token = Opaque::new(&state.ambient);
     let id: ExecutorId = state.ambient.id();
-    let mut tx = state.db.write().await?;
+    let mut tx = state.db.system_write().await?;
     sql!(
         &mut tx,
         execute,
@@ -34,7 +34,7 @@ pub async fn create(state: &AppState, name: &str) -> ApiResult<(ExecutorId, Stri
 
 /// Takes an executor's credential away. What it has leased it keeps until the lease ends.
 pub async fn revoke(state: &AppState, id: ExecutorId) -> ApiResult<()> {
-    let mut tx = state.db.write().await?;
+    let mut tx = state.db.system_write().await?;
     let changed = sql!(
         &mut tx,
         execute,
@@ -57,7 +57,7 @@ impl FromRequestParts<AppState> for Executor {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> ApiResult<Self> {
         let token = bearer(parts)?;
-        let mut tx = state.db.read().await?;
+        let mut tx = state.db.system_read().await?;
         let id: Option<ExecutorId> = sql!(
             &mut tx,
             fetch_optional,

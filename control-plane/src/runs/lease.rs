@@ -1,26 +1,26 @@
 //! Who holds a task: every write of an executor begins here, in the write's own transaction.
 
 use restroy_sdk::{
-    ids::{BoardId, RunId, TaskId, TeamId},
+    ids::{BoardId, Id as _, RunId, TaskId, TeamId},
     problem::ProblemCode,
     status::RunStatus,
-    time::Timestamp,
+    time::{Ambient, Timestamp},
 };
 use sqlx::{FromRow, query, query_as};
+use uuid::Uuid;
 
 use super::limits::LEASE;
 use crate::{
-    auth::token::hash,
+    auth::token::{Opaque, hash},
     error::{ApiError, ApiResult},
     sql,
-    store::{TeamTx, Tx},
+    store::{Db, TeamTx},
 };
 
 /// A task and its run, as its token's holder finds them.
 #[derive(Debug, Clone, FromRow)]
 pub(crate) struct Holding {
     pub(crate) task_id: TaskId,
-    pub(crate) team_id: TeamId,
     pub(crate) run_id: RunId,
     pub(crate) board_id: BoardId,
     pub(crate) fence: i64,
@@ -38,28 +38,55 @@ impl Holding {
     }
 }
 
-/// The holding that a token stands for, dead or alive. Raising the fence takes the token's hash
-/// off the task: a token of an earlier claim finds nothing.
-pub(crate) async fn find(mut tx: Tx, task: TaskId, token: &str) -> ApiResult<(TeamTx, Holding)> {
-    let holding: Option<Holding> = sql!(
-        &mut tx,
-        fetch_optional,
-        query_as(
-            "SELECT t.id AS task_id, t.team_id, t.run_id, r.board_id, t.fence, t.last_batch,
-                    r.last_seq, t.state, r.status
-             FROM tasks t JOIN runs r ON r.team_id = t.team_id AND r.id = t.run_id
-             WHERE t.id = $1 AND t.token_hash = $2"
-        )
-        .bind(task)
-        .bind(hash(token))
-    )?;
-    let holding = holding.ok_or_else(lost)?;
-    Ok((TeamTx::new(tx, holding.team_id), holding))
+/// How long what a holder writes must last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// See [`Db::team_write`].
+    Commit,
+    /// See [`Db::team_write_durably`].
+    PowerCut,
+}
+
+/// The token of a new claim: the team, so that the holder's writes begin within it, and a secret.
+/// The team in it grants nothing: only the whole token's hash on the task does.
+pub(crate) fn new_token(ambient: &Ambient, team: TeamId) -> String {
+    format!("{}.{}", team.uuid().simple(), Opaque::new(ambient).into_text())
+}
+
+/// The team that a token names.
+fn team_of(token: &str) -> Option<TeamId> {
+    let (team, _) = token.split_once('.')?;
+    Uuid::try_parse(team).ok().map(TeamId::from)
+}
+
+/// The statement of [`find`].
+macro_rules! holding {
+    () => {
+        "SELECT t.id AS task_id, t.run_id, r.board_id, t.fence, t.last_batch, r.last_seq, t.state, r.status
+         FROM runs r JOIN tasks t ON t.team_id = r.team_id AND t.run_id = r.id
+         WHERE t.team_id = $1 AND t.id = $2 AND t.token_hash = $3"
+    };
+}
+
+/// The holding that a token stands for, dead or alive, in a transaction that writes about its run
+/// alone. Raising the fence takes the token's hash off the task: a token of an earlier claim finds
+/// nothing.
+pub(crate) async fn find(db: &Db, durability: Durability, task: TaskId, token: &str) -> ApiResult<(TeamTx, Holding)> {
+    let team = team_of(token).ok_or_else(lost)?;
+    let mut tx = match durability {
+        Durability::Commit => db.team_write(team).await?,
+        Durability::PowerCut => db.team_write_durably(team).await?,
+    };
+    // Both rows are held, the run's first: what is read of them is their newest.
+    let statement = tx.pick(holding!(), concat!(holding!(), " FOR NO KEY UPDATE"));
+    let holding: Option<Holding> =
+        sql!(&mut *tx, fetch_optional, query_as(statement).bind(team).bind(task).bind(hash(token)))?;
+    Ok((tx, holding.ok_or_else(lost)?))
 }
 
 /// The holding that a token stands for, if it may still write; else 409 `lease_lost`.
-pub(crate) async fn hold(tx: Tx, task: TaskId, token: &str) -> ApiResult<(TeamTx, Holding)> {
-    let (tx, holding) = find(tx, task, token).await?;
+pub(crate) async fn hold(db: &Db, durability: Durability, task: TaskId, token: &str) -> ApiResult<(TeamTx, Holding)> {
+    let (tx, holding) = find(db, durability, task, token).await?;
     if holding.alive() { Ok((tx, holding)) } else { Err(lost()) }
 }
 

@@ -38,7 +38,7 @@ pub async fn step(state: &AppState) -> ApiResult<u64> {
             now.before(EXECUTORS),
         ),
     ] {
-        let mut tx = state.db.write().await?;
+        let mut tx = state.db.system_write().await?;
         removed += sql!(&mut tx, execute, query(statement).bind(before).bind(STEP))?.rows_affected();
         tx.commit().await?;
     }

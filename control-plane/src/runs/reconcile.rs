@@ -15,14 +15,14 @@ use super::{
     lost,
     rows::{TaskRow, task_columns},
 };
-use crate::{error::ApiResult, sql, state::AppState, store::TeamTx};
+use crate::{error::ApiResult, sql, state::AppState};
 
 /// How many tasks or runs a pass looks at.
 const STEP: i64 = 100;
 
 /// Takes back the tasks whose lease has run out. Gives how many.
 pub async fn expired_leases(state: &AppState) -> ApiResult<usize> {
-    let mut tx = state.db.read().await?;
+    let mut tx = state.db.system_read().await?;
     let tasks: Vec<TaskRow> = sql!(
         &mut tx,
         fetch_all,
@@ -47,7 +47,8 @@ pub async fn expired_leases(state: &AppState) -> ApiResult<usize> {
 }
 
 async fn take_back(state: &AppState, task: &TaskRow) -> ApiResult<bool> {
-    let mut tx = TeamTx::new(state.db.write().await?, task.team_id);
+    let mut tx = state.db.team_write(task.team_id).await?;
+    tx.lock_run(task.run_id).await?;
     let Some(lost) = lost::lose_expired(&mut tx, task, state.ambient.now()).await? else { return Ok(false) };
     tx.commit().await?;
     tracing::warn!(task_id = %task.id, run_id = %task.run_id, ended = lost.ended, "a lease ran out");
@@ -64,7 +65,7 @@ pub(crate) fn announce(state: &AppState, task: &TaskRow, lost: lost::Lost) {
 /// Ends runs that go on, or wait, for longer than any run may. Gives how many.
 pub async fn overdue_runs(state: &AppState) -> ApiResult<usize> {
     let now = state.ambient.now();
-    let mut tx = state.db.read().await?;
+    let mut tx = state.db.system_read().await?;
     let overdue: Vec<(RunId, TeamId, Option<Timestamp>)> = sql!(
         &mut tx,
         fetch_all,
@@ -94,7 +95,7 @@ pub async fn overdue_runs(state: &AppState) -> ApiResult<usize> {
 }
 
 async fn time_out(state: &AppState, team: TeamId, run_id: RunId, now: Timestamp, ending: &Ending) -> ApiResult<bool> {
-    let mut tx = TeamTx::new(state.db.write().await?, team);
+    let mut tx = state.db.team_write(team).await?;
     let Some(last_seq) = end(&mut tx, run_id, now, ending).await? else { return Ok(false) };
     tx.commit().await?;
     state.wake.send(Wake::Run { run_id, last_seq });

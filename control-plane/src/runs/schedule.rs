@@ -56,7 +56,7 @@ impl Due {
 /// Starts what is due. Gives how many runs.
 pub async fn fire_due(state: &AppState) -> ApiResult<usize> {
     let now = state.ambient.now();
-    let mut tx = state.db.read().await?;
+    let mut tx = state.db.system_read().await?;
     // What lies on an archived board or below something deleted waits; its times pass by as misfires.
     let due: Vec<Due> = sql!(
         &mut tx,
@@ -94,7 +94,7 @@ async fn fire(state: &AppState, due: &Due, now: Timestamp) -> ApiResult<bool> {
     let (fire_at, next) = newest(&schedule, due.next_fire_at, now);
     let late = now.since(fire_at) > PUNCTUAL;
     let prepared = if late && schedule.misfire == Misfire::Skip { None } else { prepare(state, due).await? };
-    let mut tx = TeamTx::new(state.db.write_durably().await?, due.team_id);
+    let mut tx = state.db.team_write_alone_durably(due.team_id).await?;
     if !move_on(&mut tx, due, next).await? {
         // Somebody else fired it, or it was published anew.
         return Ok(false);
@@ -117,7 +117,7 @@ async fn fire(state: &AppState, due: &Due, now: Timestamp) -> ApiResult<bool> {
         Err(error) => {
             // The moment passes all the same: it is not tried again every second.
             drop(tx);
-            let mut tx = TeamTx::new(state.db.write().await?, due.team_id);
+            let mut tx = state.db.team_write_alone(due.team_id).await?;
             move_on(&mut tx, due, next).await?;
             tx.commit().await?;
             Err(error)
@@ -141,7 +141,7 @@ fn newest(schedule: &Schedule, first: Timestamp, now: Timestamp) -> (Timestamp, 
 /// What can be started, or nothing when the pipeline cannot be started without a person: it is not
 /// published any more, or its parameters need values.
 async fn prepare(state: &AppState, due: &Due) -> ApiResult<Option<Prepared>> {
-    let tx = TeamTx::new(state.db.read().await?, due.team_id);
+    let tx = state.db.team_read(due.team_id).await?;
     match start::prepare(tx, due.pipeline_id, Map::new()).await {
         Ok(prepared) => Ok(Some(prepared)),
         Err(error)

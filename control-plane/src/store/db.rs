@@ -1,38 +1,55 @@
-//! Connections and transactions.
-//!
-//! SQLite has one writer: a pool of one connection, whose transactions begin IMMEDIATE, so that a
-//! reader never turns into a writer and fails. Readers have a pool of their own (WAL).
+//! The database, whichever it is, and its transactions.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::path::Path;
 
-use sqlx::{
-    Sqlite, SqlitePool, Transaction,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+use restroy_sdk::ids::TeamId;
+use sqlx::Transaction;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{
+    TeamTx, failure,
+    postgres::{Postgres, PostgresOptions, Role},
+    sqlite::Sqlite,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
-static SQLITE: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/sqlite");
-
-/// Prepared statements that a connection keeps: more than there are, so that none is prepared twice.
-const STATEMENTS: usize = 512;
-/// How many connections read at once.
-const READERS: u32 = 4;
 
 /// The database. Cheap to clone.
+///
+/// What belongs to a team is reached by a transaction for that team; `system` transactions are for
+/// the few queries that know no team yet or serve all of them: login and token lookup, admission,
+/// recovery, purge.
 #[derive(Debug, Clone)]
-pub struct Db {
-    writer: SqlitePool,
-    durable_writer: SqlitePool,
-    readers: SqlitePool,
-    /// Writers queue here, in order, instead of polling SQLite's lock.
-    turn: Arc<Semaphore>,
+pub struct Db(Backend);
+
+#[derive(Debug, Clone)]
+enum Backend {
+    Sqlite(Sqlite),
+    Postgres(Postgres),
 }
 
 /// A transaction on whichever backend; rolled back unless committed.
 #[derive(Debug)]
 pub enum Tx {
     /// SQLite, and the writer's turn.
-    Sqlite(Transaction<'static, Sqlite>, Option<OwnedSemaphorePermit>),
+    Sqlite(Transaction<'static, sqlx::Sqlite>, Option<OwnedSemaphorePermit>),
+    /// Postgres.
+    Postgres(Transaction<'static, sqlx::Postgres>),
+}
+
+/// What a statement changed.
+#[derive(Debug, Clone, Copy)]
+pub struct Done(u64);
+
+impl Done {
+    /// From a backend's count.
+    #[doc(hidden)]
+    pub fn new(rows: u64) -> Self {
+        Self(rows)
+    }
+
+    /// How many rows were inserted, updated or deleted.
+    pub fn rows_affected(self) -> u64 {
+        self.0
+    }
 }
 
 /// Runs one statement on a [`Tx`]: `sql!(tx, fetch_one, query_as::<_, Row>("…").bind(id))`.
@@ -40,9 +57,20 @@ pub enum Tx {
 /// The statement is written once and compiled for each backend.
 #[macro_export]
 macro_rules! sql {
+    ($tx:expr, execute, $query:expr) => {
+        match $tx {
+            $crate::store::Tx::Sqlite(tx, _) => {
+                $query.execute(&mut **tx).await.map(|done| $crate::store::Done::new(done.rows_affected()))
+            }
+            $crate::store::Tx::Postgres(tx) => {
+                $query.execute(&mut **tx).await.map(|done| $crate::store::Done::new(done.rows_affected()))
+            }
+        }
+    };
     ($tx:expr, $method:ident, $query:expr) => {
         match $tx {
             $crate::store::Tx::Sqlite(tx, _) => $query.$method(&mut **tx).await,
+            $crate::store::Tx::Postgres(tx) => $query.$method(&mut **tx).await,
         }
     };
 }
@@ -50,65 +78,123 @@ macro_rules! sql {
 impl Db {
     /// Opens, and makes when it is not there, the SQLite database in a file.
     pub async fn open_sqlite(path: &Path) -> Result<Self, sqlx::Error> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .foreign_keys(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Normal)
-            .busy_timeout(Duration::from_secs(10))
-            .statement_cache_capacity(STATEMENTS)
-            .pragma("temp_store", "memory")
-            .pragma("cache_size", "-16000");
-        let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
-        let durable_writer = SqlitePoolOptions::new()
-            .max_connections(1)
-            .connect_with(options.clone().synchronous(SqliteSynchronous::Full))
-            .await?;
-        let readers = SqlitePoolOptions::new().max_connections(READERS).connect_with(options).await?;
-        Ok(Self { writer, durable_writer, readers, turn: Arc::new(Semaphore::new(1)) })
+        Sqlite::open(path).await.map(|sqlite| Self(Backend::Sqlite(sqlite)))
     }
 
-    /// Brings the schema up to date. Safe to repeat.
-    pub async fn migrate(&self) -> Result<(), sqlx::migrate::MigrateError> {
-        SQLITE.run(&self.writer).await
+    /// Opens a Postgres database that [`super::migrate::postgres`] has brought up to date.
+    pub async fn open_postgres(options: &PostgresOptions) -> Result<Self, sqlx::Error> {
+        Postgres::open(options).await.map(|postgres| Self(Backend::Postgres(postgres)))
     }
 
-    /// A transaction that only reads; many at once.
-    pub async fn read(&self) -> Result<Tx, sqlx::Error> {
-        Ok(Tx::Sqlite(self.readers.begin().await?, None))
+    /// Brings SQLite's schema up to date; that of Postgres belongs to another role, and is only
+    /// looked at. Safe to repeat.
+    pub async fn migrate(&self) -> Result<(), super::migrate::MigrateError> {
+        match &self.0 {
+            Backend::Sqlite(sqlite) => Ok(sqlite.migrate().await?),
+            Backend::Postgres(postgres) => super::migrate::check_postgres(postgres.pool()).await,
+        }
     }
 
-    /// A transaction that writes. What it commits survives the death of the process; the last
-    /// moments before a power cut may be lost, as a whole.
-    pub async fn write(&self) -> Result<Tx, sqlx::Error> {
-        self.begin(&self.writer).await
+    /// Whether it is Postgres, where several replicas may write at once.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.0, Backend::Postgres(_))
     }
 
-    /// A transaction that writes what must survive a power cut too: the creation of runs and the
-    /// records of effects.
-    pub async fn write_durably(&self) -> Result<Tx, sqlx::Error> {
-        self.begin(&self.durable_writer).await
+    /// Connections in use and idle.
+    pub fn connections(&self) -> (u32, u32) {
+        match &self.0 {
+            Backend::Sqlite(_) => (0, 0),
+            Backend::Postgres(postgres) => {
+                let idle = u32::try_from(postgres.pool().num_idle()).unwrap_or(u32::MAX);
+                (postgres.pool().size().saturating_sub(idle), idle)
+            }
+        }
     }
 
-    async fn begin(&self, pool: &SqlitePool) -> Result<Tx, sqlx::Error> {
-        let turn = Arc::clone(&self.turn).acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
-        Ok(Tx::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?, Some(turn)))
+    /// A transaction that only reads, for all teams; many at once, each on one snapshot.
+    pub async fn system_read(&self) -> Result<Tx, sqlx::Error> {
+        self.begin_read(Role::System).await
+    }
+
+    /// A transaction that writes, for all teams.
+    pub async fn system_write(&self) -> Result<Tx, sqlx::Error> {
+        self.begin_write(Role::System).await
+    }
+
+    /// A transaction that only reads, within a team.
+    pub async fn team_read(&self, team: TeamId) -> Result<TeamTx, sqlx::Error> {
+        Ok(TeamTx::new(self.begin_read(Role::Team(team)).await?, team))
+    }
+
+    /// A transaction that writes within a team. On SQLite, what it commits survives the death of
+    /// the process; the last moments before a power cut may be lost, as a whole. On Postgres a
+    /// commit is a commit.
+    pub async fn team_write(&self, team: TeamId) -> Result<TeamTx, sqlx::Error> {
+        Ok(TeamTx::new(self.begin_write(Role::Team(team)).await?, team))
+    }
+
+    /// The same for what must survive a power cut too: records of effects.
+    pub async fn team_write_durably(&self, team: TeamId) -> Result<TeamTx, sqlx::Error> {
+        let tx = match &self.0 {
+            Backend::Sqlite(sqlite) => sqlite.write_durably().await?,
+            Backend::Postgres(postgres) => postgres.write(Role::Team(team)).await?,
+        };
+        Ok(TeamTx::new(tx, team))
+    }
+
+    /// A transaction that writes within a team while no other of this kind does: what it counts and
+    /// then changes is not changed by another meanwhile. Holds the team's row (see
+    /// [`TeamTx::lock_run`] for the order of locks).
+    pub async fn team_write_alone(&self, team: TeamId) -> Result<TeamTx, sqlx::Error> {
+        Ok(TeamTx::new(self.begin_write(Role::TeamAlone(team)).await?, team))
+    }
+
+    /// The same for what must survive a power cut too: the creation of runs.
+    pub async fn team_write_alone_durably(&self, team: TeamId) -> Result<TeamTx, sqlx::Error> {
+        let tx = match &self.0 {
+            Backend::Sqlite(sqlite) => sqlite.write_durably().await?,
+            Backend::Postgres(postgres) => postgres.write(Role::TeamAlone(team)).await?,
+        };
+        Ok(TeamTx::new(tx, team))
+    }
+
+    async fn begin_read(&self, role: Role) -> Result<Tx, sqlx::Error> {
+        match &self.0 {
+            Backend::Sqlite(sqlite) => sqlite.read().await,
+            Backend::Postgres(postgres) => postgres.read(role).await,
+        }
+    }
+
+    async fn begin_write(&self, role: Role) -> Result<Tx, sqlx::Error> {
+        match &self.0 {
+            Backend::Sqlite(sqlite) => sqlite.write().await,
+            Backend::Postgres(postgres) => postgres.write(role).await,
+        }
     }
 
     /// Closes every connection.
     pub async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
-        self.durable_writer.close().await;
+        match &self.0 {
+            Backend::Sqlite(sqlite) => sqlite.close().await,
+            Backend::Postgres(postgres) => postgres.close().await,
+        }
     }
 }
 
 impl Tx {
-    /// Makes what was written last.
+    /// Makes what was written last. On Postgres a failure may leave open whether it did.
     pub async fn commit(self) -> Result<(), sqlx::Error> {
         match self {
             Self::Sqlite(tx, _turn) => tx.commit().await,
+            Self::Postgres(tx) => tx.commit().await.map_err(failure::of_commit),
+        }
+    }
+
+    /// The statement for the backend at hand, where one text cannot serve both.
+    pub fn pick(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
+        match self {
+            Self::Sqlite(..) => sqlite,
+            Self::Postgres(_) => postgres,
         }
     }
 }

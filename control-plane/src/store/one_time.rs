@@ -75,7 +75,7 @@ pub async fn is_known(tx: &mut Tx, purpose: Purpose, hash: &[u8]) -> Result<bool
     let found: Option<i64> = sql!(
         tx,
         fetch_optional,
-        query_scalar("SELECT 1 FROM one_time_tokens WHERE hash = $1 AND purpose = $2")
+        query_scalar("SELECT CAST(1 AS BIGINT) FROM one_time_tokens WHERE hash = $1 AND purpose = $2")
             .bind(hash)
             .bind(purpose.as_str())
     )?;

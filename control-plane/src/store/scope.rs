@@ -2,13 +2,16 @@
 
 use std::ops::{Deref, DerefMut};
 
-use restroy_sdk::ids::TeamId;
+use restroy_sdk::ids::{RunId, TeamId};
+use sqlx::query;
 
 use super::Tx;
+use crate::sql;
 
 /// A transaction within one team: every statement on a tenant table takes `team()` into its
-/// condition. Made only by an authorised [`crate::auth::Scope`], or by the services that act for a
-/// run (dispatch, run API), which take the team from the run's own row.
+/// condition, and on Postgres row-level security shows it no other team's rows. Made only by an
+/// authorised [`crate::auth::Scope`], or by the services that act for a run (dispatch, run API),
+/// which take the team from the run's own row or from the token of its task.
 #[derive(Debug)]
 pub struct TeamTx {
     tx: Tx,
@@ -16,14 +19,37 @@ pub struct TeamTx {
 }
 
 impl TeamTx {
-    /// Puts a transaction under a team.
-    pub(crate) fn new(tx: Tx, team: TeamId) -> Self {
+    pub(super) fn new(tx: Tx, team: TeamId) -> Self {
+        Self { tx, team }
+    }
+
+    /// Goes on within a team that the transaction has just made.
+    pub(crate) fn of_new_team(tx: Tx, team: TeamId) -> Self {
         Self { tx, team }
     }
 
     /// The team.
     pub fn team(&self) -> TeamId {
         self.team
+    }
+
+    /// Holds a run's row until the transaction ends: whatever is written about the run, its tasks,
+    /// steps and events is written by one transaction after the other. On SQLite there is one writer
+    /// anyway.
+    ///
+    /// Locks are taken in one order, so that none waits for another in a circle: team, run, task,
+    /// board.
+    pub async fn lock_run(&mut self, run: RunId) -> Result<(), sqlx::Error> {
+        if let Tx::Sqlite(..) = self.tx {
+            return Ok(());
+        }
+        let team = self.team;
+        sql!(
+            &mut self.tx,
+            execute,
+            query("SELECT 1 FROM runs WHERE team_id = $1 AND id = $2 FOR NO KEY UPDATE").bind(team).bind(run)
+        )?;
+        Ok(())
     }
 
     /// Makes what was written last.

@@ -28,13 +28,13 @@ pub async fn key(tx: &mut TeamTx, keys: &KeyRing) -> Result<TeamKey, StoreError>
 /// Seals every team's data key with the newest master key; gives how many were sealed with an older
 /// one. After it the older keys may leave the ring. May be repeated, and go on while the service runs.
 pub async fn rewrap(db: &Db, keys: &KeyRing, ambient: &Ambient) -> Result<usize, StoreError> {
-    let mut tx = db.read().await?;
+    let mut tx = db.system_read().await?;
     let teams: Vec<TeamId> =
         sql!(&mut tx, fetch_all, query_scalar("SELECT id FROM teams WHERE key_id <> $1").bind(keys.newest()))?;
     drop(tx);
     let mut rewrapped = 0;
     for team in teams {
-        let mut tx = db.write().await?;
+        let mut tx = db.system_write().await?;
         let found: Option<(Vec<u8>, String)> =
             sql!(&mut tx, fetch_optional, query_as("SELECT data_key, key_id FROM teams WHERE id = $1").bind(team))?;
         let Some((sealed, key_id)) = found else { continue };

@@ -54,6 +54,15 @@ pub async fn by_id(tx: &mut Tx, id: UserId) -> Result<Option<User>, sqlx::Error>
     )
 }
 
+/// Holds an account's row until the transaction ends: what is counted of the account and then
+/// changed is not changed by another meanwhile. On SQLite there is one writer anyway.
+pub async fn lock(tx: &mut Tx, id: UserId) -> Result<(), sqlx::Error> {
+    if let Tx::Postgres(_) = tx {
+        sql!(tx, execute, query("SELECT 1 FROM users WHERE id = $1 FOR NO KEY UPDATE").bind(id))?;
+    }
+    Ok(())
+}
+
 /// A new account.
 pub async fn insert(tx: &mut Tx, user: &User) -> Result<(), sqlx::Error> {
     sql!(

@@ -54,7 +54,7 @@ async fn a_secret_never_comes_back() {
         assert!(!reply.text.contains(SECRET), "{}", reply.text);
     }
     // Nor does it lie in the database: not in any column of any table.
-    let mut tx = world.state.db.read().await.unwrap();
+    let mut tx = world.state.db.system_read().await.unwrap();
     let sealed: Vec<u8> = sql!(&mut tx, fetch_one, sqlx::query_scalar("SELECT sealed FROM configurations")).unwrap();
     assert!(!sealed.windows(SECRET.len()).any(|window| window == SECRET.as_bytes()));
     let details: Vec<String> = sql!(&mut tx, fetch_all, sqlx::query_scalar("SELECT details FROM audit_log")).unwrap();
@@ -185,7 +185,7 @@ async fn every_teams_key_moves_to_a_new_master_key() {
     assert_eq!(teams::rewrap(&state.db, &ring, &state.ambient).await.unwrap(), 0);
     assert_eq!(world.count("teams WHERE key_id = 'k2'").await, 1);
     // What was sealed before opens with the team's key, sealed anew.
-    let mut tx = state.db.read().await.unwrap();
+    let mut tx = state.db.system_read().await.unwrap();
     let query = sqlx::query_as("SELECT id, data_key, key_id FROM teams");
     let (team, sealed, key_id): (TeamId, Vec<u8>, String) = sql!(&mut tx, fetch_one, query).unwrap();
     let key = ring.open_team_key(team, &sealed, &key_id).unwrap();

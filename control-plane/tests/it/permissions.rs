@@ -115,7 +115,7 @@ async fn what_is_taken_away_meanwhile_stops_the_write() {
     assert_eq!(scope.write().await.unwrap_err().code(), ProblemCode::Conflict);
     ann.patch(&board, json!({ "archived": false })).await.expect(200);
     scope.write_durably().await.unwrap();
-    let mut tx = world.state.db.write().await.unwrap();
+    let mut tx = world.state.db.system_write().await.unwrap();
     let demote = sqlx::query("UPDATE memberships SET role = 'viewer' WHERE user_id = $1").bind(user_id);
     sql!(&mut tx, execute, demote).unwrap();
     tx.commit().await.unwrap();

@@ -21,16 +21,19 @@ use restroy_control_plane::{
     runs,
     secrets::{KeyRing, MasterKey},
     state::{AppState, Parts, Settings},
-    store::Db,
 };
-use restroy_run_queue::queue::{Handler, Message, Queue, QueueError};
+use restroy_run_queue::{
+    queue::{Handler, Message, Queue, QueueError},
+    wake::WakeUps,
+};
 use restroy_sdk::{
     problem::Fault,
     time::{Ambient, Clock, System, Timestamp},
 };
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::sync::{Mutex, mpsc};
+
+use crate::database::TestDb;
 
 /// How long anything that must come may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -87,15 +90,13 @@ pub(crate) struct Installation {
     pub(crate) run_api: SocketAddr,
     pub(crate) http: reqwest::Client,
     messages: Mutex<mpsc::UnboundedReceiver<Message>>,
-    _dir: TempDir,
+    _database: TestDb,
 }
 
 impl Installation {
     pub(crate) async fn start() -> Arc<Self> {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let dir = tempfile::tempdir().unwrap();
-        let db = Db::open_sqlite(&dir.path().join("restroy.db")).await.unwrap();
-        db.migrate().await.unwrap();
+        let (db, database) = TestDb::open().await;
         let clock = Arc::new(ManualClock(AtomicI64::new(1_767_225_600_000_000)));
         let ambient = Ambient::new(Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(System));
         let (sender, receiver) = mpsc::unbounded_channel();
@@ -103,6 +104,7 @@ impl Installation {
         let state = AppState::new(Parts {
             db,
             queue: Arc::new(TestQueue(sender)),
+            wake: WakeUps::default(),
             compiler: Arc::new(AnyScript),
             keys: KeyRing::new(vec![key]).unwrap(),
             tokens: TokenKeys::new(&Box::<[u8]>::from(ambient.random::<32>()).into()).unwrap(),
@@ -117,7 +119,7 @@ impl Installation {
         let api = serve(api::router(state.clone())).await;
         let run_api = serve(runs::run_api::router(state.clone())).await;
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Arc::new(Self { state, clock, api, run_api, http, messages: Mutex::new(receiver), _dir: dir })
+        Arc::new(Self { state, clock, api, run_api, http, messages: Mutex::new(receiver), _database: database })
     }
 
     /// The next task that was pushed to the queue.
@@ -140,7 +142,7 @@ impl Installation {
 
     /// Does to the database what no request can.
     pub(crate) async fn sql(&self, statement: &'static str) {
-        let mut tx = self.state.db.write().await.unwrap();
+        let mut tx = self.state.db.system_write().await.unwrap();
         restroy_control_plane::sql!(&mut tx, execute, sqlx::query(statement)).unwrap();
         tx.commit().await.unwrap();
     }

@@ -1,4 +1,4 @@
-//! A control-plane on a loopback port with a database in a temporary folder, and people who use it.
+//! A control-plane on a loopback port with a database of its own, and people who use it.
 
 use std::{
     collections::BTreeMap,
@@ -19,9 +19,9 @@ use restroy_control_plane::{
     secrets::{KeyRing, MasterKey},
     sql,
     state::{AppState, Parts, Settings},
-    store::{Db, teams},
+    store::teams,
 };
-use restroy_run_queue::memory::MemoryQueue;
+use restroy_run_queue::{memory::MemoryQueue, wake::WakeUps};
 use restroy_sdk::{
     ids::{TeamId, UserId},
     problem::Fault,
@@ -29,8 +29,9 @@ use restroy_sdk::{
 };
 use secrecy::SecretBox;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
+
+use crate::database::TestDb;
 
 /// The password of every person here.
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -91,7 +92,7 @@ pub(crate) struct World {
     /// The master key, as it is configured.
     pub(crate) master: String,
     server: JoinHandle<()>,
-    _folder: TempDir,
+    _database: TestDb,
 }
 
 impl Drop for World {
@@ -110,9 +111,7 @@ impl World {
     /// says so.
     pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default(); // another test may have been first
-        let folder = tempfile::tempdir().unwrap();
-        let db = Db::open_sqlite(&folder.path().join("restroy.db")).await.unwrap();
-        db.migrate().await.unwrap();
+        let (db, database) = TestDb::open().await;
         let clock = Arc::new(TestClock::default());
         let ambient = Ambient::new(clock.clone(), Arc::new(System));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -124,6 +123,7 @@ impl World {
             db,
             ambient,
             queue: Arc::new(MemoryQueue::new()),
+            wake: WakeUps::default(),
             compiler: Arc::new(MarkerCompiler),
             keys: KeyRing::new(vec![MasterKey::parse(&master).unwrap()]).unwrap(),
             tokens: TokenKeys::new(&SecretBox::from(SIGNING_KEY.to_vec())).unwrap(),
@@ -131,7 +131,7 @@ impl World {
         });
         let service = api::router(state.clone()).into_make_service_with_connect_info::<SocketAddr>();
         let server = tokio::spawn(async move { axum::serve(listener, service).await.unwrap() });
-        Self { state, clock, url, client: Client::new(), master, server, _folder: folder }
+        Self { state, clock, url, client: Client::new(), master, server, _database: database }
     }
 
     /// Sends a request.
@@ -179,7 +179,7 @@ impl World {
 
     /// How many rows a table has.
     pub(crate) async fn count(&self, table: &str) -> i64 {
-        let mut tx = self.state.db.read().await.unwrap();
+        let mut tx = self.state.db.system_read().await.unwrap();
         let text = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
         sql!(&mut tx, fetch_one, sqlx::query_scalar(text)).unwrap()
     }
@@ -324,7 +324,7 @@ impl Person<'_> {
 
     /// Takes the person into a team, past the API: invitations are still to come.
     pub(crate) async fn join(&self, team: &str, role: Role) {
-        let mut tx = self.world.state.db.write().await.unwrap();
+        let mut tx = self.world.state.db.system_write().await.unwrap();
         let (team, user): (TeamId, UserId) = (team.parse().unwrap(), self.id.parse().unwrap());
         teams::add_member(&mut tx, team, user, role, self.world.state.ambient.now()).await.unwrap();
         tx.commit().await.unwrap();

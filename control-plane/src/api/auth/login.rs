@@ -42,7 +42,7 @@ pub(super) async fn login(
 ) -> ApiResult<Json<Tokens>> {
     state.sign_ins.attempt(&state.ambient, peer, &users::fold(&body.email))?;
     let user = {
-        let mut tx = state.db.read().await?;
+        let mut tx = state.db.system_read().await?;
         users::by_email(&mut tx, &body.email).await?
     };
     let stored = user.as_ref().map(|user| user.password_hash.clone());
@@ -62,7 +62,7 @@ pub(super) async fn login(
     let session = Session { id, user_id: user.id, refresh_hash: refresh.hash(), generation: 1 };
     let user_agent = headers.get(header::USER_AGENT).and_then(|name| name.to_str().ok());
     let user_agent = user_agent.map(|name| name.get(..MAX_USER_AGENT).unwrap_or(name));
-    let mut tx = state.db.write().await?;
+    let mut tx = state.db.system_write().await?;
     sessions::insert(&mut tx, &session, user_agent, now, now.after(state.settings.refresh_life)).await?;
     sessions::revoke_beyond(&mut tx, user.id, MAX_SESSIONS, now).await?;
     users::logged_in(&mut tx, user.id, now).await?;

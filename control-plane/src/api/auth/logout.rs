@@ -15,7 +15,7 @@ use crate::{
     responses((status = 204, description = "The session has ended")),
 )]
 pub(super) async fn logout(State(state): State<AppState>, caller: Caller) -> ApiResult<StatusCode> {
-    let mut tx = state.db.write().await?;
+    let mut tx = state.db.system_write().await?;
     sessions::revoke(&mut tx, caller.session_id, state.ambient.now()).await?;
     let entry = audit::Entry::new("session.logout", "session", caller.session_id);
     audit::of_user(&mut tx, &state.ambient, caller.user_id, entry).await?;

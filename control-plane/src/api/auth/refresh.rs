@@ -30,7 +30,7 @@ pub(super) async fn refresh(State(state): State<AppState>, Body(body): Body<Refr
         || ApiError::with(ProblemCode::Unauthorized, "The refresh token is not valid, or no longer; sign in again.");
     let (id, generation) = state.tokens.read_refresh(&body.refresh_token).ok_or_else(refused)?;
     let now = state.ambient.now();
-    let mut tx = state.db.write().await?;
+    let mut tx = state.db.system_write().await?;
     let session = sessions::live(&mut tx, id, now).await?.ok_or_else(refused)?;
     if generation < session.generation {
         sessions::revoke(&mut tx, id, now).await?;

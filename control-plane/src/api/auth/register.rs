@@ -54,7 +54,7 @@ pub(super) async fn register(
     state.sign_ins.attempt(&state.ambient, peer, &users::fold(&new.email))?;
     let password_hash = state.passwords.hash(SecretString::from(new.password)).await?;
     let now = state.ambient.now();
-    let mut tx = state.db.write().await?;
+    let mut tx = state.db.system_write().await?;
     let known = users::by_email(&mut tx, &new.email).await?;
     let user = if let Some(user) = known {
         user

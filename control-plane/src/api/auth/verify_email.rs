@@ -32,7 +32,7 @@ pub(super) async fn verify_email(
 ) -> ApiResult<StatusCode> {
     state.sign_ins.attempt(&state.ambient, peer, &body.token)?;
     let now = state.ambient.now();
-    let mut tx = state.db.write().await?;
+    let mut tx = state.db.system_write().await?;
     let spent = one_time::spend(&mut tx, Purpose::VerifyEmail, &token::hash(&body.token), now).await?;
     let Some((user, registration)) = spent.filter(|(_, registration)| !registration.is_empty()) else {
         return Err(refused());

@@ -11,6 +11,7 @@ use axum::{
 use restroy_sdk::problem::{MEDIA_TYPE, Problem, ProblemCode};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use super::repeat::repeat;
 use crate::{error::ApiError, state::AppState};
 
 /// What a body may have unless its route says otherwise, in bytes.
@@ -22,6 +23,7 @@ const MAX_REQUEST_ID: usize = 64;
 /// Puts the layers around a router.
 pub fn around(router: Router<AppState>, state: &AppState) -> Router<AppState> {
     router
+        .layer(middleware::from_fn(repeat))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(CatchPanicLayer::custom(|_panic| ApiError::new(ProblemCode::Internal).into_response()))
         .layer(middleware::from_fn_with_state(state.clone(), frame))

@@ -7,6 +7,7 @@ mod idempotency;
 mod layers;
 mod page;
 mod path;
+mod repeat;
 
 pub use body::Body;
 pub use fields::Fields;

@@ -17,7 +17,7 @@ use crate::{
     auth::{Caller, Permission, Role},
     error::{ApiError, ApiResult},
     state::AppState,
-    store::{TeamTx, audit, teams},
+    store::{TeamTx, audit, teams, users},
 };
 
 /// The caller's teams.
@@ -31,7 +31,7 @@ pub(super) async fn list_teams(
     Query(page): Query<Paged>,
 ) -> ApiResult<Json<Page<Team>>> {
     let (after, rows) = (page.after::<TeamId>()?, page.rows()?);
-    let mut tx = state.db.read().await?;
+    let mut tx = state.db.system_read().await?;
     let teams = teams::of_user(&mut tx, caller.user_id, after, rows).await?;
     Ok(Json(paged(&page, teams, |team| team.id)?))
 }
@@ -51,16 +51,17 @@ pub(super) async fn create_team(
     Fields::new().name("/name", &new.name, limits::MAX_NAME).done()?;
     let now = state.ambient.now();
     let id = state.ambient.id::<TeamId>();
-    let mut tx = state.db.write().await?;
+    let mut tx = state.db.system_write().await?;
     let slot = match idempotency.begin(&mut tx, caller.user_id.uuid(), &new, now).await? {
         Begun::First(slot) => slot,
         Begun::Again(answer) => return Ok(answer),
     };
+    users::lock(&mut tx, caller.user_id).await?;
     limits::room(teams::owned(&mut tx, caller.user_id).await?, limits::TEAMS_PER_OWNER, "teams owned by one person")?;
     let (data_key, key_id) = state.keys.new_team_key(&state.ambient, id)?;
     let team = teams::NewTeam { id, name: &new.name, data_key, key_id, owner: caller.user_id };
     teams::insert(&mut tx, &team, now).await?;
-    let mut tx = TeamTx::new(tx, id);
+    let mut tx = TeamTx::of_new_team(tx, id);
     audit::in_team(&mut tx, &state.ambient, caller.user_id, audit::Entry::new("team.create", "team", id)).await?;
     let team = Team { id, name: new.name, role: Role::Owner.to_string(), created_at: now };
     let answer = slot.answer(&mut tx, StatusCode::CREATED, &team).await?;

@@ -17,7 +17,10 @@ use restroy_sdk::{
 };
 use serde_json::Value;
 
-use super::{lease, steps};
+use super::{
+    lease::{self, Durability},
+    steps,
+};
 use crate::{
     error::{ApiError, ApiResult},
     state::AppState,
@@ -110,7 +113,7 @@ impl Effect<'_> {
 }
 
 async fn read(state: &AppState, task: TaskId, token: &str, caller: &Caller, read: Read) -> ApiResult<CallAnswer> {
-    let (mut tx, holding) = lease::hold(state.db.write().await?, task, token).await?;
+    let (mut tx, holding) = lease::hold(&state.db, Durability::Commit, task, token).await?;
     check_caller(&mut tx, holding.run_id, caller).await?;
     let now = state.ambient.now();
     let done = match read {
@@ -132,7 +135,7 @@ async fn act(
     caller: &Caller,
     effect: Effect<'_>,
 ) -> ApiResult<CallAnswer> {
-    let (mut tx, holding) = lease::hold(state.db.write_durably().await?, task, token).await?;
+    let (mut tx, holding) = lease::hold(&state.db, Durability::PowerCut, task, token).await?;
     check_caller(&mut tx, holding.run_id, caller).await?;
     let now = state.ambient.now();
     let method = effect.method();
@@ -155,7 +158,7 @@ async fn act(
         refused @ CallAnswer::Refused(_) => {
             // What was begun for it is undone; the executor works on, so its lease is renewed.
             drop(tx);
-            let (mut tx, holding) = lease::hold(state.db.write().await?, task, token).await?;
+            let (mut tx, holding) = lease::hold(&state.db, Durability::Commit, task, token).await?;
             lease::renew(&mut tx, &holding, now, holding.last_batch).await?;
             tx.commit().await?;
             Ok(refused)

@@ -17,7 +17,7 @@ use sqlx::{query, query_as};
 use super::heartbeat::check_protocol;
 use crate::{
     api::http::{Body, Path},
-    auth::token::Opaque,
+    auth::token::hash,
     error::{ApiError, ApiResult},
     runs::{
         cancel, events,
@@ -41,16 +41,17 @@ pub(super) async fn claim(
     check_protocol(claim.protocol)?;
 
     // What never changes is read first, beside other readers.
-    let (task, tx) = task(state.db.read().await?, id).await?;
-    let mut tx = TeamTx::new(tx, task.team_id);
+    let task = task(&mut state.db.system_read().await?, id).await?;
     if !claimable(&task, state.ambient.now()) {
         return Err(not_claimable());
     }
+    let mut tx = state.db.team_read(task.team_id).await?;
     let run = cancel::find(&mut tx, task.run_id).await?;
     let fixed = plan::fixed(&mut tx, &run).await?;
     drop(tx);
 
-    let (mut tx, now) = (TeamTx::new(state.db.write().await?, task.team_id), state.ambient.now());
+    let (mut tx, now) = (state.db.team_write(task.team_id).await?, state.ambient.now());
+    tx.lock_run(run.id).await?;
     let (fence, token) = match take(&state, &mut tx, &task, executor, now).await? {
         Take::Taken { fence, token } => (fence, token),
         Take::TooLate => return Err(not_claimable()),
@@ -71,14 +72,11 @@ pub(super) async fn claim(
     Ok(Json(Claimed { token, fence, lease_ms: lease::lease_ms(), plan }))
 }
 
-async fn task(mut tx: Tx, id: TaskId) -> ApiResult<(TaskRow, Tx)> {
-    let task: Option<TaskRow> = sql!(
-        &mut tx,
-        fetch_optional,
-        query_as(concat!("SELECT ", task_columns!(), " FROM tasks WHERE id = $1")).bind(id)
-    )?;
+async fn task(tx: &mut Tx, id: TaskId) -> ApiResult<TaskRow> {
+    let task: Option<TaskRow> =
+        sql!(tx, fetch_optional, query_as(concat!("SELECT ", task_columns!(), " FROM tasks WHERE id = $1")).bind(id))?;
     // A task that went with its run is as good as one that is done.
-    Ok((task.ok_or_else(not_claimable)?, tx))
+    task.ok_or_else(not_claimable)
 }
 
 fn claimable(task: &TaskRow, now: Timestamp) -> bool {
@@ -112,8 +110,8 @@ async fn take(
         }
         (from, fence) = ("pending", lost.fence);
     }
-    let token = Opaque::new(&state.ambient);
     let team = tx.team();
+    let token = lease::new_token(&state.ambient, team);
     let taken = sql!(
         &mut **tx,
         execute,
@@ -126,14 +124,14 @@ async fn take(
         .bind(task.id)
         .bind(from)
         .bind(fence)
-        .bind(token.hash())
+        .bind(hash(&token))
         .bind(executor)
         .bind(now.after(LEASE))
     )?;
     if taken.rows_affected() == 0 {
         return Ok(Take::TooLate);
     }
-    Ok(Take::Taken { fence: fence + 1, token: token.into_text() })
+    Ok(Take::Taken { fence: fence + 1, token })
 }
 
 /// The first claim of a run starts it.

@@ -19,7 +19,7 @@ pub(super) async fn heartbeat(
     Body(beat): Body<Heartbeat>,
 ) -> ApiResult<Json<HeartbeatAnswer>> {
     check_protocol(beat.protocol)?;
-    let mut tx = state.db.write().await?;
+    let mut tx = state.db.system_write().await?;
     sql!(
         &mut tx,
         execute,

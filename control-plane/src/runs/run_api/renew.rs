@@ -6,7 +6,10 @@ use restroy_run_queue::run_api::Lease;
 use crate::{
     api::http::Path,
     error::ApiResult,
-    runs::{executors::TaskToken, lease},
+    runs::{
+        executors::TaskToken,
+        lease::{self, Durability},
+    },
     state::AppState,
 };
 use restroy_sdk::ids::TaskId;
@@ -16,7 +19,7 @@ pub(super) async fn renew(
     TaskToken(token): TaskToken,
     Path(id): Path<TaskId>,
 ) -> ApiResult<Json<Lease>> {
-    let (mut tx, holding) = lease::hold(state.db.write().await?, id, &token).await?;
+    let (mut tx, holding) = lease::hold(&state.db, Durability::Commit, id, &token).await?;
     lease::renew(&mut tx, &holding, state.ambient.now(), holding.last_batch).await?;
     tx.commit().await?;
     Ok(Json(Lease { lease_ms: lease::lease_ms() }))

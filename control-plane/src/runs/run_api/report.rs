@@ -21,7 +21,7 @@ use crate::{
         end::{self, Ending},
         events::{self, Origin},
         executors::TaskToken,
-        lease::{self, Holding},
+        lease::{self, Durability, Holding},
         limits::MAX_RUN_EVENTS,
         machine, steps,
     },
@@ -36,7 +36,7 @@ pub(super) async fn report(
     Path(id): Path<TaskId>,
     Body(batch): Body<Batch>,
 ) -> ApiResult<Json<BatchAnswer>> {
-    let (mut tx, holding) = lease::find(state.db.write().await?, id, &token).await?;
+    let (mut tx, holding) = lease::find(&state.db, Durability::Commit, id, &token).await?;
     if (1..=holding.last_batch).contains(&batch.n) {
         // Taken before; the answer was lost on its way.
         return Ok(answer(holding.last_seq));
@@ -127,7 +127,7 @@ async fn finish(
 
 /// Ends a run whose log would outgrow its bound; what is committed stays.
 async fn too_much(state: &AppState, id: TaskId, token: &str) -> ApiResult<ApiError> {
-    let (mut tx, holding) = lease::hold(state.db.write().await?, id, token).await?;
+    let (mut tx, holding) = lease::hold(&state.db, Durability::Commit, id, token).await?;
     let message = format!("The events of a run, output of its scripts included, take at most {MAX_RUN_EVENTS} bytes.");
     let ending = Ending::because(RunStatus::Failed, "event_limit", message);
     if let Some(last_seq) = end::end(&mut tx, holding.run_id, state.ambient.now(), &ending).await? {

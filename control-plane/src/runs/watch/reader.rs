@@ -12,10 +12,7 @@ use restroy_sdk::ids::{RunId, TeamId};
 use tokio::sync::{Notify, mpsc};
 
 use super::{Chunk, registry::Watchers};
-use crate::{
-    runs::events::read_after,
-    store::{Db, TeamTx},
-};
+use crate::{runs::events::read_after, store::Db};
 
 /// How many batches may wait for a watcher before it is cut off.
 const QUEUE: usize = 256;
@@ -131,7 +128,7 @@ impl Reader {
         let mut any = false;
         loop {
             let after = self.state().seq;
-            let mut tx = TeamTx::new(db.read().await?, self.team);
+            let mut tx = db.team_read(self.team).await?;
             let rows = read_after(&mut tx, self.run, after, ROWS).await?;
             drop(tx);
             let mut seq = after;

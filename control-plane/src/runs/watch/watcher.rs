@@ -12,7 +12,7 @@ use super::{
 use crate::{
     error::{ApiError, ApiResult},
     runs::events::read_after,
-    store::{Db, TeamTx},
+    store::Db,
 };
 
 /// What comes next for a watcher.
@@ -106,7 +106,7 @@ impl Watcher {
     }
 
     async fn read(&self, mut seq: i64) -> Result<Vec<Arc<Chunk>>, ReadError> {
-        let mut tx = TeamTx::new(self.db.read().await?, self.team);
+        let mut tx = self.db.team_read(self.team).await?;
         let rows = read_after(&mut tx, self.run, seq, ROWS).await?;
         let mut chunks = Vec::with_capacity(rows.len());
         for row in &rows {

@@ -1,0 +1,149 @@
+//! A row of the outbox as an RFC 5322 message.
+
+use std::time::{Duration, SystemTime};
+
+use lettre::{
+    Address,
+    address::Envelope,
+    message::{Mailbox, Message, MultiPart, MultiPartKind, SinglePart},
+};
+use restroy_sdk::time::Timestamp;
+
+/// What is to be sent.
+#[derive(Debug, Clone)]
+pub(super) struct Letter {
+    pub(super) message_id: String,
+    pub(super) to: Vec<String>,
+    pub(super) reply_to: Option<String>,
+    pub(super) subject: String,
+    pub(super) text: String,
+    pub(super) html: Option<String>,
+    pub(super) at: Timestamp,
+}
+
+/// Makes the message. The error says what of the row cannot be sent; trying again does not help.
+///
+/// The same row makes the same text, whoever sends it and however often.
+pub(super) fn compose(letter: &Letter, from: &Mailbox) -> Result<(Envelope, Vec<u8>), String> {
+    // Whoever wrote the row should have seen to it; here is the last wall before the mail server.
+    if letter.subject.chars().any(char::is_control) {
+        return Err("the subject has a control character in it".into());
+    }
+    if !is_message_id(&letter.message_id) {
+        return Err("the Message-ID is not one".into());
+    }
+    let to = letter.to.iter().map(|to| address(to)).collect::<Result<Vec<_>, _>>()?;
+    let envelope = Envelope::new(Some(from.email.clone()), to.clone()).map_err(|error| error.to_string())?;
+    let mut builder = Message::builder()
+        .from(from.clone())
+        .subject(letter.subject.clone())
+        .message_id(Some(letter.message_id.clone()))
+        .date(date(letter.at))
+        .envelope(envelope.clone());
+    for to in to {
+        builder = builder.to(Mailbox::new(None, to));
+    }
+    if let Some(reply_to) = &letter.reply_to {
+        builder = builder.reply_to(Mailbox::new(None, address(reply_to)?));
+    }
+    let message = match &letter.html {
+        None => builder.singlepart(SinglePart::plain(letter.text.clone())),
+        Some(html) => builder.multipart(
+            MultiPart::builder()
+                .kind(MultiPartKind::Alternative)
+                .boundary(boundary(&letter.message_id))
+                .singlepart(SinglePart::plain(letter.text.clone()))
+                .singlepart(SinglePart::html(html.clone())),
+        ),
+    };
+    let message = message.map_err(|error| error.to_string())?;
+    Ok((envelope, message.formatted()))
+}
+
+fn address(text: &str) -> Result<Address, String> {
+    if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err("an address has a control character or a space in it".into());
+    }
+    text.parse().map_err(|_| format!("`{text}` is not an address that mail can be sent to"))
+}
+
+/// `<left@right>` without anything that could end the header (RFC 5322, section 3.6.4).
+fn is_message_id(id: &str) -> bool {
+    let plain = |c: char| c.is_ascii_graphic() && !"<>@".contains(c);
+    id.len() <= 250
+        && id
+            .strip_prefix('<')
+            .and_then(|id| id.strip_suffix('>'))
+            .and_then(|id| id.split_once('@'))
+            .is_some_and(|(left, right)| !left.is_empty() && !right.is_empty() && (left.to_owned() + right).chars().all(plain))
+}
+
+fn date(at: Timestamp) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_micros(u64::try_from(at.micros()).unwrap_or(0))
+}
+
+/// Only letters and digits: good in a header without quotes. It cannot be in a part either: the parts
+/// are encoded, and the Message-ID is made after they are written.
+fn boundary(message_id: &str) -> String {
+    let plain: String = message_id.chars().filter(char::is_ascii_alphanumeric).take(40).collect();
+    format!("=_restroy_{plain}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn letter() -> Letter {
+        Letter {
+            message_id: "<0123@example.com>".into(),
+            to: vec!["ann@example.com".into(), "bob@example.com".into()],
+            reply_to: None,
+            subject: "Grüße".into(),
+            text: "Hello,\nworld.\n.\nend".into(),
+            html: None,
+            at: Timestamp(1_767_225_600_000_000),
+        }
+    }
+
+    fn composed(letter: &Letter) -> Result<String, String> {
+        let from: Mailbox = "Restroy <restroy@example.com>".parse().unwrap();
+        compose(letter, &from).map(|(_, text)| String::from_utf8(text).unwrap())
+    }
+
+    #[test]
+    fn a_row_makes_one_text() {
+        let text = composed(&letter()).unwrap();
+        assert_eq!(text, composed(&letter()).unwrap());
+        for line in [
+            "From: Restroy <restroy@example.com>\r\n",
+            "To: ann@example.com, bob@example.com\r\n",
+            "Message-ID: <0123@example.com>\r\n",
+            "Date: Thu, 01 Jan 2026 00:00:00 +0000\r\n",
+            "Subject: =?utf-8?",
+        ] {
+            assert!(text.contains(line), "{line:?} in {text}");
+        }
+    }
+
+    #[test]
+    fn html_is_an_alternative_and_answers_go_where_they_should() {
+        let letter =
+            Letter { html: Some("<p>Hello".into()), reply_to: Some("carl@example.com".into()), ..letter() };
+        let text = composed(&letter).unwrap();
+        assert_eq!(text, composed(&letter).unwrap());
+        assert!(text.contains("multipart/alternative") && text.contains("text/html") && text.contains("text/plain"));
+        assert!(text.contains("Reply-To: carl@example.com\r\n"));
+    }
+
+    #[test]
+    fn nothing_of_a_row_makes_a_header_of_its_own() {
+        let bad = "a@b.example\r\nBcc: eve@example.com";
+        assert!(composed(&Letter { subject: "Hi\r\nBcc: eve@example.com".into(), ..letter() }).is_err());
+        assert!(composed(&Letter { subject: "Hi\nBcc: eve@example.com".into(), ..letter() }).is_err());
+        assert!(composed(&Letter { to: vec![bad.into()], ..letter() }).is_err());
+        assert!(composed(&Letter { to: Vec::new(), ..letter() }).is_err());
+        assert!(composed(&Letter { reply_to: Some(bad.into()), ..letter() }).is_err());
+        assert!(composed(&Letter { message_id: "<a@b>\r\nBcc: eve@example.com".into(), ..letter() }).is_err());
+        assert!(composed(&Letter { message_id: "a@b".into(), ..letter() }).is_err());
+    }
+}

@@ -1,0 +1,144 @@
+//! The Postgres backend.
+//!
+//! The services log in as a role that owns nothing and has no rights of its own. Each transaction
+//! takes one of two roles for its length: `restroy_app`, which row-level security confines to the
+//! team of the transaction, or `restroy_system`, for what knows no team yet. Which, and which team,
+//! travels with the BEGIN, in one round trip.
+
+use std::{str::FromStr as _, time::Duration};
+
+use restroy_sdk::ids::TeamId;
+use sqlx::{
+    AssertSqlSafe, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use super::{Tx, failure};
+
+/// Prepared statements that a connection keeps: more than there are, so that none is prepared twice.
+const STATEMENTS: usize = 512;
+/// How often a transaction that could not begin is begun again on another connection.
+const BEGINNINGS: u32 = 16;
+
+/// How a Postgres database is reached and used.
+#[derive(Debug, Clone)]
+pub struct PostgresOptions {
+    /// `postgres://user:password@host:port/database`, as the service role.
+    pub url: String,
+    /// The most connections at once. Each executes one transaction at a time.
+    pub connections: u32,
+    /// How long a request waits for a connection: through a restart of the database too.
+    pub acquire_timeout: Duration,
+    /// How long one statement may take.
+    pub statement_timeout: Duration,
+    /// How long a statement may wait for a row that another transaction holds.
+    pub lock_timeout: Duration,
+    /// How long a transaction may stand still; then Postgres takes its locks away.
+    pub idle_timeout: Duration,
+}
+
+impl PostgresOptions {
+    /// The defaults for a database.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            connections: 16,
+            acquire_timeout: Duration::from_secs(15),
+            statement_timeout: Duration::from_secs(15),
+            lock_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(15),
+        }
+    }
+
+    fn connect(&self) -> Result<PgConnectOptions, sqlx::Error> {
+        let millis = |span: Duration| span.as_millis().to_string();
+        Ok(PgConnectOptions::from_str(&self.url)?
+            .application_name("restroy")
+            .statement_cache_capacity(STATEMENTS)
+            .options([
+                ("statement_timeout", millis(self.statement_timeout)),
+                ("lock_timeout", millis(self.lock_timeout)),
+                ("idle_in_transaction_session_timeout", millis(self.idle_timeout)),
+                // Plans for the values at hand cost more than they bring: every statement goes by key.
+                ("plan_cache_mode", "force_generic_plan".to_owned()),
+                ("jit", "off".to_owned()),
+            ]))
+    }
+}
+
+/// Whom a transaction acts for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Role {
+    /// One team.
+    Team(TeamId),
+    /// One team, and nobody else writes for it through the API meanwhile.
+    TeamAlone(TeamId),
+    /// All of them.
+    System,
+}
+
+/// Connections to a Postgres database. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Postgres {
+    pool: PgPool,
+}
+
+impl Postgres {
+    /// Opens the pool. The database must answer once, so that a wrong address or password is told at
+    /// the start; later it may go and come back.
+    pub(super) async fn open(options: &PostgresOptions) -> Result<Self, sqlx::Error> {
+        let pool = PgPoolOptions::new()
+            .max_connections(options.connections.max(2))
+            .acquire_timeout(options.acquire_timeout)
+            // A connection that died is found at BEGIN, which is then done again on another.
+            .test_before_acquire(false)
+            .idle_timeout(Duration::from_mins(5))
+            .max_lifetime(Duration::from_mins(30))
+            .connect_with(options.connect()?)
+            .await?;
+        Ok(Self { pool })
+    }
+
+    pub(super) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    pub(super) async fn read(&self, role: Role) -> Result<Tx, sqlx::Error> {
+        self.begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", role).await
+    }
+
+    pub(super) async fn write(&self, role: Role) -> Result<Tx, sqlx::Error> {
+        self.begin("BEGIN ISOLATION LEVEL READ COMMITTED", role).await
+    }
+
+    async fn begin(&self, begin: &str, role: Role) -> Result<Tx, sqlx::Error> {
+        // The only text in here that is not ours is an id, printed by the uuid crate.
+        let statement = match role {
+            Role::System => format!("{begin}; SET LOCAL ROLE restroy_system"),
+            Role::Team(team) => {
+                format!("{begin}; SET LOCAL ROLE restroy_app; SELECT set_config('app.team_id', '{team}', true)")
+            }
+            Role::TeamAlone(team) => format!(
+                "{begin}; SET LOCAL ROLE restroy_app; SELECT set_config('app.team_id', '{team}', true); \
+                 SELECT 1 FROM teams WHERE id = '{team}' FOR NO KEY UPDATE"
+            ),
+        };
+        let mut left = BEGINNINGS;
+        loop {
+            // Nothing is done yet: a connection that broke meanwhile, or a database that is just
+            // restarting, costs another try, not the request.
+            match self.pool.begin_with(AssertSqlSafe(statement.clone())).await {
+                Ok(tx) => return Ok(Tx::Postgres(tx)),
+                Err(error) if left > 0 && failure::not_begun(&error) => {
+                    tracing::debug!(%error, "a transaction is begun again");
+                    left -= 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+    }
+}

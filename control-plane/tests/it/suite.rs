@@ -1,0 +1,24 @@
+// The behavioural suite. Two test binaries are made of it, one for each mode: `it` (embedded) and
+// `production`. What a test says does not depend on the mode; where its installation lives does, and
+// `support` and `runs_support` see to that.
+
+mod accounts;
+mod boards;
+mod configuration;
+mod database;
+mod definitions;
+mod http;
+mod idempotency;
+mod pages;
+mod permissions;
+mod runs_calls;
+mod runs_lease;
+mod runs_property;
+mod runs_schedule;
+mod runs_start;
+mod runs_stream;
+mod runs_support;
+mod strangers;
+mod support;
+mod tickets;
+mod tokens;

@@ -1,0 +1,418 @@
+-- The first schema. Ids are UUIDv7, times microseconds since the epoch in UTC, JSON is text: it is
+-- given back as it was taken, key order and numbers included, which jsonb does not do.
+-- Every tenant table carries team_id, and its references to other tenant tables name the team too:
+-- a row can not point into another team, whatever the code does.
+
+-- Terminal statuses are absorbing, whatever the code does.
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION '%', TG_ARGV[0] USING ERRCODE = 'check_violation'; END $$;
+
+CREATE TABLE users (
+    id             UUID PRIMARY KEY,
+    email          TEXT    NOT NULL,           -- as typed; compared case-folded
+    email_folded   TEXT    NOT NULL,
+    name           TEXT    NOT NULL,
+    password_hash  TEXT    NOT NULL,           -- PHC string, argon2id
+    email_verified_at BIGINT,
+    last_login_at  BIGINT,
+    created_at     BIGINT NOT NULL,
+    deleted_at     BIGINT
+);
+CREATE UNIQUE INDEX users_email ON users (email_folded) WHERE deleted_at IS NULL;
+
+-- A login. Its refresh token rotates: the newest is good once, an older one ends the session.
+CREATE TABLE sessions (
+    id             UUID PRIMARY KEY,
+    user_id        UUID    NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    refresh_hash   BYTEA    NOT NULL,           -- SHA-256 of the newest refresh token
+    generation     BIGINT NOT NULL,           -- counts the rotations
+    user_agent     TEXT,
+    created_at     BIGINT NOT NULL,
+    refreshed_at   BIGINT NOT NULL,
+    expires_at     BIGINT NOT NULL,
+    revoked_at     BIGINT
+);
+CREATE INDEX sessions_user ON sessions (user_id);
+
+-- E-mail verification, password reset, stream tickets: good once, kept as hashes.
+CREATE TABLE one_time_tokens (
+    hash           BYTEA PRIMARY KEY,           -- SHA-256
+    purpose        TEXT    NOT NULL CHECK (purpose IN ('verify_email', 'reset_password', 'stream')),
+    user_id        UUID    NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    subject        TEXT    NOT NULL DEFAULT '', -- for a stream: the path
+    created_at     BIGINT NOT NULL,
+    expires_at     BIGINT NOT NULL,
+    used_at        BIGINT
+);
+CREATE INDEX one_time_tokens_expiry ON one_time_tokens (expires_at);
+
+CREATE TABLE teams (
+    id             UUID PRIMARY KEY,
+    name           TEXT    NOT NULL,
+    data_key       BYTEA    NOT NULL,           -- the team's key, sealed by the master key `key_id`
+    key_id         TEXT    NOT NULL,
+    max_running    BIGINT NOT NULL DEFAULT 5,
+    max_queued     BIGINT NOT NULL DEFAULT 1000,
+    created_at     BIGINT NOT NULL,
+    deleted_at     BIGINT
+);
+
+CREATE TABLE memberships (
+    team_id        UUID    NOT NULL REFERENCES teams (id) ON DELETE CASCADE,
+    user_id        UUID    NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    role           TEXT    NOT NULL,
+    created_at     BIGINT NOT NULL,
+    PRIMARY KEY (team_id, user_id)
+);
+CREATE INDEX memberships_user ON memberships (user_id);
+
+CREATE TABLE boards (
+    id             UUID PRIMARY KEY,
+    team_id        UUID    NOT NULL REFERENCES teams (id) ON DELETE CASCADE,
+    name           TEXT    NOT NULL,
+    description    TEXT    NOT NULL DEFAULT '',
+    archived_at    BIGINT,
+    kv_bytes       BIGINT NOT NULL DEFAULT 0, -- what its kv_entries hold; kept by triggers, so it never drifts
+    created_at     BIGINT NOT NULL,
+    updated_at     BIGINT NOT NULL,
+    deleted_at     BIGINT,
+    UNIQUE (team_id, id)
+);
+CREATE UNIQUE INDEX boards_name ON boards (team_id, name) WHERE deleted_at IS NULL;
+
+CREATE TABLE pipelines (
+    id             UUID PRIMARY KEY,
+    team_id        UUID    NOT NULL,
+    board_id       UUID    NOT NULL,
+    name           TEXT    NOT NULL,
+    published_version BIGINT,
+    latest_version BIGINT,
+    config_revision BIGINT NOT NULL DEFAULT 0, -- raised by every change of its scripts' configuration
+    created_at     BIGINT NOT NULL,
+    updated_at     BIGINT NOT NULL,
+    deleted_at     BIGINT,
+    UNIQUE (team_id, id),
+    FOREIGN KEY (team_id, board_id) REFERENCES boards (team_id, id) ON DELETE CASCADE
+);
+CREATE UNIQUE INDEX pipelines_name ON pipelines (board_id, name) WHERE deleted_at IS NULL;
+
+CREATE TABLE pipeline_versions (
+    id             UUID PRIMARY KEY,
+    team_id        UUID    NOT NULL,
+    pipeline_id    UUID    NOT NULL,
+    number         BIGINT NOT NULL,
+    definition     TEXT    NOT NULL,           -- the document, JSON
+    message        TEXT    NOT NULL DEFAULT '',
+    author_id      UUID REFERENCES users (id) ON DELETE SET NULL,
+    created_at     BIGINT NOT NULL,
+    UNIQUE (team_id, id),
+    UNIQUE (pipeline_id, number),
+    FOREIGN KEY (team_id, pipeline_id) REFERENCES pipelines (team_id, id) ON DELETE CASCADE
+);
+
+CREATE TABLE scripts (
+    id             UUID PRIMARY KEY,
+    team_id        UUID    NOT NULL,
+    pipeline_id    UUID    NOT NULL,
+    path           TEXT    NOT NULL,
+    created_at     BIGINT NOT NULL,
+    UNIQUE (team_id, id),
+    UNIQUE (pipeline_id, path),
+    FOREIGN KEY (team_id, pipeline_id) REFERENCES pipelines (team_id, id) ON DELETE CASCADE
+);
+
+-- Sources, by content; shared within a team only, so that nobody learns what another team holds.
+CREATE TABLE script_versions (
+    id             UUID PRIMARY KEY,
+    team_id        UUID    NOT NULL REFERENCES teams (id) ON DELETE CASCADE,
+    sha256         BYTEA    NOT NULL,
+    source         TEXT    NOT NULL,
+    created_at     BIGINT NOT NULL,
+    UNIQUE (team_id, id),
+    UNIQUE (team_id, sha256)
+);
+
+-- Which sources a pipeline version consists of.
+CREATE TABLE pipeline_version_scripts (
+    team_id        UUID    NOT NULL,
+    version_id     UUID    NOT NULL,
+    script_id      UUID    NOT NULL,
+    script_version_id UUID NOT NULL,
+    PRIMARY KEY (version_id, script_id),
+    FOREIGN KEY (team_id, version_id) REFERENCES pipeline_versions (team_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (team_id, script_id) REFERENCES scripts (team_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (team_id, script_version_id) REFERENCES script_versions (team_id, id)
+);
+
+-- Every revision of every value. The newest of a key is in force; a run reads plain values at the
+-- pipeline's config_revision it started with, secrets at the newest.
+CREATE TABLE configurations (
+    id             UUID PRIMARY KEY,
+    team_id        UUID    NOT NULL,
+    script_id      UUID    NOT NULL,
+    key            TEXT    NOT NULL,
+    revision       BIGINT NOT NULL,           -- counts the changes of this key
+    config_revision BIGINT NOT NULL,          -- the pipeline's, that this change made
+    secret         BOOLEAN NOT NULL,
+    plain          TEXT,                       -- a plain value
+    sealed         BYTEA,                       -- nonce and ciphertext of a secret
+    removed        BOOLEAN NOT NULL DEFAULT FALSE, -- this change took the key away
+    author_id      UUID REFERENCES users (id) ON DELETE SET NULL,
+    created_at     BIGINT NOT NULL,
+    UNIQUE (script_id, key, revision),
+    CHECK (removed OR (secret AND sealed IS NOT NULL AND plain IS NULL) OR (NOT secret AND plain IS NOT NULL AND sealed IS NULL)),
+    FOREIGN KEY (team_id, script_id) REFERENCES scripts (team_id, id) ON DELETE CASCADE
+);
+
+CREATE TABLE schedules (
+    id             UUID PRIMARY KEY,
+    team_id        UUID    NOT NULL,
+    pipeline_id    UUID    NOT NULL,
+    name           TEXT    NOT NULL,
+    cron           TEXT    NOT NULL,
+    timezone       TEXT    NOT NULL,
+    misfire        TEXT    NOT NULL CHECK (misfire IN ('run_once', 'skip')),
+    overlap        TEXT    NOT NULL CHECK (overlap IN ('skip', 'allow')),
+    next_fire_at   BIGINT,                    -- null when it never fires again
+    created_at     BIGINT NOT NULL,
+    UNIQUE (team_id, id),
+    UNIQUE (pipeline_id, name),
+    FOREIGN KEY (team_id, pipeline_id) REFERENCES pipelines (team_id, id) ON DELETE CASCADE
+);
+CREATE INDEX schedules_due ON schedules (next_fire_at) WHERE next_fire_at IS NOT NULL;
+
+CREATE TABLE runs (
+    id             UUID PRIMARY KEY,
+    team_id        UUID    NOT NULL,
+    board_id       UUID    NOT NULL,
+    pipeline_id    UUID    NOT NULL,
+    version_id     UUID    NOT NULL,
+    version        BIGINT NOT NULL,
+    pipeline_name  TEXT    NOT NULL,
+    config_revision BIGINT NOT NULL,
+    status         TEXT    NOT NULL CHECK (status IN ('queued', 'running', 'waiting', 'succeeded', 'failed', 'cancelled', 'timed_out')),
+    error          TEXT,
+    params         TEXT    NOT NULL,
+    seed           BYTEA    NOT NULL,           -- 32 random bytes: what the scripts' randomness is derived from
+    last_seq       BIGINT NOT NULL DEFAULT 0,
+    event_bytes    BIGINT NOT NULL DEFAULT 0, -- what its run_events hold
+    journal_calls  BIGINT NOT NULL DEFAULT 0, -- rows in host_calls
+    journal_bytes  BIGINT NOT NULL DEFAULT 0, -- the answers in them
+    concurrency_limit BIGINT,                 -- of the document: how many runs of the pipeline at once
+    started_by     UUID REFERENCES users (id) ON DELETE SET NULL,
+    schedule_id    UUID REFERENCES schedules (id) ON DELETE SET NULL,
+    fire_at        BIGINT,
+    created_at     BIGINT NOT NULL,
+    started_at     BIGINT,
+    finished_at    BIGINT,
+    UNIQUE (team_id, id),
+    UNIQUE (schedule_id, fire_at),
+    FOREIGN KEY (team_id, board_id) REFERENCES boards (team_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (team_id, pipeline_id) REFERENCES pipelines (team_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (team_id, version_id) REFERENCES pipeline_versions (team_id, id)
+);
+CREATE INDEX runs_pipeline ON runs (pipeline_id, id);
+CREATE INDEX runs_team ON runs (team_id, id);
+CREATE INDEX runs_active ON runs (team_id, status) WHERE status IN ('queued', 'running', 'waiting');
+CREATE TRIGGER runs_terminal BEFORE UPDATE OF status ON runs FOR EACH ROW
+WHEN (OLD.status IN ('succeeded', 'failed', 'cancelled', 'timed_out') AND NEW.status <> OLD.status)
+EXECUTE FUNCTION refuse('a finished run keeps its status');
+
+-- The only leased thing. A claim raises the fence; every write of an executor is checked against it.
+CREATE TABLE tasks (
+    id             UUID PRIMARY KEY,
+    team_id        UUID    NOT NULL,
+    run_id         UUID    NOT NULL,
+    kind           TEXT    NOT NULL CHECK (kind IN ('drive', 'chunk')),
+    step           TEXT,
+    range_first    BIGINT,
+    range_last     BIGINT,
+    state          TEXT    NOT NULL CHECK (state IN ('pending', 'admitted', 'leased', 'waiting', 'done')),
+    fence          BIGINT NOT NULL DEFAULT 0,
+    token_hash     BYTEA,                       -- SHA-256 of the token bound to (task, fence, owner)
+    owner          UUID,                       -- the executor
+    lease_until    BIGINT,
+    lost           BIGINT NOT NULL DEFAULT 0, -- leases lost so far
+    last_batch     BIGINT NOT NULL DEFAULT 0, -- the newest batch taken under this fence
+    admitted_at    BIGINT,
+    created_at     BIGINT NOT NULL,
+    UNIQUE (team_id, id),
+    FOREIGN KEY (team_id, run_id) REFERENCES runs (team_id, id) ON DELETE CASCADE
+);
+CREATE INDEX tasks_run ON tasks (run_id);
+CREATE INDEX tasks_open ON tasks (state, id) WHERE state <> 'done';
+CREATE INDEX tasks_team ON tasks (team_id, state, id) WHERE state <> 'done';
+CREATE TRIGGER tasks_terminal BEFORE UPDATE OF state ON tasks FOR EACH ROW
+WHEN (OLD.state = 'done' AND NEW.state <> 'done')
+EXECUTE FUNCTION refuse('a finished task stays finished');
+
+-- One row an attempt. idx is 0 for the step itself, 1.. for the items of a for_each.
+CREATE TABLE step_runs (
+    id             UUID PRIMARY KEY,
+    team_id        UUID    NOT NULL,
+    run_id         UUID    NOT NULL,
+    step           TEXT    NOT NULL,
+    idx            BIGINT NOT NULL DEFAULT 0,
+    attempt        BIGINT NOT NULL,
+    status         TEXT    NOT NULL CHECK (status IN ('pending', 'running', 'waiting', 'succeeded', 'failed', 'skipped', 'cancelled', 'timed_out')),
+    items          BIGINT,                    -- of a for_each step itself
+    output         TEXT,
+    error          TEXT,
+    usage          TEXT,
+    engine_id      TEXT,
+    retry_at       BIGINT,                    -- when the next attempt may start
+    retried        BOOLEAN NOT NULL DEFAULT FALSE, -- another attempt follows this one
+    started_at     BIGINT,
+    finished_at    BIGINT,
+    UNIQUE (run_id, step, idx, attempt),
+    FOREIGN KEY (team_id, run_id) REFERENCES runs (team_id, id) ON DELETE CASCADE
+);
+CREATE INDEX step_runs_run ON step_runs (run_id, id);
+CREATE TRIGGER step_runs_terminal BEFORE UPDATE OF status ON step_runs FOR EACH ROW
+WHEN (OLD.status IN ('succeeded', 'failed', 'skipped', 'cancelled', 'timed_out') AND NEW.status <> OLD.status)
+EXECUTE FUNCTION refuse('a finished attempt keeps its status');
+
+-- Which version of which secret was read for which step of which run.
+CREATE TABLE secret_reads (
+    team_id        UUID    NOT NULL,
+    run_id         UUID    NOT NULL,
+    fence          BIGINT NOT NULL,
+    script_id      UUID    NOT NULL,
+    key            TEXT    NOT NULL,
+    revision       BIGINT NOT NULL,
+    read_at        BIGINT NOT NULL,
+    PRIMARY KEY (run_id, fence, script_id, key),
+    FOREIGN KEY (team_id, run_id) REFERENCES runs (team_id, id) ON DELETE CASCADE
+);
+
+-- One row a batch. (task, fence, n) makes a repost a no-op.
+CREATE TABLE run_events (
+    run_id         UUID    NOT NULL,
+    first_seq      BIGINT NOT NULL,
+    last_seq       BIGINT NOT NULL,
+    team_id        UUID    NOT NULL,
+    task_id        UUID,
+    fence          BIGINT,
+    n              BIGINT,
+    events         TEXT    NOT NULL,           -- a JSON array
+    created_at     BIGINT NOT NULL,
+    PRIMARY KEY (run_id, first_seq),
+    UNIQUE (task_id, fence, n),
+    FOREIGN KEY (team_id, run_id) REFERENCES runs (team_id, id) ON DELETE CASCADE
+);
+
+-- The journal: what a script did to the world, and the answer it got. A repeat gets it again.
+CREATE TABLE host_calls (
+    run_id         UUID    NOT NULL,
+    key            TEXT    NOT NULL,           -- the idempotency key
+    team_id        UUID    NOT NULL,
+    step           TEXT    NOT NULL,
+    idx            BIGINT NOT NULL,
+    attempt        BIGINT NOT NULL,
+    call_number    BIGINT NOT NULL,
+    method         TEXT    NOT NULL,
+    answer         BYTEA    NOT NULL,           -- sealed with the team's key
+    created_at     BIGINT NOT NULL,
+    PRIMARY KEY (run_id, key),
+    FOREIGN KEY (team_id, run_id) REFERENCES runs (team_id, id) ON DELETE CASCADE
+);
+
+CREATE TABLE kv_entries (
+    board_id       UUID    NOT NULL,
+    key            TEXT    NOT NULL,
+    team_id        UUID    NOT NULL,
+    value          TEXT    NOT NULL,           -- JSON
+    bytes          BIGINT NOT NULL,
+    version        BIGINT NOT NULL,
+    expires_at     BIGINT,
+    updated_at     BIGINT NOT NULL,
+    PRIMARY KEY (board_id, key),
+    FOREIGN KEY (team_id, board_id) REFERENCES boards (team_id, id) ON DELETE CASCADE
+);
+CREATE INDEX kv_expiry ON kv_entries (expires_at) WHERE expires_at IS NOT NULL;
+CREATE FUNCTION count_kv_bytes() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        UPDATE boards SET kv_bytes = kv_bytes - OLD.bytes WHERE team_id = OLD.team_id AND id = OLD.board_id;
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        UPDATE boards SET kv_bytes = kv_bytes + NEW.bytes WHERE team_id = NEW.team_id AND id = NEW.board_id;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER kv_bytes AFTER INSERT OR UPDATE OF bytes OR DELETE ON kv_entries
+FOR EACH ROW EXECUTE FUNCTION count_kv_bytes();
+
+CREATE TABLE artifacts (
+    id             UUID PRIMARY KEY,
+    team_id        UUID    NOT NULL,
+    run_id         UUID    NOT NULL,
+    name           TEXT    NOT NULL,
+    step           TEXT    NOT NULL,
+    bytes          BIGINT NOT NULL,
+    sha256         BYTEA    NOT NULL,
+    content        BYTEA    NOT NULL,
+    created_at     BIGINT NOT NULL,
+    UNIQUE (run_id, name),
+    FOREIGN KEY (team_id, run_id) REFERENCES runs (team_id, id) ON DELETE CASCADE
+);
+
+-- E-mail on its way out. team_id is null for the installation's own (verification).
+CREATE TABLE outbox (
+    id             UUID PRIMARY KEY,
+    team_id        UUID REFERENCES teams (id) ON DELETE CASCADE,
+    run_id         UUID,
+    message_id     TEXT    NOT NULL UNIQUE,    -- RFC 5322
+    recipients     TEXT    NOT NULL,           -- a JSON array
+    reply_to       TEXT,
+    subject        TEXT    NOT NULL,
+    body_text      TEXT    NOT NULL,
+    body_html      TEXT,
+    status         TEXT    NOT NULL CHECK (status IN ('held', 'queued', 'sent', 'failed')),
+    created_at     BIGINT NOT NULL,
+    FOREIGN KEY (team_id, run_id) REFERENCES runs (team_id, id) ON DELETE CASCADE
+);
+CREATE INDEX outbox_team ON outbox (team_id, id);
+
+CREATE TABLE idempotency_keys (
+    scope          UUID    NOT NULL,           -- the team, or the user where there is no team yet
+    route          TEXT    NOT NULL,
+    key            TEXT    NOT NULL,
+    request_hash   BYTEA    NOT NULL,
+    status         BIGINT,                    -- null while in flight
+    answer         TEXT,
+    created_at     BIGINT NOT NULL,
+    PRIMARY KEY (scope, route, key)
+);
+CREATE INDEX idempotency_age ON idempotency_keys (created_at);
+
+CREATE TABLE audit_log (
+    id             UUID PRIMARY KEY,
+    team_id        UUID REFERENCES teams (id) ON DELETE CASCADE,
+    user_id        UUID REFERENCES users (id) ON DELETE SET NULL,
+    action         TEXT    NOT NULL,
+    subject        TEXT    NOT NULL,           -- kind and id of what it was done to
+    details        TEXT    NOT NULL DEFAULT '{}',
+    created_at     BIGINT NOT NULL
+);
+CREATE INDEX audit_team ON audit_log (team_id, id);
+
+CREATE TABLE executors (
+    id             UUID PRIMARY KEY,
+    name           TEXT    NOT NULL,
+    token_hash     BYTEA    NOT NULL UNIQUE,    -- SHA-256 of its credential
+    slots          BIGINT NOT NULL DEFAULT 0,
+    engine_id      TEXT    NOT NULL DEFAULT '',
+    protocol       BIGINT NOT NULL DEFAULT 0,
+    heartbeat_at   BIGINT,
+    created_at     BIGINT NOT NULL,
+    revoked_at     BIGINT
+);
+
+-- Who admits, schedules and reconciles; the fence keeps a stopped leader from acting.
+CREATE TABLE leader_leases (
+    name           TEXT PRIMARY KEY,
+    owner          UUID    NOT NULL,
+    fence          BIGINT NOT NULL,
+    lease_until    BIGINT NOT NULL
+);
