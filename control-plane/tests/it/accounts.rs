@@ -24,8 +24,8 @@ async fn refresh(world: &World, token: &str) -> Reply {
 /// The verification tokens in the outbox, the oldest first.
 async fn mailed_tokens(world: &World) -> Vec<String> {
     let mut tx = world.state.db.system_read().await.unwrap();
-    let query = sqlx::query_scalar("SELECT body_text FROM outbox ORDER BY id");
-    let texts: Vec<String> = restroy_control_plane::sql!(&mut tx, fetch_all, query).unwrap();
+    let texts = "SELECT body_text FROM outbox ORDER BY id";
+    let texts: Vec<String> = restroy_control_plane::sql!(&mut tx, fetch_all, sqlx::query_scalar(texts)).unwrap();
     let token = |text: &String| Some(text.split_once('#')?.1.split_whitespace().next()?.to_owned());
     texts.iter().filter_map(token).collect()
 }

@@ -186,8 +186,8 @@ async fn every_teams_key_moves_to_a_new_master_key() {
     assert_eq!(world.count("teams WHERE key_id = 'k2'").await, 1);
     // What was sealed before opens with the team's key, sealed anew.
     let mut tx = state.db.system_read().await.unwrap();
-    let query = sqlx::query_as("SELECT id, data_key, key_id FROM teams");
-    let (team, sealed, key_id): (TeamId, Vec<u8>, String) = sql!(&mut tx, fetch_one, query).unwrap();
+    let (team, sealed, key_id): (TeamId, Vec<u8>, String) =
+        sql!(&mut tx, fetch_one, sqlx::query_as("SELECT id, data_key, key_id FROM teams")).unwrap();
     let key = ring.open_team_key(team, &sealed, &key_id).unwrap();
     let secret: Vec<u8> = sql!(&mut tx, fetch_one, sqlx::query_scalar("SELECT sealed FROM configurations")).unwrap();
     let place = Context::Configuration { script: home.script.parse().unwrap(), key: "KEY", revision: 1 };

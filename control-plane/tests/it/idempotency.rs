@@ -67,8 +67,8 @@ async fn odd_keys_are_refused_and_one_at_work_is_a_conflict() {
     let send = || ann.with(Method::POST, "/v1/teams", &[("idempotency-key", "k")], Some(json!({ "name": "Team" })));
     send().await.expect(201);
     let mut tx = world.state.db.system_write().await.unwrap();
-    let query = sqlx::query("UPDATE idempotency_keys SET status = NULL, answer = NULL");
-    restroy_control_plane::sql!(&mut tx, execute, query).unwrap();
+    let forget = "UPDATE idempotency_keys SET status = NULL, answer = NULL";
+    restroy_control_plane::sql!(&mut tx, execute, sqlx::query(forget)).unwrap();
     tx.commit().await.unwrap();
     send().await.problem("idempotency_in_flight");
 }

@@ -116,8 +116,8 @@ async fn what_is_taken_away_meanwhile_stops_the_write() {
     ann.patch(&board, json!({ "archived": false })).await.expect(200);
     scope.write_durably().await.unwrap();
     let mut tx = world.state.db.system_write().await.unwrap();
-    let demote = sqlx::query("UPDATE memberships SET role = 'viewer' WHERE user_id = $1").bind(user_id);
-    sql!(&mut tx, execute, demote).unwrap();
+    let demote = "UPDATE memberships SET role = 'viewer' WHERE user_id = $1";
+    sql!(&mut tx, execute, sqlx::query(demote).bind(user_id)).unwrap();
     tx.commit().await.unwrap();
     assert_eq!(scope.write_durably().await.unwrap_err().code(), ProblemCode::Forbidden);
     ann.delete(&board).await.expect(204);
