@@ -7,7 +7,10 @@
 
 pub mod api;
 pub mod auth;
+pub mod clock;
 pub mod error;
+pub mod mail;
+pub mod metrics;
 pub mod ports;
 pub mod runs;
 pub mod secrets;

@@ -4,10 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use restroy_run_queue::{queue::Queue, wake::WakeUps};
 use restroy_sdk::time::Ambient;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
     auth::{limit::SignInLimits, password::Passwords, token::TokenKeys},
+    mail::MailSettings,
+    metrics::Metrics,
     ports::ScriptCompiler,
     runs::watch::Watchers,
     secrets::KeyRing,
@@ -41,6 +45,13 @@ pub struct AppState {
     pub replica: Uuid,
     /// The runs that are watched here.
     pub watchers: Watchers,
+    /// Cancelled when this process is to end: it is not ready any more, and streams end so that their
+    /// readers go on elsewhere.
+    pub stopping: CancellationToken,
+    /// What happens here, counted.
+    pub metrics: Metrics,
+    /// Told when an e-mail was queued; see [`AppState::mail_queued`].
+    pub(crate) outbox: Arc<Notify>,
 }
 
 /// What the process passes in at its start; the rest of [`AppState`] is made of it.
@@ -72,8 +83,8 @@ pub struct Settings {
     pub public_url: String,
     /// The origins whose pages may open WebSockets, beside `public_url`.
     pub allowed_origins: Vec<String>,
-    /// Whether SMTP is configured: if not, e-mail stays in the outbox as `held`.
-    pub smtp: bool,
+    /// How e-mail goes out: if not at all, it stays in the outbox as `held`.
+    pub mail: Option<MailSettings>,
     /// The life of an access token.
     pub access_life: Duration,
     /// The life of a session that nobody refreshes.
@@ -82,6 +93,9 @@ pub struct Settings {
     pub verify_life: Duration,
     /// Attempts to sign in or register per minute, from one address for one account.
     pub sign_ins_per_minute: u32,
+    /// How many proxies of the operator's own are in front: the caller is so many addresses from the
+    /// right of `X-Forwarded-For`. 0: the peer is the caller.
+    pub trusted_proxies: u32,
     /// How often it is looked whether who watches a stream may still do so.
     pub stream_recheck: Duration,
 }
@@ -92,11 +106,12 @@ impl Default for Settings {
             dev: false,
             public_url: "http://127.0.0.1:8080".into(),
             allowed_origins: Vec::new(),
-            smtp: false,
+            mail: None,
             access_life: Duration::from_mins(15),
             refresh_life: Duration::from_hours(30 * 24),
             verify_life: Duration::from_hours(24),
             sign_ins_per_minute: 10,
+            trusted_proxies: 0,
             stream_recheck: Duration::from_mins(1),
         }
     }
@@ -119,11 +134,20 @@ impl AppState {
             tokens: Arc::new(tokens),
             settings: Arc::new(settings),
             watchers: Watchers::default(),
+            stopping: CancellationToken::new(),
+            metrics: Metrics::new(),
+            outbox: Arc::default(),
         }
     }
 
     /// The status of a new e-mail in the outbox.
     pub fn new_mail_status(&self) -> &'static str {
-        if self.settings.smtp { "queued" } else { "held" }
+        if self.settings.mail.is_some() { "queued" } else { "held" }
+    }
+
+    /// Wakes this process's sender; to be called after the commit that queued an e-mail. Another
+    /// replica's sender finds the e-mail a few seconds later, should this one be gone.
+    pub fn mail_queued(&self) {
+        self.outbox.notify_one();
     }
 }

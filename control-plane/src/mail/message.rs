@@ -70,12 +70,9 @@ fn address(text: &str) -> Result<Address, String> {
 /// `<left@right>` without anything that could end the header (RFC 5322, section 3.6.4).
 fn is_message_id(id: &str) -> bool {
     let plain = |c: char| c.is_ascii_graphic() && !"<>@".contains(c);
-    id.len() <= 250
-        && id
-            .strip_prefix('<')
-            .and_then(|id| id.strip_suffix('>'))
-            .and_then(|id| id.split_once('@'))
-            .is_some_and(|(left, right)| !left.is_empty() && !right.is_empty() && (left.to_owned() + right).chars().all(plain))
+    let within = id.strip_prefix('<').and_then(|id| id.strip_suffix('>'));
+    let part = |part: &str| !part.is_empty() && part.chars().all(plain);
+    id.len() <= 250 && within.and_then(|id| id.split_once('@')).is_some_and(|(left, right)| part(left) && part(right))
 }
 
 fn date(at: Timestamp) -> SystemTime {
@@ -127,8 +124,7 @@ mod tests {
 
     #[test]
     fn html_is_an_alternative_and_answers_go_where_they_should() {
-        let letter =
-            Letter { html: Some("<p>Hello".into()), reply_to: Some("carl@example.com".into()), ..letter() };
+        let letter = Letter { html: Some("<p>Hello".into()), reply_to: Some("carl@example.com".into()), ..letter() };
         let text = composed(&letter).unwrap();
         assert_eq!(text, composed(&letter).unwrap());
         assert!(text.contains("multipart/alternative") && text.contains("text/html") && text.contains("text/plain"));

@@ -2,11 +2,7 @@
 
 use std::fmt;
 
-use lettre::{
-    AsyncSmtpTransport, Tokio1Executor,
-    message::Mailbox,
-    transport::smtp::AsyncSmtpTransportBuilder,
-};
+use lettre::{AsyncSmtpTransport, Tokio1Executor, message::Mailbox, transport::smtp::AsyncSmtpTransportBuilder};
 use url::Url;
 
 /// A mail server and a sender.
@@ -81,7 +77,8 @@ impl MailSettings {
         if url.password().is_some() && !required && !loopback {
             return Err(MailSettingsError::PlainPassword(host));
         }
-        let shown = format!("{}://{host}:{}", url.scheme(), url.port().map_or("default".into(), |port| port.to_string()));
+        let shown =
+            format!("{}://{host}:{}", url.scheme(), url.port().map_or("default".into(), |port| port.to_string()));
         if !matches!(tls.as_deref(), Some("required" | "opportunistic")) || url.scheme() == "smtps" {
             url.set_query(None); // the transport's own way to say "in plain", or what the scheme says already
         }

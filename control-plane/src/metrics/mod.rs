@@ -88,9 +88,9 @@ struct Inner {
     watched_runs: Gauge,
     mails: Family<[Label; 1], Counter>,
     mails_queued: Gauge,
-    connections: Family<[Label; 2], Gauge>,
+    connections: Family<[Label; 1], Gauge>,
     database_up: Gauge,
-    leader: Family<[Label; 1], Gauge>,
+    leader: Family<[(&'static str, String); 1], Gauge>,
     wake_ups_missed: Counter,
     redis_connected: Gauge,
     clock_offset: Floating,
@@ -100,8 +100,6 @@ struct Inner {
 
 /// The states of a task that are counted; those that are done are not.
 const TASK_STATES: [&str; 4] = ["pending", "admitted", "leased", "waiting"];
-/// Works that one replica at a time does under a lease.
-const LED: [&str; 1] = ["dispatch"];
 
 impl Default for Metrics {
     fn default() -> Self {
@@ -141,10 +139,10 @@ impl Metrics {
         // What can be told from the start is there from the start: a rate over a counter that
         // appears with its first event misses that event.
         for status in RunStatus::ALL.iter().filter(|status| status.is_terminal()) {
-            inner.runs_ended.get_or_create(&[("status", status.as_str())]);
+            let _ = inner.runs_ended.get_or_create(&[("status", status.as_str())]);
         }
         for outcome in MailOutcome::ALL {
-            inner.mails.get_or_create(&[("outcome", outcome.as_str())]);
+            let _ = inner.mails.get_or_create(&[("outcome", outcome.as_str())]);
         }
         Self(Arc::new(inner))
     }
@@ -262,7 +260,7 @@ impl Inner {
         all.register("mails_queued", "E-mails in the database that wait to be sent", self.mails_queued.clone());
         all.register(
             "database_connections",
-            "Connections of this process to the database, by pool and state",
+            "Connections of this process to the database, by state",
             self.connections.clone(),
         );
         all.register("database_up", "1 when the database answered this scrape", self.database_up.clone());

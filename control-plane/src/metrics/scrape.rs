@@ -9,7 +9,7 @@ use axum::{
 use sqlx::{query_as, query_scalar};
 use tokio::time::timeout;
 
-use super::{Inner, LED, Metrics, TASK_STATES};
+use super::{Inner, Metrics, TASK_STATES};
 use crate::{sql, state::AppState};
 
 /// How long the database may take to tell what stands. Without an answer the rest is served.
@@ -39,6 +39,9 @@ pub async fn scrape(state: &AppState) -> Exposition {
     let _alone = metrics.scraping.lock().await;
     metrics.watchers.set(gauge(state.watchers.watching()));
     metrics.watched_runs.set(gauge(state.watchers.watched()));
+    let (used, idle) = state.db.connections();
+    metrics.connections.get_or_create(&[("state", "used")]).set(used.into());
+    metrics.connections.get_or_create(&[("state", "idle")]).set(idle.into());
     match timeout(PATIENCE, standing(state)).await {
         Ok(Ok(standing)) => standing.show(metrics),
         failed => {
@@ -67,21 +70,19 @@ impl Metrics {
 struct Standing {
     tasks: Vec<(String, i64)>,
     mails: i64,
-    leads: Vec<String>,
+    /// Works under a lease, and whether it is this process that holds it.
+    leads: Vec<(String, bool)>,
 }
 
 async fn standing(state: &AppState) -> Result<Standing, sqlx::Error> {
-    let mut tx = state.db.read().await?;
-    let tasks = sql!(
-        &mut tx,
-        fetch_all,
-        query_as("SELECT state, COUNT(*) FROM tasks WHERE state <> 'done' GROUP BY state")
-    )?;
+    let mut tx = state.db.system_read().await?;
+    let tasks =
+        sql!(&mut tx, fetch_all, query_as("SELECT state, COUNT(*) FROM tasks WHERE state <> 'done' GROUP BY state"))?;
     let mails = sql!(&mut tx, fetch_one, query_scalar("SELECT COUNT(*) FROM outbox WHERE status = 'queued'"))?;
     let leads = sql!(
         &mut tx,
         fetch_all,
-        query_scalar("SELECT name FROM leader_leases WHERE owner = $1 AND lease_until >= $2")
+        query_as("SELECT name, owner = $1 AND lease_until >= $2 FROM leader_leases")
             .bind(state.replica)
             .bind(state.ambient.now())
     )?;
@@ -95,8 +96,7 @@ impl Standing {
             let count = self.tasks.iter().find(|(name, _)| name == state).map_or(0, |(_, count)| *count);
             metrics.tasks.get_or_create(&[("state", state)]).set(count);
         }
-        for work in LED {
-            let leads = self.leads.iter().any(|name| name == work);
+        for (work, leads) in self.leads {
             metrics.leader.get_or_create(&[("work", work)]).set(leads.into());
         }
         metrics.mails_queued.set(self.mails);

@@ -11,7 +11,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{dispatch, purge, reconcile, schedule};
-use crate::{error::ApiResult, state::AppState};
+use crate::{error::ApiResult, mail::Mailer, state::AppState};
 
 /// How often each loop looks, whether it was woken or not.
 const LOOK: Duration = Duration::from_secs(1);
@@ -37,8 +37,8 @@ impl Services {
     }
 }
 
-/// Starts dispatcher, reconciler, purge, scheduler and the router of wake-ups to watchers. They end
-/// when `shutdown` is cancelled.
+/// Starts dispatcher, reconciler, purge, scheduler, the router of wake-ups to watchers and, where a
+/// mail server is configured, the sender of e-mails. They end when `shutdown` is cancelled.
 pub fn spawn_services(state: &AppState, shutdown: &CancellationToken) -> Services {
     let mut services = JoinSet::new();
     services.spawn(dispatcher(state.clone(), shutdown.clone()));
@@ -53,6 +53,10 @@ pub fn spawn_services(state: &AppState, shutdown: &CancellationToken) -> Service
             () = watchers.route(wake) => {}
         }
     });
+    if let Some(mail) = &state.settings.mail {
+        let mailer = Mailer::new(mail, &state.settings.public_url);
+        services.spawn(mailer.run(state.clone(), shutdown.clone()));
+    }
     Services(services)
 }
 
@@ -80,7 +84,7 @@ async fn dispatcher(state: AppState, shutdown: CancellationToken) {
 async fn admit_woken(wake: &mut tokio::sync::broadcast::Receiver<Wake>) {
     loop {
         match wake.recv().await {
-            Ok(Wake::Admit) | Err(RecvError::Lagged(_)) => return,
+            Ok(Wake::Admit | Wake::Missed) | Err(RecvError::Lagged(_)) => return,
             Ok(Wake::Run { .. }) => {}
             // Cannot be while the state is held; the timer goes on in any case.
             Err(RecvError::Closed) => std::future::pending().await,

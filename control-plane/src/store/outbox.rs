@@ -1,11 +1,15 @@
 //! E-mail on its way out.
+//!
+//! A row that is `queued` is due at `next_attempt_at`. Taking it counts an attempt and moves that
+//! moment on, which is a lease: nobody else takes it before, and what its holder records later is
+//! taken only if the count is still the same.
 
 use restroy_sdk::{
     api::team::OutboxMessage,
     ids::{MessageId, RunId},
     time::{Ambient, Timestamp},
 };
-use sqlx::{query, query_as};
+use sqlx::{query, query_as, query_scalar};
 
 use super::{StoreError, TeamTx, Tx};
 use crate::sql;
@@ -49,6 +53,7 @@ struct Row {
     body_text: String,
     body_html: Option<String>,
     status: String,
+    error: Option<String>,
     created_at: Timestamp,
 }
 
@@ -59,7 +64,7 @@ pub async fn list(tx: &mut TeamTx, before: Option<MessageId>, rows: i64) -> Resu
         &mut **tx,
         fetch_all,
         query_as(
-            "SELECT id, run_id, recipients, reply_to, subject, body_text, body_html, status, created_at
+            "SELECT id, run_id, recipients, reply_to, subject, body_text, body_html, status, error, created_at
              FROM outbox WHERE team_id = $1 AND ($2 IS NULL OR id < $2) ORDER BY id DESC LIMIT $3"
         )
         .bind(team)
@@ -77,8 +82,104 @@ pub async fn list(tx: &mut TeamTx, before: Option<MessageId>, rows: i64) -> Resu
                 text: row.body_text,
                 html: row.body_html,
                 status: row.status,
+                error: row.error,
                 created_at: row.created_at,
             })
         })
         .collect()
+}
+
+/// An e-mail that was taken to be sent.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub(crate) struct Due {
+    pub(crate) id: MessageId,
+    /// This attempt's number, from 1.
+    pub(crate) attempts: i64,
+    pub(crate) message_id: String,
+    /// A JSON array.
+    pub(crate) recipients: String,
+    pub(crate) reply_to: Option<String>,
+    pub(crate) subject: String,
+    pub(crate) body_text: String,
+    pub(crate) body_html: Option<String>,
+    pub(crate) created_at: Timestamp,
+}
+
+/// What became of an attempt to send.
+#[derive(Debug, Clone)]
+pub(crate) enum Settled {
+    /// The mail server has it.
+    Sent,
+    /// It is tried again.
+    Again {
+        /// Not before.
+        at: Timestamp,
+        /// Why it was not sent.
+        reason: String,
+    },
+    /// It is given up.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Whether there is something to send.
+pub(crate) async fn any_due(tx: &mut Tx, now: Timestamp) -> Result<bool, sqlx::Error> {
+    let due: Option<i64> = sql!(
+        tx,
+        fetch_optional,
+        query_scalar("SELECT CAST(1 AS BIGINT) FROM outbox WHERE status = 'queued' AND next_attempt_at <= $1 LIMIT 1")
+            .bind(now)
+    )?;
+    Ok(due.is_some())
+}
+
+/// Takes what is due, the longest due first, and holds it until `until`. The condition stands twice:
+/// who waited for another's row lock finds by the second that the row is taken.
+pub(crate) async fn take_due(
+    tx: &mut Tx,
+    now: Timestamp,
+    until: Timestamp,
+    most: i64,
+) -> Result<Vec<Due>, sqlx::Error> {
+    sql!(
+        tx,
+        fetch_all,
+        query_as(
+            "UPDATE outbox SET attempts = attempts + 1, next_attempt_at = $2
+             WHERE status = 'queued' AND next_attempt_at <= $1 AND id IN (
+                 SELECT id FROM outbox WHERE status = 'queued' AND next_attempt_at <= $1
+                 ORDER BY next_attempt_at, id LIMIT $3)
+             RETURNING id, attempts, message_id, recipients, reply_to, subject, body_text, body_html, created_at"
+        )
+        .bind(now)
+        .bind(until)
+        .bind(most)
+    )
+}
+
+/// Records what became of an attempt, unless the e-mail was taken again meanwhile. The text of an
+/// e-mail of the installation itself is not kept: there may be a token in it.
+pub(crate) async fn settle(tx: &mut Tx, due: &Due, settled: &Settled) -> Result<(), sqlx::Error> {
+    let (status, at, reason) = match settled {
+        Settled::Sent => ("sent", None, None),
+        Settled::Again { at, reason } => ("queued", Some(*at), Some(reason)),
+        Settled::Failed { reason } => ("failed", None, Some(reason)),
+    };
+    sql!(
+        tx,
+        execute,
+        query(
+            "UPDATE outbox SET status = $3, next_attempt_at = COALESCE($4, next_attempt_at), error = $5,
+                    body_text = CASE WHEN team_id IS NULL AND $3 <> 'queued' THEN '' ELSE body_text END
+             WHERE id = $1 AND attempts = $2 AND status = 'queued'"
+        )
+        .bind(due.id)
+        .bind(due.attempts)
+        .bind(status)
+        .bind(at)
+        .bind(reason)
+    )?;
+    Ok(())
 }

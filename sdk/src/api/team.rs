@@ -68,6 +68,9 @@ pub struct OutboxMessage {
     pub html: Option<String>,
     /// `held` (no SMTP is configured), `queued`, `sent` or `failed`.
     pub status: String,
+    /// Why it failed, or is still to be tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
     /// When the run sent it.
     pub created_at: Timestamp,
 }

@@ -75,6 +75,7 @@ pub(super) async fn register(
         mail(&state, &mut tx, &user, Registration { name: new.name, password_hash }, now).await?;
     }
     tx.commit().await?;
+    state.mail_queued();
     let message = if state.settings.dev {
         "If the address was new, the account is ready: sign in."
     } else {

@@ -3,12 +3,13 @@
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Request, State},
+    extract::{DefaultBodyLimit, MatchedPath, Request, State},
     http::{HeaderName, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
 use restroy_sdk::problem::{MEDIA_TYPE, Problem, ProblemCode};
+use tokio::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::repeat::repeat;
@@ -45,15 +46,18 @@ async fn frame(State(state): State<AppState>, request: Request, next: Next) -> R
     let id = request_id(&state, &request);
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
-    let started = state.ambient.now();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let started = Instant::now();
     let response = next.run(request).await;
     let mut response = as_problem(response, &id);
+    let route = route.as_ref().map(MatchedPath::as_str);
+    state.metrics.request(route, &method, response.status().as_u16(), started.elapsed());
     tracing::debug!(
         request_id = %id,
         %method,
         %path, // never the query: it may carry a ticket
         status = response.status().as_u16(),
-        millis = state.ambient.now().since(started).as_millis(),
+        millis = started.elapsed().as_millis(),
         "request"
     );
     let headers = response.headers_mut();

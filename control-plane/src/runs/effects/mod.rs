@@ -93,6 +93,9 @@ enum Effect<'a> {
     Artifact { name: &'a str, content: &'a [u8] },
 }
 
+/// The name of `email.send` in the journal.
+const EMAIL: &str = "email_send";
+
 impl Effect<'_> {
     /// Its name in the journal.
     fn method(&self) -> &'static str {
@@ -105,7 +108,7 @@ impl Effect<'_> {
                 CallKind::KvDelete { .. } => "kv_delete",
                 CallKind::KvIncr { .. } => "kv_incr",
                 CallKind::KvCas { .. } => "kv_cas",
-                CallKind::EmailSend { .. } => "email_send",
+                CallKind::EmailSend { .. } => EMAIL,
                 CallKind::HttpAnswered { .. } => "http_answered",
             },
         }
@@ -153,6 +156,9 @@ async fn act(
             journal::record(&mut tx, state, holding.run_id, now, method, caller, &answer).await?;
             lease::renew(&mut tx, &holding, now, holding.last_batch).await?;
             tx.commit().await?;
+            if method == EMAIL {
+                state.mail_queued();
+            }
             Ok(CallAnswer::Ok(answer))
         }
         refused @ CallAnswer::Refused(_) => {

@@ -39,7 +39,7 @@ impl Watchers {
                     }
                 }
                 Ok(Wake::Admit) => {}
-                Err(RecvError::Lagged(_)) => self.readers().values().for_each(|reader| reader.wake()),
+                Ok(Wake::Missed) | Err(RecvError::Lagged(_)) => self.readers().values().for_each(|reader| reader.wake()),
                 Err(RecvError::Closed) => return,
             }
         }
@@ -48,6 +48,11 @@ impl Watchers {
     /// A place among those who watch, as long as it is held; nothing when there is none left.
     pub(crate) fn seat(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.seats).try_acquire_owned().ok()
+    }
+
+    /// How many watch.
+    pub fn watching(&self) -> usize {
+        MAX_WATCHERS - self.seats.available_permits()
     }
 
     /// How many runs are watched.

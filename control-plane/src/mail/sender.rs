@@ -1,0 +1,316 @@
+//! The loop that sends what is due. It runs on every replica; each e-mail is taken by one of them.
+//!
+//! | what the mail server does | what becomes of the e-mail |
+//! |---|---|
+//! | takes it (2xx) | `sent` |
+//! | refuses it for now (4xx), cannot be reached, breaks off | again after a pause that grows from 10 s to 1 h, for a day |
+//! | refuses us (530, 534, 535, 538: credentials) | the same: that is the operator's to mend, not the e-mail's fault |
+//! | refuses it (5xx) | `failed`, with the reason |
+//!
+//! An e-mail to several recipients goes to all of them or, when the server refuses one, to none.
+
+use std::{sync::Arc, time::Duration};
+
+use lettre::{
+    AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor,
+    transport::smtp::{Error as SmtpError, PoolConfig, extension::ClientId},
+};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    MailSettings,
+    message::{Letter, compose},
+};
+use crate::{
+    error::ApiResult,
+    metrics::MailOutcome,
+    state::AppState,
+    store::outbox::{self, Due, Settled},
+};
+
+/// How many e-mails are under way at once, in one process.
+const AT_ONCE: usize = 4;
+/// How often it is looked for e-mails that are due, although nobody said so.
+const LOOK: Duration = Duration::from_secs(5);
+/// How long one exchange with the mail server may take.
+const EXCHANGE: Duration = Duration::from_secs(20);
+/// How long the sending of one e-mail may take.
+const SEND: Duration = Duration::from_mins(1);
+/// How long an e-mail is in the hands of the replica that took it: longer than it can take to send
+/// it and to record that.
+const LEASE: Duration = Duration::from_mins(5);
+/// How long it is tried to record what became of an e-mail.
+const RECORD: Duration = Duration::from_mins(3);
+/// After the order to stop, how long e-mails under way may go on.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// The pause after the first refusal; each further one makes it three times as long.
+const FIRST_PAUSE: Duration = Duration::from_secs(10);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+/// An e-mail that was not sent for so long is given up: a link in it is good for a day.
+const MAX_AGE: Duration = Duration::from_hours(24);
+/// How often an e-mail is tried.
+const MAX_ATTEMPTS: i64 = 40;
+/// While the mail server cannot be reached nothing is taken, for so long at most.
+const LONGEST_REST: Duration = Duration::from_mins(1);
+/// What is kept of a reason, in bytes.
+const MAX_REASON: usize = 500;
+
+/// Sends the outbox's e-mails through one mail server.
+#[derive(Debug)]
+pub struct Mailer {
+    settings: MailSettings,
+    hello: ClientId,
+}
+
+impl Mailer {
+    /// Greets the mail server by the host name of `public_url`. Connects to nothing yet.
+    pub fn new(settings: &MailSettings, public_url: &str) -> Self {
+        let host = url::Url::parse(public_url).ok().and_then(|url| url.host_str().map(str::to_owned));
+        let hello = host.map_or_else(ClientId::default, |host| match host.trim_matches(['[', ']']).parse() {
+            Ok(std::net::IpAddr::V4(ip)) => ClientId::Ipv4(ip),
+            Ok(std::net::IpAddr::V6(ip)) => ClientId::Ipv6(ip),
+            Err(_) => ClientId::Domain(host),
+        });
+        Self { settings: settings.clone(), hello }
+    }
+
+    /// Sends until `shutdown` is cancelled, then ends what is under way.
+    pub async fn run(self, state: AppState, shutdown: CancellationToken) {
+        let at_once = u32::try_from(AT_ONCE).unwrap_or(1);
+        let server = self.settings.server.clone();
+        let server: AsyncSmtpTransport<Tokio1Executor> = server
+            .hello_name(self.hello.clone())
+            .timeout(Some(EXCHANGE))
+            .pool_config(PoolConfig::new().max_size(at_once).idle_timeout(Duration::from_secs(30)))
+            .build();
+        let this = Arc::new(Sending { state, server: server.clone(), settings: self.settings });
+        let mut under_way: JoinSet<Reached> = JoinSet::new();
+        let mut rest = Rest::default();
+        loop {
+            let mut look = Instant::now() + LOOK;
+            if let Some(until) = rest.until {
+                look = look.max(until);
+            }
+            let woken = async {
+                this.state.outbox.notified().await;
+                if let Some(until) = rest.until {
+                    sleep_until(until).await;
+                }
+            };
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = woken => {}
+                () = sleep_until(look) => {}
+                Some(ended) = under_way.join_next() => rest.after(ended.unwrap_or(Reached::Yes)),
+            }
+            while let Some(ended) = under_way.try_join_next() {
+                rest.after(ended.unwrap_or(Reached::Yes));
+            }
+            if rest.until.is_some_and(|until| Instant::now() < until) {
+                continue;
+            }
+            match this.take(AT_ONCE - under_way.len()).await {
+                Ok(letters) => {
+                    for letter in letters {
+                        let this = Arc::clone(&this);
+                        under_way.spawn(async move { this.send(letter).await });
+                    }
+                }
+                // The next look tries again.
+                Err(error) => tracing::warn!(problem = %error.0, "the outbox cannot be read"),
+            }
+        }
+        let _ = timeout(DRAIN, async { while under_way.join_next().await.is_some() {} }).await;
+        under_way.shutdown().await;
+        let _ = timeout(Duration::from_secs(2), server.shutdown()).await;
+    }
+}
+
+/// Whether the mail server could be spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reached {
+    Yes,
+    No,
+}
+
+/// While the mail server is away nothing is taken from the outbox but one e-mail now and then, so
+/// that a long queue does not run into a wall again and again.
+#[derive(Debug, Default)]
+struct Rest {
+    until: Option<Instant>,
+    in_a_row: u32,
+}
+
+impl Rest {
+    fn after(&mut self, reached: Reached) {
+        if reached == Reached::Yes {
+            *self = Self::default();
+            return;
+        }
+        let pause = Duration::from_secs(1).saturating_mul(2_u32.saturating_pow(self.in_a_row / 4)).min(LONGEST_REST);
+        self.in_a_row = self.in_a_row.saturating_add(1).min(64);
+        self.until = Some(Instant::now() + pause);
+    }
+}
+
+struct Sending {
+    state: AppState,
+    server: AsyncSmtpTransport<Tokio1Executor>,
+    settings: MailSettings,
+}
+
+impl Sending {
+    /// Takes what is due, at most so much.
+    async fn take(&self, most: usize) -> ApiResult<Vec<Due>> {
+        let most = i64::try_from(most).unwrap_or(0);
+        // Most looks find nothing: look before taking the writer.
+        if most == 0 || !outbox::any_due(&mut self.state.db.system_read().await?, self.state.ambient.now()).await? {
+            return Ok(Vec::new());
+        }
+        let mut tx = self.state.db.system_write().await?;
+        let now = self.state.ambient.now();
+        let due = outbox::take_due(&mut tx, now, now.after(LEASE), most).await?;
+        tx.commit().await?;
+        Ok(due)
+    }
+
+    /// Sends an e-mail and records what became of it.
+    async fn send(&self, due: Due) -> Reached {
+        let (settled, reached) = match self.attempt(&due).await {
+            Ok(()) => (Settled::Sent, Reached::Yes),
+            Err(refused) => (self.judge(&due, &refused), if refused.away { Reached::No } else { Reached::Yes }),
+        };
+        let outcome = match &settled {
+            Settled::Sent => MailOutcome::Sent,
+            Settled::Again { .. } => MailOutcome::Retried,
+            Settled::Failed { .. } => MailOutcome::Failed,
+        };
+        match &settled {
+            Settled::Sent => tracing::debug!(mail_id = %due.id, "an e-mail is sent"),
+            Settled::Again { reason, .. } => {
+                tracing::warn!(mail_id = %due.id, reason, "an e-mail is tried again later")
+            }
+            Settled::Failed { reason } => tracing::error!(mail_id = %due.id, reason, "an e-mail cannot be sent"),
+        }
+        self.record(&due, &settled).await;
+        self.state.metrics.mail(outcome);
+        reached
+    }
+
+    async fn attempt(&self, due: &Due) -> Result<(), Refused> {
+        let to: Vec<String> = serde_json::from_str(&due.recipients)
+            .map_err(|_| Refused::for_good("the recipients are not a list".into()))?;
+        let letter = Letter {
+            message_id: due.message_id.clone(),
+            to,
+            reply_to: due.reply_to.clone(),
+            subject: due.subject.clone(),
+            text: due.body_text.clone(),
+            html: due.body_html.clone(),
+            at: due.created_at,
+        };
+        let (envelope, text) = compose(&letter, &self.settings.from).map_err(Refused::for_good)?;
+        match timeout(SEND, self.server.send_raw(&envelope, &text)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => {
+                Err(Refused::by(&error, envelope.to().iter().any(|to| !AsRef::<str>::as_ref(to).is_ascii())))
+            }
+            Err(_) => Err(Refused { reason: "the mail server took too long".into(), for_good: false, away: true }),
+        }
+    }
+
+    fn judge(&self, due: &Due, refused: &Refused) -> Settled {
+        let reason = plain(&refused.reason);
+        let now = self.state.ambient.now();
+        let pause = FIRST_PAUSE
+            .saturating_mul(3_u32.saturating_pow(u32::try_from(due.attempts - 1).unwrap_or(u32::MAX)))
+            .min(LONGEST_PAUSE);
+        let at = now.after(pause);
+        if refused.for_good {
+            return Settled::Failed { reason };
+        }
+        if due.attempts >= MAX_ATTEMPTS || at.since(due.created_at) > MAX_AGE {
+            return Settled::Failed { reason: format!("given up after {} attempts: {reason}", due.attempts) };
+        }
+        Settled::Again { at, reason }
+    }
+
+    /// Records; the database may be away for a while. What cannot be recorded is sent again after
+    /// the lease.
+    async fn record(&self, due: &Due, settled: &Settled) {
+        let until = Instant::now() + RECORD;
+        let mut pause = Duration::from_millis(100);
+        loop {
+            let error = match self.try_record(due, settled).await {
+                Ok(()) => return,
+                Err(error) => error,
+            };
+            if Instant::now() + pause > until {
+                tracing::error!(mail_id = %due.id, problem = %error.0, "what became of an e-mail cannot be recorded");
+                return;
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(5));
+        }
+    }
+
+    async fn try_record(&self, due: &Due, settled: &Settled) -> ApiResult<()> {
+        let mut tx = self.state.db.system_write().await?;
+        outbox::settle(&mut tx, due, settled).await?;
+        Ok(tx.commit().await?)
+    }
+}
+
+/// Why an e-mail was not sent.
+#[derive(Debug)]
+struct Refused {
+    reason: String,
+    /// Trying again does not help.
+    for_good: bool,
+    /// There was nobody to refuse it.
+    away: bool,
+}
+
+impl Refused {
+    fn for_good(reason: String) -> Self {
+        Self { reason, for_good: true, away: false }
+    }
+
+    fn by(error: &SmtpError, needs_smtputf8: bool) -> Self {
+        let answered = error.status().is_some();
+        let code = error.status().map(u16::from);
+        let credentials = matches!(code, Some(530 | 534 | 535 | 538));
+        // Without an answer's code a client's error is about the connection (no STARTTLS, no way to sign
+        // in), or about an address that only some servers take.
+        let for_good = (error.is_permanent() && !credentials) || (error.is_client() && needs_smtputf8);
+        Self { reason: explain(error), for_good, away: !answered && !for_good }
+    }
+}
+
+/// The error and its causes.
+fn explain(error: &SmtpError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(next) = cause {
+        let next_text = next.to_string();
+        if !text.contains(&next_text) {
+            text.push_str(": ");
+            text.push_str(&next_text);
+        }
+        cause = next.source();
+    }
+    text
+}
+
+/// One line of bounded length: it is shown in terminals.
+fn plain(reason: &str) -> String {
+    let mut plain: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    plain.truncate(plain.floor_char_boundary(MAX_REASON));
+    plain
+}
