@@ -23,7 +23,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::config::ExecutorError;
+use crate::{
+    config::ExecutorError,
+    metrics::{self, Metrics},
+};
 
 /// How long one exchange may take, the plan's transfer included.
 const EXCHANGE: Duration = Duration::from_secs(15);
@@ -60,10 +63,16 @@ pub(crate) struct RunApi {
     base: Url,
     credential: String,
     engine_id: String,
+    pub(crate) metrics: Metrics,
 }
 
 impl RunApi {
-    pub(crate) fn new(address: &str, credential: &str, engine_id: &str) -> Result<Self, ExecutorError> {
+    pub(crate) fn new(
+        address: &str,
+        credential: &str,
+        engine_id: &str,
+        metrics: Metrics,
+    ) -> Result<Self, ExecutorError> {
         let wrong = || ExecutorError::Address(address.to_owned());
         let mut base = Url::parse(address).map_err(|_| wrong())?;
         let loopback = match base.host().ok_or_else(wrong)? {
@@ -86,7 +95,7 @@ impl RunApi {
             .tcp_nodelay(true)
             .build()
             .map_err(|error| ExecutorError::Http(error.to_string()))?;
-        Ok(Self { http, base, credential: credential.to_owned(), engine_id: engine_id.to_owned() })
+        Ok(Self { http, base, credential: credential.to_owned(), engine_id: engine_id.to_owned(), metrics })
     }
 
     pub(crate) fn engine_id(&self) -> &str {
@@ -96,11 +105,23 @@ impl RunApi {
     /// Says that this executor is there.
     pub(crate) async fn heartbeat(&self, slots: u32) -> Result<HeartbeatAnswer, ApiError> {
         let beat = Heartbeat { protocol: PROTOCOL, engine_id: self.engine_id.clone(), slots };
-        self.post("run/v1/executors/heartbeat", &self.credential, json(&beat)?).await
+        let answer = self.post("run/v1/executors/heartbeat", &self.credential, json(&beat)?).await;
+        self.metrics.heartbeat(answer.is_ok());
+        answer
     }
 
     /// Claims a task; none when it is not there to be claimed.
     pub(crate) async fn claim(&self, task_id: TaskId) -> Result<Option<(Claimed, Instant)>, ApiError> {
+        let claimed = self.try_claim(task_id).await;
+        self.metrics.claim(match &claimed {
+            Ok(Some(_)) => metrics::Claimed::Taken,
+            Ok(None) => metrics::Claimed::NotThere,
+            Err(_) => metrics::Claimed::Failed,
+        });
+        claimed
+    }
+
+    async fn try_claim(&self, task_id: TaskId) -> Result<Option<(Claimed, Instant)>, ApiError> {
         let body = json(&Claim { protocol: PROTOCOL, engine_id: self.engine_id.clone() })?;
         let path = format!("run/v1/tasks/{task_id}/claim");
         let mut pause = FIRST_PAUSE;
@@ -248,8 +269,12 @@ impl TaskApi {
             self.give_up("a batch has no JSON form");
             return Err(NotTaken::Lost);
         };
+        let begun = Instant::now();
         let answer: BatchAnswer = match self.exchange(Method::POST, "events", "application/json", body).await {
-            Ok(answer) => answer,
+            Ok(answer) => {
+                self.api.metrics.report(begun.elapsed());
+                answer
+            }
             Err(Trouble::Lost) => return Err(NotTaken::Lost),
             Err(Trouble::Refused(problem)) if is_for_good(&problem) => {
                 self.give_up(&problem.to_string());
@@ -355,6 +380,7 @@ impl TaskApi {
                 return Err(Trouble::Lost);
             }
             tracing::warn!(task_id = %self.task_id, reason, "the run API is tried again");
+            self.api.metrics.run_api_retry();
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }

@@ -18,6 +18,7 @@ mod config;
 mod drive;
 mod lease;
 mod mask;
+pub mod metrics;
 mod report;
 mod worker;
 

@@ -28,6 +28,7 @@ use crate::{
         task::{TaskContext, Tools},
     },
     lease,
+    metrics::Metrics,
 };
 
 /// How often the executor says that it is there.
@@ -59,15 +60,23 @@ impl Executor {
     ) -> Result<Self, ExecutorError> {
         std::fs::create_dir_all(&config.scratch_dir)
             .map_err(|error| ExecutorError::Scratch { path: config.scratch_dir.clone(), error })?;
-        let api = Arc::new(RunApi::new(&config.run_api_url, &config.credential, engine.id().as_str())?);
+        let engine_id = engine.id().as_str();
+        let metrics = Metrics::new(engine_id, config.slots.max(1));
+        let api = Arc::new(RunApi::new(&config.run_api_url, &config.credential, engine_id, metrics.clone())?);
         let tools = Tools {
             engine,
             ambient,
             outbound: Outbound::new(config.http).map_err(ExecutorError::Http)?,
             limits: config.limits.clamped(),
             sandboxes_per_task: config.sandboxes_per_task as usize,
+            metrics,
         };
         Ok(Self { config, queue, api, tools })
+    }
+
+    /// What it counts; to be asked for before [`Executor::run`] takes the executor.
+    pub fn metrics(&self) -> Metrics {
+        self.tools.metrics.clone()
     }
 
     /// Works until `shutdown` resolves. Then nothing new is taken, tasks at work go on for at most
@@ -141,6 +150,7 @@ impl Executor {
     /// Claims a task and has it driven to its end, or until its lease is lost. Gives the scratch
     /// folder of a run that is over.
     async fn take(&self, task_id: TaskId) -> Option<Arc<Scratch>> {
+        let _busy = self.tools.metrics.busy();
         let (claimed, asked) = match self.api.claim(task_id).await {
             Ok(Some(claimed)) => claimed,
             Ok(None) => {
@@ -182,6 +192,7 @@ impl Executor {
             // The run may have been cancelled, or go on elsewhere; if it comes back here its files
             // are still there, and if not they are removed when they are old.
             tracing::warn!(%run_id, fence, "the task's lease was lost: its sandboxes are stopped");
+            self.tools.metrics.lease_lost();
             None
         }
     }

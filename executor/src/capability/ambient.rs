@@ -7,6 +7,7 @@ use lua_wasm_host::{CallContext, CallRecord, CallResult, EffectGate, Journal, Le
 use restroy_sdk::{event, time::Ambient};
 
 use super::attempt::Attempting;
+use crate::metrics::Called;
 
 /// The clock that scripts read.
 pub(crate) struct Clock(pub(crate) Ambient);
@@ -60,6 +61,8 @@ impl EffectGate for Attempting {
 impl Journal for Attempting {
     fn record(&self, record: CallRecord) {
         self.task.progress.moved();
+        let called = if record.error.is_some() { Called::Error } else { Called::Ok };
+        self.task.tools.metrics.host_call(record.call.kind.as_str(), called);
         // Targets may carry secrets in a query or a key; they stay out of the trace.
         tracing::debug!(
             run_id = %self.task.run_id,

@@ -113,7 +113,11 @@ pub(super) async fn script(
         cancel: task.api.lost.child_token(),
         ..Door::new(clock, Arc::new(seed.bytes()), Arc::new(lines))
     };
-    run(&task, invocation, door).await
+    let begun = Instant::now();
+    let ended = run(&task, invocation, door).await;
+    let status = ended.result.as_ref().map_or_else(|failure| failure.status, |_| StepStatus::Succeeded);
+    task.tools.metrics.step(status, begun.elapsed());
+    ended
 }
 
 /// Evaluates an expression of the document (`if`, `for_each`): it sees what the script would, but
@@ -153,6 +157,7 @@ fn grants(allow: &Allow) -> Result<Grants, InvalidOrigin> {
 
 async fn run(task: &TaskContext, invocation: Invocation, door: Door) -> Ended {
     let until = Instant::now() + invocation.limits.wall_time + GRACE;
+    let _counted = task.tools.metrics.sandbox();
     let span = tracing::debug_span!("sandbox", run_id = %task.run_id, source = %invocation.entry.name);
     let sandbox = task.progress.watch(until, task.tools.engine.run(invocation, door).instrument(span));
     // A fault of ours in one sandbox must not take the others along.
@@ -214,6 +219,7 @@ fn judge(task: &TaskContext, outcome: Outcome) -> Ended {
         }),
     });
     let usage = outcome.usage;
+    task.tools.metrics.fuel(usage.fuel);
     let usage = Usage {
         fuel: usage.fuel,
         cpu_ms: usage.cpu_ms,

@@ -20,6 +20,7 @@ use crate::{
     client::TaskApi,
     lease::Progress,
     mask::Masker,
+    metrics::Metrics,
     report::Reporter,
 };
 
@@ -31,6 +32,7 @@ pub(crate) struct Tools {
     pub(crate) outbound: Outbound,
     pub(crate) limits: Limits,
     pub(crate) sandboxes_per_task: usize,
+    pub(crate) metrics: Metrics,
 }
 
 /// A claimed task.
