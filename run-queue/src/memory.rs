@@ -1,26 +1,20 @@
-//! The queue within one process: apalis with its in-memory storage. What is in it is lost with the
-//! process; the database admits it again.
+//! The queue within one process. What is in it is lost with the process; the database admits it
+//! again.
 //!
-//! apalis brings the worker: it takes a message, calls the handler, drains on stop. Fed through a
-//! bounded channel of ours rather than through its own unbounded one, so that a push to a full
-//! queue is refused, and through a gate of permits, so that no message is taken before there is a
-//! slot for it. The handler runs as a task of its own: whatever becomes of the worker, work that
-//! was begun goes on.
+//! A bounded channel of ours feeds the worker rather than apalis' own unbounded one, so that a push
+//! to a full queue is refused.
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
-use apalis_core::{
-    backend::memory::{MemorySink, MemoryStorage, MemoryStorageError},
-    error::WorkerError,
-    task::Task,
-    worker::builder::WorkerBuilder,
-};
 use async_trait::async_trait;
-use futures_util::{FutureExt, SinkExt, StreamExt, future::BoxFuture, stream};
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use futures_util::{StreamExt, stream};
+use tokio::sync::{Mutex, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
 
-use crate::queue::{Handler, Message, Queue, QueueError};
+use crate::{
+    queue::{Handler, Message, Queue, QueueError},
+    work::{Delivery, work},
+};
 
 /// How many messages may wait. The dispatcher admits far fewer.
 const CAPACITY: usize = 10_000;
@@ -30,12 +24,6 @@ const CAPACITY: usize = 10_000;
 pub struct MemoryQueue {
     sender: mpsc::Sender<Message>,
     receiver: Arc<Mutex<mpsc::Receiver<Message>>>,
-}
-
-/// A message and the slot that was free for it.
-struct Delivery {
-    message: Message,
-    slot: OwnedSemaphorePermit,
 }
 
 impl Default for MemoryQueue {
@@ -55,22 +43,6 @@ impl MemoryQueue {
         let (sender, receiver) = mpsc::channel(capacity.max(1));
         Self { sender, receiver: Arc::new(Mutex::new(receiver)) }
     }
-
-    /// apalis' storage over this queue: yields a message when there is one and a slot is free.
-    fn storage(&self, slots: &Arc<Semaphore>) -> MemoryStorage<Delivery> {
-        let receiver = Arc::clone(&self.receiver);
-        let slots = Arc::clone(slots);
-        let deliveries = stream::unfold((receiver, slots), |(receiver, slots)| async move {
-            let slot = Arc::clone(&slots).acquire_owned().await.ok()?;
-            let message = receiver.lock().await.recv().await?;
-            Some((Task::new(Delivery { message, slot }), (receiver, slots)))
-        });
-        // Pushes come through our own channel, so the storage's own sink stays unused.
-        let unused = futures_util::sink::drain().sink_map_err(|never| match never {});
-        let unused: Box<dyn futures_util::Sink<Task<Delivery>, Error = MemoryStorageError> + Send + Sync + Unpin> =
-            Box::new(unused);
-        MemoryStorage::new_with(MemorySink::new(Arc::new(futures_util::lock::Mutex::new(unused))), deliveries.boxed())
-    }
 }
 
 #[async_trait]
@@ -86,55 +58,20 @@ impl Queue for MemoryQueue {
 
     async fn consume(&self, slots: usize, handler: Handler, stop: Pin<Box<dyn Future<Output = ()> + Send>>) {
         let slots = Arc::new(Semaphore::new(slots.max(1)));
-        let at_work = TaskTracker::new();
         let stopped = CancellationToken::new();
-        let stopping = tokio::spawn({
-            let stopped = stopped.clone();
-            async move {
-                stop.await;
-                stopped.cancel();
-            }
+        let deliveries = || {
+            let (receiver, slots) = (Arc::clone(&self.receiver), Arc::clone(&slots));
+            // A message when there is one and a slot is free.
+            stream::unfold((receiver, slots), |(receiver, slots)| async move {
+                let slot = Arc::clone(&slots).acquire_owned().await.ok()?;
+                let message = receiver.lock().await.recv().await?;
+                Some((Delivery { message, slot }, (receiver, slots)))
+            })
+            .boxed()
+        };
+        tokio::join!(work(deliveries, &handler, &stopped), async {
+            stop.await;
+            stopped.cancel();
         });
-        // A worker ends on the first error of its backend; ours has none, but a queue that goes
-        // silent would be the worst of faults, so another worker follows.
-        while !stopped.is_cancelled() {
-            let ended = worker(self.storage(&slots), Arc::clone(&handler), at_work.clone(), stopped.clone()).await;
-            if let Err(error) = ended
-                && !stopped.is_cancelled()
-            {
-                tracing::error!(%error, "the queue's worker ended; another one takes over");
-                tokio::task::yield_now().await;
-            }
-        }
-        stopping.abort();
-        at_work.close();
-        at_work.wait().await;
     }
-}
-
-/// One worker, until it is told to stop or breaks down.
-fn worker(
-    storage: MemoryStorage<Delivery>,
-    handler: Handler,
-    at_work: TaskTracker,
-    stopped: CancellationToken,
-) -> BoxFuture<'static, Result<(), WorkerError>> {
-    let worker = WorkerBuilder::new("memory").backend(storage).build(move |delivery: Delivery| {
-        let work = handler(delivery.message);
-        let task = at_work.spawn(async move {
-            work.await;
-            drop(delivery.slot);
-        });
-        async move {
-            if let Err(error) = task.await {
-                tracing::error!(%error, "a task's handler broke down");
-            }
-        }
-    });
-    worker
-        .run_until(async move {
-            stopped.cancelled().await;
-            Ok::<_, WorkerError>(())
-        })
-        .boxed()
 }

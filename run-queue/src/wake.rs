@@ -1,8 +1,15 @@
 //! Wake-ups: word that there is something new in the database. Losing one costs a poll interval.
+//!
+//! [`WakeUps::default`] reaches the listeners of this process, [`WakeUps::over_redis`] those of
+//! every process that shares the Redis: local ones at once, the others within a millisecond or so.
 
-use restroy_sdk::ids::RunId;
+use std::sync::Arc;
+
+use restroy_sdk::{ids::RunId, time::Ambient};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
+
+use crate::redis::{RedisOptions, wire::Remote};
 
 /// How many wake-ups may wait for a slow listener; beyond, it is told that it missed some.
 const BACKLOG: usize = 4096;
@@ -19,26 +26,61 @@ pub enum Wake {
         /// Its newest event.
         last_seq: i64,
     },
+    /// Wake-ups were lost, nobody knows which: look at everything.
+    Missed,
 }
 
-/// Sends wake-ups to whoever listens, within this process.
+/// Sends wake-ups to whoever listens, in this process and, over Redis, in the others. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct WakeUps(broadcast::Sender<Wake>);
+pub struct WakeUps {
+    local: broadcast::Sender<Wake>,
+    remote: Option<Arc<Remote>>,
+}
 
 impl Default for WakeUps {
     fn default() -> Self {
-        Self(broadcast::Sender::new(BACKLOG))
+        Self { local: broadcast::Sender::new(BACKLOG), remote: None }
     }
 }
 
 impl WakeUps {
-    /// Tells all listeners; nobody listening is no fault.
+    /// Wake-ups of all the processes that share this Redis and prefix. Must be called within a tokio
+    /// runtime; returns at once, whether Redis answers or not, and keeps at it until the last clone
+    /// is dropped.
+    ///
+    /// Each time the connection comes to stand, the first one included, listeners get
+    /// [`Wake::Missed`].
+    pub fn over_redis(options: &RedisOptions, ambient: &Ambient) -> Self {
+        let local = broadcast::Sender::new(BACKLOG);
+        let remote = Arc::new(Remote::start(options, ambient.id(), local.clone()));
+        Self { local, remote: Some(remote) }
+    }
+
+    /// Tells all listeners; nobody listening is no fault. Neither blocks nor fails: what Redis
+    /// cannot take now is kept and coalesced until it can, the newest `last_seq` of each run, and
+    /// beyond a bound as one [`Wake::Missed`].
     pub fn send(&self, wake: Wake) {
-        let _ = self.0.send(wake);
+        let _ = self.local.send(wake);
+        if let Some(remote) = &self.remote {
+            remote.send(wake);
+        }
     }
 
     /// Listens from now on. A lagging receiver gets `RecvError::Lagged` and must look at everything.
     pub fn listen(&self) -> broadcast::Receiver<Wake> {
-        self.0.subscribe()
+        self.local.subscribe()
+    }
+
+    /// Whether word gets to the other processes at present. Costs no call. Always true within one
+    /// process.
+    pub fn connected(&self) -> bool {
+        self.remote.as_ref().is_none_or(|remote| remote.connected())
+    }
+
+    /// Waits until [`WakeUps::connected`].
+    pub async fn until_connected(&self) {
+        if let Some(remote) = &self.remote {
+            remote.until_connected().await;
+        }
     }
 }

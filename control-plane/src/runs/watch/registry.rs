@@ -39,7 +39,9 @@ impl Watchers {
                     }
                 }
                 Ok(Wake::Admit) => {}
-                Ok(Wake::Missed) | Err(RecvError::Lagged(_)) => self.readers().values().for_each(|reader| reader.wake()),
+                Ok(Wake::Missed) | Err(RecvError::Lagged(_)) => {
+                    self.readers().values().for_each(|reader| reader.wake());
+                }
                 Err(RecvError::Closed) => return,
             }
         }

@@ -1,0 +1,238 @@
+//! Wake-ups between processes: one channel, on which a process says what is new and hears what the
+//! others say.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use redis::RedisResult;
+use restroy_sdk::ids::RunId;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, broadcast};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
+
+use super::{
+    RedisOptions,
+    link::{Ear, Link, Purpose},
+};
+use crate::wake::Wake;
+
+/// How many runs may wait to be said; beyond, "look at everything" is said instead.
+const MAX_RUNS: usize = 4096;
+/// How many runs are said at once.
+const RUNS_AT_ONCE: usize = 512;
+/// The version of what is said.
+const PROTOCOL: u32 = 1;
+
+/// What is said on the channel: ids and numbers only. Fields that a listener does not know it
+/// ignores.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Said {
+    protocol: u32,
+    /// The process that says it, which has told its own listeners already.
+    origin: Uuid,
+    #[serde(default)]
+    admit: bool,
+    #[serde(default)]
+    missed: bool,
+    /// Run and newest event.
+    #[serde(default)]
+    runs: Vec<(RunId, i64)>,
+}
+
+/// The other processes.
+#[derive(Debug)]
+pub(crate) struct Remote {
+    outbox: Arc<Outbox>,
+    link: Arc<Link>,
+    _stop: DropGuard,
+}
+
+impl Remote {
+    pub(crate) fn start(options: &RedisOptions, origin: Uuid, local: broadcast::Sender<Wake>) -> Self {
+        let channel = options.name("wake");
+        let purpose = Purpose {
+            what: "word to the other processes",
+            channels: vec![channel.clone()],
+            ear: Arc::new(Listener { origin, local }),
+        };
+        let link = Arc::new(Link::start(options.client(), purpose));
+        let (outbox, stop) = (Arc::new(Outbox::default()), CancellationToken::new());
+        let publisher = Publisher { origin, channel, outbox: Arc::clone(&outbox), link: Arc::clone(&link) };
+        tokio::spawn(stop.clone().run_until_cancelled_owned(publisher.publish()));
+        Self { outbox, link, _stop: stop.drop_guard() }
+    }
+
+    pub(crate) fn send(&self, wake: Wake) {
+        self.outbox.add(wake);
+    }
+
+    pub(crate) fn connected(&self) -> bool {
+        self.link.connected()
+    }
+
+    pub(crate) async fn until_connected(&self) {
+        self.link.until_connected().await;
+    }
+}
+
+/// Passes what others say on to the listeners here.
+struct Listener {
+    origin: Uuid,
+    local: broadcast::Sender<Wake>,
+}
+
+impl Ear for Listener {
+    fn hear(&self, payload: &[u8]) {
+        let said: Said = match serde_json::from_slice(payload) {
+            Ok(said) => said,
+            Err(error) => {
+                tracing::debug!(%error, "a wake-up cannot be read");
+                let _ = self.local.send(Wake::Missed);
+                return;
+            }
+        };
+        if said.origin == self.origin {
+            return;
+        }
+        // What a newer version says besides, only it can know.
+        if said.missed || said.protocol > PROTOCOL {
+            let _ = self.local.send(Wake::Missed);
+        }
+        if said.admit {
+            let _ = self.local.send(Wake::Admit);
+        }
+        for (run_id, last_seq) in said.runs {
+            let _ = self.local.send(Wake::Run { run_id, last_seq });
+        }
+    }
+
+    fn restored(&self) {
+        let _ = self.local.send(Wake::Missed);
+    }
+}
+
+/// What is still to be said.
+#[derive(Debug, Default)]
+struct Pending {
+    admit: bool,
+    missed: bool,
+    runs: HashMap<RunId, i64>,
+}
+
+impl Pending {
+    fn is_empty(&self) -> bool {
+        !self.admit && !self.missed && self.runs.is_empty()
+    }
+
+    fn add(&mut self, wake: Wake) {
+        match wake {
+            Wake::Missed => self.missed = true,
+            Wake::Admit => self.admit = true,
+            Wake::Run { run_id, last_seq } => {
+                let newest = self.runs.entry(run_id).or_insert(last_seq);
+                *newest = last_seq.max(*newest);
+            }
+        }
+        if self.runs.len() > MAX_RUNS {
+            self.missed = true;
+        }
+        if self.missed {
+            // It says all the rest as well.
+            self.admit = false;
+            self.runs = HashMap::new();
+        }
+    }
+
+    /// What could not be said after all.
+    fn add_again(&mut self, taken: Self) {
+        for (run_id, last_seq) in taken.runs {
+            self.add(Wake::Run { run_id, last_seq });
+        }
+        if taken.admit {
+            self.add(Wake::Admit);
+        }
+        if taken.missed {
+            self.add(Wake::Missed);
+        }
+    }
+
+    /// As much of it as goes into one message.
+    fn take(&mut self) -> Self {
+        let mut taken = Self { admit: self.admit, missed: self.missed, runs: HashMap::new() };
+        (self.admit, self.missed) = (false, false);
+        if self.runs.len() <= RUNS_AT_ONCE {
+            taken.runs = std::mem::take(&mut self.runs);
+        } else {
+            let some: Vec<RunId> = self.runs.keys().take(RUNS_AT_ONCE).copied().collect();
+            taken.runs = some.into_iter().filter_map(|run| self.runs.remove_entry(&run)).collect();
+        }
+        taken
+    }
+}
+
+/// Coalesces what is to be said until it can be said.
+#[derive(Debug, Default)]
+struct Outbox {
+    pending: Mutex<Pending>,
+    filled: Notify,
+}
+
+impl Outbox {
+    fn add(&self, wake: Wake) {
+        self.pending().add(wake);
+        self.filled.notify_one();
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        // Nothing panics while it is held; if it did, what is pending would still be whole.
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Says what is in the outbox, a message at a time: while one is under way the next one gathers.
+struct Publisher {
+    origin: Uuid,
+    channel: String,
+    outbox: Arc<Outbox>,
+    link: Arc<Link>,
+}
+
+impl Publisher {
+    async fn publish(self) {
+        loop {
+            self.outbox.filled.notified().await;
+            loop {
+                self.link.until_connected().await;
+                let taken = self.outbox.pending().take();
+                if taken.is_empty() {
+                    break;
+                }
+                if let Err(error) = self.say(&taken).await {
+                    tracing::debug!(%error, "wake-ups are said later");
+                    self.link.failed(&error);
+                    self.outbox.pending().add_again(taken);
+                    tokio::time::sleep(super::link::RETRY).await;
+                }
+            }
+        }
+    }
+
+    async fn say(&self, pending: &Pending) -> RedisResult<()> {
+        let Some(mut connection) = self.link.connection() else {
+            return Err((redis::ErrorKind::Io, "Redis does not answer").into());
+        };
+        let said = Said {
+            protocol: PROTOCOL,
+            origin: self.origin,
+            admit: pending.admit,
+            missed: pending.missed,
+            runs: pending.runs.iter().map(|(run, seq)| (*run, *seq)).collect(),
+        };
+        let payload = serde_json::to_vec(&said)
+            .map_err(|_| redis::RedisError::from((redis::ErrorKind::Client, "a wake-up cannot be written")))?;
+        redis::cmd("PUBLISH").arg(&self.channel).arg(payload).query_async(&mut connection).await
+    }
+}
