@@ -5,7 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::dev;
+use crate::{
+    commands::{AdminCommand, MigrateArgs},
+    dev, init, probe,
+    services::{ControlPlaneArgs, ExecutorArgs},
+    settings::{Given, tables},
+};
 
 /// Runs pipelines of Lua scripts, each script in a WebAssembly sandbox of its own.
 #[derive(Debug, Parser)]
@@ -49,8 +54,15 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Dev(dev::Args),
-    /// Bring the schema of a data folder's database up to date, and end
-    Migrate(dev::MigrateArgs),
+    ControlPlane(ControlPlaneArgs),
+    Executor(ExecutorArgs),
+    Migrate(MigrateArgs),
+    /// Manage an installation, on its database directly
+    #[command(subcommand)]
+    Admin(AdminCommand),
+    Init(init::Args),
+    #[command(hide = true)]
+    Health(probe::Args),
     Login(Login),
     /// End the session
     Logout,
@@ -234,6 +246,7 @@ Examples:
     after_help = "\
 Examples:
   restroy config                                  the settings of `restroy dev`
+  restroy config control-plane                    those of a control-plane, secrets masked
   restroy config list Newsletter
   restroy config set Newsletter fetch api_url https://crm.example.com"
 )]
@@ -241,12 +254,16 @@ pub(crate) struct Config {
     #[command(subcommand)]
     pub(crate) action: Option<Configure>,
     #[command(flatten)]
-    pub(crate) settings: dev::ConfigArgs,
+    pub(crate) settings: Given<tables::Dev>,
 }
 
-/// What is to be done with the configuration of scripts.
+/// What is to be done with the configuration of scripts, or which service's settings are asked for.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Configure {
+    /// Print the settings that `restroy control-plane` would have here, secrets masked
+    ControlPlane(Given<tables::ControlPlane>),
+    /// Print the settings that `restroy executor` would have here, secrets masked
+    Executor(Given<tables::Executor>),
     /// Set a plain value
     Set {
         /// The pipeline: its name, folder or id

@@ -8,7 +8,7 @@ use restroy_control_plane::ports::{CompilerUnavailable, ScriptCompiler};
 use restroy_sdk::problem::Fault;
 
 /// Compiles in a sandbox: sources of strangers never meet a Lua compiler outside of one.
-pub(super) struct SandboxCompiler(pub(super) Engine);
+pub(crate) struct SandboxCompiler(pub(crate) Engine);
 
 #[async_trait]
 impl ScriptCompiler for SandboxCompiler {

@@ -1,7 +1,8 @@
-//! The binary `restroy`: everything in one process (`dev`), and the commands of a client.
+//! The binary `restroy`: the services, all of them in one process (`dev`), and the commands of a client.
 
 mod args;
 mod commands;
+mod compiler;
 mod context;
 mod credentials;
 mod dev;
@@ -11,10 +12,14 @@ mod faults;
 mod find;
 mod folder;
 mod follow;
+mod init;
 mod output;
 mod params;
+mod probe;
 mod prompt;
 mod scratch;
+mod services;
+mod settings;
 mod style;
 
 use std::{
@@ -23,11 +28,11 @@ use std::{
 };
 
 use clap::{CommandFactory as _, Parser as _};
-use tracing_subscriber::EnvFilter;
 
-use args::{Cli, Command, Config};
+use args::{Cli, Command, Config, Configure};
 use context::Context;
 use failure::{Failure, Outcome};
+use settings::value::LogFormat;
 use style::Paint;
 
 fn main() -> ExitCode {
@@ -51,21 +56,33 @@ fn told(failure: &Failure) -> ExitCode {
     ExitCode::from(failure.code)
 }
 
-/// The log goes to standard error; a client's log is of interest to those who ask for it only.
+/// A client's log is of interest to those who ask for it only. The services start theirs as their
+/// settings say.
 fn log(command: &Command) {
-    let default = if matches!(command, Command::Dev(_)) { "warn" } else { "off" };
-    let filter = EnvFilter::try_from_env("RESTROY_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    match command {
+        Command::ControlPlane(_) | Command::Executor(_) => {}
+        Command::Dev(_) => services::log::start(LogFormat::Text, "warn"),
+        _ => services::log::start(LogFormat::Text, "off"),
+    }
 }
 
 async fn dispatch(cli: Cli) -> Outcome {
     let Cli { server, json, command } = cli;
     let context = || Context::new(server, json);
     match command {
-        Command::Dev(args) => dev::run(args).await.map_err(|error| Failure::new(error.to_string())),
-        Command::Migrate(args) => dev::migrate(args, json).await.map_err(|error| Failure::new(error.to_string())),
-        Command::Config(Config { action: None, settings }) => {
-            dev::config(&settings, json).map_err(|error| Failure::new(error.to_string()))
+        Command::Dev(args) => dev::run(args).await,
+        Command::ControlPlane(args) => services::control_plane(args).await,
+        Command::Executor(args) => services::executor(args).await,
+        Command::Migrate(args) => commands::migrate(args, json).await,
+        Command::Admin(command) => commands::admin(command, json).await,
+        Command::Init(args) => init::run(&args, json),
+        Command::Health(args) => probe::run(&args).await,
+        Command::Config(Config { action: None, settings }) => commands::settings(&settings, json),
+        Command::Config(Config { action: Some(Configure::ControlPlane(settings)), .. }) => {
+            commands::settings(&settings, json)
+        }
+        Command::Config(Config { action: Some(Configure::Executor(settings)), .. }) => {
+            commands::settings(&settings, json)
         }
         Command::Config(Config { action: Some(action), .. }) => commands::configure(&context()?, &action).await,
         Command::Login(args) => commands::login(&context()?, &args).await,

@@ -5,6 +5,7 @@
 //! then on nothing is sent, and [`TaskApi::lost`] tells everybody at work on the task.
 
 use std::{
+    path::Path,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -18,6 +19,7 @@ use restroy_run_queue::run_api::{
     Batch, BatchAnswer, Call, CallAnswer, Claim, Claimed, Heartbeat, HeartbeatAnswer, Lease, PROTOCOL,
 };
 use restroy_sdk::{event::StepRef, ids::TaskId, problem::Problem};
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -71,6 +73,7 @@ impl RunApi {
         address: &str,
         credential: &str,
         engine_id: &str,
+        authority: Option<&Path>,
         metrics: Metrics,
     ) -> Result<Self, ExecutorError> {
         let wrong = || ExecutorError::Address(address.to_owned());
@@ -89,7 +92,13 @@ impl RunApi {
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
         }
-        let http = crate::capability::http::client_builder()
+        let builder = match authority {
+            Some(path) => crate::capability::http::client_builder_trusting(
+                authorities(path).map_err(|error| ExecutorError::Authority { path: path.to_owned(), error })?,
+            ),
+            None => crate::capability::http::client_builder(),
+        };
+        let http = builder
             .map_err(ExecutorError::Http)?
             .timeout(EXCHANGE)
             .tcp_nodelay(true)
@@ -157,6 +166,16 @@ impl RunApi {
 /// Whether nothing of the task can be done any more: its token is not good, or it is not there.
 fn is_for_good(problem: &Problem) -> bool {
     matches!(problem.status, 401 | 403 | 404)
+}
+
+/// The certificates in a file.
+fn authorities(path: &Path) -> Result<rustls::RootCertStore, String> {
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())? {
+        let certificate = certificate.map_err(|error| format!("it is no PEM: {error}"))?;
+        roots.add(certificate).map_err(|error| error.to_string())?;
+    }
+    if roots.is_empty() { Err("it holds no certificate as PEM".to_owned()) } else { Ok(roots) }
 }
 
 fn json(body: &impl Serialize) -> Result<Bytes, ApiError> {

@@ -11,6 +11,9 @@ use crate::HttpPolicy;
 pub struct ExecutorConfig {
     /// Where the run API listens: `http://127.0.0.1:9000`. TLS unless it is this very machine.
     pub run_api_url: String,
+    /// The certificates (PEM) of the authority that signed the run API's; then only it is trusted, and
+    /// else the system's authorities.
+    pub run_api_ca: Option<PathBuf>,
     /// The executor's own credential; good for claiming admitted tasks, and nothing else.
     pub credential: String,
     /// How many tasks at once.
@@ -25,8 +28,8 @@ pub struct ExecutorConfig {
     pub http: HttpPolicy,
     /// What one attempt of a step may use; its wall time is the step's own `timeout`, if it has one.
     pub limits: Limits,
-    /// After the order to stop, how long tasks at work may go on. What is not done then is done by
-    /// another executor, once its lease has expired.
+    /// After the order to stop, how long tasks at work may go on. What is not done then is handed
+    /// back, and done by another executor.
     pub drain: Duration,
 }
 
@@ -35,6 +38,7 @@ impl ExecutorConfig {
     pub fn new(run_api_url: impl Into<String>, credential: impl Into<String>, scratch_dir: impl Into<PathBuf>) -> Self {
         Self {
             run_api_url: run_api_url.into(),
+            run_api_ca: None,
             credential: credential.into(),
             slots: 4,
             sandboxes_per_task: 8,
@@ -71,6 +75,14 @@ pub enum ExecutorError {
         "the run API's address `{0}` is neither https nor loopback: plans carry secrets, so use https or run on one machine"
     )]
     Plaintext(String),
+    /// The authority's certificates cannot be used.
+    #[error("the run API's certificate authority {path} cannot be used: {error}", path = path.display())]
+    Authority {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        error: String,
+    },
     /// The HTTP client cannot be made.
     #[error("cannot set up outgoing connections: {0}")]
     Http(String),

@@ -7,6 +7,7 @@
 //! | `POST /run/v1/tasks/{id}/claim` | executor | [`Claim`] | [`Claimed`]; 409 `not_claimable` |
 //! | `POST /run/v1/tasks/{id}/events` | task token | [`Batch`] | [`BatchAnswer`]; 409 `lease_lost` |
 //! | `POST /run/v1/tasks/{id}/renew` | task token | nothing | [`Lease`]; 409 `lease_lost` |
+//! | `POST /run/v1/tasks/{id}/release` | task token | nothing | [`Released`]; 409 `lease_lost` |
 //! | `POST /run/v1/tasks/{id}/calls` | task token | [`Call`] | [`CallAnswer`]; 409 `lease_lost` |
 //! | `PUT /run/v1/tasks/{id}/artifacts?step=&index=&attempt=&call_number=&key=&name=` | task token | bytes | [`CallAnswer`]; 409 `lease_lost` |
 //!
@@ -176,6 +177,11 @@ pub struct Lease {
     /// How long it lasts unless renewed, in milliseconds.
     pub lease_ms: u64,
 }
+
+/// The task was given back: it waits for another executor, at once and without a loss counted. What
+/// was reported stays; attempts that were running start again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Released {}
 
 /// `POST /run/v1/tasks/{id}/calls`: a host call that the control-plane carries out.
 #[derive(Debug, Clone, Serialize, Deserialize)]

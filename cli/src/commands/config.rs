@@ -25,6 +25,8 @@ pub(crate) async fn secret(context: &Context, secret: &Secret) -> Outcome {
 pub(crate) async fn configure(context: &Context, action: &Configure) -> Outcome {
     let client = context.client()?;
     match action {
+        // Those are about services, and ask no server.
+        Configure::ControlPlane(_) | Configure::Executor(_) => Ok(()),
         Configure::Set { pipeline, script, key, value } => {
             let value = PutConfiguration { value: value.clone(), secret: false };
             set(context, &client, [pipeline, script, key], value).await

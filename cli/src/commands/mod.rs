@@ -1,5 +1,6 @@
-//! The client commands, one file each.
+//! The client commands, and those that manage an installation, one file each.
 
+mod admin;
 mod artifacts;
 mod boards;
 mod check;
@@ -7,13 +8,16 @@ mod config;
 mod exec;
 mod login;
 mod logs;
+mod migrate;
 mod outbox;
 mod push;
 mod run;
 mod runs;
+mod settings;
 
 use restroy_sdk::ids::RunId;
 
+pub(crate) use admin::{AdminCommand, admin};
 pub(crate) use artifacts::artifacts;
 pub(crate) use boards::boards;
 pub(crate) use check::check;
@@ -21,10 +25,12 @@ pub(crate) use config::{configure, secret};
 pub(crate) use exec::exec;
 pub(crate) use login::{login, logout, whoami};
 pub(crate) use logs::{cancel, logs};
+pub(crate) use migrate::{MigrateArgs, migrate};
 pub(crate) use outbox::outbox;
 pub(crate) use push::push;
 pub(crate) use run::run;
 pub(crate) use runs::runs;
+pub(crate) use settings::settings;
 
 use crate::failure::{Failure, Outcome};
 

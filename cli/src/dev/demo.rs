@@ -18,8 +18,9 @@ use restroy_sdk::{
 };
 use serde_json::value::to_raw_value;
 
-use super::{DevError, examples, settings::Settings};
+use super::{DevError, examples};
 use crate::follow;
+use crate::settings::tables::Dev;
 
 const EMAIL: &str = "demo@example.com";
 const TEAM: &str = "Demo";
@@ -39,7 +40,7 @@ pub(super) fn first_steps(address: SocketAddr) -> String {
 }
 
 /// Makes what is missing, runs the weather report, and says what to try next.
-pub(super) async fn show(address: SocketAddr, settings: &Settings) -> Result<(), DevError> {
+pub(super) async fn show(address: SocketAddr, settings: &Dev) -> Result<(), DevError> {
     let failed = |error: &dyn std::fmt::Display| DevError::Demo(error.to_string());
     let password = password(&settings.data_dir)?;
     let client = Client::new(&format!("http://{address}")).map_err(|error| failed(&error))?;

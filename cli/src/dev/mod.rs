@@ -1,11 +1,9 @@
 //! `restroy dev`: everything in one process, for a developer's own machine.
 
-mod compiler;
 mod data_folder;
 mod demo;
 mod examples;
 mod services;
-pub(crate) mod settings;
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
@@ -14,7 +12,12 @@ use restroy_sdk::time::Ambient;
 
 use data_folder::{DataFolder, DataFolderError};
 use services::Installation;
-use settings::{SettingArgs, Settings, SettingsError};
+
+use crate::{
+    failure::{Failure, Outcome},
+    services::signals,
+    settings::{Given, InForce, environment, tables},
+};
 
 /// Run everything in one process: API, executor, SQLite. Nothing else to install.
 ///
@@ -26,29 +29,12 @@ pub(crate) struct Args {
     demo: bool,
 
     #[command(flatten)]
-    settings: SettingArgs,
-}
-
-/// `restroy migrate`: bring the database's schema up to date and end.
-#[derive(Debug, ClapArgs)]
-pub(crate) struct MigrateArgs {
-    #[command(flatten)]
-    settings: SettingArgs,
-}
-
-/// `restroy config`: print the settings in force.
-#[derive(Debug, ClapArgs)]
-pub(crate) struct ConfigArgs {
-    #[command(flatten)]
-    settings: SettingArgs,
+    settings: Given<tables::Dev>,
 }
 
 /// Why the installation cannot run.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DevError {
-    /// The settings are not right.
-    #[error(transparent)]
-    Settings(#[from] SettingsError),
     /// The data folder cannot be used.
     #[error(transparent)]
     Folder(#[from] DataFolderError),
@@ -69,9 +55,15 @@ pub(crate) enum DevError {
     Demo(String),
 }
 
+impl From<DevError> for Failure {
+    fn from(error: DevError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
 /// Runs until Ctrl-C or SIGTERM.
-pub(crate) async fn run(args: Args) -> Result<(), DevError> {
-    let settings = Settings::resolve(&args.settings, variables())?;
+pub(crate) async fn run(args: Args) -> Outcome {
+    let settings = InForce::resolve(&args.settings, &environment())?.settings;
     let mut installation = Installation::start(&settings, Ambient::system()).await?;
     println!("Restroy listens on http://{}", installation.address);
     let address = installation.address;
@@ -86,50 +78,16 @@ pub(crate) async fn run(args: Args) -> Result<(), DevError> {
     let ended = tokio::select! {
         outcome = demo => outcome,
         () = installation.failed() => Err(DevError::Part("a service", "it ended by itself; the log says why".into())),
-        () = asked_to_stop() => Ok(()),
+        () = signals::asked_to_stop() => Ok(()),
     };
     eprintln!("stopping; unfinished runs go on at the next start");
     installation.stop().await;
-    ended
+    Ok(ended?)
 }
 
-/// Brings the schema up to date.
-pub(crate) async fn migrate(args: MigrateArgs, as_json: bool) -> Result<(), DevError> {
-    let settings = Settings::resolve(&args.settings, variables())?;
-    let folder = DataFolder::open(&settings.data_dir)?;
+/// Brings the schema of a data folder up to date; gives where the database is.
+pub(crate) async fn migrate(data_dir: &std::path::Path) -> Outcome<PathBuf> {
+    let folder = DataFolder::open(data_dir).map_err(DevError::from)?;
     services::open_database(&folder).await?.close().await;
-    if as_json {
-        println!("{}", serde_json::json!({ "database": folder.database() }));
-    } else {
-        println!("{} has the newest schema", folder.database().display());
-    }
-    Ok(())
-}
-
-/// Prints the settings in force.
-pub(crate) fn config(args: &ConfigArgs, as_json: bool) -> Result<(), DevError> {
-    let settings = Settings::resolve(&args.settings, variables())?;
-    if as_json {
-        println!("{}", serde_json::json!(settings));
-    } else {
-        print!("{settings}");
-    }
-    Ok(())
-}
-
-fn variables() -> impl Iterator<Item = String> {
-    std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())
-}
-
-async fn asked_to_stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => tokio::select! {
-            _ = tokio::signal::ctrl_c() => {},
-            _ = terminate.recv() => {},
-        },
-        Err(_) => {
-            let _ = tokio::signal::ctrl_c().await;
-        }
-    }
+    Ok(folder.database())
 }

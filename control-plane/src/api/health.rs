@@ -1,23 +1,90 @@
 //! Whether the process lives, and whether it can serve.
+//!
+//! `/readyz` says `ready`, `degraded` or, with 503, `unready`, and why. Redis only brings word sooner:
+//! without it runs are still started, admitted, executed and watched by way of the database, so its
+//! absence is a note and no reason to take the process out of service, which would turn a slower
+//! installation into none at all.
 
-use axum::{Json, Router, extract::State, routing::get};
-use serde_json::{Value, json};
+use std::time::Duration;
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde::Serialize;
+use serde_json::json;
 use sqlx::query_scalar;
+use tokio::time::timeout;
 
-use crate::{error::ApiResult, sql, state::AppState};
+use crate::{sql, state::AppState, store::migrate::MigrateError};
 
-pub(super) fn routes() -> Router<AppState> {
+/// How long the database has to answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The two routes. They show nothing of any team, and ask for no credential.
+pub fn routes() -> Router<AppState> {
     Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz))
 }
 
 /// The process lives.
-async fn healthz() -> Json<Value> {
-    Json(json!({ "status": "ok" }))
+async fn healthz() -> Response {
+    Json(json!({ "status": "ok" })).into_response()
 }
 
-/// The database answers, and its schema is there; else 503.
-async fn readyz(State(state): State<AppState>) -> ApiResult<Json<Value>> {
+/// Whether a service can serve, and why not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Readiness {
+    /// `ready`, `degraded` (it serves, and something is wrong) or `unready`.
+    pub status: &'static str,
+    /// What is wrong; empty when it is ready.
+    pub reasons: Vec<String>,
+}
+
+async fn readyz(State(state): State<AppState>) -> Response {
+    let readiness = readiness(&state).await;
+    let status = if readiness.status == "unready" { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    (status, Json(readiness)).into_response()
+}
+
+/// How this process stands.
+pub async fn readiness(state: &AppState) -> Readiness {
+    let mut reasons = Vec::new();
+    if state.stopping.is_cancelled() {
+        reasons.push("it is stopping".to_owned());
+    }
+    // What exactly is wrong with the database is for the operator's log: anybody may ask here.
+    match timeout(PATIENCE, schema(state)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(MigrateError::Version { found, needed })) => {
+            reasons.push(format!("the database's schema is at version {found}, and version {needed} is needed"));
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "not ready: the database does not answer as it should");
+            reasons.push("the database does not answer as it should".to_owned());
+        }
+        Err(_) => reasons.push("the database does not answer in time".to_owned()),
+    }
+    if !reasons.is_empty() {
+        return Readiness { status: "unready", reasons };
+    }
+    if !state.wake.connected() {
+        let note = "Redis does not answer: runs start, and watchers hear of them, up to some seconds later".to_owned();
+        return Readiness { status: "degraded", reasons: vec![note] };
+    }
+    Readiness { status: "ready", reasons }
+}
+
+/// Whether the database answers and its schema is this program's.
+async fn schema(state: &AppState) -> Result<(), MigrateError> {
+    if state.db.is_shared() {
+        // Only looks: the schema belongs to another role.
+        return state.db.migrate().await;
+    }
+    // Embedded, the schema was brought up to date at the start, and nobody else changes it.
     let mut tx = state.db.system_read().await?;
     let _: i64 = sql!(&mut tx, fetch_one, query_scalar("SELECT count(*) FROM leader_leases"))?;
-    Ok(Json(json!({ "status": "ok" })))
+    Ok(())
 }

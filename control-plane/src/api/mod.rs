@@ -3,7 +3,7 @@
 
 mod auth;
 mod boards;
-mod health;
+pub mod health;
 pub mod http;
 mod limits;
 mod me;

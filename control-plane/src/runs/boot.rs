@@ -1,13 +1,15 @@
-//! The start of an embedded installation. Its data folder is locked: no other process can hold a
-//! lease, so whatever is leased belonged to a process that is gone.
+//! What is put right before anything starts: at every start of an embedded installation, whose data
+//! folder is locked, so that whatever is leased belonged to a process that is gone; and after a
+//! backup was restored.
 
+use restroy_sdk::time::Ambient;
 use sqlx::{query, query_as};
 
 use super::{
-    dispatch, lost, reconcile,
+    dispatch, leader, lost, reconcile,
     rows::{TaskRow, task_columns},
 };
-use crate::{error::ApiResult, sql, state::AppState};
+use crate::{error::ApiResult, sql, state::AppState, store::Db};
 
 /// Takes every leased task back at once, as if its lease had run out, and pushes what was admitted
 /// again: the queue was in the memory of the process that is gone. The executors' credentials are
@@ -38,6 +40,56 @@ pub async fn embedded(state: &AppState) -> ApiResult<usize> {
     }
     dispatch::push_again(state, true).await?;
     Ok(count)
+}
+
+/// The start of a replica among others: pushes what is admitted again, since Redis may be empty. The
+/// leader alone does so; where another replica leads, it looks after that itself.
+pub async fn replica(state: &AppState) -> ApiResult<usize> {
+    dispatch::push_again(state, true).await
+}
+
+/// The end of a replica among others, after its services have ended: another leads at once.
+pub async fn resign(state: &AppState) -> ApiResult<()> {
+    leader::resign(&state.db, state.replica, state.ambient.now()).await
+}
+
+/// By how much a fence rises when a backup was restored: further than it can have come since the
+/// backup was made.
+const PAST_WHAT_WAS_LOST: i64 = 1_000_000;
+
+/// What [`restored`] changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Restored {
+    /// Tasks whose fence was raised: all that are not done.
+    pub tasks: u64,
+    /// Those of them that were leased; their leases have run out.
+    pub leases: u64,
+}
+
+/// After a backup was restored, before anything is started: the database has gone back in time, and
+/// whoever holds a lease may have reported what it no longer knows. Raises every fence, takes every
+/// token away, and lets every lease run out; the next pass of recovery takes the work back. That an
+/// executor was not lost, the database was, does not count against its run. Safe to repeat.
+pub async fn restored(db: &Db, ambient: &Ambient) -> ApiResult<Restored> {
+    let mut tx = db.system_write().await?;
+    let leases = sql!(&mut tx, execute, query("UPDATE tasks SET lease_until = 0, lost = 0 WHERE state = 'leased'"))?
+        .rows_affected();
+    let tasks = sql!(
+        &mut tx,
+        execute,
+        query("UPDATE tasks SET fence = fence + $1, token_hash = NULL WHERE state <> 'done'").bind(PAST_WHAT_WAS_LOST)
+    )?
+    .rows_affected();
+    let now = ambient.now();
+    sql!(
+        &mut tx,
+        execute,
+        query("UPDATE leader_leases SET fence = fence + $1, lease_until = $2")
+            .bind(PAST_WHAT_WAS_LOST)
+            .bind(now.before(std::time::Duration::from_secs(1)))
+    )?;
+    tx.commit().await?;
+    Ok(Restored { tasks, leases })
 }
 
 async fn release(state: &AppState, task: &TaskRow) -> ApiResult<bool> {

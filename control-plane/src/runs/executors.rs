@@ -4,48 +4,111 @@ use axum::{
     extract::FromRequestParts,
     http::{header, request::Parts},
 };
-use restroy_sdk::{ids::ExecutorId, problem::ProblemCode};
-use sqlx::{query, query_scalar};
+use restroy_sdk::{
+    ids::ExecutorId,
+    problem::ProblemCode,
+    time::{Ambient, Timestamp},
+};
+use serde::Serialize;
+use sqlx::{FromRow, query, query_as, query_scalar};
 
 use crate::{
     auth::token::{Opaque, hash},
     error::{ApiError, ApiResult},
     sql,
     state::AppState,
+    store::Db,
 };
+
+/// An executor as operators see it.
+#[derive(Debug, Clone, Serialize, FromRow)]
+pub struct Known {
+    /// Its id.
+    pub id: ExecutorId,
+    /// Its name, for people; not unique.
+    pub name: String,
+    /// How many tasks it takes at once; 0 before its first heartbeat and while it drains.
+    pub slots: i64,
+    /// What its sandboxes are; empty before its first heartbeat.
+    pub engine_id: String,
+    /// The version of the run API that it speaks.
+    pub protocol: i64,
+    /// When it was heard last.
+    pub heartbeat_at: Option<Timestamp>,
+    /// Since when it may work.
+    pub created_at: Timestamp,
+    /// Since when it may not any more.
+    pub revoked_at: Option<Timestamp>,
+}
 
 /// Makes an executor and its credential, which is shown this once. The name is for people.
 pub async fn create(state: &AppState, name: &str) -> ApiResult<(ExecutorId, String)> {
-    let token = Opaque::new(&state.ambient);
-    let id: ExecutorId = state.ambient.id();
-    let mut tx = state.db.system_write().await?;
-    sql!(
-        &mut tx,
-        execute,
-        query("INSERT INTO executors (id, name, token_hash, created_at) VALUES ($1, $2, $3, $4)")
-            .bind(id)
-            .bind(name)
-            .bind(token.hash())
-            .bind(state.ambient.now())
-    )?;
-    tx.commit().await?;
+    add(&state.db, &state.ambient, name).await
+}
+
+/// The same without the rest of a control-plane.
+pub async fn add(db: &Db, ambient: &Ambient, name: &str) -> ApiResult<(ExecutorId, String)> {
+    let token = Opaque::new(ambient);
+    let id = register(db, ambient, name, &token.hash()).await?;
+    // 256 random bits that were there before are no accident.
+    let id = id.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
     Ok((id, token.into_text()))
 }
 
-/// Takes an executor's credential away. What it has leased it keeps until the lease ends.
+/// Makes known an executor whose credential was made elsewhere, by its [`hash`]; none when that
+/// credential is known already, or was and is revoked.
+pub async fn register(db: &Db, ambient: &Ambient, name: &str, hash: &[u8]) -> ApiResult<Option<ExecutorId>> {
+    let id: ExecutorId = ambient.id();
+    let mut tx = db.system_write().await?;
+    let made = sql!(
+        &mut tx,
+        execute,
+        query(
+            "INSERT INTO executors (id, name, token_hash, created_at) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (token_hash) DO NOTHING"
+        )
+        .bind(id)
+        .bind(name)
+        .bind(hash)
+        .bind(ambient.now())
+    )?;
+    let made = made.rows_affected() > 0;
+    tx.commit().await?;
+    Ok(made.then_some(id))
+}
+
+/// Takes an executor's credential away. What it has leased it keeps until the lease ends. 404 when
+/// there is no such executor, or it is revoked.
 pub async fn revoke(state: &AppState, id: ExecutorId) -> ApiResult<()> {
-    let mut tx = state.db.system_write().await?;
+    withdraw(&state.db, &state.ambient, id).await
+}
+
+/// The same without the rest of a control-plane.
+pub async fn withdraw(db: &Db, ambient: &Ambient, id: ExecutorId) -> ApiResult<()> {
+    let mut tx = db.system_write().await?;
     let changed = sql!(
         &mut tx,
         execute,
-        query("UPDATE executors SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL")
-            .bind(id)
-            .bind(state.ambient.now())
+        query("UPDATE executors SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL").bind(id).bind(ambient.now())
     )?;
     if changed.rows_affected() == 0 {
         return Err(ApiError::not_found());
     }
     Ok(tx.commit().await?)
+}
+
+/// The executors, the oldest first; at most `limit`.
+pub async fn list(db: &Db, limit: u32) -> ApiResult<Vec<Known>> {
+    let mut tx = db.system_read().await?;
+    Ok(sql!(
+        &mut tx,
+        fetch_all,
+        query_as(
+            "SELECT id, name, slots, engine_id, protocol, heartbeat_at, created_at, revoked_at
+             FROM executors ORDER BY created_at, id LIMIT $1"
+        )
+        .bind(i64::from(limit))
+    )?)
 }
 
 /// The executor that a request of the run API comes from; 401 without a credential in force.

@@ -8,7 +8,11 @@ use restroy_sdk::time::Timestamp;
 use sqlx::query;
 use uuid::Uuid;
 
-use crate::{error::ApiResult, sql, store::Tx};
+use crate::{
+    error::ApiResult,
+    sql,
+    store::{Db, Tx},
+};
 
 /// How long a leader that does nothing stays the leader.
 const LEASE: Duration = Duration::from_secs(10);
@@ -32,4 +36,18 @@ pub(crate) async fn lead(tx: &mut Tx, work: &str, replica: Uuid, now: Timestamp)
         .bind(now)
     )?;
     Ok(taken.rows_affected() > 0)
+}
+
+/// Gives up whatever a replica leads, so that another does at once instead of after [`LEASE`]. The
+/// fence stays as it is: the next change of hand raises it.
+pub(crate) async fn resign(db: &Db, replica: Uuid, now: Timestamp) -> ApiResult<()> {
+    let mut tx = db.system_write().await?;
+    sql!(
+        &mut tx,
+        execute,
+        query("UPDATE leader_leases SET lease_until = $2 WHERE owner = $1 AND lease_until > $2")
+            .bind(replica)
+            .bind(now.before(LEASE))
+    )?;
+    Ok(tx.commit().await?)
 }

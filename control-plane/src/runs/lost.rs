@@ -1,11 +1,18 @@
-//! The loss of a lease: the executor is presumed gone, its token is void, its work starts again.
+//! The end of a lease before its work is done: lost, since the executor is presumed gone, or given
+//! back. The token is void, the work starts again.
 
-use restroy_sdk::{event::EventKind, status::RunStatus, time::Timestamp};
+use restroy_sdk::{
+    event::EventKind,
+    ids::{RunId, TaskId},
+    status::RunStatus,
+    time::Timestamp,
+};
 use sqlx::{query_as, query_scalar};
 
 use super::{
     end::{Ending, end},
     events,
+    lease::Holding,
     limits::MAX_LOST,
     rows::{TaskRow, step_ref},
 };
@@ -43,19 +50,37 @@ pub(crate) async fn lose_expired(tx: &mut TeamTx, task: &TaskRow, now: Timestamp
 /// that were being executed go back to `pending` and are told of by `step.lost`; no retry is
 /// spent. Nothing when the task changed hands meanwhile.
 pub(crate) async fn lose(tx: &mut TeamTx, task: &TaskRow, now: Timestamp) -> ApiResult<Option<Lost>> {
+    end_lease(tx, task.id, task.run_id, task.fence, now, 1).await
+}
+
+/// Gives a leased task back, as an executor that is to end does: the same, and no loss is counted,
+/// since nothing went wrong.
+pub(crate) async fn give_back(tx: &mut TeamTx, holding: &Holding, now: Timestamp) -> ApiResult<Option<Lost>> {
+    end_lease(tx, holding.task_id, holding.run_id, holding.fence, now, 0).await
+}
+
+async fn end_lease(
+    tx: &mut TeamTx,
+    task: TaskId,
+    run: RunId,
+    fence: i64,
+    now: Timestamp,
+    losses: i64,
+) -> ApiResult<Option<Lost>> {
     let team = tx.team();
     let lost: Option<(i64, i64)> = sql!(
         &mut **tx,
         fetch_optional,
         query_as(
-            "UPDATE tasks SET state = 'pending', fence = fence + 1, lost = lost + 1, token_hash = NULL, owner = NULL,
+            "UPDATE tasks SET state = 'pending', fence = fence + 1, lost = lost + $4, token_hash = NULL, owner = NULL,
                     lease_until = NULL, admitted_at = NULL
              WHERE team_id = $1 AND id = $2 AND state = 'leased' AND fence = $3
              RETURNING lost, fence"
         )
         .bind(team)
-        .bind(task.id)
-        .bind(task.fence)
+        .bind(task)
+        .bind(fence)
+        .bind(losses)
     )?;
     let Some((lost, fence)) = lost else { return Ok(None) };
     let mut attempts: Vec<(String, i64, i64)> = sql!(
@@ -66,15 +91,15 @@ pub(crate) async fn lose(tx: &mut TeamTx, task: &TaskRow, now: Timestamp) -> Api
              RETURNING step, idx, attempt"
         )
         .bind(team)
-        .bind(task.run_id)
+        .bind(run)
     )?;
     attempts.sort_unstable();
     let log: Vec<EventKind> = attempts
         .iter()
         .map(|(step, idx, attempt)| EventKind::StepLost { step: step_ref(step, *idx, *attempt) })
         .collect();
-    let last_seq = events::append(tx, task.run_id, now, &log, None).await?.last_seq;
-    if lost < MAX_LOST {
+    let last_seq = events::append(tx, run, now, &log, None).await?.last_seq;
+    if losses == 0 || lost < MAX_LOST {
         return Ok(Some(Lost { last_seq, fence, ended: false }));
     }
     let ending = Ending::because(
@@ -82,6 +107,6 @@ pub(crate) async fn lose(tx: &mut TeamTx, task: &TaskRow, now: Timestamp) -> Api
         "executor_lost",
         format!("The executor was lost {lost} times while it worked on this run; the last one is not replaced."),
     );
-    let last_seq = end(tx, task.run_id, now, &ending).await?.unwrap_or(last_seq);
+    let last_seq = end(tx, run, now, &ending).await?.unwrap_or(last_seq);
     Ok(Some(Lost { last_seq, fence, ended: true }))
 }

@@ -7,18 +7,74 @@ use std::{
 
 use axum::{
     extract::{ConnectInfo, FromRequestParts},
-    http::request::Parts,
+    http::{HeaderMap, request::Parts},
 };
 
-/// The peer's address; unknown when the router is not served over a socket. Headers that a peer
-/// may write itself (`X-Forwarded-For`) are not looked at.
+use crate::state::AppState;
+
+const FORWARDED: &str = "x-forwarded-for";
+
+/// The caller's address; unknown when the router is not served over a socket. The peer's own, unless
+/// proxies are in front that the operator trusts: each adds the address it was called from at the
+/// right of `X-Forwarded-For`, so that of the caller is as many from the right as there are proxies.
+/// What is further left anybody may have written, and is not looked at.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer(pub(super) Option<IpAddr>);
 
-impl<S: Send + Sync> FromRequestParts<S> for Peer {
+impl FromRequestParts<AppState> for Peer {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self(parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip())))
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Infallible> {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+        Ok(Self(forwarded(&parts.headers, state.settings.trusted_proxies).or(peer)))
+    }
+}
+
+/// The address that stands `proxies` from the right; nothing when there are fewer, or it is none: such
+/// a request did not come through all the proxies.
+fn forwarded(headers: &HeaderMap, proxies: u32) -> Option<IpAddr> {
+    let from_right = usize::try_from(proxies).ok()?.checked_sub(1)?;
+    // Several headers are one list (RFC 9110, section 5.3).
+    let values = headers.get_all(FORWARDED).iter().rev();
+    let mut entries = values.flat_map(|value| value.to_str().unwrap_or("").rsplit(',').map(str::trim));
+    let entry = entries.nth(from_right)?;
+    let bare = entry.trim_start_matches('[').trim_end_matches(']');
+    bare.parse().ok().or_else(|| entry.parse::<SocketAddr>().ok().map(|address| address.ip()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caller(proxies: u32, values: &[&str]) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(FORWARDED, value.parse().unwrap());
+        }
+        forwarded(&headers, proxies).map(|address| address.to_string())
+    }
+
+    #[test]
+    fn what_the_caller_may_have_written_is_not_looked_at() {
+        assert_eq!(caller(0, &["192.0.2.1"]), None, "no proxy is trusted");
+        assert_eq!(caller(1, &["203.0.113.9, 192.0.2.1"]).as_deref(), Some("192.0.2.1"));
+        assert_eq!(caller(1, &["203.0.113.9", "192.0.2.1"]).as_deref(), Some("192.0.2.1"));
+        assert_eq!(caller(2, &["203.0.113.9, 192.0.2.1", "192.0.2.2"]).as_deref(), Some("192.0.2.1"));
+    }
+
+    #[test]
+    fn a_request_around_the_proxies_counts_by_its_peer() {
+        assert_eq!(caller(1, &[]), None);
+        assert_eq!(caller(2, &["192.0.2.1"]), None);
+        assert_eq!(caller(1, &["unknown"]), None);
+        assert_eq!(caller(1, &[""]), None);
+    }
+
+    #[test]
+    fn addresses_may_have_ports() {
+        assert_eq!(caller(1, &["192.0.2.1:4711"]).as_deref(), Some("192.0.2.1"));
+        assert_eq!(caller(1, &["[2001:db8::1]:4711"]).as_deref(), Some("2001:db8::1"));
+        assert_eq!(caller(1, &["[2001:db8::1]"]).as_deref(), Some("2001:db8::1"));
+        assert_eq!(caller(1, &["2001:db8::1"]).as_deref(), Some("2001:db8::1"));
     }
 }

@@ -7,6 +7,7 @@
 //! | 4403 | the run may not be seen any more |
 //! | 4408 | the reader did not keep up: connect again with `?after=` the last number it saw |
 //! | 1011 | a fault of ours: connect again |
+//! | 1012 | this server stops: connect again, and another answers |
 
 use std::time::Duration;
 
@@ -126,6 +127,8 @@ enum End {
     Forbidden,
     FellBehind(i64),
     Fault,
+    /// This process is to end.
+    Stopping,
     /// The other side is gone: there is nobody to tell.
     Gone,
 }
@@ -136,6 +139,7 @@ async fn watch(state: &AppState, socket: &mut WebSocket, caller: Caller, id: Run
     let mut heard = Instant::now();
     loop {
         tokio::select! {
+            () = state.stopping.cancelled() => return End::Stopping,
             next = watcher.next() => match next {
                 Ok(Next::Chunk(chunk)) => match send(socket, &chunk).await {
                     Sent::All if chunk.last => return End::Finished,
@@ -204,6 +208,7 @@ async fn close(mut socket: WebSocket, end: End) {
         End::Forbidden => (4403, "you may not see this run any more".to_owned()),
         End::FellBehind(seq) => (4408, format!("you did not keep up: connect again with ?after={seq}")),
         End::Fault => (1011, "something went wrong on our side: connect again".to_owned()),
+        End::Stopping => (1012, "this server stops: connect again".to_owned()),
         End::Gone => return,
     };
     let closing = async {

@@ -5,6 +5,7 @@ mod artifacts;
 mod calls;
 mod claim;
 mod heartbeat;
+mod release;
 mod renew;
 mod report;
 
@@ -24,6 +25,7 @@ pub fn router(state: AppState) -> Router {
         .route("/run/v1/tasks/{id}/claim", post(claim::claim))
         .route("/run/v1/tasks/{id}/events", post(report::report).layer(DefaultBodyLimit::max(MAX_BATCH)))
         .route("/run/v1/tasks/{id}/renew", post(renew::renew))
+        .route("/run/v1/tasks/{id}/release", post(release::release))
         .route("/run/v1/tasks/{id}/calls", post(calls::call).layer(DefaultBodyLimit::max(MAX_CALL)))
         .route("/run/v1/tasks/{id}/artifacts", put(artifacts::put).layer(DefaultBodyLimit::max(MAX_ARTIFACT + 1)))
         .fallback(http::fallback)

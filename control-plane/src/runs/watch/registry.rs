@@ -13,7 +13,7 @@ use tokio::sync::{
 };
 
 use super::reader::Reader;
-use crate::{runs::limits::MAX_WATCHERS, store::Db};
+use crate::{metrics::Metrics, runs::limits::MAX_WATCHERS, store::Db};
 
 /// The runs that are watched in this process. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -30,7 +30,7 @@ impl Default for Watchers {
 
 impl Watchers {
     /// Passes wake-ups on to the readers of the runs they are about, until the sender is gone.
-    pub(crate) async fn route(self, mut wake: Receiver<Wake>) {
+    pub(crate) async fn route(self, mut wake: Receiver<Wake>, metrics: Metrics) {
         loop {
             match wake.recv().await {
                 Ok(Wake::Run { run_id, .. }) => {
@@ -39,12 +39,18 @@ impl Watchers {
                     }
                 }
                 Ok(Wake::Admit) => {}
-                Ok(Wake::Missed) | Err(RecvError::Lagged(_)) => {
-                    self.readers().values().for_each(|reader| reader.wake());
+                Ok(Wake::Missed) => self.wake_all(),
+                Err(RecvError::Lagged(count)) => {
+                    metrics.wake_ups_missed(count);
+                    self.wake_all();
                 }
                 Err(RecvError::Closed) => return,
             }
         }
+    }
+
+    fn wake_all(&self) {
+        self.readers().values().for_each(|reader| reader.wake());
     }
 
     /// A place among those who watch, as long as it is held; nothing when there is none left.
@@ -55,6 +61,13 @@ impl Watchers {
     /// How many watch.
     pub fn watching(&self) -> usize {
         MAX_WATCHERS - self.seats.available_permits()
+    }
+
+    /// Waits until nobody watches, and gives out no seat any more.
+    pub async fn all_gone(&self) {
+        let all = u32::try_from(MAX_WATCHERS).unwrap_or(u32::MAX);
+        let _ = self.seats.acquire_many(all).await;
+        self.seats.close();
     }
 
     /// How many runs are watched.

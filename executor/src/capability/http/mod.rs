@@ -44,23 +44,39 @@ pub struct HttpPolicy {
 /// A builder of clients that share nothing and believe nothing: TLS by rustls with ring and the
 /// system's roots, no proxy, no redirects.
 pub(crate) fn client_builder() -> Result<reqwest::ClientBuilder, String> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?;
-    let tls = match rustls_platform_verifier::Verifier::new(provider) {
+    let tls = tls()?;
+    let tls = match rustls_platform_verifier::Verifier::new(provider()) {
         Ok(verifier) => tls.dangerous().with_custom_certificate_verifier(Arc::new(verifier)),
         Err(error) => {
             tracing::warn!(%error, "no trusted certificates on this system: every https request will fail");
             tls.with_root_certificates(rustls::RootCertStore::empty())
         }
     };
-    Ok(reqwest::Client::builder()
-        .tls_backend_preconfigured(tls.with_no_client_auth())
+    Ok(client_with(tls.with_no_client_auth()))
+}
+
+/// The same, with these roots and no others.
+pub(crate) fn client_builder_trusting(roots: rustls::RootCertStore) -> Result<reqwest::ClientBuilder, String> {
+    Ok(client_with(tls()?.with_root_certificates(roots).with_no_client_auth()))
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+fn tls() -> Result<rustls::ConfigBuilder<rustls::ClientConfig, rustls::WantsVerifier>, String> {
+    rustls::ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())
+}
+
+fn client_with(tls: rustls::ClientConfig) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
         .no_proxy()
         .redirect(redirect::Policy::none())
         .retry(reqwest::retry::never())
-        .connect_timeout(CONNECT))
+        .connect_timeout(CONNECT)
 }
 
 /// Sends scripts' requests. Cheap to clone.

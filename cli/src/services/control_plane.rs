@@ -1,0 +1,206 @@
+//! `restroy control-plane`: API, run API, and the loops that keep runs going.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{http::header, routing::get};
+use clap::Args as ClapArgs;
+use restroy_control_plane::{
+    api,
+    auth::token::TokenKeys,
+    mail::MailSettings,
+    metrics::{Exposition, scrape},
+    runs,
+    state::{AppState, Parts, Settings},
+    store::{Db, PostgresOptions},
+};
+use restroy_run_queue::{
+    redis::{RedisOptions, RedisQueue},
+    wake::WakeUps,
+};
+use restroy_sdk::time::Ambient;
+use secrecy::SecretBox;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    listen::{Listener, Serving},
+    log, signals, tls,
+};
+use crate::{
+    compiler::SandboxCompiler,
+    failure::{Failure, Outcome},
+    output,
+    settings::{Given, InForce, environment, tables::ControlPlane, value::SecretUrl},
+};
+
+/// How many sandboxes compile what people send, at once.
+const COMPILING: u32 = 16;
+
+/// Serve people and executors, on Postgres and Redis
+///
+/// API, run API, and the loops that keep runs going; any number of them share the work. Prints the addresses it listens on, one a line. SIGTERM or Ctrl-C ends it in good order, a second
+/// one at once; SIGHUP makes it read the run API's certificate again.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ControlPlaneArgs {
+    #[command(flatten)]
+    settings: Given<ControlPlane>,
+}
+
+/// Runs until it is told to stop.
+pub(crate) async fn control_plane(args: ControlPlaneArgs) -> Outcome {
+    let settings = InForce::resolve(&args.settings, &environment())?.settings;
+    log::start(settings.log_format, "info");
+    let mut process = Process::start(settings).await?;
+    let ended = tokio::select! {
+        failure = process.api.failed() => Err(failure),
+        failure = process.operators.failed() => Err(failure),
+        () = signals::asked_to_stop() => Ok(()),
+    };
+    super::unless_told_twice(process.stop()).await?;
+    ended
+}
+
+/// The database with the newest schema, as the control-plane's role.
+pub(crate) async fn database(url: &SecretUrl, connections: u32) -> Outcome<Db> {
+    let db = Db::open_postgres(&PostgresOptions { connections, ..PostgresOptions::new(url.expose()) }).await.map_err(
+        |error| {
+            Failure::new(format!("cannot use the database {url:?}: {error}")).help(
+                "see that RESTROY_DATABASE_URL is right and Postgres runs; `restroy migrate` makes schema and role",
+            )
+        },
+    )?;
+    match db.migrate().await {
+        Ok(()) => Ok(db),
+        Err(error) => {
+            db.close().await;
+            Err(Failure::new(format!("cannot use the database {url:?}: {error}")).help(
+                "`restroy migrate`, with RESTROY_DATABASE_OWNER_URL and RESTROY_DATABASE_URL, brings the schema up to date",
+            ))
+        }
+    }
+}
+
+/// How long streams have to close once requests are done.
+const CLOSING: Duration = Duration::from_secs(3);
+
+/// The parts at work.
+struct Process {
+    state: AppState,
+    /// People's and executors' listeners.
+    api: Serving,
+    /// The operators' listener: tells to the end how things stand.
+    operators: Serving,
+    services: runs::Services,
+    /// Ends the services.
+    stop: CancellationToken,
+    drain: Duration,
+}
+
+impl Process {
+    async fn start(settings: ControlPlane) -> Outcome<Self> {
+        let ambient = Ambient::system();
+        let tls = match (&settings.run_api_tls_cert, &settings.run_api_tls_key) {
+            (Some(certificate), Some(key)) => Some(tls::Files { certificate: certificate.clone(), key: key.clone() }),
+            _ => None,
+        };
+        let certificate = tls.as_ref().map(tls::Files::load).transpose().map_err(|error| {
+            Failure::new(format!("the run API's certificate cannot be used: {error}"))
+                .help("see RESTROY_RUN_API_TLS_CERT and RESTROY_RUN_API_TLS_KEY")
+        })?;
+        let redis = RedisOptions::new(settings.redis_url.expose(), &settings.redis_prefix.0)
+            .map_err(|error| Failure::new(error.to_string()).help("see RESTROY_REDIS_URL and RESTROY_REDIS_PREFIX"))?;
+        let mail =
+            match (&settings.smtp_url, &settings.smtp_from) {
+                (Some(url), Some(from)) => Some(MailSettings::new(url.expose(), from).map_err(|error| {
+                    Failure::new(error.to_string()).help("see RESTROY_SMTP_URL and RESTROY_SMTP_FROM")
+                })?),
+                _ => None,
+            };
+        // Bound first: what is missing for it is known at once, and callers wait instead of failing.
+        let listener = Listener::bind(settings.listen, "RESTROY_LISTEN or --listen")?;
+        let run_api = Listener::bind(settings.run_api_listen, "RESTROY_RUN_API_LISTEN or --run-api-listen")?;
+        let operators_listener = Listener::bind(settings.metrics_listen, "RESTROY_METRICS_LISTEN or --metrics-listen")?;
+        let (db, engine) = tokio::try_join!(
+            database(&settings.database_url, settings.database_connections.0),
+            super::engine(COMPILING, settings.engine_cache_dir.clone())
+        )?;
+        let wake = WakeUps::over_redis(&redis, &ambient);
+        let state = AppState::new(Parts {
+            db,
+            queue: Arc::new(RedisQueue::start(&redis)),
+            wake,
+            ambient,
+            compiler: Arc::new(SandboxCompiler(engine)),
+            keys: settings.master_keys.ring().map_err(Failure::new)?,
+            tokens: TokenKeys::new(&SecretBox::new(settings.token_key.expose().to_vec().into_boxed_slice()))
+                .map_err(|error| Failure::new(error.to_string()).help("see RESTROY_TOKEN_KEY"))?,
+            settings: Settings {
+                dev: false,
+                public_url: settings.public_url.0.clone(),
+                allowed_origins: settings.allowed_origins.0.clone(),
+                mail,
+                trusted_proxies: settings.trusted_proxies.0,
+                sign_ins_per_minute: settings.sign_ins_per_minute.0,
+                ..Settings::default()
+            },
+        });
+
+        // Where Redis was emptied, or another one is named now, nobody else may have noticed yet.
+        if let Err(error) = runs::boot::replica(&state).await {
+            tracing::warn!(problem = %error.0, "what is admitted is not pushed again at once, but within seconds");
+        }
+        let stop = CancellationToken::new();
+        let services = runs::spawn_services(&state, &stop);
+        let (addresses, encrypted) =
+            ([listener.address, run_api.address, operators_listener.address], certificate.is_some());
+        if let (Some(files), Some(config)) = (tls, &certificate) {
+            let stop = stop.clone();
+            tokio::spawn(stop.run_until_cancelled_owned(files.keep_fresh(config.clone())));
+        }
+        let (mut api, mut operators) = (Serving::default(), Serving::default());
+        let served = api
+            .serve("the API", listener, api::router(state.clone()), None)
+            .and_then(|()| api.serve("the run API", run_api, runs::run_api::router(state.clone()), certificate))
+            .and_then(|()| operators.serve("the metrics", operators_listener, for_operators(&state), None));
+        served.map_err(|error| Failure::new(format!("cannot serve: {error}")))?;
+        let [listening, run_api, metrics] = addresses;
+        let scheme = if encrypted { "https" } else { "http" };
+        output::print(&format!(
+            "Restroy listens on http://{listening}\nrun API on {scheme}://{run_api}\nmetrics on http://{metrics}"
+        ));
+        tracing::info!(%listening, %run_api, %metrics, replica = %state.replica, "the control-plane serves");
+        Ok(Self { state, api, operators, services, stop, drain: settings.drain.0 })
+    }
+
+    async fn stop(self) {
+        tracing::info!(drain = ?self.drain, "stopping");
+        // Not ready from now on, and streams end: whoever sends callers here gets a moment to notice.
+        self.state.stopping.cancel();
+        tokio::time::sleep(self.drain / 10).await;
+        self.api.stop(self.drain).await;
+        let watchers = self.state.watchers.clone();
+        if tokio::time::timeout(CLOSING, watchers.all_gone()).await.is_err() {
+            tracing::warn!("streams are cut off that did not close in time");
+        }
+        self.stop.cancel();
+        if tokio::time::timeout(self.drain, self.services.stopped()).await.is_err() {
+            tracing::warn!("a service did not end in time: what it was at is rolled back");
+        }
+        if let Err(error) = runs::boot::resign(&self.state).await {
+            tracing::warn!(problem = %error.0, "others lead only when this replica's leases end");
+        }
+        self.state.db.close().await;
+        self.operators.stop(Duration::ZERO).await;
+        tracing::info!("stopped");
+    }
+}
+
+fn for_operators(state: &AppState) -> axum::Router {
+    let figures = state.clone();
+    api::health::routes().with_state(state.clone()).route(
+        "/metrics",
+        get(async move || {
+            let Exposition { content_type, body } = scrape(&figures).await;
+            ([(header::CONTENT_TYPE, content_type)], body)
+        }),
+    )
+}

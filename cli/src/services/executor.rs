@@ -1,0 +1,114 @@
+//! `restroy executor`: executes runs for a control-plane.
+
+use std::{sync::Arc, time::Duration};
+
+use clap::Args as ClapArgs;
+use restroy_executor::{Executor, ExecutorConfig, ExecutorError, HttpPolicy};
+use restroy_run_queue::redis::{RedisOptions, RedisQueue};
+use restroy_sdk::time::Ambient;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    health,
+    health::Readiness,
+    listen::{Listener, Serving},
+    log, signals,
+};
+use crate::{
+    failure::{Failure, Outcome},
+    output,
+    settings::{Given, InForce, environment, tables},
+};
+
+/// How long the end may take once the drain is over: handing back, and saying so.
+const HANDING_BACK: Duration = Duration::from_secs(10);
+
+/// Execute runs for control-planes
+///
+/// Any number of them, anywhere; each knows the run API and the queue, and no database. SIGTERM or Ctrl-C ends it in good order: it takes nothing new, finishes what it can, and hands the
+/// rest back. A second one ends it at once.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ExecutorArgs {
+    #[command(flatten)]
+    settings: Given<tables::Executor>,
+}
+
+/// Runs until it is told to stop.
+pub(crate) async fn executor(args: ExecutorArgs) -> Outcome {
+    let settings = InForce::resolve(&args.settings, &environment())?.settings;
+    log::start(settings.log_format, "info");
+    let mut process = Process::start(settings).await?;
+    let ended = tokio::select! {
+        failure = process.operators.failed() => Err(failure),
+        _ = &mut process.executing => Err(Failure::new("the executor ended by itself").help("its log tells more")),
+        () = signals::asked_to_stop() => Ok(()),
+    };
+    if ended.is_ok() {
+        super::unless_told_twice(process.stop()).await?;
+    }
+    ended
+}
+
+/// The parts at work.
+struct Process {
+    operators: Serving,
+    executing: JoinHandle<()>,
+    stop: CancellationToken,
+    drain: Duration,
+}
+
+impl Process {
+    async fn start(settings: tables::Executor) -> Outcome<Self> {
+        let ambient = Ambient::system();
+        let redis = RedisOptions::new(settings.redis_url.expose(), &settings.redis_prefix.0)
+            .map_err(|error| Failure::new(error.to_string()).help("see RESTROY_REDIS_URL and RESTROY_REDIS_PREFIX"))?;
+        let listener = Listener::bind(settings.metrics_listen, "RESTROY_METRICS_LISTEN or --metrics-listen")?;
+        let (slots, drain) = (settings.slots.0, settings.drain.0);
+        let config = ExecutorConfig {
+            slots,
+            drain,
+            http: HttpPolicy { allow_loopback: settings.allow_loopback_http },
+            run_api_ca: settings.run_api_ca,
+            ..ExecutorConfig::new(settings.run_api_url.0, settings.credential.expose(), settings.scratch_dir)
+        };
+        let sandboxes = slots.saturating_mul(config.sandboxes_per_task).clamp(16, 512);
+        let engine = super::engine(sandboxes, settings.engine_cache_dir).await?;
+        let queue = Arc::new(RedisQueue::start(&redis));
+        let executor = Executor::new(config, engine, queue, ambient).map_err(|error| refused(&error))?;
+        let stop = CancellationToken::new();
+        let mut operators = Serving::default();
+        let metrics = listener.address;
+        operators
+            .serve("the metrics", listener, operators_router(), None)
+            .map_err(|error| Failure::new(format!("cannot serve: {error}")))?;
+        let executing = tokio::spawn(executor.run(stop.clone().cancelled_owned()));
+        output::print(&format!("Restroy executes {slots} runs at once\nmetrics on http://{metrics}"));
+        tracing::info!(slots, %metrics, "the executor works");
+        Ok(Self { operators, executing, stop, drain })
+    }
+
+    async fn stop(self) {
+        tracing::info!(drain = ?self.drain, "stopping: nothing new is taken");
+        self.stop.cancel();
+        if tokio::time::timeout(self.drain + HANDING_BACK, self.executing).await.is_err() {
+            tracing::error!("the executor does not come to an end: what it has is taken up when its leases end");
+        }
+        self.operators.stop(Duration::ZERO).await;
+        tracing::info!("stopped");
+    }
+}
+
+fn refused(error: &ExecutorError) -> Failure {
+    let failure = Failure::new(error.to_string());
+    match error {
+        ExecutorError::Address(_) | ExecutorError::Plaintext(_) => failure.help("see RESTROY_RUN_API_URL"),
+        ExecutorError::Authority { .. } => failure.help("see RESTROY_RUN_API_CA"),
+        ExecutorError::Scratch { .. } => failure.help("see RESTROY_SCRATCH_DIR"),
+        ExecutorError::Http(_) => failure,
+    }
+}
+
+fn operators_router() -> axum::Router {
+    health::router(async || Readiness::of(Vec::new(), Vec::new()), async || Ok(String::new()))
+}

@@ -1,0 +1,45 @@
+//! The services of an installation as processes of their own: control-plane and executor.
+//!
+//! Each starts in one order: settings, then what it needs from outside, then its parts, and only
+//! then its listeners, whose addresses it prints. Each stops in the other order, on SIGTERM or
+//! Ctrl-C: nothing new is taken, what is under way may finish within a deadline, and the rest is
+//! handed over. A second signal ends the process at once.
+
+mod control_plane;
+mod executor;
+mod health;
+mod listen;
+pub(crate) mod log;
+pub(crate) mod signals;
+mod tls;
+
+pub(crate) use control_plane::{ControlPlaneArgs, control_plane, database};
+pub(crate) use executor::{ExecutorArgs, executor};
+
+use std::{future::Future, path::PathBuf};
+
+use lua_wasm_host::{Engine, EngineConfig};
+
+use crate::failure::{Failure, Outcome, code};
+
+/// The sandboxes' engine. It takes half a second to make unless its code is in the cache.
+async fn engine(max_sandboxes: u32, cache_dir: Option<PathBuf>) -> Outcome<Engine> {
+    let failed = |error: String| {
+        Failure::new(format!("the sandbox engine does not start: {error}"))
+            .help("see that RESTROY_ENGINE_CACHE_DIR, if set, is a folder that this user can write to")
+    };
+    tokio::task::spawn_blocking(move || Engine::new(EngineConfig { max_sandboxes, cache_dir }))
+        .await
+        .map_err(|error| failed(error.to_string()))?
+        .map_err(|error| failed(error.to_string()))
+}
+
+/// Stops in good order, unless a second signal comes.
+async fn unless_told_twice(stopping: impl Future<Output = ()>) -> Outcome {
+    tokio::select! {
+        () = stopping => Ok(()),
+        () = signals::asked_to_stop() => {
+            Err(Failure::new("stopped at once by a second signal; what was under way is taken up by others").with_code(code::INTERRUPTED))
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The settings of each service.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use super::{
+    Service, Setting,
+    table::settings,
+    value::{Count, LogFormat, MasterKeys, Origins, Prefix, SecretText, SecretUrl, Span, TokenKey, WebUrl},
+};
+
+/// Every service with its settings.
+pub(super) fn all() -> impl Iterator<Item = (&'static str, &'static [Setting])> {
+    [
+        (ControlPlane::COMMAND, ControlPlane::TABLE),
+        (Executor::COMMAND, Executor::TABLE),
+        (Migrate::COMMAND, Migrate::TABLE),
+        (Dev::COMMAND, Dev::TABLE),
+    ]
+    .into_iter()
+}
+
+settings! {
+    /// The settings of `restroy dev`.
+    Dev("dev") { const DEFAULT_FILE: Option<&'static str> = Some("restroy.toml"); } with {
+        /// Where the API listens
+        listen: SocketAddr = default("127.0.0.1:8080"), "ADDRESS:PORT";
+        /// Where everything is kept: database, keys, scratch files
+        data_dir: PathBuf = default("./.restroy"), "DIR";
+        /// How many runs are executed at once
+        slots: Count<1, 64> = default("4"), "N";
+        /// Listen on an address that others can reach. Embedded mode has no wall between the database
+        /// and the sandboxes: it is for one's own scripts
+        allow_remote: bool = default("false"), "BOOL";
+        /// Let scripts call http services on this machine's loopback addresses
+        allow_loopback_http: bool = default("false"), "BOOL";
+    }
+}
+
+impl Dev {
+    fn conflicts(&self) -> Vec<String> {
+        if self.listen.ip().is_loopback() || self.allow_remote {
+            return Vec::new();
+        }
+        vec![format!(
+            "{} can be reached by others, and embedded mode is for one's own scripts: listen on 127.0.0.1, or add \
+             --allow-remote if you know who can reach it",
+            self.listen
+        )]
+    }
+}
+
+settings! {
+    /// The settings of `restroy control-plane`.
+    ControlPlane("control-plane") with {
+        /// Where the API listens, for people
+        listen: SocketAddr = default("127.0.0.1:8080"), "ADDRESS:PORT";
+        /// Where the run API listens, for executors. Beyond loopback it needs a certificate
+        run_api_listen: SocketAddr = default("127.0.0.1:9000"), "ADDRESS:PORT";
+        /// The run API's certificate and those between it and its authority, as PEM
+        run_api_tls_cert: PathBuf = optional, "FILE";
+        /// The certificate's private key, as PEM
+        run_api_tls_key: PathBuf = optional, "FILE";
+        /// Where health and metrics are served, for operators
+        metrics_listen: SocketAddr = default("127.0.0.1:9090"), "ADDRESS:PORT";
+        /// Where people reach the API; in links of e-mails
+        public_url: WebUrl = required, "URL";
+        /// Origins whose pages may open WebSockets, beside the public one; commas between them
+        allowed_origins: Origins = default(""), "ORIGINS";
+        /// The database, as the service's own role: postgres://restroy:PASSWORD@host/restroy
+        database_url: SecretUrl = required, "URL";
+        /// How many connections to the database at most
+        database_connections: Count<2, 500> = default("16"), "N";
+        /// The queue: redis://:PASSWORD@host, or rediss:// for TLS
+        redis_url: SecretUrl = required, "URL";
+        /// What every key in Redis begins with
+        redis_prefix: Prefix = default("restroy"), "PREFIX";
+        /// The master keys that secrets are sealed with, the newest first: id:HEX[,id:HEX…]
+        master_keys: MasterKeys = required, "KEYS";
+        /// The key that signs access tokens, at least 32 bytes
+        token_key: TokenKey = required, "KEY";
+        /// The mail server: smtps://user:PASSWORD@host. Without it e-mail stays in the outbox
+        smtp_url: SecretUrl = optional, "URL";
+        /// Whom e-mail is from: Restroy <restroy@example.com>
+        smtp_from: String = optional, "ADDRESS";
+        /// How many proxies of ours are in front. So many addresses from the right of X-Forwarded-For
+        /// is the caller, as far as limits go
+        trusted_proxies: Count<0, 8> = default("0"), "N";
+        /// How often a minute one may try to sign in, from one address for one account
+        sign_ins_per_minute: Count<1, 10_000> = default("10"), "N";
+        /// Where compiled sandbox code is kept between starts; a folder only this user can write to
+        engine_cache_dir: PathBuf = optional, "DIR";
+        /// How long what is under way may go on after the order to stop
+        drain: Span = default("10s"), "TIME";
+        /// How the log is written: json or text
+        log_format: LogFormat = default("json"), "FORMAT";
+    }
+}
+
+impl ControlPlane {
+    fn conflicts(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        if self.run_api_tls_cert.is_some() != self.run_api_tls_key.is_some() {
+            faults.push(
+                "RESTROY_RUN_API_TLS_CERT and RESTROY_RUN_API_TLS_KEY belong together: set both or neither".to_owned(),
+            );
+        } else if self.run_api_tls_cert.is_none() && !self.run_api_listen.ip().is_loopback() {
+            faults.push(format!(
+                "the run API would listen on {} in plain text, and plans carry secrets: set RESTROY_RUN_API_TLS_CERT and \
+                 RESTROY_RUN_API_TLS_KEY, or listen on 127.0.0.1 (RESTROY_RUN_API_LISTEN)",
+                self.run_api_listen
+            ));
+        }
+        if self.smtp_url.is_some() && self.smtp_from.is_none() {
+            faults.push("RESTROY_SMTP_URL needs RESTROY_SMTP_FROM: the address that e-mail is from".to_owned());
+        }
+        faults
+    }
+}
+
+settings! {
+    /// The settings of `restroy executor`. What belongs to the control-plane alone is refused: an
+    /// executor that held it would be a way to it for whoever breaks out of a sandbox.
+    Executor("executor") {
+        fn foreign(name: &str, owner: &str) -> String {
+            format!(
+                "{name} belongs to `restroy {owner}`, and an executor must hold neither the database's address nor any \
+                 key of the installation, since it runs strangers' scripts: take it out of what the executor is given"
+            )
+        }
+    } with {
+        /// Where the control-plane's run API is: https, or this very machine
+        run_api_url: WebUrl = required, "URL";
+        /// The certificate of the authority that signed the run API's, as PEM. Only it is trusted then
+        run_api_ca: PathBuf = optional, "FILE";
+        /// The executor's own credential, from `restroy admin executor create`
+        credential: SecretText = required, "TOKEN";
+        /// The queue: redis://:PASSWORD@host, or rediss:// for TLS
+        redis_url: SecretUrl = required, "URL";
+        /// What every key in Redis begins with
+        redis_prefix: Prefix = default("restroy"), "PREFIX";
+        /// How many runs are executed at once
+        slots: Count<1, 256> = default("4"), "N";
+        /// Where the scratch folders of runs lie; nobody else may write there
+        scratch_dir: PathBuf = required, "DIR";
+        /// Where compiled sandbox code is kept between starts; a folder only this user can write to
+        engine_cache_dir: PathBuf = optional, "DIR";
+        /// Where health and metrics are served, for operators
+        metrics_listen: SocketAddr = default("127.0.0.1:9091"), "ADDRESS:PORT";
+        /// How long runs at work may go on after the order to stop; the rest is handed back
+        drain: Span = default("20s"), "TIME";
+        /// Let scripts call http services on this machine's loopback addresses. For development
+        allow_loopback_http: bool = default("false"), "BOOL";
+        /// How the log is written: json or text
+        log_format: LogFormat = default("json"), "FORMAT";
+    }
+}
+
+impl Executor {
+    #[allow(clippy::unused_self, reason = "the table asks every service")]
+    fn conflicts(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+settings! {
+    /// The settings of `restroy migrate`.
+    Migrate("migrate") {
+        const DEFAULT_FILE: Option<&'static str> = Some("restroy.toml");
+        const LENIENT: bool = true;
+    } with {
+        /// The data folder of `restroy dev`
+        data_dir: PathBuf = default("./.restroy"), "DIR";
+        /// Postgres as the owner of the schema; migrates it instead of a data folder
+        database_owner_url: SecretUrl = optional, "URL";
+        /// Postgres as the control-plane's own role, which is made, or given this password
+        database_url: SecretUrl = optional, "URL";
+    }
+}
+
+impl Migrate {
+    fn conflicts(&self) -> Vec<String> {
+        if self.database_owner_url.is_some() == self.database_url.is_some() {
+            return Vec::new();
+        }
+        vec![
+            "migrating Postgres takes RESTROY_DATABASE_OWNER_URL, the owner of the schema, and RESTROY_DATABASE_URL, the \
+             control-plane's own role: set both, or neither to migrate a data folder"
+                .to_owned(),
+        ]
+    }
+}
+
+settings! {
+    /// The settings of `restroy admin`.
+    Admin("admin") { const LENIENT: bool = true; } with {
+        /// The database, as the control-plane's role
+        database_url: SecretUrl = required, "URL";
+    }
+}
+
+impl Admin {
+    #[allow(clippy::unused_self, reason = "the table asks every service")]
+    fn conflicts(&self) -> Vec<String> {
+        Vec::new()
+    }
+}

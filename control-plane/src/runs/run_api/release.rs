@@ -1,0 +1,30 @@
+//! `POST /run/v1/tasks/{id}/release`: an executor that is to end gives a task back.
+
+use axum::{Json, extract::State};
+use restroy_run_queue::{run_api::Released, wake::Wake};
+use restroy_sdk::ids::TaskId;
+
+use crate::{
+    api::http::Path,
+    error::ApiResult,
+    runs::{
+        executors::TaskToken,
+        lease::{self, Durability},
+        lost,
+    },
+    state::AppState,
+};
+
+pub(super) async fn release(
+    State(state): State<AppState>,
+    TaskToken(token): TaskToken,
+    Path(id): Path<TaskId>,
+) -> ApiResult<Json<Released>> {
+    let (mut tx, holding) = lease::hold(&state.db, Durability::Commit, id, &token).await?;
+    let given = lost::give_back(&mut tx, &holding, state.ambient.now()).await?.ok_or_else(lease::lost)?;
+    tx.commit().await?;
+    tracing::info!(task_id = %id, run_id = %holding.run_id, "a task was given back");
+    state.wake.send(Wake::Run { run_id: holding.run_id, last_seq: given.last_seq });
+    state.wake.send(Wake::Admit);
+    Ok(Json(Released {}))
+}
