@@ -55,7 +55,7 @@ impl Paged {
             return Err(refused());
         }
         let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| refused())?;
-        let text = String::from_utf8(bytes).map_err(|_| refused())?;
+        let text = String::from_utf8(bytes).ok().filter(|text| !text.contains('\0')).ok_or_else(refused)?;
         text.parse().map(Some).map_err(|_| refused())
     }
 }

@@ -134,6 +134,9 @@ fn check(key: &str, put: &PutConfiguration) -> ApiResult<()> {
     if bytes > limits::MAX_VALUE {
         fields.fault("/value", format!("at most {} bytes", limits::MAX_VALUE));
     }
+    if put.value.contains('\0') {
+        fields.fault("/value", "no character U+0000");
+    }
     if put.secret && bytes < limits::MIN_SECRET {
         let detail = format!("a secret has at least {} bytes: a shorter one cannot be masked", limits::MIN_SECRET);
         fields.fault("/value", detail);

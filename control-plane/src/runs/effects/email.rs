@@ -95,6 +95,9 @@ fn check(mail: &Mail) -> Result<(), Stop> {
         let message = format!("The text and the HTML of an e-mail have at most {MAX_EMAIL_BODY} bytes each.");
         return Err(refuse("email_too_large", message));
     }
+    if bodies.into_iter().flatten().any(|body| body.contains('\0')) {
+        return Err(refuse("email_bad_text", "The text and the HTML of an e-mail have no character U+0000."));
+    }
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State};
 use restroy_run_queue::run_api::{Heartbeat, HeartbeatAnswer, PROTOCOL};
-use restroy_sdk::problem::ProblemCode;
+use restroy_sdk::problem::{Fault, Problem, ProblemCode};
 use sqlx::query;
 
 use crate::{
@@ -13,12 +13,16 @@ use crate::{
     state::AppState,
 };
 
+/// The longest name of an engine, in bytes.
+const MAX_ENGINE_ID: usize = 255;
+
 pub(super) async fn heartbeat(
     State(state): State<AppState>,
     Executor(id): Executor,
     Body(beat): Body<Heartbeat>,
 ) -> ApiResult<Json<HeartbeatAnswer>> {
     check_protocol(beat.protocol)?;
+    check_engine(&beat.engine_id)?;
     let mut tx = state.db.system_write().await?;
     sql!(
         &mut tx,
@@ -32,6 +36,15 @@ pub(super) async fn heartbeat(
     )?;
     tx.commit().await?;
     Ok(Json(HeartbeatAnswer { executor_id: id }))
+}
+
+/// Refuses what cannot name an engine.
+pub(super) fn check_engine(engine_id: &str) -> ApiResult<()> {
+    if engine_id.len() <= MAX_ENGINE_ID && !engine_id.contains('\0') {
+        return Ok(());
+    }
+    let detail = format!("at most {MAX_ENGINE_ID} bytes, without U+0000");
+    Err(Problem::new(ProblemCode::Invalid).errors(vec![Fault::new("/engine_id", detail)]).into())
 }
 
 /// Refuses a protocol that this side does not speak.

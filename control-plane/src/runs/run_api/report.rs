@@ -14,6 +14,7 @@ use restroy_sdk::{
 };
 use sqlx::query;
 
+use super::heartbeat::check_engine;
 use crate::{
     api::http::{Body, Path},
     error::{ApiError, ApiResult},
@@ -74,6 +75,7 @@ struct Taken {
 
 async fn take(state: &AppState, tx: &mut TeamTx, holding: &Holding, batch: Batch, now: Timestamp) -> ApiResult<Taken> {
     let run = holding.run_id;
+    check_texts(&batch)?;
     let newest = steps::newest(tx, run, machine::places(&batch.events)).await?;
     let changes = machine::apply(newest, &batch.events, now).map_err(|fault| refused(*fault))?;
     for ((place, _), attempt) in &changes.attempts {
@@ -89,6 +91,16 @@ async fn take(state: &AppState, tx: &mut TeamTx, holding: &Holding, batch: Batch
     let origin = Origin { task: holding.task_id, fence: holding.fence, n: batch.n };
     let log = events::append(tx, run, now, &log, Some(origin)).await?;
     Ok(Taken { log, ended })
+}
+
+/// What goes into the database as it is cannot hold U+0000; within events it is escaped.
+fn check_texts(batch: &Batch) -> ApiResult<()> {
+    check_engine(&batch.engine_id)?;
+    let named = |event: &EventKind| machine::step_of(event).is_some_and(|step| step.step.contains('\0'));
+    match batch.events.iter().position(named) {
+        Some(at) => Err(refused(Fault::new(format!("/events/{at}/step"), "a step's name has no character U+0000"))),
+        None => Ok(()),
+    }
 }
 
 /// The executor ends its run. The task keeps its token, for a repost of this batch.

@@ -23,6 +23,11 @@ pub(super) fn check(document: &Document, files: &BTreeMap<String, String>, fault
             let detail = format!("the file has {} bytes; at most {MAX_SOURCE_BYTES}", source.len());
             faults.push(Fault::new(pointer::file(path), detail));
         }
+        if let Some(at) = source.find('\0') {
+            let line = source[..at].matches('\n').count() + 1;
+            let detail = format!("line {line} holds the character U+0000; in a Lua string write it as `\\0`");
+            faults.push(Fault::new(pointer::file(path), detail));
+        }
     }
     // The compact JSON form is what is stored and sent.
     let document = serde_json::to_string(document).map_or(0, |json| json.len());
