@@ -15,6 +15,9 @@ pub struct ApiError(pub Box<Problem>, pub(crate) Repeat);
 
 /// Whether a request that failed may be done again, at once, by us: its transaction has surely
 /// changed nothing, and what was in its way may be gone. Travels with the answer as an extension.
+///
+/// This rests on a rule: a handler commits at most one transaction that writes what the request asks
+/// for, and reads nothing from the database after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repeat {
     Never,
@@ -40,6 +43,13 @@ impl ApiError {
         Self::new(ProblemCode::NotFound)
     }
 
+    /// A request that came between what another did: done again at once, it finds things settled.
+    pub(crate) fn again() -> Self {
+        let mut again = Self::with(ProblemCode::Unavailable, "Somebody changed this at the same moment; try again.");
+        again.1 = Repeat::AtOnce;
+        again
+    }
+
     /// Its code.
     pub fn code(&self) -> ProblemCode {
         self.0.code
@@ -59,12 +69,18 @@ impl From<sqlx::Error> for ApiError {
             let mut unavailable = Self::with(ProblemCode::Unavailable, "The database is busy or restarts; try again.");
             unavailable.1 = Repeat::AtOnce;
             unavailable
-        } else if failure::unavailable(&error) {
-            tracing::warn!(%error, "the database is not available");
+        } else if failure::commit_unknown(&error) {
+            tracing::warn!(%error, "the outcome of a transaction is not known");
             Self::with(
                 ProblemCode::Unavailable,
-                "The database is not available; try again. Whether this request was carried out is not known: an \
+                "The database went away at the last moment; try again. Whether this request was carried out is not known: an \
                  `Idempotency-Key` makes a repeat safe.",
+            )
+        } else if failure::unavailable(&error) {
+            tracing::warn!(%error, "the database cannot serve");
+            Self::with(
+                ProblemCode::Unavailable,
+                "The database is busy or not available, and this request changed nothing; try again.",
             )
         } else {
             tracing::error!(%error, "a query failed");

@@ -9,10 +9,10 @@ BEGIN RAISE EXCEPTION '%', TG_ARGV[0] USING ERRCODE = 'check_violation'; END $$;
 
 CREATE TABLE users (
     id             UUID PRIMARY KEY,
-    email          TEXT    NOT NULL,           -- as typed; compared case-folded
-    email_folded   TEXT    NOT NULL,
-    name           TEXT    NOT NULL,
-    password_hash  TEXT    NOT NULL,           -- PHC string, argon2id
+    email          TEXT COLLATE "C" NOT NULL,           -- as typed; compared case-folded
+    email_folded   TEXT COLLATE "C" NOT NULL,
+    name           TEXT COLLATE "C" NOT NULL,
+    password_hash  TEXT COLLATE "C" NOT NULL,           -- PHC string, argon2id
     email_verified_at BIGINT,
     last_login_at  BIGINT,
     created_at     BIGINT NOT NULL,
@@ -27,7 +27,7 @@ CREATE TABLE sessions (
     user_id        UUID    NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     refresh_hash   BYTEA    NOT NULL,           -- SHA-256 of the newest refresh token
     generation     BIGINT NOT NULL,           -- counts the rotations
-    user_agent     TEXT,
+    user_agent     TEXT COLLATE "C",
     created_at     BIGINT NOT NULL,
     refreshed_at   BIGINT NOT NULL,
     expires_at     BIGINT NOT NULL,
@@ -38,9 +38,9 @@ CREATE INDEX sessions_user ON sessions (user_id);
 -- E-mail verification, password reset, stream tickets: good once, kept as hashes.
 CREATE TABLE one_time_tokens (
     hash           BYTEA PRIMARY KEY,           -- SHA-256
-    purpose        TEXT    NOT NULL CHECK (purpose IN ('verify_email', 'reset_password', 'stream')),
+    purpose        TEXT COLLATE "C" NOT NULL CHECK (purpose IN ('verify_email', 'reset_password', 'stream')),
     user_id        UUID    NOT NULL REFERENCES users (id) ON DELETE CASCADE,
-    subject        TEXT    NOT NULL DEFAULT '', -- for a stream: the path
+    subject        TEXT COLLATE "C" NOT NULL DEFAULT '', -- for a stream: the path
     created_at     BIGINT NOT NULL,
     expires_at     BIGINT NOT NULL,
     used_at        BIGINT
@@ -49,9 +49,9 @@ CREATE INDEX one_time_tokens_expiry ON one_time_tokens (expires_at);
 
 CREATE TABLE teams (
     id             UUID PRIMARY KEY,
-    name           TEXT    NOT NULL,
+    name           TEXT COLLATE "C" NOT NULL,
     data_key       BYTEA    NOT NULL,           -- the team's key, sealed by the master key `key_id`
-    key_id         TEXT    NOT NULL,
+    key_id         TEXT COLLATE "C" NOT NULL,
     max_running    BIGINT NOT NULL DEFAULT 5,
     max_queued     BIGINT NOT NULL DEFAULT 1000,
     created_at     BIGINT NOT NULL,
@@ -61,7 +61,7 @@ CREATE TABLE teams (
 CREATE TABLE memberships (
     team_id        UUID    NOT NULL REFERENCES teams (id) ON DELETE CASCADE,
     user_id        UUID    NOT NULL REFERENCES users (id) ON DELETE CASCADE,
-    role           TEXT    NOT NULL,
+    role           TEXT COLLATE "C" NOT NULL,
     created_at     BIGINT NOT NULL,
     PRIMARY KEY (team_id, user_id)
 );
@@ -70,8 +70,8 @@ CREATE INDEX memberships_user ON memberships (user_id);
 CREATE TABLE boards (
     id             UUID PRIMARY KEY,
     team_id        UUID    NOT NULL REFERENCES teams (id) ON DELETE CASCADE,
-    name           TEXT    NOT NULL,
-    description    TEXT    NOT NULL DEFAULT '',
+    name           TEXT COLLATE "C" NOT NULL,
+    description    TEXT COLLATE "C" NOT NULL DEFAULT '',
     archived_at    BIGINT,
     kv_bytes       BIGINT NOT NULL DEFAULT 0, -- what its kv_entries hold; kept by triggers, so it never drifts
     created_at     BIGINT NOT NULL,
@@ -85,7 +85,7 @@ CREATE TABLE pipelines (
     id             UUID PRIMARY KEY,
     team_id        UUID    NOT NULL,
     board_id       UUID    NOT NULL,
-    name           TEXT    NOT NULL,
+    name           TEXT COLLATE "C" NOT NULL,
     published_version BIGINT,
     latest_version BIGINT,
     config_revision BIGINT NOT NULL DEFAULT 0, -- raised by every change of its scripts' configuration
@@ -102,8 +102,8 @@ CREATE TABLE pipeline_versions (
     team_id        UUID    NOT NULL,
     pipeline_id    UUID    NOT NULL,
     number         BIGINT NOT NULL,
-    definition     TEXT    NOT NULL,           -- the document, JSON
-    message        TEXT    NOT NULL DEFAULT '',
+    definition     TEXT COLLATE "C" NOT NULL,           -- the document, JSON
+    message        TEXT COLLATE "C" NOT NULL DEFAULT '',
     author_id      UUID REFERENCES users (id) ON DELETE SET NULL,
     created_at     BIGINT NOT NULL,
     UNIQUE (team_id, id),
@@ -115,7 +115,7 @@ CREATE TABLE scripts (
     id             UUID PRIMARY KEY,
     team_id        UUID    NOT NULL,
     pipeline_id    UUID    NOT NULL,
-    path           TEXT    NOT NULL,
+    path           TEXT COLLATE "C" NOT NULL,
     created_at     BIGINT NOT NULL,
     UNIQUE (team_id, id),
     UNIQUE (pipeline_id, path),
@@ -127,7 +127,7 @@ CREATE TABLE script_versions (
     id             UUID PRIMARY KEY,
     team_id        UUID    NOT NULL REFERENCES teams (id) ON DELETE CASCADE,
     sha256         BYTEA    NOT NULL,
-    source         TEXT    NOT NULL,
+    source         TEXT COLLATE "C" NOT NULL,
     created_at     BIGINT NOT NULL,
     UNIQUE (team_id, id),
     UNIQUE (team_id, sha256)
@@ -151,11 +151,11 @@ CREATE TABLE configurations (
     id             UUID PRIMARY KEY,
     team_id        UUID    NOT NULL,
     script_id      UUID    NOT NULL,
-    key            TEXT    NOT NULL,
+    key            TEXT COLLATE "C" NOT NULL,
     revision       BIGINT NOT NULL,           -- counts the changes of this key
     config_revision BIGINT NOT NULL,          -- the pipeline's, that this change made
     secret         BOOLEAN NOT NULL,
-    plain          TEXT,                       -- a plain value
+    plain          TEXT COLLATE "C",                       -- a plain value
     sealed         BYTEA,                       -- nonce and ciphertext of a secret
     removed        BOOLEAN NOT NULL DEFAULT FALSE, -- this change took the key away
     author_id      UUID REFERENCES users (id) ON DELETE SET NULL,
@@ -169,11 +169,11 @@ CREATE TABLE schedules (
     id             UUID PRIMARY KEY,
     team_id        UUID    NOT NULL,
     pipeline_id    UUID    NOT NULL,
-    name           TEXT    NOT NULL,
-    cron           TEXT    NOT NULL,
-    timezone       TEXT    NOT NULL,
-    misfire        TEXT    NOT NULL CHECK (misfire IN ('run_once', 'skip')),
-    overlap        TEXT    NOT NULL CHECK (overlap IN ('skip', 'allow')),
+    name           TEXT COLLATE "C" NOT NULL,
+    cron           TEXT COLLATE "C" NOT NULL,
+    timezone       TEXT COLLATE "C" NOT NULL,
+    misfire        TEXT COLLATE "C" NOT NULL CHECK (misfire IN ('run_once', 'skip')),
+    overlap        TEXT COLLATE "C" NOT NULL CHECK (overlap IN ('skip', 'allow')),
     next_fire_at   BIGINT,                    -- null when it never fires again
     created_at     BIGINT NOT NULL,
     UNIQUE (team_id, id),
@@ -189,11 +189,11 @@ CREATE TABLE runs (
     pipeline_id    UUID    NOT NULL,
     version_id     UUID    NOT NULL,
     version        BIGINT NOT NULL,
-    pipeline_name  TEXT    NOT NULL,
+    pipeline_name  TEXT COLLATE "C" NOT NULL,
     config_revision BIGINT NOT NULL,
-    status         TEXT    NOT NULL CHECK (status IN ('queued', 'running', 'waiting', 'succeeded', 'failed', 'cancelled', 'timed_out')),
-    error          TEXT,
-    params         TEXT    NOT NULL,
+    status         TEXT COLLATE "C" NOT NULL CHECK (status IN ('queued', 'running', 'waiting', 'succeeded', 'failed', 'cancelled', 'timed_out')),
+    error          TEXT COLLATE "C",
+    params         TEXT COLLATE "C" NOT NULL,
     seed           BYTEA    NOT NULL,           -- 32 random bytes: what the scripts' randomness is derived from
     last_seq       BIGINT NOT NULL DEFAULT 0,
     event_bytes    BIGINT NOT NULL DEFAULT 0, -- what its run_events hold
@@ -224,11 +224,11 @@ CREATE TABLE tasks (
     id             UUID PRIMARY KEY,
     team_id        UUID    NOT NULL,
     run_id         UUID    NOT NULL,
-    kind           TEXT    NOT NULL CHECK (kind IN ('drive', 'chunk')),
-    step           TEXT,
+    kind           TEXT COLLATE "C" NOT NULL CHECK (kind IN ('drive', 'chunk')),
+    step           TEXT COLLATE "C",
     range_first    BIGINT,
     range_last     BIGINT,
-    state          TEXT    NOT NULL CHECK (state IN ('pending', 'admitted', 'leased', 'waiting', 'done')),
+    state          TEXT COLLATE "C" NOT NULL CHECK (state IN ('pending', 'admitted', 'leased', 'waiting', 'done')),
     fence          BIGINT NOT NULL DEFAULT 0,
     token_hash     BYTEA,                       -- SHA-256 of the token bound to (task, fence, owner)
     owner          UUID,                       -- the executor
@@ -252,15 +252,15 @@ CREATE TABLE step_runs (
     id             UUID PRIMARY KEY,
     team_id        UUID    NOT NULL,
     run_id         UUID    NOT NULL,
-    step           TEXT    NOT NULL,
+    step           TEXT COLLATE "C" NOT NULL,
     idx            BIGINT NOT NULL DEFAULT 0,
     attempt        BIGINT NOT NULL,
-    status         TEXT    NOT NULL CHECK (status IN ('pending', 'running', 'waiting', 'succeeded', 'failed', 'skipped', 'cancelled', 'timed_out')),
+    status         TEXT COLLATE "C" NOT NULL CHECK (status IN ('pending', 'running', 'waiting', 'succeeded', 'failed', 'skipped', 'cancelled', 'timed_out')),
     items          BIGINT,                    -- of a for_each step itself
-    output         TEXT,
-    error          TEXT,
-    usage          TEXT,
-    engine_id      TEXT,
+    output         TEXT COLLATE "C",
+    error          TEXT COLLATE "C",
+    usage          TEXT COLLATE "C",
+    engine_id      TEXT COLLATE "C",
     retry_at       BIGINT,                    -- when the next attempt may start
     retried        BOOLEAN NOT NULL DEFAULT FALSE, -- another attempt follows this one
     started_at     BIGINT,
@@ -279,7 +279,7 @@ CREATE TABLE secret_reads (
     run_id         UUID    NOT NULL,
     fence          BIGINT NOT NULL,
     script_id      UUID    NOT NULL,
-    key            TEXT    NOT NULL,
+    key            TEXT COLLATE "C" NOT NULL,
     revision       BIGINT NOT NULL,
     read_at        BIGINT NOT NULL,
     PRIMARY KEY (run_id, fence, script_id, key),
@@ -295,7 +295,7 @@ CREATE TABLE run_events (
     task_id        UUID,
     fence          BIGINT,
     n              BIGINT,
-    events         TEXT    NOT NULL,           -- a JSON array
+    events         TEXT COLLATE "C" NOT NULL,           -- a JSON array
     created_at     BIGINT NOT NULL,
     PRIMARY KEY (run_id, first_seq),
     UNIQUE (task_id, fence, n),
@@ -305,13 +305,13 @@ CREATE TABLE run_events (
 -- The journal: what a script did to the world, and the answer it got. A repeat gets it again.
 CREATE TABLE host_calls (
     run_id         UUID    NOT NULL,
-    key            TEXT    NOT NULL,           -- the idempotency key
+    key            TEXT COLLATE "C" NOT NULL,           -- the idempotency key
     team_id        UUID    NOT NULL,
-    step           TEXT    NOT NULL,
+    step           TEXT COLLATE "C" NOT NULL,
     idx            BIGINT NOT NULL,
     attempt        BIGINT NOT NULL,
     call_number    BIGINT NOT NULL,
-    method         TEXT    NOT NULL,
+    method         TEXT COLLATE "C" NOT NULL,
     answer         BYTEA    NOT NULL,           -- sealed with the team's key
     created_at     BIGINT NOT NULL,
     PRIMARY KEY (run_id, key),
@@ -320,9 +320,9 @@ CREATE TABLE host_calls (
 
 CREATE TABLE kv_entries (
     board_id       UUID    NOT NULL,
-    key            TEXT    NOT NULL,
+    key            TEXT COLLATE "C" NOT NULL,
     team_id        UUID    NOT NULL,
-    value          TEXT    NOT NULL,           -- JSON
+    value          TEXT COLLATE "C" NOT NULL,           -- JSON
     bytes          BIGINT NOT NULL,
     version        BIGINT NOT NULL,
     expires_at     BIGINT,
@@ -348,8 +348,8 @@ CREATE TABLE artifacts (
     id             UUID PRIMARY KEY,
     team_id        UUID    NOT NULL,
     run_id         UUID    NOT NULL,
-    name           TEXT    NOT NULL,
-    step           TEXT    NOT NULL,
+    name           TEXT COLLATE "C" NOT NULL,
+    step           TEXT COLLATE "C" NOT NULL,
     bytes          BIGINT NOT NULL,
     sha256         BYTEA    NOT NULL,
     content        BYTEA    NOT NULL,
@@ -363,16 +363,16 @@ CREATE TABLE outbox (
     id             UUID PRIMARY KEY,
     team_id        UUID REFERENCES teams (id) ON DELETE CASCADE,
     run_id         UUID,
-    message_id     TEXT    NOT NULL UNIQUE,    -- RFC 5322
-    recipients     TEXT    NOT NULL,           -- a JSON array
-    reply_to       TEXT,
-    subject        TEXT    NOT NULL,
-    body_text      TEXT    NOT NULL,
-    body_html      TEXT,
-    status         TEXT    NOT NULL CHECK (status IN ('held', 'queued', 'sent', 'failed')),
+    message_id     TEXT COLLATE "C" NOT NULL UNIQUE,    -- RFC 5322
+    recipients     TEXT COLLATE "C" NOT NULL,           -- a JSON array
+    reply_to       TEXT COLLATE "C",
+    subject        TEXT COLLATE "C" NOT NULL,
+    body_text      TEXT COLLATE "C" NOT NULL,
+    body_html      TEXT COLLATE "C",
+    status         TEXT COLLATE "C" NOT NULL CHECK (status IN ('held', 'queued', 'sent', 'failed')),
     attempts       BIGINT NOT NULL DEFAULT 0, -- how often it was taken to be sent
     next_attempt_at BIGINT NOT NULL DEFAULT 0, -- while queued: nobody takes it before
-    error          TEXT,                      -- why the newest attempt failed
+    error          TEXT COLLATE "C",                      -- why the newest attempt failed
     created_at     BIGINT NOT NULL,
     FOREIGN KEY (team_id, run_id) REFERENCES runs (team_id, id) ON DELETE CASCADE
 );
@@ -382,11 +382,11 @@ CREATE INDEX outbox_age ON outbox (created_at) WHERE status <> 'queued';
 
 CREATE TABLE idempotency_keys (
     scope          UUID    NOT NULL,           -- the team, or the user where there is no team yet
-    route          TEXT    NOT NULL,
-    key            TEXT    NOT NULL,
+    route          TEXT COLLATE "C" NOT NULL,
+    key            TEXT COLLATE "C" NOT NULL,
     request_hash   BYTEA    NOT NULL,
     status         BIGINT,                    -- null while in flight
-    answer         TEXT,
+    answer         TEXT COLLATE "C",
     created_at     BIGINT NOT NULL,
     PRIMARY KEY (scope, route, key)
 );
@@ -396,19 +396,19 @@ CREATE TABLE audit_log (
     id             UUID PRIMARY KEY,
     team_id        UUID REFERENCES teams (id) ON DELETE CASCADE,
     user_id        UUID REFERENCES users (id) ON DELETE SET NULL,
-    action         TEXT    NOT NULL,
-    subject        TEXT    NOT NULL,           -- kind and id of what it was done to
-    details        TEXT    NOT NULL DEFAULT '{}',
+    action         TEXT COLLATE "C" NOT NULL,
+    subject        TEXT COLLATE "C" NOT NULL,           -- kind and id of what it was done to
+    details        TEXT COLLATE "C" NOT NULL DEFAULT '{}',
     created_at     BIGINT NOT NULL
 );
 CREATE INDEX audit_team ON audit_log (team_id, id);
 
 CREATE TABLE executors (
     id             UUID PRIMARY KEY,
-    name           TEXT    NOT NULL,
+    name           TEXT COLLATE "C" NOT NULL,
     token_hash     BYTEA    NOT NULL UNIQUE,    -- SHA-256 of its credential
     slots          BIGINT NOT NULL DEFAULT 0,
-    engine_id      TEXT    NOT NULL DEFAULT '',
+    engine_id      TEXT COLLATE "C" NOT NULL DEFAULT '',
     protocol       BIGINT NOT NULL DEFAULT 0,
     heartbeat_at   BIGINT,
     created_at     BIGINT NOT NULL,
@@ -417,7 +417,7 @@ CREATE TABLE executors (
 
 -- Who admits, schedules and reconciles; the fence keeps a stopped leader from acting.
 CREATE TABLE leader_leases (
-    name           TEXT PRIMARY KEY,
+    name           TEXT COLLATE "C" PRIMARY KEY,
     owner          UUID    NOT NULL,
     fence          BIGINT NOT NULL,
     lease_until    BIGINT NOT NULL

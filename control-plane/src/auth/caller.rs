@@ -7,6 +7,7 @@ use axum::{
 use restroy_sdk::{
     ids::{SessionId, UserId},
     problem::ProblemCode,
+    time::Timestamp,
 };
 use sqlx::query_scalar;
 
@@ -14,6 +15,7 @@ use crate::{
     error::{ApiError, ApiResult},
     sql,
     state::AppState,
+    store::Tx,
 };
 
 /// A signed-in person. As an extractor: reads `Authorization: Bearer`, or refuses with 401.
@@ -37,9 +39,13 @@ impl Caller {
 
     /// Looks again whether session and account are still good; for what lasts longer than a request.
     pub async fn still_good(self, state: &AppState) -> ApiResult<Self> {
-        let mut tx = state.db.system_read().await?;
+        self.still_good_within(&mut state.db.system_read().await?, state.ambient.now()).await
+    }
+
+    /// The same within a transaction.
+    pub(super) async fn still_good_within(self, tx: &mut Tx, now: Timestamp) -> ApiResult<Self> {
         let found: Option<i64> = sql!(
-            &mut tx,
+            tx,
             fetch_optional,
             query_scalar(
                 "SELECT CAST(1 AS BIGINT) FROM sessions s JOIN users u ON u.id = s.user_id AND u.deleted_at IS NULL
@@ -47,7 +53,7 @@ impl Caller {
             )
             .bind(self.session_id)
             .bind(self.user_id)
-            .bind(state.ambient.now())
+            .bind(now)
         )?;
         found.map(|_| self).ok_or_else(|| unauthorized("The session has ended; sign in again."))
     }

@@ -51,16 +51,19 @@ pub async fn redeem(state: &AppState, ticket: &str, path: &str) -> ApiResult<Cal
         return Err(refused());
     }
     let mut tx = state.db.system_write().await?;
-    let used = one_time::spend(&mut tx, Purpose::Stream, &hash, now).await?;
-    // A ticket shown on the wrong path is spent all the same.
-    tx.commit().await?;
-    let (user_id, bound) = used.ok_or_else(refused)?;
-    let (session, bound) = bound.split_once(' ').ok_or_else(refused)?;
-    if bound != path {
-        return Err(refused());
+    let (user_id, bound) = one_time::spend(&mut tx, Purpose::Stream, &hash, now).await?.ok_or_else(refused)?;
+    let session = bound.split_once(' ').filter(|(_, bound)| *bound == path);
+    let session: Option<SessionId> = session.and_then(|(session, _)| session.parse().ok());
+    let caller = match session {
+        Some(session_id) => Caller { user_id, session_id }.still_good_within(&mut tx, now).await,
+        None => Err(refused()),
+    };
+    // A ticket shown on the wrong path is spent all the same. What the database could not answer is
+    // asked again with the same ticket.
+    if !matches!(&caller, Err(error) if error.code() == ProblemCode::Unavailable) {
+        tx.commit().await?;
     }
-    let session_id: SessionId = session.parse().map_err(|_| refused())?;
-    Caller { user_id, session_id }.still_good(state).await
+    caller
 }
 
 fn subject(session: SessionId, path: &str) -> String {

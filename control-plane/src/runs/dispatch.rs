@@ -10,11 +10,11 @@
 //! One dispatcher is at work at a time, whatever the number of replicas: what it counts in its
 //! transaction grows by its hand only.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use restroy_run_queue::queue::Message;
 use restroy_sdk::{
-    ids::{PipelineId, TaskId, TeamId},
+    ids::{Id as _, PipelineId, TaskId, TeamId},
     time::Timestamp,
 };
 use sqlx::{query, query_as, query_scalar};
@@ -40,19 +40,7 @@ pub async fn admit(state: &AppState) -> ApiResult<usize> {
             return Ok(total);
         }
         let chosen = choose(&mut tx, now).await?;
-        let mut admitted = Vec::with_capacity(chosen.len());
-        for task in chosen {
-            let changed = sql!(
-                &mut tx,
-                execute,
-                query("UPDATE tasks SET state = 'admitted', admitted_at = $2 WHERE id = $1 AND state = 'pending'")
-                    .bind(task)
-                    .bind(now)
-            )?;
-            if changed.rows_affected() > 0 {
-                admitted.push(task);
-            }
-        }
+        let admitted = mark(&mut tx, "pending", &chosen, now).await?;
         tx.commit().await?;
         total += admitted.len();
         if admitted.is_empty() {
@@ -83,22 +71,49 @@ pub async fn push_again(state: &AppState, every: bool) -> ApiResult<usize> {
     if !lead(&mut tx, "dispatch", state.replica, now).await? {
         return Ok(0);
     }
-    for task in &stale {
-        touch(&mut tx, *task, now).await?;
-    }
+    // The next push is due a while from now.
+    let pushed = mark(&mut tx, "admitted", &stale, now).await?;
     tx.commit().await?;
-    push(state, &stale).await;
-    Ok(stale.len())
+    push(state, &pushed).await;
+    Ok(pushed.len())
 }
 
-/// The next push is due a while from now.
-async fn touch(tx: &mut Tx, task: TaskId, now: Timestamp) -> ApiResult<()> {
-    sql!(
-        tx,
-        execute,
-        query("UPDATE tasks SET admitted_at = $2 WHERE id = $1 AND state = 'admitted'").bind(task).bind(now)
-    )?;
-    Ok(())
+/// Makes those of the tasks `admitted` as of now that are still in a state; gives them in the same
+/// order. A row that another transaction holds is left out, and looked at again with the next pass:
+/// whoever ends several runs at once holds several tasks, and neither must wait for the other.
+async fn mark(tx: &mut Tx, from: &'static str, tasks: &[TaskId], now: Timestamp) -> ApiResult<Vec<TaskId>> {
+    let marked: HashSet<TaskId> = match tx {
+        Tx::Sqlite(..) => {
+            let mut marked = HashSet::with_capacity(tasks.len());
+            for task in tasks {
+                let changed = sql!(
+                    &mut *tx,
+                    execute,
+                    query("UPDATE tasks SET state = 'admitted', admitted_at = $3 WHERE id = $1 AND state = $2")
+                        .bind(task)
+                        .bind(from)
+                        .bind(now)
+                )?;
+                if changed.rows_affected() > 0 {
+                    marked.insert(*task);
+                }
+            }
+            marked
+        }
+        Tx::Postgres(tx) => query_scalar(
+            "UPDATE tasks SET state = 'admitted', admitted_at = $3
+             WHERE id = ANY(ARRAY(SELECT id FROM tasks WHERE id = ANY($1) AND state = $2 FOR NO KEY UPDATE SKIP LOCKED))
+             RETURNING id",
+        )
+        .bind(tasks.iter().map(|task| task.uuid()).collect::<Vec<_>>())
+        .bind(from)
+        .bind(now)
+        .fetch_all(&mut **tx)
+        .await?
+        .into_iter()
+        .collect(),
+    };
+    Ok(tasks.iter().filter(|task| marked.contains(task)).copied().collect())
 }
 
 /// A push that fails is made up for by [`push_again`].

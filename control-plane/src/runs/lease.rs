@@ -45,6 +45,8 @@ pub(crate) enum Durability {
     Commit,
     /// See [`Db::team_write_durably`].
     PowerCut,
+    /// See [`Db::team_write_alone_durably`]: for what is counted over all runs of the team.
+    PowerCutAlone,
 }
 
 /// The token of a new claim: the team, so that the holder's writes begin within it, and a secret.
@@ -76,6 +78,7 @@ pub(crate) async fn find(db: &Db, durability: Durability, task: TaskId, token: &
     let mut tx = match durability {
         Durability::Commit => db.team_write(team).await?,
         Durability::PowerCut => db.team_write_durably(team).await?,
+        Durability::PowerCutAlone => db.team_write_alone_durably(team).await?,
     };
     // Both rows are held, the run's first: what is read of them is their newest.
     let statement = tx.pick(holding!(), concat!(holding!(), " FOR NO KEY UPDATE"));

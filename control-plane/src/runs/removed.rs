@@ -47,7 +47,8 @@ pub(crate) async fn cancel_runs(tx: &mut TeamTx, now: Timestamp, removed: Remove
         fetch_all,
         query_scalar(
             "SELECT r.id FROM runs r JOIN pipelines p ON p.team_id = r.team_id AND p.id = r.pipeline_id
-             WHERE r.team_id = $1 AND (p.id = $2 OR p.board_id = $2) AND r.status IN ('queued', 'running', 'waiting')"
+             WHERE r.team_id = $1 AND (p.id = $2 OR p.board_id = $2) AND r.status IN ('queued', 'running', 'waiting')
+             ORDER BY r.id"
         )
         .bind(team)
         .bind(id)

@@ -114,6 +114,8 @@ async fn fire(state: &AppState, due: &Due, now: Timestamp) -> ApiResult<bool> {
             started.announce(state);
             Ok(true)
         }
+        // The database was busy or away: the next pass finds the schedule as due as this one did.
+        Err(error) if error.code() == ProblemCode::Unavailable => Err(error),
         Err(error) => {
             // The moment passes all the same: it is not tried again every second.
             drop(tx);

@@ -71,7 +71,7 @@ pub(super) async fn check_postgres(pool: &PgPool) -> Result<(), MigrateError> {
         // 22023, 42704: the role is not there, so nothing was ever migrated.
         let missing = error
             .as_database_error()
-            .and_then(|database| database.code())
+            .and_then(sqlx::error::DatabaseError::code)
             .is_some_and(|code| matches!(code.as_ref(), "22023" | "42704" | "42501"));
         if missing { MigrateError::Version { found: 0, needed } } else { error.into() }
     })?;

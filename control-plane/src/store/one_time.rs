@@ -1,15 +1,10 @@
 //! Tokens that are good once, kept as hashes: e-mail verification, stream tickets.
 
-use std::time::Duration;
-
 use restroy_sdk::{ids::UserId, time::Timestamp};
 use sqlx::{query, query_as, query_scalar};
 
 use super::Tx;
 use crate::sql;
-
-/// How long a token that ended is still kept.
-const KEPT: Duration = Duration::from_hours(1);
 
 /// What a token is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +24,7 @@ impl Purpose {
     }
 }
 
-/// A new token; those that ended long ago go.
+/// A new token. Those that have ended are removed by the purge.
 pub async fn insert(
     tx: &mut Tx,
     purpose: Purpose,
@@ -39,7 +34,6 @@ pub async fn insert(
     now: Timestamp,
     expires: Timestamp,
 ) -> Result<(), sqlx::Error> {
-    sql!(&mut *tx, execute, query("DELETE FROM one_time_tokens WHERE expires_at < $1").bind(now.before(KEPT)))?;
     sql!(
         tx,
         execute,

@@ -143,20 +143,21 @@ pub(crate) async fn take_due(
     until: Timestamp,
     most: i64,
 ) -> Result<Vec<Due>, sqlx::Error> {
-    sql!(
-        tx,
-        fetch_all,
-        query_as(
-            "UPDATE outbox SET attempts = attempts + 1, next_attempt_at = $2
-             WHERE status = 'queued' AND next_attempt_at <= $1 AND id IN (
-                 SELECT id FROM outbox WHERE status = 'queued' AND next_attempt_at <= $1
-                 ORDER BY next_attempt_at, id LIMIT $3)
-             RETURNING id, attempts, message_id, recipients, reply_to, subject, body_text, body_html, created_at"
-        )
-        .bind(now)
-        .bind(until)
-        .bind(most)
-    )
+    macro_rules! take {
+        ($within:literal, $end:literal) => {
+            concat!(
+                "UPDATE outbox SET attempts = attempts + 1, next_attempt_at = $2
+                 WHERE status = 'queued' AND next_attempt_at <= $1 AND id ",
+                $within,
+                "SELECT id FROM outbox WHERE status = 'queued' AND next_attempt_at <= $1
+                     ORDER BY next_attempt_at, id LIMIT $3 ",
+                $end,
+                " RETURNING id, attempts, message_id, recipients, reply_to, subject, body_text, body_html, created_at"
+            )
+        };
+    }
+    let statement = tx.pick(take!("IN (", ")"), take!("= ANY(ARRAY(", "FOR NO KEY UPDATE SKIP LOCKED))"));
+    sql!(tx, fetch_all, query_as(statement).bind(now).bind(until).bind(most))
 }
 
 /// Records what became of an attempt, unless the e-mail was taken again meanwhile. The text of an

@@ -12,22 +12,27 @@ use sqlx::{
     AssertSqlSafe, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use tokio::time::{Instant, sleep};
 
 use super::{Tx, failure};
 
+/// The pauses before a transaction that could not begin is begun again, once every idle connection
+/// may have turned out to be broken.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
 /// Prepared statements that a connection keeps: more than there are, so that none is prepared twice.
 const STATEMENTS: usize = 512;
-/// How often a transaction that could not begin is begun again on another connection.
-const BEGINNINGS: u32 = 16;
 
 /// How a Postgres database is reached and used.
 #[derive(Debug, Clone)]
 pub struct PostgresOptions {
     /// `postgres://user:password@host:port/database`, as the service role.
     pub url: String,
-    /// The most connections at once. Each executes one transaction at a time.
+    /// The most connections at once. Each executes one transaction at a time; nothing holds one while
+    /// it waits for another.
     pub connections: u32,
-    /// How long a request waits for a connection: through a restart of the database too.
+    /// How long a transaction waits to begin: for a connection, and through a restart of the database.
     pub acquire_timeout: Duration,
     /// How long one statement may take.
     pub statement_timeout: Duration,
@@ -62,6 +67,9 @@ impl PostgresOptions {
                 // Plans for the values at hand cost more than they bring: every statement goes by key.
                 ("plan_cache_mode", "force_generic_plan".to_owned()),
                 ("jit", "off".to_owned()),
+                // Every transaction begins with a ROLLBACK, see `begin`, which mostly finds nothing to
+                // do; Postgres would warn of it each time.
+                ("client_min_messages", "error".to_owned()),
             ]))
     }
 }
@@ -81,14 +89,17 @@ pub(super) enum Role {
 #[derive(Debug, Clone)]
 pub(super) struct Postgres {
     pool: PgPool,
+    connections: u32,
+    acquire_timeout: Duration,
 }
 
 impl Postgres {
     /// Opens the pool. The database must answer once, so that a wrong address or password is told at
     /// the start; later it may go and come back.
     pub(super) async fn open(options: &PostgresOptions) -> Result<Self, sqlx::Error> {
+        let connections = options.connections.max(2);
         let pool = PgPoolOptions::new()
-            .max_connections(options.connections.max(2))
+            .max_connections(connections)
             .acquire_timeout(options.acquire_timeout)
             // A connection that died is found at BEGIN, which is then done again on another.
             .test_before_acquire(false)
@@ -96,7 +107,7 @@ impl Postgres {
             .max_lifetime(Duration::from_mins(30))
             .connect_with(options.connect()?)
             .await?;
-        Ok(Self { pool })
+        Ok(Self { pool, connections, acquire_timeout: options.acquire_timeout })
     }
 
     pub(super) fn pool(&self) -> &PgPool {
@@ -111,27 +122,40 @@ impl Postgres {
         self.begin("BEGIN ISOLATION LEVEL READ COMMITTED", role).await
     }
 
+    /// Begins a transaction, in one round trip. A BEGIN may fail half-way (a team's row is not had in
+    /// time) and leave its connection in a failed transaction, which sqlx does not know of: therefore
+    /// the ROLLBACK before it.
     async fn begin(&self, begin: &str, role: Role) -> Result<Tx, sqlx::Error> {
         // The only text in here that is not ours is an id, printed by the uuid crate.
         let statement = match role {
-            Role::System => format!("{begin}; SET LOCAL ROLE restroy_system"),
-            Role::Team(team) => {
-                format!("{begin}; SET LOCAL ROLE restroy_app; SELECT set_config('app.team_id', '{team}', true)")
-            }
+            Role::System => format!("ROLLBACK; {begin}; SET LOCAL ROLE restroy_system"),
+            Role::Team(team) => format!(
+                "ROLLBACK; {begin}; SET LOCAL ROLE restroy_app; SELECT set_config('app.team_id', '{team}', true)"
+            ),
             Role::TeamAlone(team) => format!(
-                "{begin}; SET LOCAL ROLE restroy_app; SELECT set_config('app.team_id', '{team}', true); \
+                "ROLLBACK; {begin}; SET LOCAL ROLE restroy_app; SELECT set_config('app.team_id', '{team}', true); \
                  SELECT 1 FROM teams WHERE id = '{team}' FOR NO KEY UPDATE"
             ),
         };
-        let mut left = BEGINNINGS;
+        let give_up = Instant::now() + self.acquire_timeout;
+        let (mut at_once, mut pause) = (self.connections, FIRST_PAUSE);
         loop {
             // Nothing is done yet: a connection that broke meanwhile, or a database that is just
             // restarting, costs another try, not the request.
             match self.pool.begin_with(AssertSqlSafe(statement.clone())).await {
                 Ok(tx) => return Ok(Tx::Postgres(tx)),
-                Err(error) if left > 0 && failure::not_begun(&error) => {
+                Err(error) if failure::not_begun(&error) => {
+                    if Instant::now() + pause > give_up {
+                        tracing::warn!(%error, "no transaction can begin");
+                        return Err(sqlx::Error::PoolTimedOut);
+                    }
                     tracing::debug!(%error, "a transaction is begun again");
-                    left -= 1;
+                    if at_once > 0 {
+                        at_once -= 1;
+                    } else {
+                        sleep(pause).await;
+                        pause = (pause * 2).min(LONGEST_PAUSE);
+                    }
                 }
                 Err(error) => return Err(error),
             }

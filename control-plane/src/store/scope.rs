@@ -2,7 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 
-use restroy_sdk::ids::{RunId, TeamId};
+use restroy_sdk::ids::{BoardId, RunId, TeamId};
 use sqlx::query;
 
 use super::Tx;
@@ -48,6 +48,21 @@ impl TeamTx {
             &mut self.tx,
             execute,
             query("SELECT 1 FROM runs WHERE team_id = $1 AND id = $2 FOR NO KEY UPDATE").bind(team).bind(run)
+        )?;
+        Ok(())
+    }
+
+    /// Holds a board's row until the transaction ends: its store of keys and values is written by one
+    /// transaction after the other. The last in the order of [`Self::lock_run`].
+    pub async fn lock_board(&mut self, board: BoardId) -> Result<(), sqlx::Error> {
+        if let Tx::Sqlite(..) = self.tx {
+            return Ok(());
+        }
+        let team = self.team;
+        sql!(
+            &mut self.tx,
+            execute,
+            query("SELECT 1 FROM boards WHERE team_id = $1 AND id = $2 FOR NO KEY UPDATE").bind(team).bind(board)
         )?;
         Ok(())
     }

@@ -49,19 +49,18 @@ pub async fn insert(
     Ok(())
 }
 
-/// A session that is still good, of an account that is.
+/// A session that is still good, of an account that is. Its row is held until the transaction ends:
+/// of two who show the same refresh token, the second finds it used.
 pub async fn live(tx: &mut Tx, id: SessionId, now: Timestamp) -> Result<Option<Session>, sqlx::Error> {
-    sql!(
-        tx,
-        fetch_optional,
-        query_as(
+    macro_rules! live {
+        () => {
             "SELECT s.id, s.user_id, s.refresh_hash, s.generation
              FROM sessions s JOIN users u ON u.id = s.user_id AND u.deleted_at IS NULL
              WHERE s.id = $1 AND s.revoked_at IS NULL AND s.expires_at > $2"
-        )
-        .bind(id)
-        .bind(now)
-    )
+        };
+    }
+    let statement = tx.pick(live!(), concat!(live!(), " FOR NO KEY UPDATE OF s"));
+    sql!(tx, fetch_optional, query_as(statement).bind(id).bind(now))
 }
 
 /// Replaces the refresh token of generation `from`; whether that was still the newest.

@@ -37,12 +37,16 @@ pub async fn rewrap(db: &Db, keys: &KeyRing, ambient: &Ambient) -> Result<usize,
         let mut tx = db.system_write().await?;
         let found: Option<(Vec<u8>, String)> =
             sql!(&mut tx, fetch_optional, query_as("SELECT data_key, key_id FROM teams WHERE id = $1").bind(team))?;
-        let Some((sealed, key_id)) = found else { continue };
-        let Some((sealed, key_id)) = keys.rewrap(ambient, team, &sealed, &key_id)? else { continue };
+        let Some((sealed, old_id)) = found else { continue };
+        let Some((sealed, key_id)) = keys.rewrap(ambient, team, &sealed, &old_id)? else { continue };
         sql!(
             &mut tx,
             execute,
-            query("UPDATE teams SET data_key = $2, key_id = $3 WHERE id = $1").bind(team).bind(sealed).bind(key_id)
+            query("UPDATE teams SET data_key = $2, key_id = $3 WHERE id = $1 AND key_id = $4")
+                .bind(team)
+                .bind(sealed)
+                .bind(key_id)
+                .bind(old_id)
         )?;
         tx.commit().await?;
         rewrapped += 1;

@@ -63,14 +63,16 @@ pub async fn lock(tx: &mut Tx, id: UserId) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// A new account.
-pub async fn insert(tx: &mut Tx, user: &User) -> Result<(), sqlx::Error> {
-    sql!(
+/// A new account; false when the address is that of an account already, perhaps of one that was made
+/// at this moment.
+pub async fn insert(tx: &mut Tx, user: &User) -> Result<bool, sqlx::Error> {
+    let done = sql!(
         tx,
         execute,
         query(
             "INSERT INTO users (id, email, email_folded, name, password_hash, email_verified_at, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)"
+             VALUES ($1, $2, $3, $4, $5, $6, $7)
+             ON CONFLICT (email_folded) WHERE deleted_at IS NULL DO NOTHING"
         )
         .bind(user.id)
         .bind(&user.email)
@@ -80,7 +82,7 @@ pub async fn insert(tx: &mut Tx, user: &User) -> Result<(), sqlx::Error> {
         .bind(user.email_verified_at)
         .bind(user.created_at)
     )?;
-    Ok(())
+    Ok(done.rows_affected() == 1)
 }
 
 /// Verifies an address, with the password and name of the registration that the e-mail belonged to.

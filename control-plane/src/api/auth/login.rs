@@ -14,7 +14,7 @@ use secrecy::SecretString;
 
 use super::{peer::Peer, session::tokens};
 use crate::{
-    api::http::Body,
+    api::http::{Body, Fields},
     error::{ApiError, ApiResult},
     state::AppState,
     store::{
@@ -40,6 +40,9 @@ pub(super) async fn login(
     headers: HeaderMap,
     Body(body): Body<Login>,
 ) -> ApiResult<Json<Tokens>> {
+    if body.email.contains('\0') {
+        Fields::new().fault("/email", "an e-mail address, such as `ann@example.com`").done()?;
+    }
     state.sign_ins.attempt(&state.ambient, peer, &users::fold(&body.email))?;
     let user = {
         let mut tx = state.db.system_read().await?;
@@ -63,9 +66,10 @@ pub(super) async fn login(
     let user_agent = headers.get(header::USER_AGENT).and_then(|name| name.to_str().ok());
     let user_agent = user_agent.map(|name| name.get(..MAX_USER_AGENT).unwrap_or(name));
     let mut tx = state.db.system_write().await?;
+    // First: it holds the account's row, so that logins are counted one after the other.
+    users::logged_in(&mut tx, user.id, now).await?;
     sessions::insert(&mut tx, &session, user_agent, now, now.after(state.settings.refresh_life)).await?;
     sessions::revoke_beyond(&mut tx, user.id, MAX_SESSIONS, now).await?;
-    users::logged_in(&mut tx, user.id, now).await?;
     audit::of_user(&mut tx, &state.ambient, user.id, audit::Entry::new("session.login", "session", id)).await?;
     tx.commit().await?;
     Ok(Json(tokens(&state, &session, refresh.into_text())?))

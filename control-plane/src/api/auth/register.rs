@@ -15,7 +15,7 @@ use super::peer::Peer;
 use crate::{
     api::http::{Body, Fields},
     auth::token::Opaque,
-    error::ApiResult,
+    error::{ApiError, ApiResult},
     state::AppState,
     store::{
         Tx, audit,
@@ -55,20 +55,24 @@ pub(super) async fn register(
     let password_hash = state.passwords.hash(SecretString::from(new.password)).await?;
     let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;
-    let known = users::by_email(&mut tx, &new.email).await?;
-    let user = if let Some(user) = known {
+    let user = User {
+        id: state.ambient.id::<UserId>(),
+        email: new.email.trim().to_owned(),
+        name: new.name.clone(),
+        password_hash: password_hash.clone(),
+        email_verified_at: state.settings.dev.then_some(now),
+        created_at: now,
+    };
+    let user = if users::insert(&mut tx, &user).await? {
+        audit::of_user(&mut tx, &state.ambient, user.id, audit::Entry::new("user.register", "user", user.id)).await?;
         user
     } else {
-        let user = User {
-            id: state.ambient.id::<UserId>(),
-            email: new.email.trim().to_owned(),
-            name: new.name.clone(),
-            password_hash: password_hash.clone(),
-            email_verified_at: state.settings.dev.then_some(now),
-            created_at: now,
+        let Some(user) = users::by_email(&mut tx, &new.email).await? else {
+            // It was there a moment ago, and is deleted by now.
+            return Err(ApiError::again());
         };
-        users::insert(&mut tx, &user).await?;
-        audit::of_user(&mut tx, &state.ambient, user.id, audit::Entry::new("user.register", "user", user.id)).await?;
+        // The e-mails to the address are counted one registration after the other.
+        users::lock(&mut tx, user.id).await?;
         user
     };
     if !state.settings.dev {

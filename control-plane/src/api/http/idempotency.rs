@@ -98,26 +98,32 @@ impl Idempotency {
     ) -> ApiResult<Begun> {
         let Some(key) = &self.key else { return Ok(Begun::First(Slot(None))) };
         let hash = Sha256::digest(serde_json::to_vec(body)?).to_vec();
-        sql!(&mut *tx, execute, query("DELETE FROM idempotency_keys WHERE created_at < $1").bind(now.before(KEPT)))?;
+        // On Postgres this waits for another transaction that has the same key in hand: afterwards its
+        // answer is there, or the key is free.
         let inserted = sql!(
             &mut *tx,
             execute,
             query(
                 "INSERT INTO idempotency_keys (scope, route, key, request_hash, created_at)
-                 VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING"
+                 VALUES ($1, $2, $3, $4, $5)
+                 ON CONFLICT (scope, route, key) DO UPDATE SET
+                     request_hash = excluded.request_hash, status = NULL, answer = NULL,
+                     created_at = excluded.created_at
+                 WHERE idempotency_keys.created_at < $6"
             )
             .bind(scope)
             .bind(&self.route)
             .bind(key)
             .bind(&hash)
             .bind(now)
+            .bind(now.before(KEPT))
         )?;
         if inserted.rows_affected() == 1 {
             return Ok(Begun::First(Slot(Some((scope, self)))));
         }
-        let (first_hash, status, answer): (Vec<u8>, Option<i64>, Option<String>) = sql!(
+        let first: Option<(Vec<u8>, Option<i64>, Option<String>)> = sql!(
             &mut *tx,
-            fetch_one,
+            fetch_optional,
             query_as(
                 "SELECT request_hash, status, answer FROM idempotency_keys
                  WHERE scope = $1 AND route = $2 AND key = $3"
@@ -126,6 +132,8 @@ impl Idempotency {
             .bind(&self.route)
             .bind(key)
         )?;
+        // Its day may have ended between the two statements.
+        let (first_hash, status, answer) = first.ok_or_else(ApiError::again)?;
         if first_hash != hash {
             return Err(ApiError::with(
                 ProblemCode::IdempotencyMismatch,

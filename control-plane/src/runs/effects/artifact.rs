@@ -44,7 +44,8 @@ pub(super) async fn keep(
         &mut **tx,
         fetch_one,
         query_as(
-            "SELECT COUNT(*), COALESCE(SUM(bytes), 0) FROM artifacts WHERE team_id = $1 AND run_id = $2 AND name <> $3"
+            "SELECT COUNT(*), CAST(COALESCE(SUM(bytes), 0) AS BIGINT) FROM artifacts
+             WHERE team_id = $1 AND run_id = $2 AND name <> $3"
         )
         .bind(team)
         .bind(run)

@@ -1,5 +1,5 @@
-//! The key-value store of a board. Linearizable: every call is one transaction of the writer. What
-//! has outlived its time is not there, whether it was purged yet or not.
+//! The key-value store of a board. Linearizable: whatever writes holds the board's row from before it
+//! looks until it is committed, so that writes to a board come one after the other. What has outlived its time is not there, whether it was purged yet or not.
 //!
 //! A key's version counts its writes, from 1; a key that went away starts at 1 again.
 
@@ -48,6 +48,9 @@ pub(super) async fn list(
     if !(1..=MAX_KV_PAGE).contains(&limit) {
         return Err(refuse("kv_bad_limit", format!("`limit` goes from 1 to {MAX_KV_PAGE}.")));
     }
+    if prefix.contains('\0') || after.is_some_and(|after| after.contains('\0')) {
+        return Err(no_nul());
+    }
     // Keys that start with the prefix lie between it and the prefix with the last scalar value
     // appended, in UTF-8's order.
     let end = format!("{prefix}\u{10FFFF}");
@@ -94,6 +97,7 @@ pub(super) async fn set(
 ) -> Done {
     check_key(key)?;
     let expires_at = expiry(now, ttl_ms)?;
+    hold(tx, board).await?;
     let version = find(tx, board, now, key).await?.map_or(1, |entry| entry.version + 1);
     write(tx, board, now, key, value, version, expires_at).await?;
     Ok(json!({ "version": version }))
@@ -102,6 +106,7 @@ pub(super) async fn set(
 /// `{deleted}`.
 pub(super) async fn delete(tx: &mut TeamTx, board: BoardId, now: Timestamp, key: &str) -> Done {
     check_key(key)?;
+    hold(tx, board).await?;
     let there = find(tx, board, now, key).await?.is_some();
     remove(tx, board, key).await?;
     Ok(json!({ "deleted": there }))
@@ -118,6 +123,7 @@ pub(super) async fn incr(
 ) -> Done {
     check_key(key)?;
     let created_expires_at = expiry(now, ttl_ms)?;
+    hold(tx, board).await?;
     let (before, version, expires_at) = match find(tx, board, now, key).await? {
         None => (0, 0, created_expires_at),
         Some(entry) => match entry.value.as_i64() {
@@ -145,6 +151,7 @@ pub(super) async fn cas(
 ) -> Done {
     check_key(key)?;
     let expires_at = expiry(now, ttl_ms)?;
+    hold(tx, board).await?;
     let entry = find(tx, board, now, key).await?;
     if entry.as_ref().map(|entry| &entry.value) != expected {
         return Ok(json!({ "swapped": false }));
@@ -157,6 +164,11 @@ pub(super) async fn cas(
         None => remove(tx, board, key).await?,
     }
     Ok(json!({ "swapped": true }))
+}
+
+/// Holds the board's row until the transaction ends. On SQLite there is one writer anyway.
+async fn hold(tx: &mut TeamTx, board: BoardId) -> Result<(), Stop> {
+    Ok(tx.lock_board(board).await?)
 }
 
 async fn remove(tx: &mut TeamTx, board: BoardId, key: &str) -> Result<(), Stop> {
@@ -179,7 +191,14 @@ fn check_key(key: &str) -> Result<(), Stop> {
             format!("A key has 1 to {MAX_KV_KEY} bytes; this one has {}.", key.len()),
         ));
     }
+    if key.contains('\0') {
+        return Err(no_nul());
+    }
     Ok(())
+}
+
+fn no_nul() -> Stop {
+    refuse("kv_bad_key", "A key has no character U+0000; a value may have it.")
 }
 
 fn expiry(now: Timestamp, ttl_ms: Option<u64>) -> Result<Option<Timestamp>, Stop> {

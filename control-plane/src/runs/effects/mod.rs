@@ -97,6 +97,14 @@ enum Effect<'a> {
 const EMAIL: &str = "email_send";
 
 impl Effect<'_> {
+    /// How its transaction begins. The e-mails of a team are counted over all its runs.
+    fn durability(&self) -> Durability {
+        match self {
+            Self::Call(CallKind::EmailSend { .. }) => Durability::PowerCutAlone,
+            _ => Durability::PowerCut,
+        }
+    }
+
     /// Its name in the journal.
     fn method(&self) -> &'static str {
         match self {
@@ -138,7 +146,7 @@ async fn act(
     caller: &Caller,
     effect: Effect<'_>,
 ) -> ApiResult<CallAnswer> {
-    let (mut tx, holding) = lease::hold(&state.db, Durability::PowerCut, task, token).await?;
+    let (mut tx, holding) = lease::hold(&state.db, effect.durability(), task, token).await?;
     check_caller(&mut tx, holding.run_id, caller).await?;
     let now = state.ambient.now();
     let method = effect.method();
@@ -218,6 +226,10 @@ async fn check_caller(tx: &mut TeamTx, run: restroy_sdk::ids::RunId, caller: &Ca
     if caller.key.is_empty() || caller.key.len() > MAX_KEY || caller.key.chars().any(char::is_control) {
         let detail = format!("An idempotency key has 1 to {MAX_KEY} bytes and no control characters.");
         return Err(Problem::new(ProblemCode::Invalid).errors(vec![Fault::new("/key", detail)]).into());
+    }
+    if caller.step.step.contains('\0') {
+        let fault = Fault::new("/step/step", "a step's name has no character U+0000");
+        return Err(Problem::new(ProblemCode::Invalid).errors(vec![fault]).into());
     }
     if !steps::may_call(tx, run, &caller.step).await? {
         let detail = format!(

@@ -182,8 +182,8 @@ async fn forget(tx: &mut TeamTx, script: ScriptId, key: &str, before: i64) -> Re
         &mut **tx,
         execute,
         query(
-            "UPDATE configurations SET sealed = NULL, removed = 1
-             WHERE team_id = $1 AND script_id = $2 AND key = $3 AND revision < $4 AND secret = 1"
+            "UPDATE configurations SET sealed = NULL, removed = TRUE
+             WHERE team_id = $1 AND script_id = $2 AND key = $3 AND revision < $4 AND secret"
         )
         .bind(team)
         .bind(script)
