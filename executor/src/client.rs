@@ -16,7 +16,7 @@ use std::{
 use bytes::Bytes;
 use reqwest::{Method, StatusCode, header};
 use restroy_run_queue::run_api::{
-    Batch, BatchAnswer, Call, CallAnswer, Claim, Claimed, Heartbeat, HeartbeatAnswer, Lease, PROTOCOL,
+    Batch, BatchAnswer, Call, CallAnswer, Claim, Claimed, Heartbeat, HeartbeatAnswer, Lease, PROTOCOL, Released,
 };
 use restroy_sdk::{event::StepRef, ids::TaskId, problem::Problem};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
@@ -310,6 +310,18 @@ impl TaskApi {
         match self.exchange::<Lease>(Method::POST, "renew", "application/json", Bytes::from_static(b"{}")).await {
             Ok(lease) => {
                 self.lease_ms.store(lease.lease_ms, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(Trouble::Lost) => Err(Lost),
+            Err(Trouble::Refused(problem)) => Err(self.give_up(&problem.to_string())),
+        }
+    }
+
+    /// Gives the task back: another executor may claim it at once. Nothing may be reported any more.
+    pub(crate) async fn release(&self) -> Result<(), Lost> {
+        match self.exchange::<Released>(Method::POST, "release", "application/json", Bytes::from_static(b"{}")).await {
+            Ok(Released {}) => {
+                self.lost.cancel();
                 Ok(())
             }
             Err(Trouble::Lost) => Err(Lost),

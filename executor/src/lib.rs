@@ -16,6 +16,7 @@ mod capability;
 mod client;
 mod config;
 mod drive;
+mod health;
 mod lease;
 mod mask;
 pub mod metrics;
@@ -24,4 +25,5 @@ mod worker;
 
 pub use capability::http::{HttpPolicy, Outbound};
 pub use config::{ExecutorConfig, ExecutorError};
+pub use health::Health;
 pub use worker::Executor;

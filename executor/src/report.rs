@@ -176,6 +176,11 @@ impl Reporter {
         }
     }
 
+    /// The place of what was pushed last.
+    pub(crate) fn newest(&self) -> Position {
+        Position(self.state().pushed)
+    }
+
     /// Waits until everything up to `position` is committed.
     pub(crate) async fn committed(&self, position: Position) {
         let mut committed = self.committed.subscribe();

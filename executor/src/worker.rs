@@ -1,6 +1,6 @@
 //! The executor: takes task ids from the queue, claims tasks, has them driven.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use lua_wasm_host::Engine;
 use restroy_run_queue::{
@@ -27,12 +27,17 @@ use crate::{
         drive,
         task::{TaskContext, Tools},
     },
+    health::Health,
     lease,
     metrics::Metrics,
 };
 
 /// How often the executor says that it is there.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+/// How long the last heartbeat may take, which says that the slots are gone.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// How long reporting the last and handing a task back may take.
+const HAND_BACK: Duration = Duration::from_secs(5);
 /// How often scratch folders that nobody uses are looked for.
 const CLEANING: Duration = Duration::from_hours(1);
 
@@ -42,6 +47,17 @@ pub struct Executor {
     queue: Arc<dyn Queue>,
     api: Arc<RunApi>,
     tools: Tools,
+    health: Health,
+}
+
+/// How the work on a task ends.
+enum End {
+    /// The run is over.
+    Done,
+    /// The task is in other hands.
+    Lost,
+    /// The executor ends before its work does.
+    Abandoned,
 }
 
 impl std::fmt::Debug for Executor {
@@ -73,7 +89,7 @@ impl Executor {
             sandboxes_per_task: config.sandboxes_per_task as usize,
             metrics,
         };
-        Ok(Self { config, queue, api, tools })
+        Ok(Self { config, queue, api, tools, health: Health::default() })
     }
 
     /// What it counts; to be asked for before [`Executor::run`] takes the executor.
@@ -81,16 +97,24 @@ impl Executor {
         self.tools.metrics.clone()
     }
 
+    /// How it stands; to be asked for before [`Executor::run`] takes the executor.
+    pub fn health(&self) -> Health {
+        self.health.clone()
+    }
+
     /// Works until `shutdown` resolves. Then nothing new is taken, tasks at work go on for at most
-    /// [`ExecutorConfig::drain`], and what is not done by then is left to whoever claims it next.
+    /// [`ExecutorConfig::drain`], and what is not done by then is handed back, for whoever claims it
+    /// next.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) {
         let this = Arc::new(self);
         let stopping = CancellationToken::new();
         let abandon = CancellationToken::new();
         let stop = {
             let (stopping, abandon, drain) = (stopping.clone(), abandon.clone(), this.config.drain);
+            let health = this.health.clone();
             tokio::spawn(async move {
                 shutdown.await;
+                health.drains();
                 stopping.cancel();
                 tokio::time::sleep(drain).await;
                 abandon.cancel();
@@ -103,14 +127,7 @@ impl Executor {
                 let span = tracing::info_span!("task", task_id = %message.task_id);
                 Box::pin(
                     async move {
-                        let over = tokio::select! {
-                            over = this.take(message.task_id) => over,
-                            () = abandon.cancelled() => {
-                                tracing::warn!("the task is left to another executor");
-                                None
-                            }
-                        };
-                        if let Some(scratch) = over {
+                        if let Some(scratch) = this.take(message.task_id, &abandon).await {
                             let _ = tokio::task::spawn_blocking(move || scratch.remove_all()).await;
                         }
                     }
@@ -122,19 +139,33 @@ impl Executor {
         let work = this.queue.consume(this.config.slots.max(1) as usize, handler, stopped);
         tokio::select! {
             () = work => {}
-            () = this.say_alive() => {}
+            () = this.say_alive(&stopping) => {}
             () = this.clean() => {}
         }
+        // Word of it must not hold up the end.
+        let _ = tokio::time::timeout(FAREWELL, this.api.heartbeat(0)).await;
         stop.abort();
     }
 
-    async fn say_alive(&self) {
+    /// Says that it is there, with how many slots: none once it drains, so that nothing is admitted
+    /// on its account.
+    async fn say_alive(&self, stopping: &CancellationToken) {
         loop {
-            match self.api.heartbeat(self.config.slots).await {
-                Ok(answer) => tracing::debug!(executor_id = %answer.executor_id, "heartbeat"),
-                Err(error) => tracing::warn!(%error, "the heartbeat is not heard"),
+            let draining = stopping.is_cancelled();
+            match self.api.heartbeat(if draining { 0 } else { self.config.slots }).await {
+                Ok(answer) => {
+                    self.health.heard();
+                    tracing::debug!(executor_id = %answer.executor_id, "heartbeat");
+                }
+                Err(error) => {
+                    self.health.refused(&error.to_string());
+                    tracing::warn!(%error, "the heartbeat is not heard");
+                }
             }
-            tokio::time::sleep(HEARTBEAT).await;
+            tokio::select! {
+                () = tokio::time::sleep(HEARTBEAT) => {}
+                () = stopping.cancelled(), if !draining => {}
+            }
         }
     }
 
@@ -149,9 +180,12 @@ impl Executor {
         }
     }
 
-    /// Claims a task and has it driven to its end, or until its lease is lost. Gives the scratch
-    /// folder of a run that is over.
-    async fn take(&self, task_id: TaskId) -> Option<Arc<Scratch>> {
+    /// Claims a task and has it driven to its end, or until its lease is lost, or until it is to be
+    /// abandoned. Gives the scratch folder of a run that is over.
+    async fn take(&self, task_id: TaskId, abandon: &CancellationToken) -> Option<Arc<Scratch>> {
+        if abandon.is_cancelled() {
+            return None;
+        }
         let _busy = self.tools.metrics.busy();
         let (claimed, asked) = match self.api.claim(task_id).await {
             Ok(Some(claimed)) => claimed,
@@ -181,13 +215,31 @@ impl Executor {
                 return None;
             }
         };
-        let done = tokio::select! {
-            () = drive(Arc::clone(&task)) => true,
-            _ = task.reporter.deliver(&task.api) => false,
-            () = lease::keep(&task.api, &task.progress) => false,
-            () = task.api.lost.cancelled() => false,
+        let mut delivery = pin!(task.reporter.deliver(&task.api));
+        let end = tokio::select! {
+            () = drive(Arc::clone(&task)) => End::Done,
+            _ = &mut delivery => End::Lost,
+            () = lease::keep(&task.api, &task.progress) => End::Lost,
+            () = task.api.lost.cancelled() => End::Lost,
+            () = abandon.cancelled() => End::Abandoned,
         };
-        if done {
+        if matches!(end, End::Abandoned) {
+            // Its sandboxes are stopped. What they got done is recorded, the rest goes to the next.
+            let given_back = async {
+                tokio::select! {
+                    () = task.reporter.committed(task.reporter.newest()) => {}
+                    _ = &mut delivery => {}
+                }
+                task.api.release().await.is_ok()
+            };
+            if tokio::time::timeout(HAND_BACK, given_back).await.unwrap_or(false) {
+                tracing::info!(%run_id, fence, "the task is handed back");
+            } else {
+                tracing::warn!(%run_id, fence, "the task cannot be handed back: its lease ends by itself");
+            }
+            return None;
+        }
+        if matches!(end, End::Done) {
             tracing::info!(%run_id, "the run is over");
             Some(scratch)
         } else {

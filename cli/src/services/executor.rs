@@ -2,16 +2,23 @@
 
 use std::{sync::Arc, time::Duration};
 
+use axum::{
+    Json, Router,
+    http::{StatusCode, header},
+    routing::get,
+};
 use clap::Args as ClapArgs;
-use restroy_executor::{Executor, ExecutorConfig, ExecutorError, HttpPolicy};
-use restroy_run_queue::redis::{RedisOptions, RedisQueue};
+use restroy_executor::{Executor, ExecutorConfig, ExecutorError, Health, HttpPolicy, metrics, metrics::Metrics};
+use restroy_run_queue::{
+    queue::Queue,
+    redis::{RedisOptions, RedisQueue},
+};
 use restroy_sdk::time::Ambient;
+use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    health,
-    health::Readiness,
     listen::{Listener, Serving},
     log, signals,
 };
@@ -75,12 +82,18 @@ impl Process {
         let sandboxes = slots.saturating_mul(config.sandboxes_per_task).clamp(16, 512);
         let engine = super::engine(sandboxes, settings.engine_cache_dir).await?;
         let queue = Arc::new(RedisQueue::start(&redis));
-        let executor = Executor::new(config, engine, queue, ambient).map_err(|error| refused(&error))?;
+        let executor = Executor::new(config, engine, Arc::clone(&queue) as Arc<dyn Queue>, ambient)
+            .map_err(|error| refused(&error))?;
         let stop = CancellationToken::new();
         let mut operators = Serving::default();
         let metrics = listener.address;
         operators
-            .serve("the metrics", listener, operators_router(), None)
+            .serve(
+                "the metrics",
+                listener,
+                for_operators(executor.health(), executor.metrics(), Arc::clone(&queue)),
+                None,
+            )
             .map_err(|error| Failure::new(format!("cannot serve: {error}")))?;
         let executing = tokio::spawn(executor.run(stop.clone().cancelled_owned()));
         output::print(&format!("Restroy executes {slots} runs at once\nmetrics on http://{metrics}"));
@@ -109,6 +122,29 @@ fn refused(error: &ExecutorError) -> Failure {
     }
 }
 
-fn operators_router() -> axum::Router {
-    health::router(async || Readiness::of(Vec::new(), Vec::new()), async || Ok(String::new()))
+/// `/healthz`, `/readyz` and `/metrics`.
+fn for_operators(health: Health, metrics: Metrics, queue: Arc<RedisQueue>) -> Router {
+    let ready = {
+        let queue = Arc::clone(&queue);
+        async move || {
+            let mut trouble = health.trouble();
+            // Without the queue no work comes in, so here it is no mere note.
+            if !queue.connected() {
+                trouble.push("Redis does not answer: no work comes in".to_owned());
+            }
+            let (code, status) = match trouble.is_empty() {
+                true => (StatusCode::OK, "ready"),
+                false => (StatusCode::SERVICE_UNAVAILABLE, "unready"),
+            };
+            (code, Json(json!({ "status": status, "reasons": trouble })))
+        }
+    };
+    let figures = async move || {
+        metrics.redis_connected(queue.connected());
+        ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics.text())
+    };
+    Router::new()
+        .route("/healthz", get(async || Json(json!({ "status": "ok" }))))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(figures))
 }

@@ -7,7 +7,6 @@
 
 mod control_plane;
 mod executor;
-mod health;
 mod listen;
 pub(crate) mod log;
 pub(crate) mod signals;

@@ -1,17 +1,13 @@
-//! The whole thing from outside: `restroy dev` as a process, spoken to over HTTP and WebSocket and
-//! through the command line.
+//! The whole thing from outside: processes, spoken to over HTTP and WebSocket and through the command
+//! line. Here as it is embedded: `restroy dev`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test what is missing fails the test")]
 #![allow(clippy::needless_pass_by_value, reason = "short calls read better")]
 #![allow(unreachable_pub, missing_docs, reason = "a test binary has no public")]
 
-mod commands;
-mod examples;
-mod hostile;
-mod invalid;
-mod newcomer;
-mod recovery;
-mod server;
-mod streams;
-mod tenants;
-mod world;
+include!("suite.rs");
+
+// Only here, since only `restroy dev` has a data folder and answers for its settings.
+mod embedded;
+// Needs no installation, so once is enough.
+mod deployment;

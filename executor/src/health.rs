@@ -1,0 +1,84 @@
+//! How an executor stands, for whoever asks whether it is ready.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// For how long a heartbeat counts: three are sent in that time.
+const RECENT: Duration = Duration::from_secs(30);
+
+/// How an executor stands. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Health(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// When the run API took a heartbeat last.
+    heard: Option<Instant>,
+    /// Why it did not take the newest.
+    refused: Option<String>,
+    draining: bool,
+}
+
+impl Health {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it is held.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The run API took a heartbeat.
+    pub(crate) fn heard(&self) {
+        let mut state = self.state();
+        state.heard = Some(Instant::now());
+        state.refused = None;
+    }
+
+    /// It did not.
+    pub(crate) fn refused(&self, why: &str) {
+        self.state().refused = Some(why.to_owned());
+    }
+
+    /// Nothing new is taken any more.
+    pub(crate) fn drains(&self) {
+        self.state().draining = true;
+    }
+
+    /// Why no new work is taken; nothing when it is.
+    pub fn trouble(&self) -> Vec<String> {
+        let state = self.state();
+        let mut trouble = Vec::new();
+        if state.draining {
+            trouble.push("it is stopping and takes nothing new".to_owned());
+        }
+        if state.heard.is_none_or(|heard| heard.elapsed() > RECENT) {
+            let why = state.refused.as_deref().unwrap_or("none was answered yet");
+            trouble.push(format!("the control-plane took no heartbeat within {} s: {why}", RECENT.as_secs()));
+        }
+        trouble
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_heartbeat_counts_for_a_while() {
+        let health = Health::default();
+        assert!(health.trouble()[0].contains("none was answered"));
+        health.refused("401");
+        assert!(health.trouble()[0].contains("401"));
+        health.heard();
+        assert_eq!(health.trouble(), Vec::<String>::new());
+        health.refused("it does not answer");
+        assert_eq!(health.trouble(), Vec::<String>::new(), "one that is missed is no trouble yet");
+        tokio::time::advance(RECENT + Duration::from_secs(1)).await;
+        assert!(health.trouble()[0].contains("does not answer"));
+        health.heard();
+        health.drains();
+        assert!(health.trouble()[0].contains("stopping"));
+    }
+}
