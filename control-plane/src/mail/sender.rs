@@ -194,7 +194,7 @@ impl Sending {
         match &settled {
             Settled::Sent => tracing::debug!(mail_id = %due.id, "an e-mail is sent"),
             Settled::Again { reason, .. } => {
-                tracing::warn!(mail_id = %due.id, reason, "an e-mail is tried again later")
+                tracing::warn!(mail_id = %due.id, reason, "an e-mail is tried again later");
             }
             Settled::Failed { reason } => tracing::error!(mail_id = %due.id, reason, "an e-mail cannot be sent"),
         }

@@ -209,11 +209,6 @@ impl Metrics {
         #[allow(clippy::cast_precision_loss, reason = "a clock that is off by centuries is off")]
         self.0.clock_offset.set(micros as f64 / 1e6);
     }
-
-    /// Whether the connection to Redis stands.
-    pub fn redis_connected(&self, connected: bool) {
-        self.0.redis_connected.set(connected.into());
-    }
 }
 
 impl Inner {

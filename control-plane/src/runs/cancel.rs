@@ -42,6 +42,7 @@ pub(crate) async fn cancel(state: &AppState, scope: &Scope, run: RunId) -> ApiRe
     tx.commit().await?;
     state.wake.send(Wake::Run { run_id: run, last_seq });
     state.wake.send(Wake::Admit);
+    state.metrics.run_ended(RunStatus::Cancelled, None);
     Ok(row)
 }
 

@@ -43,6 +43,7 @@ pub async fn admit(state: &AppState) -> ApiResult<usize> {
         let admitted = mark(&mut tx, "pending", &chosen, now).await?;
         tx.commit().await?;
         total += admitted.len();
+        state.metrics.admitted(admitted.len());
         if admitted.is_empty() {
             return Ok(total);
         }
@@ -121,6 +122,7 @@ async fn push(state: &AppState, tasks: &[TaskId]) {
     for task_id in tasks {
         if let Err(error) = state.queue.push(Message { task_id: *task_id }).await {
             tracing::warn!(%task_id, %error, "a task waits for the queue");
+            state.metrics.push_failed();
         }
     }
 }

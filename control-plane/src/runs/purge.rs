@@ -12,6 +12,11 @@ const STEP: i64 = 500;
 const IDEMPOTENCY: Duration = Duration::from_hours(24);
 /// How long an executor that does not answer is remembered after it was revoked.
 const EXECUTORS: Duration = Duration::from_hours(30 * 24);
+/// How long an e-mail is kept that is not on its way. A script's own idempotency key for an e-mail is
+/// good for as long.
+const MAIL: Duration = Duration::from_hours(30 * 24);
+/// How long an account waits to be verified, unless it has a link that is still good.
+const UNVERIFIED: Duration = Duration::from_hours(7 * 24);
 
 /// Takes one step. Gives how many rows went; more may be left when it is many.
 pub async fn step(state: &AppState) -> ApiResult<u64> {
@@ -36,6 +41,18 @@ pub async fn step(state: &AppState) -> ApiResult<u64> {
         (
             "DELETE FROM executors WHERE id IN (SELECT id FROM executors WHERE revoked_at <= $1 LIMIT $2)",
             now.before(EXECUTORS),
+        ),
+        (
+            "DELETE FROM outbox WHERE id IN
+                 (SELECT id FROM outbox WHERE status <> 'queued' AND created_at <= $1 LIMIT $2)",
+            now.before(MAIL),
+        ),
+        (
+            // Links that are not good any more went with the first of these statements.
+            "DELETE FROM users WHERE email_verified_at IS NULL AND id IN
+                 (SELECT id FROM users WHERE email_verified_at IS NULL AND created_at <= $1 AND NOT EXISTS
+                      (SELECT 1 FROM one_time_tokens t WHERE t.user_id = users.id) LIMIT $2)",
+            now.before(UNVERIFIED),
         ),
     ] {
         let mut tx = state.db.system_write().await?;

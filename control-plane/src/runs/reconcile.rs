@@ -56,10 +56,14 @@ async fn take_back(state: &AppState, task: &TaskRow) -> ApiResult<bool> {
     Ok(true)
 }
 
-/// Wakes who cares about a lost lease.
+/// Wakes who cares about a lost lease, and counts it.
 pub(crate) fn announce(state: &AppState, task: &TaskRow, lost: lost::Lost) {
     state.wake.send(Wake::Run { run_id: task.run_id, last_seq: lost.last_seq });
     state.wake.send(Wake::Admit);
+    state.metrics.lease_lost();
+    if lost.ended {
+        state.metrics.run_ended(RunStatus::Failed, None);
+    }
 }
 
 /// Ends runs that go on, or wait, for longer than any run may. Gives how many.
@@ -100,5 +104,6 @@ async fn time_out(state: &AppState, team: TeamId, run_id: RunId, now: Timestamp,
     tx.commit().await?;
     state.wake.send(Wake::Run { run_id, last_seq });
     state.wake.send(Wake::Admit);
+    state.metrics.run_ended(RunStatus::TimedOut, None);
     Ok(true)
 }

@@ -30,6 +30,9 @@ impl Ended {
     /// Tells the dispatcher and the watchers.
     pub(crate) fn announce(self, state: &AppState) {
         for wake in self.0 {
+            if matches!(wake, Wake::Run { .. }) {
+                state.metrics.run_ended(RunStatus::Cancelled, None);
+            }
             state.wake.send(wake);
         }
     }

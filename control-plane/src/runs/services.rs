@@ -45,12 +45,12 @@ pub fn spawn_services(state: &AppState, shutdown: &CancellationToken) -> Service
     services.spawn(every("reconcile", LOOK, state.clone(), shutdown.clone(), reconcile_pass));
     services.spawn(every("schedule", LOOK, state.clone(), shutdown.clone(), schedule_pass));
     services.spawn(every("purge", PURGE, state.clone(), shutdown.clone(), purge_pass));
-    let (watchers, wake) = (state.watchers.clone(), state.wake.listen());
+    let (watchers, wake, metrics) = (state.watchers.clone(), state.wake.listen(), state.metrics.clone());
     let stop = shutdown.clone();
     services.spawn(async move {
         tokio::select! {
             () = stop.cancelled() => {}
-            () = watchers.route(wake) => {}
+            () = watchers.route(wake, metrics) => {}
         }
     });
     if let Some(mail) = &state.settings.mail {
@@ -68,7 +68,7 @@ async fn dispatcher(state: AppState, shutdown: CancellationToken) {
     loop {
         let timer = tokio::select! {
             () = shutdown.cancelled() => return,
-            () = admit_woken(&mut wake) => false,
+            () = admit_woken(&state, &mut wake) => false,
             _ = look.tick() => true,
         };
         // One pass serves all the wake-ups that came in meanwhile.
@@ -81,10 +81,11 @@ async fn dispatcher(state: AppState, shutdown: CancellationToken) {
     }
 }
 
-async fn admit_woken(wake: &mut tokio::sync::broadcast::Receiver<Wake>) {
+async fn admit_woken(state: &AppState, wake: &mut tokio::sync::broadcast::Receiver<Wake>) {
     loop {
         match wake.recv().await {
-            Ok(Wake::Admit | Wake::Missed) | Err(RecvError::Lagged(_)) => return,
+            Ok(Wake::Admit | Wake::Missed) => return,
+            Err(RecvError::Lagged(count)) => return state.metrics.wake_ups_missed(count),
             Ok(Wake::Run { .. }) => {}
             // Cannot be while the state is held; the timer goes on in any case.
             Err(RecvError::Closed) => std::future::pending().await,

@@ -75,8 +75,13 @@ impl Started {
     /// Wakes the dispatcher and the watchers. Call it after the commit.
     pub fn announce(&self, state: &AppState) {
         for wake in &self.wakes {
+            // Other runs that are told of were ended to make room; this one, when it was skipped.
+            if matches!(wake, Wake::Run { run_id, .. } if *run_id != self.run.id || self.run.status.is_terminal()) {
+                state.metrics.run_ended(RunStatus::Cancelled, None);
+            }
             state.wake.send(*wake);
         }
+        state.metrics.run_started();
     }
 }
 

@@ -60,15 +60,24 @@ pub(super) async fn claim(
             tx.commit().await?;
             state.wake.send(Wake::Run { run_id: run.id, last_seq });
             state.wake.send(Wake::Admit);
+            state.metrics.lease_lost();
+            state.metrics.run_ended(RunStatus::Failed, None);
             return Err(not_claimable());
         }
     };
-    begin(&mut tx, run.id, now).await?;
+    let first = begin(&mut tx, run.id, now).await?;
     let run = cancel::find(&mut tx, run.id).await?;
     let wake = Wake::Run { run_id: run.id, last_seq: run.last_seq };
+    let waited = now.since(run.created_at);
     let plan = plan::plan(&mut tx, &state.keys, id, fence, run, fixed, now).await?;
     tx.commit().await?;
     state.wake.send(wake);
+    if first {
+        state.metrics.run_claimed(waited);
+    }
+    if task.state == "leased" {
+        state.metrics.lease_lost();
+    }
     Ok(Json(Claimed { token, fence, lease_ms: lease::lease_ms(), plan }))
 }
 
@@ -134,8 +143,8 @@ async fn take(
     Ok(Take::Taken { fence: fence + 1, token })
 }
 
-/// The first claim of a run starts it.
-async fn begin(tx: &mut TeamTx, run: RunId, now: Timestamp) -> ApiResult<()> {
+/// The first claim of a run starts it; whether it was that.
+async fn begin(tx: &mut TeamTx, run: RunId, now: Timestamp) -> ApiResult<bool> {
     let team = tx.team();
     let started = sql!(
         &mut **tx,
@@ -152,7 +161,7 @@ async fn begin(tx: &mut TeamTx, run: RunId, now: Timestamp) -> ApiResult<()> {
     if started.rows_affected() > 0 {
         events::append(tx, run, now, &[EventKind::RunStarted {}], None).await?;
     }
-    Ok(())
+    Ok(started.rows_affected() > 0)
 }
 
 fn not_claimable() -> ApiError {

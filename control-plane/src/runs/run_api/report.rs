@@ -51,6 +51,7 @@ pub(super) async fn report(
         return Err(ApiError::with(ProblemCode::Conflict, detail));
     }
     let now = state.ambient.now();
+    let count = batch.events.len();
     let Taken { log, ended } = take(&state, &mut tx, &holding, batch, now).await?;
     if log.bytes > MAX_RUN_EVENTS {
         drop(tx);
@@ -58,8 +59,10 @@ pub(super) async fn report(
     }
     tx.commit().await?;
     state.wake.send(Wake::Run { run_id: holding.run_id, last_seq: log.last_seq });
-    if ended {
+    state.metrics.events_recorded(count);
+    if let Some(status) = ended {
         state.wake.send(Wake::Admit);
+        state.metrics.run_ended(status, holding.started_at.map(|started| now.since(started)));
     }
     Ok(answer(log.last_seq))
 }
@@ -70,7 +73,8 @@ fn answer(last_seq: i64) -> Json<BatchAnswer> {
 
 struct Taken {
     log: events::Log,
-    ended: bool,
+    /// The run's end, if that was in the batch.
+    ended: Option<RunStatus>,
 }
 
 async fn take(state: &AppState, tx: &mut TeamTx, holding: &Holding, batch: Batch, now: Timestamp) -> ApiResult<Taken> {
@@ -84,7 +88,7 @@ async fn take(state: &AppState, tx: &mut TeamTx, holding: &Holding, batch: Batch
     lease::renew(tx, holding, now, batch.n).await?;
 
     let mut log = batch.events;
-    let ended = changes.ending.is_some();
+    let ended = changes.ending.as_ref().map(|(status, _)| *status);
     if let Some((status, error)) = changes.ending {
         finish(tx, holding, &mut log, Ending { status, error }, now).await?;
     }
@@ -146,6 +150,7 @@ async fn too_much(state: &AppState, id: TaskId, token: &str) -> ApiResult<ApiErr
         tx.commit().await?;
         state.wake.send(Wake::Run { run_id: holding.run_id, last_seq });
         state.wake.send(Wake::Admit);
+        state.metrics.run_ended(RunStatus::Failed, None);
     }
     Ok(lease::lost())
 }
