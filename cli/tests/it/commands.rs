@@ -10,7 +10,9 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::server::{Server, restroy};
+use crate::server::{PRODUCTION, Server, restroy};
+
+const PASSWORD: &str = "correct horse battery\n";
 
 /// A person at a terminal, with a folder of their own.
 struct Person {
@@ -76,7 +78,11 @@ impl Person {
     /// Signs up at a server.
     fn signs_up(&self, server: &Server) {
         let login = ["login", "ada@example.com", "--register", "--password-stdin", "--server", &server.url];
-        self.types_with(&login, "correct horse battery\n").ok();
+        if PRODUCTION {
+            assert!(self.types_with(&login, PASSWORD).fails(1).contains("verif"), "an address has to be verified");
+            server.verify("ada@example.com");
+        }
+        self.types_with(&login, PASSWORD).ok();
     }
 
     /// A folder `hello` with a pipeline of that name.

@@ -1,103 +1,129 @@
-//! `restroy dev` as a process of its own, as a newcomer would start it.
+//! An installation at work, as the mode has it: `restroy dev`, or a control-plane and an executor.
 
-use std::{
-    io::{BufRead as _, BufReader},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::mpsc,
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
 
+use restroy_sdk::client::Client;
 use tempfile::TempDir;
 
-/// How long anything may take before a test gives up; generous, for a busy machine.
-pub const PATIENCE: Duration = Duration::from_mins(2);
+pub use crate::process::{PATIENCE, restroy};
+use crate::{
+    installation::{ControlPlane, Installation, PUBLIC_URL},
+    process::{Process, wait_for},
+};
 
-/// The binary under test, with none of the caller's settings.
-pub fn restroy() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_restroy"));
-    for (name, _) in std::env::vars() {
-        if name.starts_with("RESTROY_") {
-            command.env_remove(name);
-        }
-    }
-    command.env("NO_COLOR", "1").stdin(Stdio::null());
-    command
-}
+/// Whether this is the suite of production.
+pub const PRODUCTION: bool = matches!(env!("CARGO_CRATE_NAME").as_bytes(), b"production");
 
-/// A running installation and its data folder.
+/// A running installation and what it keeps.
 pub struct Server {
-    child: Child,
-    folder: TempDir,
+    mode: Mode,
+    /// Of what executes: `--slots`, `--allow-loopback-http`.
     arguments: Vec<String>,
     /// Where its API listens.
     pub url: String,
 }
 
-impl Server {
-    /// Starts on a free port with an empty data folder.
-    pub fn start(arguments: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let arguments: Vec<_> = arguments.iter().map(ToString::to_string).collect();
-        let (child, url) = spawn(&folder.path().join("data"), "127.0.0.1:0", &arguments);
-        Self { child, folder, arguments, url }
-    }
+enum Mode {
+    Embedded { process: Process, folder: TempDir },
+    Production { control_plane: ControlPlane, executor: Process, credential: String, installation: Box<Installation> },
+}
 
-    /// The data folder.
-    pub fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+impl Server {
+    /// Starts on a free port with nothing in it.
+    pub fn start(arguments: &[&str]) -> Self {
+        let arguments: Vec<_> = arguments.iter().map(ToString::to_string).collect();
+        if PRODUCTION {
+            let installation = Box::new(Installation::new());
+            let control_plane = installation.control_plane("127.0.0.1:0");
+            let credential = installation.credential("one");
+            let executor = installation.executor(&control_plane.run_api, &credential, &arguments);
+            let url = control_plane.url.clone();
+            Self { mode: Mode::Production { control_plane, executor, credential, installation }, arguments, url }
+        } else {
+            let folder = tempfile::tempdir().unwrap();
+            let (process, url) = dev(folder.path(), "127.0.0.1:0", &arguments);
+            Self { mode: Mode::Embedded { process, folder }, arguments, url }
+        }
     }
 
     /// A folder for the test's own files.
     pub fn work(&self) -> &Path {
-        self.folder.path()
+        match &self.mode {
+            Mode::Embedded { folder, .. } => folder.path(),
+            Mode::Production { installation, .. } => installation.work(),
+        }
     }
 
-    /// Ends the process as a power cut would.
+    /// The origin of its own pages.
+    pub fn origin(&self) -> String {
+        if PRODUCTION { PUBLIC_URL.to_owned() } else { self.url.clone() }
+    }
+
+    /// Ends all its processes as a power cut would.
     pub fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    /// Starts again on the same data folder and address.
-    pub fn start_again(&mut self) {
-        let address = self.url.trim_start_matches("http://").to_owned();
-        let (child, url) = spawn(&self.data(), &address, &self.arguments);
-        (self.child, self.url) = (child, url);
-    }
-
-    /// Whether the process still runs.
-    pub fn is_alive(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn spawn(data: &Path, listen: &str, arguments: &[String]) -> (Child, String) {
-    let mut child = restroy()
-        .args(["dev", "--listen", listen, "--data-dir"])
-        .arg(data)
-        .args(arguments)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
-        .spawn()
-        .unwrap();
-    let output = BufReader::new(child.stdout.take().unwrap());
-    let (send, receive) = mpsc::channel();
-    // The reader goes on to the end, so that the server never blocks on a full pipe.
-    std::thread::spawn(move || {
-        for line in output.lines().map_while(Result::ok) {
-            if let Some(address) = line.strip_prefix("Restroy listens on ") {
-                let _ = send.send(address.trim().to_owned());
+        match &mut self.mode {
+            Mode::Embedded { process, .. } => process.kill(),
+            Mode::Production { control_plane, executor, .. } => {
+                control_plane.process.kill();
+                executor.kill();
             }
         }
-    });
-    let url = receive.recv_timeout(PATIENCE).expect("restroy dev says where it listens");
-    (child, url)
+    }
+
+    /// Starts again on the same data and address.
+    pub fn start_again(&mut self) {
+        let address = self.url.trim_start_matches("http://");
+        match &mut self.mode {
+            Mode::Embedded { process, folder } => (*process, _) = dev(folder.path(), address, &self.arguments),
+            Mode::Production { control_plane, executor, credential, installation } => {
+                *control_plane = installation.control_plane(address);
+                *executor = installation.executor(&control_plane.run_api, credential, &self.arguments);
+            }
+        }
+    }
+
+    /// Whether its processes still run.
+    pub fn is_alive(&mut self) -> bool {
+        match &mut self.mode {
+            Mode::Embedded { process, .. } => process.is_alive(),
+            Mode::Production { control_plane, executor, .. } => {
+                control_plane.process.is_alive() && executor.is_alive()
+            }
+        }
+    }
+
+    /// Does what whoever has just registered does before the first login: in production, follow the
+    /// link in the e-mail.
+    pub fn verify(&self, email: &str) {
+        if let Mode::Production { installation, .. } = &self.mode {
+            let token = installation.verification_token(email);
+            wait_for(async || { Client::new(&self.url).unwrap().verify_email(&token).await.unwrap() });
+        }
+    }
+
+    /// Whether its database holds a text in the clear.
+    pub fn stores(&self, text: &str) -> bool {
+        match &self.mode {
+            Mode::Embedded { folder, .. } => ["restroy.db", "restroy.db-wal"].iter().any(|file| {
+                let bytes = std::fs::read(data(folder.path()).join(file)).unwrap_or_default();
+                bytes.windows(text.len()).any(|window| window == text.as_bytes())
+            }),
+            Mode::Production { installation, .. } => {
+                let dump = installation.dump();
+                dump.contains(text) || dump.contains(&hex::encode(text))
+            }
+        }
+    }
+}
+
+/// The data folder of `restroy dev` in a folder of a test.
+pub fn data(folder: &Path) -> PathBuf {
+    folder.join("data")
+}
+
+fn dev(folder: &Path, listen: &str, arguments: &[String]) -> (Process, String) {
+    let mut command = restroy();
+    command.args(["dev", "--listen", listen, "--data-dir"]).arg(data(folder)).args(arguments);
+    let (process, [url]) = Process::start(command, ["Restroy listens on "]);
+    (process, url)
 }

@@ -56,7 +56,7 @@ async fn every_watcher_gets_every_event_once_and_in_order() {
     ];
     let pipeline = world.push("many", definition, &files).await;
     let run = world.start(pipeline, json!({"items": [1, 2, 3, 4, 5, 6, 7, 8]})).await;
-    let origin = Some(world.server.url.clone());
+    let origin = Some(world.server.origin());
     let mut watchers = Vec::new();
     for _ in 0..10 {
         watchers.push(read_all(stream_url(&world, run, 0).await, origin.clone()));
@@ -115,7 +115,7 @@ async fn a_ticket_is_good_once_for_its_path_and_owner() {
     let ticket = world.client.stream_ticket(&format!("/v1/runs/{other}/stream")).await.unwrap().ticket;
     assert_eq!(status(format!("{plain}&ticket={ticket}"), None).await, 401, "a ticket for another path");
 
-    let stranger = person(&world.server.url, "mallory").await;
+    let stranger = person(&world.server, "mallory").await;
     if let Ok(ticket) = stranger.stream_ticket(&format!("/v1/runs/{run}/stream")).await {
         assert_eq!(status(format!("{plain}&ticket={}", ticket.ticket), None).await, 404, "a stranger's ticket");
     }

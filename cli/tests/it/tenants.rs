@@ -12,7 +12,7 @@ use crate::world::{World, person, problem};
 #[tokio::test]
 async fn a_stranger_sees_nothing_and_changes_nothing() {
     let world = World::new(&[]).await;
-    let stranger = person(&world.server.url, "mallory").await;
+    let stranger = person(&world.server, "mallory").await;
     let pipeline = world.push_script("private", "kv.set('k', 1) return config.word", json!({"kv": true})).await;
     let script = world.client.scripts(pipeline, &Paging::longest()).await.unwrap().items[0].id;
     let run = world.run(pipeline, json!({})).await.succeeded().run.id;
@@ -63,7 +63,7 @@ async fn boards_do_not_share_their_stores() {
     let ours = world.push_script("ours", script, json!({"kv": true})).await;
     world.run(ours, json!({"word": "ours"})).await.succeeded();
 
-    let other = person(&world.server.url, "bob").await;
+    let other = person(&world.server, "bob").await;
     let team = other.create_team(&restroy_sdk::api::team::NewTeam { name: "Bob's".into() }).await.unwrap().id;
     let board = restroy_sdk::api::board::NewBoard { name: "Board".into(), description: String::new() };
     let board = other.create_board(team, &board).await.unwrap().id;

@@ -30,11 +30,12 @@ pub struct World {
 }
 
 /// A signed-in person of the given name.
-pub async fn person(url: &str, name: &str) -> Client {
-    let client = Client::new(url).unwrap();
+pub async fn person(server: &Server, name: &str) -> Client {
+    let client = Client::new(&server.url).unwrap();
     let (email, password) = (format!("{name}@example.com"), format!("password of {name}"));
     let account = Register { email: email.clone(), password: password.clone(), name: name.into() };
     client.register(&account).await.unwrap();
+    server.verify(&email);
     client.login(&email, &password).await.unwrap();
     client
 }
@@ -43,7 +44,7 @@ impl World {
     /// A new installation with Ada on it.
     pub async fn new(arguments: &[&str]) -> Self {
         let server = Server::start(arguments);
-        let client = person(&server.url, "ada").await;
+        let client = person(&server, "ada").await;
         let team = client.create_team(&NewTeam { name: "Team of Ada".into() }).await.unwrap().id;
         let board = NewBoard { name: "Board".into(), description: String::new() };
         let board = client.create_board(team, &board).await.unwrap().id;

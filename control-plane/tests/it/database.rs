@@ -1,6 +1,16 @@
-//! The database of a test: a file, or one on Postgres when this is the suite of production.
+//! What a test's control-plane stands on: in production its own database on Postgres and its own
+//! prefix on Redis, else a file and this process.
+
+use std::sync::Arc;
 
 use restroy_control_plane::store::{Db, PostgresOptions};
+use restroy_run_queue::{
+    memory::MemoryQueue,
+    queue::Queue,
+    redis::{RedisOptions, RedisQueue},
+    wake::WakeUps,
+};
+use restroy_sdk::time::Ambient;
 use tempfile::TempDir;
 
 #[path = "postgres.rs"]
@@ -32,4 +42,15 @@ impl TestDb {
         db.migrate().await.unwrap();
         (db, home)
     }
+}
+
+/// A queue and wake-ups that nobody else has.
+pub(crate) fn messages(ambient: &Ambient) -> (Arc<dyn Queue>, WakeUps) {
+    if !PRODUCTION {
+        return (Arc::new(MemoryQueue::new()), WakeUps::default());
+    }
+    let url = std::env::var("TEST_REDIS_URL")
+        .expect("TEST_REDIS_URL is not set: run the tests by ./with-services cargo nextest run");
+    let redis = RedisOptions::new(&url, &format!("restroy-test-{}", ambient.uuid().simple())).unwrap();
+    (Arc::new(RedisQueue::start(&redis)), WakeUps::over_redis(&redis, ambient))
 }

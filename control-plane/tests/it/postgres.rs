@@ -8,9 +8,9 @@ use std::{
 };
 
 use restroy_control_plane::store::migrate;
+use restroy_sdk::time::Ambient;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions};
 use url::Url;
-use uuid::Uuid;
 
 /// Where the tests' Postgres is: a superuser's URL.
 const ADDRESS: &str = "TEST_POSTGRES_URL";
@@ -34,7 +34,7 @@ impl Database {
     pub(crate) async fn new() -> Self {
         let server = server();
         let template = template(&server).await;
-        let name = format!("restroy_test_{}", Uuid::now_v7().simple());
+        let name = format!("restroy_test_{}", Ambient::system().uuid().simple());
         run(&mut connect(&server).await, &format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
         let (owner_url, service_url) = (at(&server, &name).to_string(), service(&server, &name));
         Self { owner_url, service_url, server, name }

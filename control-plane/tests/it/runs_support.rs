@@ -22,10 +22,7 @@ use restroy_control_plane::{
     secrets::{KeyRing, MasterKey},
     state::{AppState, Parts, Settings},
 };
-use restroy_run_queue::{
-    queue::{Handler, Message, Queue, QueueError},
-    wake::WakeUps,
-};
+use restroy_run_queue::queue::{Handler, Message, Queue, QueueError};
 use restroy_sdk::{
     problem::Fault,
     time::{Ambient, Clock, System, Timestamp},
@@ -33,7 +30,7 @@ use restroy_sdk::{
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, mpsc};
 
-use crate::database::TestDb;
+use crate::database::{TestDb, messages};
 
 /// How long anything that must come may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -100,11 +97,12 @@ impl Installation {
         let clock = Arc::new(ManualClock(AtomicI64::new(1_767_225_600_000_000)));
         let ambient = Ambient::new(Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(System));
         let (sender, receiver) = mpsc::unbounded_channel();
+        let (_, wake) = messages(&ambient);
         let key = MasterKey::parse(&MasterKey::generate(&ambient, "test")).unwrap();
         let state = AppState::new(Parts {
             db,
             queue: Arc::new(TestQueue(sender)),
-            wake: WakeUps::default(),
+            wake,
             compiler: Arc::new(AnyScript),
             keys: KeyRing::new(vec![key]).unwrap(),
             tokens: TokenKeys::new(&Box::<[u8]>::from(ambient.random::<32>()).into()).unwrap(),

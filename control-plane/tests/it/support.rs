@@ -21,7 +21,6 @@ use restroy_control_plane::{
     state::{AppState, Parts, Settings},
     store::teams,
 };
-use restroy_run_queue::{memory::MemoryQueue, wake::WakeUps};
 use restroy_sdk::{
     ids::{TeamId, UserId},
     problem::Fault,
@@ -31,7 +30,7 @@ use secrecy::SecretBox;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::database::TestDb;
+use crate::database::{TestDb, messages};
 
 /// The password of every person here.
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -119,11 +118,12 @@ impl World {
         let mut settings = Settings { public_url: url.clone(), sign_ins_per_minute: 10_000, ..Settings::default() };
         change(&mut settings);
         let master = MasterKey::generate(&ambient, "k1").to_string();
+        let (queue, wake) = messages(&ambient);
         let state = AppState::new(Parts {
             db,
             ambient,
-            queue: Arc::new(MemoryQueue::new()),
-            wake: WakeUps::default(),
+            queue,
+            wake,
             compiler: Arc::new(MarkerCompiler),
             keys: KeyRing::new(vec![MasterKey::parse(&master).unwrap()]).unwrap(),
             tokens: TokenKeys::new(&SecretBox::from(SIGNING_KEY.to_vec())).unwrap(),

@@ -1,0 +1,141 @@
+//! An installation of production: a database and a Redis prefix of its own, the keys, and the services
+//! that a test starts on them, as many as it wants.
+
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+use restroy_control_plane::secrets::MasterKey;
+use restroy_sdk::time::Ambient;
+use sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
+use tempfile::TempDir;
+
+use crate::{
+    postgres::Database,
+    process::{Process, restroy, wait_for},
+};
+
+/// Where people would reach it. Nothing listens there.
+pub const PUBLIC_URL: &str = "http://restroy.example";
+
+/// What the services of an installation share.
+pub struct Installation {
+    database: Database,
+    redis_prefix: String,
+    master_keys: String,
+    token_key: String,
+    folder: TempDir,
+}
+
+/// A control-plane and where it listens.
+pub struct ControlPlane {
+    pub process: Process,
+    pub url: String,
+    pub run_api: String,
+}
+
+impl Installation {
+    /// One with an empty database.
+    pub fn new() -> Self {
+        let (ambient, database) = (Ambient::system(), wait_for(Database::new));
+        Self {
+            database,
+            redis_prefix: format!("restroy-test-{}", ambient.uuid().simple()),
+            master_keys: MasterKey::generate(&ambient, "test").to_string(),
+            token_key: format!("{0}{0}", ambient.uuid().simple()),
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// A folder for the test's own files.
+    pub fn work(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Where its database is, for whoever may do anything.
+    pub fn owner_url(&self) -> &str {
+        &self.database.owner_url
+    }
+
+    /// The binary with the settings that a control-plane needs; the test adds its own, and which
+    /// command it is to be.
+    pub fn configured(&self) -> Command {
+        let mut command = self.shared();
+        command
+            .env("RESTROY_DATABASE_URL", &self.database.service_url)
+            .env("RESTROY_DATABASE_CONNECTIONS", "6")
+            .env("RESTROY_MASTER_KEYS", &self.master_keys)
+            .env("RESTROY_TOKEN_KEY", &self.token_key)
+            .env("RESTROY_PUBLIC_URL", PUBLIC_URL);
+        command
+    }
+
+    /// What control-planes and executors both need.
+    fn shared(&self) -> Command {
+        let redis = std::env::var("TEST_REDIS_URL")
+            .expect("TEST_REDIS_URL is not set: run the tests by ./with-services cargo nextest run");
+        let mut command = restroy();
+        command
+            .env("RESTROY_REDIS_URL", redis)
+            .env("RESTROY_REDIS_PREFIX", &self.redis_prefix)
+            .env("RESTROY_METRICS_LISTEN", "127.0.0.1:0")
+            .env("RESTROY_ENGINE_CACHE_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("engine"))
+            .env("RESTROY_LOG", "warn")
+            .env("RESTROY_LOG_FORMAT", "text")
+            .current_dir(self.work());
+        command
+    }
+
+    /// Starts a control-plane that listens for people at `listen`; port 0 is any.
+    pub fn control_plane(&self, listen: &str) -> ControlPlane {
+        let mut command = self.configured();
+        command.args(["control-plane", "--listen", listen, "--run-api-listen", "127.0.0.1:0"]);
+        let (process, [url, run_api]) = Process::start(command, ["Restroy listens on ", "run API on "]);
+        ControlPlane { process, url, run_api }
+    }
+
+    /// Makes an executor known; gives its credential.
+    pub fn credential(&self, name: &str) -> String {
+        let mut command = restroy();
+        command.env("RESTROY_DATABASE_URL", &self.database.service_url).current_dir(self.work());
+        said(command.args(["admin", "executor", "create", name]))
+    }
+
+    /// Starts an executor with a scratch folder of its own.
+    pub fn executor(&self, run_api: &str, credential: &str, arguments: &[String]) -> Process {
+        let scratch = tempfile::tempdir_in(self.work()).unwrap().keep();
+        let mut command = self.shared();
+        command
+            .env("RESTROY_RUN_API_URL", run_api)
+            .env("RESTROY_CREDENTIAL", credential)
+            .env("RESTROY_SCRATCH_DIR", scratch)
+            .arg("executor")
+            .args(arguments);
+        Process::start(command, ["Restroy executes "]).0
+    }
+
+    /// The newest token that was mailed to verify an address.
+    pub fn verification_token(&self, email: &str) -> String {
+        let body: String = wait_for(async || {
+            let options: PgConnectOptions = self.owner_url().parse().unwrap();
+            let mut connection = options.connect().await.unwrap();
+            let query = "SELECT body_text FROM outbox WHERE recipients LIKE '%' || $1 || '%' ORDER BY id DESC LIMIT 1";
+            sqlx::query_scalar(query).bind(email).fetch_one(&mut connection).await.unwrap()
+        });
+        body.split_once('#').unwrap().1.split_whitespace().next().unwrap().to_owned()
+    }
+
+    /// All that the database holds, as text; bytes in hexadecimal.
+    pub fn dump(&self) -> String {
+        let programs = std::env::var("TEST_POSTGRES_BIN").expect("TEST_POSTGRES_BIN is set by ./with-services");
+        said(Command::new(Path::new(&programs).join("pg_dump")).args(["--data-only", "--dbname", self.owner_url()]))
+    }
+}
+
+/// What a command prints that must succeed.
+fn said(command: &mut Command) -> String {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    assert!(status.success(), "{command:?}: {}", String::from_utf8_lossy(&stderr));
+    String::from_utf8(stdout).unwrap().trim().to_owned()
+}
