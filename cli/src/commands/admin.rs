@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::{Args as ClapArgs, Subcommand};
 use restroy_control_plane::{
     error::ApiError,
-    runs::executors::{self, Known},
+    runs::{
+        boot::{Restored, restored},
+        executors::{self, Known},
+    },
     store::Db,
 };
 use restroy_sdk::{ids::ExecutorId, problem::ProblemCode, time::Ambient};
@@ -33,6 +36,15 @@ pub(crate) enum AdminCommand {
     /// Give executors their credentials, take them away, list executors
     #[command(subcommand)]
     Executor(ExecutorCommand),
+    /// After a backup was restored, and before anything starts: take back all that was handed out
+    ///
+    /// The database has gone back in time, and executors may hold what it handed out since. Every fence
+    /// is raised, so that none of them can write, and all leases run out, so that their work starts
+    /// again. Safe to repeat.
+    RaiseFences {
+        #[command(flatten)]
+        database: Database,
+    },
 }
 
 /// What is to be done with executors.
@@ -89,7 +101,10 @@ impl Database {
 
 /// Does it.
 pub(crate) async fn admin(command: AdminCommand, as_json: bool) -> Outcome {
-    let AdminCommand::Executor(command) = command;
+    let command = match command {
+        AdminCommand::Executor(command) => command,
+        AdminCommand::RaiseFences { database } => return raise_fences(&database.open().await?, as_json).await,
+    };
     match command {
         ExecutorCommand::Create { name, database } => create(&name, &database.open().await?, as_json).await,
         ExecutorCommand::Import { file, database } => {
@@ -105,6 +120,17 @@ pub(crate) async fn admin(command: AdminCommand, as_json: bool) -> Outcome {
         }
         ExecutorCommand::List { database } => list(&database.open().await?, as_json).await,
     }
+}
+
+async fn raise_fences(db: &Db, as_json: bool) -> Outcome {
+    let Restored { tasks, leases } = restored(db, &Ambient::system()).await.map_err(|error| failed(&error))?;
+    db.close().await;
+    if as_json {
+        output::print(&context::json(&json!({ "tasks": tasks, "leases": leases }))?);
+    } else {
+        output::print(&format!("the fences of {tasks} open tasks are raised; {leases} leases were taken back"));
+    }
+    Ok(())
 }
 
 fn failed(error: &ApiError) -> Failure {
