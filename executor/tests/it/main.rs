@@ -8,6 +8,7 @@ mod hostile;
 mod items;
 mod latency;
 mod leases;
+mod metrics;
 mod protocol;
 mod retries;
 mod secrets;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use lua_wasm_host::{Engine, EngineConfig};
-use restroy_executor::{Executor, ExecutorConfig, HttpPolicy};
+use restroy_executor::{Executor, ExecutorConfig, HttpPolicy, metrics::Metrics};
 use restroy_run_queue::{
     memory::MemoryQueue,
     queue::{Message, Queue},
@@ -42,6 +42,7 @@ pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T 
 /// An executor that is at work.
 pub(crate) struct Running {
     queue: Arc<MemoryQueue>,
+    pub(crate) metrics: Metrics,
     stop: oneshot::Sender<()>,
     end: tokio::task::JoinHandle<()>,
 }
@@ -63,11 +64,12 @@ impl Running {
             ..ExecutorConfig::new(api.url(), "the-credential", scratch)
         };
         let executor = Executor::new(config, engine, Arc::clone(&queue) as _, Ambient::system()).unwrap();
+        let metrics = executor.metrics();
         let (stop, stopped) = oneshot::channel::<()>();
         let end = tokio::spawn(executor.run(async move {
             let _ = stopped.await;
         }));
-        Self { queue, stop, end }
+        Self { queue, metrics, stop, end }
     }
 
     pub(crate) async fn push(&self, task_id: TaskId) {
