@@ -71,6 +71,8 @@ pub const MAX_RUN_ARTIFACT_BYTES: i64 = 64 * 1024 * 1024;
 pub const MAX_RUN_ARTIFACTS: i64 = 100;
 /// How many may watch runs at once, in one process.
 pub const MAX_WATCHERS: usize = 10_000;
+/// How many streams one person may have open, in one process.
+pub const MAX_WATCHERS_PER_USER: usize = 100;
 /// Journaled calls of a run.
 pub const MAX_JOURNAL_CALLS: i64 = 100_000;
 /// The answers in a run's journal, in bytes.

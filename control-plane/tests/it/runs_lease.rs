@@ -340,3 +340,19 @@ async fn bodies_are_bounded_each_at_its_own_size() {
     let (_, answer) = held.artifact("k2", "larger.bin", &vec![7; 16 * 1024 * 1024 + 1]).await;
     assert_eq!(answer["refused"]["code"], "artifact_too_large");
 }
+
+#[tokio::test]
+async fn the_name_of_an_engine_is_short_and_printable() {
+    let it = Installation::start().await;
+    let scene = it.claimed(None).await;
+    let longest = "e".repeat(128);
+    let beat = |engine: &str| json!({ "protocol": 1, "engine_id": engine, "slots": 4 });
+    let (status, _) = scene.executor.post("/executors/heartbeat", beat(&longest)).await;
+    assert_eq!(status, StatusCode::OK);
+    for bad in [format!("{longest}e"), "an engine".into(), "a\u{1b}[2J".into(), "a\0b".into(), "motör".into()] {
+        let (status, answer) = scene.executor.post("/executors/heartbeat", beat(&bad)).await;
+        assert_eq!((status.as_u16(), &answer["errors"][0]["pointer"]), (422, &json!("/engine_id")), "{bad:?}");
+        let (status, _) = scene.executor.post(&format!("/tasks/{}/claim", scene.task), beat(&bad)).await;
+        assert_eq!(status, 422, "{bad:?}");
+    }
+}

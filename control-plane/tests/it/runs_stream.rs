@@ -229,3 +229,30 @@ async fn who_may_not_watch_any_more_is_cut_off() {
     it.sql("DELETE FROM memberships").await;
     assert_eq!(next(&mut removed).await.unwrap_err(), 4403);
 }
+
+#[tokio::test]
+async fn one_person_cannot_take_all_the_seats() {
+    let it = Installation::start().await;
+    let _services = services(&it);
+    let (ann, place) = it.pipeline(None).await;
+    let run = ann.run(&place, json!({})).await;
+    let path = format!("/v1/runs/{run}/stream");
+    let mut sockets = Vec::new();
+    for _ in 0..100 {
+        sockets.push(connect(&it, &ann.token, &path, None).await.unwrap());
+    }
+    assert_eq!(connect(&it, &ann.token, &path, None).await.unwrap_err(), StatusCode::TOO_MANY_REQUESTS);
+    // Somebody else has seats of their own.
+    let bob = it.person("bob").await;
+    let theirs = bob.place(None).await;
+    let other = bob.run(&theirs, json!({})).await;
+    connect(&it, &bob.token, &format!("/v1/runs/{other}/stream"), None).await.unwrap();
+    // Who gets up leaves the seat to another.
+    drop(sockets.pop());
+    let seated = async {
+        while connect(&it, &ann.token, &path, None).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, seated).await.expect("a seat is free again");
+}

@@ -31,7 +31,8 @@ use crate::{
     error::{ApiError, ApiResult},
     runs::{
         cancel::find,
-        watch::{Chunk, Next, Watcher},
+        limits::MAX_WATCHERS_PER_USER,
+        watch::{Chunk, Next, NoSeat, Watcher},
     },
     state::AppState,
 };
@@ -104,8 +105,15 @@ pub(super) async fn stream(
     if filter.after < 0 {
         return Err(ApiError::with(ProblemCode::BadRequest, "`after` is 0 or the number of an event."));
     }
-    let seat = state.watchers.seat().ok_or_else(|| {
-        ApiError::with(ProblemCode::Unavailable, "Too many watch just now: try again, or read the events page by page.")
+    let seat = state.watchers.seat(caller.user_id).map_err(|none| match none {
+        NoSeat::Full => ApiError::with(
+            ProblemCode::Unavailable,
+            "Too many watch just now: try again, or read the events page by page.",
+        ),
+        NoSeat::TooMany => ApiError::with(
+            ProblemCode::RateLimited,
+            format!("You have {MAX_WATCHERS_PER_USER} streams open, as many as one may have: close some."),
+        ),
     })?;
     // Nothing lies after the newest event yet.
     let after = filter.after.min(run.last_seq);

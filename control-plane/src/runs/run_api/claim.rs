@@ -14,7 +14,7 @@ use restroy_sdk::{
 };
 use sqlx::{query, query_as};
 
-use super::heartbeat::check_protocol;
+use super::heartbeat::{check_engine, check_protocol};
 use crate::{
     api::http::{Body, Path},
     auth::token::hash,
@@ -39,6 +39,7 @@ pub(super) async fn claim(
     Body(claim): Body<Claim>,
 ) -> ApiResult<Json<Claimed>> {
     check_protocol(claim.protocol)?;
+    check_engine(&claim.engine_id)?;
 
     // What never changes is read first, beside other readers.
     let task = task(&mut state.db.system_read().await?, id).await?;

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The longest name of an engine, in bytes.
-const MAX_ENGINE_ID: usize = 255;
+const MAX_ENGINE_ID: usize = 128;
 
 pub(super) async fn heartbeat(
     State(state): State<AppState>,
@@ -40,10 +40,10 @@ pub(super) async fn heartbeat(
 
 /// Refuses what cannot name an engine.
 pub(super) fn check_engine(engine_id: &str) -> ApiResult<()> {
-    if engine_id.len() <= MAX_ENGINE_ID && !engine_id.contains('\0') {
+    if engine_id.len() <= MAX_ENGINE_ID && engine_id.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Ok(());
     }
-    let detail = format!("at most {MAX_ENGINE_ID} bytes, without U+0000");
+    let detail = format!("at most {MAX_ENGINE_ID} printable ASCII characters, no spaces");
     Err(Problem::new(ProblemCode::Invalid).errors(vec![Fault::new("/engine_id", detail)]).into())
 }
 

@@ -1,30 +1,65 @@
 //! Which runs are watched here, and word of their new events.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use restroy_run_queue::wake::Wake;
-use restroy_sdk::ids::{RunId, TeamId};
+use restroy_sdk::ids::{RunId, TeamId, UserId};
 use tokio::sync::{
     OwnedSemaphorePermit, Semaphore,
     broadcast::{Receiver, error::RecvError},
 };
 
 use super::reader::Reader;
-use crate::{metrics::Metrics, runs::limits::MAX_WATCHERS, store::Db};
+use crate::{
+    metrics::Metrics,
+    runs::limits::{MAX_WATCHERS, MAX_WATCHERS_PER_USER},
+    store::Db,
+};
 
 /// The runs that are watched in this process. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Watchers {
     readers: Arc<Mutex<HashMap<RunId, Arc<Reader>>>>,
     seats: Arc<Semaphore>,
+    /// How many seats each person has; who has none is not in it.
+    taken: Arc<Mutex<HashMap<UserId, usize>>>,
+}
+
+/// A place among those who watch, as long as it is held.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    user: UserId,
+    taken: Arc<Mutex<HashMap<UserId, usize>>>,
+    _seat: OwnedSemaphorePermit,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if let Entry::Occupied(mut count) = self.taken.lock().unwrap_or_else(PoisonError::into_inner).entry(self.user) {
+            if *count.get() > 1 {
+                *count.get_mut() -= 1;
+            } else {
+                count.remove();
+            }
+        }
+    }
+}
+
+/// Why there is no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoSeat {
+    /// This process has none left.
+    Full,
+    /// The person has as many as one may have.
+    TooMany,
 }
 
 impl Default for Watchers {
     fn default() -> Self {
-        Self { readers: Arc::default(), seats: Arc::new(Semaphore::new(MAX_WATCHERS)) }
+        Self { readers: Arc::default(), seats: Arc::new(Semaphore::new(MAX_WATCHERS)), taken: Arc::default() }
     }
 }
 
@@ -53,9 +88,16 @@ impl Watchers {
         self.readers().values().for_each(|reader| reader.wake());
     }
 
-    /// A place among those who watch, as long as it is held; nothing when there is none left.
-    pub(crate) fn seat(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.seats).try_acquire_owned().ok()
+    /// A place among those who watch, as long as it is held.
+    pub(crate) fn seat(&self, user: UserId) -> Result<Seat, NoSeat> {
+        let seat = Arc::clone(&self.seats).try_acquire_owned().map_err(|_| NoSeat::Full)?;
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = taken.entry(user).or_default();
+        if *count >= MAX_WATCHERS_PER_USER {
+            return Err(NoSeat::TooMany);
+        }
+        *count += 1;
+        Ok(Seat { user, taken: Arc::clone(&self.taken), _seat: seat })
     }
 
     /// How many watch.
