@@ -1,28 +1,41 @@
 //! Benchmarks, each beside a peer measured in the same run.
 //!
 //! `cargo build --release && cargo run --release -p bench [-- COMMAND…]` (the first builds the server that
-//! `pipeline` measures):
+//! is measured):
 //! - `sandbox`: a cold sandbox for each of many trivial scripts, beside a bare native Lua state;
 //! - `scripts`: the speed of scripts in the sandbox, metered, beside native Lua;
-//! - `pipeline`: from the request that starts a run to its end on the WebSocket.
+//! - `pipeline`: from the request that starts a run to its end on the WebSocket, in embedded mode;
+//! - `services [embedded] [production] [bullmq] [celery]`: the same in both modes, beside BullMQ and Celery;
+//!   run as `./with-services --durable cargo run --release -p bench services`.
 //!
-//! Each prints a Markdown table. Figures are of the machine it runs on, and mean something only
-//! beside each other.
+//! Without a command it is the first three. Each prints a Markdown table. Figures are of the machine it runs
+//! on, and mean something only beside each other.
 
 #![allow(clippy::print_stdout, reason = "it prints tables")]
 
+mod cpu;
+mod load;
+mod machine;
 mod native;
 mod pipeline;
 mod sandbox;
 mod scripts;
+mod servers;
+mod services;
 mod stats;
+mod subjects;
+mod table;
 mod world;
 
-use std::error::Error;
-use std::process::ExitCode;
+use std::{error::Error, process::ExitCode};
+
+use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
-    let named: Vec<_> = std::env::args().skip(1).collect();
+    let mut named: Vec<_> = std::env::args().skip(1).collect();
+    // What follows `services` is what it measures.
+    let place = named.iter().position(|name| name == "services").map_or(named.len(), |place| place + 1);
+    let subjects = named.split_off(place);
     let commands =
         if named.is_empty() { ["sandbox", "scripts", "pipeline"].map(str::to_owned).to_vec() } else { named };
     for command in commands {
@@ -30,8 +43,11 @@ fn main() -> ExitCode {
             "sandbox" => block_on(sandbox::run()),
             "scripts" => block_on(scripts::run()),
             "pipeline" => block_on(pipeline::run()),
+            "services" => block_on(services::run(&subjects)),
             _ => {
-                eprintln!("usage: bench [sandbox] [scripts] [pipeline]; all of them unless named");
+                eprintln!(
+                    "usage: bench [sandbox] [scripts] [pipeline] [services [embedded] [production] [bullmq] [celery]]"
+                );
                 return ExitCode::from(2);
             }
         };
@@ -45,5 +61,13 @@ fn main() -> ExitCode {
 }
 
 fn block_on(command: impl Future<Output = Result<(), Box<dyn Error>>>) -> Result<(), Box<dyn Error>> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        // Stopped from outside it ends what it started: those processes hear no Ctrl-C of the terminal.
+        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        tokio::select! {
+            done = command => done,
+            _ = interrupt.recv() => Err("interrupted".into()),
+            _ = terminate.recv() => Err("terminated".into()),
+        }
+    })
 }

@@ -24,5 +24,6 @@ pub(crate) fn micros(time: Duration) -> String {
 
 /// Milliseconds, for a table.
 pub(crate) fn millis(time: Duration) -> String {
-    format!("{:.1} ms", time.as_secs_f64() * 1e3)
+    let millis = time.as_secs_f64() * 1e3;
+    if millis < 10.0 { format!("{millis:.2} ms") } else { format!("{millis:.1} ms") }
 }

@@ -1,0 +1,67 @@
+//! Embedded mode: `restroy dev` in a folder of its own.
+
+use std::error::Error;
+
+use restroy_sdk::client::Client;
+use sqlx::{ConnectOptions as _, sqlite::SqliteConnectOptions};
+use tempfile::TempDir;
+
+use super::{
+    SLOTS, Subject,
+    process::{Process, announced, restroy},
+    team::{self, MAX_RUNNING, Team},
+};
+use crate::{
+    cpu::Meter,
+    load::{Figures, Load},
+};
+
+/// An installation in one process.
+pub(crate) struct Embedded {
+    server: Process,
+    team: Team,
+    meter: Meter,
+    _folder: TempDir,
+}
+
+impl Embedded {
+    /// Starts it, with a team on it.
+    pub(crate) async fn start() -> Result<Self, Box<dyn Error>> {
+        let folder = tempfile::tempdir()?;
+        let data = folder.path().join("data");
+        let mut command = restroy()?;
+        command.args(["dev", "--listen", "127.0.0.1:0", "--slots", &SLOTS.to_string(), "--data-dir"]).arg(&data);
+        let (server, output) = Process::start(&mut command, &folder.path().join("log"))?;
+        let [url] = announced(&server, output, ["Restroy listens on "])?;
+        team::register(&url).await?;
+        let team = Team::new(&[url]).await?;
+        let mut database = SqliteConnectOptions::new().filename(data.join("restroy.db")).connect().await?;
+        sqlx::query("UPDATE teams SET max_running = $1").bind(MAX_RUNNING).execute(&mut database).await?;
+        let meter = Meter { generator: std::process::id(), services: vec![server.id()], ..Meter::default() };
+        Ok(Self { server, team, meter, _folder: folder })
+    }
+
+    /// A signed-in client.
+    pub(crate) fn client(&self) -> Option<&Client> {
+        self.team.client()
+    }
+}
+
+impl Subject for Embedded {
+    fn name(&self) -> String {
+        "Restroy, embedded".into()
+    }
+
+    fn setting(&self) -> String {
+        format!("`restroy dev --slots {SLOTS}`: one process, SQLite with synchronous=FULL for the start of runs")
+    }
+
+    async fn take(&mut self, load: Load) -> Result<Figures, Box<dyn Error>> {
+        self.team.take(load, &self.meter).await
+    }
+
+    async fn end(self) -> Result<(), Box<dyn Error>> {
+        self.server.end().await;
+        Ok(())
+    }
+}
