@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use sqlx::query;
+use restroy_sdk::{
+    ids::{BoardId, TeamId},
+    time::Timestamp,
+};
+use sqlx::{query, query_as};
 
 use crate::{error::ApiResult, sql, state::AppState};
 
@@ -18,45 +22,93 @@ const MAIL: Duration = Duration::from_hours(30 * 24);
 /// How long an account waits to be verified, unless it has a link that is still good.
 const UNVERIFIED: Duration = Duration::from_hours(7 * 24);
 
+/// The statement that removes at most `$2` rows of a table, for each backend. A row that another
+/// transaction holds is left for the next time: removal waits for nobody, so nobody waits in a
+/// circle with it.
+macro_rules! remove {
+    ($table:literal, $key:literal, $old:literal) => {
+        (remove!($table, $key, $old, ""), remove!($table, $key, $old, " FOR UPDATE SKIP LOCKED"))
+    };
+    ($table:literal, $key:literal, $old:literal, $lock:literal) => {
+        concat!(
+            "WITH old AS (SELECT ",
+            $key,
+            " FROM ",
+            $table,
+            " WHERE ",
+            $old,
+            " LIMIT $2",
+            $lock,
+            ") DELETE FROM ",
+            $table,
+            " WHERE (",
+            $key,
+            ") IN (SELECT ",
+            $key,
+            " FROM old)"
+        )
+    };
+}
+
 /// Takes one step. Gives how many rows went; more may be left when it is many.
 pub async fn step(state: &AppState) -> ApiResult<u64> {
     let now = state.ambient.now();
     let mut removed = 0;
-    for (statement, before) in [
-        (
-            "DELETE FROM one_time_tokens WHERE hash IN (SELECT hash FROM one_time_tokens WHERE expires_at <= $1 LIMIT $2)",
-            now,
-        ),
-        (
-            "DELETE FROM idempotency_keys WHERE (scope, route, key) IN
-                 (SELECT scope, route, key FROM idempotency_keys WHERE created_at <= $1 LIMIT $2)",
-            now.before(IDEMPOTENCY),
-        ),
-        (
-            "DELETE FROM kv_entries WHERE (board_id, key) IN
-                 (SELECT board_id, key FROM kv_entries WHERE expires_at <= $1 LIMIT $2)",
-            now,
-        ),
-        ("DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at <= $1 LIMIT $2)", now),
-        (
-            "DELETE FROM executors WHERE id IN (SELECT id FROM executors WHERE revoked_at <= $1 LIMIT $2)",
-            now.before(EXECUTORS),
-        ),
-        (
-            "DELETE FROM outbox WHERE id IN
-                 (SELECT id FROM outbox WHERE status <> 'queued' AND created_at <= $1 LIMIT $2)",
-            now.before(MAIL),
-        ),
+    for ((sqlite, postgres), before) in [
+        (remove!("one_time_tokens", "hash", "expires_at <= $1"), now),
+        (remove!("idempotency_keys", "scope, route, key", "created_at <= $1"), now.before(IDEMPOTENCY)),
+        (remove!("sessions", "id", "expires_at <= $1"), now),
+        (remove!("executors", "id", "revoked_at <= $1"), now.before(EXECUTORS)),
+        (remove!("outbox", "id", "status <> 'queued' AND created_at <= $1"), now.before(MAIL)),
         (
             // Links that are not good any more went with the first of these statements.
-            "DELETE FROM users WHERE email_verified_at IS NULL AND id IN
-                 (SELECT id FROM users WHERE email_verified_at IS NULL AND created_at <= $1 AND NOT EXISTS
-                      (SELECT 1 FROM one_time_tokens t WHERE t.user_id = users.id) LIMIT $2)",
+            remove!(
+                "users",
+                "id",
+                "email_verified_at IS NULL AND created_at <= $1
+                 AND NOT EXISTS (SELECT 1 FROM one_time_tokens t WHERE t.user_id = users.id)"
+            ),
             now.before(UNVERIFIED),
         ),
     ] {
         let mut tx = state.db.system_write().await?;
+        let statement = tx.pick(sqlite, postgres);
         removed += sql!(&mut tx, execute, query(statement).bind(before).bind(STEP))?.rows_affected();
+        tx.commit().await?;
+    }
+    Ok(removed + expired_keys(state, now).await?)
+}
+
+/// Removes what has outlived its time in the boards' stores. The board's row is held first, as by
+/// whoever writes there.
+async fn expired_keys(state: &AppState, now: Timestamp) -> ApiResult<u64> {
+    let mut tx = state.db.system_read().await?;
+    let boards: Vec<(TeamId, BoardId)> = sql!(
+        &mut tx,
+        fetch_all,
+        query_as("SELECT DISTINCT team_id, board_id FROM kv_entries WHERE expires_at <= $1 LIMIT $2")
+            .bind(now)
+            .bind(STEP)
+    )?;
+    drop(tx);
+    let mut removed = 0;
+    for (team, board) in boards {
+        let mut tx = state.db.team_write(team).await?;
+        tx.lock_board(board).await?;
+        removed += sql!(
+            &mut *tx,
+            execute,
+            query(
+                "DELETE FROM kv_entries WHERE team_id = $1 AND board_id = $2 AND key IN
+                     (SELECT key FROM kv_entries
+                      WHERE team_id = $1 AND board_id = $2 AND expires_at <= $3 LIMIT $4)"
+            )
+            .bind(team)
+            .bind(board)
+            .bind(now)
+            .bind(STEP)
+        )?
+        .rows_affected();
         tx.commit().await?;
     }
     Ok(removed)

@@ -87,7 +87,8 @@ pub(crate) struct Installation {
     pub(crate) run_api: SocketAddr,
     pub(crate) http: reqwest::Client,
     messages: Mutex<mpsc::UnboundedReceiver<Message>>,
-    _database: TestDb,
+    #[allow(dead_code, reason = "one mode of the tests asks for it")]
+    pub(crate) database: TestDb,
 }
 
 impl Installation {
@@ -117,7 +118,7 @@ impl Installation {
         let api = serve(api::router(state.clone())).await;
         let run_api = serve(runs::run_api::router(state.clone())).await;
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Arc::new(Self { state, clock, api, run_api, http, messages: Mutex::new(receiver), _database: database })
+        Arc::new(Self { state, clock, api, run_api, http, messages: Mutex::new(receiver), database })
     }
 
     /// The next task that was pushed to the queue.
@@ -143,6 +144,12 @@ impl Installation {
         let mut tx = self.state.db.system_write().await.unwrap();
         restroy_control_plane::sql!(&mut tx, execute, sqlx::query(statement)).unwrap();
         tx.commit().await.unwrap();
+    }
+
+    /// The number that a statement gives.
+    pub(crate) async fn count(&self, statement: &'static str) -> i64 {
+        let mut tx = self.state.db.system_read().await.unwrap();
+        restroy_control_plane::sql!(&mut tx, fetch_one, sqlx::query_scalar(statement)).unwrap()
     }
 
     pub(crate) async fn executor(&self) -> Executor {
@@ -186,7 +193,7 @@ pub(crate) struct Scene {
     pub(crate) held: Held,
 }
 
-async fn serve(router: axum::Router) -> SocketAddr {
+pub(crate) async fn serve(router: axum::Router) -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
@@ -316,7 +323,7 @@ pub(crate) fn assert_gapless(events: &[Value]) {
     }
 }
 
-async fn answer(request: reqwest::RequestBuilder) -> (StatusCode, Value) {
+pub(crate) async fn answer(request: reqwest::RequestBuilder) -> (StatusCode, Value) {
     let response = request.send().await.unwrap();
     let status = response.status();
     let body = response.bytes().await.unwrap();
@@ -401,6 +408,14 @@ impl Held {
         let query = [("step", "a"), ("attempt", "1"), ("call_number", "1"), ("key", key), ("name", name)];
         let request = self.http.put(format!("{}/artifacts", self.base)).query(&query);
         answer(request.bearer_auth(&self.token).body(content.to_vec())).await
+    }
+}
+
+impl Held {
+    /// Keeps a file for a step.
+    pub(crate) async fn artifact_of(&self, step: &str) -> (StatusCode, Value) {
+        let query = [("step", step), ("attempt", "1"), ("call_number", "1"), ("key", "of"), ("name", "f")];
+        answer(self.http.put(format!("{}/artifacts", self.base)).query(&query).bearer_auth(&self.token).body("x")).await
     }
 }
 
