@@ -68,11 +68,13 @@ RESTROY_PUBLIC_URL={public_url}
 RESTROY_SITE={site}
 RESTROY_HTTP={http}
 RESTROY_HTTPS={https}
-# The mail catcher's page, for trying out; see docs/operations.md for a mail server.
+# Whom e-mail is from. Where it goes stands in secrets/smtp-url; the catcher's page is for trying out.
+RESTROY_SMTP_FROM=Restroy <restroy@{host}>
 RESTROY_MAIL_PAGE=127.0.0.1:8025
 # The image that is built here, or pulled.
 RESTROY_IMAGE=restroy:{version}
 ",
+            host = self.url.host_str().unwrap_or("localhost"),
             version = env!("CARGO_PKG_VERSION"),
         )
     }

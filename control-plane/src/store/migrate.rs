@@ -26,7 +26,7 @@ pub enum MigrateError {
          wall between teams, and their owner could take it down"
     )]
     ServiceRole(String),
-    /// The schema is older or newer than this binary.
+    /// The schema is older than this binary.
     #[error("the database's schema is at version {found}, this binary needs version {needed}: run `restroy migrate`")]
     Version {
         /// What is there; 0 for nothing.
@@ -64,7 +64,8 @@ pub async fn postgres(owner_url: &str, service_url: &str) -> Result<(), MigrateE
     Ok(())
 }
 
-/// Whether the schema is the one that this binary knows.
+/// Whether the schema is the one that this binary knows, or newer: a migration leaves in place what the
+/// version before it works with, so that during an upgrade old replicas serve until new ones do.
 pub(super) async fn check_postgres(pool: &PgPool) -> Result<(), MigrateError> {
     let needed = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
     let mut tx = pool.begin_with("BEGIN; SET LOCAL ROLE restroy_system").await.map_err(|error| {
@@ -82,7 +83,7 @@ pub(super) async fn check_postgres(pool: &PgPool) -> Result<(), MigrateError> {
     } else {
         0
     };
-    if found == needed { Ok(()) } else { Err(MigrateError::Version { found, needed }) }
+    if found >= needed { Ok(()) } else { Err(MigrateError::Version { found, needed }) }
 }
 
 /// Makes a role unless it is there. Roles belong to the whole cluster: somebody else may make it at
