@@ -7,6 +7,7 @@ use clap::Args as ClapArgs;
 use restroy_control_plane::{
     api,
     auth::token::TokenKeys,
+    clock::DatabaseClock,
     mail::MailSettings,
     metrics::{Exposition, scrape},
     runs,
@@ -17,7 +18,7 @@ use restroy_run_queue::{
     redis::{RedisOptions, RedisQueue},
     wake::WakeUps,
 };
-use restroy_sdk::time::Ambient;
+use restroy_sdk::time::{Ambient, System};
 use secrecy::SecretBox;
 use tokio_util::sync::CancellationToken;
 
@@ -97,7 +98,9 @@ struct Process {
 
 impl Process {
     async fn start(settings: ControlPlane) -> Outcome<Self> {
-        let ambient = Ambient::system();
+        // What is decided by time is decided by the database's clock, on every replica.
+        let clock = Arc::new(DatabaseClock::system());
+        let ambient = Ambient::new(Arc::clone(&clock) as _, Arc::new(System));
         let tls = match (&settings.run_api_tls_cert, &settings.run_api_tls_key) {
             (Some(certificate), Some(key)) => Some(tls::Files { certificate: certificate.clone(), key: key.clone() }),
             _ => None,
@@ -123,6 +126,9 @@ impl Process {
             database(&settings.database_url, settings.database_connections.0),
             super::engine(COMPILING, settings.engine_cache_dir.clone())
         )?;
+        if let Err(error) = clock.measure(&db).await {
+            tracing::warn!(%error, "this machine's clock is followed until the database's is measured");
+        }
         let wake = WakeUps::over_redis(&redis, &ambient);
         let state = AppState::new(Parts {
             db,
@@ -150,6 +156,7 @@ impl Process {
         }
         let stop = CancellationToken::new();
         let services = runs::spawn_services(&state, &stop);
+        tokio::spawn(clock.keep(state.clone(), stop.clone()));
         let (addresses, encrypted) =
             ([listener.address, run_api.address, operators_listener.address], certificate.is_some());
         if let (Some(files), Some(config)) = (tls, &certificate) {

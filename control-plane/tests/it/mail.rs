@@ -297,6 +297,7 @@ async fn what_a_dead_replica_had_in_hand_is_sent_after_its_lease() {
     // While the lease lasts nobody else touches it; another e-mail passes.
     post.put(Mail { subject: "Another", ..PLAIN }).await;
     assert_eq!(post.sink.mails(1).await[0].header("subject").unwrap(), "Another");
+    post.until(1, "status = 'sent'").await;
     post.later(HOUR);
     assert_eq!(post.sink.mails(2).await[1].header("subject").unwrap(), "Hello");
     post.until(2, "status = 'sent'").await;

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod boards;
+mod clock;
 mod configuration;
 mod database;
 mod definitions;

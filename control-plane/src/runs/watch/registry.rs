@@ -33,7 +33,7 @@ pub struct Watchers {
 pub(crate) struct Seat {
     user: UserId,
     taken: Arc<Mutex<HashMap<UserId, usize>>>,
-    _seat: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Drop for Seat {
@@ -90,14 +90,14 @@ impl Watchers {
 
     /// A place among those who watch, as long as it is held.
     pub(crate) fn seat(&self, user: UserId) -> Result<Seat, NoSeat> {
-        let seat = Arc::clone(&self.seats).try_acquire_owned().map_err(|_| NoSeat::Full)?;
+        let permit = Arc::clone(&self.seats).try_acquire_owned().map_err(|_| NoSeat::Full)?;
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let count = taken.entry(user).or_default();
         if *count >= MAX_WATCHERS_PER_USER {
             return Err(NoSeat::TooMany);
         }
         *count += 1;
-        Ok(Seat { user, taken: Arc::clone(&self.taken), _seat: seat })
+        Ok(Seat { user, taken: Arc::clone(&self.taken), _permit: permit })
     }
 
     /// How many watch.
