@@ -64,6 +64,11 @@ pub(crate) enum Command {
     #[command(hide = true)]
     Health(probe::Args),
     Login(Login),
+    /// Verify the e-mail address of a new account, with the token from the e-mail
+    VerifyEmail {
+        /// The token
+        token: String,
+    },
     /// End the session
     Logout,
     /// Show who is signed in, and the teams

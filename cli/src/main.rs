@@ -37,7 +37,9 @@ use style::Paint;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    log(&cli.command);
+    if let Err(failure) = log(&cli.command) {
+        return told(&failure);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return told(&Failure::new(format!("cannot start: {error}"))),
@@ -58,9 +60,9 @@ fn told(failure: &Failure) -> ExitCode {
 
 /// A client's log is of interest to those who ask for it only. The services start theirs as their
 /// settings say.
-fn log(command: &Command) {
+fn log(command: &Command) -> Outcome {
     match command {
-        Command::ControlPlane(_) | Command::Executor(_) => {}
+        Command::ControlPlane(_) | Command::Executor(_) => Ok(()),
         Command::Dev(_) => services::log::start(LogFormat::Text, "warn"),
         _ => services::log::start(LogFormat::Text, "off"),
     }
@@ -85,6 +87,7 @@ async fn dispatch(cli: Cli) -> Outcome {
             commands::settings(&settings, json)
         }
         Command::Config(Config { action: Some(action), .. }) => commands::configure(&context()?, &action).await,
+        Command::VerifyEmail { token } => commands::verify_email(&context()?, &token).await,
         Command::Login(args) => commands::login(&context()?, &args).await,
         Command::Logout => commands::logout(&context()?).await,
         Command::Whoami => commands::whoami(&context()?).await,

@@ -5,6 +5,7 @@
 //! then on nothing is sent, and [`TaskApi::lost`] tells everybody at work on the task.
 
 use std::{
+    fmt::Write as _,
     path::Path,
     sync::{
         Mutex, PoisonError,
@@ -187,8 +188,19 @@ fn form(fields: &[(&str, Option<&str>)]) -> String {
     url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
 }
 
+/// An error with what it came from: "error sending request" alone helps nobody.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let _ = write!(text, ": {error}");
+        cause = error.source();
+    }
+    text
+}
+
 async fn send<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> Result<T, ApiError> {
-    let transient = |error: reqwest::Error| ApiError::Transient(error.without_url().to_string());
+    let transient = |error: reqwest::Error| ApiError::Transient(with_causes(&error.without_url()));
     let mut response = request.send().await.map_err(transient)?;
     let status = response.status();
     let mut body = Vec::new();

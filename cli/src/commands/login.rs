@@ -1,14 +1,15 @@
-//! `restroy login`, `logout`, `whoami`.
+//! `restroy login`, `verify-email`, `logout`, `whoami`.
 
 use restroy_sdk::{
     api::{auth::Register, board::NewBoard, team::NewTeam},
     client::{Client, Error, TokenStore as _},
+    problem::ProblemCode,
 };
 
 use crate::{
     args::Login,
     context::Context,
-    failure::{Failure, Outcome},
+    failure::{Failure, Outcome, code},
     output, prompt,
 };
 
@@ -36,7 +37,7 @@ pub(crate) async fn login(context: &Context, args: &Login) -> Outcome {
     let session = context.credentials.on(&context.server);
     let stored = |error: std::io::Error| Failure::from(Error::Store(error));
     let lock = session.lock().await.map_err(stored)?;
-    client.login(&email, &password).await?;
+    client.login(&email, &password).await.map_err(|error| unverified(error, &email))?;
     context.credentials.set_current(&context.server).map_err(stored)?;
     drop(lock);
     if args.register {
@@ -44,6 +45,25 @@ pub(crate) async fn login(context: &Context, args: &Login) -> Outcome {
     }
     let session = serde_json::json!({ "server": context.server, "email": email });
     context.show(&session, |_| format!("signed in at {} as {email}", context.server))
+}
+
+/// What is to be done where an address must be verified first.
+fn unverified(error: Error, email: &str) -> Failure {
+    match error.problem() {
+        Some(problem) if problem.code == ProblemCode::EmailNotVerified => {
+            Failure::new("the e-mail address is not verified yet").with_code(code::NO_ACCESS).help(format!(
+                "follow the link in the e-mail, or `restroy verify-email TOKEN`; then `restroy login {email}`"
+            ))
+        }
+        _ => error.into(),
+    }
+}
+
+/// Verifies the address of a new account.
+pub(crate) async fn verify_email(context: &Context, token: &str) -> Outcome {
+    context.client()?.verify_email(token).await?;
+    let verified = serde_json::json!({ "server": context.server });
+    context.show(&verified, |_| "the address is verified; sign in with `restroy login`".to_owned())
 }
 
 fn password(args: &Login) -> Outcome<String> {

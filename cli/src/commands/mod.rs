@@ -23,7 +23,7 @@ pub(crate) use boards::boards;
 pub(crate) use check::check;
 pub(crate) use config::{configure, secret};
 pub(crate) use exec::exec;
-pub(crate) use login::{login, logout, whoami};
+pub(crate) use login::{login, logout, verify_email, whoami};
 pub(crate) use logs::{cancel, logs};
 pub(crate) use migrate::{MigrateArgs, migrate};
 pub(crate) use outbox::outbox;

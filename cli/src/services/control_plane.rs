@@ -14,10 +14,7 @@ use restroy_control_plane::{
     state::{AppState, Parts, Settings},
     store::{Db, PostgresOptions},
 };
-use restroy_run_queue::{
-    redis::{RedisOptions, RedisQueue},
-    wake::WakeUps,
-};
+use restroy_run_queue::{redis::RedisQueue, wake::WakeUps};
 use restroy_sdk::time::{Ambient, System};
 use secrecy::SecretBox;
 use tokio_util::sync::CancellationToken;
@@ -49,7 +46,7 @@ pub(crate) struct ControlPlaneArgs {
 /// Runs until it is told to stop.
 pub(crate) async fn control_plane(args: ControlPlaneArgs) -> Outcome {
     let settings = InForce::resolve(&args.settings, &environment())?.settings;
-    log::start(settings.log_format, "info");
+    log::start(settings.log_format, "info")?;
     let mut process = Process::start(settings).await?;
     let ended = tokio::select! {
         failure = process.api.failed() => Err(failure),
@@ -80,7 +77,7 @@ pub(crate) async fn database(url: &SecretUrl, connections: u32) -> Outcome<Db> {
     }
 }
 
-/// How long streams have to close once requests are done.
+/// How long each of these may take at the end: streams that close, leases given up, connections closed.
 const CLOSING: Duration = Duration::from_secs(3);
 
 /// The parts at work.
@@ -109,8 +106,7 @@ impl Process {
             Failure::new(format!("the run API's certificate cannot be used: {error}"))
                 .help("see RESTROY_RUN_API_TLS_CERT and RESTROY_RUN_API_TLS_KEY")
         })?;
-        let redis = RedisOptions::new(settings.redis_url.expose(), &settings.redis_prefix.0)
-            .map_err(|error| Failure::new(error.to_string()).help("see RESTROY_REDIS_URL and RESTROY_REDIS_PREFIX"))?;
+        let redis = super::redis(&settings.redis_url, &settings.redis_prefix, settings.redis_ca.as_deref())?;
         let mail =
             match (&settings.smtp_url, &settings.smtp_from) {
                 (Some(url), Some(from)) => Some(MailSettings::new(url.expose(), from).map_err(|error| {
@@ -146,6 +142,7 @@ impl Process {
                 mail,
                 trusted_proxies: settings.trusted_proxies.0,
                 sign_ins_per_minute: settings.sign_ins_per_minute.0,
+                lease: settings.lease.0,
                 ..Settings::default()
             },
         });
@@ -192,10 +189,13 @@ impl Process {
         if tokio::time::timeout(self.drain, self.services.stopped()).await.is_err() {
             tracing::warn!("a service did not end in time: what it was at is rolled back");
         }
-        if let Err(error) = runs::boot::resign(&self.state).await {
-            tracing::warn!(problem = %error.0, "others lead only when this replica's leases end");
+        // Without the database there is nothing to give up and nothing to wait for.
+        match tokio::time::timeout(CLOSING, runs::boot::resign(&self.state)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(problem = %error.0, "others lead only when this replica's leases end"),
+            Err(_) => tracing::warn!("others lead only when this replica's leases end: the database does not answer"),
         }
-        self.state.db.close().await;
+        let _ = tokio::time::timeout(CLOSING, self.state.db.close()).await;
         self.operators.stop(Duration::ZERO).await;
         tracing::info!("stopped");
     }

@@ -9,10 +9,7 @@ use axum::{
 };
 use clap::Args as ClapArgs;
 use restroy_executor::{Executor, ExecutorConfig, ExecutorError, Health, HttpPolicy, metrics, metrics::Metrics};
-use restroy_run_queue::{
-    queue::Queue,
-    redis::{RedisOptions, RedisQueue},
-};
+use restroy_run_queue::{queue::Queue, redis::RedisQueue};
 use restroy_sdk::time::Ambient;
 use serde_json::json;
 use tokio::task::JoinHandle;
@@ -44,7 +41,7 @@ pub(crate) struct ExecutorArgs {
 /// Runs until it is told to stop.
 pub(crate) async fn executor(args: ExecutorArgs) -> Outcome {
     let settings = InForce::resolve(&args.settings, &environment())?.settings;
-    log::start(settings.log_format, "info");
+    log::start(settings.log_format, "info")?;
     let mut process = Process::start(settings).await?;
     let ended = tokio::select! {
         failure = process.operators.failed() => Err(failure),
@@ -68,8 +65,7 @@ struct Process {
 impl Process {
     async fn start(settings: tables::Executor) -> Outcome<Self> {
         let ambient = Ambient::system();
-        let redis = RedisOptions::new(settings.redis_url.expose(), &settings.redis_prefix.0)
-            .map_err(|error| Failure::new(error.to_string()).help("see RESTROY_REDIS_URL and RESTROY_REDIS_PREFIX"))?;
+        let redis = super::redis(&settings.redis_url, &settings.redis_prefix, settings.redis_ca.as_deref())?;
         let listener = Listener::bind(settings.metrics_listen, "RESTROY_METRICS_LISTEN or --metrics-listen")?;
         let (slots, drain) = (settings.slots.0, settings.drain.0);
         let config = ExecutorConfig {
@@ -132,9 +128,10 @@ fn for_operators(health: Health, metrics: Metrics, queue: Arc<RedisQueue>) -> Ro
             if !queue.connected() {
                 trouble.push("Redis does not answer: no work comes in".to_owned());
             }
-            let (code, status) = match trouble.is_empty() {
-                true => (StatusCode::OK, "ready"),
-                false => (StatusCode::SERVICE_UNAVAILABLE, "unready"),
+            let (code, status) = if trouble.is_empty() {
+                (StatusCode::OK, "ready")
+            } else {
+                (StatusCode::SERVICE_UNAVAILABLE, "unready")
             };
             (code, Json(json!({ "status": status, "reasons": trouble })))
         }

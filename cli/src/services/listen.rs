@@ -60,16 +60,12 @@ impl Serving {
         // A frame must not wait for the next one to fill a packet.
         let server = axum_server::from_tcp(listener.socket)?.handle(handle.clone());
         self.handles.push(handle);
-        match tls {
-            Some(tls) => {
-                let acceptor = RustlsAcceptor::new(tls).acceptor(NoDelayAcceptor);
-                let server = server.acceptor(acceptor);
-                self.tasks.spawn(async move { (name, server.serve(service).await) });
-            }
-            None => {
-                let server = server.acceptor(NoDelayAcceptor);
-                self.tasks.spawn(async move { (name, server.serve(service).await) });
-            }
+        if let Some(tls) = tls {
+            let server = server.acceptor(RustlsAcceptor::new(tls).acceptor(NoDelayAcceptor));
+            self.tasks.spawn(async move { (name, server.serve(service).await) });
+        } else {
+            let server = server.acceptor(NoDelayAcceptor);
+            self.tasks.spawn(async move { (name, server.serve(service).await) });
         }
         Ok(())
     }

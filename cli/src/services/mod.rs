@@ -15,11 +15,18 @@ mod tls;
 pub(crate) use control_plane::{ControlPlaneArgs, control_plane, database};
 pub(crate) use executor::{ExecutorArgs, executor};
 
-use std::{future::Future, path::PathBuf};
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+};
 
 use lua_wasm_host::{Engine, EngineConfig};
+use restroy_run_queue::redis::RedisOptions;
 
-use crate::failure::{Failure, Outcome, code};
+use crate::{
+    failure::{Failure, Outcome, code},
+    settings::value::{Prefix, SecretUrl},
+};
 
 /// The sandboxes' engine. It takes half a second to make unless its code is in the cache.
 async fn engine(max_sandboxes: u32, cache_dir: Option<PathBuf>) -> Outcome<Engine> {
@@ -31,6 +38,21 @@ async fn engine(max_sandboxes: u32, cache_dir: Option<PathBuf>) -> Outcome<Engin
         .await
         .map_err(|error| failed(error.to_string()))?
         .map_err(|error| failed(error.to_string()))
+}
+
+/// Redis, as the settings name it; nothing is connected yet.
+fn redis(url: &SecretUrl, prefix: &Prefix, authority: Option<&Path>) -> Outcome<RedisOptions> {
+    let options = match authority {
+        Some(path) => {
+            let pem = std::fs::read(path)
+                .map_err(|error| Failure::file("read", path, &error).help("see RESTROY_REDIS_CA"))?;
+            RedisOptions::with_authority(url.expose(), &prefix.0, pem)
+        }
+        None => RedisOptions::new(url.expose(), &prefix.0),
+    };
+    options.map_err(|error| {
+        Failure::new(error.to_string()).help("see RESTROY_REDIS_URL, RESTROY_REDIS_CA and RESTROY_REDIS_PREFIX")
+    })
 }
 
 /// Stops in good order, unless a second signal comes.

@@ -66,7 +66,7 @@ impl Files {
                     tracing::info!(certificate = %self.certificate.display(), "the run API's certificate was read again");
                 }
                 Err(error) => {
-                    tracing::error!(error, "the run API's certificate cannot be read again; the one before stays")
+                    tracing::error!(error, "the run API's certificate cannot be read again; the one before stays");
                 }
             }
         }

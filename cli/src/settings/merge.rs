@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     fs::File,
     io::{ErrorKind, Read as _},
     path::{Path, PathBuf},
@@ -78,7 +79,8 @@ fn absent<S: Service>(missing: &[&Setting]) -> Option<String> {
         } else {
             format!("{variable} or --{}", setting.key.replace('_', "-"))
         };
-        text.push_str(&format!("\n  {ways}: {}", setting.help()));
+        // Writing to a string does not fail.
+        let _ = write!(text, "\n  {ways}: {}", setting.help());
     }
     Some(text)
 }
@@ -94,7 +96,7 @@ fn find<S: Service>(
     if let Some(text) = given.values.get(setting.key) {
         if setting.secret {
             let place = format!("--{}", Setting::in_file(setting.key).replace('_', "-"));
-            return secret(text, place).map(Some);
+            return secret(text, &place).map(Some);
         }
         return Ok(Some(Found { text: text.clone(), place: format!("--{}", setting.key.replace('_', "-")) }));
     }
@@ -120,13 +122,13 @@ fn either(
     match (direct, named) {
         (Some(_), Some(_)) => Err(format!("{place}{name} and {in_file} are both set: take one out")),
         (Some(text), None) => Ok(Some(Found { text, place: format!("{place}{name}") })),
-        (None, Some(file)) => secret(&file, format!("{place}{in_file}")).map(Some),
+        (None, Some(file)) => secret(&file, &format!("{place}{in_file}")).map(Some),
         (None, None) => Ok(None),
     }
 }
 
 /// A secret from its file, without the line break at its end.
-fn secret(file: &str, place: String) -> Result<Found, String> {
+fn secret(file: &str, place: &str) -> Result<Found, String> {
     let text = read(Path::new(file), MAX_SECRET).map_err(|error| format!("{place}: cannot read {file}: {error}"))?;
     let text = text.trim().to_owned();
     if text.is_empty() {
@@ -184,16 +186,17 @@ fn is_named(setting: &Setting, own: &str, name: &str) -> bool {
 }
 
 /// Why a name that the service does not read is refused; nothing when it is passed over.
-fn refusal<S: Service>(name: &str, is: impl Fn(&Setting) -> bool, place: &str) -> Option<String> {
-    if S::TABLE.iter().any(&is) {
+fn refusal<S: Service>(name: &str, own: impl Fn(&Setting) -> String, place: &str) -> Option<String> {
+    let is = |setting: &Setting| is_named(setting, &own(setting), name);
+    if S::TABLE.iter().any(is) {
         return None;
     }
-    match tables::all().find(|(_, table)| table.iter().any(&is)) {
+    match tables::all().find(|(_, table)| table.iter().any(is)) {
         Some(_) if S::LENIENT => None,
         Some((owner, _)) => Some(format!("{place}{}", S::foreign(name, owner))),
         None => {
-            let near = S::TABLE.iter().map(|setting| setting.key).collect::<Vec<_>>().join(", ");
-            Some(format!("{place}{name} is not a setting of `restroy {}`; these are: {near}", S::COMMAND))
+            let settings = S::TABLE.iter().map(own).collect::<Vec<_>>().join(", ");
+            Some(format!("{place}{name} is not a setting of `restroy {}`; these are: {settings}", S::COMMAND))
         }
     }
 }
@@ -201,14 +204,10 @@ fn refusal<S: Service>(name: &str, is: impl Fn(&Setting) -> bool, place: &str) -
 /// Variables that nothing reads: a slip of the pen would otherwise go unnoticed.
 fn unknown_variables<S: Service>(environment: &Environment) -> Vec<String> {
     let names = environment.keys().filter(|name| name.starts_with("RESTROY_") && !COMMON.contains(&name.as_str()));
-    names
-        .filter_map(|name| {
-            refusal::<S>(name, |setting| is_named(setting, &setting.variable(), name), "the environment variable ")
-        })
-        .collect()
+    names.filter_map(|name| refusal::<S>(name, Setting::variable, "the environment variable ")).collect()
 }
 
 fn unknown_keys<S: Service>(file: &toml::Table, path: &Path) -> Vec<String> {
     let place = format!("{}: ", path.display());
-    file.keys().filter_map(|key| refusal::<S>(key, |setting| is_named(setting, setting.key, key), &place)).collect()
+    file.keys().filter_map(|key| refusal::<S>(key, |setting| setting.key.to_owned(), &place)).collect()
 }

@@ -1,6 +1,6 @@
 //! The settings of each service.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use super::{
     Service, Setting,
@@ -72,6 +72,8 @@ settings! {
         database_connections: Count<2, 500> = default("16"), "N";
         /// The queue: redis://:PASSWORD@host, or rediss:// for TLS
         redis_url: SecretUrl = required, "URL";
+        /// The certificate of the authority that signed Redis's, as PEM. Only it is trusted then
+        redis_ca: PathBuf = optional, "FILE";
         /// What every key in Redis begins with
         redis_prefix: Prefix = default("restroy"), "PREFIX";
         /// The master keys that secrets are sealed with, the newest first: id:HEX[,id:HEX…]
@@ -89,12 +91,18 @@ settings! {
         sign_ins_per_minute: Count<1, 10_000> = default("10"), "N";
         /// Where compiled sandbox code is kept between starts; a folder only this user can write to
         engine_cache_dir: PathBuf = optional, "DIR";
+        /// How long an executor keeps a task without a word of it, from 2s to 10m: then it counts as lost,
+        /// and another takes the task over
+        lease: Span = default("30s"), "TIME";
         /// How long what is under way may go on after the order to stop
         drain: Span = default("10s"), "TIME";
         /// How the log is written: json or text
         log_format: LogFormat = default("json"), "FORMAT";
     }
 }
+
+/// Shorter, and a hiccup of the network loses work; longer, and the work of the dead waits for too long.
+const LEASES: RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_mins(10);
 
 impl ControlPlane {
     fn conflicts(&self) -> Vec<String> {
@@ -109,6 +117,9 @@ impl ControlPlane {
                  RESTROY_RUN_API_TLS_KEY, or listen on 127.0.0.1 (RESTROY_RUN_API_LISTEN)",
                 self.run_api_listen
             ));
+        }
+        if !LEASES.contains(&self.lease.0) {
+            faults.push("RESTROY_LEASE: a lease lasts from 2s to 10m".to_owned());
         }
         if self.smtp_url.is_some() && self.smtp_from.is_none() {
             faults.push("RESTROY_SMTP_URL needs RESTROY_SMTP_FROM: the address that e-mail is from".to_owned());
@@ -136,6 +147,8 @@ settings! {
         credential: SecretText = required, "TOKEN";
         /// The queue: redis://:PASSWORD@host, or rediss:// for TLS
         redis_url: SecretUrl = required, "URL";
+        /// The certificate of the authority that signed Redis's, as PEM. Only it is trusted then
+        redis_ca: PathBuf = optional, "FILE";
         /// What every key in Redis begins with
         redis_prefix: Prefix = default("restroy"), "PREFIX";
         /// How many runs are executed at once

@@ -194,7 +194,10 @@ fn keys_are_a_ring_the_newest_first() {
     assert!(ring(&format!("{other}\n{KEY}")).is_ok());
     for wrong in [format!("{KEY},{KEY}"), "k1:0011".to_owned(), "nonsense".to_owned(), ",".to_owned()] {
         let error = ring(&wrong).unwrap_err().to_string();
-        assert!(error.contains("RESTROY_MASTER_KEYS: ") && !error.contains(&wrong), "{error}");
+        assert!(
+            error.contains("RESTROY_MASTER_KEYS: ") && !error.contains("0011") && !error.contains(&KEY[3..]),
+            "{error}"
+        );
     }
     let short = refused::<ControlPlane>(&with(control_plane(), &[("RESTROY_TOKEN_KEY", "hunter2")]));
     assert!(short.contains("32") && !short.contains("hunter2"), "{short}");

@@ -243,6 +243,48 @@ async fn what_ended_is_not_cancelled() {
 }
 
 #[tokio::test]
+async fn what_is_given_back_is_handed_out_at_once_and_no_loss() {
+    let it = Installation::start().await;
+    let Scene { ann, run, held, task, executor, .. } = it.claimed(None).await;
+    let mut held = held;
+    // Oftener than leases may be lost, as in an upgrade of many executors one after the other.
+    for _ in 0..4 {
+        held.reported(1, json!([started("a"), printed("a", 1, "one")])).await;
+        assert_eq!(held.release().await.0, StatusCode::OK);
+        assert_lease_lost(&held, 2).await;
+        let (status, answer) = held.release().await;
+        assert_eq!((status, code(&answer)), (StatusCode::CONFLICT, "lease_lost"), "a repeat finds it given back");
+        dispatch::admit(&it.state).await.unwrap();
+        let next = executor.claim(&task).await.expect("it is there to be claimed, and no time has passed");
+        assert!(next.fence > held.fence);
+        assert_eq!(next.plan["done"][0]["status"], "running");
+        held = next;
+    }
+    held.reported(1, json!([started("a"), finished("a"), run_finished("succeeded")])).await;
+    assert_eq!(held.release().await.0, StatusCode::CONFLICT, "what is over is not given back");
+    assert_eq!(ann.status(&run).await, "succeeded");
+    let kinds = ann.kinds(&run).await;
+    assert_eq!(kinds.iter().filter(|kind| *kind == "step.lost").count(), 4);
+}
+
+#[tokio::test]
+async fn who_ends_leads_no_more() {
+    let it = Installation::start().await;
+    let ann = it.person("ann").await;
+    let place = ann.place(None).await;
+    ann.run(&place, json!({})).await;
+    assert_eq!(dispatch::admit(&it.state).await.unwrap(), 1);
+    ann.run(&place, json!({})).await;
+    let mut other = it.state.clone();
+    other.replica = it.state.ambient.uuid();
+    assert_eq!(dispatch::admit(&other).await.unwrap(), 0, "the first leads");
+    boot::resign(&other).await.unwrap();
+    assert_eq!(dispatch::admit(&other).await.unwrap(), 0, "nobody resigns for another");
+    boot::resign(&it.state).await.unwrap();
+    assert_eq!(dispatch::admit(&other).await.unwrap(), 1, "no time has passed");
+}
+
+#[tokio::test]
 async fn a_third_lost_lease_fails_the_run() {
     let it = Installation::start().await;
     let Scene { ann, run, held, task, executor, .. } = it.claimed(None).await;

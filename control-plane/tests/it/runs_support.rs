@@ -386,6 +386,10 @@ impl Held {
         answer(self.http.post(format!("{}/renew", self.base)).bearer_auth(&self.token)).await
     }
 
+    pub(crate) async fn release(&self) -> (StatusCode, Value) {
+        answer(self.http.post(format!("{}/release", self.base)).bearer_auth(&self.token)).await
+    }
+
     pub(crate) async fn call(&self, key: &str, call: Value) -> (StatusCode, Value) {
         let call = json!({ "step": { "step": "a", "attempt": 1 }, "call_number": 1, "key": key, "call": call });
         answer(self.http.post(format!("{}/calls", self.base)).bearer_auth(&self.token).json(&call)).await

@@ -183,3 +183,44 @@ async fn a_task_that_cannot_be_claimed_is_let_go() {
     let report = settle(api, executor).await;
     assert_eq!(report.status(), RunStatus::Succeeded);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_done_when_the_executor_ends_is_handed_back() {
+    let api = Api::start(
+        json!({"restroy": 1, "steps": {
+            "a": {"script": "a.lua", "allow": {"kv": true}},
+            "b": {"script": "b.lua", "needs": ["a"], "allow": {"kv": true}},
+        }}),
+        &[("a.lua", "return 1"), ("b.lua", "print('waiting') kv.get('gate') return inputs.a")],
+    )
+    .await;
+    let scratch = tempfile::tempdir().unwrap();
+    let first = Running::start(&api, scratch.path(), 1).await;
+    first.push(api.task_id()).await;
+    api.until("b waits", |api| !api.calls().is_empty()).await;
+    first.stop().await;
+    assert_eq!(api.released(), 1);
+    let second = Running::start(&api, scratch.path(), 1).await;
+    second.push(api.task_id()).await;
+    api.knobs(|knobs| knobs.gate.1.add_permits(2));
+    let report = settle(api, second).await;
+    assert_eq!(report.status(), RunStatus::Succeeded);
+    assert_eq!(report.starts("a", None), 1, "what was done was reported before");
+    assert_eq!(report.api.released(), 1, "what is over is not handed back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_executor_ends_although_nobody_takes_anything_back() {
+    let api = Api::start(
+        json!({"restroy": 1, "steps": {"a": {"script": "a.lua", "allow": {"kv": true}}}}),
+        &[("a.lua", "kv.get('gate') return 1")],
+    )
+    .await;
+    let scratch = tempfile::tempdir().unwrap();
+    let executor = Running::start(&api, scratch.path(), 1).await;
+    executor.push(api.task_id()).await;
+    api.until("a waits", |api| !api.calls().is_empty()).await;
+    api.lose_lease();
+    executor.stop().await;
+    assert_eq!(api.released(), 0);
+}

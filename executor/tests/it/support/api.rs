@@ -16,8 +16,8 @@ use axum::{
     routing::{post, put},
 };
 use restroy_run_queue::run_api::{
-    Batch, BatchAnswer, Call, CallAnswer, CallError, CallKind, Claimed, HeartbeatAnswer, Lease, Plan, StepSettings,
-    StepState,
+    Batch, BatchAnswer, Call, CallAnswer, CallError, CallKind, Claimed, HeartbeatAnswer, Lease, Plan, Released,
+    StepSettings, StepState,
 };
 use restroy_sdk::{
     document::Document,
@@ -72,6 +72,7 @@ struct Inner {
     taken: HashSet<(i64, i64)>,
     batches: usize,
     renewals: usize,
+    released: usize,
     events: Vec<EventKind>,
     calls: Vec<Call>,
     kv: BTreeMap<String, Value>,
@@ -122,6 +123,7 @@ impl Api {
             taken: HashSet::new(),
             batches: 0,
             renewals: 0,
+            released: 0,
             events: Vec::new(),
             calls: Vec::new(),
             kv: BTreeMap::new(),
@@ -138,6 +140,7 @@ impl Api {
             .route("/run/v1/tasks/{id}/claim", post(claim))
             .route("/run/v1/tasks/{id}/events", post(events))
             .route("/run/v1/tasks/{id}/renew", post(renew))
+            .route("/run/v1/tasks/{id}/release", post(release))
             .route("/run/v1/tasks/{id}/calls", post(calls))
             .route("/run/v1/tasks/{id}/artifacts", put(artifacts))
             .layer(DefaultBodyLimit::max(32 * 1024 * 1024))
@@ -182,6 +185,11 @@ impl Api {
 
     pub(crate) fn renewals(&self) -> usize {
         self.inner().renewals
+    }
+
+    /// How often the task was given back.
+    pub(crate) fn released(&self) -> usize {
+        self.inner().released
     }
 
     pub(crate) fn kv(&self, key: &str) -> Option<Value> {
@@ -314,6 +322,19 @@ async fn events(State(api): State<Api>, headers: HeaderMap, Json(batch): Json<Ba
     };
     api.tell();
     if lost { StatusCode::BAD_GATEWAY.into_response() } else { Json(answer).into_response() }
+}
+
+async fn release(State(api): State<Api>, headers: HeaderMap) -> Response {
+    if let Err(refused) = api.check(&headers) {
+        return refused;
+    }
+    {
+        let mut inner = api.inner();
+        inner.released += 1;
+        inner.fence += 1;
+    }
+    api.tell();
+    Json(Released {}).into_response()
 }
 
 async fn renew(State(api): State<Api>, headers: HeaderMap) -> Response {
