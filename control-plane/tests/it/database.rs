@@ -14,7 +14,7 @@ use restroy_sdk::time::Ambient;
 use tempfile::TempDir;
 
 #[path = "postgres.rs"]
-mod postgres;
+pub(crate) mod postgres;
 
 /// Whether this is the suite of production.
 pub(crate) const PRODUCTION: bool = matches!(env!("CARGO_CRATE_NAME").as_bytes(), b"production");
@@ -25,10 +25,19 @@ const CONNECTIONS: u32 = 6;
 /// What an open database lives in. It is gone with this value, also when the test failed.
 pub(crate) enum TestDb {
     File(#[expect(dead_code, reason = "held for its end")] TempDir),
-    Postgres(#[expect(dead_code, reason = "held for its end")] postgres::Database),
+    Postgres(postgres::Database),
 }
 
 impl TestDb {
+    /// Where it is, in the suite of production.
+    #[allow(dead_code, reason = "only tests of production ask")]
+    pub(crate) fn postgres(&self) -> &postgres::Database {
+        match self {
+            Self::File(_) => panic!("the embedded suite has no Postgres"),
+            Self::Postgres(database) => database,
+        }
+    }
+
     /// A database of the newest schema with nothing in it.
     pub(crate) async fn open() -> (Db, Self) {
         let (db, home) = if PRODUCTION {

@@ -43,7 +43,7 @@ impl Pair {
 
     /// The replicas' states, in turn.
     pub(crate) fn state(&self, n: usize) -> AppState {
-        if n % 2 == 0 { self.it.state.clone() } else { self.second.clone() }
+        if n.is_multiple_of(2) { self.it.state.clone() } else { self.second.clone() }
     }
 
     /// A person who calls the replicas in turn.

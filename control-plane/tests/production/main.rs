@@ -4,3 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what is not as it should be fails the test")]
 
 include!("../it/suite.rs");
+
+mod retries;
+mod rls;

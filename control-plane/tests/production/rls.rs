@@ -1,0 +1,268 @@
+//! The second wall between teams: with the tenant's condition taken out of a query, a stranger still
+//! reads and changes nothing.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use reqwest::{Method, StatusCode};
+use restroy_control_plane::{
+    auth::{Caller, Permission},
+    sql,
+    store::Tx,
+};
+use restroy_sdk::ids::TeamId;
+use serde_json::json;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
+use uuid::Uuid;
+
+use crate::runs_support::*;
+
+/// The tables of no team, and why `restroy_app` may not read them, or what of them.
+const OF_NO_TEAM: [(&str, &str); 6] = [
+    ("_sqlx_migrations", "the schema's version; restroy_system reads it at the start"),
+    ("executors", "they serve all teams; their credentials' hashes are for restroy_system"),
+    ("leader_leases", "which replica does what"),
+    ("one_time_tokens", "hashes of tokens of accounts"),
+    ("sessions", "hashes of tokens of accounts"),
+    ("users", "accounts are in several teams; restroy_app reads names and addresses, by column"),
+];
+
+/// Name, roles, command, condition to see, condition to write.
+type Policy = (String, Vec<String>, String, String, String);
+
+async fn connect(url: &str) -> PgConnection {
+    url.parse::<PgConnectOptions>().unwrap().connect().await.unwrap()
+}
+
+/// Runs a text with names of tables in it.
+async fn execute(tx: &mut Tx, text: String) -> Result<u64, sqlx::Error> {
+    sql!(tx, execute, sqlx::query(AssertSqlSafe(text))).map(restroy_control_plane::store::Done::rows_affected)
+}
+
+async fn scalar(tx: &mut Tx, text: String) -> i64 {
+    sql!(tx, fetch_one, sqlx::query_scalar(AssertSqlSafe(text))).unwrap()
+}
+
+#[track_caller]
+fn refused<T: std::fmt::Debug>(result: Result<T, sqlx::Error>, what: &str) {
+    let error = result.expect_err(what);
+    let code = error.as_database_error().and_then(|error| error.code().map(|code| code.to_string()));
+    assert_eq!(code.as_deref(), Some("42501"), "{what}: {error}");
+}
+
+/// Every tenant table, and the column that names its team.
+async fn tenants(owner: &mut PgConnection) -> BTreeMap<String, &'static str> {
+    let tables: Vec<(String, bool)> = sqlx::query_as(
+        "SELECT c.relname::text, EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'team_id')
+         FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')",
+    )
+    .fetch_all(owner)
+    .await
+    .unwrap();
+    let mut tenants = BTreeMap::new();
+    for (table, has_team) in tables {
+        match table.as_str() {
+            "teams" => drop(tenants.insert(table, "id")),
+            "idempotency_keys" => drop(tenants.insert(table, "scope")),
+            _ if has_team => drop(tenants.insert(table, "team_id")),
+            other => assert!(
+                OF_NO_TEAM.iter().any(|(name, _)| *name == other),
+                "the table `{other}` has no team_id: give it one, or say here why it belongs to no team"
+            ),
+        }
+    }
+    tenants
+}
+
+#[tokio::test]
+async fn every_table_of_tenants_has_its_policies() {
+    let it = Installation::start().await;
+    let owner = &mut connect(&it.database.postgres().owner_url).await;
+    for (table, team) in tenants(owner).await {
+        let (enabled, forced): (bool, bool) =
+            sqlx::query_as("SELECT relrowsecurity, relforcerowsecurity FROM pg_class WHERE oid = $1::regclass")
+                .bind(&table)
+                .fetch_one(&mut *owner)
+                .await
+                .unwrap();
+        assert!(enabled && forced, "row-level security of `{table}` is not enabled and forced");
+        let policies: Vec<Policy> = sqlx::query_as(
+            "SELECT policyname::text, roles::text[], cmd, qual, with_check FROM pg_policies
+             WHERE schemaname = 'public' AND tablename = $1 AND permissive = 'PERMISSIVE' ORDER BY policyname",
+        )
+        .bind(&table)
+        .fetch_all(&mut *owner)
+        .await
+        .unwrap();
+        let own = format!("({team} = ( SELECT app_team() AS app_team))");
+        let expected: [Policy; 2] = [
+            ("everything".into(), vec!["restroy_system".into()], "ALL".into(), "true".into(), "true".into()),
+            ("team".into(), vec!["restroy_app".into()], "ALL".into(), own.clone(), own),
+        ];
+        assert_eq!(policies, expected, "the policies of `{table}`");
+    }
+    for (table, why) in OF_NO_TEAM {
+        let may: bool = sqlx::query_scalar(
+            "SELECT has_table_privilege('restroy_app', $1, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE')",
+        )
+        .bind(table)
+        .fetch_one(&mut *owner)
+        .await
+        .unwrap();
+        assert!(!may, "restroy_app may use `{table}` ({why})");
+    }
+    // Texts are compared by their bytes, whatever the database was made with.
+    let other: Vec<String> = sqlx::query_scalar(
+        "SELECT a.attrelid::regclass || '.' || a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND c.relname <> '_sqlx_migrations'
+           AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid = 'text'::regtype
+           AND a.attcollation <> '\"C\"'::regcollation",
+    )
+    .fetch_all(&mut *owner)
+    .await
+    .unwrap();
+    assert!(other.is_empty(), "not COLLATE \"C\": {other:?}");
+}
+
+/// Two teams with rows in every tenant table; the ids of the teams and their people's logins.
+async fn two_teams(it: &Arc<Installation>) -> [(TeamId, Person); 2] {
+    let mut teams = Vec::new();
+    for name in ["ann", "bob"] {
+        let person = it.person(name).await;
+        let mut document = steps(json!({ "a": { "script": "a.lua", "secrets": ["SECRET"] } }));
+        document["schedules"] = json!({ "hourly": { "cron": "0 * * * *" } });
+        let place = person.place(Some(document)).await;
+        let scripts = person.get(&format!("/v1/pipelines/{}/scripts", place.pipeline)).await;
+        let path = format!("/v1/scripts/{}/configuration/SECRET", text(&scripts["items"][0]["id"]));
+        let secret = json!({ "value": "a long secret", "secret": true });
+        person.expect(StatusCode::OK, Method::PUT, &path, Some(secret)).await;
+        let path = format!("/v1/pipelines/{}/runs", place.pipeline);
+        let start = person.request(Method::POST, &path).header("Idempotency-Key", "key").json(&json!({}));
+        assert_eq!(answer(start).await.0, StatusCode::ACCEPTED);
+        let held = it.executor().await.claim(&it.admitted().await).await.unwrap();
+        held.reported(1, json!([started("a")])).await;
+        held.called("set", json!({ "method": "kv_set", "key": "k", "value": 1 })).await;
+        let mail = json!({ "method": "email_send", "to": ["a@example.com"], "subject": "S", "text": "T" });
+        held.called("mail", mail).await;
+        assert_eq!(held.artifact("artifact", "a.txt", b"x").await.0, StatusCode::OK);
+        teams.push((place.team.parse().unwrap(), person));
+    }
+    teams.try_into().ok().unwrap()
+}
+
+#[tokio::test]
+async fn without_the_condition_a_stranger_reads_and_changes_nothing() {
+    let it = Installation::start().await;
+    let [(ann, _), (bob, stranger)] = two_teams(&it).await;
+    let owner = &mut connect(&it.database.postgres().owner_url).await;
+    let (of_ann, of_bob): (Uuid, Uuid) = (ann.0, bob.0);
+    for (table, team) in tenants(owner).await {
+        let rows = |of: Uuid| format!("SELECT count(*) FROM {table} WHERE {team} = '{of}'");
+        let has: i64 = sqlx::query_scalar(AssertSqlSafe(rows(of_ann))).fetch_one(&mut *owner).await.unwrap();
+        let own: i64 = sqlx::query_scalar(AssertSqlSafe(rows(of_bob))).fetch_one(&mut *owner).await.unwrap();
+        assert!(has > 0 && own > 0, "`{table}` has no rows of both teams: this test must make some");
+        let row: String = sqlx::query_scalar(AssertSqlSafe(format!(
+            "SELECT to_jsonb(t)::text FROM {table} t WHERE {team} = '{of_ann}' LIMIT 1"
+        )))
+        .fetch_one(&mut *owner)
+        .await
+        .unwrap();
+
+        for tx in [it.state.db.team_read(bob).await.unwrap(), it.state.db.team_write_alone(bob).await.unwrap()] {
+            let mut tx = tx;
+            assert_eq!(scalar(&mut tx, format!("SELECT count(*) FROM {table}")).await, own, "{table}");
+            assert_eq!(scalar(&mut tx, rows(of_ann)).await, 0, "{table}");
+        }
+        let db = &it.state.db;
+        let mut tx = db.team_write(bob).await.unwrap();
+        let changed = execute(&mut tx, format!("UPDATE {table} SET {team} = {team}")).await.unwrap();
+        assert_eq!(i64::try_from(changed).unwrap(), own, "{table}");
+        let deleted = execute(&mut tx, format!("DELETE FROM {table} WHERE {team} = '{of_ann}'")).await.unwrap();
+        assert_eq!(deleted, 0, "{table}");
+        // What others refer to is not deleted; what is, is one's own.
+        if let Ok(deleted) = execute(&mut tx, format!("DELETE FROM {table}")).await {
+            assert_eq!(i64::try_from(deleted).unwrap(), own, "{table}");
+        }
+        drop(tx);
+        let insert = format!("INSERT INTO {table} SELECT (jsonb_populate_record(NULL::{table}, $row${row}$row$)).*");
+        refused(execute(&mut db.team_write(bob).await.unwrap(), insert).await, &format!("INSERT INTO {table}"));
+        let give = format!("UPDATE {table} SET {team} = '{of_ann}'");
+        refused(execute(&mut db.team_write(bob).await.unwrap(), give).await, &format!("UPDATE {table}"));
+        let truncate = format!("TRUNCATE {table} CASCADE");
+        refused(execute(&mut db.team_write(bob).await.unwrap(), truncate).await, &format!("TRUNCATE {table}"));
+
+        let left: i64 = sqlx::query_scalar(AssertSqlSafe(rows(of_ann))).fetch_one(&mut *owner).await.unwrap();
+        assert_eq!(left, has, "{table}");
+    }
+    a_query_of_the_api(&it, ann, bob, &stranger).await;
+}
+
+/// The statement of `GET /v1/boards/{id}/pipelines`, with and without its condition.
+async fn a_query_of_the_api(it: &Installation, ann: TeamId, bob: TeamId, stranger: &Person) {
+    let caller = Caller::from_token(&it.state, &stranger.token).await.unwrap();
+    let scope = caller.team(&it.state, bob, Permission::TeamRead).await.unwrap();
+    let forgotten = "SELECT team_id FROM pipelines WHERE deleted_at IS NULL ORDER BY id";
+    let mut tx = scope.read().await.unwrap();
+    let found: Vec<TeamId> = sql!(&mut *tx, fetch_all, sqlx::query_scalar(forgotten)).unwrap();
+    assert_eq!(found, [bob], "a stranger's scope shows the stranger's own");
+    drop(tx);
+    // The same statement where it is meant for all teams: it is the role that keeps them apart.
+    let found: Vec<TeamId> =
+        sql!(&mut it.state.db.system_read().await.unwrap(), fetch_all, sqlx::query_scalar(forgotten)).unwrap();
+    assert_eq!(found, [ann, bob]);
+    assert!(caller.team(&it.state, ann, Permission::TeamRead).await.is_err());
+}
+
+#[tokio::test]
+async fn without_a_team_nothing_is_there() {
+    let it = Installation::start().await;
+    two_teams(&it).await;
+    let database = it.database.postgres();
+    let tables = tenants(&mut connect(&database.owner_url).await).await;
+    let service = &mut connect(&database.service_url).await;
+    for statement in ["BEGIN", "SET LOCAL ROLE restroy_app"] {
+        sqlx::query(statement).execute(&mut *service).await.unwrap();
+    }
+    for table in tables.keys() {
+        let text = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
+        let seen: i64 = sqlx::query_scalar(text).fetch_one(&mut *service).await.unwrap();
+        assert_eq!(seen, 0, "{table}");
+    }
+}
+
+#[tokio::test]
+async fn the_login_by_itself_may_do_nothing() {
+    let it = Installation::start().await;
+    let database = it.database.postgres();
+    let tables = tenants(&mut connect(&database.owner_url).await).await;
+    let service = &mut connect(&database.service_url).await;
+    let all = tables.keys().map(String::as_str).chain(OF_NO_TEAM.iter().map(|(table, _)| *table));
+    let mut statements: Vec<String> = Vec::new();
+    for table in all {
+        statements.push(format!("SELECT 1 FROM {table}"));
+        statements.push(format!("DELETE FROM {table}"));
+        statements.push(format!("ALTER TABLE {table} DISABLE ROW LEVEL SECURITY"));
+    }
+    statements.extend(["SET ROLE postgres", "CREATE TABLE mine (id int)", "CREATE ROLE more"].map(str::to_owned));
+    for statement in statements {
+        refused(sqlx::query(AssertSqlSafe(statement.clone())).execute(&mut *service).await, &statement);
+    }
+    // As a team's: no secrets of accounts, nothing of the installation.
+    let team = TeamId::from(Uuid::nil());
+    for statement in [
+        "SELECT password_hash FROM users",
+        "SELECT * FROM users",
+        "UPDATE users SET name = ''",
+        "SELECT 1 FROM sessions",
+        "SELECT 1 FROM one_time_tokens",
+        "SELECT 1 FROM executors",
+        "SELECT 1 FROM leader_leases",
+        "SELECT 1 FROM _sqlx_migrations",
+        "ALTER TABLE boards DISABLE ROW LEVEL SECURITY",
+        "DROP POLICY team ON boards",
+        "SET LOCAL ROLE postgres",
+    ] {
+        refused(execute(&mut it.state.db.team_write(team).await.unwrap(), statement.to_owned()).await, statement);
+    }
+    let mut tx = it.state.db.team_read(team).await.unwrap();
+    execute(&mut tx, "SELECT id, name, email FROM users".to_owned()).await.unwrap();
+}
