@@ -136,6 +136,7 @@ mod tests {
         for bad in ["", "mail:25", "http://mail", "smtp:"] {
             assert_eq!(refused(bad), MailSettingsError::NotAUrl, "{bad}");
         }
+        assert!(MailSettings::new("smtp://localhost", "Restroy <restroy@localhost>").is_ok());
         for bad in ["", "nobody", "a@b\r\nBcc: c@d"] {
             assert_eq!(MailSettings::new("smtp://localhost", bad).unwrap_err(), MailSettingsError::From, "{bad}");
         }
