@@ -7,13 +7,12 @@
 use std::{future::Future, pin::Pin, sync::Arc};
 
 use async_trait::async_trait;
-use futures_util::{StreamExt, stream};
 use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     queue::{Handler, Message, Queue, QueueError},
-    work::{Delivery, work},
+    work::{Delivery, Taken},
 };
 
 /// How many messages may wait. The dispatcher admits far fewer.
@@ -23,7 +22,7 @@ const CAPACITY: usize = 10_000;
 #[derive(Debug)]
 pub struct MemoryQueue {
     sender: mpsc::Sender<Message>,
-    receiver: Arc<Mutex<mpsc::Receiver<Message>>>,
+    receiver: Mutex<mpsc::Receiver<Message>>,
 }
 
 impl Default for MemoryQueue {
@@ -41,7 +40,7 @@ impl MemoryQueue {
     /// An empty queue that takes so many messages at once, at least one.
     pub fn with_capacity(capacity: usize) -> Self {
         let (sender, receiver) = mpsc::channel(capacity.max(1));
-        Self { sender, receiver: Arc::new(Mutex::new(receiver)) }
+        Self { sender, receiver: Mutex::new(receiver) }
     }
 }
 
@@ -57,21 +56,29 @@ impl Queue for MemoryQueue {
     }
 
     async fn consume(&self, slots: usize, handler: Handler, stop: Pin<Box<dyn Future<Output = ()> + Send>>) {
-        let slots = Arc::new(Semaphore::new(slots.max(1)));
+        let slots = slots.max(1);
+        let (sender, taken) = Taken::channel(slots);
+        let slots = Arc::new(Semaphore::new(slots));
         let stopped = CancellationToken::new();
-        let deliveries = || {
-            let (receiver, slots) = (Arc::clone(&self.receiver), Arc::clone(&slots));
-            // A message when there is one and a slot is free.
-            stream::unfold((receiver, slots), |(receiver, slots)| async move {
-                let slot = Arc::clone(&slots).acquire_owned().await.ok()?;
-                let message = receiver.lock().await.recv().await?;
-                Some((Delivery { message, slot }, (receiver, slots)))
-            })
-            .boxed()
-        };
-        tokio::join!(work(deliveries, &handler, &stopped), async {
+        let taking = stopped.run_until_cancelled(async {
+            while let Ok(slot) = Arc::clone(&slots).acquire_owned().await
+                && let Some(message) = self.receiver.lock().await.recv().await
+            {
+                // There is room for as many as there are slots.
+                let _ = sender.try_send(Delivery { message, place: (), slot });
+            }
+        });
+        let stopping = async {
             stop.await;
             stopped.cancel();
-        });
+        };
+        let handing = async {
+            tokio::join!(taking, stopping);
+            for delivery in taken.rest() {
+                // Where it does not fit any more the database admits it again.
+                let _ = self.sender.try_send(delivery.message);
+            }
+        };
+        tokio::join!(taken.work(&handler, &stopped), handing);
     }
 }

@@ -82,10 +82,11 @@ impl Link {
         self.connection.borrow().is_some()
     }
 
-    /// Waits until the connection stands.
-    pub(super) async fn until_connected(&self) {
-        // The other end lives as long as this does.
-        let _ = self.connection.clone().wait_for(Option::is_some).await;
+    /// Waits until the connection stands, and gives it.
+    pub(super) async fn standing(&self) -> Option<MultiplexedConnection> {
+        // The other end lives as long as this does: there is always one in the end.
+        let mut connection = self.connection.clone();
+        connection.wait_for(Option::is_some).await.ok()?.clone()
     }
 
     /// Says that a command failed: if that speaks against the connection, another one is made.
@@ -121,8 +122,9 @@ impl Keeper {
                         said = false;
                     }
                     let since = Instant::now();
-                    self.state.send_replace(Some(connection.clone()));
+                    // In this order: who sees the link stand has been told what was missed.
                     self.purpose.ear.restored();
+                    self.state.send_replace(Some(connection.clone()));
                     let error = self.stand(connection, &closed).await;
                     self.state.send_replace(None);
                     tracing::debug!(%error, "a connection to Redis is lost");

@@ -22,11 +22,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use futures_util::{StreamExt, stream};
 use redis::{RedisError, RedisResult, Script};
 use restroy_sdk::ids::TaskId;
 use tokio::{
-    sync::{Mutex, Notify, OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc},
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
@@ -37,7 +36,7 @@ use super::{
 };
 use crate::{
     queue::{Handler, Message, Queue, QueueError},
-    work::{Delivery, work},
+    work::{Delivery, Taken},
 };
 
 /// How many messages may wait. The dispatcher admits at most 1,000; the rest is room for those whose
@@ -45,8 +44,9 @@ use crate::{
 const CAPACITY: usize = 4_000;
 /// How often an executor with free slots looks, whether it heard of a push or not.
 const LOOK: Duration = Duration::from_secs(1);
-/// How many messages are taken at once.
-const BATCH: usize = 64;
+/// How many messages are taken at once. Few, so that what was pushed in one go spreads over all the
+/// executors that have free slots.
+const BATCH: usize = 8;
 
 /// KEYS: the queue. ARGV: capacity, channel, id. Gives 1, or 0 when it is full, and how many wait.
 static PUSH: LazyLock<Script> = LazyLock::new(|| {
@@ -112,7 +112,7 @@ impl RedisQueue {
 
     /// Waits until [`RedisQueue::connected`].
     pub async fn until_connected(&self) {
-        self.link.until_connected().await;
+        self.link.standing().await;
     }
 
     /// How many messages wait, as of this process's newest push. Costs no call.
@@ -156,7 +156,7 @@ impl Queue for RedisQueue {
         let pushed = Arc::new(Pushed(Notify::new()));
         let purpose =
             Purpose { what: "the consumer", channels: vec![self.channel.clone()], ear: Arc::clone(&pushed) as _ };
-        let (taken, deliveries) = mpsc::channel(slots);
+        let (sender, taken) = Taken::channel(slots);
         let stopped = CancellationToken::new();
         // Whoever drops this future stops taking; what was begun goes on.
         let _dropped = stopped.clone().drop_guard();
@@ -166,40 +166,20 @@ impl Queue for RedisQueue {
             channel: self.channel.clone(),
             pushed,
             slots: Arc::new(Semaphore::new(slots)),
-            taken,
+            taken: sender,
             stopped: stopped.clone(),
         };
         // A task of its own: a reply of Redis that is under way is never dropped.
         let feeder = tokio::spawn(feeder.feed());
-        let deliveries = Arc::new(Mutex::new(deliveries));
-        let stream = || {
-            stream::unfold(Arc::clone(&deliveries), |deliveries| async move {
-                let Taken { message, slot, .. } = deliveries.lock().await.recv().await?;
-                Some((Delivery { message, slot }, deliveries))
-            })
-            .boxed()
-        };
-        let handled = async {
-            work(stream, &handler, &stopped).await;
-        };
-        let handed_back = async {
+        let stopping = async {
             stop.await;
             stopped.cancel();
-            // What is taken and not yet begun goes back; the feeder puts back what still comes.
             match feeder.await {
-                Ok(feeder) => {
-                    let mut rest = Vec::new();
-                    let mut deliveries = deliveries.lock().await;
-                    while let Ok(taken) = deliveries.try_recv() {
-                        rest.push((taken.message.task_id, taken.place));
-                    }
-                    drop(deliveries);
-                    feeder.put_back(&rest).await;
-                }
+                Ok(feeder) => feeder.put_back(&taken.rest()).await,
                 Err(error) => tracing::error!(%error, "the queue's feeder broke down"),
             }
         };
-        tokio::join!(handled, handed_back);
+        tokio::join!(taken.work(&handler, &stopped), stopping);
     }
 }
 
@@ -216,14 +196,6 @@ impl Ear for Pushed {
     }
 }
 
-/// A message that is out of Redis.
-struct Taken {
-    message: Message,
-    slot: OwnedSemaphorePermit,
-    /// Where it stood.
-    place: f64,
-}
-
 /// Takes messages as slots get free.
 struct Feeder {
     link: Link,
@@ -232,7 +204,7 @@ struct Feeder {
     pushed: Arc<Pushed>,
     slots: Arc<Semaphore>,
     /// As long as there are slots: a send never waits.
-    taken: mpsc::Sender<Taken>,
+    taken: mpsc::Sender<Delivery<f64>>,
     stopped: CancellationToken,
 }
 
@@ -274,8 +246,7 @@ impl Feeder {
 
     /// At most so many, the first first.
     async fn take(&self, most: usize) -> RedisResult<Vec<(String, f64)>> {
-        let Some(mut connection) = self.link.connection() else {
-            let _ = self.stopped.run_until_cancelled(self.link.until_connected()).await;
+        let Some(Some(mut connection)) = self.stopped.run_until_cancelled(self.link.standing()).await else {
             return Ok(Vec::new());
         };
         redis::cmd("ZPOPMIN").arg(&self.key).arg(most).query_async(&mut connection).await
@@ -288,21 +259,23 @@ impl Feeder {
                 tracing::warn!("something that is no task's id was in the queue");
                 continue;
             };
-            let taken = Taken { message: Message { task_id }, slot, place };
-            if self.stopped.is_cancelled() || self.taken.try_send(taken).is_err() {
-                back.push((task_id, place));
+            let delivery = Delivery { message: Message { task_id }, place, slot };
+            if self.stopped.is_cancelled() {
+                back.push(delivery);
+            } else if let Err(refused) = self.taken.try_send(delivery) {
+                back.push(refused.into_inner());
             }
         }
         self.put_back(&back).await;
     }
 
     /// Puts messages back to where they stood, for others to take.
-    async fn put_back(&self, messages: &[(TaskId, f64)]) {
-        let Some(mut connection) = self.link.connection().filter(|_| !messages.is_empty()) else { return };
+    async fn put_back(&self, deliveries: &[Delivery<f64>]) {
+        let Some(mut connection) = self.link.connection().filter(|_| !deliveries.is_empty()) else { return };
         let mut pipeline = redis::pipe();
-        let add = pipeline.atomic().cmd("ZADD").arg(&self.key).arg("NX");
-        for (task_id, place) in messages {
-            add.arg(place).arg(task_id.to_string());
+        pipeline.atomic().cmd("ZADD").arg(&self.key).arg("NX");
+        for delivery in deliveries {
+            pipeline.arg(delivery.place).arg(delivery.message.task_id.to_string());
         }
         pipeline.ignore().cmd("PUBLISH").arg(&self.channel).arg("").ignore();
         if let Err(error) = pipeline.query_async::<()>(&mut connection).await {

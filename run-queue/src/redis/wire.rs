@@ -74,7 +74,7 @@ impl Remote {
     }
 
     pub(crate) async fn until_connected(&self) {
-        self.link.until_connected().await;
+        self.link.standing().await;
     }
 }
 
@@ -205,7 +205,7 @@ impl Publisher {
         loop {
             self.outbox.filled.notified().await;
             loop {
-                self.link.until_connected().await;
+                self.link.standing().await;
                 let taken = self.outbox.pending().take();
                 if taken.is_empty() {
                     break;
