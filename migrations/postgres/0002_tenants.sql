@@ -5,6 +5,8 @@
 -- Both are made by `restroy migrate` before this runs, since roles belong to the whole cluster.
 -- FORCE: the policies bind the owner of the tables too.
 
+-- Before version 15 everybody might make tables here.
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO restroy_app, restroy_system;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO restroy_system;
 ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO restroy_system;

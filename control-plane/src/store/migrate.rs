@@ -3,7 +3,8 @@
 use std::{str::FromStr as _, time::Duration};
 
 use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, PgPool, postgres::PgConnectOptions, query_scalar,
+    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, PgPool, postgres::PgConnectOptions, query_as,
+    query_scalar,
 };
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/postgres");
@@ -26,6 +27,13 @@ pub enum MigrateError {
          wall between teams, and their owner could take it down"
     )]
     ServiceRole(String),
+    /// A role is stronger than the wall between teams.
+    #[error(
+        "the role `{0}` could pass by row-level security, the wall between teams: it is a superuser, has BYPASSRLS or \
+         is a member of the tables' owner; take that away (ALTER ROLE … NOSUPERUSER NOBYPASSRLS, REVOKE), or let the \
+         services log in as another"
+    )]
+    TooStrong(String),
     /// The schema is older than this binary.
     #[error("the database's schema is at version {found}, this binary needs version {needed}: run `restroy migrate`")]
     Version {
@@ -55,6 +63,21 @@ pub async fn postgres(owner_url: &str, service_url: &str) -> Result<(), MigrateE
     let name = service.get_username().to_owned();
     let password = password(service_url);
     make_role(&mut connection, &name, "LOGIN NOINHERIT").await?;
+    for role in ["restroy_app", "restroy_system", &name] {
+        let strong = format!("SELECT {TOO_STRONG}");
+        let strong: Option<bool> = query_scalar(AssertSqlSafe(strong)).bind(role).fetch_one(&mut connection).await?;
+        if strong != Some(false) {
+            return Err(MigrateError::TooStrong(role.to_owned()));
+        }
+    }
+    let inherits: bool = query_scalar("SELECT rolinherit FROM pg_roles WHERE rolname = $1")
+        .bind(&name)
+        .fetch_one(&mut connection)
+        .await?;
+    if inherits {
+        // It was there before. Without a role taken on it is to have no rights at all.
+        run(&mut connection, &format!("ALTER ROLE {} NOINHERIT", identifier(&name))).await?;
+    }
     if let Some(password) = password {
         let text = format!("ALTER ROLE {} PASSWORD {}", identifier(&name), literal(&password));
         run(&mut connection, &text).await?;
@@ -63,6 +86,11 @@ pub async fn postgres(owner_url: &str, service_url: &str) -> Result<(), MigrateE
     connection.close().await?;
     Ok(())
 }
+
+/// Whether the role `$1` could pass by row-level security.
+const TOO_STRONG: &str = "(SELECT rolsuper OR rolbypassrls OR EXISTS (
+         SELECT 1 FROM pg_class c WHERE c.oid = to_regclass('public.teams') AND pg_has_role(r.oid, c.relowner, 'MEMBER'))
+     FROM pg_roles r WHERE r.rolname = $1)";
 
 /// Whether the schema is the one that this binary knows, or newer: a migration leaves in place what the
 /// version before it works with, so that during an upgrade old replicas serve until new ones do.
@@ -76,6 +104,13 @@ pub(super) async fn check_postgres(pool: &PgPool) -> Result<(), MigrateError> {
             .is_some_and(|code| matches!(code.as_ref(), "22023" | "42704" | "42501"));
         if missing { MigrateError::Version { found: 0, needed } } else { error.into() }
     })?;
+    let (login, strong): (String, Option<bool>) =
+        query_as(AssertSqlSafe(format!("SELECT session_user::text, {}", TOO_STRONG.replace("$1", "session_user"))))
+            .fetch_one(&mut *tx)
+            .await?;
+    if strong != Some(false) {
+        return Err(MigrateError::TooStrong(login));
+    }
     let there: bool =
         query_scalar("SELECT to_regclass('public._sqlx_migrations') IS NOT NULL").fetch_one(&mut *tx).await?;
     let found: i64 = if there {

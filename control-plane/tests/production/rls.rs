@@ -7,7 +7,10 @@ use reqwest::{Method, StatusCode};
 use restroy_control_plane::{
     auth::{Caller, Permission},
     sql,
-    store::Tx,
+    store::{
+        Db, PostgresOptions, Tx,
+        migrate::{self, MigrateError},
+    },
 };
 use restroy_sdk::ids::TeamId;
 use serde_json::json;
@@ -226,6 +229,40 @@ async fn without_a_team_nothing_is_there() {
         let text = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
         let seen: i64 = sqlx::query_scalar(text).fetch_one(&mut *service).await.unwrap();
         assert_eq!(seen, 0, "{table}");
+    }
+}
+
+#[tokio::test]
+async fn a_login_that_could_pass_by_the_wall_is_refused() {
+    let it = Installation::start().await;
+    let database = it.database.postgres();
+    // The owner of the tables is the tests' superuser.
+    let open = Db::open_postgres(&PostgresOptions::new(&database.owner_url)).await.unwrap();
+    let error = open.migrate().await.unwrap_err();
+    assert!(matches!(&error, MigrateError::TooStrong(role) if role == "postgres"), "{error}");
+    let error = migrate::postgres(&database.owner_url, &database.owner_url).await.unwrap_err();
+    assert!(matches!(&error, MigrateError::ServiceRole(role) if role == "postgres"), "{error}");
+
+    let owner = &mut connect(&database.owner_url).await;
+    let role = format!("restroy_test_{}", it.state.replica.simple());
+    let mut service: url::Url = database.service_url.parse().unwrap();
+    service.set_username(&role).unwrap();
+    for (attributes, too_strong) in [("BYPASSRLS", true), ("SUPERUSER", true), ("INHERIT", false)] {
+        let make = format!("CREATE ROLE {role} LOGIN {attributes}");
+        sqlx::query(AssertSqlSafe(make)).execute(&mut *owner).await.unwrap();
+        let migrated = migrate::postgres(&database.owner_url, service.as_str()).await;
+        let inherits: bool = sqlx::query_scalar("SELECT rolinherit FROM pg_roles WHERE rolname = $1")
+            .bind(&role)
+            .fetch_one(&mut *owner)
+            .await
+            .unwrap();
+        sqlx::query(AssertSqlSafe(format!("DROP ROLE {role}"))).execute(&mut *owner).await.unwrap();
+        if too_strong {
+            assert!(matches!(migrated, Err(MigrateError::TooStrong(_))), "{attributes}: {migrated:?}");
+        } else {
+            migrated.unwrap();
+            assert!(!inherits, "it has no rights by itself");
+        }
     }
 }
 
