@@ -37,7 +37,7 @@ pub(super) struct Installation {
     executor: JoinSet<()>,
     stop: CancellationToken,
     parts: JoinSet<()>,
-    db: Db,
+    state: AppState,
     _folder: DataFolder,
 }
 
@@ -60,7 +60,7 @@ impl Installation {
         let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new());
         let (keys, tokens) = keys(&folder, &ambient)?;
         let state = AppState::new(Parts {
-            db: db.clone(),
+            db,
             ambient: ambient.clone(),
             queue: Arc::clone(&queue),
             wake: WakeUps::default(),
@@ -108,7 +108,7 @@ impl Installation {
         let stop_executor = CancellationToken::new();
         let mut executing = JoinSet::new();
         executing.spawn(executor.run(stop_executor.clone().cancelled_owned()));
-        Ok(Self { address, stop_executor, executor: executing, stop, parts, db, _folder: folder })
+        Ok(Self { address, stop_executor, executor: executing, stop, parts, state, _folder: folder })
     }
 
     /// Whether a part ended by itself, which it never should.
@@ -124,9 +124,11 @@ impl Installation {
     pub(super) async fn stop(self) {
         self.stop_executor.cancel();
         let _ = timeout(DRAIN * 2, self.executor.join_all()).await;
+        self.state.stopping.cancel();
+        let _ = timeout(DRAIN, self.state.watchers.all_gone()).await;
         self.stop.cancel();
         let _ = timeout(DRAIN, self.parts.join_all()).await;
-        self.db.close().await;
+        self.state.db.close().await;
     }
 }
 

@@ -51,6 +51,9 @@ pub(crate) async fn control_plane(args: ControlPlaneArgs) -> Outcome {
     let ended = tokio::select! {
         failure = process.api.failed() => Err(failure),
         failure = process.operators.failed() => Err(failure),
+        () = process.services.failed() => {
+            Err(Failure::new("a loop that keeps runs going ended by itself").help("the log tells more"))
+        }
         () = signals::asked_to_stop() => Ok(()),
     };
     super::unless_told_twice(process.stop()).await?;

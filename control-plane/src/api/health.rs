@@ -1,9 +1,9 @@
 //! Whether the process lives, and whether it can serve.
 //!
-//! `/readyz` says `ready`, `degraded` or, with 503, `unready`, and why. Redis only brings word sooner:
-//! without it runs are still started, admitted, executed and watched by way of the database, so its
-//! absence is a note and no reason to take the process out of service, which would turn a slower
-//! installation into none at all.
+//! `/readyz` says `ready`, `degraded` or, with 503, `unready`, and why. Without Redis new runs are still
+//! accepted, and wait; those at work go on and are watched by way of the database. So its absence is a
+//! note and no reason to take every replica out of service at once, which would turn work that waits
+//! into work that is refused.
 
 use std::time::Duration;
 
@@ -71,7 +71,7 @@ pub async fn readiness(state: &AppState) -> Readiness {
         return Readiness { status: "unready", reasons };
     }
     if !state.wake.connected() {
-        let note = "Redis does not answer: runs start, and watchers hear of them, up to some seconds later".to_owned();
+        let note = "Redis does not answer: new runs are taken on and wait for it, the others go on".to_owned();
         return Readiness { status: "degraded", reasons: vec![note] };
     }
     Readiness { status: "ready", reasons }

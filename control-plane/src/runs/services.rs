@@ -25,6 +25,16 @@ const MAX_BACKOFF: Duration = Duration::from_secs(30);
 pub struct Services(JoinSet<()>);
 
 impl Services {
+    /// Waits until a loop has ended, which none does before `shutdown` is cancelled: it is a fault of
+    /// ours, and the process had better start anew than go on without it.
+    pub async fn failed(&mut self) {
+        if let Some(ended) = self.0.join_next().await
+            && let Err(error) = ended
+        {
+            tracing::error!(%error, "a service broke down");
+        }
+    }
+
     /// Waits until every loop has ended: after `shutdown` was cancelled each ends with what it is at.
     pub async fn stopped(mut self) {
         while let Some(ended) = self.0.join_next().await {
