@@ -67,6 +67,8 @@ pub(crate) enum Command {
     /// Verify the e-mail address of a new account, with the token from the e-mail
     VerifyEmail {
         /// The token
+        // Base64url: one in 64 begins with a dash.
+        #[arg(allow_hyphen_values = true)]
         token: String,
     },
     /// End the session

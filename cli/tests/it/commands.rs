@@ -79,8 +79,9 @@ impl Person {
     fn signs_up(&self, server: &Server) {
         let login = ["login", "ada@example.com", "--register", "--password-stdin", "--server", &server.url];
         if PRODUCTION {
-            assert!(self.types_with(&login, PASSWORD).fails(1).contains("verif"), "an address has to be verified");
-            server.verify("ada@example.com");
+            assert!(self.types_with(&login, PASSWORD).fails(3).contains("restroy verify-email TOKEN"));
+            let token = server.mailed_token("ada@example.com");
+            self.types(&["verify-email", &token, "--server", &server.url]).ok();
         }
         self.types_with(&login, PASSWORD).ok();
     }
@@ -170,6 +171,8 @@ fn what_is_wrong_outside_has_its_own_exit_code() {
     assert!(ada.types(&["whoami"]).fails(3).contains("restroy login"));
     let nobody = ["login", "a@example.com", "--password-stdin", "--server", "http://127.0.0.1:1"];
     assert!(ada.types_with(&nobody, "x\n").fails(3).contains("restroy dev"));
+    let token = "-N0t-an-option";
+    ada.types(&["verify-email", token, "--server", "http://127.0.0.1:1"]).fails(3);
     ada.types(&["whoami", "--server", "nonsense"]).fails(2);
     ada.types(&["no-such-command"]).fails(2);
     assert!(ada.types(&["completion", "bash"]).ok().contains("_restroy()"));

@@ -1,5 +1,5 @@
-//! An installation of production: a database and a Redis prefix of its own, the keys, and the services
-//! that a test starts on them, as many as it wants.
+//! An installation of production: a database, a Redis prefix and a mail server of its own, the keys,
+//! and the services that a test starts on them, as many as it wants.
 
 use std::{
     path::Path,
@@ -8,12 +8,13 @@ use std::{
 
 use restroy_control_plane::secrets::MasterKey;
 use restroy_sdk::time::Ambient;
-use sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
 use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::{
     postgres::Database,
     process::{Process, restroy, wait_for},
+    smtp::Sink,
 };
 
 /// Where people would reach it. Nothing listens there.
@@ -25,6 +26,9 @@ pub struct Installation {
     redis_prefix: String,
     master_keys: String,
     token_key: String,
+    mail: Sink,
+    /// The mail server's own, since not every test has one.
+    runtime: Option<Runtime>,
     folder: TempDir,
 }
 
@@ -39,11 +43,16 @@ impl Installation {
     /// One with an empty database.
     pub fn new() -> Self {
         let (ambient, database) = (Ambient::system(), wait_for(Database::new));
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let serving = runtime.handle().clone();
+        let mail = wait_for(async || serving.spawn(Sink::start()).await.unwrap());
         Self {
             database,
             redis_prefix: format!("restroy-test-{}", ambient.uuid().simple()),
             master_keys: MasterKey::generate(&ambient, "test").to_string(),
             token_key: format!("{0}{0}", ambient.uuid().simple()),
+            mail,
+            runtime: Some(runtime),
             folder: tempfile::tempdir().unwrap(),
         }
     }
@@ -67,6 +76,8 @@ impl Installation {
             .env("RESTROY_DATABASE_CONNECTIONS", "6")
             .env("RESTROY_MASTER_KEYS", &self.master_keys)
             .env("RESTROY_TOKEN_KEY", &self.token_key)
+            .env("RESTROY_SMTP_URL", &self.mail.url)
+            .env("RESTROY_SMTP_FROM", "Restroy <restroy@restroy.example>")
             .env("RESTROY_PUBLIC_URL", PUBLIC_URL);
         command
     }
@@ -115,21 +126,31 @@ impl Installation {
         Process::start(command, ["Restroy executes "]).0
     }
 
-    /// The newest token that was mailed to verify an address.
+    /// The newest token that was mailed to verify an address, as soon as it is there.
     pub fn verification_token(&self, email: &str) -> String {
-        let body: String = wait_for(async || {
-            let options: PgConnectOptions = self.owner_url().parse().unwrap();
-            let mut connection = options.connect().await.unwrap();
-            let query = "SELECT body_text FROM outbox WHERE recipients LIKE '%' || $1 || '%' ORDER BY id DESC LIMIT 1";
-            sqlx::query_scalar(query).bind(email).fetch_one(&mut connection).await.unwrap()
+        let letter = wait_for(async || {
+            let mut mails = self.mail.caught();
+            loop {
+                if let Some(mail) = mails.iter().rfind(|mail| mail.to == [email]) {
+                    return mail.readable();
+                }
+                mails = self.mail.mails(mails.len() + 1).await;
+            }
         });
-        body.split_once('#').unwrap().1.split_whitespace().next().unwrap().to_owned()
+        letter.split_once("/verify-email#").unwrap().1.split_whitespace().next().unwrap().to_owned()
     }
 
     /// All that the database holds, as text; bytes in hexadecimal.
     pub fn dump(&self) -> String {
         let programs = std::env::var("TEST_POSTGRES_BIN").expect("TEST_POSTGRES_BIN is set by ./with-services");
         said(Command::new(Path::new(&programs).join("pg_dump")).args(["--data-only", "--dbname", self.owner_url()]))
+    }
+}
+
+impl Drop for Installation {
+    fn drop(&mut self) {
+        // Not awaited: the test may itself be asynchronous.
+        self.runtime.take().map(Runtime::shutdown_background);
     }
 }
 

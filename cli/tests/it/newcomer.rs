@@ -58,8 +58,13 @@ impl Newcomer {
         let login = ["login", "ada@example.com", "--register", "--server", &self.server.url];
         let login = [&login, arguments].concat();
         if PRODUCTION {
-            assert!(self.fails(&login, 1).contains("verif"), "an address has to be verified");
-            self.server.verify("ada@example.com");
+            assert!(self.fails(&login, 3).contains("restroy verify-email TOKEN"));
+            self.succeeds(&[
+                "verify-email",
+                &self.server.mailed_token("ada@example.com"),
+                "--server",
+                &self.server.url,
+            ]);
         }
         self.succeeds(&login)
     }

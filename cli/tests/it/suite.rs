@@ -14,6 +14,8 @@ mod postgres;
 mod process;
 mod recovery;
 mod server;
+#[path = "../../../control-plane/tests/it/smtp.rs"]
+mod smtp;
 mod streams;
 mod tenants;
 mod world;
