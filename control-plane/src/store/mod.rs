@@ -2,6 +2,21 @@
 //! placeholders and run on whichever transaction it is by [`sql!`](crate::sql). What belongs to a
 //! team is reached through a [`scope::TeamTx`], which carries the team into every statement.
 //! Accounts, sessions and one-time tokens belong to no team: their modules take a [`Tx`].
+//!
+//! On Postgres a [`scope::TeamTx`] acts as `restroy_app`, which row-level security confines to the
+//! team. These, and nothing else, act as `restroy_system` and see all teams, because they know no
+//! team yet or serve all of them; what they find they go on with in a transaction of its team:
+//!
+//! - who asks, and what the caller may do with which thing: `auth/caller.rs`, `auth/scope.rs`,
+//!   `auth/ticket.rs`, `runs/executors.rs`, `runs/run_api/claim.rs` (the team of a task)
+//! - accounts: `api/auth/*`, `api/me.rs`, `api/teams/team.rs` (a person's teams, a new team)
+//! - work for all teams: `runs/dispatch.rs`, `runs/leader.rs`, `runs/reconcile.rs` and
+//!   `runs/schedule.rs` (which look for what is due), `runs/purge.rs`, `runs/boot.rs`,
+//!   `mail/sender.rs`, `runs/run_api/heartbeat.rs`
+//! - the installation: `api/health.rs`, `metrics/scrape.rs`, `clock.rs`, `store/teams.rs` (which
+//!   teams' keys are to be sealed anew)
+//!
+//! What is serialised by what is written down in `docs/adr/0024-isolation-and-locks.md`.
 
 pub mod audit;
 pub mod boards;

@@ -34,13 +34,13 @@ pub async fn rewrap(db: &Db, keys: &KeyRing, ambient: &Ambient) -> Result<usize,
     drop(tx);
     let mut rewrapped = 0;
     for team in teams {
-        let mut tx = db.system_write().await?;
+        let mut tx = db.team_write(team).await?;
         let found: Option<(Vec<u8>, String)> =
-            sql!(&mut tx, fetch_optional, query_as("SELECT data_key, key_id FROM teams WHERE id = $1").bind(team))?;
+            sql!(&mut *tx, fetch_optional, query_as("SELECT data_key, key_id FROM teams WHERE id = $1").bind(team))?;
         let Some((sealed, old_id)) = found else { continue };
         let Some((sealed, key_id)) = keys.rewrap(ambient, team, &sealed, &old_id)? else { continue };
         sql!(
-            &mut tx,
+            &mut *tx,
             execute,
             query("UPDATE teams SET data_key = $2, key_id = $3 WHERE id = $1 AND key_id = $4")
                 .bind(team)

@@ -215,6 +215,37 @@ async fn a_query_of_the_api(it: &Installation, ann: TeamId, bob: TeamId, strange
     assert!(caller.team(&it.state, ann, Permission::TeamRead).await.is_err());
 }
 
+/// The files that act for all teams stand in the store's documentation, and nobody else does.
+#[test]
+fn who_sees_all_teams_is_listed() {
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let listed = std::fs::read_to_string(source.join("store/mod.rs")).unwrap();
+    let mut folders = vec![source.clone()];
+    let mut seen = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let name = path.strip_prefix(&source).unwrap().to_str().unwrap().to_owned();
+            let text = std::fs::read_to_string(&path).unwrap();
+            if !["system_read(", "system_write("].iter().any(|call| text.contains(call)) || name == "store/db.rs" {
+                continue;
+            }
+            let folder = format!("{}/*", path.parent().unwrap().strip_prefix(&source).unwrap().display());
+            let known = listed.contains(&format!("`{name}`")) || listed.contains(&format!("`{folder}`"));
+            assert!(
+                known,
+                "`{name}` acts for all teams: let it act for one, or list it in store/mod.rs with its reason"
+            );
+            seen += 1;
+        }
+    }
+    assert!(seen > 10);
+}
+
 #[tokio::test]
 async fn without_a_team_nothing_is_there() {
     let it = Installation::start().await;
