@@ -236,3 +236,53 @@ impl Publisher {
         redis::cmd("PUBLISH").arg(&self.channel).arg(payload).query_async(&mut connection).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(n: u128, last_seq: i64) -> Wake {
+        Wake::Run { run_id: RunId(Uuid::from_u128(n)), last_seq }
+    }
+
+    #[test]
+    fn of_each_run_the_newest_is_kept() {
+        let mut pending = Pending::default();
+        for wake in [run(1, 5), run(1, 7), run(1, 6), Wake::Admit, Wake::Admit, run(2, 1)] {
+            pending.add(wake);
+        }
+        let taken = pending.take();
+        assert!(pending.is_empty() && taken.admit && !taken.missed);
+        assert_eq!(taken.runs, [(RunId(Uuid::from_u128(1)), 7), (RunId(Uuid::from_u128(2)), 1)].into());
+        // What could not be said does not overwrite what is newer.
+        pending.add(run(1, 8));
+        pending.add_again(taken);
+        assert_eq!(pending.take().runs[&RunId(Uuid::from_u128(1))], 8);
+    }
+
+    #[test]
+    fn too_many_runs_become_look_at_everything() {
+        let mut pending = Pending::default();
+        for n in 0..MAX_RUNS as u128 {
+            pending.add(run(n, 1));
+        }
+        assert!(!pending.missed);
+        pending.add(run(u128::MAX, 1));
+        assert!(pending.missed && pending.runs.is_empty());
+        pending.add(run(1, 2));
+        assert!(pending.runs.is_empty(), "it says all the rest as well");
+        assert!(pending.take().missed && pending.is_empty());
+    }
+
+    #[test]
+    fn a_message_carries_so_many_runs_and_no_more() {
+        let mut pending = Pending::default();
+        for n in 0..1_000 {
+            pending.add(run(n, 1));
+        }
+        let sizes: Vec<usize> = std::iter::from_fn(|| Some(pending.take()).filter(|taken| !taken.is_empty()))
+            .map(|taken| taken.runs.len())
+            .collect();
+        assert_eq!(sizes, [RUNS_AT_ONCE, 1_000 - RUNS_AT_ONCE]);
+    }
+}
