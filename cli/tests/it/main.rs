@@ -9,5 +9,6 @@ include!("suite.rs");
 
 // Only here, since only `restroy dev` has a data folder and answers for its settings.
 mod embedded;
-// Needs no installation, so once is enough.
+// Of what is deployed, everything that needs no installation: once is enough.
+mod composition;
 mod deployment;
