@@ -17,34 +17,26 @@ GRANT SELECT ON _sqlx_migrations TO restroy_system;
 CREATE FUNCTION app_team() RETURNS uuid LANGUAGE sql STABLE PARALLEL SAFE AS
 $$ SELECT nullif(current_setting('app.team_id', true), '')::uuid $$;
 
-DO $$
-DECLARE
-    tenant record;
+-- Puts a table behind the wall: a team sees the rows whose column `team` names it. Every migration that
+-- makes a tenant table calls it; a test finds those that did not.
+CREATE FUNCTION tenant_wall(tab text, team text DEFAULT 'team_id') RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    FOR tenant IN
-        SELECT c.table_name, CASE WHEN c.table_name = 'teams' THEN 'id' ELSE 'team_id' END AS team
-        FROM information_schema.tables c
-        WHERE c.table_schema = 'public' AND c.table_type = 'BASE TABLE'
-          AND (c.table_name = 'teams' OR EXISTS (
-              SELECT 1 FROM information_schema.columns k
-              WHERE k.table_schema = 'public' AND k.table_name = c.table_name AND k.column_name = 'team_id'))
-    LOOP
-        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', tenant.table_name);
-        EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', tenant.table_name);
-        EXECUTE format(
-            'CREATE POLICY team ON %I TO restroy_app USING (%I = (SELECT app_team())) WITH CHECK (%I = (SELECT app_team()))',
-            tenant.table_name, tenant.team, tenant.team);
-        EXECUTE format('CREATE POLICY everything ON %I TO restroy_system USING (true) WITH CHECK (true)', tenant.table_name);
-        EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %I TO restroy_app', tenant.table_name);
-    END LOOP;
+    EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', tab);
+    EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', tab);
+    EXECUTE format(
+        'CREATE POLICY team ON %I TO restroy_app USING (%I = (SELECT app_team())) WITH CHECK (%I = (SELECT app_team()))',
+        tab, team, team);
+    EXECUTE format('CREATE POLICY everything ON %I TO restroy_system USING (true) WITH CHECK (true)', tab);
+    EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %I TO restroy_app', tab);
 END $$;
+REVOKE EXECUTE ON FUNCTION tenant_wall FROM PUBLIC;
+
+SELECT tenant_wall('teams', 'id');
+SELECT tenant_wall(table_name::text)
+FROM information_schema.columns
+WHERE table_schema = 'public' AND column_name = 'team_id';
 
 -- Of people a team sees who they are, not how they sign in. The answers of idempotent requests are
 -- found by the team that is their scope.
 GRANT SELECT (id, name, email, deleted_at) ON users TO restroy_app;
-ALTER TABLE idempotency_keys ENABLE ROW LEVEL SECURITY;
-ALTER TABLE idempotency_keys FORCE ROW LEVEL SECURITY;
-CREATE POLICY team ON idempotency_keys TO restroy_app
-    USING (scope = (SELECT app_team())) WITH CHECK (scope = (SELECT app_team()));
-CREATE POLICY everything ON idempotency_keys TO restroy_system USING (true) WITH CHECK (true);
-GRANT SELECT, INSERT, UPDATE, DELETE ON idempotency_keys TO restroy_app;
+SELECT tenant_wall('idempotency_keys', 'scope');

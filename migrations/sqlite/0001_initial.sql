@@ -14,7 +14,6 @@ CREATE TABLE users (
     deleted_at     INTEGER
 ) STRICT;
 CREATE UNIQUE INDEX users_email ON users (email_folded) WHERE deleted_at IS NULL;
-CREATE INDEX users_unverified ON users (created_at) WHERE email_verified_at IS NULL;
 
 -- A login. Its refresh token rotates: the newest is good once, an older one ends the session.
 CREATE TABLE sessions (
@@ -359,15 +358,10 @@ CREATE TABLE outbox (
     body_text      TEXT    NOT NULL,
     body_html      TEXT,
     status         TEXT    NOT NULL CHECK (status IN ('held', 'queued', 'sent', 'failed')),
-    attempts       INTEGER NOT NULL DEFAULT 0, -- how often it was taken to be sent
-    next_attempt_at INTEGER NOT NULL DEFAULT 0, -- while queued: nobody takes it before
-    error          TEXT,                       -- why the newest attempt failed
     created_at     INTEGER NOT NULL,
     FOREIGN KEY (team_id, run_id) REFERENCES runs (team_id, id) ON DELETE CASCADE
 ) STRICT;
 CREATE INDEX outbox_team ON outbox (team_id, id);
-CREATE INDEX outbox_due ON outbox (next_attempt_at, id) WHERE status = 'queued';
-CREATE INDEX outbox_age ON outbox (created_at) WHERE status <> 'queued';
 
 CREATE TABLE idempotency_keys (
     scope          BLOB    NOT NULL,           -- the team, or the user where there is no team yet
