@@ -13,7 +13,7 @@ use crate::{
     mail::MailSettings,
     metrics::Metrics,
     ports::ScriptCompiler,
-    runs::watch::Watchers,
+    runs::{limits::LEASE, watch::Watchers},
     secrets::KeyRing,
     store::Db,
 };
@@ -98,6 +98,9 @@ pub struct Settings {
     pub trusted_proxies: u32,
     /// How often it is looked whether who watches a stream may still do so.
     pub stream_recheck: Duration,
+    /// How long an executor keeps a task that it says nothing about: then others may take it. Executors
+    /// are told with every claim and report.
+    pub lease: Duration,
 }
 
 impl Default for Settings {
@@ -113,6 +116,7 @@ impl Default for Settings {
             sign_ins_per_minute: 10,
             trusted_proxies: 0,
             stream_recheck: Duration::from_mins(1),
+            lease: LEASE,
         }
     }
 }

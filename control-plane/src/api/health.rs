@@ -8,9 +8,9 @@
 use std::time::Duration;
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     extract::State,
-    http::StatusCode,
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -19,6 +19,7 @@ use serde_json::json;
 use sqlx::query_scalar;
 use tokio::time::timeout;
 
+use super::http::Complete;
 use crate::{sql, state::AppState, store::migrate::MigrateError};
 
 /// How long the database has to answer.
@@ -46,7 +47,7 @@ pub struct Readiness {
 async fn readyz(State(state): State<AppState>) -> Response {
     let readiness = readiness(&state).await;
     let status = if readiness.status == "unready" { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    (status, Json(readiness)).into_response()
+    (status, Extension(Complete), [(header::CACHE_CONTROL, "no-store")], Json(readiness)).into_response()
 }
 
 /// How this process stands.

@@ -9,11 +9,11 @@ use restroy_sdk::{
 use sqlx::{FromRow, query, query_as};
 use uuid::Uuid;
 
-use super::limits::LEASE;
 use crate::{
     auth::token::{Opaque, hash},
     error::{ApiError, ApiResult},
     sql,
+    state::AppState,
     store::{Db, TeamTx},
 };
 
@@ -96,7 +96,13 @@ pub(crate) async fn hold(db: &Db, durability: Durability, task: TaskId, token: &
 }
 
 /// Makes the lease last from now on.
-pub(crate) async fn renew(tx: &mut TeamTx, holding: &Holding, now: Timestamp, batch: i64) -> ApiResult<()> {
+pub(crate) async fn renew(
+    state: &AppState,
+    tx: &mut TeamTx,
+    holding: &Holding,
+    now: Timestamp,
+    batch: i64,
+) -> ApiResult<()> {
     let team = tx.team();
     sql!(
         &mut **tx,
@@ -104,15 +110,15 @@ pub(crate) async fn renew(tx: &mut TeamTx, holding: &Holding, now: Timestamp, ba
         query("UPDATE tasks SET lease_until = $3, last_batch = $4 WHERE team_id = $1 AND id = $2")
             .bind(team)
             .bind(holding.task_id)
-            .bind(now.after(LEASE))
+            .bind(now.after(state.settings.lease))
             .bind(batch)
     )?;
     Ok(())
 }
 
 /// How long a lease lasts, as executors are told.
-pub(crate) fn lease_ms() -> u64 {
-    u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX)
+pub(crate) fn lease_ms(state: &AppState) -> u64 {
+    u64::try_from(state.settings.lease.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The task is in other hands, or its run has ended.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How long a lease lasts unless renewed.
+/// How long a lease lasts unless renewed, where the operator does not say otherwise.
 pub const LEASE: Duration = Duration::from_secs(30);
 /// A task whose lease was lost so often ends its run with `executor_lost`.
 pub const MAX_LOST: i64 = 3;

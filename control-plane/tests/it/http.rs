@@ -85,9 +85,24 @@ async fn requests_have_ids_and_answers_their_headers() {
 }
 
 #[tokio::test]
+async fn who_stops_or_has_no_database_is_not_ready_and_says_why() {
+    let world = World::new().await;
+    let ready = world.anonymous(Method::GET, "/readyz", None).await.expect(200).body;
+    assert_ne!(ready["status"], "unready", "{ready}");
+    world.state.stopping.cancel();
+    let stopping = world.anonymous(Method::GET, "/readyz", None).await;
+    assert_eq!(stopping.status, 503);
+    assert_eq!(stopping.body["reasons"][0], "it is stopping", "{}", stopping.body);
+    world.state.db.close().await;
+    let lost = world.anonymous(Method::GET, "/readyz", None).await;
+    assert_eq!(lost.status, 503);
+    assert!(lost.body["reasons"][1].as_str().is_some_and(|why| why.contains("database")), "{}", lost.body);
+    world.anonymous(Method::GET, "/healthz", None).await.expect(200);
+}
+
+#[tokio::test]
 async fn the_document_describes_problems_and_bodies() {
     let world = World::new().await;
-    world.anonymous(Method::GET, "/readyz", None).await.expect(200);
     let document = world.anonymous(Method::GET, "/v1/openapi.json", None).await.expect(200).body;
     let schemas = document["components"]["schemas"].as_object().unwrap();
     for name in ["Problem", "Fault", "Board", "PutDefinition", "Tokens"] {

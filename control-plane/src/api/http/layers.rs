@@ -88,10 +88,16 @@ fn request_id(state: &AppState, request: &Request) -> String {
     }
 }
 
+/// Says of an answer, as an extension, that it is complete as it is, although its status is that of an
+/// error: it is no problem document.
+#[derive(Debug, Clone, Copy)]
+pub struct Complete;
+
 /// Whatever says error becomes a problem document with the request's id.
 fn as_problem(mut response: Response, id: &str) -> Response {
     let status = response.status();
-    if !status.is_client_error() && !status.is_server_error() {
+    let complete = response.extensions().get::<Complete>().is_some();
+    if complete || (!status.is_client_error() && !status.is_server_error()) {
         return response;
     }
     let mut problem = response.extensions_mut().remove::<Problem>().unwrap_or_else(|| Problem::new(code(status)));

@@ -12,6 +12,6 @@ mod repeat;
 pub use body::Body;
 pub use fields::Fields;
 pub use idempotency::{Begun, Idempotency, Slot};
-pub use layers::{around, fallback, method_not_allowed};
+pub use layers::{Complete, around, fallback, method_not_allowed};
 pub use page::{Paged, paged};
 pub use path::{Path, Query};

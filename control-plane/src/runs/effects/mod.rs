@@ -134,7 +134,7 @@ async fn read(state: &AppState, task: TaskId, token: &str, caller: &Caller, read
         }
     };
     let answer = answer(done)?;
-    lease::renew(&mut tx, &holding, now, holding.last_batch).await?;
+    lease::renew(state, &mut tx, &holding, now, holding.last_batch).await?;
     tx.commit().await?;
     Ok(answer)
 }
@@ -151,7 +151,7 @@ async fn act(
     let now = state.ambient.now();
     let method = effect.method();
     if let Some(answer) = journal::find(&mut tx, state, holding.run_id, method, caller).await? {
-        lease::renew(&mut tx, &holding, now, holding.last_batch).await?;
+        lease::renew(state, &mut tx, &holding, now, holding.last_batch).await?;
         tx.commit().await?;
         return Ok(CallAnswer::Ok(answer));
     }
@@ -162,7 +162,7 @@ async fn act(
     match answer(done)? {
         CallAnswer::Ok(answer) => {
             journal::record(&mut tx, state, holding.run_id, now, method, caller, &answer).await?;
-            lease::renew(&mut tx, &holding, now, holding.last_batch).await?;
+            lease::renew(state, &mut tx, &holding, now, holding.last_batch).await?;
             tx.commit().await?;
             if method == EMAIL {
                 state.mail_queued();
@@ -173,7 +173,7 @@ async fn act(
             // What was begun for it is undone; the executor works on, so its lease is renewed.
             drop(tx);
             let (mut tx, holding) = lease::hold(&state.db, Durability::Commit, task, token).await?;
-            lease::renew(&mut tx, &holding, now, holding.last_batch).await?;
+            lease::renew(state, &mut tx, &holding, now, holding.last_batch).await?;
             tx.commit().await?;
             Ok(refused)
         }

@@ -22,9 +22,7 @@ use crate::{
     runs::{
         cancel, events,
         executors::Executor,
-        lease,
-        limits::LEASE,
-        lost, plan,
+        lease, lost, plan,
         rows::{TaskRow, task_columns},
     },
     sql,
@@ -79,7 +77,7 @@ pub(super) async fn claim(
     if task.state == "leased" {
         state.metrics.lease_lost();
     }
-    Ok(Json(Claimed { token, fence, lease_ms: lease::lease_ms(), plan }))
+    Ok(Json(Claimed { token, fence, lease_ms: lease::lease_ms(&state), plan }))
 }
 
 async fn task(tx: &mut Tx, id: TaskId) -> ApiResult<TaskRow> {
@@ -136,7 +134,7 @@ async fn take(
         .bind(fence)
         .bind(hash(&token))
         .bind(executor)
-        .bind(now.after(LEASE))
+        .bind(now.after(state.settings.lease))
     )?;
     if taken.rows_affected() == 0 {
         return Ok(Take::TooLate);

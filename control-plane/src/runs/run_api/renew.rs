@@ -20,7 +20,7 @@ pub(super) async fn renew(
     Path(id): Path<TaskId>,
 ) -> ApiResult<Json<Lease>> {
     let (mut tx, holding) = lease::hold(&state.db, Durability::Commit, id, &token).await?;
-    lease::renew(&mut tx, &holding, state.ambient.now(), holding.last_batch).await?;
+    lease::renew(&state, &mut tx, &holding, state.ambient.now(), holding.last_batch).await?;
     tx.commit().await?;
-    Ok(Json(Lease { lease_ms: lease::lease_ms() }))
+    Ok(Json(Lease { lease_ms: lease::lease_ms(&state) }))
 }

@@ -40,7 +40,7 @@ pub(super) async fn report(
     let (mut tx, holding) = lease::find(&state.db, Durability::Commit, id, &token).await?;
     if (1..=holding.last_batch).contains(&batch.n) {
         // Taken before; the answer was lost on its way.
-        return Ok(answer(holding.last_seq));
+        return Ok(answer(&state, holding.last_seq));
     }
     if !holding.alive() {
         return Err(lease::lost());
@@ -64,11 +64,11 @@ pub(super) async fn report(
         state.wake.send(Wake::Admit);
         state.metrics.run_ended(status, holding.started_at.map(|started| now.since(started)));
     }
-    Ok(answer(log.last_seq))
+    Ok(answer(&state, log.last_seq))
 }
 
-fn answer(last_seq: i64) -> Json<BatchAnswer> {
-    Json(BatchAnswer { last_seq, lease_ms: lease::lease_ms() })
+fn answer(state: &AppState, last_seq: i64) -> Json<BatchAnswer> {
+    Json(BatchAnswer { last_seq, lease_ms: lease::lease_ms(state) })
 }
 
 struct Taken {
@@ -85,7 +85,7 @@ async fn take(state: &AppState, tx: &mut TeamTx, holding: &Holding, batch: Batch
     for ((place, _), attempt) in &changes.attempts {
         steps::save(tx, &state.ambient, run, place, attempt, &batch.engine_id).await?;
     }
-    lease::renew(tx, holding, now, batch.n).await?;
+    lease::renew(state, tx, holding, now, batch.n).await?;
 
     let mut log = batch.events;
     let ended = changes.ending.as_ref().map(|(status, _)| *status);
