@@ -50,6 +50,8 @@ ids! {
     UserId;
     /// A login: one family of refresh tokens.
     SessionId;
+    /// A token for programs: of a person, or of a service account.
+    ApiTokenId;
     /// A tenant.
     TeamId;
     /// A board of a team.

@@ -1,5 +1,7 @@
 //! Who a request comes from.
 
+use std::net::IpAddr;
+
 use axum::{
     extract::FromRequestParts,
     http::{header, request::Parts},
@@ -11,11 +13,12 @@ use restroy_sdk::{
 };
 use sqlx::query_scalar;
 
+use super::Peer;
 use crate::{
     error::{ApiError, ApiResult},
     sql,
     state::AppState,
-    store::Tx,
+    store::{Tx, audit::Actor},
 };
 
 /// A signed-in person. As an extractor: reads `Authorization: Bearer`, or refuses with 401.
@@ -23,18 +26,39 @@ use crate::{
 pub struct Caller {
     /// Who.
     pub user_id: UserId,
-    /// Through which login.
-    pub session_id: SessionId,
+    /// By what they are known.
+    pub via: Via,
+    /// Where the request came from, as far as that is known.
+    pub address: Option<IpAddr>,
+}
+
+/// What a caller is known by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    /// A login.
+    Session(SessionId),
 }
 
 impl Caller {
     /// The caller that an access token names, when its session and account are still good: what is
     /// revoked stops here from the next request on.
-    pub async fn from_token(state: &AppState, token: &str) -> ApiResult<Self> {
+    pub async fn from_token(state: &AppState, token: &str, address: Option<IpAddr>) -> ApiResult<Self> {
         let Some((user_id, session_id)) = state.tokens.check(&state.ambient, token) else {
             return Err(unauthorized("The access token is not valid, or no longer; sign in or refresh."));
         };
-        Self { user_id, session_id }.still_good(state).await
+        Self { user_id, via: Via::Session(session_id), address }.still_good(state).await
+    }
+
+    /// The login; 403 for who did not sign in.
+    pub fn session(self) -> ApiResult<SessionId> {
+        match self.via {
+            Via::Session(id) => Ok(id),
+        }
+    }
+
+    /// The caller as the audit log names them.
+    pub fn actor(self) -> Actor {
+        Actor::user(self.user_id, self.address)
     }
 
     /// Looks again whether session and account are still good; for what lasts longer than a request.
@@ -44,6 +68,7 @@ impl Caller {
 
     /// The same within a transaction.
     pub(super) async fn still_good_within(self, tx: &mut Tx, now: Timestamp) -> ApiResult<Self> {
+        let Via::Session(session_id) = self.via;
         let found: Option<i64> = sql!(
             tx,
             fetch_optional,
@@ -51,7 +76,7 @@ impl Caller {
                 "SELECT CAST(1 AS BIGINT) FROM sessions s JOIN users u ON u.id = s.user_id AND u.deleted_at IS NULL
                  WHERE s.id = $1 AND s.user_id = $2 AND s.revoked_at IS NULL AND s.expires_at > $3"
             )
-            .bind(self.session_id)
+            .bind(session_id)
             .bind(self.user_id)
             .bind(now)
         )?;
@@ -65,7 +90,7 @@ impl FromRequestParts<AppState> for Caller {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let token = bearer(parts)
             .ok_or_else(|| unauthorized("Send `Authorization: Bearer` with an access token from login."))?;
-        Self::from_token(state, token).await
+        Self::from_token(state, token, Peer::of(parts, state).0).await
     }
 }
 

@@ -9,11 +9,13 @@ mod caller;
 pub mod limit;
 pub mod origin;
 pub mod password;
+mod peer;
 pub mod permission;
 mod scope;
 pub mod ticket;
 pub mod token;
 
-pub use caller::Caller;
-pub use permission::{Permission, Role};
+pub use caller::{Caller, Via};
+pub use peer::Peer;
+pub use permission::{Permission, Permissions, Role};
 pub use scope::Scope;

@@ -78,6 +78,37 @@ impl Permission {
     }
 }
 
+/// A set of permissions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Permissions(u64);
+
+impl Permissions {
+    /// All there are.
+    pub const ALL: Self = Self(u64::MAX >> (u64::BITS as usize - Permission::ALL.len()));
+
+    /// Whether this one is among them.
+    pub fn holds(self, permission: Permission) -> bool {
+        self.0 & 1 << permission as u32 != 0
+    }
+
+    /// Those that are in both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Whether every one of `other` is among them.
+    pub fn cover(self, other: Self) -> bool {
+        self.and(other) == other
+    }
+}
+
+impl FromIterator<Permission> for Permissions {
+    fn from_iter<T: IntoIterator<Item = Permission>>(permissions: T) -> Self {
+        Self(permissions.into_iter().fold(0, |bits, permission| bits | 1 << permission as u32))
+    }
+}
+
 impl fmt::Display for Permission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -112,6 +143,11 @@ impl Role {
             Self::Operator => "operator",
             Self::Viewer => "viewer",
         }
+    }
+
+    /// What the role may.
+    pub fn permissions(self) -> Permissions {
+        Permission::ALL.iter().copied().filter(|permission| self.holds(*permission)).collect()
     }
 
     /// Whether the role may.
@@ -161,3 +197,21 @@ impl FromStr for Role {
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is not a role")]
 pub struct UnknownRole(String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_hold_what_was_put_in() {
+        assert!(Permission::ALL.iter().all(|permission| Permissions::ALL.holds(*permission)));
+        assert_eq!(Permission::ALL.iter().copied().collect::<Permissions>(), Permissions::ALL);
+        for role in Role::ALL {
+            for permission in Permission::ALL {
+                assert_eq!(role.permissions().holds(*permission), role.holds(*permission), "{role} {permission}");
+            }
+            assert!(Role::Owner.permissions().cover(role.permissions()));
+        }
+        assert!(!Role::Viewer.permissions().cover(Role::Owner.permissions()));
+    }
+}

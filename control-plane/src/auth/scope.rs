@@ -7,12 +7,12 @@ use restroy_sdk::{
 use sqlx::query_as;
 use uuid::Uuid;
 
-use super::{Caller, Permission, Role};
+use super::{Caller, Permission, Permissions, Role};
 use crate::{
     error::{ApiError, ApiResult},
     sql,
     state::AppState,
-    store::{Db, TeamTx, Tx},
+    store::{Db, TeamTx, Tx, audit::Actor},
 };
 
 /// An authorised caller within one team.
@@ -20,8 +20,9 @@ use crate::{
 pub struct Scope {
     db: Db,
     team: TeamId,
-    user: UserId,
+    actor: Actor,
     role: Role,
+    permissions: Permissions,
     asked: Asked,
 }
 
@@ -41,7 +42,12 @@ impl Scope {
 
     /// Who acts.
     pub fn user(&self) -> UserId {
-        self.user
+        self.actor.user
+    }
+
+    /// Who acts, as the audit log names them.
+    pub fn actor(&self) -> Actor {
+        self.actor
     }
 
     /// The caller's role in the team.
@@ -51,7 +57,7 @@ impl Scope {
 
     /// Whether the caller may do that too.
     pub fn holds(&self, permission: Permission) -> bool {
-        self.role.holds(permission)
+        self.permissions.holds(permission)
     }
 
     /// Refuses with 403 unless the caller may do that too.
@@ -77,7 +83,7 @@ impl Scope {
     }
 
     async fn checked(&self, mut tx: TeamTx) -> ApiResult<TeamTx> {
-        let (team, _) = self.asked.answer(&mut tx, self.user).await?;
+        let (team, _) = self.asked.answer(&mut tx, self.actor.user).await?;
         // A thing never changes its team.
         if team == self.team { Ok(tx) } else { Err(ApiError::not_found()) }
     }
@@ -201,6 +207,6 @@ impl Caller {
     async fn enter(&self, state: &AppState, thing: Thing, id: Uuid, permission: Permission) -> ApiResult<Scope> {
         let asked = Asked { thing, id, permission };
         let (team, role) = asked.answer(&mut state.db.system_read().await?, self.user_id).await?;
-        Ok(Scope { db: state.db.clone(), team, user: self.user_id, role, asked })
+        Ok(Scope { db: state.db.clone(), team, actor: self.actor(), role, permissions: role.permissions(), asked })
     }
 }

@@ -1,12 +1,12 @@
 //! Stream tickets: a browser cannot send a header with a WebSocket, so it sends a ticket in the
 //! query: good once, for 30 seconds, for one path and user.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use restroy_sdk::{ids::SessionId, problem::ProblemCode, time::Timestamp};
 
 use super::{
-    Caller,
+    Caller, Via,
     caller::unauthorized,
     token::{Opaque, hash},
 };
@@ -35,7 +35,7 @@ pub async fn issue(state: &AppState, caller: Caller, path: &str) -> ApiResult<(S
         let detail = format!("At most {MAX_MADE} tickets in {} seconds; wait a moment.", LIFE.as_secs());
         return Err(ApiError::with(ProblemCode::RateLimited, detail));
     }
-    let subject = subject(caller.session_id, path);
+    let subject = subject(caller.session()?, path);
     one_time::insert(&mut tx, Purpose::Stream, &ticket.hash(), caller.user_id, &subject, now, expires).await?;
     tx.commit().await?;
     Ok((ticket.into_text(), expires))
@@ -43,7 +43,7 @@ pub async fn issue(state: &AppState, caller: Caller, path: &str) -> ApiResult<(S
 
 /// Takes a ticket in: whoever it was made for, if it is for this path, unused and in time. The
 /// caller's session is checked as with a token.
-pub async fn redeem(state: &AppState, ticket: &str, path: &str) -> ApiResult<Caller> {
+pub async fn redeem(state: &AppState, ticket: &str, path: &str, address: Option<IpAddr>) -> ApiResult<Caller> {
     let refused = || unauthorized("The ticket is not valid, or no longer; ask for another.");
     let now = state.ambient.now();
     let hash = hash(ticket);
@@ -55,7 +55,7 @@ pub async fn redeem(state: &AppState, ticket: &str, path: &str) -> ApiResult<Cal
     let session = bound.split_once(' ').filter(|(_, bound)| *bound == path);
     let session: Option<SessionId> = session.and_then(|(session, _)| session.parse().ok());
     let caller = match session {
-        Some(session_id) => Caller { user_id, session_id }.still_good_within(&mut tx, now).await,
+        Some(session) => Caller { user_id, via: Via::Session(session), address }.still_good_within(&mut tx, now).await,
         None => Err(refused()),
     };
     // A ticket shown on the wrong path is spent all the same. What the database could not answer is

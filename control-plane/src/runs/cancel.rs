@@ -38,7 +38,7 @@ pub(crate) async fn cancel(state: &AppState, scope: &Scope, run: RunId) -> ApiRe
         };
     };
     let entry = audit::Entry::new("run.cancel", "run", run);
-    audit::in_team(&mut tx, &state.ambient, scope.user(), entry).await?;
+    audit::in_team(&mut tx, &state.ambient, scope.actor(), entry).await?;
     tx.commit().await?;
     state.wake.send(Wake::Run { run_id: run, last_seq });
     state.wake.send(Wake::Admit);

@@ -1,14 +1,33 @@
 //! The audit log: who did what, written in the transaction that does it.
 
 use restroy_sdk::{
-    ids::{TeamId, UserId},
+    ids::{ApiTokenId, TeamId, UserId},
     time::Ambient,
 };
 use serde_json::Value;
 use sqlx::{query, types::Uuid};
+use std::net::IpAddr;
 
 use super::{TeamTx, Tx};
 use crate::sql;
+
+/// Who did it.
+#[derive(Debug, Clone, Copy)]
+pub struct Actor {
+    /// The account.
+    pub user: UserId,
+    /// The API token that was shown, if it was one.
+    pub token: Option<ApiTokenId>,
+    /// Where the request came from, as far as that is known.
+    pub address: Option<IpAddr>,
+}
+
+impl Actor {
+    /// A person who shows no API token.
+    pub fn user(user: UserId, address: Option<IpAddr>) -> Self {
+        Self { user, token: None, address }
+    }
+}
 
 /// What is noted.
 #[derive(Debug)]
@@ -36,21 +55,21 @@ impl<'a> Entry<'a> {
 }
 
 /// Notes what was done in a team.
-pub async fn in_team(tx: &mut TeamTx, ambient: &Ambient, user: UserId, entry: Entry<'_>) -> Result<(), sqlx::Error> {
+pub async fn in_team(tx: &mut TeamTx, ambient: &Ambient, actor: Actor, entry: Entry<'_>) -> Result<(), sqlx::Error> {
     let team = tx.team();
-    write(tx, ambient, Some(team), Some(user), entry).await
+    write(tx, ambient, Some(team), actor, entry).await
 }
 
 /// Notes what was done to an account.
-pub async fn of_user(tx: &mut Tx, ambient: &Ambient, user: UserId, entry: Entry<'_>) -> Result<(), sqlx::Error> {
-    write(tx, ambient, None, Some(user), entry).await
+pub async fn of_user(tx: &mut Tx, ambient: &Ambient, actor: Actor, entry: Entry<'_>) -> Result<(), sqlx::Error> {
+    write(tx, ambient, None, actor, entry).await
 }
 
 async fn write(
     tx: &mut Tx,
     ambient: &Ambient,
     team: Option<TeamId>,
-    user: Option<UserId>,
+    actor: Actor,
     entry: Entry<'_>,
 ) -> Result<(), sqlx::Error> {
     let id: Uuid = ambient.uuid();
@@ -63,7 +82,7 @@ async fn write(
         )
         .bind(id)
         .bind(team)
-        .bind(user)
+        .bind(actor.user)
         .bind(entry.action)
         .bind(entry.subject)
         .bind(entry.details.to_string())

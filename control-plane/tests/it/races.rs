@@ -170,7 +170,7 @@ async fn a_ticket_is_spent_once() {
     let made = ann.expect(StatusCode::CREATED, Method::POST, "/v1/stream-tickets", Some(json!({ "path": path }))).await;
     let redeemed = at_once((0..8).map(|n| {
         let (state, ticket) = (pair.state(n), text(&made["ticket"]));
-        async move { ticket::redeem(&state, &ticket, path).await.is_ok() }
+        async move { ticket::redeem(&state, &ticket, path, None).await.is_ok() }
     }))
     .await;
     assert_eq!(redeemed.into_iter().filter(|redeemed| *redeemed).count(), 1);

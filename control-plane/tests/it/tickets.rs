@@ -22,14 +22,14 @@ async fn a_ticket_is_good_once_for_its_path_and_user() {
     let world = World::new().await;
     let ann = world.person("ann").await;
     let ticket = issue(&ann).await;
-    let caller = ticket::redeem(&world.state, &ticket, PATH).await.unwrap();
+    let caller = ticket::redeem(&world.state, &ticket, PATH, None).await.unwrap();
     assert_eq!(caller.user_id.to_string(), ann.id);
-    let again = ticket::redeem(&world.state, &ticket, PATH).await.unwrap_err();
+    let again = ticket::redeem(&world.state, &ticket, PATH, None).await.unwrap_err();
     assert_eq!(again.code(), ProblemCode::Unauthorized);
     let ticket = issue(&ann).await;
-    ticket::redeem(&world.state, &ticket, "/v1/runs/x/stream").await.unwrap_err();
-    ticket::redeem(&world.state, &ticket, PATH).await.unwrap_err(); // spent all the same
-    ticket::redeem(&world.state, "made up", PATH).await.unwrap_err();
+    ticket::redeem(&world.state, &ticket, "/v1/runs/x/stream", None).await.unwrap_err();
+    ticket::redeem(&world.state, &ticket, PATH, None).await.unwrap_err(); // spent all the same
+    ticket::redeem(&world.state, "made up", PATH, None).await.unwrap_err();
 }
 
 #[tokio::test]
@@ -38,10 +38,10 @@ async fn a_ticket_ends_after_thirty_seconds_and_with_its_session() {
     let ann = world.person("ann").await;
     let ticket = issue(&ann).await;
     world.clock.advance(Duration::from_secs(31));
-    ticket::redeem(&world.state, &ticket, PATH).await.unwrap_err();
+    ticket::redeem(&world.state, &ticket, PATH, None).await.unwrap_err();
     let ticket = issue(&ann).await;
     ann.call(Method::POST, "/v1/auth/logout", None).await.expect(204);
-    ticket::redeem(&world.state, &ticket, PATH).await.unwrap_err();
+    ticket::redeem(&world.state, &ticket, PATH, None).await.unwrap_err();
 }
 
 #[tokio::test]

@@ -201,7 +201,7 @@ async fn without_the_condition_a_stranger_reads_and_changes_nothing() {
 
 /// The statement of `GET /v1/boards/{id}/pipelines`, with and without its condition.
 async fn a_query_of_the_api(it: &Installation, ann: TeamId, bob: TeamId, stranger: &Person) {
-    let caller = Caller::from_token(&it.state, &stranger.token).await.unwrap();
+    let caller = Caller::from_token(&it.state, &stranger.token, None).await.unwrap();
     let scope = caller.team(&it.state, bob, Permission::TeamRead).await.unwrap();
     let forgotten = "SELECT team_id FROM pipelines WHERE deleted_at IS NULL ORDER BY id";
     let mut tx = scope.read().await.unwrap();

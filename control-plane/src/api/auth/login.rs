@@ -12,13 +12,14 @@ use restroy_sdk::{
 };
 use secrecy::SecretString;
 
-use super::{peer::Peer, session::tokens};
+use super::session::tokens;
 use crate::{
     api::http::{Body, Fields},
+    auth::Peer,
     error::{ApiError, ApiResult},
     state::AppState,
     store::{
-        audit,
+        audit::{self, Actor},
         sessions::{self, Session},
         users,
     },
@@ -70,7 +71,13 @@ pub(super) async fn login(
     users::logged_in(&mut tx, user.id, now).await?;
     sessions::insert(&mut tx, &session, user_agent, now, now.after(state.settings.refresh_life)).await?;
     sessions::revoke_beyond(&mut tx, user.id, MAX_SESSIONS, now).await?;
-    audit::of_user(&mut tx, &state.ambient, user.id, audit::Entry::new("session.login", "session", id)).await?;
+    audit::of_user(
+        &mut tx,
+        &state.ambient,
+        Actor::user(user.id, peer),
+        audit::Entry::new("session.login", "session", id),
+    )
+    .await?;
     tx.commit().await?;
     Ok(Json(tokens(&state, &session, refresh.into_text())?))
 }

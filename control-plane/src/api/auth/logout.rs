@@ -16,9 +16,10 @@ use crate::{
 )]
 pub(super) async fn logout(State(state): State<AppState>, caller: Caller) -> ApiResult<StatusCode> {
     let mut tx = state.db.system_write().await?;
-    sessions::revoke(&mut tx, caller.session_id, state.ambient.now()).await?;
-    let entry = audit::Entry::new("session.logout", "session", caller.session_id);
-    audit::of_user(&mut tx, &state.ambient, caller.user_id, entry).await?;
+    let session = caller.session()?;
+    sessions::revoke(&mut tx, session, state.ambient.now()).await?;
+    let entry = audit::Entry::new("session.logout", "session", session);
+    audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

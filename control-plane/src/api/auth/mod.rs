@@ -2,7 +2,6 @@
 
 mod login;
 mod logout;
-mod peer;
 mod refresh;
 mod register;
 mod session;

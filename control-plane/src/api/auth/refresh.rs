@@ -10,11 +10,11 @@ use subtle::ConstantTimeEq;
 use super::session::tokens;
 use crate::{
     api::http::Body,
-    auth::token,
+    auth::{Peer, token},
     error::{ApiError, ApiResult},
     state::AppState,
     store::{
-        audit,
+        audit::{self, Actor},
         sessions::{self, Session},
     },
 };
@@ -25,7 +25,11 @@ use crate::{
     post, path = "/v1/auth/refresh", tag = "auth", request_body = Refresh, security(()),
     responses((status = 200, description = "The session goes on", body = Tokens)),
 )]
-pub(super) async fn refresh(State(state): State<AppState>, Body(body): Body<Refresh>) -> ApiResult<Json<Tokens>> {
+pub(super) async fn refresh(
+    State(state): State<AppState>,
+    Peer(peer): Peer,
+    Body(body): Body<Refresh>,
+) -> ApiResult<Json<Tokens>> {
     let refused =
         || ApiError::with(ProblemCode::Unauthorized, "The refresh token is not valid, or no longer; sign in again.");
     let (id, generation) = state.tokens.read_refresh(&body.refresh_token).ok_or_else(refused)?;
@@ -35,7 +39,7 @@ pub(super) async fn refresh(State(state): State<AppState>, Body(body): Body<Refr
     if generation < session.generation {
         sessions::revoke(&mut tx, id, now).await?;
         let entry = audit::Entry::new("session.refresh_reused", "session", id);
-        audit::of_user(&mut tx, &state.ambient, session.user_id, entry).await?;
+        audit::of_user(&mut tx, &state.ambient, Actor::user(session.user_id, peer), entry).await?;
         tx.commit().await?;
         tracing::warn!(session = %id, "a refresh token was used twice; the session was ended");
         return Err(refused());

@@ -11,14 +11,14 @@ use restroy_sdk::{
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use super::peer::Peer;
 use crate::{
     api::http::{Body, Fields},
-    auth::token::Opaque,
+    auth::{Peer, token::Opaque},
     error::{ApiError, ApiResult},
     state::AppState,
     store::{
-        Tx, audit,
+        Tx,
+        audit::{self, Actor},
         one_time::{self, Purpose},
         outbox,
         users::{self, User},
@@ -64,7 +64,13 @@ pub(super) async fn register(
         created_at: now,
     };
     let user = if users::insert(&mut tx, &user).await? {
-        audit::of_user(&mut tx, &state.ambient, user.id, audit::Entry::new("user.register", "user", user.id)).await?;
+        audit::of_user(
+            &mut tx,
+            &state.ambient,
+            Actor::user(user.id, peer),
+            audit::Entry::new("user.register", "user", user.id),
+        )
+        .await?;
         user
     } else {
         let Some(user) = users::by_email(&mut tx, &new.email).await? else {

@@ -6,14 +6,14 @@ use restroy_sdk::{
     problem::{Fault, Problem, ProblemCode},
 };
 
-use super::{peer::Peer, register::Registration};
+use super::register::Registration;
 use crate::{
     api::http::Body,
-    auth::token,
+    auth::{Peer, token},
     error::{ApiError, ApiResult},
     state::AppState,
     store::{
-        audit,
+        audit::{self, Actor},
         one_time::{self, Purpose},
         users,
     },
@@ -39,7 +39,13 @@ pub(super) async fn verify_email(
     };
     let registration: Registration = serde_json::from_str(&registration)?;
     if users::verify(&mut tx, user, &registration.name, &registration.password_hash, now).await? {
-        audit::of_user(&mut tx, &state.ambient, user, audit::Entry::new("user.verify", "user", user)).await?;
+        audit::of_user(
+            &mut tx,
+            &state.ambient,
+            Actor::user(user, peer),
+            audit::Entry::new("user.verify", "user", user),
+        )
+        .await?;
     }
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)

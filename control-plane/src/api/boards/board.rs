@@ -77,7 +77,7 @@ pub(super) async fn patch_board(
         .await
         .map_err(|error| name_taken(error, "a board of this team", &board.name))?;
     let entry = audit::Entry::new("board.change", "board", id).details(serde_json::to_value(&board)?);
-    audit::in_team(&mut tx, &state.ambient, caller.user_id, entry).await?;
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     Ok(Json(board))
 }
@@ -98,7 +98,7 @@ pub(super) async fn delete_board(
     let ended = removed::cancel_runs(&mut tx, now, Removed::Board(id)).await?;
     schedules::stop_on_board(&mut tx, id).await?;
     boards::delete(&mut tx, id, now).await?;
-    audit::in_team(&mut tx, &state.ambient, caller.user_id, audit::Entry::new("board.delete", "board", id)).await?;
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), audit::Entry::new("board.delete", "board", id)).await?;
     tx.commit().await?;
     ended.announce(&state);
     Ok(StatusCode::NO_CONTENT)

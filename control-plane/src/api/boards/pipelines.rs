@@ -68,7 +68,7 @@ pub(super) async fn create_pipeline(
         .await
         .map_err(|error| name_taken(error, "a pipeline on this board", &new.name))?;
     let entry = audit::Entry::new("pipeline.create", "pipeline", pipeline.id);
-    audit::in_team(&mut tx, &state.ambient, caller.user_id, entry).await?;
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     let answer = slot.answer(&mut tx, StatusCode::CREATED, &pipeline).await?;
     tx.commit().await?;
     Ok(answer)

@@ -91,7 +91,7 @@ pub(super) async fn put_definition(
     pipelines::set_latest(&mut tx, id, number, now).await?;
     let entry = audit::Entry::new("pipeline.define", "pipeline", id);
     let entry = entry.details(serde_json::json!({ "version": number }));
-    audit::in_team(&mut tx, &state.ambient, caller.user_id, entry).await?;
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     if put.publish {
         publish(&state, &scope, &mut tx, &pipeline, number, &document, &upcoming).await?;
     }

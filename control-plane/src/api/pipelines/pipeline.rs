@@ -45,7 +45,7 @@ pub(super) async fn delete_pipeline(
     let ended = removed::cancel_runs(&mut tx, now, Removed::Pipeline(id)).await?;
     schedules::stop(&mut tx, id).await?;
     pipelines::delete(&mut tx, id, now).await?;
-    audit::in_team(&mut tx, &state.ambient, caller.user_id, audit::Entry::new("pipeline.delete", "pipeline", id))
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), audit::Entry::new("pipeline.delete", "pipeline", id))
         .await?;
     tx.commit().await?;
     ended.announce(&state);

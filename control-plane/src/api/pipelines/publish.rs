@@ -87,6 +87,6 @@ pub(super) async fn publish(
     schedules::replace(tx, &state.ambient, pipeline.id, upcoming).await?;
     let entry = audit::Entry::new("pipeline.publish", "pipeline", pipeline.id);
     let entry = entry.details(serde_json::json!({ "version": number }));
-    audit::in_team(tx, &state.ambient, scope.user(), entry).await?;
+    audit::in_team(tx, &state.ambient, scope.actor(), entry).await?;
     Ok(())
 }

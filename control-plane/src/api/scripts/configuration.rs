@@ -88,7 +88,7 @@ pub(super) async fn put_configuration(
     let action = if put.secret { "secret.set" } else { "configuration.set" };
     let note = audit::Entry::new(action, "script", id);
     let note = note.details(serde_json::json!({ "key": key, "revision": entry.revision }));
-    audit::in_team(&mut tx, &state.ambient, caller.user_id, note).await?;
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), note).await?;
     tx.commit().await?;
     Ok(Json(entry))
 }
@@ -119,7 +119,7 @@ pub(super) async fn delete_configuration(
     configuration::write(&mut tx, &state.ambient, &change).await?;
     let action = if secret { "secret.remove" } else { "configuration.remove" };
     let note = audit::Entry::new(action, "script", id).details(serde_json::json!({ "key": key }));
-    audit::in_team(&mut tx, &state.ambient, caller.user_id, note).await?;
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), note).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -70,7 +70,7 @@ pub(super) async fn create_board(
     let board = boards::insert(&mut tx, state.ambient.id(), &new.name, &new.description, now)
         .await
         .map_err(|error| name_taken(error, "a board of this team", &new.name))?;
-    audit::in_team(&mut tx, &state.ambient, caller.user_id, audit::Entry::new("board.create", "board", board.id))
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), audit::Entry::new("board.create", "board", board.id))
         .await?;
     let answer = slot.answer(&mut tx, StatusCode::CREATED, &board).await?;
     tx.commit().await?;

@@ -62,7 +62,7 @@ pub(super) async fn create_team(
     let team = teams::NewTeam { id, name: &new.name, data_key, key_id, owner: caller.user_id };
     teams::insert(&mut tx, &team, now).await?;
     let mut tx = TeamTx::of_new_team(tx, id);
-    audit::in_team(&mut tx, &state.ambient, caller.user_id, audit::Entry::new("team.create", "team", id)).await?;
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), audit::Entry::new("team.create", "team", id)).await?;
     let team = Team { id, name: new.name, role: Role::Owner.to_string(), created_at: now };
     let answer = slot.answer(&mut tx, StatusCode::CREATED, &team).await?;
     tx.commit().await?;
@@ -100,7 +100,7 @@ pub(super) async fn rename_team(
     Fields::new().name("/name", &new.name, limits::MAX_NAME).done()?;
     let mut tx = scope.write().await?;
     teams::rename(&mut tx, &new.name).await?;
-    audit::in_team(&mut tx, &state.ambient, caller.user_id, audit::Entry::new("team.rename", "team", id)).await?;
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), audit::Entry::new("team.rename", "team", id)).await?;
     let team = teams::get(&mut tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?;
     tx.commit().await?;
     Ok(Json(team))

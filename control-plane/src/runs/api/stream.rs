@@ -27,7 +27,7 @@ use utoipa::IntoParams;
 
 use crate::{
     api::http::{Path, Query},
-    auth::{Caller, Permission, origin, ticket},
+    auth::{Caller, Peer, Permission, origin, ticket},
     error::{ApiError, ApiResult},
     runs::{
         cancel::find,
@@ -77,7 +77,7 @@ impl FromRequestParts<AppState> for Viewer {
         origin::check(&state.settings, &parts.headers)?;
         let query = axum::extract::Query::<TicketQuery>::try_from_uri(&parts.uri).ok();
         match query.and_then(|query| query.0.ticket) {
-            Some(ticket) => ticket::redeem(state, &ticket, parts.uri.path()).await.map(Self),
+            Some(ticket) => ticket::redeem(state, &ticket, parts.uri.path(), Peer::of(parts, state).0).await.map(Self),
             None => Caller::from_request_parts(parts, state).await.map(Self),
         }
     }

@@ -19,14 +19,21 @@ const FORWARDED: &str = "x-forwarded-for";
 /// right of `X-Forwarded-For`, so that of the caller is as many from the right as there are proxies.
 /// What is further left anybody may have written, and is not looked at.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(pub(super) Option<IpAddr>);
+pub struct Peer(pub Option<IpAddr>);
+
+impl Peer {
+    /// Whose request it is.
+    pub fn of(parts: &Parts, state: &AppState) -> Self {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+        Self(forwarded(&parts.headers, state.settings.trusted_proxies).or(peer))
+    }
+}
 
 impl FromRequestParts<AppState> for Peer {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Infallible> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
-        Ok(Self(forwarded(&parts.headers, state.settings.trusted_proxies).or(peer)))
+        Ok(Self::of(parts, state))
     }
 }
 
