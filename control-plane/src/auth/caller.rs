@@ -46,7 +46,12 @@ impl Caller {
         let Some((user_id, session_id)) = state.tokens.check(&state.ambient, token) else {
             return Err(unauthorized("The access token is not valid, or no longer; sign in or refresh."));
         };
-        Self { user_id, via: Via::Session(session_id), address }.still_good(state).await
+        Self::signed_in(user_id, session_id, address).still_good(state).await
+    }
+
+    /// Whoever signed in with a session, good or not.
+    pub fn signed_in(user_id: UserId, session: SessionId, address: Option<IpAddr>) -> Self {
+        Self { user_id, via: Via::Session(session), address }
     }
 
     /// The login; 403 for who did not sign in.

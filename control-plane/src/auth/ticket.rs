@@ -6,7 +6,7 @@ use std::{net::IpAddr, time::Duration};
 use restroy_sdk::{ids::SessionId, problem::ProblemCode, time::Timestamp};
 
 use super::{
-    Caller, Via,
+    Caller,
     caller::unauthorized,
     token::{Opaque, hash},
 };
@@ -55,7 +55,7 @@ pub async fn redeem(state: &AppState, ticket: &str, path: &str, address: Option<
     let session = bound.split_once(' ').filter(|(_, bound)| *bound == path);
     let session: Option<SessionId> = session.and_then(|(session, _)| session.parse().ok());
     let caller = match session {
-        Some(session) => Caller { user_id, via: Via::Session(session), address }.still_good_within(&mut tx, now).await,
+        Some(session) => Caller::signed_in(user_id, session, address).still_good_within(&mut tx, now).await,
         None => Err(refused()),
     };
     // A ticket shown on the wrong path is spent all the same. What the database could not answer is

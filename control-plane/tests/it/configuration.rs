@@ -80,7 +80,7 @@ async fn settings(person: &Person<'_>, home: &Home, config_revision: i64) -> (se
     let state = &person.world.state;
     let scope_team: TeamId = home.team.parse().unwrap();
     let caller =
-        restroy_control_plane::auth::Caller { user_id: person.id.parse().unwrap(), session_id: state.ambient.id() };
+        restroy_control_plane::auth::Caller::signed_in(person.id.parse().unwrap(), state.ambient.id(), None);
     let permission = restroy_control_plane::auth::Permission::PipelineRead;
     let pipeline: PipelineId = home.pipeline.parse().unwrap();
     let scope = caller.pipeline(state, pipeline, permission).await.unwrap();

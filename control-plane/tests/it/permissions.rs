@@ -62,7 +62,7 @@ fn a_scope_is_given_exactly_to_roles_that_hold_the_permission() {
             for role in Role::ALL {
                 let person = world.person(&format!("{role}-{team}")).await;
                 person.join(&id, *role).await;
-                let caller = Caller { user_id: person.id.parse().unwrap(), session_id: world.state.ambient.id() };
+                let caller = Caller::signed_in(person.id.parse().unwrap(), world.state.ambient.id(), None);
                 callers.push((caller, team, *role));
             }
         }
@@ -106,7 +106,7 @@ async fn what_is_taken_away_meanwhile_stops_the_write() {
     let caller = world.state.tokens.check(&world.state.ambient, &bob.token);
     let (user_id, session_id) = caller.unwrap();
     let pipeline: PipelineId = home.pipeline.parse().unwrap();
-    let caller = Caller { user_id, session_id };
+    let caller = Caller::signed_in(user_id, session_id, None);
     let scope = caller.pipeline(&world.state, pipeline, Permission::PipelineEdit).await.unwrap();
     scope.write().await.unwrap();
 
