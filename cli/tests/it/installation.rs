@@ -150,7 +150,9 @@ impl Installation {
 impl Drop for Installation {
     fn drop(&mut self) {
         // Not awaited: the test may itself be asynchronous.
-        self.runtime.take().map(Runtime::shutdown_background);
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
