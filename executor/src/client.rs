@@ -120,9 +120,10 @@ impl RunApi {
         answer
     }
 
-    /// Claims a task; none when it is not there to be claimed.
-    pub(crate) async fn claim(&self, task_id: TaskId) -> Result<Option<(Claimed, Instant)>, ApiError> {
-        let claimed = self.try_claim(task_id).await;
+    /// Claims a task; none when it is not there to be claimed. `claim_id` is this claim's own: sent again,
+    /// it is granted again.
+    pub(crate) async fn claim(&self, task_id: TaskId, claim_id: Uuid) -> Result<Option<(Claimed, Instant)>, ApiError> {
+        let claimed = self.try_claim(task_id, claim_id).await;
         self.metrics.claim(match &claimed {
             Ok(Some(_)) => metrics::Claimed::Taken,
             Ok(None) => metrics::Claimed::NotThere,
@@ -131,8 +132,8 @@ impl RunApi {
         claimed
     }
 
-    async fn try_claim(&self, task_id: TaskId) -> Result<Option<(Claimed, Instant)>, ApiError> {
-        let body = json(&Claim { protocol: PROTOCOL, engine_id: self.engine_id.clone() })?;
+    async fn try_claim(&self, task_id: TaskId, claim_id: Uuid) -> Result<Option<(Claimed, Instant)>, ApiError> {
+        let body = json(&Claim { protocol: PROTOCOL, engine_id: self.engine_id.clone(), claim_id: Some(claim_id) })?;
         let path = format!("run/v1/tasks/{task_id}/claim");
         let mut pause = FIRST_PAUSE;
         let mut tries = 1;

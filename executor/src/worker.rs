@@ -187,7 +187,7 @@ impl Executor {
             return None;
         }
         let _busy = self.tools.metrics.busy();
-        let (claimed, asked) = match self.api.claim(task_id).await {
+        let (claimed, asked) = match self.api.claim(task_id, self.tools.ambient.uuid()).await {
             Ok(Some(claimed)) => claimed,
             Ok(None) => {
                 tracing::debug!("somebody else has the task");

@@ -72,7 +72,7 @@ pub(super) fn write_all(
     let new = dir.join(format!(".{SECRETS}.new-{}", hex::encode(ambient.random::<4>())));
     let written = write_folder(&new, files)
         .and_then(|()| write_file(&new.join(ENVIRONMENT), environment, Mode::Owner))
-        .and_then(|()| put_in_place(ambient, &new, &there, &env, &secrets));
+        .and_then(|()| put_in_place(ambient, &new, &there, [&env, &secrets]));
     let kept = match written {
         Ok(kept) => kept,
         Err(failure) => {
@@ -89,17 +89,25 @@ fn put_in_place(
     ambient: &Ambient,
     new: &Path,
     there: &[&PathBuf],
-    env: &Path,
-    secrets: &Path,
+    [env, secrets]: [&Path; 2],
 ) -> Outcome<Vec<PathBuf>> {
     let mut kept = Vec::new();
-    for old in there {
-        let backup = backup_name(ambient, old);
-        rename(old, &backup)?;
-        kept.push(backup);
+    let renamed = (|| {
+        for old in there {
+            let backup = backup_name(ambient, old);
+            rename(old, &backup)?;
+            kept.push(backup);
+        }
+        rename(&new.join(ENVIRONMENT), env)?;
+        rename(new, secrets)
+    })();
+    if let Err(failure) = renamed {
+        for (old, backup) in there.iter().zip(&kept) {
+            // What lies there now is new, and of no use alone.
+            let _ = fs::rename(backup, old);
+        }
+        return Err(failure);
     }
-    rename(&new.join(ENVIRONMENT), env)?;
-    rename(new, secrets)?;
     Ok(kept)
 }
 

@@ -3,11 +3,12 @@
 use restroy_sdk::{
     api::run::{Run, StepRun},
     event::{StepError, StepRef},
-    ids::{BoardId, PipelineId, RunId, StepRunId, TaskId, TeamId, UserId, VersionId},
+    ids::{BoardId, ExecutorId, PipelineId, RunId, StepRunId, TaskId, TeamId, UserId, VersionId},
     status::{RunStatus, StepStatus},
     time::Timestamp,
 };
 use sqlx::FromRow;
+use uuid::Uuid;
 
 use crate::error::ApiResult;
 
@@ -71,12 +72,17 @@ pub(crate) struct TaskRow {
     pub(crate) state: String,
     pub(crate) fence: i64,
     pub(crate) lease_until: Option<Timestamp>,
+    pub(crate) owner: Option<ExecutorId>,
+    /// The claim that it is leased by, as its executor named it.
+    pub(crate) claim_id: Option<Uuid>,
+    /// The newest batch that was taken under the lease.
+    pub(crate) last_batch: i64,
 }
 
 /// The columns of a [`TaskRow`].
 macro_rules! task_columns {
     () => {
-        "id, team_id, run_id, state, fence, lease_until"
+        "id, team_id, run_id, state, fence, lease_until, owner, claim_id, last_batch"
     };
 }
 pub(crate) use task_columns;

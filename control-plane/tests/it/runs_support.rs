@@ -355,7 +355,11 @@ impl Executor {
     }
 
     pub(crate) async fn claim(&self, task: &str) -> Result<Held, (StatusCode, Value)> {
-        let claim = json!({ "protocol": 1, "engine_id": "test" });
+        self.claim_as(task, json!({ "protocol": 1, "engine_id": "test" })).await
+    }
+
+    /// A claim with a body of the test's own.
+    pub(crate) async fn claim_as(&self, task: &str, claim: Value) -> Result<Held, (StatusCode, Value)> {
         let (status, answer) = self.post(&format!("/tasks/{task}/claim"), claim).await;
         if status != StatusCode::OK {
             return Err((status, answer));

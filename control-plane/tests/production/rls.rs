@@ -26,7 +26,7 @@ const OF_NO_TEAM: [(&str, &str); 6] = [
     ("leader_leases", "which replica does what"),
     ("one_time_tokens", "hashes of tokens of accounts"),
     ("sessions", "hashes of tokens of accounts"),
-    ("users", "accounts are in several teams; restroy_app reads names and addresses, by column"),
+    ("users", "accounts are in several teams; restroy_app reads names and addresses of members, by column"),
 ];
 
 /// Name, roles, command, condition to see, condition to write.
@@ -331,6 +331,18 @@ async fn the_login_by_itself_may_do_nothing() {
     ] {
         refused(execute(&mut it.state.db.team_write(team).await.unwrap(), statement.to_owned()).await, statement);
     }
-    let mut tx = it.state.db.team_read(team).await.unwrap();
-    execute(&mut tx, "SELECT id, name, email FROM users".to_owned()).await.unwrap();
+}
+
+#[tokio::test]
+async fn of_people_a_team_sees_its_members() {
+    let it = Installation::start().await;
+    let [(ann, _), (bob, _)] = two_teams(&it).await;
+    for (team, name) in [(ann, "ann"), (bob, "bob")] {
+        let mut tx = it.state.db.team_read(team).await.unwrap();
+        let all = sqlx::query_scalar("SELECT name FROM users ORDER BY name");
+        let seen: Vec<String> = sql!(&mut *tx, fetch_all, all).unwrap();
+        assert_eq!(seen, [name], "with the condition taken out");
+    }
+    let mut tx = it.state.db.team_read(TeamId::from(Uuid::nil())).await.unwrap();
+    assert_eq!(scalar(&mut tx, "SELECT count(id) FROM users".to_owned()).await, 0);
 }
