@@ -147,18 +147,18 @@ impl Cluster {
 }
 
 /// A figure that a service tells, over all its labels, or those that are named with it.
-pub async fn figure(metrics: &str, name: &str) -> Option<f64> {
+pub async fn figure(metrics: &str, name: &str) -> Option<u64> {
     let text = http().get(format!("{metrics}/metrics")).send().await.ok()?.text().await.ok()?;
     let figures = text
         .lines()
         .filter_map(|line| line.strip_prefix(name))
         .filter(|rest| rest.starts_with([' ', '{', '}']))
-        .filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok());
+        .filter_map(|rest| rest.rsplit(' ').next()?.parse::<u64>().ok());
     Some(figures.sum())
 }
 
 /// Waits until a figure is as wanted.
-pub async fn until_figure(metrics: &str, name: &str, wanted: impl Fn(f64) -> bool) {
+pub async fn until_figure(metrics: &str, name: &str, wanted: impl Fn(u64) -> bool) {
     let what = format!("{name} of {metrics}");
     eventually(&what, async || figure(metrics, name).await.filter(|figure| wanted(*figure)).map(drop)).await;
 }

@@ -85,8 +85,8 @@ async fn an_executor_that_stood_still_for_too_long_is_refused() {
     }
 
     one.service.signal("CONT");
-    until_figure(&one.metrics, "restroy_executor_leases_lost_total", |lost| lost == 1.0).await;
-    until_figure(&one.metrics, "restroy_executor_busy_slots", |busy| busy == 0.0).await;
+    until_figure(&one.metrics, "restroy_executor_leases_lost_total", |lost| lost == 1).await;
+    until_figure(&one.metrics, "restroy_executor_busy_slots", |busy| busy == 0).await;
     assert!(one.service.log().contains("the task's lease was lost"));
     ada.signal("go").await;
     assert_whole(&watch.end().await);

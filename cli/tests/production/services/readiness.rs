@@ -38,23 +38,23 @@ async fn services_tell_how_they_stand() {
     for base in [api, operators] {
         until_ready(base, "degraded", "Redis").await;
     }
-    until_figure(operators, "restroy_redis_connected", |up| up == 0.0).await;
+    until_figure(operators, "restroy_redis_connected", |up| up == 0).await;
     until_ready(&executor.metrics, "unready", "Redis").await;
-    until_figure(&executor.metrics, "restroy_executor_redis_connected", |up| up == 0.0).await;
+    until_figure(&executor.metrics, "restroy_executor_redis_connected", |up| up == 0).await;
     redis.start_again();
     for base in [api, operators, &executor.metrics] {
         until_ready(base, "ready", "[]").await;
     }
-    until_figure(operators, "restroy_redis_connected", |up| up == 1.0).await;
+    until_figure(operators, "restroy_redis_connected", |up| up == 1).await;
 
     postgres.stop();
     for base in [api, operators] {
         until_ready(base, "unready", "database").await;
     }
-    until_figure(operators, "restroy_database_up", |up| up == 0.0).await;
+    until_figure(operators, "restroy_database_up", |up| up == 0).await;
     postgres.start_again();
     for base in [api, operators] {
         until_ready(base, "ready", "[]").await;
     }
-    until_figure(operators, "restroy_database_up", |up| up == 1.0).await;
+    until_figure(operators, "restroy_database_up", |up| up == 1).await;
 }

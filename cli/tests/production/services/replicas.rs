@@ -54,6 +54,6 @@ async fn a_run_is_cancelled_through_the_other() {
     assert_whole(&seen);
     assert!(seen.frames.last().unwrap().contains("cancelled"), "{:?}", seen.frames);
     for executor in [one, other] {
-        until_figure(&executor.metrics, "restroy_executor_busy_slots", |busy| busy == 0.0).await;
+        until_figure(&executor.metrics, "restroy_executor_busy_slots", |busy| busy == 0).await;
     }
 }
