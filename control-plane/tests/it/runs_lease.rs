@@ -316,7 +316,7 @@ async fn a_third_lost_lease_fails_the_run() {
 async fn losses_count_in_a_row_and_a_step_that_ends_begins_anew() {
     let it = Installation::start().await;
     let document = steps(json!({ "a": { "script": "a.lua" }, "b": { "script": "a.lua", "needs": ["a"] } }));
-    let Scene { ann, run, task, executor, held } = it.claimed(Some(document)).await;
+    let Scene { ann, run, task, executor, held, .. } = it.claimed(Some(document)).await;
     let mut held = held;
     for _ in 0..2 {
         it.clock.advance(EXPIRED);

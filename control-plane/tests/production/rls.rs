@@ -339,8 +339,8 @@ async fn of_people_a_team_sees_its_members() {
     let [(ann, _), (bob, _)] = two_teams(&it).await;
     for (team, name) in [(ann, "ann"), (bob, "bob")] {
         let mut tx = it.state.db.team_read(team).await.unwrap();
-        let all = sqlx::query_scalar("SELECT name FROM users ORDER BY name");
-        let seen: Vec<String> = sql!(&mut *tx, fetch_all, all).unwrap();
+        let all = "SELECT name FROM users ORDER BY name";
+        let seen: Vec<String> = sql!(&mut *tx, fetch_all, sqlx::query_scalar(all)).unwrap();
         assert_eq!(seen, [name], "with the condition taken out");
     }
     let mut tx = it.state.db.team_read(TeamId::from(Uuid::nil())).await.unwrap();
