@@ -29,7 +29,7 @@ impl Servers {
         let named = |name| {
             std::env::var(name).map_err(|_| {
                 format!(
-                    "{name} is not set: run it as `./with-services --durable cargo run --release -p bench services`"
+                    "{name} is not set: run it as `./with-services --durable target/release/bench services`"
                 )
             })
         };
