@@ -79,8 +79,7 @@ async fn taking_a_secret_away_takes_its_permission() {
 async fn settings(person: &Person<'_>, home: &Home, config_revision: i64) -> (serde_json::Value, Vec<i64>) {
     let state = &person.world.state;
     let scope_team: TeamId = home.team.parse().unwrap();
-    let caller =
-        restroy_control_plane::auth::Caller::signed_in(person.id.parse().unwrap(), state.ambient.id(), None);
+    let caller = restroy_control_plane::auth::Caller::signed_in(person.id.parse().unwrap(), state.ambient.id(), None);
     let permission = restroy_control_plane::auth::Permission::PipelineRead;
     let pipeline: PipelineId = home.pipeline.parse().unwrap();
     let scope = caller.pipeline(state, pipeline, permission).await.unwrap();
