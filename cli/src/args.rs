@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::{
@@ -75,6 +75,10 @@ pub(crate) enum Command {
     Logout,
     /// Show who is signed in, and the teams
     Whoami,
+    Teams(Teams),
+    Members(Members),
+    Invitations(Invitations),
+    Roles(Roles),
     Boards(Boards),
     Push(Push),
     Check(Check),
@@ -124,6 +128,138 @@ pub(crate) struct Login {
     /// With --register: how others see you; the address's first part unless given
     #[arg(long, requires = "register")]
     pub(crate) name: Option<String>,
+}
+
+/// List the teams; make, rename, leave, hand over, delete one or bring it back
+#[derive(Debug, Args)]
+#[command(
+    group(ArgGroup::new("what").args(["create", "rename", "leave", "transfer", "delete", "restore", "deleted"])),
+    after_help = "\
+Examples:
+  restroy teams
+  restroy teams --create Sales
+  restroy teams --rename Sales --to \"Sales and support\"
+  restroy teams --transfer Sales --to bob@example.com
+  restroy teams --delete Sales                    asks for its name; --restore brings it back for 30 days"
+)]
+pub(crate) struct Teams {
+    /// Make a team of this name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) create: Option<String>,
+    /// Give this team the name of --to
+    #[arg(long, value_name = "TEAM", requires = "to")]
+    pub(crate) rename: Option<String>,
+    /// Leave this team
+    #[arg(long, value_name = "TEAM")]
+    pub(crate) leave: Option<String>,
+    /// Make the member of --to the owner of this team; you are an admin from then on
+    #[arg(long, value_name = "TEAM", requires = "to")]
+    pub(crate) transfer: Option<String>,
+    /// Delete this team with all that is in it
+    #[arg(long, value_name = "TEAM")]
+    pub(crate) delete: Option<String>,
+    /// Bring a deleted team back
+    #[arg(long, value_name = "TEAM")]
+    pub(crate) restore: Option<String>,
+    /// List the deleted teams that you can bring back
+    #[arg(long)]
+    pub(crate) deleted: bool,
+    /// The new name, or the member's e-mail address
+    #[arg(long, value_name = "NAME|EMAIL")]
+    pub(crate) to: Option<String>,
+    /// With --delete: do not ask
+    #[arg(long, requires = "delete")]
+    pub(crate) yes: bool,
+}
+
+/// List a team's members; invite, remove one, or give one another role
+#[derive(Debug, Args)]
+#[command(
+    group(ArgGroup::new("what").args(["invite", "change", "remove"])),
+    after_help = "\
+Examples:
+  restroy members --team Sales
+  restroy members --invite bob@example.com --role editor
+  restroy members --change bob@example.com --role viewer
+  restroy members --board Reports --change bob@example.com --role editor    on that board only
+  restroy members --remove bob@example.com"
+)]
+pub(crate) struct Members {
+    /// The team's name or id; the only team unless given
+    #[arg(long, value_name = "NAME", conflicts_with = "board")]
+    pub(crate) team: Option<String>,
+    /// The roles on this board, in place of those in the team
+    #[arg(long, value_name = "NAME")]
+    pub(crate) board: Option<String>,
+    /// Invite whoever has this address
+    #[arg(long, value_name = "EMAIL", requires = "role")]
+    pub(crate) invite: Option<String>,
+    /// Give this member the role of --role
+    #[arg(long, value_name = "EMAIL", requires = "role")]
+    pub(crate) change: Option<String>,
+    /// Remove this member
+    #[arg(long, value_name = "EMAIL")]
+    pub(crate) remove: Option<String>,
+    /// The role: owner, admin, editor, operator, viewer, or one of the team's own
+    #[arg(long, value_name = "ROLE", requires = "what")]
+    pub(crate) role: Option<String>,
+}
+
+/// List the invitations that wait for you, or those of a team; answer or revoke one
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("what").args(["accept", "decline", "revoke"])))]
+pub(crate) struct Invitations {
+    /// Those that this team sent
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["accept", "decline"])]
+    pub(crate) team: Option<String>,
+    /// Join the team, by the invitation's id or the token from the e-mail
+    // Base64url: one in 64 begins with a dash.
+    #[arg(long, value_name = "ID|TOKEN", allow_hyphen_values = true)]
+    pub(crate) accept: Option<String>,
+    /// Say no to this invitation
+    #[arg(long, value_name = "ID")]
+    pub(crate) decline: Option<String>,
+    /// Take this invitation of the team back
+    #[arg(long, value_name = "ID")]
+    pub(crate) revoke: Option<String>,
+}
+
+/// List a team's roles; make, change, delete one of its own
+#[derive(Debug, Args)]
+#[command(
+    group(ArgGroup::new("what").args(["create", "change", "delete", "permissions"])),
+    after_help = "\
+Examples:
+  restroy roles
+  restroy roles --permissions                     what roles are sets of
+  restroy roles --create Releaser --allow board.read,pipeline.read,pipeline.run,run.read
+  restroy roles --change Releaser --name Shipper"
+)]
+pub(crate) struct Roles {
+    /// The team's name or id; the only team unless given
+    #[arg(long, value_name = "NAME")]
+    pub(crate) team: Option<String>,
+    /// Make a role of this name
+    #[arg(long, value_name = "ROLE")]
+    pub(crate) create: Option<String>,
+    /// Change this role
+    #[arg(long, value_name = "ROLE")]
+    pub(crate) change: Option<String>,
+    /// Delete this role, which nobody may have
+    #[arg(long, value_name = "ROLE")]
+    pub(crate) delete: Option<String>,
+    /// List all permissions there are
+    #[arg(long)]
+    pub(crate) permissions: bool,
+    /// All that the role allows; may be given several times, or with commas between
+    #[arg(long, value_name = "PERMISSION", value_delimiter = ',')]
+    pub(crate) allow: Vec<String>,
+    /// With --change: another name
+    #[arg(long, value_name = "NAME", requires = "change")]
+    pub(crate) name: Option<String>,
+    /// What the role is for
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) description: Option<String>,
 }
 
 /// List the boards, or make one

@@ -54,6 +54,10 @@ ids! {
     ApiTokenId;
     /// A tenant.
     TeamId;
+    /// A role of a team's own.
+    RoleId;
+    /// An invitation into a team.
+    InvitationId;
     /// A board of a team.
     BoardId;
     /// A pipeline on a board.

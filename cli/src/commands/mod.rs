@@ -6,14 +6,18 @@ mod boards;
 mod check;
 mod config;
 mod exec;
+mod invitations;
 mod login;
 mod logs;
+mod members;
 mod migrate;
 mod outbox;
 mod push;
+mod roles;
 mod run;
 mod runs;
 mod settings;
+mod teams;
 
 use restroy_sdk::ids::RunId;
 
@@ -23,14 +27,18 @@ pub(crate) use boards::boards;
 pub(crate) use check::check;
 pub(crate) use config::{configure, secret};
 pub(crate) use exec::exec;
+pub(crate) use invitations::invitations;
 pub(crate) use login::{login, logout, verify_email, whoami};
 pub(crate) use logs::{cancel, logs};
+pub(crate) use members::members;
 pub(crate) use migrate::{MigrateArgs, migrate};
 pub(crate) use outbox::outbox;
 pub(crate) use push::push;
+pub(crate) use roles::roles;
 pub(crate) use run::run;
 pub(crate) use runs::runs;
 pub(crate) use settings::settings;
+pub(crate) use teams::teams;
 
 use crate::failure::{Failure, Outcome};
 

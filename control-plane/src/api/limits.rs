@@ -6,6 +6,18 @@ use crate::error::{ApiError, ApiResult};
 
 /// Teams that a person owns.
 pub(super) const TEAMS_PER_OWNER: i64 = 20;
+/// Teams that a person is in, when they accept an invitation.
+pub(super) const TEAMS_PER_PERSON: i64 = 200;
+/// Roles of a team's own.
+pub(super) const ROLES_PER_TEAM: i64 = 50;
+/// Members of a team.
+pub(super) const MEMBERS_PER_TEAM: i64 = 1_000;
+/// Invitations of a team that wait.
+pub(super) const PENDING_INVITATIONS: i64 = 100;
+/// Invitations that a team sends in 24 hours, whatever becomes of them.
+pub(super) const INVITATIONS_PER_DAY: i64 = 500;
+/// E-mails with invitations that an address gets in 24 hours, from all teams.
+pub(super) const INVITATIONS_TO_ADDRESS: i64 = 20;
 /// Boards of a team.
 pub(super) const BOARDS_PER_TEAM: i64 = 100;
 /// Pipelines on a board.
@@ -25,7 +37,7 @@ pub(super) const MIN_SECRET: usize = 8;
 pub(super) const DEFINITION_BODY: usize = 24 * 1024 * 1024;
 /// Characters of a name.
 pub(super) const MAX_NAME: usize = 64;
-/// Characters of a board's description.
+/// Characters of a board's or role's description.
 pub(super) const MAX_DESCRIPTION: usize = 1024;
 /// Characters of a version's message.
 pub(super) const MAX_MESSAGE: usize = 1024;

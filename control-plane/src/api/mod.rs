@@ -7,7 +7,9 @@ pub mod health;
 pub mod http;
 mod limits;
 mod me;
+mod my_invitations;
 mod openapi;
+mod permissions;
 mod pipelines;
 mod scripts;
 mod stream_tickets;
@@ -24,6 +26,8 @@ pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(openapi::base())
         .merge(auth::routes())
         .merge(me::routes())
+        .merge(my_invitations::routes())
+        .merge(permissions::routes())
         .merge(stream_tickets::routes())
         .merge(teams::routes())
         .merge(boards::routes())

@@ -6,6 +6,7 @@
 //! there.
 
 mod caller;
+pub mod grant;
 pub mod limit;
 pub mod origin;
 pub mod password;

@@ -19,6 +19,8 @@ const EXECUTORS: Duration = Duration::from_hours(30 * 24);
 /// How long an e-mail is kept that is not on its way. A script's own idempotency key for an e-mail is
 /// good for as long.
 const MAIL: Duration = Duration::from_hours(30 * 24);
+/// How long an invitation is shown after its time, whatever became of it.
+const INVITATIONS: Duration = Duration::from_hours(30 * 24);
 /// How long an account waits to be verified, unless it has a link that is still good.
 const UNVERIFIED: Duration = Duration::from_hours(7 * 24);
 
@@ -59,6 +61,7 @@ pub async fn step(state: &AppState) -> ApiResult<u64> {
         (remove!("idempotency_keys", "scope, route, key", "created_at <= $1"), now.before(IDEMPOTENCY)),
         (remove!("sessions", "id", "expires_at <= $1"), now),
         (remove!("executors", "id", "revoked_at <= $1"), now.before(EXECUTORS)),
+        (remove!("invitations", "id", "expires_at <= $1"), now.before(INVITATIONS)),
         (remove!("outbox", "id", "status <> 'queued' AND created_at <= $1"), now.before(MAIL)),
         (
             // Links that are not good any more went with the first of these statements.

@@ -10,7 +10,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{dispatch, leader::Lead, purge, reconcile, schedule};
+use super::{dispatch, leader::Lead, purge, purge_teams, reconcile, schedule};
 use crate::{error::ApiResult, mail::Mailer, state::AppState};
 
 /// How often each loop looks, whether it was woken or not.
@@ -101,7 +101,7 @@ async fn admit_woken(state: &AppState, wake: &mut tokio::sync::broadcast::Receiv
         match wake.recv().await {
             Ok(Wake::Admit | Wake::Missed) => return,
             Err(RecvError::Lagged(count)) => return state.metrics.wake_ups_missed(count),
-            Ok(Wake::Run { .. }) => {}
+            Ok(Wake::Run { .. } | Wake::Access { .. }) => {}
             // Cannot be while the state is held; the timer goes on in any case.
             Err(RecvError::Closed) => std::future::pending().await,
         }
@@ -142,6 +142,9 @@ async fn schedule_pass(state: AppState) -> ApiResult<()> {
 
 async fn purge_pass(state: AppState) -> ApiResult<()> {
     while purge::again(purge::step(&state).await?) {
+        tokio::task::yield_now().await;
+    }
+    while purge_teams::step(&state).await? {
         tokio::task::yield_now().await;
     }
     Ok(())

@@ -2,13 +2,16 @@
 
 use restroy_sdk::{
     api::board::Board,
-    ids::{BoardId, TeamId},
+    ids::{BoardId, TeamId, UserId},
     time::Timestamp,
 };
 use sqlx::{query, query_as, query_scalar};
 
 use super::TeamTx;
-use crate::sql;
+use crate::{
+    auth::{Permission, Scope},
+    sql,
+};
 
 #[derive(sqlx::FromRow)]
 struct Row {
@@ -17,6 +20,7 @@ struct Row {
     name: String,
     description: String,
     archived_at: Option<Timestamp>,
+    private: bool,
     created_at: Timestamp,
     updated_at: Timestamp,
 }
@@ -29,6 +33,7 @@ impl From<Row> for Board {
             name: row.name,
             description: row.description,
             archived: row.archived_at.is_some(),
+            private: row.private,
             created_at: row.created_at,
             updated_at: row.updated_at,
         }
@@ -60,7 +65,7 @@ pub async fn insert(
         query_as(
             "INSERT INTO boards (id, team_id, name, description, created_at, updated_at)
              VALUES ($1, $2, $3, $4, $5, $5)
-             RETURNING id, team_id, name, description, archived_at, created_at, updated_at"
+             RETURNING id, team_id, name, description, archived_at, private, created_at, updated_at"
         )
         .bind(id)
         .bind(team)
@@ -78,7 +83,7 @@ pub async fn get(tx: &mut TeamTx, id: BoardId) -> Result<Option<Board>, sqlx::Er
         &mut **tx,
         fetch_optional,
         query_as(
-            "SELECT id, team_id, name, description, archived_at, created_at, updated_at
+            "SELECT id, team_id, name, description, archived_at, private, created_at, updated_at
              FROM boards WHERE team_id = $1 AND id = $2 AND deleted_at IS NULL"
         )
         .bind(team)
@@ -87,18 +92,65 @@ pub async fn get(tx: &mut TeamTx, id: BoardId) -> Result<Option<Board>, sqlx::Er
     Ok(row.map(Board::from))
 }
 
-/// The team's boards, the oldest first, after `after`.
-pub async fn list(tx: &mut TeamTx, after: Option<BoardId>, rows: i64) -> Result<Vec<Board>, sqlx::Error> {
+/// Whether somebody sees what lies on the board `b` of the team `$1`, as a condition: `$2` whether their
+/// role in the team has the permission at all, `$3` whether it administers boards, `$4` who. The
+/// permission is one that every built-in role holds; see [`Viewer`].
+macro_rules! seen {
+    ($permission:literal) => {
+        concat!(
+            "(($2 AND (NOT b.private OR $3))
+              OR EXISTS (SELECT 1 FROM board_members bm
+                         WHERE bm.team_id = $1 AND bm.board_id = b.id AND bm.user_id = $4
+                           AND (bm.role IS NOT NULL OR EXISTS (
+                                SELECT 1 FROM role_permissions g
+                                WHERE g.team_id = $1 AND g.role_id = bm.role_id AND g.permission = '",
+            $permission,
+            "'))))"
+        )
+    };
+}
+pub(crate) use seen;
+
+/// Who looks at a list of what lies on the boards of a team.
+#[derive(Debug, Clone, Copy)]
+pub struct Viewer {
+    /// Whether the role in the team has the list's permission.
+    pub in_team: bool,
+    /// Whether it administers boards: then private ones are seen too.
+    pub administers: bool,
+    /// Who.
+    pub user: UserId,
+}
+
+impl Viewer {
+    /// The scope's caller, for a list that takes this permission.
+    pub fn new(scope: &Scope, permission: Permission) -> Self {
+        let (in_team, administers) = (scope.holds(permission), scope.holds(Permission::BoardAdminister));
+        Self { in_team, administers, user: scope.user() }
+    }
+}
+
+/// The team's boards that the viewer sees, the oldest first, after `after`.
+pub async fn list(
+    tx: &mut TeamTx,
+    viewer: Viewer,
+    after: Option<BoardId>,
+    rows: i64,
+) -> Result<Vec<Board>, sqlx::Error> {
     let team = tx.team();
     let rows: Vec<Row> = sql!(
         &mut **tx,
         fetch_all,
-        query_as(
-            "SELECT id, team_id, name, description, archived_at, created_at, updated_at
-             FROM boards WHERE team_id = $1 AND deleted_at IS NULL AND ($2 IS NULL OR id > $2)
-             ORDER BY id LIMIT $3"
-        )
+        query_as(concat!(
+            "SELECT id, team_id, name, description, archived_at, private, created_at, updated_at
+             FROM boards b WHERE team_id = $1 AND deleted_at IS NULL AND ($5 IS NULL OR id > $5) AND ",
+            seen!("board.read"),
+            " ORDER BY id LIMIT $6"
+        ))
         .bind(team)
+        .bind(viewer.in_team)
+        .bind(viewer.administers)
+        .bind(viewer.user)
         .bind(after)
         .bind(rows)
     )?;
@@ -112,7 +164,7 @@ pub async fn update(tx: &mut TeamTx, board: &Board, now: Timestamp) -> Result<()
         &mut **tx,
         execute,
         query(
-            "UPDATE boards SET name = $3, description = $4, updated_at = $6,
+            "UPDATE boards SET name = $3, description = $4, updated_at = $6, private = $7,
                  archived_at = CASE WHEN $5 THEN coalesce(archived_at, $6) END
              WHERE team_id = $1 AND id = $2 AND deleted_at IS NULL"
         )
@@ -122,6 +174,7 @@ pub async fn update(tx: &mut TeamTx, board: &Board, now: Timestamp) -> Result<()
         .bind(&board.description)
         .bind(board.archived)
         .bind(now)
+        .bind(board.private)
     )?;
     Ok(())
 }

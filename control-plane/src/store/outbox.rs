@@ -11,7 +11,10 @@ use restroy_sdk::{
 };
 use sqlx::{query, query_as, query_scalar};
 
-use super::{StoreError, TeamTx, Tx};
+use super::{
+    StoreError, TeamTx, Tx,
+    boards::{Viewer, seen},
+};
 use crate::sql;
 
 /// Puts an e-mail of the installation itself into the outbox.
@@ -57,17 +60,31 @@ struct Row {
     created_at: Timestamp,
 }
 
-/// The team's e-mails, the newest first, before `before`.
-pub async fn list(tx: &mut TeamTx, before: Option<MessageId>, rows: i64) -> Result<Vec<OutboxMessage>, StoreError> {
+/// The team's e-mails, the newest first, before `before`; those of runs that the viewer sees.
+pub async fn list(
+    tx: &mut TeamTx,
+    viewer: Viewer,
+    before: Option<MessageId>,
+    rows: i64,
+) -> Result<Vec<OutboxMessage>, StoreError> {
     let team = tx.team();
     let rows: Vec<Row> = sql!(
         &mut **tx,
         fetch_all,
-        query_as(
+        query_as(concat!(
             "SELECT id, run_id, recipients, reply_to, subject, body_text, body_html, status, error, created_at
-             FROM outbox WHERE team_id = $1 AND ($2 IS NULL OR id < $2) ORDER BY id DESC LIMIT $3"
-        )
+             FROM outbox WHERE team_id = $1 AND ($5 IS NULL OR id < $5)
+             AND (run_id IS NULL OR EXISTS (
+                  SELECT 1 FROM runs n JOIN pipelines p ON p.team_id = $1 AND p.id = n.pipeline_id
+                  JOIN boards b ON b.team_id = $1 AND b.id = p.board_id
+                  WHERE n.team_id = $1 AND n.id = outbox.run_id AND ",
+            seen!("run.read"),
+            ")) ORDER BY id DESC LIMIT $6"
+        ))
         .bind(team)
+        .bind(viewer.in_team)
+        .bind(viewer.administers)
+        .bind(viewer.user)
         .bind(before)
         .bind(rows)
     )?;

@@ -5,7 +5,7 @@ use restroy_sdk::{
         auth::TeamRole,
         team::{Member, Team},
     },
-    ids::{TeamId, UserId},
+    ids::{RoleId, TeamId, UserId},
     time::{Ambient, Timestamp},
 };
 use sqlx::{query, query_as, query_scalar};
@@ -131,17 +131,55 @@ pub async fn owned(tx: &mut Tx, user: UserId) -> Result<i64, sqlx::Error> {
     )
 }
 
+/// How many teams a person is in.
+pub async fn joined(tx: &mut Tx, user: UserId) -> Result<i64, sqlx::Error> {
+    sql!(
+        tx,
+        fetch_one,
+        query_scalar(
+            "SELECT count(*) FROM memberships m JOIN teams t ON t.id = m.team_id AND t.deleted_at IS NULL
+             WHERE m.user_id = $1"
+        )
+        .bind(user)
+    )
+}
+
 /// A person's teams, the oldest first, after `after`.
 pub async fn of_user(tx: &mut Tx, user: UserId, after: Option<TeamId>, rows: i64) -> Result<Vec<Team>, sqlx::Error> {
     let rows: Vec<Row> = sql!(
         tx,
         fetch_all,
         query_as(
-            "SELECT t.id, t.name, m.role, t.created_at
+            "SELECT t.id, t.name, coalesce(m.role, r.name) AS role, t.created_at
              FROM memberships m JOIN teams t ON t.id = m.team_id AND t.deleted_at IS NULL
+             LEFT JOIN roles r ON r.team_id = m.team_id AND r.id = m.role_id
              WHERE m.user_id = $1 AND ($2 IS NULL OR t.id > $2) ORDER BY t.id LIMIT $3"
         )
         .bind(user)
+        .bind(after)
+        .bind(rows)
+    )?;
+    Ok(rows.into_iter().map(Team::from).collect())
+}
+
+/// The deleted teams that a person owns and that are still there, after `after`; those of `since` on.
+pub async fn deleted_of_user(
+    tx: &mut Tx,
+    user: UserId,
+    since: Timestamp,
+    after: Option<TeamId>,
+    rows: i64,
+) -> Result<Vec<Team>, sqlx::Error> {
+    let rows: Vec<Row> = sql!(
+        tx,
+        fetch_all,
+        query_as(
+            "SELECT t.id, t.name, m.role, t.created_at
+             FROM memberships m JOIN teams t ON t.id = m.team_id AND t.deleted_at > $2
+             WHERE m.user_id = $1 AND m.role = 'owner' AND ($3 IS NULL OR t.id > $3) ORDER BY t.id LIMIT $4"
+        )
+        .bind(user)
+        .bind(since)
         .bind(after)
         .bind(rows)
     )?;
@@ -161,8 +199,9 @@ pub async fn get(tx: &mut TeamTx, user: UserId) -> Result<Option<Team>, sqlx::Er
         &mut **tx,
         fetch_optional,
         query_as(
-            "SELECT t.id, t.name, m.role, t.created_at
+            "SELECT t.id, t.name, coalesce(m.role, r.name) AS role, t.created_at
              FROM teams t JOIN memberships m ON m.team_id = t.id AND m.user_id = $2
+             LEFT JOIN roles r ON r.team_id = m.team_id AND r.id = m.role_id
              WHERE t.id = $1 AND t.deleted_at IS NULL"
         )
         .bind(team)
@@ -178,12 +217,44 @@ pub async fn rename(tx: &mut TeamTx, name: &str) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
+/// Holds a team's row until the transaction ends, as every write of the API for the team does; on
+/// SQLite there is one writer anyway. The second in the order of [`TeamTx::lock_run`].
+pub async fn lock(tx: &mut Tx, team: TeamId) -> Result<(), sqlx::Error> {
+    if let Tx::Postgres(_) = tx {
+        sql!(tx, execute, query("SELECT 1 FROM teams WHERE id = $1 FOR NO KEY UPDATE").bind(team))?;
+    }
+    Ok(())
+}
+
+/// Deletes the transaction's team, softly: it is found no more, and its schedules wait.
+pub async fn delete(tx: &mut TeamTx, now: Timestamp) -> Result<(), sqlx::Error> {
+    let team = tx.team();
+    sql!(
+        &mut **tx,
+        execute,
+        query("UPDATE teams SET deleted_at = $2 WHERE id = $1 AND deleted_at IS NULL").bind(team).bind(now)
+    )?;
+    Ok(())
+}
+
+/// Brings the transaction's team back if it was deleted after `since`; whether it was.
+pub async fn restore(tx: &mut TeamTx, since: Timestamp) -> Result<bool, sqlx::Error> {
+    let team = tx.team();
+    let done = sql!(
+        &mut **tx,
+        execute,
+        query("UPDATE teams SET deleted_at = NULL WHERE id = $1 AND deleted_at > $2").bind(team).bind(since)
+    )?;
+    Ok(done.rows_affected() == 1)
+}
+
 #[derive(sqlx::FromRow)]
 struct MemberRow {
     user_id: UserId,
     name: String,
     email: String,
     role: String,
+    role_id: Option<RoleId>,
     joined_at: Timestamp,
 }
 
@@ -194,9 +265,11 @@ pub async fn members(tx: &mut TeamTx, after: Option<UserId>, rows: i64) -> Resul
         &mut **tx,
         fetch_all,
         query_as(
-            "SELECT u.id AS user_id, u.name, u.email, m.role, m.created_at AS joined_at
+            "SELECT u.id AS user_id, u.name, u.email, coalesce(m.role, r.name) AS role, m.role_id,
+                    m.created_at AS joined_at
              FROM memberships m JOIN users u ON u.id = m.user_id AND u.deleted_at IS NULL
-             WHERE m.team_id = $1 AND ($2 IS NULL OR u.id > $2) ORDER BY u.id LIMIT $3"
+             LEFT JOIN roles r ON r.team_id = m.team_id AND r.id = m.role_id
+             WHERE m.team_id = $1 AND ($2 IS NULL OR m.user_id > $2) ORDER BY m.user_id LIMIT $3"
         )
         .bind(team)
         .bind(after)
@@ -209,6 +282,7 @@ pub async fn members(tx: &mut TeamTx, after: Option<UserId>, rows: i64) -> Resul
             name: row.name,
             email: row.email,
             role: row.role,
+            role_id: row.role_id,
             joined_at: row.joined_at,
         })
         .collect())

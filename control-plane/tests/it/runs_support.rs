@@ -93,6 +93,11 @@ pub(crate) struct Installation {
 
 impl Installation {
     pub(crate) async fn start() -> Arc<Self> {
+        Self::with(|_| {}).await
+    }
+
+    /// An installation set up in another way.
+    pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Arc<Self> {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (db, database) = TestDb::open().await;
         let clock = Arc::new(ManualClock(AtomicI64::new(1_767_225_600_000_000)));
@@ -100,6 +105,13 @@ impl Installation {
         let (sender, receiver) = mpsc::unbounded_channel();
         let (_, wake) = messages(&ambient);
         let key = MasterKey::parse(&MasterKey::generate(&ambient, "test")).unwrap();
+        let mut settings = Settings {
+            dev: true,
+            sign_ins_per_minute: 1_000,
+            stream_recheck: Duration::from_millis(20),
+            ..Settings::default()
+        };
+        change(&mut settings);
         let state = AppState::new(Parts {
             db,
             queue: Arc::new(TestQueue(sender)),
@@ -107,12 +119,7 @@ impl Installation {
             compiler: Arc::new(AnyScript),
             keys: KeyRing::new(vec![key]).unwrap(),
             tokens: TokenKeys::new(&Box::<[u8]>::from(ambient.random::<32>()).into()).unwrap(),
-            settings: Settings {
-                dev: true,
-                sign_ins_per_minute: 1_000,
-                stream_recheck: Duration::from_millis(20),
-                ..Settings::default()
-            },
+            settings,
             ambient,
         });
         let api = serve(api::router(state.clone())).await;

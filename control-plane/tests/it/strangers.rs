@@ -28,12 +28,32 @@ const ROUTES: &[(&str, &str, Reach)] = &[
     ("POST", "/v1/auth/refresh", Public),
     ("POST", "/v1/auth/logout", Own),
     ("GET", "/v1/me", Own),
+    ("GET", "/v1/me/invitations", Own),
+    ("POST", "/v1/me/invitations/accept", Own),
+    ("POST", "/v1/me/invitations/{id}/accept", Own),
+    ("POST", "/v1/me/invitations/{id}/decline", Own),
+    ("GET", "/v1/permissions", Own),
     ("POST", "/v1/stream-tickets", Own),
     ("GET", "/v1/teams", Own),
     ("POST", "/v1/teams", Own),
     ("GET", "/v1/teams/{id}", Members),
     ("PATCH", "/v1/teams/{id}", Members),
+    ("DELETE", "/v1/teams/{id}", Members),
+    ("POST", "/v1/teams/{id}/restore", Members),
+    ("POST", "/v1/teams/{id}/transfer", Members),
+    ("POST", "/v1/teams/{id}/leave", Members),
     ("GET", "/v1/teams/{id}/members", Members),
+    ("GET", "/v1/teams/{id}/members/{user}", Members),
+    ("PATCH", "/v1/teams/{id}/members/{user}", Members),
+    ("DELETE", "/v1/teams/{id}/members/{user}", Members),
+    ("GET", "/v1/teams/{id}/roles", Members),
+    ("POST", "/v1/teams/{id}/roles", Members),
+    ("GET", "/v1/teams/{id}/roles/{role}", Members),
+    ("PATCH", "/v1/teams/{id}/roles/{role}", Members),
+    ("DELETE", "/v1/teams/{id}/roles/{role}", Members),
+    ("GET", "/v1/teams/{id}/invitations", Members),
+    ("POST", "/v1/teams/{id}/invitations", Members),
+    ("DELETE", "/v1/teams/{id}/invitations/{invitation}", Members),
     ("GET", "/v1/teams/{id}/boards", Members),
     ("POST", "/v1/teams/{id}/boards", Members),
     ("GET", "/v1/teams/{id}/outbox", Members),
@@ -41,6 +61,9 @@ const ROUTES: &[(&str, &str, Reach)] = &[
     ("GET", "/v1/boards/{id}", Members),
     ("PATCH", "/v1/boards/{id}", Members),
     ("DELETE", "/v1/boards/{id}", Members),
+    ("GET", "/v1/boards/{id}/members", Members),
+    ("PUT", "/v1/boards/{id}/members/{user}", Members),
+    ("DELETE", "/v1/boards/{id}/members/{user}", Members),
     ("GET", "/v1/boards/{id}/kv", Members),
     ("GET", "/v1/boards/{id}/pipelines", Members),
     ("POST", "/v1/boards/{id}/pipelines", Members),
@@ -76,6 +99,15 @@ fn body(method: &str, path: &str) -> Option<Value> {
         ("POST", "/v1/stream-tickets") => json!({ "path": "/v1/runs/x/stream" }),
         ("POST", "/v1/teams" | "/v1/teams/{id}/boards" | "/v1/boards/{id}/pipelines")
         | ("PATCH", "/v1/teams/{id}" | "/v1/boards/{id}") => json!({ "name": "Name" }),
+        ("DELETE", "/v1/teams/{id}") => json!({ "name": "Home" }),
+        ("POST", "/v1/teams/{id}/transfer") => json!({ "user_id": "019a0000-0000-7000-8000-000000000000" }),
+        ("POST", "/v1/teams/{id}/roles") => json!({ "name": "Name", "permissions": [] }),
+        ("PATCH", "/v1/teams/{id}/roles/{role}") => json!({ "name": "Name" }),
+        ("POST", "/v1/teams/{id}/invitations") => json!({ "email": "eve@example.com", "role": "viewer" }),
+        ("PATCH", "/v1/teams/{id}/members/{user}") | ("PUT", "/v1/boards/{id}/members/{user}") => {
+            json!({ "role": "viewer" })
+        }
+        ("POST", "/v1/me/invitations/accept") => json!({ "token": "x" }),
         ("PUT", "/v1/pipelines/{id}/definition") => definition,
         ("POST", "/v1/pipelines/{id}/runs") => json!({}),
         ("PUT", "/v1/scripts/{id}/configuration/{key}") => json!({ "value": "value" }),
@@ -142,7 +174,8 @@ async fn a_stranger_gets_404_and_nobody_401() {
         let other = world.state.ambient.uuid().to_string();
         let fill = |id: &str| {
             let filled = path.replace("{id}", id).replace("{number}", "1").replace("{key}", "KEY");
-            filled.replace("{artifact_id}", &other)
+            let filled = filled.replace("{user}", &ann.id).replace("{role}", "editor");
+            filled.replace("{artifact_id}", &other).replace("{invitation}", &other)
         };
         let route_body = body(method, path);
         let nobody = world

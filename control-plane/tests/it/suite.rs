@@ -2,7 +2,9 @@
 // `production`. What a test says does not depend on the mode; where its installation lives does, and
 // `support` and `runs_support` see to that.
 
+mod access_property;
 mod accounts;
+mod board_members;
 mod boards;
 mod clock;
 mod configuration;
@@ -11,12 +13,16 @@ mod definitions;
 mod exposition;
 mod http;
 mod idempotency;
+mod invitations;
 mod mail;
+mod members;
 mod metrics;
 mod pages;
 mod permissions;
 mod races;
 mod races_runs;
+mod removed_teams;
+mod roles;
 mod runs_calls;
 mod runs_lease;
 mod runs_property;

@@ -138,6 +138,15 @@ async fn two_teams(it: &Arc<Installation>) -> [(TeamId, Person); 2] {
         let path = format!("/v1/scripts/{}/configuration/SECRET", text(&scripts["items"][0]["id"]));
         let secret = json!({ "value": "a long secret", "secret": true });
         person.expect(StatusCode::OK, Method::PUT, &path, Some(secret)).await;
+        let path = format!("/v1/teams/{}/roles", place.team);
+        let role = json!({ "name": "R", "permissions": ["run.read"] });
+        person.expect(StatusCode::CREATED, Method::POST, &path, Some(role)).await;
+        let me = text(&person.get("/v1/me").await["id"]);
+        let path = format!("/v1/boards/{}/members/{me}", place.board);
+        person.expect(StatusCode::OK, Method::PUT, &path, Some(json!({ "role": "R" }))).await;
+        let path = format!("/v1/teams/{}/invitations", place.team);
+        let invitation = json!({ "email": "carl@example.com", "role": "R" });
+        person.expect(StatusCode::CREATED, Method::POST, &path, Some(invitation)).await;
         let path = format!("/v1/pipelines/{}/runs", place.pipeline);
         let start = person.request(Method::POST, &path).header("Idempotency-Key", "key").json(&json!({}));
         assert_eq!(answer(start).await.0, StatusCode::ACCEPTED);

@@ -2,7 +2,9 @@
 
 pub mod auth;
 pub mod board;
+pub mod invitation;
 pub mod pipeline;
+pub mod role;
 pub mod run;
 pub mod script;
 pub mod team;

@@ -24,8 +24,11 @@
 mod account;
 mod board;
 mod error;
+mod invitation;
+mod member;
 mod pipeline;
 mod request;
+mod role;
 mod run;
 mod script;
 mod stream;

@@ -9,6 +9,8 @@ mod verify_email;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub(super) use register::is_address;
+
 use crate::state::AppState;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {

@@ -20,7 +20,7 @@ use crate::{
     store::{audit, boards},
 };
 
-/// The team's boards, archived ones among them.
+/// The team's boards that the caller sees, archived ones among them.
 #[utoipa::path(
     get, path = "/v1/teams/{id}/boards", tag = "boards",
     params(("id" = TeamId, Path, description = "The team"), Paged),
@@ -32,10 +32,11 @@ pub(super) async fn list_boards(
     Path(id): Path<TeamId>,
     Query(page): Query<Paged>,
 ) -> ApiResult<Json<Page<Board>>> {
-    let scope = caller.team(&state, id, Permission::BoardRead).await?;
+    // Whose role in the team sees no boards may have one on some.
+    let scope = caller.team(&state, id, Permission::TeamRead).await?;
     let (after, rows) = (page.after::<BoardId>()?, page.rows()?);
     let mut tx = scope.read().await?;
-    let boards = boards::list(&mut tx, after, rows).await?;
+    let boards = boards::list(&mut tx, boards::Viewer::new(&scope, Permission::BoardRead), after, rows).await?;
     Ok(Json(paged(&page, boards, |board| board.id)?))
 }
 

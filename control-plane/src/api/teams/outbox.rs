@@ -11,7 +11,7 @@ use crate::{
     auth::{Caller, Permission},
     error::ApiResult,
     state::AppState,
-    store::outbox,
+    store::{boards, outbox},
 };
 
 /// The e-mails that the team's runs sent.
@@ -29,6 +29,6 @@ pub(super) async fn list_outbox(
     let scope = caller.team(&state, id, Permission::OutboxRead).await?;
     let (before, rows) = (page.after::<MessageId>()?, page.rows()?);
     let mut tx = scope.read().await?;
-    let messages = outbox::list(&mut tx, before, rows).await?;
+    let messages = outbox::list(&mut tx, boards::Viewer::new(&scope, Permission::RunRead), before, rows).await?;
     Ok(Json(paged(&page, messages, |message| message.id)?))
 }

@@ -8,6 +8,8 @@ use restroy_sdk::{
     },
     ids::{Id, TeamId},
 };
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::{
     api::{
@@ -16,23 +18,45 @@ use crate::{
     },
     auth::{Caller, Permission, Role},
     error::{ApiError, ApiResult},
+    runs::purge_teams::KEPT,
     state::AppState,
     store::{TeamTx, audit, teams, users},
 };
 
+/// Which teams.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Filter {
+    /// Those that the caller owned and that were deleted, as long as they can be brought back.
+    #[serde(default)]
+    deleted: bool,
+    /// How many things: 1 to 100, 50 unless told.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
 /// The caller's teams.
 #[utoipa::path(
-    get, path = "/v1/teams", tag = "teams", params(Paged),
+    get, path = "/v1/teams", tag = "teams", params(Filter),
     responses((status = 200, description = "The oldest first", body = Page<Team>)),
 )]
 pub(super) async fn list_teams(
     State(state): State<AppState>,
     caller: Caller,
-    Query(page): Query<Paged>,
+    Query(filter): Query<Filter>,
 ) -> ApiResult<Json<Page<Team>>> {
+    let page = Paged::new(filter.limit, filter.cursor);
     let (after, rows) = (page.after::<TeamId>()?, page.rows()?);
     let mut tx = state.db.system_read().await?;
-    let teams = teams::of_user(&mut tx, caller.user_id, after, rows).await?;
+    let teams = if filter.deleted {
+        let since = state.ambient.now().before(KEPT);
+        teams::deleted_of_user(&mut tx, caller.user_id, since, after, rows).await?
+    } else {
+        teams::of_user(&mut tx, caller.user_id, after, rows).await?
+    };
     Ok(Json(paged(&page, teams, |team| team.id)?))
 }
 

@@ -18,6 +18,7 @@ use crate::{
     runs::rows::{RunRow, run_columns},
     sql,
     state::AppState,
+    store::boards::{Viewer, seen},
 };
 
 /// Which runs.
@@ -62,7 +63,8 @@ pub(super) async fn of_team(
     Path(id): Path<TeamId>,
     Query(filter): Query<Filter>,
 ) -> ApiResult<Json<Page<Run>>> {
-    let scope = caller.team(&state, id, Permission::RunRead).await?;
+    // Whose role in the team sees no runs may have one on some boards.
+    let scope = caller.team(&state, id, Permission::TeamRead).await?;
     list(&scope, None, filter).await
 }
 
@@ -87,24 +89,32 @@ async fn list(scope: &Scope, pipeline: Option<PipelineId>, filter: Filter) -> Ap
             .bind(filter.status)
             .bind(rows)
         )?,
-        None => sql!(
-            &mut *tx,
-            fetch_all,
-            query_as(concat!(
-                "SELECT ",
-                run_columns!(),
-                " FROM runs WHERE team_id = $1 AND id < $2
-                  AND ($3 IS NULL OR status = $3)
-                  AND EXISTS (SELECT 1 FROM pipelines p
-                              JOIN boards b ON b.team_id = p.team_id AND b.id = p.board_id AND b.deleted_at IS NULL
-                              WHERE p.team_id = $1 AND p.id = runs.pipeline_id AND p.deleted_at IS NULL)
-                  ORDER BY id DESC LIMIT $4"
-            ))
-            .bind(scope.team())
-            .bind(before)
-            .bind(filter.status)
-            .bind(rows)
-        )?,
+        None => {
+            let viewer = Viewer::new(scope, Permission::RunRead);
+            sql!(
+                &mut *tx,
+                fetch_all,
+                query_as(concat!(
+                    "SELECT ",
+                    run_columns!(),
+                    " FROM runs WHERE team_id = $1 AND id < $5
+                      AND ($6 IS NULL OR status = $6)
+                      AND EXISTS (SELECT 1 FROM pipelines p
+                                  JOIN boards b ON b.team_id = p.team_id AND b.id = p.board_id
+                                      AND b.deleted_at IS NULL
+                                  WHERE p.team_id = $1 AND p.id = runs.pipeline_id AND p.deleted_at IS NULL AND ",
+                    seen!("run.read"),
+                    ") ORDER BY id DESC LIMIT $7"
+                ))
+                .bind(scope.team())
+                .bind(viewer.in_team)
+                .bind(viewer.administers)
+                .bind(viewer.user)
+                .bind(before)
+                .bind(filter.status)
+                .bind(rows)
+            )?
+        }
     };
     let Page { items, next_cursor } = paged(&page, found, |run| run.id)?;
     let items = items.into_iter().map(|run| run.into_api(None)).collect::<ApiResult<Vec<_>>>()?;
