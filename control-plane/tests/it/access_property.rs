@@ -171,7 +171,13 @@ async fn invitation(world: &World, person: &Person<'_>, team: TeamId) -> Option<
 }
 
 /// Does it; who gave what was given by it, if anything happened.
-async fn perform(world: &World, people: &[Person<'_>], actor: usize, act: &Act, place: (TeamId, BoardId)) -> Option<UserId> {
+async fn perform(
+    world: &World,
+    people: &[Person<'_>],
+    actor: usize,
+    act: &Act,
+    place: (TeamId, BoardId),
+) -> Option<UserId> {
     let (team, board) = place;
     let person = &people[actor];
     let email = |whom: &usize| format!("p{whom}@example.com");
@@ -243,8 +249,7 @@ async fn live(world: &World, people: &[Person<'_>], first: &[&'static str], acts
 fn no_sequence_of_calls_ends_in_more_than_was_granted_or_without_an_owner() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let world = runtime.block_on(World::new());
-    let people: Vec<Person<'_>> =
-        (0..PEOPLE).map(|n| runtime.block_on(world.person(&format!("p{n}")))).collect();
+    let people: Vec<Person<'_>> = (0..PEOPLE).map(|n| runtime.block_on(world.person(&format!("p{n}")))).collect();
     let mut runner = TestRunner::new(ProptestConfig {
         cases: 30,
         failure_persistence: None,

@@ -101,7 +101,8 @@ async fn e_mails_of_runs_on_private_boards_are_not_listed() {
     let mut tx = world.state.db.system_write().await.unwrap();
     let (run, team): (restroy_sdk::ids::RunId, restroy_sdk::ids::TeamId) =
         (it.run.parse().unwrap(), it.home.team.parse().unwrap());
-    let mail = "INSERT INTO outbox (id, team_id, run_id, message_id, recipients, subject, body_text, status, created_at)
+    let mail =
+        "INSERT INTO outbox (id, team_id, run_id, message_id, recipients, subject, body_text, status, created_at)
                 VALUES ($1, $2, $3, 'm', '[]', 'S', 'T', 'held', 0)";
     let id = world.state.ambient.uuid();
     restroy_control_plane::sql!(&mut tx, execute, sqlx::query(mail).bind(id).bind(team).bind(run)).unwrap();

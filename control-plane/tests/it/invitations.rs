@@ -149,8 +149,7 @@ async fn nobody_invites_to_more_than_they_hold_nor_leaves_a_way_in_behind() {
     let world = World::new().await;
     let ann = world.person("ann").await;
     let team = ann.team("Team").await;
-    let (admin, viewer, bob) =
-        (world.person("admin").await, world.person("viewer").await, world.person("bob").await);
+    let (admin, viewer, bob) = (world.person("admin").await, world.person("viewer").await, world.person("bob").await);
     admin.join(&team, Role::Admin).await;
     viewer.join(&team, Role::Viewer).await;
     invite(&viewer, &team, "bob@example.com", "viewer").await.problem("forbidden");

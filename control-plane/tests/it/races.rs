@@ -282,7 +282,8 @@ async fn a_team_keeps_an_owner_and_its_limits_whoever_acts_at_once() {
     for n in 0..3 {
         let person = pair.it.person(&format!("owner{n}")).await;
         let invitation = json!({ "email": format!("owner{n}@example.com"), "role": "owner" });
-        let made = ann.expect(StatusCode::CREATED, Method::POST, &format!("{team}/invitations"), Some(invitation)).await;
+        let made =
+            ann.expect(StatusCode::CREATED, Method::POST, &format!("{team}/invitations"), Some(invitation)).await;
         // The same invitation, accepted many times at once.
         let accept = format!("/v1/me/invitations/{}/accept", me(&made));
         let accepted = pair.many(4, &person, Method::POST, &accept, |_| json!({})).await;

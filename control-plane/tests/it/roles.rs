@@ -15,7 +15,8 @@ async fn a_team_makes_roles_of_its_own() {
     let ann = world.person("ann").await;
     let team = ann.team("Team").await;
     let roles = format!("/v1/teams/{team}/roles");
-    let new = json!({ "name": "Release manager", "description": "Ships.", "permissions": ["pipeline.run", "run.read"] });
+    let new =
+        json!({ "name": "Release manager", "description": "Ships.", "permissions": ["pipeline.run", "run.read"] });
     let made = ann.post(&roles, new).await.expect(201);
     assert_eq!(made.body["permissions"], json!(["team.read", "pipeline.run", "run.read"]), "team.read comes with it");
     assert_eq!((&made.body["built_in"], &made.body["description"]), (&json!(false), &json!("Ships.")));
@@ -54,10 +55,7 @@ async fn the_list_is_paged() {
         let Some(next) = page.body["next_cursor"].as_str() else { break };
         path = format!("{roles}?limit=2&cursor={next}");
     }
-    assert_eq!(
-        seen,
-        ["owner", "admin", "editor", "operator", "viewer", "Role 0", "Role 1", "Role 2", "Role 3"]
-    );
+    assert_eq!(seen, ["owner", "admin", "editor", "operator", "viewer", "Role 0", "Role 1", "Role 2", "Role 3"]);
 }
 
 #[tokio::test]
@@ -157,11 +155,7 @@ async fn a_role_in_use_is_not_deleted() {
     let invited = ann.post(&invitations, json!({ "email": "dora@example.com", "role": "R" })).await.expect(201).id();
     let at = format!("{roles}/{role}");
     let refused = ann.delete(&at).await.problem("conflict");
-    assert!(
-        refused.text.contains("1 members of the team, 1 members of boards and 1 invitations"),
-        "{}",
-        refused.text
-    );
+    assert!(refused.text.contains("1 members of the team, 1 members of boards and 1 invitations"), "{}", refused.text);
     ann.patch(&member(&bob.id), json!({ "role": "viewer" })).await.expect(200);
     ann.delete(&at).await.problem("conflict");
     ann.delete(&on_board).await.expect(204);

@@ -126,10 +126,10 @@ pub(super) fn check_permissions(fields: &mut Fields, names: &[String]) -> Permis
         match name.parse() {
             Ok(permission) => permissions.push(permission),
             Err(_) => {
-                drop(fields.fault(
+                fields.fault(
                     &format!("/permissions/{n}"),
                     "not a permission; `GET /v1/permissions` lists those there are",
-                ))
+                );
             }
         }
     }
