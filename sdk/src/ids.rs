@@ -76,4 +76,6 @@ ids! {
     ArtifactId;
     /// A message in the outbox.
     MessageId;
+    /// An entry of the audit log.
+    AuditId;
 }

@@ -29,6 +29,8 @@ permissions! {
     MemberRead = "member.read";
     /// See the e-mails that the team's runs sent.
     OutboxRead = "outbox.read";
+    /// Read the team's audit log.
+    AuditRead = "audit.read";
     /// See boards.
     BoardRead = "board.read";
     /// Make boards.
@@ -41,6 +43,8 @@ permissions! {
     BoardDelete = "board.delete";
     /// Read a board's key-value store.
     KvRead = "kv.read";
+    /// Change a board's key-value store.
+    KvWrite = "kv.write";
     /// See pipelines, their definitions and sources.
     PipelineRead = "pipeline.read";
     /// Make pipelines.
@@ -51,6 +55,8 @@ permissions! {
     PipelineDelete = "pipeline.delete";
     /// Publish a version that may do more than the last one.
     CapabilityGrant = "capability.grant";
+    /// Change the plain configuration of boards and of the team.
+    ConfigurationWrite = "configuration.write";
     /// Set and remove secrets.
     SecretWrite = "secret.write";
     /// Start runs.
@@ -73,6 +79,8 @@ impl Permission {
                 | Self::PipelineDelete
                 | Self::CapabilityGrant
                 | Self::SecretWrite
+                | Self::ConfigurationWrite
+                | Self::KvWrite
                 | Self::PipelineRun
         )
     }
@@ -162,8 +170,10 @@ impl Role {
             | P::PipelineCreate
             | P::PipelineEdit
             | P::PipelineDelete
+            | P::ConfigurationWrite
+            | P::KvWrite
             | P::SecretWrite => Self::Editor,
-            P::BoardArchive | P::BoardDelete | P::CapabilityGrant | P::TeamEdit => Self::Admin,
+            P::AuditRead | P::BoardArchive | P::BoardDelete | P::CapabilityGrant | P::TeamEdit => Self::Admin,
         };
         self.rank() >= least.rank()
     }

@@ -3,14 +3,17 @@
 // `support` and `runs_support` see to that.
 
 mod accounts;
+mod audit;
 mod boards;
 mod clock;
 mod configuration;
+mod configuration_levels;
 mod database;
 mod definitions;
 mod exposition;
 mod http;
 mod idempotency;
+mod kv;
 mod mail;
 mod metrics;
 mod pages;

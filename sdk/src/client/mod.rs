@@ -22,7 +22,9 @@
 //! was lost is sent again without creating twice.
 
 mod account;
+mod audit;
 mod board;
+mod configuration;
 mod error;
 mod pipeline;
 mod request;
@@ -37,6 +39,7 @@ use std::{sync::Arc, time::Duration};
 
 use url::Url;
 
+pub use configuration::ConfigurationOf;
 pub use error::{Error, Result};
 pub use request::Paging;
 pub use tokens::{MemoryTokens, TokenStore};

@@ -1,6 +1,7 @@
 //! Boards.
 
 mod board;
+mod configuration;
 mod kv;
 mod pipelines;
 
@@ -13,4 +14,12 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(board::get_board, board::patch_board, board::delete_board))
         .routes(routes!(pipelines::list_pipelines, pipelines::create_pipeline))
         .routes(routes!(kv::list_kv))
+        .routes(routes!(kv::get_kv, kv::put_kv, kv::delete_kv))
+        .routes(routes!(configuration::list_board_configuration))
+        .routes(routes!(
+            configuration::get_board_configuration,
+            configuration::put_board_configuration,
+            configuration::delete_board_configuration
+        ))
+        .routes(routes!(configuration::list_board_configuration_history))
 }
