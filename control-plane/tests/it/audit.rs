@@ -120,6 +120,38 @@ async fn an_export_is_the_whole_log() {
 }
 
 #[tokio::test]
+async fn an_export_ends_with_the_permission() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let team = ann.team("Team").await;
+    let bob = world.person("bob").await;
+    bob.join(&team, Role::Admin).await;
+    // More than the buffers between the two hold.
+    let mut tx = world.state.db.team_write(team.parse().unwrap()).await.unwrap();
+    for _ in 0..1_200 {
+        let entry = Entry::new("test.note", "team", &team).details(json!({ "text": "x".repeat(30_000) }));
+        audit::in_team(&mut tx, &world.state.ambient, Actor::user(ann.id.parse().unwrap(), None), entry).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let url = format!("{}/v1/teams/{team}/audit/export", world.url);
+    let mut export = world.client.get(url).bearer_auth(&bob.token).send().await.unwrap();
+    let mut read = export.chunk().await.unwrap().unwrap().len();
+    let mut tx = world.state.db.system_write().await.unwrap();
+    let user: UserId = bob.id.parse().unwrap();
+    sql!(&mut tx, execute, sqlx::query("UPDATE memberships SET role = 'viewer' WHERE user_id = $1").bind(user))
+        .unwrap();
+    tx.commit().await.unwrap();
+    let broken = loop {
+        match export.chunk().await {
+            Ok(Some(chunk)) => read += chunk.len(),
+            Ok(None) => break false,
+            Err(_) => break true,
+        }
+    };
+    assert!(broken && read < 1_200 * 30_000, "it broke off, and says so: {read} bytes");
+}
+
+#[tokio::test]
 async fn a_page_looks_at_so_many_entries_and_goes_on() {
     let world = World::new().await;
     let ann = world.person("ann").await;

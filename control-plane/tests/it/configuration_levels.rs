@@ -176,6 +176,23 @@ async fn edits_that_meet_are_told() {
 }
 
 #[tokio::test]
+async fn of_edits_at_once_one_goes_through() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let home = Home::of(&ann).await;
+    for path in places(&home, "URL") {
+        ann.put(&path, plain("one")).await.expect(200);
+        let put = async |value: &str| {
+            ann.with(Method::PUT, &path, &[("if-match", "\"1\"")], Some(plain(value))).await.status.as_u16()
+        };
+        let mut statuses: [u16; 3] = tokio::join!(put("a"), put("b"), put("c")).into();
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 412, 412]);
+        assert_eq!(ann.get(&path).await.expect(200).body["revision"], 2);
+    }
+}
+
+#[tokio::test]
 async fn who_may_change_what_is_shared() {
     let world = World::new().await;
     let ann = world.person("ann").await;

@@ -65,6 +65,28 @@ async fn a_tag_makes_a_change_a_compare_and_set() {
 }
 
 #[tokio::test]
+async fn of_compare_and_sets_at_once_one_goes_through() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let Home { board, .. } = Home::of(&ann).await;
+    let path = format!("/v1/boards/{board}/kv/n");
+    let put = async |header, tag: &str| {
+        let reply = ann.with(Method::PUT, &path, &[(header, tag)], Some(json!({ "value": 1 }))).await;
+        reply.status.as_u16()
+    };
+    let made = ["if-none-match"; 3].map(|header| put(header, "*"));
+    let mut statuses = futures_util::future::join_all(made).await;
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 412, 412]);
+    let tag = ann.get(&path).await.headers["etag"].to_str().unwrap().to_owned();
+    let changed = ["if-match"; 3].map(|header| put(header, &tag));
+    let mut statuses = futures_util::future::join_all(changed).await;
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 412, 412]);
+    assert_eq!(ann.get(&path).await.body["version"], 2);
+}
+
+#[tokio::test]
 async fn the_bounds_are_those_of_scripts() {
     let world = World::new().await;
     let ann = world.person("ann").await;

@@ -8,6 +8,7 @@ mod boards;
 mod clock;
 mod configuration;
 mod configuration_levels;
+mod configuration_property;
 mod database;
 mod definitions;
 mod exposition;
