@@ -24,7 +24,8 @@ pub const PUBLIC_URL: &str = "http://restroy.example";
 pub struct Installation {
     database: Database,
     redis_prefix: String,
-    master_keys: String,
+    /// The master keys of the services that are started from now on.
+    pub master_keys: String,
     token_key: String,
     mail: Sink,
     /// The mail server's own, since not every test has one.
