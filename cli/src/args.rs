@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::{
-    commands::{AdminCommand, MigrateArgs},
+    commands::{AdminCommand, KeysCommand, MigrateArgs},
     dev, init, probe,
     services::{ControlPlaneArgs, ExecutorArgs},
     settings::{Given, tables},
@@ -60,6 +60,9 @@ pub(crate) enum Command {
     /// Manage an installation, on its database directly
     #[command(subcommand)]
     Admin(AdminCommand),
+    /// Manage the master keys that secrets are sealed with
+    #[command(subcommand)]
+    Keys(KeysCommand),
     Init(init::Args),
     #[command(hide = true)]
     Health(probe::Args),
@@ -90,11 +93,12 @@ pub(crate) enum Command {
         /// The run's id
         run: String,
     },
-    /// Set a script's secrets
-    #[command(subcommand)]
-    Secret(Secret),
+    /// Set, list and remove the secrets of scripts, boards and teams
+    #[command(subcommand, alias = "secret")]
+    Secrets(Secrets),
     Config(Config),
     Outbox(Outbox),
+    Audit(Audit),
     Artifacts(Artifacts),
     Exec(Exec),
     /// Print a script that completes this command line in a shell
@@ -364,25 +368,89 @@ pub(crate) struct Logs {
     pub(crate) after: i64,
 }
 
+/// Whose configuration, where it is not that of a script.
+#[derive(Debug, Args)]
+pub(crate) struct Whose {
+    /// That of all scripts on this board, by its name or id
+    #[arg(long, value_name = "NAME", conflicts_with = "team")]
+    pub(crate) board: Option<String>,
+    /// That of all scripts of this team, by its name or id
+    #[arg(long, value_name = "NAME")]
+    pub(crate) team: Option<String>,
+}
+
 /// What is to be done with secrets.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Secret {
+pub(crate) enum Secrets {
     /// Set a secret; its value is asked for, or read from standard input
     #[command(after_help = "\
 Examples:
-  restroy secret set Newsletter scripts/fetch.lua API_KEY
-  pass crm/key | restroy secret set Newsletter fetch API_KEY")]
+  restroy secrets set Newsletter scripts/fetch.lua API_KEY
+  pass crm/key | restroy secrets set --board Marketing API_KEY
+
+A script's own secret goes before its board's, and that before its team's. What a board or a team has
+reaches every script there that names it.")]
     Set {
-        /// The pipeline: its name, folder or id
-        pipeline: String,
-        /// The script: its path, or its file's name
-        script: String,
-        /// The key
-        key: String,
+        /// A pipeline (its name, folder or id), one of its scripts (its path, or its file's name), and the
+        /// key; with --board or --team the key alone
+        #[arg(required = true, num_args = 1..=3, value_name = "PIPELINE SCRIPT KEY")]
+        names: Vec<String>,
+        #[command(flatten)]
+        whose: Whose,
+    },
+    /// List secrets, without their values
+    List {
+        /// A pipeline, and one of its scripts; nothing with --board or --team
+        #[arg(num_args = 0..=2, value_name = "PIPELINE SCRIPT")]
+        names: Vec<String>,
+        #[command(flatten)]
+        whose: Whose,
+    },
+    /// Take a secret away
+    Remove {
+        /// A pipeline, one of its scripts, and the key; with --board or --team the key alone
+        #[arg(required = true, num_args = 1..=3, value_name = "PIPELINE SCRIPT KEY")]
+        names: Vec<String>,
+        #[command(flatten)]
+        whose: Whose,
     },
 }
 
-/// Print the settings in force, or change the configuration of scripts
+/// Show what was done in a team, or to one's own account, the newest first
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  restroy audit --action secret. -n 20
+  restroy audit --mine                            one's own sign-ins, also those that failed
+  restroy audit --team Sales --export > audit.ndjson")]
+pub(crate) struct Audit {
+    /// The team, by its name or id; the only one unless given
+    #[arg(long, value_name = "NAME")]
+    pub(crate) team: Option<String>,
+    /// What was done to one's own account
+    #[arg(long, conflicts_with = "team")]
+    pub(crate) mine: bool,
+    /// Only actions that begin so, such as `board.`
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) action: Option<String>,
+    /// Only what was done to this: kind and id, as the list shows it
+    #[arg(long, value_name = "THING")]
+    pub(crate) subject: Option<String>,
+    /// Only from this day or moment on
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<String>,
+    /// Only before this day or moment
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<String>,
+    /// How many
+    #[arg(long, short = 'n', default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) limit: u32,
+    /// All of it, as JSON, an entry a line
+    #[arg(long, conflicts_with = "limit")]
+    pub(crate) export: bool,
+}
+
+/// Print the settings in force, or change the configuration of scripts, boards and teams
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -408,31 +476,36 @@ pub(crate) enum Configure {
     /// Print the settings that `restroy executor` would have here, secrets masked
     Executor(Given<tables::Executor>),
     /// Set a plain value
+    #[command(after_help = "\
+Examples:
+  restroy config set Newsletter fetch api_url https://crm.example.com
+  restroy config set --team Sales api_url https://crm.example.com
+
+What a board or a team has reaches the scripts there whose `config` names the key; a script's own value
+goes before its board's, and that before its team's.")]
     Set {
-        /// The pipeline: its name, folder or id
-        pipeline: String,
-        /// The script: its path, or its file's name
-        script: String,
-        /// The key
-        key: String,
-        /// The value
-        value: String,
+        /// A pipeline (its name, folder or id), one of its scripts (its path, or its file's name), the key,
+        /// and the value; with --board or --team key and value alone
+        #[arg(required = true, num_args = 2..=4, value_name = "PIPELINE SCRIPT KEY VALUE")]
+        names: Vec<String>,
+        #[command(flatten)]
+        whose: Whose,
     },
     /// List what is set, secrets without their values
     List {
-        /// The pipeline: its name, folder or id
-        pipeline: String,
-        /// Of this script only: its path, or its file's name
-        script: Option<String>,
+        /// A pipeline, and one of its scripts; nothing with --board or --team
+        #[arg(num_args = 0..=2, value_name = "PIPELINE SCRIPT")]
+        names: Vec<String>,
+        #[command(flatten)]
+        whose: Whose,
     },
-    /// Take a value or a secret away; the document's default holds again
+    /// Take a value or a secret away; what a farther place has, or the document's default, holds again
     Unset {
-        /// The pipeline: its name, folder or id
-        pipeline: String,
-        /// The script: its path, or its file's name
-        script: String,
-        /// The key
-        key: String,
+        /// A pipeline, one of its scripts, and the key; with --board or --team the key alone
+        #[arg(required = true, num_args = 1..=3, value_name = "PIPELINE SCRIPT KEY")]
+        names: Vec<String>,
+        #[command(flatten)]
+        whose: Whose,
     },
 }
 

@@ -80,4 +80,6 @@ ids! {
     ArtifactId;
     /// A message in the outbox.
     MessageId;
+    /// An entry of the audit log.
+    AuditId;
 }

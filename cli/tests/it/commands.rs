@@ -305,3 +305,64 @@ fn people_are_invited_given_roles_and_removed() {
     ada.types(&["teams", "--rename", "Sales", "--to", "Trade"]).ok();
     assert!(ada.types(&["teams"]).ok().contains("Trade"));
 }
+
+#[test]
+fn what_boards_and_teams_share() {
+    let server = Server::start(&[]);
+    let ada = Person::new();
+    ada.signs_up(&server);
+    ada.writes_hello();
+    ada.file("hello/scripts/greet.lua", "print(config.greeting .. ', ' .. item .. ', ' .. #config.TOKEN)\n");
+    let yaml = fs::read_to_string(ada.home.path().join("hello/pipeline.yaml")).unwrap();
+    ada.file("hello/pipeline.yaml", &yaml.replace("secrets: [TOKEN]", "secrets: [TOKEN], config: { greeting: hi }"));
+    ada.types(&["push", "hello"]).ok();
+    let ran = || ada.types(&["run", "hello", "--param", "names=Ada", "--follow"]);
+
+    assert!(ran().out.contains("restroy secrets set"));
+    ada.types_with(&["secrets", "set", "--team", "Team of ada", "TOKEN"], "of-the-team-ada\n").ok();
+    ada.types(&["config", "set", "--team", "Team of ada", "greeting", "salute"]).ok();
+    assert!(ran().ok().contains("salute, Ada, 15"));
+    ada.types_with(&["secrets", "set", "--board", "Main", "TOKEN"], "of-the-board\n").ok();
+    ada.types(&["config", "set", "--board", "Main", "greeting", "hey"]).ok();
+    assert!(ran().ok().contains("hey, Ada, 12"));
+    let out = ada.types(&["secrets", "list", "--board", "Main"]).ok();
+    assert!(out.contains("TOKEN") && out.contains("(secret)") && !out.contains("greeting"), "{out}");
+    assert!(ada.types(&["config", "list", "--board", "Main"]).ok().contains("hey"));
+    ada.types(&["secrets", "remove", "--board", "Main", "TOKEN"]).ok();
+    assert!(ada.types(&["secrets", "remove", "--board", "Main", "TOKEN"]).fails(1).contains("is not set"));
+    ada.types(&["config", "unset", "--board", "Main", "greeting"]).ok();
+    assert!(ran().ok().contains("salute, Ada, 15"));
+    ada.types(&["config", "set", "greeting", "x"]).fails(2);
+    ada.types(&["config", "set", "--board", "Main", "hello", "greet", "greeting", "x"]).fails(2);
+    ada.types(&["secrets", "list", "--board", "Main", "--team", "Team of ada"]).fails(2);
+
+    let audit = ada.types(&["audit", "--action", "secret."]).ok();
+    assert!(audit.contains("secret.read") && audit.contains("secret.remove") && audit.contains("127.0.0.1"), "{audit}");
+    let export = ada.types(&["audit", "--export", "--from", "2020-01-01"]).ok();
+    let lines: Vec<Value> = export.lines().map(json_of).collect();
+    assert_eq!(lines.last().unwrap()["action"], "team.create");
+    assert!(!export.contains("of-the-board") && !export.contains("of-the-team-ada"), "{export}");
+    assert!(ada.types(&["audit", "--mine"]).ok().contains("session.login"));
+    ada.types(&["audit", "--from", "yesterday"]).fails(2);
+}
+
+#[test]
+fn master_keys_are_rotated() {
+    let mut server = Server::start(&[]);
+    let ada = Person::new();
+    ada.signs_up(&server);
+    ada.writes_hello();
+    ada.types(&["push", "hello"]).ok();
+    ada.types_with(&["secret", "set", "hello", "greet", "TOKEN"], "0123456789\n").ok();
+    if !PRODUCTION {
+        let refused = server.keys(&["list"]);
+        assert!(String::from_utf8(refused.stderr).unwrap().contains("another restroy works on"));
+    }
+    server.rotates_keys();
+    assert!(ada.types(&["run", "hello", "--param", "names=Ada", "--follow"]).ok().contains("hello, Ada"));
+    server.kill();
+    let list = server.keys(&["list", "--json"]);
+    let keys = json_of(&String::from_utf8(list.stdout).unwrap());
+    assert_eq!((&keys[0]["newest"], &keys[0]["teams"]), (&json!(true), &json!(1)), "{keys}");
+    assert!(keys.as_array().unwrap()[1..].iter().all(|key| key["teams"] == 0), "{keys}");
+}

@@ -24,10 +24,12 @@ pub(super) const BOARDS_PER_TEAM: i64 = 100;
 pub(super) const PIPELINES_PER_BOARD: i64 = 200;
 /// Versions of a pipeline.
 pub(super) const VERSIONS_PER_PIPELINE: i64 = 10_000;
-/// Plain configuration values of a script.
-pub(super) const VALUES_PER_SCRIPT: i64 = 200;
-/// Secrets of a script.
-pub(super) const SECRETS_PER_SCRIPT: i64 = 50;
+/// Plain configuration values of a script, a board, a team.
+pub(super) const VALUES_PER_PLACE: i64 = 200;
+/// Secrets of a script, a board, a team.
+pub(super) const SECRETS_PER_PLACE: i64 = 50;
+/// Revisions of a configuration key that cannot be forgotten yet.
+pub(super) const REVISIONS_PER_KEY: i64 = 5_000;
 /// A configuration value, in bytes.
 pub(super) const MAX_VALUE: usize = 8 * 1024;
 /// The least a secret must have, in bytes: what is shorter cannot be masked in outputs.

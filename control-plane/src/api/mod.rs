@@ -1,8 +1,10 @@
 //! The REST surface under `/v1`. One endpoint or resource a file, its OpenAPI beside each handler;
 //! what all share is in [`http`].
 
+mod audit;
 mod auth;
 mod boards;
+mod configuration;
 pub mod health;
 pub mod http;
 mod limits;
@@ -15,6 +17,8 @@ mod scripts;
 mod stream_tickets;
 mod teams;
 
+pub use auth::failed::NOTING;
+
 use axum::{Router, http::header, routing::get};
 use bytes::Bytes;
 use utoipa_axum::router::OpenApiRouter;
@@ -24,6 +28,7 @@ use crate::state::AppState;
 /// Every route of the API, with its part of the OpenAPI document.
 pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(openapi::base())
+        .merge(audit::routes())
         .merge(auth::routes())
         .merge(me::routes())
         .merge(my_invitations::routes())

@@ -46,6 +46,8 @@ permissions! {
     RoleEdit = "role.edit";
     /// See the e-mails that the team's runs sent.
     OutboxRead = "outbox.read";
+    /// Read the team's audit log.
+    AuditRead = "audit.read";
     /// See boards.
     BoardRead = "board.read";
     /// Make boards.
@@ -60,6 +62,8 @@ permissions! {
     BoardAdminister = "board.administer";
     /// Read a board's key-value store.
     KvRead = "kv.read";
+    /// Change a board's key-value store.
+    KvWrite = "kv.write";
     /// See pipelines, their definitions and sources.
     PipelineRead = "pipeline.read";
     /// Make pipelines.
@@ -70,6 +74,8 @@ permissions! {
     PipelineDelete = "pipeline.delete";
     /// Publish a version that may do more than the last one.
     CapabilityGrant = "capability.grant";
+    /// Change the plain configuration of boards and of the team.
+    ConfigurationWrite = "configuration.write";
     /// Set and remove secrets.
     SecretWrite = "secret.write";
     /// Start runs.
@@ -92,6 +98,8 @@ impl Permission {
                 | Self::PipelineDelete
                 | Self::CapabilityGrant
                 | Self::SecretWrite
+                | Self::ConfigurationWrite
+                | Self::KvWrite
                 | Self::PipelineRun
         )
     }
@@ -108,11 +116,13 @@ impl Permission {
             | P::BoardDelete
             | P::BoardAdminister
             | P::KvRead
+            | P::KvWrite
             | P::PipelineRead
             | P::PipelineCreate
             | P::PipelineEdit
             | P::PipelineDelete
             | P::CapabilityGrant
+            | P::ConfigurationWrite
             | P::SecretWrite
             | P::PipelineRun
             | P::RunRead
@@ -127,6 +137,7 @@ impl Permission {
             | P::MemberRemove
             | P::RoleEdit
             | P::OutboxRead
+            | P::AuditRead
             | P::BoardCreate => false,
         }
     }
@@ -269,6 +280,8 @@ impl Role {
             | P::PipelineCreate
             | P::PipelineEdit
             | P::PipelineDelete
+            | P::ConfigurationWrite
+            | P::KvWrite
             | P::SecretWrite => Self::Editor,
             P::BoardArchive
             | P::BoardDelete
@@ -278,6 +291,7 @@ impl Role {
             | P::MemberInvite
             | P::MemberEdit
             | P::MemberRemove
+            | P::AuditRead
             | P::RoleEdit => Self::Admin,
             P::TeamDelete | P::TeamTransfer => Self::Owner,
         };

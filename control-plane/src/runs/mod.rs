@@ -12,7 +12,7 @@ pub mod boot;
 mod cancel;
 mod cron;
 pub mod dispatch;
-mod effects;
+pub(crate) mod effects;
 mod end;
 pub mod events;
 pub mod executors;

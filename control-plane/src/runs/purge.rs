@@ -8,7 +8,7 @@ use restroy_sdk::{
 };
 use sqlx::{query, query_as};
 
-use crate::{error::ApiResult, sql, state::AppState};
+use crate::{error::ApiResult, sql, state::AppState, store::audit};
 
 /// How many rows a statement removes.
 const STEP: i64 = 500;
@@ -79,7 +79,23 @@ pub async fn step(state: &AppState) -> ApiResult<u64> {
         removed += sql!(&mut tx, execute, query(statement).bind(before).bind(STEP))?.rows_affected();
         tx.commit().await?;
     }
-    Ok(removed + expired_keys(state, now).await?)
+    Ok(removed + old_audit(state, now).await? + expired_keys(state, now).await?)
+}
+
+/// Removes what is old in the audit log, found by the age of its ids.
+async fn old_audit(state: &AppState, now: Timestamp) -> ApiResult<u64> {
+    let mut tx = state.db.system_write().await?;
+    // Without a lock: nobody may change an entry, so nobody holds one.
+    let removed = sql!(
+        &mut tx,
+        execute,
+        query("DELETE FROM audit_log WHERE id IN (SELECT id FROM audit_log WHERE id < $1 ORDER BY id LIMIT $2)")
+            .bind(audit::oldest_kept(now))
+            .bind(STEP)
+    )?
+    .rows_affected();
+    tx.commit().await?;
+    Ok(removed)
 }
 
 /// Removes what has outlived its time in the boards' stores. The board's row is held first, as by

@@ -15,8 +15,8 @@ use crate::error::ApiResult;
 /// The columns of a [`RunRow`], without the parameters.
 macro_rules! run_columns {
     () => {
-        "id, team_id, board_id, pipeline_id, version_id, version, pipeline_name, config_revision, status, error, \
-         last_seq, started_by, created_at, started_at, finished_at"
+        "id, team_id, board_id, pipeline_id, version_id, version, pipeline_name, config_revision, \
+         board_config_revision, team_config_revision, status, error, last_seq, started_by, created_at, started_at, finished_at"
     };
 }
 pub(crate) use run_columns;
@@ -32,6 +32,8 @@ pub(crate) struct RunRow {
     pub(crate) version: i64,
     pub(crate) pipeline_name: String,
     pub(crate) config_revision: i64,
+    pub(crate) board_config_revision: i64,
+    pub(crate) team_config_revision: i64,
     pub(crate) status: RunStatus,
     pub(crate) error: Option<String>,
     pub(crate) last_seq: i64,

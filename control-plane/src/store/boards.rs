@@ -179,6 +179,21 @@ pub async fn update(tx: &mut TeamTx, board: &Board, now: Timestamp) -> Result<()
     Ok(())
 }
 
+/// Counts a change of the board's configuration; the new revision.
+pub async fn raise_config_revision(tx: &mut TeamTx, id: BoardId) -> Result<i64, sqlx::Error> {
+    let team = tx.team();
+    sql!(
+        &mut **tx,
+        fetch_one,
+        query_scalar(
+            "UPDATE boards SET config_revision = config_revision + 1
+             WHERE team_id = $1 AND id = $2 RETURNING config_revision"
+        )
+        .bind(team)
+        .bind(id)
+    )
+}
+
 /// Deletes a board, softly: its pipelines and their runs are found no more.
 pub async fn delete(tx: &mut TeamTx, id: BoardId, now: Timestamp) -> Result<(), sqlx::Error> {
     let team = tx.team();

@@ -9,9 +9,9 @@
 //!
 //! - who asks, and what the caller may do with which thing: `auth/caller.rs`, `auth/scope.rs`,
 //!   `auth/ticket.rs`, `runs/executors.rs`, `runs/run_api/claim.rs` (the team of a task)
-//! - accounts: `api/auth/*`, `api/me.rs`, `api/teams/team.rs` (a person's teams, a new team),
-//!   `api/my_invitations.rs` (into teams that the person is not in yet); an invitation with its e-mail
-//!   goes by `Scope::write_beyond_team`
+//! - accounts: `api/auth/*`, `api/audit/me.rs`, `api/me.rs`, `api/teams/team.rs` (a person's teams, a new
+//!   team), `api/my_invitations.rs` (into teams that the person is not in yet); an invitation with its
+//!   e-mail goes by `Scope::write_beyond_team`
 //! - work for all teams: `runs/dispatch.rs`, `runs/leader.rs`, `runs/reconcile.rs` and
 //!   `runs/schedule.rs` (which look for what is due), `runs/purge.rs`, `runs/purge_teams.rs`, `runs/boot.rs`,
 //!   `mail/sender.rs`, `runs/run_api/heartbeat.rs`

@@ -21,8 +21,18 @@ use crate::support::{Home, World};
 fn allowed(role: Role) -> Vec<&'static str> {
     let viewer = ["team.read", "member.read", "board.read", "kv.read", "pipeline.read", "run.read"];
     let operator = ["pipeline.run", "run.cancel", "outbox.read"];
-    let editor = ["board.create", "board.edit", "pipeline.create", "pipeline.edit", "pipeline.delete", "secret.write"];
+    let editor = [
+        "board.create",
+        "board.edit",
+        "pipeline.create",
+        "pipeline.edit",
+        "pipeline.delete",
+        "secret.write",
+        "configuration.write",
+        "kv.write",
+    ];
     let admin = [
+        "audit.read",
         "board.archive",
         "board.delete",
         "board.administer",

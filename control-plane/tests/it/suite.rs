@@ -4,16 +4,20 @@
 
 mod access_property;
 mod accounts;
+mod audit;
 mod board_members;
 mod boards;
 mod clock;
 mod configuration;
+mod configuration_levels;
+mod configuration_property;
 mod database;
 mod definitions;
 mod exposition;
 mod http;
 mod idempotency;
 mod invitations;
+mod kv;
 mod mail;
 mod members;
 mod metrics;

@@ -80,6 +80,19 @@ pub struct BoardMember {
     pub added_at: Timestamp,
 }
 
+/// `PUT /v1/boards/{id}/kv/{key}`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PutKv {
+    /// Any JSON; up to 64 KiB.
+    #[cfg_attr(feature = "openapi", schema(value_type = Value))]
+    pub value: serde_json::Value,
+    /// How long it lives, in milliseconds, up to ten years; for ever unless told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
+}
+
 /// An entry of a board's key-value store.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -1,5 +1,6 @@
 //! The bodies of the API's requests and answers, one module an area.
 
+pub mod audit;
 pub mod auth;
 pub mod board;
 pub mod invitation;

@@ -1,5 +1,6 @@
 //! Accounts and sessions.
 
+pub(crate) mod failed;
 mod login;
 mod logout;
 mod refresh;

@@ -72,6 +72,7 @@ pub(super) async fn patch_board(
     let now = state.ambient.now();
     let mut tx = scope.write().await?;
     let mut board = boards::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
+    let before = serde_json::to_value(&board)?;
     let archived = patch.archived.unwrap_or(board.archived);
     if edits && board.archived && archived {
         return Err(ApiError::with(ProblemCode::Conflict, "The board is archived; bring it back first."));
@@ -85,7 +86,7 @@ pub(super) async fn patch_board(
     boards::update(&mut tx, &board, now)
         .await
         .map_err(|error| name_taken(error, "a board of this team", &board.name))?;
-    let entry = audit::Entry::new("board.change", "board", id).details(serde_json::to_value(&board)?);
+    let entry = audit::Entry::new("board.change", "board", id).before(before).after(serde_json::to_value(&board)?);
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     if privacy_changed {
@@ -107,10 +108,12 @@ pub(super) async fn delete_board(
     let scope = caller.board(&state, id, Permission::BoardDelete).await?;
     let now = state.ambient.now();
     let mut tx = scope.write().await?;
+    let board = boards::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
     let ended = removed::cancel_runs(&mut tx, now, Removed::Board(id)).await?;
     schedules::stop_on_board(&mut tx, id).await?;
     boards::delete(&mut tx, id, now).await?;
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), audit::Entry::new("board.delete", "board", id)).await?;
+    let entry = audit::Entry::new("board.delete", "board", id).before(serde_json::to_value(&board)?);
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     ended.announce(&state);
     Ok(StatusCode::NO_CONTENT)

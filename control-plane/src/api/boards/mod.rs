@@ -1,6 +1,7 @@
 //! Boards.
 
 mod board;
+mod configuration;
 mod kv;
 mod members;
 mod pipelines;
@@ -16,4 +17,12 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(kv::list_kv))
         .routes(routes!(members::list_members))
         .routes(routes!(members::put_member, members::remove_member))
+        .routes(routes!(kv::get_kv, kv::put_kv, kv::delete_kv))
+        .routes(routes!(configuration::list_board_configuration))
+        .routes(routes!(
+            configuration::get_board_configuration,
+            configuration::put_board_configuration,
+            configuration::delete_board_configuration
+        ))
+        .routes(routes!(configuration::list_board_configuration_history))
 }

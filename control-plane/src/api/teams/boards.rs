@@ -71,8 +71,8 @@ pub(super) async fn create_board(
     let board = boards::insert(&mut tx, state.ambient.id(), &new.name, &new.description, now)
         .await
         .map_err(|error| name_taken(error, "a board of this team", &new.name))?;
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), audit::Entry::new("board.create", "board", board.id))
-        .await?;
+    let entry = audit::Entry::new("board.create", "board", board.id).after(serde_json::to_value(&board)?);
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     let answer = slot.answer(&mut tx, StatusCode::CREATED, &board).await?;
     tx.commit().await?;
     Ok(answer)

@@ -1,6 +1,7 @@
 //! Teams.
 
 mod boards;
+mod configuration;
 mod invitations;
 mod member;
 mod members;
@@ -32,4 +33,11 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(invitations::revoke_invitation))
         .routes(routes!(boards::list_boards, boards::create_board))
         .routes(routes!(outbox::list_outbox))
+        .routes(routes!(configuration::list_team_configuration))
+        .routes(routes!(
+            configuration::get_team_configuration,
+            configuration::put_team_configuration,
+            configuration::delete_team_configuration
+        ))
+        .routes(routes!(configuration::list_team_configuration_history))
 }

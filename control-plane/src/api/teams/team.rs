@@ -9,6 +9,7 @@ use restroy_sdk::{
     ids::{Id, TeamId},
 };
 use serde::Deserialize;
+use serde_json::json;
 use utoipa::IntoParams;
 
 use crate::{
@@ -86,7 +87,8 @@ pub(super) async fn create_team(
     let team = teams::NewTeam { id, name: &new.name, data_key, key_id, owner: caller.user_id };
     teams::insert(&mut tx, &team, now).await?;
     let mut tx = TeamTx::of_new_team(tx, id);
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), audit::Entry::new("team.create", "team", id)).await?;
+    let entry = audit::Entry::new("team.create", "team", id).after(json!({ "name": new.name }));
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     let team = Team { id, name: new.name, role: Role::Owner.to_string(), created_at: now };
     let answer = slot.answer(&mut tx, StatusCode::CREATED, &team).await?;
     tx.commit().await?;
@@ -123,8 +125,11 @@ pub(super) async fn rename_team(
     let scope = caller.team(&state, id, Permission::TeamEdit).await?;
     Fields::new().name("/name", &new.name, limits::MAX_NAME).done()?;
     let mut tx = scope.write().await?;
+    let before = teams::get(&mut tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?;
     teams::rename(&mut tx, &new.name).await?;
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), audit::Entry::new("team.rename", "team", id)).await?;
+    let entry = audit::Entry::new("team.rename", "team", id);
+    let entry = entry.before(json!({ "name": before.name })).after(json!({ "name": new.name }));
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     let team = teams::get(&mut tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?;
     tx.commit().await?;
     Ok(Json(team))
