@@ -5,15 +5,21 @@ mod artifacts;
 mod boards;
 mod check;
 mod config;
+mod diff;
 mod exec;
+mod grant;
+mod library;
 mod login;
 mod logs;
 mod migrate;
 mod outbox;
+mod publish;
+mod pull;
 mod push;
 mod run;
 mod runs;
 mod settings;
+mod versions;
 
 use restroy_sdk::ids::RunId;
 
@@ -22,15 +28,20 @@ pub(crate) use artifacts::artifacts;
 pub(crate) use boards::boards;
 pub(crate) use check::check;
 pub(crate) use config::{configure, secret};
+pub(crate) use diff::diff;
 pub(crate) use exec::exec;
+pub(crate) use library::library;
 pub(crate) use login::{login, logout, verify_email, whoami};
 pub(crate) use logs::{cancel, logs};
 pub(crate) use migrate::{MigrateArgs, migrate};
 pub(crate) use outbox::outbox;
+pub(crate) use publish::publish;
+pub(crate) use pull::pull;
 pub(crate) use push::push;
 pub(crate) use run::run;
 pub(crate) use runs::runs;
 pub(crate) use settings::settings;
+pub(crate) use versions::versions;
 
 use crate::failure::{Failure, Outcome};
 

@@ -5,10 +5,12 @@ mod auth;
 mod boards;
 pub mod health;
 pub mod http;
+mod library;
 mod limits;
 mod me;
 mod openapi;
 mod pipelines;
+mod restore;
 mod scripts;
 mod stream_tickets;
 mod teams;
@@ -28,6 +30,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(teams::routes())
         .merge(boards::routes())
         .merge(pipelines::routes())
+        .merge(library::routes())
         .merge(scripts::routes())
         .merge(crate::runs::api::routes())
 }

@@ -51,6 +51,8 @@ permissions! {
     PipelineDelete = "pipeline.delete";
     /// Publish a version that may do more than the last one.
     CapabilityGrant = "capability.grant";
+    /// Make, change and delete modules of the team's library.
+    LibraryWrite = "library.write";
     /// Set and remove secrets.
     SecretWrite = "secret.write";
     /// Start runs.
@@ -162,6 +164,7 @@ impl Role {
             | P::PipelineCreate
             | P::PipelineEdit
             | P::PipelineDelete
+            | P::LibraryWrite
             | P::SecretWrite => Self::Editor,
             P::BoardArchive | P::BoardDelete | P::CapabilityGrant | P::TeamEdit => Self::Admin,
         };

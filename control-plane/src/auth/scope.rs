@@ -82,6 +82,12 @@ impl Scope {
         self.checked(self.db.team_write_alone_durably(self.team).await?).await
     }
 
+    /// Asks again within a transaction of another scope, where a change takes leave for two things.
+    pub async fn ask_again(&self, tx: &mut TeamTx) -> ApiResult<()> {
+        let (team, _) = self.asked.answer(tx, self.actor.user).await?;
+        if team == self.team { Ok(()) } else { Err(ApiError::not_found()) }
+    }
+
     async fn checked(&self, mut tx: TeamTx) -> ApiResult<TeamTx> {
         let (team, _) = self.asked.answer(&mut tx, self.actor.user).await?;
         // A thing never changes its team.
@@ -127,7 +133,9 @@ fn forbidden(role: Role, permission: Permission) -> ApiError {
 enum Thing {
     Team,
     Board,
+    DeletedBoard,
     Pipeline,
+    DeletedPipeline,
     Script,
     Run,
 }
@@ -147,6 +155,21 @@ impl Thing {
                  JOIN teams t ON t.id = b.team_id AND t.deleted_at IS NULL
                  JOIN memberships m ON m.team_id = t.id AND m.user_id = $2
                  WHERE b.id = $1 AND b.deleted_at IS NULL"
+            }
+            Self::DeletedBoard => {
+                "SELECT m.team_id, m.role, FALSE AS archived
+                 FROM boards b
+                 JOIN teams t ON t.id = b.team_id AND t.deleted_at IS NULL
+                 JOIN memberships m ON m.team_id = t.id AND m.user_id = $2
+                 WHERE b.id = $1 AND b.deleted_at IS NOT NULL"
+            }
+            Self::DeletedPipeline => {
+                "SELECT m.team_id, m.role, b.archived_at IS NOT NULL AS archived
+                 FROM pipelines p
+                 JOIN boards b ON b.team_id = p.team_id AND b.id = p.board_id AND b.deleted_at IS NULL
+                 JOIN teams t ON t.id = p.team_id AND t.deleted_at IS NULL
+                 JOIN memberships m ON m.team_id = t.id AND m.user_id = $2
+                 WHERE p.id = $1 AND p.deleted_at IS NOT NULL"
             }
             Self::Pipeline => {
                 "SELECT m.team_id, m.role, b.archived_at IS NOT NULL AS archived
@@ -192,6 +215,16 @@ impl Caller {
     /// The caller at a pipeline; for an archived board see [`Self::board`].
     pub async fn pipeline(&self, state: &AppState, id: PipelineId, permission: Permission) -> ApiResult<Scope> {
         self.enter(state, Thing::Pipeline, id.uuid(), permission).await
+    }
+
+    /// The caller at a board that was deleted.
+    pub async fn deleted_board(&self, state: &AppState, id: BoardId, permission: Permission) -> ApiResult<Scope> {
+        self.enter(state, Thing::DeletedBoard, id.uuid(), permission).await
+    }
+
+    /// The caller at a pipeline that was deleted, on a board that was not.
+    pub async fn deleted_pipeline(&self, state: &AppState, id: PipelineId, permission: Permission) -> ApiResult<Scope> {
+        self.enter(state, Thing::DeletedPipeline, id.uuid(), permission).await
     }
 
     /// The caller at a script; for an archived board see [`Self::board`].

@@ -10,7 +10,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{dispatch, purge, reconcile, schedule};
+use super::{dispatch, purge, purge_deleted, reconcile, schedule};
 use crate::{error::ApiResult, mail::Mailer, state::AppState};
 
 /// How often each loop looks, whether it was woken or not.
@@ -133,6 +133,9 @@ async fn schedule_pass(state: AppState) -> ApiResult<()> {
 
 async fn purge_pass(state: AppState) -> ApiResult<()> {
     while purge::again(purge::step(&state).await?) {
+        tokio::task::yield_now().await;
+    }
+    while purge_deleted::step(&state).await? > 0 {
         tokio::task::yield_now().await;
     }
     Ok(())

@@ -11,7 +11,7 @@
 //!   `auth/ticket.rs`, `runs/executors.rs`, `runs/run_api/claim.rs` (the team of a task)
 //! - accounts: `api/auth/*`, `api/me.rs`, `api/teams/team.rs` (a person's teams, a new team)
 //! - work for all teams: `runs/dispatch.rs`, `runs/leader.rs`, `runs/reconcile.rs` and
-//!   `runs/schedule.rs` (which look for what is due), `runs/purge.rs`, `runs/boot.rs`,
+//!   `runs/schedule.rs` (which look for what is due), `runs/purge.rs`, `runs/purge_deleted.rs`, `runs/boot.rs`,
 //!   `mail/sender.rs`, `runs/run_api/heartbeat.rs`
 //! - the installation: `api/health.rs`, `metrics/scrape.rs`, `clock.rs`, `store/teams.rs` (which
 //!   teams' keys are to be sealed anew)
@@ -25,8 +25,10 @@ pub mod db;
 mod error;
 pub(crate) mod failure;
 pub mod kv;
+pub mod library;
 pub mod migrate;
 pub mod one_time;
+pub mod order;
 pub mod outbox;
 pub mod pipelines;
 pub mod postgres;

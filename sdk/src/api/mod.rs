@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod board;
+pub mod library;
 pub mod pipeline;
 pub mod run;
 pub mod script;

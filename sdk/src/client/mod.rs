@@ -24,6 +24,7 @@
 mod account;
 mod board;
 mod error;
+mod library;
 mod pipeline;
 mod request;
 mod run;

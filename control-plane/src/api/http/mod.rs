@@ -2,6 +2,7 @@
 //! keys, and the layers around the router.
 
 mod body;
+mod etag;
 mod fields;
 mod idempotency;
 mod layers;
@@ -10,6 +11,7 @@ mod path;
 mod repeat;
 
 pub use body::Body;
+pub use etag::{etag, if_match};
 pub use fields::Fields;
 pub use idempotency::{Begun, Idempotency, Slot};
 pub use layers::{Complete, around, fallback, method_not_allowed};

@@ -56,7 +56,8 @@ pub async fn for_run(
     let mut reads: Vec<SecretRead> = Vec::new();
     for (name, step) in &document.steps {
         let Some(path) = &step.script else { continue };
-        let mut settings = StepSettings { config: step.config.clone(), ..StepSettings::default() };
+        let defaults = step.config.iter().map(|(key, value)| (key.clone(), value.clone()));
+        let mut settings = StepSettings { config: defaults.collect(), ..StepSettings::default() };
         let mut newest: BTreeMap<&str, &Row> = BTreeMap::new();
         // Oldest first: what comes later overrides.
         for row in rows.iter().filter(|row| row.path == *path) {
