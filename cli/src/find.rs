@@ -11,7 +11,7 @@ use restroy_sdk::{
         team::{Member, Team},
     },
     client::{Client, Paging, Result as ClientResult},
-    ids::{PipelineId, TeamId},
+    ids::{BoardId, PipelineId, TeamId},
 };
 
 use crate::{
@@ -19,10 +19,12 @@ use crate::{
     folder::Folder,
 };
 
-/// How many things of a list are looked at, at most.
-const MOST: usize = 1_000;
+/// How many names are told to somebody whose name was none of them.
+const SHOWN: usize = 30;
+/// How many things of a list are looked at, at most: as many pipelines as a board can have.
+const MOST: usize = 10_000;
 
-/// All pages of a list, up to a thousand things.
+/// All pages of a list, up to ten thousand things.
 pub(crate) async fn all<T, F>(mut page: impl FnMut(Paging) -> F) -> ClientResult<Vec<T>>
 where
     F: Future<Output = ClientResult<Page<T>>>,
@@ -98,6 +100,28 @@ pub(crate) async fn boards(client: &Client) -> Outcome<Vec<TeamBoard>> {
     Ok(boards)
 }
 
+/// The team that is meant: by name or id, or the only one.
+pub(crate) async fn team(client: &Client, wanted: Option<&str>) -> Outcome<Team> {
+    let teams = all(async |paging| client.teams(&paging).await).await?;
+    let names = teams.iter().map(|team| team.name.as_str()).collect::<Vec<_>>().join(", ");
+    let Some(wanted) = wanted else {
+        let mut teams = teams.into_iter();
+        return match (teams.next(), teams.next()) {
+            (Some(team), None) => Ok(team),
+            (None, _) => Err(Failure::new("you are in no team yet")),
+            _ => Err(Failure::usage("you are in several teams").help(format!("name one with --team: {names}"))),
+        };
+    };
+    let fits = |team: &Team| team.id.to_string() == wanted || same(&team.name, wanted);
+    pick(teams, fits, |team| team.name == wanted).map_err(|found| match found {
+        Found::None => Failure::new(format!("no team `{wanted}`")).help(format!("your teams are {names}")),
+        Found::Several(found) => Failure::usage(format!("several teams are called `{wanted}`")).help(format!(
+            "name one by its id: {}",
+            found.iter().map(|team| team.id.to_string()).collect::<Vec<_>>().join(", ")
+        )),
+    })
+}
+
 /// The board that is meant: by name or id, or the only one.
 pub(crate) async fn board(client: &Client, wanted: Option<&str>) -> Outcome<TeamBoard> {
     let boards = boards(client).await?;
@@ -144,6 +168,12 @@ pub(crate) async fn pipelines(client: &Client, board: Option<&str>) -> Outcome<V
     Ok(pipelines)
 }
 
+/// The board's pipeline of exactly that name.
+pub(crate) async fn on_board(client: &Client, board: BoardId, name: &str) -> Outcome<Option<Pipeline>> {
+    let pipelines = all(async |paging| client.pipelines(board, &paging).await).await?;
+    Ok(pipelines.into_iter().find(|pipeline| pipeline.name == name))
+}
+
 /// The pipeline that is meant: by id, by name, or by its folder.
 pub(crate) async fn pipeline(client: &Client, wanted: &str, board: Option<&str>) -> Outcome<Pipeline> {
     if let Ok(id) = wanted.parse::<PipelineId>() {
@@ -172,10 +202,14 @@ pub(crate) async fn pipeline(client: &Client, wanted: &str, board: Option<&str>)
         Ok((_, pipeline)) => Ok(pipeline),
         Err(Found::None) => {
             let failure = Failure::new(format!("no pipeline `{name}`"));
-            Err(match names.as_slice() {
+            let shown = names.len().min(SHOWN);
+            Err(match &names[..shown] {
                 _ if is_folder => failure.help(format!("push it first: restroy push {wanted}")),
                 [] => failure.help("there is none yet; push a folder with `restroy push DIR`"),
-                names => failure.help(format!("the pipelines are {}", names.join(", "))),
+                shown if shown.len() < names.len() => {
+                    failure.help(format!("there are {}, among them {}", names.len(), shown.join(", ")))
+                }
+                shown => failure.help(format!("the pipelines are {}", shown.join(", "))),
             })
         }
         Err(Found::Several(found)) => {

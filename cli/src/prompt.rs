@@ -24,6 +24,12 @@ pub(crate) fn secret(question: &str, otherwise: &str) -> Outcome<String> {
     term.write_str(&format!("{question}: ")).and_then(|()| term.read_secure_line()).map_err(|error| asked(&error))
 }
 
+/// Asks yes or no; whatever is not a yes is a no.
+pub(crate) fn confirm(question: &str, otherwise: &str) -> Outcome<bool> {
+    let answer = line(&format!("{question} [y/N]"), otherwise)?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
 /// What standard input holds, without the line break at its end.
 pub(crate) fn stdin() -> Outcome<String> {
     let mut text = String::new();

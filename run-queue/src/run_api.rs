@@ -97,6 +97,10 @@ pub struct Plan {
     pub document: Document,
     /// The sources by path.
     pub files: BTreeMap<String, String>,
+    /// The sources of the team's library modules that the document pins, by name: `text` is loaded with
+    /// `require "lib.text"`.
+    #[serde(default)]
+    pub library: BTreeMap<String, String>,
     /// What each step's `config` holds: plain values in force and secrets, by step.
     pub steps: BTreeMap<String, StepSettings>,
     /// What the run was started with.

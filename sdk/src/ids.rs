@@ -68,6 +68,10 @@ ids! {
     ScriptId;
     /// An immutable version of a script's source.
     ScriptVersionId;
+    /// A module of a team's library.
+    LibraryModuleId;
+    /// An immutable version of a library module.
+    LibraryVersionId;
     /// One execution of a pipeline version.
     RunId;
     /// A leased piece of a run's work.

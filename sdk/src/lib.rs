@@ -1,7 +1,8 @@
 //! The public contract of Restroy: what passes between an installation and those who use it.
 //!
 //! Here live the API's types ([`api`]), run events ([`event`]), problem codes ([`problem`]), the
-//! pipeline document ([`document`]) and a typed async client ([`client`]). Nothing here knows how
+//! pipeline document ([`document`]), the check of values against JSON Schemas ([`schema`], a feature)
+//! and a typed async client ([`client`]). Nothing here knows how
 //! the services are built; the services and the command line are built on this.
 
 pub mod api;
@@ -10,5 +11,7 @@ pub mod document;
 pub mod event;
 pub mod ids;
 pub mod problem;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod status;
 pub mod time;

@@ -1,9 +1,9 @@
 //! Embedded mode: `restroy dev` in a folder of its own.
 
-use std::error::Error;
+use std::{error::Error, path::PathBuf};
 
 use restroy_sdk::client::Client;
-use sqlx::{ConnectOptions as _, sqlite::SqliteConnectOptions};
+use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 
 use super::{
@@ -21,6 +21,7 @@ pub(crate) struct Embedded {
     server: Process,
     team: Team,
     meter: Meter,
+    file: PathBuf,
     _folder: TempDir,
 }
 
@@ -35,15 +36,26 @@ impl Embedded {
         let [url] = announced(&server, output, ["Restroy listens on "])?;
         team::register(&url).await?;
         let team = Team::new(&[url]).await?;
-        let mut database = SqliteConnectOptions::new().filename(data.join("restroy.db")).connect().await?;
+        let file = data.join("restroy.db");
+        let mut database = SqliteConnectOptions::new().filename(&file).connect().await?;
         sqlx::query("UPDATE teams SET max_running = $1").bind(MAX_RUNNING).execute(&mut database).await?;
         let meter = Meter { generator: std::process::id(), services: vec![server.id()], ..Meter::default() };
-        Ok(Self { server, team, meter, _folder: folder })
+        Ok(Self { server, team, meter, file, _folder: folder })
     }
 
     /// A signed-in client.
     pub(crate) fn client(&self) -> Option<&Client> {
         self.team.client()
+    }
+
+    /// Its database, for what the API would take too long for.
+    pub(crate) async fn database(&self) -> Result<SqliteConnection, sqlx::Error> {
+        SqliteConnectOptions::new().filename(&self.file).connect().await
+    }
+
+    /// Ends it.
+    pub(crate) async fn stop(self) {
+        self.server.end().await;
     }
 }
 
@@ -61,7 +73,7 @@ impl Subject for Embedded {
     }
 
     async fn end(self) -> Result<(), Box<dyn Error>> {
-        self.server.end().await;
+        self.stop().await;
         Ok(())
     }
 }

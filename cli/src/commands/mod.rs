@@ -6,20 +6,26 @@ mod audit;
 mod boards;
 mod check;
 mod config;
+mod diff;
 mod exec;
+mod grant;
 mod invitations;
 mod keys;
+mod library;
 mod login;
 mod logs;
 mod members;
 mod migrate;
 mod outbox;
+mod publish;
+mod pull;
 mod push;
 mod roles;
 mod run;
 mod runs;
 mod settings;
 mod teams;
+mod versions;
 
 use restroy_sdk::{api::team::Team, client::Client, ids::RunId};
 
@@ -29,20 +35,25 @@ pub(crate) use audit::audit;
 pub(crate) use boards::boards;
 pub(crate) use check::check;
 pub(crate) use config::{configure, secrets};
+pub(crate) use diff::diff;
 pub(crate) use exec::exec;
 pub(crate) use invitations::invitations;
 pub(crate) use keys::{KeysCommand, keys};
+pub(crate) use library::library;
 pub(crate) use login::{login, logout, verify_email, whoami};
 pub(crate) use logs::{cancel, logs};
 pub(crate) use members::members;
 pub(crate) use migrate::{MigrateArgs, migrate};
 pub(crate) use outbox::outbox;
+pub(crate) use publish::publish;
+pub(crate) use pull::pull;
 pub(crate) use push::push;
 pub(crate) use roles::roles;
 pub(crate) use run::run;
 pub(crate) use runs::runs;
 pub(crate) use settings::settings;
 pub(crate) use teams::teams;
+pub(crate) use versions::versions;
 
 use crate::{
     failure::{Failure, Outcome},

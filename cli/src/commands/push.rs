@@ -1,12 +1,13 @@
 //! `restroy push`.
 
 use restroy_sdk::{
-    api::pipeline::{Pipeline, PutDefinition},
-    client::{Client, Error},
+    api::pipeline::PutDefinition,
+    client::Error,
     problem::{Fault, ProblemCode},
 };
 use serde_json::value::to_raw_value;
 
+use super::grant;
 use crate::{
     args::Push,
     context::Context,
@@ -19,14 +20,27 @@ use crate::{
 /// Makes a folder's pipeline the newest version.
 pub(crate) async fn push(context: &Context, args: &Push) -> Outcome {
     let folder = Folder::read(&args.folder)?;
-    let document = folder.check().map_err(|faults| faulty(&faults, &folder))?;
+    let document = folder.check().map_err(|faults| faulty(&faults, &folder, NOTHING))?;
     let name = folder.name(&document)?;
     let client = context.client()?;
     let board = find::board(&client, args.board.as_deref()).await?;
     let definition = to_raw_value(&document).map_err(|error| Failure::new(format!("cannot write JSON: {error}")))?;
     let put =
         PutDefinition { definition, files: folder.files.clone(), message: args.message.clone(), publish: !args.draft };
-    let (pipeline, made) = pipeline(&client, &board, &name).await?;
+    let found = find::on_board(&client, board.board.id, &name).await?;
+    let mut granted = None;
+    if !args.draft {
+        let published = match &found {
+            Some(pipeline) => grant::published(&client, pipeline).await?,
+            None => None,
+        };
+        let otherwise = "--draft keeps the version without publishing it";
+        granted = Some(grant::ask(&document, published.as_ref(), args.yes, otherwise)?);
+    }
+    let (pipeline, made) = match found {
+        Some(pipeline) => (pipeline, false),
+        None => (client.create_pipeline(board.board.id, &name).await?, true),
+    };
     let version = match client.put_definition(pipeline.id, &put).await {
         Ok(version) => version,
         Err(error) => {
@@ -37,7 +51,11 @@ pub(crate) async fn push(context: &Context, args: &Push) -> Outcome {
             return Err(refused(error, &folder));
         }
     };
-    context.show(&version, |version| {
+    if let Some(granted) = &mut granted {
+        granted.tell();
+    }
+    context.show(&version, |written| {
+        let version = &written.version;
         let what = if version.published { "published" } else { "kept as a draft" };
         let mut text = format!("{name}: version {} {what} on board {}", version.number, board.board.name);
         if made {
@@ -49,18 +67,13 @@ pub(crate) async fn push(context: &Context, args: &Push) -> Outcome {
     })
 }
 
-/// The board's pipeline of that name, made when it is not there; whether it was made.
-async fn pipeline(client: &Client, board: &find::TeamBoard, name: &str) -> Outcome<(Pipeline, bool)> {
-    let pipelines = find::all(async |paging| client.pipelines(board.board.id, &paging).await).await?;
-    if let Some(pipeline) = pipelines.into_iter().find(|pipeline| pipeline.name == name) {
-        return Ok((pipeline, false));
-    }
-    Ok((client.create_pipeline(board.board.id, name).await?, true))
-}
+/// What a refused push says of itself.
+const NOTHING: &str = "nothing was pushed";
 
-fn faulty(found: &[Fault], folder: &Folder) -> Failure {
+/// What is wrong with a folder, at its places; `nothing` says what was not done.
+pub(super) fn faulty(found: &[Fault], folder: &Folder, nothing: &str) -> Failure {
     let count = if found.len() == 1 { "1 fault".to_owned() } else { format!("{} faults", found.len()) };
-    Failure::new(format!("{count} in {}; nothing was pushed", folder.root.display()))
+    Failure::new(format!("{count} in {}; {nothing}", folder.root.display()))
         .details(faults::show(found, folder, Paint::stderr()) + "\n")
 }
 
@@ -68,7 +81,7 @@ fn faulty(found: &[Fault], folder: &Folder) -> Failure {
 fn refused(error: Error, folder: &Folder) -> Failure {
     match error.problem() {
         Some(problem) if problem.code == ProblemCode::InvalidDefinition && !problem.errors.is_empty() => {
-            faulty(&problem.errors, folder)
+            faulty(&problem.errors, folder, NOTHING)
         }
         _ => error.into(),
     }

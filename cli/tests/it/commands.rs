@@ -15,42 +15,42 @@ use crate::server::{PRODUCTION, Server, restroy};
 const PASSWORD: &str = "correct horse battery\n";
 
 /// A person at a terminal, with a folder of their own.
-struct Person {
-    home: tempfile::TempDir,
+pub(crate) struct Person {
+    pub(crate) home: tempfile::TempDir,
 }
 
 /// What a command said.
-struct Said {
+pub(crate) struct Said {
     code: Option<i32>,
-    out: String,
-    err: String,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Said {
     #[track_caller]
-    fn ok(self) -> String {
+    pub(crate) fn ok(self) -> String {
         assert_eq!(self.code, Some(0), "{}{}", self.out, self.err);
         self.out
     }
 
     #[track_caller]
-    fn fails(self, code: i32) -> String {
+    pub(crate) fn fails(self, code: i32) -> String {
         assert_eq!(self.code, Some(code), "{}{}", self.out, self.err);
         self.err
     }
 }
 
 impl Person {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { home: tempfile::tempdir().unwrap() }
     }
 
-    fn types(&self, arguments: &[&str]) -> Said {
+    pub(crate) fn types(&self, arguments: &[&str]) -> Said {
         self.types_with(arguments, "")
     }
 
     /// Types a command and hands it `input`.
-    fn types_with(&self, arguments: &[&str], input: &str) -> Said {
+    pub(crate) fn types_with(&self, arguments: &[&str], input: &str) -> Said {
         let mut child = restroy()
             .args(arguments)
             .current_dir(self.home.path())
@@ -68,7 +68,7 @@ impl Person {
         Said { code: status.code(), out: text(stdout), err: text(stderr) }
     }
 
-    fn file(&self, path: &str, text: &str) -> PathBuf {
+    pub(crate) fn file(&self, path: &str, text: &str) -> PathBuf {
         let path = self.home.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
@@ -76,7 +76,7 @@ impl Person {
     }
 
     /// Signs up at a server.
-    fn signs_up(&self, server: &Server) {
+    pub(crate) fn signs_up(&self, server: &Server) {
         self.signs_up_as(server, "ada@example.com");
     }
 
@@ -91,7 +91,7 @@ impl Person {
     }
 
     /// A folder `hello` with a pipeline of that name.
-    fn writes_hello(&self) {
+    pub(crate) fn writes_hello(&self) {
         self.file(
             "hello/pipeline.yaml",
             "restroy: 1\nname: Hello\n\
@@ -111,7 +111,7 @@ impl Person {
     }
 }
 
-fn json_of(text: &str) -> Value {
+pub(crate) fn json_of(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 

@@ -5,6 +5,7 @@
 
 mod commands;
 mod examples;
+mod folders;
 mod hostile;
 mod installation;
 mod invalid;

@@ -21,9 +21,13 @@ pub(super) const INVITATIONS_TO_ADDRESS: i64 = 20;
 /// Boards of a team.
 pub(super) const BOARDS_PER_TEAM: i64 = 100;
 /// Pipelines on a board.
-pub(super) const PIPELINES_PER_BOARD: i64 = 200;
+pub(super) const PIPELINES_PER_BOARD: i64 = 10_000;
 /// Versions of a pipeline.
 pub(super) const VERSIONS_PER_PIPELINE: i64 = 10_000;
+/// Modules of a team's library.
+pub(super) const MODULES_PER_LIBRARY: i64 = 500;
+/// Versions of a library module.
+pub(super) const VERSIONS_PER_MODULE: i64 = 1_000;
 /// Plain configuration values of a script, a board, a team.
 pub(super) const VALUES_PER_PLACE: i64 = 200;
 /// Secrets of a script, a board, a team.
@@ -39,7 +43,7 @@ pub(super) const MIN_SECRET: usize = 8;
 pub(super) const DEFINITION_BODY: usize = 24 * 1024 * 1024;
 /// Characters of a name.
 pub(super) const MAX_NAME: usize = 64;
-/// Characters of a board's or role's description.
+/// Characters of the description of a board, a role, a pipeline or a library module.
 pub(super) const MAX_DESCRIPTION: usize = 1024;
 /// Characters of a version's message.
 pub(super) const MAX_MESSAGE: usize = 1024;

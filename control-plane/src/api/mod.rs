@@ -7,12 +7,14 @@ mod boards;
 mod configuration;
 pub mod health;
 pub mod http;
+mod library;
 mod limits;
 mod me;
 mod my_invitations;
 mod openapi;
 mod permissions;
 mod pipelines;
+mod restore;
 mod scripts;
 mod stream_tickets;
 mod teams;
@@ -37,6 +39,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(teams::routes())
         .merge(boards::routes())
         .merge(pipelines::routes())
+        .merge(library::routes())
         .merge(scripts::routes())
         .merge(crate::runs::api::routes())
 }

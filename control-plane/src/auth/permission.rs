@@ -76,6 +76,8 @@ permissions! {
     CapabilityGrant = "capability.grant";
     /// Change the plain configuration of boards and of the team.
     ConfigurationWrite = "configuration.write";
+    /// Make, change and delete modules of the team's library.
+    LibraryWrite = "library.write";
     /// Set and remove secrets.
     SecretWrite = "secret.write";
     /// Start runs.
@@ -282,6 +284,7 @@ impl Role {
             | P::PipelineDelete
             | P::ConfigurationWrite
             | P::KvWrite
+            | P::LibraryWrite
             | P::SecretWrite => Self::Editor,
             P::BoardArchive
             | P::BoardDelete

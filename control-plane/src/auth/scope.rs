@@ -89,6 +89,12 @@ impl Scope {
         Ok(self.checked(self.db.team_write_alone_durably(self.team).await?).await?.0)
     }
 
+    /// Asks again within a transaction of another scope, where a change takes leave for two things.
+    pub async fn ask_again(&self, tx: &mut TeamTx) -> ApiResult<()> {
+        let standing = self.asked.answer(tx, self.actor.user).await?;
+        if standing.team == self.team { Ok(()) } else { Err(ApiError::not_found()) }
+    }
+
     /// The same for what writes rows of the installation beside the team's (an e-mail of its own): no
     /// wall but the conditions of its statements is around this transaction.
     pub async fn write_beyond_team(&self) -> ApiResult<(TeamTx, Permissions)> {
@@ -195,7 +201,9 @@ enum Thing {
     /// One that was deleted and may come back.
     DeletedTeam,
     Board,
+    DeletedBoard,
     Pipeline,
+    DeletedPipeline,
     Script,
     Run,
 }
@@ -222,6 +230,9 @@ macro_rules! in_team {
 /// by `$1`; `$2` is the user.
 macro_rules! on_board {
     ($from:literal, $is:literal) => {
+        on_board!($from, $is, "IS NULL")
+    };
+    ($from:literal, $is:literal, $deleted:literal) => {
         concat!(
             "SELECT m.team_id, m.role, r.name AS own_role,
                     (SELECT string_agg(g.permission, ' ') FROM role_permissions g
@@ -238,7 +249,9 @@ macro_rules! on_board {
               LEFT JOIN board_members bm
                   ON bm.team_id = b.team_id AND bm.board_id = b.id AND bm.user_id = m.user_id
               LEFT JOIN roles br ON br.team_id = bm.team_id AND br.id = bm.role_id
-              WHERE b.deleted_at IS NULL AND ",
+              WHERE b.deleted_at ",
+            $deleted,
+            " AND ",
             $is
         )
     };
@@ -251,6 +264,11 @@ impl Thing {
             Self::Team => in_team!("IS NULL"),
             Self::DeletedTeam => in_team!("IS NOT NULL"),
             Self::Board => on_board!("boards b", "b.id = $1"),
+            Self::DeletedBoard => on_board!("boards b", "b.id = $1", "IS NOT NULL"),
+            Self::DeletedPipeline => on_board!(
+                "pipelines p JOIN boards b ON b.team_id = p.team_id AND b.id = p.board_id",
+                "p.id = $1 AND p.deleted_at IS NOT NULL"
+            ),
             Self::Pipeline => on_board!(
                 "pipelines p JOIN boards b ON b.team_id = p.team_id AND b.id = p.board_id",
                 "p.id = $1 AND p.deleted_at IS NULL"
@@ -290,6 +308,16 @@ impl Caller {
     /// The caller at a pipeline; for an archived board see [`Self::board`].
     pub async fn pipeline(&self, state: &AppState, id: PipelineId, permission: Permission) -> ApiResult<Scope> {
         self.enter(state, Thing::Pipeline, id.uuid(), permission).await
+    }
+
+    /// The caller at a board that was deleted.
+    pub async fn deleted_board(&self, state: &AppState, id: BoardId, permission: Permission) -> ApiResult<Scope> {
+        self.enter(state, Thing::DeletedBoard, id.uuid(), permission).await
+    }
+
+    /// The caller at a pipeline that was deleted, on a board that was not.
+    pub async fn deleted_pipeline(&self, state: &AppState, id: PipelineId, permission: Permission) -> ApiResult<Scope> {
+        self.enter(state, Thing::DeletedPipeline, id.uuid(), permission).await
     }
 
     /// The caller at a script; for an archived board see [`Self::board`].

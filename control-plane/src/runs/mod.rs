@@ -24,6 +24,7 @@ mod machine;
 pub mod params;
 mod plan;
 pub mod purge;
+pub mod purge_deleted;
 pub mod purge_teams;
 pub mod reconcile;
 pub(crate) mod removed;

@@ -36,6 +36,7 @@ const READS_PER_ENTRY: usize = 100;
 pub(crate) struct Fixed {
     pub(crate) document: Document,
     pub(crate) files: BTreeMap<String, String>,
+    library: BTreeMap<String, String>,
     params: String,
     seed: Vec<u8>,
 }
@@ -44,12 +45,13 @@ pub(crate) struct Fixed {
 pub(crate) async fn fixed(tx: &mut TeamTx, run: &RunRow) -> ApiResult<Fixed> {
     let team = tx.team();
     let (document, files) = crate::store::versions::load(tx, run.version_id).await?;
+    let library = crate::store::library::of_version(tx, run.version_id).await?;
     let (params, seed): (String, Vec<u8>) = sql!(
         &mut **tx,
         fetch_one,
         query_as("SELECT params, seed FROM runs WHERE team_id = $1 AND id = $2").bind(team).bind(run.id)
     )?;
-    Ok(Fixed { document, files, params, seed })
+    Ok(Fixed { document, files, library, params, seed })
 }
 
 /// The plan of a task that was just claimed under `fence`. Secrets are read at their newest, and
@@ -87,6 +89,7 @@ pub(crate) async fn plan(
         started_at: run.started_at.unwrap_or(now),
         document: fixed.document,
         files: fixed.files,
+        library: fixed.library,
         steps: settings,
         params: RawValue::from_string(fixed.params)?,
         seed: hex::encode(fixed.seed),

@@ -15,7 +15,7 @@ const TEAMS: i64 = 10;
 
 /// What a team consists of, in an order in which nothing is removed before what refers to it, and how
 /// many rows of it one step removes; what lies below a row goes with it. `$1` is the team.
-const PARTS: [(&str, i64); 6] = [
+const PARTS: [(&str, i64); 7] = [
     (
         "DELETE FROM runs WHERE team_id = $1
          AND id IN (SELECT id FROM runs WHERE team_id = $1 ORDER BY id LIMIT $2)",
@@ -30,6 +30,11 @@ const PARTS: [(&str, i64); 6] = [
         "DELETE FROM boards WHERE team_id = $1
          AND id IN (SELECT id FROM boards WHERE team_id = $1 ORDER BY id LIMIT $2)",
         5,
+    ),
+    (
+        "DELETE FROM library_modules WHERE team_id = $1
+         AND id IN (SELECT id FROM library_modules WHERE team_id = $1 ORDER BY id LIMIT $2)",
+        50,
     ),
     (
         "DELETE FROM script_versions WHERE team_id = $1

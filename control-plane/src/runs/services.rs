@@ -10,7 +10,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{dispatch, leader::Lead, purge, purge_teams, reconcile, schedule};
+use super::{dispatch, leader::Lead, purge, purge_deleted, purge_teams, reconcile, schedule};
 use crate::{error::ApiResult, mail::Mailer, state::AppState};
 
 /// How often each loop looks, whether it was woken or not.
@@ -145,6 +145,9 @@ async fn purge_pass(state: AppState) -> ApiResult<()> {
         tokio::task::yield_now().await;
     }
     while purge_teams::step(&state).await? {
+        tokio::task::yield_now().await;
+    }
+    while purge_deleted::step(&state).await? > 0 {
         tokio::task::yield_now().await;
     }
     Ok(())

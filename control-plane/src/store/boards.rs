@@ -23,6 +23,15 @@ struct Row {
     private: bool,
     created_at: Timestamp,
     updated_at: Timestamp,
+    revision: i64,
+    deleted_at: Option<Timestamp>,
+}
+
+/// What [`Row`] reads.
+macro_rules! columns {
+    () => {
+        "id, team_id, name, description, archived_at, private, created_at, updated_at, revision, deleted_at"
+    };
 }
 
 impl From<Row> for Board {
@@ -36,6 +45,8 @@ impl From<Row> for Board {
             private: row.private,
             created_at: row.created_at,
             updated_at: row.updated_at,
+            revision: row.revision,
+            deleted_at: row.deleted_at,
         }
     }
 }
@@ -62,11 +73,12 @@ pub async fn insert(
     let row: Row = sql!(
         &mut **tx,
         fetch_one,
-        query_as(
+        query_as(concat!(
             "INSERT INTO boards (id, team_id, name, description, created_at, updated_at)
              VALUES ($1, $2, $3, $4, $5, $5)
-             RETURNING id, team_id, name, description, archived_at, private, created_at, updated_at"
-        )
+             RETURNING ",
+            columns!()
+        ))
         .bind(id)
         .bind(team)
         .bind(name)
@@ -82,12 +94,9 @@ pub async fn get(tx: &mut TeamTx, id: BoardId) -> Result<Option<Board>, sqlx::Er
     let row: Option<Row> = sql!(
         &mut **tx,
         fetch_optional,
-        query_as(
-            "SELECT id, team_id, name, description, archived_at, private, created_at, updated_at
-             FROM boards WHERE team_id = $1 AND id = $2 AND deleted_at IS NULL"
-        )
-        .bind(team)
-        .bind(id)
+        query_as(concat!("SELECT ", columns!(), " FROM boards WHERE team_id = $1 AND id = $2 AND deleted_at IS NULL"))
+            .bind(team)
+            .bind(id)
     )?;
     Ok(row.map(Board::from))
 }
@@ -130,10 +139,12 @@ impl Viewer {
     }
 }
 
-/// The team's boards that the viewer sees, the oldest first, after `after`.
+/// The team's boards that the viewer sees, or those of them that were deleted; the oldest first, after
+/// `after`.
 pub async fn list(
     tx: &mut TeamTx,
     viewer: Viewer,
+    deleted: bool,
     after: Option<BoardId>,
     rows: i64,
 ) -> Result<Vec<Board>, sqlx::Error> {
@@ -142,8 +153,10 @@ pub async fn list(
         &mut **tx,
         fetch_all,
         query_as(concat!(
-            "SELECT id, team_id, name, description, archived_at, private, created_at, updated_at
-             FROM boards b WHERE team_id = $1 AND deleted_at IS NULL AND ($5 IS NULL OR id > $5) AND ",
+            "SELECT ",
+            columns!(),
+            " FROM boards b
+              WHERE team_id = $1 AND (deleted_at IS NOT NULL) = $7 AND ($5 IS NULL OR id > $5) AND ",
             seen!("board.read"),
             " ORDER BY id LIMIT $6"
         ))
@@ -153,21 +166,23 @@ pub async fn list(
         .bind(viewer.user)
         .bind(after)
         .bind(rows)
+        .bind(deleted)
     )?;
     Ok(rows.into_iter().map(Board::from).collect())
 }
 
-/// Writes a board's own fields; a unique violation when the name is taken.
-pub async fn update(tx: &mut TeamTx, board: &Board, now: Timestamp) -> Result<(), sqlx::Error> {
+/// Writes a board's own fields, and gives it as it is then; a unique violation when the name is taken.
+pub async fn update(tx: &mut TeamTx, board: &Board, now: Timestamp) -> Result<Board, sqlx::Error> {
     let team = tx.team();
-    sql!(
+    let row: Row = sql!(
         &mut **tx,
-        execute,
-        query(
-            "UPDATE boards SET name = $3, description = $4, updated_at = $6, private = $7,
+        fetch_one,
+        query_as(concat!(
+            "UPDATE boards SET name = $3, description = $4, updated_at = $6, private = $7, revision = revision + 1,
                  archived_at = CASE WHEN $5 THEN coalesce(archived_at, $6) END
-             WHERE team_id = $1 AND id = $2 AND deleted_at IS NULL"
-        )
+             WHERE team_id = $1 AND id = $2 AND deleted_at IS NULL RETURNING ",
+            columns!()
+        ))
         .bind(team)
         .bind(board.id)
         .bind(&board.name)
@@ -176,7 +191,7 @@ pub async fn update(tx: &mut TeamTx, board: &Board, now: Timestamp) -> Result<()
         .bind(now)
         .bind(board.private)
     )?;
-    Ok(())
+    Ok(row.into())
 }
 
 /// Counts a change of the board's configuration; the new revision.
@@ -200,10 +215,50 @@ pub async fn delete(tx: &mut TeamTx, id: BoardId, now: Timestamp) -> Result<(), 
     sql!(
         &mut **tx,
         execute,
-        query("UPDATE boards SET deleted_at = $3 WHERE team_id = $1 AND id = $2 AND deleted_at IS NULL")
-            .bind(team)
-            .bind(id)
-            .bind(now)
+        query(
+            "UPDATE boards SET deleted_at = $3, revision = revision + 1
+             WHERE team_id = $1 AND id = $2 AND deleted_at IS NULL"
+        )
+        .bind(team)
+        .bind(id)
+        .bind(now)
     )?;
     Ok(())
+}
+
+/// Brings back a board that was deleted after `since`; none when it is not one, a unique violation when its
+/// name is taken.
+pub async fn restore(
+    tx: &mut TeamTx,
+    id: BoardId,
+    since: Timestamp,
+    now: Timestamp,
+) -> Result<Option<Board>, sqlx::Error> {
+    let team = tx.team();
+    let row: Option<Row> = sql!(
+        &mut **tx,
+        fetch_optional,
+        query_as(concat!(
+            "UPDATE boards SET deleted_at = NULL, updated_at = $3, revision = revision + 1
+             WHERE team_id = $1 AND id = $2 AND deleted_at > $4 RETURNING ",
+            columns!()
+        ))
+        .bind(team)
+        .bind(id)
+        .bind(now)
+        .bind(since)
+    )?;
+    Ok(row.map(Board::from))
+}
+
+/// The name of a deleted board.
+pub async fn get_deleted(tx: &mut TeamTx, id: BoardId) -> Result<Option<String>, sqlx::Error> {
+    let team = tx.team();
+    sql!(
+        &mut **tx,
+        fetch_optional,
+        query_scalar("SELECT name FROM boards WHERE team_id = $1 AND id = $2 AND deleted_at IS NOT NULL")
+            .bind(team)
+            .bind(id)
+    )
 }

@@ -13,7 +13,8 @@
 //!   team), `api/my_invitations.rs` (into teams that the person is not in yet); an invitation with its
 //!   e-mail goes by `Scope::write_beyond_team`
 //! - work for all teams: `runs/dispatch.rs`, `runs/leader.rs`, `runs/reconcile.rs` and
-//!   `runs/schedule.rs` (which look for what is due), `runs/purge.rs`, `runs/purge_teams.rs`, `runs/boot.rs`,
+//!   `runs/schedule.rs` (which look for what is due), `runs/purge.rs`, `runs/purge_deleted.rs`,
+//!   `runs/purge_teams.rs`, `runs/boot.rs`,
 //!   `mail/sender.rs`, `runs/run_api/heartbeat.rs`
 //! - the installation: `api/health.rs`, `metrics/scrape.rs`, `clock.rs`, `store/teams.rs` (which
 //!   teams' keys are to be sealed anew)
@@ -29,9 +30,11 @@ mod error;
 pub(crate) mod failure;
 pub mod invitations;
 pub mod kv;
+pub mod library;
 pub mod members;
 pub mod migrate;
 pub mod one_time;
+pub mod order;
 pub mod outbox;
 pub mod pipelines;
 pub mod postgres;

@@ -7,7 +7,10 @@ use restroy_sdk::{
 };
 use sqlx::{query, query_as, query_scalar};
 
-use super::TeamTx;
+use super::{
+    TeamTx,
+    order::{self, Place},
+};
 use crate::sql;
 
 #[derive(sqlx::FromRow)]
@@ -16,10 +19,21 @@ struct Row {
     team_id: TeamId,
     board_id: BoardId,
     name: String,
+    description: String,
     published_version: Option<i64>,
     latest_version: Option<i64>,
     created_at: Timestamp,
     updated_at: Timestamp,
+    revision: i64,
+    deleted_at: Option<Timestamp>,
+}
+
+/// What [`Row`] reads.
+macro_rules! columns {
+    () => {
+        "id, team_id, board_id, name, description, published_version, latest_version, created_at, updated_at, revision, \
+         deleted_at"
+    };
 }
 
 impl From<Row> for Pipeline {
@@ -29,10 +43,13 @@ impl From<Row> for Pipeline {
             team_id: row.team_id,
             board_id: row.board_id,
             name: row.name,
+            description: row.description,
             published_version: row.published_version,
             latest_version: row.latest_version,
             created_at: row.created_at,
             updated_at: row.updated_at,
+            revision: row.revision,
+            deleted_at: row.deleted_at,
         }
     }
 }
@@ -49,27 +66,38 @@ pub async fn count(tx: &mut TeamTx, board: BoardId) -> Result<i64, sqlx::Error> 
     )
 }
 
+/// A pipeline to be made.
+#[derive(Debug)]
+pub struct New<'a> {
+    /// Its id.
+    pub id: PipelineId,
+    /// On which board; it stands at the end.
+    pub board: BoardId,
+    /// Its name.
+    pub name: &'a str,
+    /// What it is for.
+    pub description: &'a str,
+}
+
 /// Makes a pipeline; a unique violation when the name is taken.
-pub async fn insert(
-    tx: &mut TeamTx,
-    id: PipelineId,
-    board: BoardId,
-    name: &str,
-    now: Timestamp,
-) -> Result<Pipeline, sqlx::Error> {
+pub async fn insert(tx: &mut TeamTx, new: New<'_>, now: Timestamp) -> Result<Pipeline, sqlx::Error> {
     let team = tx.team();
+    let position = order::end(tx, new.board).await?;
     let row: Row = sql!(
         &mut **tx,
         fetch_one,
-        query_as(
-            "INSERT INTO pipelines (id, team_id, board_id, name, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $5)
-             RETURNING id, team_id, board_id, name, published_version, latest_version, created_at, updated_at"
-        )
-        .bind(id)
+        query_as(concat!(
+            "INSERT INTO pipelines (id, team_id, board_id, name, description, position, created_at, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
+             RETURNING ",
+            columns!()
+        ))
+        .bind(new.id)
         .bind(team)
-        .bind(board)
-        .bind(name)
+        .bind(new.board)
+        .bind(new.name)
+        .bind(new.description)
+        .bind(position)
         .bind(now)
     )?;
     Ok(row.into())
@@ -81,18 +109,63 @@ pub async fn get(tx: &mut TeamTx, id: PipelineId) -> Result<Option<Pipeline>, sq
     let row: Option<Row> = sql!(
         &mut **tx,
         fetch_optional,
-        query_as(
-            "SELECT id, team_id, board_id, name, published_version, latest_version, created_at, updated_at
-             FROM pipelines WHERE team_id = $1 AND id = $2 AND deleted_at IS NULL"
-        )
+        query_as(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM pipelines WHERE team_id = $1 AND id = $2 AND deleted_at IS NULL"
+        ))
         .bind(team)
         .bind(id)
     )?;
     Ok(row.map(Pipeline::from))
 }
 
-/// The board's pipelines, the oldest first, after `after`.
+/// The board's pipelines in their order, after `after`; with their places.
 pub async fn list(
+    tx: &mut TeamTx,
+    board: BoardId,
+    after: Option<Place>,
+    rows: i64,
+) -> Result<Vec<(Pipeline, Place)>, sqlx::Error> {
+    #[derive(sqlx::FromRow)]
+    struct Placed {
+        #[sqlx(flatten)]
+        row: Row,
+        position: i64,
+    }
+    let team = tx.team();
+    let epoch = order::epoch(tx, board).await?;
+    let after = match after {
+        Some(after) => Some(after.current(tx, board, epoch).await?),
+        None => None,
+    };
+    let (position, id) = after.unzip();
+    let rows: Vec<Placed> = sql!(
+        &mut **tx,
+        fetch_all,
+        query_as(concat!(
+            "SELECT ",
+            columns!(),
+            ", position FROM pipelines
+             WHERE team_id = $1 AND board_id = $2 AND deleted_at IS NULL
+               AND ($3 IS NULL OR (position, id) > ($3, $4))
+             ORDER BY position, id LIMIT $5"
+        ))
+        .bind(team)
+        .bind(board)
+        .bind(position)
+        .bind(id)
+        .bind(rows)
+    )?;
+    let placed = |placed: Placed| {
+        let place = Place { epoch, position: placed.position, id: placed.row.id };
+        (placed.row.into(), place)
+    };
+    Ok(rows.into_iter().map(placed).collect())
+}
+
+/// The board's pipelines that were deleted, the oldest first, after `after`.
+pub async fn deleted(
     tx: &mut TeamTx,
     board: BoardId,
     after: Option<PipelineId>,
@@ -102,11 +175,13 @@ pub async fn list(
     let rows: Vec<Row> = sql!(
         &mut **tx,
         fetch_all,
-        query_as(
-            "SELECT id, team_id, board_id, name, published_version, latest_version, created_at, updated_at
-             FROM pipelines WHERE team_id = $1 AND board_id = $2 AND deleted_at IS NULL AND ($3 IS NULL OR id > $3)
+        query_as(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM pipelines
+             WHERE team_id = $1 AND board_id = $2 AND deleted_at IS NOT NULL AND ($3 IS NULL OR id > $3)
              ORDER BY id LIMIT $4"
-        )
+        ))
         .bind(team)
         .bind(board)
         .bind(after)
@@ -115,18 +190,121 @@ pub async fn list(
     Ok(rows.into_iter().map(Pipeline::from).collect())
 }
 
+/// Gives a pipeline another name and description; a unique violation when the name is taken.
+pub async fn update(
+    tx: &mut TeamTx,
+    id: PipelineId,
+    name: &str,
+    description: &str,
+    now: Timestamp,
+) -> Result<Pipeline, sqlx::Error> {
+    let team = tx.team();
+    let row: Row = sql!(
+        &mut **tx,
+        fetch_one,
+        query_as(concat!(
+            "UPDATE pipelines SET name = $3, description = $4, updated_at = $5, revision = revision + 1
+             WHERE team_id = $1 AND id = $2 RETURNING ",
+            columns!()
+        ))
+        .bind(team)
+        .bind(id)
+        .bind(name)
+        .bind(description)
+        .bind(now)
+    )?;
+    Ok(row.into())
+}
+
+/// Puts a pipeline to the end of another board; a unique violation when its name is taken there. Its
+/// schedules and runs go along, the board's keys and values do not.
+pub async fn put_on(tx: &mut TeamTx, id: PipelineId, board: BoardId, now: Timestamp) -> Result<Pipeline, sqlx::Error> {
+    let team = tx.team();
+    let position = order::end(tx, board).await?;
+    let row: Row = sql!(
+        &mut **tx,
+        fetch_one,
+        query_as(concat!(
+            "UPDATE pipelines SET board_id = $3, position = $4, updated_at = $5, revision = revision + 1
+             WHERE team_id = $1 AND id = $2 RETURNING ",
+            columns!()
+        ))
+        .bind(team)
+        .bind(id)
+        .bind(board)
+        .bind(position)
+        .bind(now)
+    )?;
+    Ok(row.into())
+}
+
+/// How many of the pipeline's runs go on or wait.
+pub async fn active_runs(tx: &mut TeamTx, id: PipelineId) -> Result<i64, sqlx::Error> {
+    let team = tx.team();
+    sql!(
+        &mut **tx,
+        fetch_one,
+        query_scalar(
+            "SELECT count(*) FROM runs
+             WHERE team_id = $1 AND pipeline_id = $2 AND status IN ('queued', 'running', 'waiting')"
+        )
+        .bind(team)
+        .bind(id)
+    )
+}
+
 /// Deletes a pipeline, softly: it and its runs are found no more.
 pub async fn delete(tx: &mut TeamTx, id: PipelineId, now: Timestamp) -> Result<(), sqlx::Error> {
     let team = tx.team();
     sql!(
         &mut **tx,
         execute,
-        query("UPDATE pipelines SET deleted_at = $3 WHERE team_id = $1 AND id = $2 AND deleted_at IS NULL")
-            .bind(team)
-            .bind(id)
-            .bind(now)
+        query(
+            "UPDATE pipelines SET deleted_at = $3, revision = revision + 1
+             WHERE team_id = $1 AND id = $2 AND deleted_at IS NULL"
+        )
+        .bind(team)
+        .bind(id)
+        .bind(now)
     )?;
     Ok(())
+}
+
+/// Brings back a pipeline that was deleted after `since`; none when it is not one, a unique violation when
+/// its name is taken.
+pub async fn restore(
+    tx: &mut TeamTx,
+    id: PipelineId,
+    since: Timestamp,
+    now: Timestamp,
+) -> Result<Option<Pipeline>, sqlx::Error> {
+    let team = tx.team();
+    let row: Option<Row> = sql!(
+        &mut **tx,
+        fetch_optional,
+        query_as(concat!(
+            "UPDATE pipelines SET deleted_at = NULL, updated_at = $3, revision = revision + 1
+             WHERE team_id = $1 AND id = $2 AND deleted_at > $4 RETURNING ",
+            columns!()
+        ))
+        .bind(team)
+        .bind(id)
+        .bind(now)
+        .bind(since)
+    )?;
+    Ok(row.map(Pipeline::from))
+}
+
+/// The name of a deleted pipeline, and its board.
+pub async fn get_deleted(tx: &mut TeamTx, id: PipelineId) -> Result<Option<(String, BoardId)>, sqlx::Error> {
+    let team = tx.team();
+    sql!(
+        &mut **tx,
+        fetch_optional,
+        query_as("SELECT name, board_id FROM pipelines WHERE team_id = $1 AND id = $2 AND deleted_at IS NOT NULL")
+            .bind(team)
+            .bind(id)
+    )
 }
 
 /// Notes the newest version.
@@ -135,11 +313,14 @@ pub async fn set_latest(tx: &mut TeamTx, id: PipelineId, number: i64, now: Times
     sql!(
         &mut **tx,
         execute,
-        query("UPDATE pipelines SET latest_version = $3, updated_at = $4 WHERE team_id = $1 AND id = $2")
-            .bind(team)
-            .bind(id)
-            .bind(number)
-            .bind(now)
+        query(
+            "UPDATE pipelines SET latest_version = $3, updated_at = $4, revision = revision + 1
+             WHERE team_id = $1 AND id = $2"
+        )
+        .bind(team)
+        .bind(id)
+        .bind(number)
+        .bind(now)
     )?;
     Ok(())
 }
@@ -150,11 +331,14 @@ pub async fn set_published(tx: &mut TeamTx, id: PipelineId, number: i64, now: Ti
     sql!(
         &mut **tx,
         execute,
-        query("UPDATE pipelines SET published_version = $3, updated_at = $4 WHERE team_id = $1 AND id = $2")
-            .bind(team)
-            .bind(id)
-            .bind(number)
-            .bind(now)
+        query(
+            "UPDATE pipelines SET published_version = $3, updated_at = $4, revision = revision + 1
+             WHERE team_id = $1 AND id = $2"
+        )
+        .bind(team)
+        .bind(id)
+        .bind(number)
+        .bind(now)
     )?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use restroy_sdk::{
     ids::{BoardId, PipelineId},
     time::{Ambient, Timestamp},
 };
-use sqlx::{query, query_scalar, types::Uuid};
+use sqlx::{query, query_as, query_scalar, types::Uuid};
 
 use super::TeamTx;
 use crate::sql;
@@ -104,6 +104,53 @@ pub async fn stop_on_board(tx: &mut TeamTx, board: BoardId) -> Result<(), sqlx::
         )
         .bind(team)
         .bind(board)
+    )?;
+    Ok(())
+}
+
+/// Whose schedules.
+#[derive(Debug, Clone, Copy)]
+pub enum Of {
+    /// A pipeline's.
+    Pipeline(PipelineId),
+    /// Those of the board's pipelines that are not deleted.
+    Board(BoardId),
+}
+
+/// The schedules as they are written down, with their ids.
+pub async fn stopped(tx: &mut TeamTx, of: Of) -> Result<Vec<(Uuid, Schedule)>, sqlx::Error> {
+    let (pipeline, board) = match of {
+        Of::Pipeline(id) => (Some(id), None),
+        Of::Board(id) => (None, Some(id)),
+    };
+    let team = tx.team();
+    let rows: Vec<(Uuid, String, String, String, String)> = sql!(
+        &mut **tx,
+        fetch_all,
+        query_as(
+            "SELECT s.id, s.cron, s.timezone, s.misfire, s.overlap
+             FROM schedules s JOIN pipelines p ON p.team_id = s.team_id AND p.id = s.pipeline_id
+             WHERE s.team_id = $1 AND (p.id = $2 OR (p.board_id = $3 AND p.deleted_at IS NULL))"
+        )
+        .bind(team)
+        .bind(pipeline)
+        .bind(board)
+    )?;
+    let schedule = |(id, cron, timezone, misfire, overlap): (Uuid, String, String, String, String)| {
+        let misfire = if misfire == "skip" { Misfire::Skip } else { Misfire::RunOnce };
+        let overlap = if overlap == "allow" { Overlap::Allow } else { Overlap::Skip };
+        (id, Schedule { cron, timezone: Some(timezone), misfire, overlap })
+    };
+    Ok(rows.into_iter().map(schedule).collect())
+}
+
+/// A schedule fires next at that moment.
+pub async fn resume(tx: &mut TeamTx, id: Uuid, next: Option<Timestamp>) -> Result<(), sqlx::Error> {
+    let team = tx.team();
+    sql!(
+        &mut **tx,
+        execute,
+        query("UPDATE schedules SET next_fire_at = $3 WHERE team_id = $1 AND id = $2").bind(team).bind(id).bind(next)
     )?;
     Ok(())
 }

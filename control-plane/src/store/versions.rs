@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use restroy_sdk::{
     api::pipeline::Version,
     document::Document,
-    ids::{PipelineId, ScriptId, ScriptVersionId, UserId, VersionId},
+    ids::{LibraryVersionId, PipelineId, ScriptId, ScriptVersionId, UserId, VersionId},
     time::{Ambient, Timestamp},
 };
 use sha2::{Digest, Sha256};
 use sqlx::{query, query_as, query_scalar};
 
-use super::{StoreError, TeamTx};
+use super::{StoreError, TeamTx, library};
 use crate::sql;
 
 #[derive(sqlx::FromRow)]
@@ -132,6 +132,8 @@ pub struct NewVersion<'a> {
     pub document: &'a Document,
     /// Its sources by path.
     pub files: &'a BTreeMap<String, String>,
+    /// The versions of library modules that it is pinned to.
+    pub library: &'a [LibraryVersionId],
     /// Why.
     pub message: &'a str,
     /// Who.
@@ -176,6 +178,9 @@ pub async fn insert(tx: &mut TeamTx, ambient: &Ambient, new: &NewVersion<'_>) ->
             .bind(source)
         )?;
     }
+    for pinned in new.library {
+        library::pin(tx, id, *pinned).await?;
+    }
     Ok(id)
 }
 
@@ -205,8 +210,24 @@ async fn script(tx: &mut TeamTx, ambient: &Ambient, pipeline: PipelineId, path: 
     )
 }
 
+/// The versions of library modules that a version is pinned to.
+pub async fn library_versions(tx: &mut TeamTx, version: VersionId) -> Result<Vec<LibraryVersionId>, sqlx::Error> {
+    let team = tx.team();
+    sql!(
+        &mut **tx,
+        fetch_all,
+        query_scalar("SELECT library_version_id FROM pipeline_version_library WHERE team_id = $1 AND version_id = $2")
+            .bind(team)
+            .bind(version)
+    )
+}
+
 /// The team's copy of a source.
-async fn script_version(tx: &mut TeamTx, ambient: &Ambient, source: &str) -> Result<ScriptVersionId, sqlx::Error> {
+pub(super) async fn script_version(
+    tx: &mut TeamTx,
+    ambient: &Ambient,
+    source: &str,
+) -> Result<ScriptVersionId, sqlx::Error> {
     let team = tx.team();
     let hash = Sha256::digest(source.as_bytes()).to_vec();
     sql!(

@@ -24,6 +24,7 @@ fn allowed(role: Role) -> Vec<&'static str> {
     let editor = [
         "board.create",
         "board.edit",
+        "library.write",
         "pipeline.create",
         "pipeline.edit",
         "pipeline.delete",

@@ -57,6 +57,13 @@ const ROUTES: &[(&str, &str, Reach)] = &[
     ("DELETE", "/v1/teams/{id}/invitations/{invitation}", Members),
     ("GET", "/v1/teams/{id}/boards", Members),
     ("POST", "/v1/teams/{id}/boards", Members),
+    ("GET", "/v1/teams/{id}/library", Members),
+    ("POST", "/v1/teams/{id}/library", Members),
+    ("GET", "/v1/teams/{id}/library/{name}", Members),
+    ("PUT", "/v1/teams/{id}/library/{name}", Members),
+    ("DELETE", "/v1/teams/{id}/library/{name}", Members),
+    ("GET", "/v1/teams/{id}/library/{name}/versions", Members),
+    ("GET", "/v1/teams/{id}/library/{name}/versions/{number}", Members),
     ("GET", "/v1/teams/{id}/outbox", Members),
     ("GET", "/v1/teams/{id}/audit", Members),
     ("GET", "/v1/teams/{id}/audit/export", Members),
@@ -67,6 +74,8 @@ const ROUTES: &[(&str, &str, Reach)] = &[
     ("GET", "/v1/boards/{id}/members", Members),
     ("PUT", "/v1/boards/{id}/members/{user}", Members),
     ("DELETE", "/v1/boards/{id}/members/{user}", Members),
+    ("PUT", "/v1/boards/{id}/order", Members),
+    ("POST", "/v1/boards/{id}/restore", Members),
     ("GET", "/v1/boards/{id}/kv", Members),
     ("GET", "/v1/boards/{id}/kv/{key}", Members),
     ("PUT", "/v1/boards/{id}/kv/{key}", Members),
@@ -74,12 +83,18 @@ const ROUTES: &[(&str, &str, Reach)] = &[
     ("GET", "/v1/boards/{id}/pipelines", Members),
     ("POST", "/v1/boards/{id}/pipelines", Members),
     ("GET", "/v1/pipelines/{id}", Members),
+    ("PATCH", "/v1/pipelines/{id}", Members),
     ("DELETE", "/v1/pipelines/{id}", Members),
+    ("POST", "/v1/pipelines/{id}/move", Members),
+    ("POST", "/v1/pipelines/{id}/restore", Members),
     ("GET", "/v1/pipelines/{id}/definition", Members),
     ("PUT", "/v1/pipelines/{id}/definition", Members),
     ("GET", "/v1/pipelines/{id}/versions", Members),
     ("GET", "/v1/pipelines/{id}/versions/{number}", Members),
+    ("GET", "/v1/pipelines/{id}/versions/{number}/capabilities", Members),
+    ("GET", "/v1/pipelines/{id}/versions/{number}/diff/{other}", Members),
     ("POST", "/v1/pipelines/{id}/versions/{number}/publish", Members),
+    ("POST", "/v1/pipelines/{id}/versions/{number}/restore", Members),
     ("GET", "/v1/pipelines/{id}/scripts", Members),
     ("GET", "/v1/pipelines/{id}/runs", Members),
     ("POST", "/v1/pipelines/{id}/runs", Members),
@@ -116,7 +131,9 @@ fn body(method: &str, path: &str) -> Option<Value> {
     Some(match (method, path) {
         ("POST", "/v1/stream-tickets") => json!({ "path": "/v1/runs/x/stream" }),
         ("POST", "/v1/teams" | "/v1/teams/{id}/boards" | "/v1/boards/{id}/pipelines")
-        | ("PATCH", "/v1/teams/{id}" | "/v1/boards/{id}" | "/v1/teams/{id}/roles/{role}") => json!({ "name": "Name" }),
+        | ("PATCH", "/v1/teams/{id}" | "/v1/boards/{id}" | "/v1/pipelines/{id}" | "/v1/teams/{id}/roles/{role}") => {
+            json!({ "name": "Name" })
+        }
         ("DELETE", "/v1/teams/{id}") => json!({ "name": "Home" }),
         ("POST", "/v1/teams/{id}/transfer") => json!({ "user_id": "019a0000-0000-7000-8000-000000000000" }),
         ("POST", "/v1/teams/{id}/roles") => json!({ "name": "Name", "permissions": [] }),
@@ -125,8 +142,12 @@ fn body(method: &str, path: &str) -> Option<Value> {
             json!({ "role": "viewer" })
         }
         ("POST", "/v1/me/invitations/accept") => json!({ "token": "x" }),
+        ("POST", "/v1/teams/{id}/library") => json!({ "name": "name", "source": "return 1" }),
+        ("PUT", "/v1/teams/{id}/library/{name}") => json!({ "source": "return 1" }),
+        ("PUT", "/v1/boards/{id}/order") => json!({ "pipeline": "0198c8f0-0000-7000-8000-000000000001" }),
+        ("POST", "/v1/pipelines/{id}/move") => json!({ "board": "0198c8f0-0000-7000-8000-000000000001" }),
         ("PUT", "/v1/pipelines/{id}/definition") => definition,
-        ("POST", "/v1/pipelines/{id}/runs") => json!({}),
+        ("POST", "/v1/pipelines/{id}/runs" | "/v1/pipelines/{id}/versions/{number}/restore") => json!({}),
         ("PUT", path) if path.ends_with("/{key}") => json!({ "value": "value" }),
         ("POST", "/v1/scripts/{id}/check") => json!({ "source": "" }),
         _ => return None,
@@ -192,6 +213,7 @@ async fn a_stranger_gets_404_and_nobody_401() {
         let fill = |id: &str| {
             let filled = path.replace("{id}", id).replace("{number}", "1").replace("{key}", "KEY");
             let filled = filled.replace("{user}", &ann.id).replace("{role}", "editor");
+            let filled = filled.replace("{other}", "1").replace("{name}", "name");
             filled.replace("{artifact_id}", &other).replace("{invitation}", &other)
         };
         let route_body = body(method, path);

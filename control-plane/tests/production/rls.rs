@@ -139,7 +139,12 @@ async fn two_teams(it: &Arc<Installation>) -> [(TeamId, Person); 2] {
         let person = it.person(name).await;
         let mut document = steps(json!({ "a": { "script": "a.lua", "secrets": ["SECRET"] } }));
         document["schedules"] = json!({ "hourly": { "cron": "0 * * * *" } });
-        let place = person.place(Some(document)).await;
+        let place = person.place(Some(document.clone())).await;
+        let module = json!({ "name": "text", "source": "return 1" });
+        let path = format!("/v1/teams/{}/library", place.team);
+        person.expect(StatusCode::CREATED, Method::POST, &path, Some(module)).await;
+        document["library"] = json!({ "text": 1 });
+        person.publish(&place.pipeline, document).await;
         let scripts = person.get(&format!("/v1/pipelines/{}/scripts", place.pipeline)).await;
         let path = format!("/v1/scripts/{}/configuration/SECRET", text(&scripts["items"][0]["id"]));
         let secret = json!({ "value": "a long secret", "secret": true });

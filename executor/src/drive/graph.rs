@@ -238,6 +238,7 @@ mod tests {
             name: None,
             description: None,
             params: None,
+            library: IndexMap::new(),
             steps: steps.into_iter().collect::<IndexMap<_, _>>(),
             concurrency: None,
             schedules: IndexMap::new(),

@@ -7,6 +7,7 @@
 
 mod for_each;
 mod graph;
+mod inputs;
 mod retry;
 mod sandbox;
 pub(crate) mod seed;

@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use super::{
     for_each,
     graph::End,
+    inputs,
     retry::{self, Attempt, Standing},
     sandbox::{self, Failure},
     task::TaskContext,
@@ -98,6 +99,11 @@ impl Work {
         let missing = self.task.missing_secrets(&self.name);
         if !missing.is_empty() {
             return self.finish_step(Err(secret_missing(&self.name, missing)), Usage::default()).await;
+        }
+        if let Some(schema) = &self.step.inputs_schema
+            && let Err(failure) = inputs::check(&self.task, schema, &self.inputs()).await
+        {
+            return self.finish_step(Err(failure), Usage::default()).await;
         }
         if let Some(items) = &self.step.for_each {
             return for_each::execute(&self, items).await;

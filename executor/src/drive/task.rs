@@ -54,6 +54,8 @@ pub(crate) struct TaskContext {
     /// What the seeds of its steps are derived from.
     pub(crate) seed: Vec<u8>,
     sources: BTreeMap<String, Source>,
+    /// The library's modules, under the names that `require` finds them by.
+    library: Vec<Source>,
     settings: BTreeMap<String, StepSettings>,
     pipeline_name: String,
     started_at: Timestamp,
@@ -78,6 +80,8 @@ impl TaskContext {
             Err(error) => return Err((error, Box::new(api))),
         };
         let sources = plan.files.into_iter().map(|(path, text)| (path.clone(), Source::new(path, text))).collect();
+        // A name without a slash and without `.lua` answers to itself and to nothing else.
+        let library = plan.library.into_iter().map(|(name, text)| Source::new(format!("lib.{name}"), text)).collect();
         let mut committed: HashMap<_, Vec<StepState>> = HashMap::new();
         for state in plan.done {
             let key = (state.step.step.clone(), state.step.index.unwrap_or(0));
@@ -97,6 +101,7 @@ impl TaskContext {
             params: plan.params.get().into(),
             seed,
             sources,
+            library,
             settings: plan.steps,
             pipeline_name: plan.pipeline_name,
             started_at: plan.started_at,
@@ -109,11 +114,11 @@ impl TaskContext {
         self.sources.get(path)
     }
 
-    /// What a script can `require`: every Lua file but itself.
+    /// What a script can `require`: every Lua file but itself, and the library's modules.
     pub(crate) fn modules(&self, entry: &str) -> Vec<Source> {
         let is_lua = |path: &str| std::path::Path::new(path).extension().is_some_and(|extension| extension == "lua");
         let others = self.sources.iter().filter(|(path, _)| path.as_str() != entry && is_lua(path));
-        others.map(|(_, source)| source.clone()).collect()
+        others.map(|(_, source)| source).chain(&self.library).cloned().collect()
     }
 
     /// A step's secrets that nobody has set.

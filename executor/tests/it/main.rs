@@ -9,6 +9,7 @@ mod items;
 mod latency;
 mod leases;
 mod metrics;
+mod modules;
 mod protocol;
 mod retries;
 mod secrets;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ids::{BoardId, RoleId, TeamId, UserId},
+    ids::{BoardId, PipelineId, RoleId, TeamId, UserId},
     time::Timestamp,
 };
 
@@ -59,6 +59,22 @@ pub struct Board {
     pub created_at: Timestamp,
     /// The last change of its own fields.
     pub updated_at: Timestamp,
+    /// Counts those changes; the tag that `If-Match` takes.
+    pub revision: i64,
+    /// When it was deleted; 30 days later it is gone for good.
+    pub deleted_at: Option<Timestamp>,
+}
+
+/// `PUT /v1/boards/{id}/order`: puts a pipeline to its place among the board's.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PutOrder {
+    /// The pipeline that gets another place.
+    pub pipeline: PipelineId,
+    /// The pipeline that it stands before from now on; null for the end of the board.
+    #[serde(default)]
+    pub before: Option<PipelineId>,
 }
 
 /// A member of a board: somebody of the team who has a role on it.

@@ -4,6 +4,7 @@ pub mod audit;
 pub mod auth;
 pub mod board;
 pub mod invitation;
+pub mod library;
 pub mod pipeline;
 pub mod role;
 pub mod run;

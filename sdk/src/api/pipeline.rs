@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
-    document::Document,
+    document::{Capability, Diff, Document},
     ids::{BoardId, PipelineId, TeamId, UserId, VersionId},
+    problem::Fault,
     time::Timestamp,
 };
 
@@ -18,6 +19,31 @@ use crate::{
 pub struct NewPipeline {
     /// 1 to 64 characters, unique on the board.
     pub name: String,
+    /// What it is for; up to 1,024 characters.
+    #[serde(default)]
+    pub description: String,
+}
+
+/// `PATCH /v1/pipelines/{id}`: what is absent stays.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PipelinePatch {
+    /// A new name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// A new description.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+/// `POST /v1/pipelines/{id}/move`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct MovePipeline {
+    /// Another board of the same team.
+    pub board: BoardId,
 }
 
 /// A pipeline.
@@ -32,6 +58,8 @@ pub struct Pipeline {
     pub board_id: BoardId,
     /// Its name.
     pub name: String,
+    /// What it is for.
+    pub description: String,
     /// The version that runs start with; null before the first is published.
     pub published_version: Option<i64>,
     /// The newest version, published or not.
@@ -40,6 +68,10 @@ pub struct Pipeline {
     pub created_at: Timestamp,
     /// The last change.
     pub updated_at: Timestamp,
+    /// Counts the changes; the tag that `If-Match` takes.
+    pub revision: i64,
+    /// When it was deleted; 30 days later it is gone for good.
+    pub deleted_at: Option<Timestamp>,
 }
 
 /// `PUT /v1/pipelines/{id}/definition`.
@@ -91,4 +123,54 @@ pub struct Version {
     pub author_id: Option<UserId>,
     /// When.
     pub created_at: Timestamp,
+}
+
+/// A version that was just made or published.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct VersionWritten {
+    /// The version.
+    #[serde(flatten)]
+    pub version: Version,
+    /// Where it may touch more than the version that was published before; its publication granted
+    /// that, or will need the permission `capability.grant`.
+    pub widened: Vec<Fault>,
+}
+
+/// `POST /v1/pipelines/{id}/versions/{n}/restore`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RestoreVersion {
+    /// Why; what it is unless told.
+    #[serde(default)]
+    pub message: String,
+    /// Whether runs start with it from now on.
+    #[serde(default)]
+    pub publish: bool,
+}
+
+/// `GET /v1/pipelines/{id}/versions/{n}/capabilities`: what a version may touch.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Capabilities {
+    /// The version's number.
+    pub number: i64,
+    /// What it may touch, each thing once.
+    pub capabilities: Vec<Capability>,
+    /// Where it may touch more than the published version; empty when it is that one.
+    pub widened: Vec<Fault>,
+}
+
+/// `GET /v1/pipelines/{id}/versions/{a}/diff/{b}`: what differs from one version to another.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct VersionDiff {
+    /// The one.
+    pub from: Version,
+    /// The other.
+    pub to: Version,
+    /// What differs.
+    #[serde(flatten)]
+    pub diff: Diff,
 }

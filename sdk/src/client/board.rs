@@ -6,9 +6,9 @@ use super::{Client, Paging, Result};
 use crate::{
     api::{
         Page,
-        board::{Board, BoardPatch, KvEntry, NewBoard},
+        board::{Board, BoardPatch, KvEntry, NewBoard, PutOrder},
     },
-    ids::{BoardId, TeamId},
+    ids::{BoardId, PipelineId, TeamId},
 };
 
 impl Client {
@@ -35,6 +35,17 @@ impl Client {
     /// Deletes a board with its pipelines.
     pub async fn delete_board(&self, id: BoardId) -> Result<()> {
         self.request(Method::DELETE, &["v1", "boards", &id.to_string()]).done().await
+    }
+
+    /// Brings a deleted board back, with its pipelines.
+    pub async fn restore_board(&self, id: BoardId) -> Result<Board> {
+        self.post(&["v1", "boards", &id.to_string(), "restore"]).fetch().await
+    }
+
+    /// Puts a pipeline before another of the board, or to the end.
+    pub async fn order_pipeline(&self, board: BoardId, pipeline: PipelineId, before: Option<PipelineId>) -> Result<()> {
+        let order = PutOrder { pipeline, before };
+        self.request(Method::PUT, &["v1", "boards", &board.to_string(), "order"]).json(&order)?.done().await
     }
 
     /// What its scripts keep in its key-value store.

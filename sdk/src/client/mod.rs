@@ -27,6 +27,7 @@ mod board;
 mod configuration;
 mod error;
 mod invitation;
+mod library;
 mod member;
 mod pipeline;
 mod request;

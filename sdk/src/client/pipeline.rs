@@ -6,7 +6,10 @@ use super::{Client, Paging, Result};
 use crate::{
     api::{
         Page,
-        pipeline::{Definition, NewPipeline, Pipeline, PutDefinition, Version},
+        pipeline::{
+            Capabilities, Definition, MovePipeline, NewPipeline, Pipeline, PipelinePatch, PutDefinition,
+            RestoreVersion, Version, VersionDiff, VersionWritten,
+        },
     },
     ids::{BoardId, PipelineId},
 };
@@ -19,7 +22,7 @@ impl Client {
 
     /// Makes a pipeline; it can run once a definition is published.
     pub async fn create_pipeline(&self, board: BoardId, name: &str) -> Result<Pipeline> {
-        let body = NewPipeline { name: name.to_owned() };
+        let body = NewPipeline { name: name.to_owned(), description: String::new() };
         self.post(&["v1", "boards", &board.to_string(), "pipelines"]).creates().json(&body)?.fetch().await
     }
 
@@ -28,13 +31,28 @@ impl Client {
         self.get(&["v1", "pipelines", &id.to_string()]).fetch().await
     }
 
+    /// Renames or describes a pipeline.
+    pub async fn update_pipeline(&self, id: PipelineId, patch: &PipelinePatch) -> Result<Pipeline> {
+        self.request(Method::PATCH, &["v1", "pipelines", &id.to_string()]).json(patch)?.fetch().await
+    }
+
+    /// Puts a pipeline onto another board of its team.
+    pub async fn move_pipeline(&self, id: PipelineId, board: BoardId) -> Result<Pipeline> {
+        self.post(&["v1", "pipelines", &id.to_string(), "move"]).json(&MovePipeline { board })?.fetch().await
+    }
+
+    /// Brings a deleted pipeline back.
+    pub async fn restore_pipeline(&self, id: PipelineId) -> Result<Pipeline> {
+        self.post(&["v1", "pipelines", &id.to_string(), "restore"]).fetch().await
+    }
+
     /// Deletes a pipeline; its runs are cancelled.
     pub async fn delete_pipeline(&self, id: PipelineId) -> Result<()> {
         self.request(Method::DELETE, &["v1", "pipelines", &id.to_string()]).done().await
     }
 
     /// Makes a version the one that runs start with.
-    pub async fn publish(&self, pipeline: PipelineId, number: i64) -> Result<Version> {
+    pub async fn publish(&self, pipeline: PipelineId, number: i64) -> Result<VersionWritten> {
         let path = ["v1", "pipelines", &pipeline.to_string(), "versions", &number.to_string(), "publish"];
         self.post(&path).fetch().await
     }
@@ -45,7 +63,7 @@ impl Client {
     }
 
     /// Gives it a new version.
-    pub async fn put_definition(&self, pipeline: PipelineId, definition: &PutDefinition) -> Result<Version> {
+    pub async fn put_definition(&self, pipeline: PipelineId, definition: &PutDefinition) -> Result<VersionWritten> {
         let path = ["v1", "pipelines", &pipeline.to_string(), "definition"];
         self.request(Method::PUT, &path).json(definition)?.fetch().await
     }
@@ -58,5 +76,28 @@ impl Client {
     /// One version with its sources.
     pub async fn version(&self, pipeline: PipelineId, number: i64) -> Result<Definition> {
         self.get(&["v1", "pipelines", &pipeline.to_string(), "versions", &number.to_string()]).fetch().await
+    }
+
+    /// What differs from one of its versions to another.
+    pub async fn diff_versions(&self, pipeline: PipelineId, from: i64, to: i64) -> Result<VersionDiff> {
+        let (from, to) = (from.to_string(), to.to_string());
+        self.get(&["v1", "pipelines", &pipeline.to_string(), "versions", &from, "diff", &to]).fetch().await
+    }
+
+    /// What a version may touch.
+    pub async fn capabilities(&self, pipeline: PipelineId, number: i64) -> Result<Capabilities> {
+        let path = ["v1", "pipelines", &pipeline.to_string(), "versions", &number.to_string(), "capabilities"];
+        self.get(&path).fetch().await
+    }
+
+    /// Makes an old version the newest one.
+    pub async fn restore_version(
+        &self,
+        pipeline: PipelineId,
+        number: i64,
+        restore: &RestoreVersion,
+    ) -> Result<VersionWritten> {
+        let path = ["v1", "pipelines", &pipeline.to_string(), "versions", &number.to_string(), "restore"];
+        self.post(&path).creates().json(restore)?.fetch().await
     }
 }

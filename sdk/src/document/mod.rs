@@ -3,20 +3,25 @@
 //! The same document travels as YAML in a folder and as JSON through the API. Reading it (with
 //! places named in every error) and what must hold beyond its form have modules of their own.
 
+mod capability;
 mod check;
+mod diff;
+mod modules;
 mod places;
 mod pointer;
 mod read;
+mod requires;
 mod span;
 mod suggest;
 mod tree;
 
-use std::collections::BTreeMap;
-
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-pub use check::{MAX_SOURCE_BYTES, MAX_STEPS, MAX_TOTAL_BYTES, check, order};
+pub use capability::{Capability, Touch, capabilities, widened, widened_touches};
+pub use check::{MAX_SOURCE_BYTES, MAX_STEPS, MAX_TOTAL_BYTES, check, is_module_name, order, wrong_path};
+pub use diff::{Change, Diff, FieldChange, FileChange, StepChange, TouchChange, diff};
+pub use modules::{check_library, foreign_requires};
 pub use places::Places;
 pub use read::{read_json, read_yaml};
 pub use span::Span;
@@ -39,6 +44,11 @@ pub struct Document {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub params: Option<serde_json::Value>,
+    /// The modules of the team's library that its scripts load with `require "lib.NAME"`, each pinned to
+    /// a version.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = std::collections::HashMap<String, u32>))]
+    pub library: IndexMap<String, u32>,
     /// The steps by name, in the author's order.
     #[cfg_attr(feature = "openapi", schema(value_type = std::collections::HashMap<String, Step>))]
     pub steps: IndexMap<String, Step>,
@@ -73,6 +83,11 @@ pub struct Step {
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub approval: Option<serde_json::Value>,
 
+    /// JSON Schema (2020-12) for `inputs`: what the steps that it needs gave. Checked before the script
+    /// starts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
+    pub inputs_schema: Option<serde_json::Value>,
     /// The steps that must end before this one starts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<String>,
@@ -92,8 +107,9 @@ pub struct Step {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub continue_on_failure: bool,
     /// Plain configuration: what `config` holds unless the API sets other values.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub config: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = std::collections::HashMap<String, String>))]
+    pub config: IndexMap<String, String>,
     /// The names of the secrets it reads; their values are set through the API.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,
@@ -269,4 +285,10 @@ pub enum Overlap {
     Skip,
     /// Another run all the same.
     Allow,
+}
+
+/// The document as YAML, for a person to go on with; [`read_yaml`] gives the same document back, its keys
+/// in the same order.
+pub fn to_yaml(document: &Document) -> Result<String, serde_saphyr::ser::Error> {
+    serde_saphyr::to_string(document)
 }

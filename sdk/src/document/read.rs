@@ -1,6 +1,6 @@
 //! From what was written to a [`Document`], with every fault and its place.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use indexmap::IndexMap;
 use serde::de::DeserializeOwned;
@@ -242,7 +242,7 @@ impl Reader {
     }
 
     fn document(&mut self, at: At) -> Option<Document> {
-        let allowed = ["restroy", "name", "description", "params", "steps", "concurrency", "schedules"];
+        let allowed = ["restroy", "name", "description", "params", "library", "steps", "concurrency", "schedules"];
         let mut fields = self.fields(at, "a document", &allowed)?;
         let place = fields.place;
         let restroy = fields.take("restroy").map(|at| self.count(&at));
@@ -257,6 +257,10 @@ impl Reader {
             name: fields.take("name").and_then(|at| self.text(at)),
             description: fields.take("description").and_then(|at| self.text(at)),
             params: fields.take("params").map(|at| self.json(at)),
+            library: fields
+                .take("library")
+                .map(|at| self.named(at, "a mapping of modules to versions", |reader, at| reader.count(&at)))
+                .unwrap_or_default(),
             concurrency: fields.take("concurrency").and_then(|at| self.concurrency(at)),
             schedules: fields
                 .take("schedules")
@@ -270,6 +274,7 @@ impl Reader {
     fn step(&mut self, at: At) -> Option<Step> {
         let allowed = [
             "script",
+            "inputs_schema",
             "needs",
             "if",
             "for_each",
@@ -293,6 +298,7 @@ impl Reader {
             sleep: fields.take("sleep").and_then(|at| self.span(at)),
             wait_until: fields.take("wait_until").and_then(|at| self.text(at)),
             approval: fields.take("approval").map(|at| self.json(at)),
+            inputs_schema: fields.take("inputs_schema").map(|at| self.json(at)),
             needs: fields.take("needs").map(|at| self.texts(at)).unwrap_or_default(),
             condition: fields.take("if").and_then(|at| self.text(at)),
             for_each: fields.take("for_each").and_then(|at| self.text(at)),
@@ -310,8 +316,8 @@ impl Reader {
         })
     }
 
-    fn config(&mut self, at: At) -> BTreeMap<String, String> {
-        self.named(at, "a mapping of keys to texts", Self::text).into_iter().collect()
+    fn config(&mut self, at: At) -> IndexMap<String, String> {
+        self.named(at, "a mapping of keys to texts", Self::text)
     }
 
     fn allow(&mut self, at: At) -> Option<Allow> {

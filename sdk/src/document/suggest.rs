@@ -1,7 +1,14 @@
 //! What somebody may have meant.
 
+/// The longest name that somebody may have meant otherwise, in bytes.
+const MAX_GIVEN: usize = 200;
+
 /// The closest of `known` to `given`, if one is close enough to be a slip.
 pub(super) fn closest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Nobody slips in a name as long as that, and comparing takes its length for each of the known.
+    if given.len() > MAX_GIVEN {
+        return None;
+    }
     let reach = (given.chars().count() / 3).clamp(1, 4);
     known
         .into_iter()
@@ -41,6 +48,7 @@ mod tests {
         assert_eq!(closest("neds", known), Some("needs"));
         assert_eq!(closest("secret", known), Some("secrets"));
         assert_eq!(closest("colour", known), None);
+        assert_eq!(closest(&"s".repeat(1_000_000), known), None);
         assert_eq!(hint("scrpit", known), "; did you mean `script`?");
     }
 

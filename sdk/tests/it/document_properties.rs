@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use proptest::{collection::vec, prelude::*};
 use restroy_sdk::document::{
     Allow, Backoff, Concurrency, Document, Misfire, OnConflict, Overlap, Retry, Schedule, Span, Step, When, check,
-    order, read_json, read_yaml,
+    order, read_json, read_yaml, to_yaml,
 };
 
 /// Texts that tempt a YAML reader to see something else in them.
@@ -85,7 +85,8 @@ fn step() -> impl Strategy<Value = Step> {
         any::<bool>(),
     );
     let how = (
-        proptest::collection::btree_map(key(), text(), 0..3),
+        vec((key(), text()), 0..3),
+        proptest::option::of(schema()),
         vec(key(), 0..3),
         allow(),
         proptest::option::of(retry()),
@@ -95,20 +96,21 @@ fn step() -> impl Strategy<Value = Step> {
     (what, how).prop_map(
         |(
             (script, needs, condition, for_each, max_parallel, when, continue_on_failure),
-            (config, secrets, allow, retry, timeout, sleep),
+            (config, inputs_schema, secrets, allow, retry, timeout, sleep),
         )| Step {
             script,
             pipeline: None,
             sleep,
             wait_until: None,
             approval: None,
+            inputs_schema,
             needs,
             condition,
             for_each,
             max_parallel,
             when,
             continue_on_failure,
-            config,
+            config: config.into_iter().collect(),
             secrets,
             allow,
             retry,
@@ -137,15 +139,17 @@ fn document() -> impl Strategy<Value = Document> {
         proptest::option::of(text()),
         proptest::option::of(text()),
         proptest::option::of(schema()),
+        vec((key(), any::<u32>()), 0..3),
         vec((key(), step()), 0..5),
         proptest::option::of(concurrency),
         vec((key(), schedule()), 0..3),
     )
-        .prop_map(|(restroy, name, description, params, steps, concurrency, schedules)| Document {
+        .prop_map(|(restroy, name, description, params, library, steps, concurrency, schedules)| Document {
             restroy,
             name,
             description,
             params,
+            library: library.into_iter().collect(),
             steps: steps.into_iter().collect(),
             concurrency,
             schedules: schedules.into_iter().collect(),
@@ -183,6 +187,7 @@ fn graph(needs: &[Vec<usize>], places: &[usize]) -> Document {
         name: None,
         description: None,
         params: None,
+        library: IndexMap::new(),
         steps,
         concurrency: None,
         schedules: IndexMap::new(),
@@ -199,14 +204,19 @@ proptest! {
     #[test]
     fn json_gives_back_what_was_written(document in document()) {
         let json = serde_json::to_string(&document).expect("JSON");
-        prop_assert_eq!(read_json(&json).expect("readable"), document);
+        let read = read_json(&json).expect("readable");
+        prop_assert_eq!(&read, &document);
+        prop_assert_eq!(serde_json::to_string(&read).expect("JSON"), json, "the order of keys");
     }
 
     #[test]
     fn yaml_gives_back_what_was_written(document in document()) {
-        let yaml = serde_saphyr::to_string(&document).expect("YAML");
+        let yaml = to_yaml(&document).expect("YAML");
         let read = read_yaml(&yaml).map_err(|faults| TestCaseError::fail(format!("{faults:?}\n{yaml}")))?;
-        prop_assert_eq!(read, document, "{}", yaml);
+        prop_assert_eq!(&read, &document, "{}", yaml);
+        // Maps are equal whatever the order of their keys; the texts are not.
+        let json = |document: &Document| serde_json::to_string(document).expect("JSON");
+        prop_assert_eq!(json(&read), json(&document), "the order of keys: {}", yaml);
     }
 
     #[test]

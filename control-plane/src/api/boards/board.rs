@@ -1,6 +1,11 @@
 //! `/v1/boards/{id}`
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+};
 use restroy_run_queue::wake::Wake;
 use restroy_sdk::{
     api::board::{Board, BoardPatch},
@@ -10,7 +15,7 @@ use restroy_sdk::{
 
 use crate::{
     api::{
-        http::{Body, Fields, Path},
+        http::{Body, Fields, Path, etag, if_match},
         limits,
     },
     auth::{Caller, Permission},
@@ -23,30 +28,37 @@ use crate::{
 /// A board.
 #[utoipa::path(
     get, path = "/v1/boards/{id}", tag = "boards", params(("id" = BoardId, Path, description = "The board")),
-    responses((status = 200, description = "The board", body = Board)),
+    responses((status = 200, description = "The board", body = Board,
+        headers(("ETag" = String, description = "For `If-Match` of the next change")))),
 )]
 pub(super) async fn get_board(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<BoardId>,
-) -> ApiResult<Json<Board>> {
+) -> ApiResult<Response> {
     let scope = caller.board(&state, id, Permission::BoardRead).await?;
     let mut tx = scope.read().await?;
-    boards::get(&mut tx, id).await?.map(Json).ok_or_else(ApiError::not_found)
+    let board = boards::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
+    Ok((etag(Some(board.revision)), Json(board)).into_response())
 }
 
 /// Renames, describes, archives a board, or brings it back; makes it private, or open to the team.
 #[utoipa::path(
-    patch, path = "/v1/boards/{id}", tag = "boards", params(("id" = BoardId, Path, description = "The board")),
-    request_body = BoardPatch,
-    responses((status = 200, description = "The board", body = Board)),
+    patch, path = "/v1/boards/{id}", tag = "boards", request_body = BoardPatch,
+    params(
+        ("id" = BoardId, Path, description = "The board"),
+        ("If-Match" = Option<String>, Header, description = "Refused with 412 unless it is the board's tag"),
+    ),
+    responses((status = 200, description = "The board", body = Board,
+        headers(("ETag" = String, description = "For `If-Match` of the next change")))),
 )]
 pub(super) async fn patch_board(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<BoardId>,
+    headers: HeaderMap,
     Body(patch): Body<BoardPatch>,
-) -> ApiResult<Json<Board>> {
+) -> ApiResult<Response> {
     let edits = patch.name.is_some() || patch.description.is_some();
     let scope = if patch.private.is_some() {
         caller.board(&state, id, Permission::BoardAdminister).await?
@@ -72,6 +84,7 @@ pub(super) async fn patch_board(
     let now = state.ambient.now();
     let mut tx = scope.write().await?;
     let mut board = boards::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
+    if_match(&headers, Some(board.revision), "board")?;
     let before = serde_json::to_value(&board)?;
     let archived = patch.archived.unwrap_or(board.archived);
     if edits && board.archived && archived {
@@ -80,10 +93,9 @@ pub(super) async fn patch_board(
     board.archived = archived;
     let privacy_changed = patch.private.is_some_and(|private| private != board.private);
     board.private = patch.private.unwrap_or(board.private);
-    board.updated_at = now;
     board.name = patch.name.unwrap_or(board.name);
     board.description = patch.description.unwrap_or(board.description);
-    boards::update(&mut tx, &board, now)
+    let board = boards::update(&mut tx, &board, now)
         .await
         .map_err(|error| name_taken(error, "a board of this team", &board.name))?;
     let entry = audit::Entry::new("board.change", "board", id).before(before).after(serde_json::to_value(&board)?);
@@ -92,23 +104,29 @@ pub(super) async fn patch_board(
     if privacy_changed {
         state.wake.send(Wake::Access { team_id: board.team_id });
     }
-    Ok(Json(board))
+    Ok((etag(Some(board.revision)), Json(board)).into_response())
 }
 
-/// Deletes a board with its pipelines; their runs end.
+/// Deletes a board with its pipelines; their runs end. For 30 days it can be restored.
 #[utoipa::path(
-    delete, path = "/v1/boards/{id}", tag = "boards", params(("id" = BoardId, Path, description = "The board")),
+    delete, path = "/v1/boards/{id}", tag = "boards",
+    params(
+        ("id" = BoardId, Path, description = "The board"),
+        ("If-Match" = Option<String>, Header, description = "Refused with 412 unless it is the board's tag"),
+    ),
     responses((status = 204, description = "It is gone")),
 )]
 pub(super) async fn delete_board(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<BoardId>,
+    headers: HeaderMap,
 ) -> ApiResult<StatusCode> {
     let scope = caller.board(&state, id, Permission::BoardDelete).await?;
     let now = state.ambient.now();
     let mut tx = scope.write().await?;
     let board = boards::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
+    if_match(&headers, Some(board.revision), "board")?;
     let ended = removed::cancel_runs(&mut tx, now, Removed::Board(id)).await?;
     schedules::stop_on_board(&mut tx, id).await?;
     boards::delete(&mut tx, id, now).await?;

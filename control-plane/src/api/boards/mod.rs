@@ -4,7 +4,9 @@ mod board;
 mod configuration;
 mod kv;
 mod members;
+mod order;
 mod pipelines;
+mod restore;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -14,6 +16,8 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(board::get_board, board::patch_board, board::delete_board))
         .routes(routes!(pipelines::list_pipelines, pipelines::create_pipeline))
+        .routes(routes!(order::put_order))
+        .routes(routes!(restore::restore_board))
         .routes(routes!(kv::list_kv))
         .routes(routes!(members::list_members))
         .routes(routes!(members::put_member, members::remove_member))

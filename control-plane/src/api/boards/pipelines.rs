@@ -8,6 +8,8 @@ use restroy_sdk::{
     },
     ids::{BoardId, Id, PipelineId},
 };
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::{
     api::{
@@ -17,26 +19,48 @@ use crate::{
     auth::{Caller, Permission},
     error::{ApiResult, name_taken},
     state::AppState,
-    store::{audit, pipelines},
+    store::{audit, order::Place, pipelines},
 };
 
-/// The board's pipelines.
+/// Which of the board's pipelines.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Listing {
+    /// Those that were deleted and can be restored.
+    #[serde(default)]
+    deleted: bool,
+    /// How many things: 1 to 100, 50 unless told.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// The board's pipelines, in the order that its people gave them.
 #[utoipa::path(
     get, path = "/v1/boards/{id}/pipelines", tag = "pipelines",
-    params(("id" = BoardId, Path, description = "The board"), Paged),
-    responses((status = 200, description = "The oldest first", body = Page<Pipeline>)),
+    params(("id" = BoardId, Path, description = "The board"), Listing),
+    responses((status = 200, description = "In order; deleted ones the oldest first", body = Page<Pipeline>)),
 )]
 pub(super) async fn list_pipelines(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<BoardId>,
-    Query(page): Query<Paged>,
+    Query(listing): Query<Listing>,
 ) -> ApiResult<Json<Page<Pipeline>>> {
     let scope = caller.board(&state, id, Permission::PipelineRead).await?;
-    let (after, rows) = (page.after::<PipelineId>()?, page.rows()?);
-    let mut tx = scope.read().await?;
-    let pipelines = pipelines::list(&mut tx, id, after, rows).await?;
-    Ok(Json(paged(&page, pipelines, |pipeline| pipeline.id)?))
+    let page = Paged::new(listing.limit, listing.cursor);
+    let rows = page.rows()?;
+    if listing.deleted {
+        let after = page.after::<PipelineId>()?;
+        let pipelines = pipelines::deleted(&mut scope.read().await?, id, after, rows).await?;
+        return Ok(Json(paged(&page, pipelines, |pipeline| pipeline.id)?));
+    }
+    let after = page.after::<Place>()?;
+    let placed = pipelines::list(&mut scope.read().await?, id, after, rows).await?;
+    let Page { items, next_cursor } = paged(&page, placed, |(_, place)| *place)?;
+    Ok(Json(Page { items: items.into_iter().map(|(pipeline, _)| pipeline).collect(), next_cursor }))
 }
 
 /// Makes a pipeline, still without a definition.
@@ -56,7 +80,10 @@ pub(super) async fn create_pipeline(
     Body(new): Body<NewPipeline>,
 ) -> ApiResult<Response> {
     let scope = caller.board(&state, id, Permission::PipelineCreate).await?;
-    Fields::new().name("/name", &new.name, limits::MAX_NAME).done()?;
+    Fields::new()
+        .name("/name", &new.name, limits::MAX_NAME)
+        .text("/description", &new.description, limits::MAX_DESCRIPTION)
+        .done()?;
     let now = state.ambient.now();
     let mut tx = scope.write().await?;
     let slot = match idempotency.begin(&mut tx, scope.team().uuid(), &new, now).await? {
@@ -64,7 +91,8 @@ pub(super) async fn create_pipeline(
         Begun::Again(answer) => return Ok(answer),
     };
     limits::room(pipelines::count(&mut tx, id).await?, limits::PIPELINES_PER_BOARD, "pipelines on a board")?;
-    let pipeline = pipelines::insert(&mut tx, state.ambient.id(), id, &new.name, now)
+    let made = pipelines::New { id: state.ambient.id(), board: id, name: &new.name, description: &new.description };
+    let pipeline = pipelines::insert(&mut tx, made, now)
         .await
         .map_err(|error| name_taken(error, "a pipeline on this board", &new.name))?;
     let entry = audit::Entry::new("pipeline.create", "pipeline", pipeline.id).after(serde_json::to_value(&pipeline)?);

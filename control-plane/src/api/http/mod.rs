@@ -2,6 +2,7 @@
 //! keys, and the layers around the router.
 
 mod body;
+mod etag;
 mod fields;
 mod idempotency;
 mod layers;
@@ -11,6 +12,7 @@ mod repeat;
 mod tags;
 
 pub use body::Body;
+pub use etag::{etag, if_match};
 pub use fields::Fields;
 pub use idempotency::{Begun, Idempotency, Slot};
 pub use layers::{Complete, around, fallback, method_not_allowed};

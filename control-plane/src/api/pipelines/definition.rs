@@ -8,20 +8,20 @@ use axum::{
 };
 use indexmap::IndexMap;
 use restroy_sdk::{
-    api::pipeline::{Definition, PutDefinition, Version},
+    api::pipeline::{Definition, PutDefinition, VersionWritten},
     ids::PipelineId,
 };
 use serde_json::json;
 
 use super::{
-    etag,
     publish::{publish, upcoming},
     review,
     versions::whole,
+    widening,
 };
 use crate::{
     api::{
-        http::{Body, Fields, Path},
+        http::{Body, Fields, Path, etag, if_match},
         limits,
     },
     auth::{Caller, Permission},
@@ -48,7 +48,7 @@ pub(super) async fn get_definition(
     let mut tx = scope.read().await?;
     let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
     let definition = whole(&mut tx, id, pipeline.latest_version.ok_or_else(ApiError::not_found)?).await?;
-    Ok((etag::header_of(pipeline.latest_version), Json(definition)).into_response())
+    Ok((etag(pipeline.latest_version), Json(definition)).into_response())
 }
 
 /// Makes a new version of the pipeline, and publishes it if so asked. All or nothing.
@@ -59,7 +59,7 @@ pub(super) async fn get_definition(
         ("If-Match" = Option<String>, Header, description = "Refused with 412 unless it is the latest version's tag"),
     ),
     responses(
-        (status = 200, description = "The new version", body = Version,
+        (status = 200, description = "The new version, and where it may touch more", body = VersionWritten,
          headers(("ETag" = String, description = "For `If-Match` of the next change"))),
     ),
 )]
@@ -77,7 +77,8 @@ pub(super) async fn put_definition(
     let upcoming = if put.publish { upcoming(&state, &document).await? } else { IndexMap::new() };
     let mut tx = scope.write().await?;
     let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
-    etag::check(&headers, pipeline.latest_version)?;
+    if_match(&headers, pipeline.latest_version, "definition")?;
+    let library = review::pinned(&mut tx, &document, &put.files).await?;
     let number = pipeline.latest_version.unwrap_or(0) + 1;
     limits::room(number - 1, limits::VERSIONS_PER_PIPELINE, "versions of a pipeline")?;
     let new = versions::NewVersion {
@@ -85,6 +86,7 @@ pub(super) async fn put_definition(
         number,
         document: &document,
         files: &put.files,
+        library: &library,
         message: &put.message,
         author: caller.user_id,
     };
@@ -95,10 +97,12 @@ pub(super) async fn put_definition(
         .before(json!({ "latest_version": pipeline.latest_version }))
         .after(json!({ "latest_version": number, "message": put.message }));
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
-    if put.publish {
-        publish(&state, &scope, &mut tx, &pipeline, number, &document, &upcoming).await?;
-    }
+    let widened = if put.publish {
+        publish(&state, &scope, &mut tx, &pipeline, number, &document, &upcoming).await?
+    } else {
+        widening::against_published(&mut tx, &pipeline, &document).await?
+    };
     let version = versions::by_number(&mut tx, id, number).await?.ok_or_else(ApiError::not_found)?;
     tx.commit().await?;
-    Ok((etag::header_of(Some(number)), Json(version)).into_response())
+    Ok((etag(Some(number)), Json(VersionWritten { version, widened })).into_response())
 }

@@ -1,9 +1,13 @@
 //! Pipelines, their definitions and versions.
 
+mod capabilities;
 mod definition;
-mod etag;
+mod diff;
+mod moving;
 mod pipeline;
 mod publish;
+mod restore;
+mod restore_version;
 mod review;
 mod scripts;
 mod versions;
@@ -21,10 +25,15 @@ use crate::state::AppState;
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     let definition = routes!(definition::get_definition, definition::put_definition);
     OpenApiRouter::new()
-        .routes(routes!(pipeline::get_pipeline, pipeline::delete_pipeline))
+        .routes(routes!(pipeline::get_pipeline, pipeline::patch_pipeline, pipeline::delete_pipeline))
+        .routes(routes!(moving::move_pipeline))
+        .routes(routes!(restore::restore_pipeline))
         .routes(definition.layer(DefaultBodyLimit::max(limits::DEFINITION_BODY)))
         .routes(routes!(versions::list_versions))
         .routes(routes!(versions::get_version))
+        .routes(routes!(diff::diff_versions))
+        .routes(routes!(capabilities::get_capabilities))
+        .routes(routes!(restore_version::restore_version))
         .routes(routes!(publish::publish_version))
         .routes(routes!(scripts::list_scripts))
 }

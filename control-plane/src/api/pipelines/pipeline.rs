@@ -1,12 +1,24 @@
 //! `/v1/pipelines/{id}`
 
-use axum::{Json, extract::State, http::StatusCode};
-use restroy_sdk::{api::pipeline::Pipeline, ids::PipelineId};
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+};
+use restroy_sdk::{
+    api::pipeline::{Pipeline, PipelinePatch},
+    ids::PipelineId,
+};
+use serde_json::json;
 
 use crate::{
-    api::http::Path,
+    api::{
+        http::{Body, Fields, Path, etag, if_match},
+        limits,
+    },
     auth::{Caller, Permission},
-    error::{ApiError, ApiResult},
+    error::{ApiError, ApiResult, name_taken},
     runs::removed::{self, Removed},
     state::AppState,
     store::{audit, pipelines, schedules},
@@ -16,33 +28,80 @@ use crate::{
 #[utoipa::path(
     get, path = "/v1/pipelines/{id}", tag = "pipelines",
     params(("id" = PipelineId, Path, description = "The pipeline")),
-    responses((status = 200, description = "The pipeline", body = Pipeline)),
+    responses((status = 200, description = "The pipeline", body = Pipeline,
+        headers(("ETag" = String, description = "For `If-Match` of the next change")))),
 )]
 pub(super) async fn get_pipeline(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<PipelineId>,
-) -> ApiResult<Json<Pipeline>> {
+) -> ApiResult<Response> {
     let scope = caller.pipeline(&state, id, Permission::PipelineRead).await?;
     let mut tx = scope.read().await?;
-    pipelines::get(&mut tx, id).await?.map(Json).ok_or_else(ApiError::not_found)
+    let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
+    Ok((etag(Some(pipeline.revision)), Json(pipeline)).into_response())
 }
 
-/// Deletes a pipeline; its runs end.
+/// Renames or describes a pipeline.
+#[utoipa::path(
+    patch, path = "/v1/pipelines/{id}", tag = "pipelines", request_body = PipelinePatch,
+    params(
+        ("id" = PipelineId, Path, description = "The pipeline"),
+        ("If-Match" = Option<String>, Header, description = "Refused with 412 unless it is the pipeline's tag"),
+    ),
+    responses((status = 200, description = "The pipeline", body = Pipeline,
+        headers(("ETag" = String, description = "For `If-Match` of the next change")))),
+)]
+pub(super) async fn patch_pipeline(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<PipelineId>,
+    headers: HeaderMap,
+    Body(patch): Body<PipelinePatch>,
+) -> ApiResult<Response> {
+    let scope = caller.pipeline(&state, id, Permission::PipelineEdit).await?;
+    let mut fields = Fields::new();
+    if let Some(name) = &patch.name {
+        fields.name("/name", name, limits::MAX_NAME);
+    }
+    if let Some(description) = &patch.description {
+        fields.text("/description", description, limits::MAX_DESCRIPTION);
+    }
+    fields.done()?;
+    let mut tx = scope.write().await?;
+    let before = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
+    if_match(&headers, Some(before.revision), "pipeline")?;
+    let (name, description) = (patch.name.unwrap_or(before.name), patch.description.unwrap_or(before.description));
+    let pipeline = pipelines::update(&mut tx, id, &name, &description, state.ambient.now())
+        .await
+        .map_err(|error| name_taken(error, "a pipeline on this board", &name))?;
+    let entry = audit::Entry::new("pipeline.change", "pipeline", id);
+    let entry = entry.details(json!({ "name": name, "description": description }));
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    tx.commit().await?;
+    Ok((etag(Some(pipeline.revision)), Json(pipeline)).into_response())
+}
+
+/// Deletes a pipeline; its runs end. For 30 days it can be restored.
 #[utoipa::path(
     delete, path = "/v1/pipelines/{id}", tag = "pipelines",
-    params(("id" = PipelineId, Path, description = "The pipeline")),
+    params(
+        ("id" = PipelineId, Path, description = "The pipeline"),
+        ("If-Match" = Option<String>, Header, description = "Refused with 412 unless it is the pipeline's tag"),
+    ),
     responses((status = 204, description = "It is gone")),
 )]
 pub(super) async fn delete_pipeline(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<PipelineId>,
+    headers: HeaderMap,
 ) -> ApiResult<StatusCode> {
     let scope = caller.pipeline(&state, id, Permission::PipelineDelete).await?;
     let mut tx = scope.write().await?;
-    let now = state.ambient.now();
     let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
+    if_match(&headers, Some(pipeline.revision), "pipeline")?;
+    let now = state.ambient.now();
     let ended = removed::cancel_runs(&mut tx, now, Removed::Pipeline(id)).await?;
     schedules::stop(&mut tx, id).await?;
     pipelines::delete(&mut tx, id, now).await?;

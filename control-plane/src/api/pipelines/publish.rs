@@ -3,10 +3,10 @@
 use axum::{Json, extract::State};
 use indexmap::IndexMap;
 use restroy_sdk::{
-    api::pipeline::{Pipeline, Version},
+    api::pipeline::{Pipeline, Version, VersionWritten},
     document::{Document, Schedule},
     ids::PipelineId,
-    problem::ProblemCode,
+    problem::{Fault, ProblemCode},
 };
 use serde_json::json;
 
@@ -31,13 +31,13 @@ use crate::{
         ("id" = PipelineId, Path, description = "The pipeline"),
         ("number" = i64, Path, description = "The version's number"),
     ),
-    responses((status = 200, description = "The version, published", body = Version)),
+    responses((status = 200, description = "The version, published, and where it may touch more", body = VersionWritten)),
 )]
 pub(super) async fn publish_version(
     State(state): State<AppState>,
     caller: Caller,
     Path((id, number)): Path<(PipelineId, i64)>,
-) -> ApiResult<Json<Version>> {
+) -> ApiResult<Json<VersionWritten>> {
     let scope = caller.pipeline(&state, id, Permission::PipelineEdit).await?;
     let mut tx = scope.read().await?;
     let version = versions::by_number(&mut tx, id, number).await?.ok_or_else(ApiError::not_found)?;
@@ -46,9 +46,9 @@ pub(super) async fn publish_version(
     let upcoming = upcoming(&state, &document).await?;
     let mut tx = scope.write().await?;
     let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
-    publish(&state, &scope, &mut tx, &pipeline, number, &document, &upcoming).await?;
+    let widened = publish(&state, &scope, &mut tx, &pipeline, number, &document, &upcoming).await?;
     tx.commit().await?;
-    Ok(Json(Version { published: true, ..version }))
+    Ok(Json(VersionWritten { version: Version { published: true, ..version }, widened }))
 }
 
 /// When the document's schedules fire first. Some expressions take a search of centuries to say
@@ -65,7 +65,8 @@ pub(super) async fn upcoming(state: &AppState, document: &Document) -> ApiResult
     })
 }
 
-/// Publishes a version within a transaction; 403 when it may do more than the caller can grant.
+/// Publishes a version within a transaction, and gives where it may do more than the one before; 403 when
+/// that is more than the caller can grant.
 pub(super) async fn publish(
     state: &AppState,
     scope: &Scope,
@@ -74,23 +75,16 @@ pub(super) async fn publish(
     number: i64,
     document: &Document,
     upcoming: &IndexMap<String, Upcoming>,
-) -> ApiResult<()> {
-    let published = match pipeline.published_version {
-        Some(number) => versions::by_number(tx, pipeline.id, number).await?,
-        None => None,
-    };
-    let published = match published {
-        Some(version) => Some(versions::document(tx, version.id).await?),
-        None => None,
-    };
-    let shared = configuration::shared_secrets(tx, pipeline.board_id).await?;
-    widening::check(scope, document, published.as_ref(), &shared)?;
+) -> ApiResult<Vec<Fault>> {
+    let widened = widening::against_published(tx, pipeline, document).await?;
+    widening::check(scope, &widened)?;
     pipelines::set_published(tx, pipeline.id, number, state.ambient.now()).await?;
     schedules::replace(tx, &state.ambient, pipeline.id, upcoming).await?;
     let entry = audit::Entry::new("pipeline.publish", "pipeline", pipeline.id);
     let entry = entry
+        .details(json!({ "widened": widened }))
         .before(json!({ "published_version": pipeline.published_version }))
         .after(json!({ "published_version": number }));
     audit::in_team(tx, &state.ambient, scope.actor(), entry).await?;
-    Ok(())
+    Ok(widened)
 }

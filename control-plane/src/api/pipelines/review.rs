@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use restroy_sdk::{
-    document::{self, Document, MAX_SOURCE_BYTES},
+    document::{self, Document, MAX_SOURCE_BYTES, MAX_TOTAL_BYTES},
+    ids::LibraryVersionId,
     problem::{Fault, Problem, ProblemCode},
+    schema,
 };
 
 use crate::{
     error::{ApiError, ApiResult},
     ports::{CompilerUnavailable, ScriptCompiler},
-    runs::params,
+    store::{TeamTx, library},
 };
 
 /// How many faults are told at once.
@@ -27,7 +29,7 @@ pub(super) async fn read(
     let document = match document::read_json(definition) {
         Ok(document) => {
             faults.extend(document::check(&document, files));
-            faults.extend(schema(&document));
+            faults.extend(schemas(&document));
             faults.extend(expressions(compiler, &document).await?);
             Some(document)
         }
@@ -50,10 +52,52 @@ pub(super) async fn read(
     }
 }
 
-/// The schema of the parameters must be one that runs can be checked against.
-fn schema(document: &Document) -> Option<Fault> {
-    let error = params::compile(document.params.as_ref()?).err()?;
-    Some(Fault::new(format!("/params{}", error.pointer), format!("not a JSON Schema that is taken here: {error}")))
+/// The versions of library modules that a document pins. Refused when one is not there, when a module
+/// loads one that is not pinned or itself, or when all sources together are too many bytes.
+pub(super) async fn pinned(
+    tx: &mut TeamTx,
+    document: &Document,
+    files: &BTreeMap<String, String>,
+) -> ApiResult<Vec<LibraryVersionId>> {
+    let (mut versions, mut sources, mut faults) = (Vec::new(), BTreeMap::new(), Vec::new());
+    for (name, number) in &document.library {
+        let detail = match library::pinned(tx, name, *number).await? {
+            Ok(pinned) => {
+                versions.push(pinned.id);
+                sources.insert(name.clone(), pinned.source);
+                continue;
+            }
+            Err(Some(latest)) => format!("there is no version {number} of `{name}`; the newest is {latest}"),
+            Err(None) => format!("the team's library has no module `{name}`"),
+        };
+        faults.push(Fault::new(format!("/library/{}", name.replace('~', "~0").replace('/', "~1")), detail));
+    }
+    faults.extend(document::check_library(document, &sources));
+    let bytes = files.values().chain(sources.values()).map(String::len).sum::<usize>();
+    if bytes > MAX_TOTAL_BYTES {
+        let detail =
+            format!("the files and the library's modules have {bytes} bytes together; at most {MAX_TOTAL_BYTES}");
+        faults.push(Fault::new("/library", detail));
+    }
+    if faults.is_empty() {
+        return Ok(versions);
+    }
+    faults.truncate(MAX_FAULTS);
+    Err(Problem::new(ProblemCode::InvalidDefinition).errors(faults).into())
+}
+
+/// The schemas must be such that values can be checked against them.
+fn schemas(document: &Document) -> Vec<Fault> {
+    let of_steps = document.steps.iter().filter_map(|(name, step)| {
+        let name = name.replace('~', "~0").replace('/', "~1");
+        step.inputs_schema.as_ref().map(|schema| (format!("/steps/{name}/inputs_schema"), schema))
+    });
+    let all = document.params.iter().map(|schema| ("/params".to_owned(), schema)).chain(of_steps);
+    all.filter_map(|(at, schema)| {
+        let error = schema::compile(schema).err()?;
+        Some(Fault::new(format!("{at}{}", error.pointer), format!("not a JSON Schema that is taken here: {error}")))
+    })
+    .collect()
 }
 
 async fn expressions(compiler: &dyn ScriptCompiler, document: &Document) -> ApiResult<Vec<Fault>> {

@@ -8,6 +8,8 @@ use restroy_sdk::{
     },
     ids::{BoardId, Id, TeamId},
 };
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::{
     api::{
@@ -20,23 +22,40 @@ use crate::{
     store::{audit, boards},
 };
 
+/// Which of the team's boards.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Listing {
+    /// Those that were deleted and can be restored.
+    #[serde(default)]
+    deleted: bool,
+    /// How many things: 1 to 100, 50 unless told.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
 /// The team's boards that the caller sees, archived ones among them.
 #[utoipa::path(
     get, path = "/v1/teams/{id}/boards", tag = "boards",
-    params(("id" = TeamId, Path, description = "The team"), Paged),
+    params(("id" = TeamId, Path, description = "The team"), Listing),
     responses((status = 200, description = "The oldest first", body = Page<Board>)),
 )]
 pub(super) async fn list_boards(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<TeamId>,
-    Query(page): Query<Paged>,
+    Query(listing): Query<Listing>,
 ) -> ApiResult<Json<Page<Board>>> {
     // Whose role in the team sees no boards may have one on some.
     let scope = caller.team(&state, id, Permission::TeamRead).await?;
+    let page = Paged::new(listing.limit, listing.cursor);
     let (after, rows) = (page.after::<BoardId>()?, page.rows()?);
     let mut tx = scope.read().await?;
-    let boards = boards::list(&mut tx, boards::Viewer::new(&scope, Permission::BoardRead), after, rows).await?;
+    let viewer = boards::Viewer::new(&scope, Permission::BoardRead);
+    let boards = boards::list(&mut tx, viewer, listing.deleted, after, rows).await?;
     Ok(Json(paged(&page, boards, |board| board.id)?))
 }
 

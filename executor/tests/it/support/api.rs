@@ -108,11 +108,13 @@ impl Api {
                 .steps
                 .iter()
                 .map(|(name, step)| {
-                    (name.clone(), StepSettings { config: step.config.clone(), ..StepSettings::default() })
+                    let config = step.config.clone().into_iter().collect();
+                    (name.clone(), StepSettings { config, ..StepSettings::default() })
                 })
                 .collect(),
             document,
             files: files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect(),
+            library: BTreeMap::new(),
             params: RawValue::from_string("{}".to_owned()).unwrap(),
             seed: "07".repeat(32),
             done: Vec::new(),

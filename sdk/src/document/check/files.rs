@@ -38,8 +38,8 @@ pub(super) fn check(document: &Document, files: &BTreeMap<String, String>, fault
     }
 }
 
-/// Why `path` cannot name a source.
-pub(super) fn wrong_path(path: &str) -> Option<&'static str> {
+/// Why `path` cannot name a source; a path that can lies below the folder it is relative to.
+pub fn wrong_path(path: &str) -> Option<&'static str> {
     if path.len() > MAX_PATH {
         return Some("is longer than 200 bytes");
     }

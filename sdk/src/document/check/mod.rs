@@ -11,11 +11,14 @@ mod step;
 
 use std::collections::BTreeMap;
 
+pub use files::wrong_path;
 pub use graph::order;
 
-use super::{Document, pointer, read::MAX_FAULTS};
+use super::{Document, modules, pointer, read::MAX_FAULTS};
 use crate::problem::Fault;
 
+/// The most modules of the library that a document can pin.
+const MAX_MODULES: usize = 50;
 /// The most steps that a pipeline can have.
 pub const MAX_STEPS: usize = 100;
 /// The longest source, in bytes.
@@ -34,6 +37,8 @@ pub fn check(document: &Document, files: &BTreeMap<String, String>) -> Vec<Fault
     concurrency(document, &mut faults);
     schedule::check(document, &mut faults);
     files::check(document, files, &mut faults);
+    library(document, &mut faults);
+    modules::check(document, files, &mut faults);
     faults.truncate(MAX_FAULTS);
     faults
 }
@@ -67,6 +72,26 @@ fn head(document: &Document, faults: &mut Vec<Fault>) {
     if document.steps.len() > MAX_STEPS {
         let detail = format!("{} steps; a pipeline has at most {MAX_STEPS}", document.steps.len());
         faults.push(Fault::new("/steps", detail));
+    }
+}
+
+fn library(document: &Document, faults: &mut Vec<Fault>) {
+    if document.library.len() > MAX_MODULES {
+        let detail = format!("{} modules; at most {MAX_MODULES}", document.library.len());
+        faults.push(Fault::new("/library", detail));
+    }
+    for (name, version) in &document.library {
+        let at = pointer::member("/library", name);
+        if !is_module_name(name) {
+            let detail = format!(
+                "`{name}` is not a module's name: a small letter first, then small letters, digits and `_`, at most \
+                 64 together"
+            );
+            faults.push(Fault::new(&at, detail));
+        }
+        if *version == 0 {
+            faults.push(Fault::new(at, "versions are counted from 1"));
+        }
     }
 }
 
@@ -109,6 +134,13 @@ fn is_name(name: &str) -> bool {
 /// Whether a name can be a key of a configuration.
 fn is_key(name: &str) -> bool {
     is_name(name) && !name.contains('-')
+}
+
+/// Whether a name can be one of a library module.
+pub fn is_module_name(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        && name.len() <= 64
 }
 
 /// The pointer of a step.

@@ -55,11 +55,27 @@ pub(super) fn check(
     {
         fault("timeout", format!("`{timeout}` lies outside 1ms to {MAX_TIMEOUT}"));
     }
+    if let Some(schema) = &step.inputs_schema {
+        inputs_schema(&pointer::member(&at, "inputs_schema"), schema, faults);
+    }
     kind(&at, step, files, faults);
     needs(&at, document, name, step, faults);
     retry(&at, step, faults);
     configuration(&at, step, faults);
     origins(&at, step, faults);
+}
+
+fn inputs_schema(at: &str, schema: &serde_json::Value, faults: &mut Vec<Fault>) {
+    match schema {
+        serde_json::Value::Object(schema) => {
+            if schema.get("type").is_some_and(|kind| kind != "object") {
+                let detail = "a script's inputs are an object, with a member for each step that it needs; write \
+                              `type: object`";
+                faults.push(Fault::new(pointer::member(at, "type"), detail));
+            }
+        }
+        _ => faults.push(Fault::new(at, "expected a JSON Schema: a mapping")),
+    }
 }
 
 /// A step is exactly one kind of thing, and that thing is there.

@@ -1,0 +1,76 @@
+//! What a version may touch beyond the published one: shown, and asked about, before it is published.
+
+use std::io::Write as _;
+
+use restroy_sdk::{
+    api::pipeline::Pipeline,
+    client::Client,
+    document::{Document, Touch, widened_touches},
+};
+
+use crate::{
+    failure::{Failure, Outcome},
+    prompt,
+    style::{Paint, clean},
+};
+
+/// The document that the pipeline's runs start with.
+pub(super) async fn published(client: &Client, pipeline: &Pipeline) -> Outcome<Option<Document>> {
+    match pipeline.published_version {
+        Some(number) => Ok(Some(client.version(pipeline.id, number).await?.definition)),
+        None => Ok(None),
+    }
+}
+
+/// What publishing `new` grants that `published` did not have. Where somebody is there to answer, and was
+/// not told to be left alone, it is shown, and nothing goes on without their consent; `otherwise` says what
+/// else there is.
+pub(super) fn ask(new: &Document, published: Option<&Document>, yes: bool, otherwise: &str) -> Outcome<Granted> {
+    let mut granted = Granted { touches: widened_touches(new, published), first: published.is_none(), told: false };
+    if granted.touches.is_empty() || yes || !prompt::is_attended() {
+        return Ok(granted);
+    }
+    granted.tell();
+    if prompt::confirm("publish it", "say --yes")? {
+        return Ok(granted);
+    }
+    Err(Failure::new("nothing was published").help(otherwise))
+}
+
+/// What a version may touch beyond the one before.
+pub(super) struct Granted {
+    touches: Vec<Touch>,
+    /// There was none before.
+    first: bool,
+    told: bool,
+}
+
+impl Granted {
+    /// Shows it, once: at the latest when it was granted.
+    pub(super) fn tell(&mut self) {
+        if self.touches.is_empty() || std::mem::replace(&mut self.told, true) {
+            return;
+        }
+        let head = if self.first {
+            "runs of this pipeline may touch:"
+        } else {
+            "this version may touch more than the published one:"
+        };
+        let mut err = std::io::stderr().lock();
+        let _ = writeln!(err, "{}", Paint::stderr().yellow(head));
+        for touch in &self.touches {
+            let _ = writeln!(err, "  {}", words(touch));
+        }
+    }
+}
+
+/// A thing that may be touched, for people.
+pub(super) fn words(touch: &Touch) -> String {
+    match touch {
+        Touch::Http { origin } => format!("HTTP requests to {}", clean(origin)),
+        Touch::Secret { script, key } => format!("the secret {} of {}", clean(key), clean(script)),
+        Touch::Kv => "the board's key-value store".to_owned(),
+        Touch::Email => "e-mail, sent".to_owned(),
+        Touch::Files => "files of the run, and artifacts kept".to_owned(),
+    }
+}

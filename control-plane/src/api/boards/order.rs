@@ -1,0 +1,51 @@
+//! `PUT /v1/boards/{id}/order`
+
+use axum::{extract::State, http::StatusCode};
+use restroy_sdk::{
+    api::board::PutOrder,
+    ids::BoardId,
+    problem::{Fault, Problem, ProblemCode},
+};
+use serde_json::json;
+
+use crate::{
+    api::http::{Body, Path},
+    auth::{Caller, Permission},
+    error::ApiResult,
+    state::AppState,
+    store::{audit, order, pipelines},
+};
+
+/// Puts a pipeline before another one of the board, or to its end. The others keep their order, whoever
+/// moves what at the same time.
+#[utoipa::path(
+    put, path = "/v1/boards/{id}/order", tag = "boards", request_body = PutOrder,
+    params(("id" = BoardId, Path, description = "The board")),
+    responses((status = 204, description = "It stands there now")),
+)]
+pub(super) async fn put_order(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<BoardId>,
+    Body(to): Body<PutOrder>,
+) -> ApiResult<StatusCode> {
+    let scope = caller.board(&state, id, Permission::BoardEdit).await?;
+    let refused =
+        |pointer: &str, detail: &str| Problem::new(ProblemCode::Invalid).errors(vec![Fault::new(pointer, detail)]);
+    if to.before == Some(to.pipeline) {
+        return Err(refused("/before", "a pipeline cannot stand before itself").into());
+    }
+    let mut tx = scope.write().await?;
+    let on_board = pipelines::get(&mut tx, to.pipeline).await?.is_some_and(|pipeline| pipeline.board_id == id);
+    if !on_board {
+        return Err(refused("/pipeline", "no pipeline of this board").into());
+    }
+    if !order::put(&mut tx, id, to.pipeline, to.before).await? {
+        return Err(refused("/before", "no pipeline of this board").into());
+    }
+    let entry = audit::Entry::new("board.order", "board", id);
+    let entry = entry.details(json!({ "pipeline": to.pipeline, "before": to.before }));
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,51 @@
+//! `POST /v1/boards/{id}/restore`
+
+use axum::{Json, extract::State};
+use restroy_sdk::{api::board::Board, ids::BoardId};
+use serde_json::json;
+
+use crate::{
+    api::{http::Path, limits, restore::resumed},
+    auth::{Caller, Permission},
+    error::{ApiError, ApiResult, name_taken},
+    runs::purge_deleted::KEPT,
+    state::AppState,
+    store::{
+        audit, boards,
+        schedules::{self, Of},
+    },
+};
+
+/// Brings a board back that was deleted in the last 30 days, with the pipelines that were on it then; their
+/// schedules fire again. 409 `name_taken` when another has its name by now.
+#[utoipa::path(
+    post, path = "/v1/boards/{id}/restore", tag = "boards",
+    params(("id" = BoardId, Path, description = "The board that was deleted")),
+    responses((status = 200, description = "The board", body = Board)),
+)]
+pub(super) async fn restore_board(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<BoardId>,
+) -> ApiResult<Json<Board>> {
+    let scope = caller.deleted_board(&state, id, Permission::BoardDelete).await?;
+    let mut tx = scope.read().await?;
+    let stopped = schedules::stopped(&mut tx, Of::Board(id)).await?;
+    drop(tx);
+    let now = state.ambient.now();
+    let resumed = resumed(stopped, now).await?;
+    let mut tx = scope.write().await?;
+    let name = boards::get_deleted(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
+    limits::room(boards::count(&mut tx).await?, limits::BOARDS_PER_TEAM, "boards in a team")?;
+    let board = boards::restore(&mut tx, id, now.before(KEPT), now)
+        .await
+        .map_err(|error| name_taken(error, "a board of this team", &name))?
+        .ok_or_else(ApiError::not_found)?;
+    for (schedule, next) in resumed {
+        schedules::resume(&mut tx, schedule, next).await?;
+    }
+    let entry = audit::Entry::new("board.restore", "board", id).details(json!({ "name": name }));
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    tx.commit().await?;
+    Ok(Json(board))
+}

@@ -1,0 +1,128 @@
+//! `/v1/teams/{id}/library/{name}`
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+};
+use restroy_sdk::{
+    api::library::{LibrarySource, PutLibraryModule},
+    ids::TeamId,
+    problem::ProblemCode,
+};
+
+use super::modules::check;
+use crate::{
+    api::{
+        http::{Body, Fields, Path, etag, if_match},
+        limits,
+    },
+    auth::{Caller, Permission},
+    error::{ApiError, ApiResult},
+    state::AppState,
+    store::{TeamTx, audit, library},
+};
+
+/// A module with its newest source.
+#[utoipa::path(
+    get, path = "/v1/teams/{id}/library/{name}", tag = "library",
+    params(("id" = TeamId, Path, description = "The team"), ("name" = String, Path, description = "The module's name")),
+    responses((status = 200, description = "The module", body = LibrarySource,
+        headers(("ETag" = String, description = "For `If-Match` of the next change")))),
+)]
+pub(super) async fn get_module(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path((id, name)): Path<(TeamId, String)>,
+) -> ApiResult<Response> {
+    let scope = caller.team(&state, id, Permission::PipelineRead).await?;
+    let found = whole(&mut scope.read().await?, &name, None).await?;
+    Ok((etag(Some(found.module.latest_version)), Json(found)).into_response())
+}
+
+/// Gives a module a new version. Pipelines stay with the versions that they pin.
+#[utoipa::path(
+    put, path = "/v1/teams/{id}/library/{name}", tag = "library", request_body = PutLibraryModule,
+    params(
+        ("id" = TeamId, Path, description = "The team"),
+        ("name" = String, Path, description = "The module's name"),
+        ("If-Match" = Option<String>, Header, description = "Refused with 412 unless it is the newest version's tag"),
+    ),
+    responses((status = 200, description = "The module with its new source", body = LibrarySource,
+        headers(("ETag" = String, description = "For `If-Match` of the next change")))),
+)]
+pub(super) async fn put_module(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path((id, name)): Path<(TeamId, String)>,
+    headers: HeaderMap,
+    Body(put): Body<PutLibraryModule>,
+) -> ApiResult<Response> {
+    let scope = caller.team(&state, id, Permission::LibraryWrite).await?;
+    let mut fields = Fields::new();
+    fields.text("/message", &put.message, limits::MAX_MESSAGE);
+    if let Some(description) = &put.description {
+        fields.text("/description", description, limits::MAX_DESCRIPTION);
+    }
+    fields.done()?;
+    check(state.compiler.as_ref(), &name, &put.source).await?;
+    let mut tx = scope.write().await?;
+    let module = library::get(&mut tx, &name).await?.ok_or_else(ApiError::not_found)?;
+    if_match(&headers, Some(module.latest_version), "module")?;
+    limits::room(module.latest_version, limits::VERSIONS_PER_MODULE, "versions of a library module")?;
+    let number = module.latest_version + 1;
+    let version = library::NewVersion {
+        module: module.id,
+        number,
+        source: &put.source,
+        description: put.description.as_deref().unwrap_or(&module.description),
+        message: &put.message,
+        author: caller.user_id,
+    };
+    library::insert_version(&mut tx, &state.ambient, &version).await?;
+    let entry = audit::Entry::new("library.change", "library_module", module.id);
+    let entry = entry.details(serde_json::json!({ "name": name, "version": number }));
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    let made = whole(&mut tx, &name, None).await?;
+    tx.commit().await?;
+    Ok((etag(Some(number)), Json(made)).into_response())
+}
+
+/// Deletes a module with its versions. 409 while a version of a pipeline is pinned to one of them.
+#[utoipa::path(
+    delete, path = "/v1/teams/{id}/library/{name}", tag = "library",
+    params(("id" = TeamId, Path, description = "The team"), ("name" = String, Path, description = "The module's name")),
+    responses((status = 204, description = "It is gone")),
+)]
+pub(super) async fn delete_module(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path((id, name)): Path<(TeamId, String)>,
+) -> ApiResult<StatusCode> {
+    let scope = caller.team(&state, id, Permission::LibraryWrite).await?;
+    let mut tx = scope.write().await?;
+    let module = library::get(&mut tx, &name).await?.ok_or_else(ApiError::not_found)?;
+    let users = library::users(&mut tx, module.id).await?;
+    if users > 0 {
+        let detail = format!(
+            "The module is in use: versions of {users} pipelines are pinned to it, deleted ones among them that can still \
+             be restored."
+        );
+        return Err(ApiError::with(ProblemCode::Conflict, detail));
+    }
+    library::delete(&mut tx, module.id).await?;
+    let entry = audit::Entry::new("library.delete", "library_module", module.id);
+    let entry = entry.details(serde_json::json!({ "name": name }));
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A module with the source of a version, the newest unless told.
+pub(super) async fn whole(tx: &mut TeamTx, name: &str, number: Option<i64>) -> ApiResult<LibrarySource> {
+    let module = library::get(tx, name).await?.ok_or_else(ApiError::not_found)?;
+    let number = number.unwrap_or(module.latest_version);
+    let (version, source) = library::version(tx, module.id, number).await?.ok_or_else(ApiError::not_found)?;
+    Ok(LibrarySource { module, version, source })
+}

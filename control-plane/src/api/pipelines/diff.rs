@@ -1,0 +1,50 @@
+//! `GET /v1/pipelines/{id}/versions/{a}/diff/{b}`
+
+use axum::{Json, extract::State};
+use restroy_sdk::{
+    api::pipeline::{Definition, VersionDiff},
+    document,
+    ids::PipelineId,
+    problem::ProblemCode,
+};
+
+use super::versions::whole;
+use crate::{
+    api::http::Path,
+    auth::{Caller, Permission},
+    error::{ApiError, ApiResult},
+    state::AppState,
+};
+
+/// What differs from one version to another: fields and steps of the document, files line by line, what
+/// may be touched.
+#[utoipa::path(
+    get, path = "/v1/pipelines/{id}/versions/{number}/diff/{other}", tag = "pipelines",
+    params(
+        ("id" = PipelineId, Path, description = "The pipeline"),
+        ("number" = i64, Path, description = "The version to start from"),
+        ("other" = i64, Path, description = "The version to come to"),
+    ),
+    responses((status = 200, description = "What differs", body = VersionDiff)),
+)]
+pub(super) async fn diff_versions(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path((id, number, other)): Path<(PipelineId, i64, i64)>,
+) -> ApiResult<Json<VersionDiff>> {
+    let scope = caller.pipeline(&state, id, Permission::PipelineRead).await?;
+    let mut tx = scope.read().await?;
+    let (from, to) = (whole(&mut tx, id, number).await?, whole(&mut tx, id, other).await?);
+    drop(tx);
+    let compared = tokio::task::spawn_blocking(move || compare(from, to)).await;
+    compared.map(Json).map_err(|error| {
+        tracing::error!(%error, "two versions cannot be compared");
+        ApiError::new(ProblemCode::Internal)
+    })
+}
+
+/// Takes its time with much text: off the async threads.
+fn compare(from: Definition, to: Definition) -> VersionDiff {
+    let diff = document::diff((&from.definition, &from.files), (&to.definition, &to.files));
+    VersionDiff { from: from.version, to: to.version, diff }
+}

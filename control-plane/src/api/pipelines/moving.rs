@@ -1,0 +1,63 @@
+//! `POST /v1/pipelines/{id}/move`
+
+use axum::{Json, extract::State};
+use restroy_sdk::{
+    api::pipeline::{MovePipeline, Pipeline},
+    ids::PipelineId,
+    problem::{Fault, Problem, ProblemCode},
+};
+use serde_json::json;
+
+use crate::{
+    api::{
+        http::{Body, Path},
+        limits,
+    },
+    auth::{Caller, Permission},
+    error::{ApiError, ApiResult, name_taken},
+    state::AppState,
+    store::{audit, pipelines},
+};
+
+/// Puts a pipeline to the end of another board of its team. It takes the right to delete it here and
+/// to make one there. Its versions, schedules, configuration and runs go along; what its scripts keep in the
+/// board's key-value store stays behind. 409 while a run goes on.
+#[utoipa::path(
+    post, path = "/v1/pipelines/{id}/move", tag = "pipelines", request_body = MovePipeline,
+    params(("id" = PipelineId, Path, description = "The pipeline")),
+    responses((status = 200, description = "The pipeline, on the other board", body = Pipeline)),
+)]
+pub(super) async fn move_pipeline(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<PipelineId>,
+    Body(to): Body<MovePipeline>,
+) -> ApiResult<Json<Pipeline>> {
+    let scope = caller.pipeline(&state, id, Permission::PipelineDelete).await?;
+    let there = caller.board(&state, to.board, Permission::PipelineCreate).await?;
+    if there.team() != scope.team() {
+        let fault =
+            Fault::new("/board", "the board of another team: a pipeline stays in its team; push it there instead");
+        return Err(Problem::new(ProblemCode::Invalid).errors(vec![fault]).into());
+    }
+    let mut tx = scope.write().await?;
+    there.ask_again(&mut tx).await?;
+    let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
+    if pipeline.board_id == to.board {
+        return Ok(Json(pipeline));
+    }
+    let active = pipelines::active_runs(&mut tx, id).await?;
+    if active > 0 {
+        let detail = format!("{active} of its runs go on or wait: let them end, or cancel them, then move it.");
+        return Err(ApiError::with(ProblemCode::Conflict, detail));
+    }
+    limits::room(pipelines::count(&mut tx, to.board).await?, limits::PIPELINES_PER_BOARD, "pipelines on a board")?;
+    let moved = pipelines::put_on(&mut tx, id, to.board, state.ambient.now())
+        .await
+        .map_err(|error| name_taken(error, "a pipeline on that board", &pipeline.name))?;
+    let entry = audit::Entry::new("pipeline.move", "pipeline", id);
+    let entry = entry.details(json!({ "from": pipeline.board_id, "to": to.board }));
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    tx.commit().await?;
+    Ok(Json(moved))
+}

@@ -1,0 +1,52 @@
+//! `POST /v1/pipelines/{id}/restore`
+
+use axum::{Json, extract::State};
+use restroy_sdk::{api::pipeline::Pipeline, ids::PipelineId};
+use serde_json::json;
+
+use crate::{
+    api::{http::Path, limits, restore::resumed},
+    auth::{Caller, Permission},
+    error::{ApiError, ApiResult, name_taken},
+    runs::purge_deleted::KEPT,
+    state::AppState,
+    store::{
+        audit, pipelines,
+        schedules::{self, Of},
+    },
+};
+
+/// Brings a pipeline back that was deleted in the last 30 days: its versions, configuration, runs and place
+/// among the board's pipelines; its schedules fire again. 409 `name_taken` when another has its name by
+/// now.
+#[utoipa::path(
+    post, path = "/v1/pipelines/{id}/restore", tag = "pipelines",
+    params(("id" = PipelineId, Path, description = "The pipeline that was deleted")),
+    responses((status = 200, description = "The pipeline", body = Pipeline)),
+)]
+pub(super) async fn restore_pipeline(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<PipelineId>,
+) -> ApiResult<Json<Pipeline>> {
+    let scope = caller.deleted_pipeline(&state, id, Permission::PipelineDelete).await?;
+    let mut tx = scope.read().await?;
+    let stopped = schedules::stopped(&mut tx, Of::Pipeline(id)).await?;
+    drop(tx);
+    let now = state.ambient.now();
+    let resumed = resumed(stopped, now).await?;
+    let mut tx = scope.write().await?;
+    let (name, board) = pipelines::get_deleted(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
+    limits::room(pipelines::count(&mut tx, board).await?, limits::PIPELINES_PER_BOARD, "pipelines on a board")?;
+    let pipeline = pipelines::restore(&mut tx, id, now.before(KEPT), now)
+        .await
+        .map_err(|error| name_taken(error, "a pipeline on this board", &name))?
+        .ok_or_else(ApiError::not_found)?;
+    for (schedule, next) in resumed {
+        schedules::resume(&mut tx, schedule, next).await?;
+    }
+    let entry = audit::Entry::new("pipeline.restore", "pipeline", id).details(json!({ "name": name }));
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    tx.commit().await?;
+    Ok(Json(pipeline))
+}

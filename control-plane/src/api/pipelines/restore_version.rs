@@ -1,0 +1,85 @@
+//! `POST /v1/pipelines/{id}/versions/{n}/restore`
+
+use axum::{extract::State, http::StatusCode, response::Response};
+use indexmap::IndexMap;
+use restroy_sdk::{
+    api::pipeline::{RestoreVersion, VersionWritten},
+    ids::{Id, PipelineId},
+};
+
+use super::{
+    publish::{publish, upcoming},
+    widening,
+};
+use crate::{
+    api::{
+        http::{Begun, Body, Fields, Idempotency, Path},
+        limits,
+    },
+    auth::{Caller, Permission},
+    error::{ApiError, ApiResult},
+    state::AppState,
+    store::{audit, pipelines, versions},
+};
+
+/// Makes a new version that is what an old one was, and publishes it if so asked. The versions between
+/// stay.
+#[utoipa::path(
+    post, path = "/v1/pipelines/{id}/versions/{number}/restore", tag = "pipelines", request_body = RestoreVersion,
+    params(
+        ("id" = PipelineId, Path, description = "The pipeline"),
+        ("number" = i64, Path, description = "The version's number"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Repeats the first answer for 24 hours"),
+    ),
+    responses((status = 201, description = "The new version, and where it may touch more", body = VersionWritten)),
+)]
+pub(super) async fn restore_version(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path((id, number)): Path<(PipelineId, i64)>,
+    idempotency: Idempotency,
+    Body(restore): Body<RestoreVersion>,
+) -> ApiResult<Response> {
+    let scope = caller.pipeline(&state, id, Permission::PipelineEdit).await?;
+    Fields::new().text("/message", &restore.message, limits::MAX_MESSAGE).done()?;
+    let mut tx = scope.read().await?;
+    let old = versions::by_number(&mut tx, id, number).await?.ok_or_else(ApiError::not_found)?;
+    let (document, files) = versions::load(&mut tx, old.id).await?;
+    let library = versions::library_versions(&mut tx, old.id).await?;
+    drop(tx);
+    let upcoming = if restore.publish { upcoming(&state, &document).await? } else { IndexMap::new() };
+    let now = state.ambient.now();
+    let mut tx = scope.write().await?;
+    let slot = match idempotency.begin(&mut tx, scope.team().uuid(), &restore, now).await? {
+        Begun::First(slot) => slot,
+        Begun::Again(answer) => return Ok(answer),
+    };
+    let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
+    let next = pipeline.latest_version.unwrap_or(0) + 1;
+    limits::room(next - 1, limits::VERSIONS_PER_PIPELINE, "versions of a pipeline")?;
+    let told = format!("As version {number} was");
+    let message = if restore.message.is_empty() { &told } else { &restore.message };
+    let new = versions::NewVersion {
+        pipeline: id,
+        number: next,
+        document: &document,
+        files: &files,
+        library: &library,
+        message,
+        author: caller.user_id,
+    };
+    versions::insert(&mut tx, &state.ambient, &new).await?;
+    pipelines::set_latest(&mut tx, id, next, now).await?;
+    let entry = audit::Entry::new("pipeline.define", "pipeline", id);
+    let entry = entry.details(serde_json::json!({ "version": next, "restored": number }));
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    let widened = if restore.publish {
+        publish(&state, &scope, &mut tx, &pipeline, next, &document, &upcoming).await?
+    } else {
+        widening::against_published(&mut tx, &pipeline, &document).await?
+    };
+    let version = versions::by_number(&mut tx, id, next).await?.ok_or_else(ApiError::not_found)?;
+    let answer = slot.answer(&mut tx, StatusCode::CREATED, &VersionWritten { version, widened }).await?;
+    tx.commit().await?;
+    Ok(answer)
+}

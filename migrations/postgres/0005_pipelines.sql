@@ -1,0 +1,72 @@
+-- Pipelines have a place on their board and a revision for If-Match; what is deleted can be restored and
+-- is purged later; a team keeps modules that its pipelines share.
+
+-- The place among the board's pipelines, with gaps between neighbours. When a gap is used up all places
+-- of the board are dealt anew, which order_epoch counts: a cursor knows whether the place it names is
+-- an old one.
+ALTER TABLE pipelines ADD COLUMN position BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE pipelines ADD COLUMN description TEXT COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE pipelines ADD COLUMN revision BIGINT NOT NULL DEFAULT 1; -- raised by every change of this row but its place
+ALTER TABLE boards ADD COLUMN revision BIGINT NOT NULL DEFAULT 1;    -- raised by every change of its own fields
+ALTER TABLE boards ADD COLUMN order_epoch BIGINT NOT NULL DEFAULT 0;
+-- The wall binds the owner of the tables too; to change every team's rows it is opened for this statement.
+ALTER TABLE pipelines NO FORCE ROW LEVEL SECURITY;
+UPDATE pipelines SET position = 4294967296 * (
+    SELECT count(*) FROM pipelines o WHERE o.board_id = pipelines.board_id AND o.id <= pipelines.id);
+ALTER TABLE pipelines FORCE ROW LEVEL SECURITY;
+CREATE INDEX pipelines_board ON pipelines (board_id, position, id);
+
+-- What was deleted, for the purge; and what each thing is referred to by, so that removing it looks
+-- through no whole table.
+CREATE INDEX boards_deleted ON boards (deleted_at) WHERE deleted_at IS NOT NULL;
+CREATE INDEX pipelines_deleted ON pipelines (deleted_at) WHERE deleted_at IS NOT NULL;
+CREATE INDEX runs_version ON runs (version_id);
+CREATE INDEX runs_board ON runs (board_id);
+CREATE INDEX outbox_run ON outbox (run_id) WHERE run_id IS NOT NULL;
+CREATE INDEX pipeline_version_scripts_script ON pipeline_version_scripts (script_id);
+CREATE INDEX pipeline_version_scripts_source ON pipeline_version_scripts (script_version_id);
+
+-- A team's own modules, which scripts load with `require "lib.NAME"`.
+CREATE TABLE library_modules (
+    id             UUID PRIMARY KEY,
+    team_id        UUID    NOT NULL REFERENCES teams (id) ON DELETE CASCADE,
+    name           TEXT COLLATE "C" NOT NULL,
+    description    TEXT COLLATE "C" NOT NULL DEFAULT '',
+    latest_version BIGINT NOT NULL,
+    created_at     BIGINT NOT NULL,
+    updated_at     BIGINT NOT NULL,
+    UNIQUE (team_id, id),
+    UNIQUE (team_id, name)
+);
+
+-- Their immutable versions; the source lies with the team's other sources.
+CREATE TABLE library_versions (
+    id             UUID PRIMARY KEY,
+    team_id        UUID    NOT NULL,
+    module_id      UUID    NOT NULL,
+    number         BIGINT NOT NULL,
+    script_version_id UUID NOT NULL,
+    message        TEXT COLLATE "C" NOT NULL DEFAULT '',
+    author_id      UUID REFERENCES users (id) ON DELETE SET NULL,
+    created_at     BIGINT NOT NULL,
+    UNIQUE (team_id, id),
+    UNIQUE (module_id, number),
+    FOREIGN KEY (team_id, module_id) REFERENCES library_modules (team_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (team_id, script_version_id) REFERENCES script_versions (team_id, id)
+);
+CREATE INDEX library_versions_source ON library_versions (script_version_id);
+
+-- Which of them a pipeline version is pinned to. Without a cascade: what is in use stays.
+CREATE TABLE pipeline_version_library (
+    team_id        UUID    NOT NULL,
+    version_id     UUID    NOT NULL,
+    library_version_id UUID NOT NULL,
+    PRIMARY KEY (version_id, library_version_id),
+    FOREIGN KEY (team_id, version_id) REFERENCES pipeline_versions (team_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (team_id, library_version_id) REFERENCES library_versions (team_id, id)
+);
+CREATE INDEX pipeline_version_library_module ON pipeline_version_library (library_version_id);
+
+SELECT tenant_wall('library_modules');
+SELECT tenant_wall('library_versions');
+SELECT tenant_wall('pipeline_version_library');

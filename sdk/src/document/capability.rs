@@ -1,0 +1,210 @@
+//! What a version may touch, and whether it is more than another may. What counts is the pipeline, not
+//! the single step: whoever may edit it may move a script from one step to another.
+
+use std::collections::{BTreeMap, HashSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Document, pointer};
+use crate::problem::Fault;
+
+/// A thing outside of the sandbox that scripts can reach.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Touch {
+    /// HTTP requests.
+    Http {
+        /// To this origin, or the subdomains of `https://*.host`.
+        origin: String,
+    },
+    /// A secret.
+    Secret {
+        /// Of this script.
+        script: String,
+        /// Its key.
+        key: String,
+    },
+    /// The board's key-value store.
+    Kv,
+    /// E-mail.
+    Email,
+    /// The run's scratch folder and artifacts.
+    Files,
+}
+
+/// A thing that a version may touch, and by which steps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Capability {
+    /// What.
+    #[serde(flatten)]
+    pub touch: Touch,
+    /// The steps that declare it.
+    pub steps: Vec<String>,
+}
+
+/// What each step declares, with the place where it does.
+fn declared(document: &Document) -> impl Iterator<Item = (&str, String, Touch)> {
+    document.steps.iter().flat_map(|(name, step)| {
+        let at = pointer::member("/steps", name);
+        let allow = pointer::member(&at, "allow");
+        let mut found = Vec::new();
+        let http = pointer::member(&allow, "http");
+        for (index, origin) in step.allow.http.iter().enumerate() {
+            found.push((pointer::element(&http, index), Touch::Http { origin: origin.clone() }));
+        }
+        for (field, has, touch) in [
+            ("kv", step.allow.kv, Touch::Kv),
+            ("email", step.allow.email, Touch::Email),
+            ("files", step.allow.files, Touch::Files),
+        ] {
+            if has {
+                found.push((pointer::member(&allow, field), touch));
+            }
+        }
+        let secrets = pointer::member(&at, "secrets");
+        for (index, key) in step.secrets.iter().enumerate() {
+            let script = step.script.clone().unwrap_or_default();
+            found.push((pointer::element(&secrets, index), Touch::Secret { script, key: key.clone() }));
+        }
+        found.into_iter().map(|(pointer, touch)| (name.as_str(), pointer, touch))
+    })
+}
+
+/// All that a document's steps may touch, each thing once.
+pub fn capabilities(document: &Document) -> Vec<Capability> {
+    let mut all: BTreeMap<Touch, Vec<String>> = BTreeMap::new();
+    for (step, _, touch) in declared(document) {
+        let steps = all.entry(touch).or_default();
+        // A step's things come together.
+        if steps.last().is_none_or(|last| last != step) {
+            steps.push(step.to_owned());
+        }
+    }
+    all.into_iter().map(|(touch, steps)| Capability { touch, steps }).collect()
+}
+
+/// Every place where `new` may touch what `granted` may not. Without a document that was granted that is
+/// every place where it touches something.
+pub fn widened(new: &Document, granted: Option<&Document>) -> Vec<Fault> {
+    beyond(new, granted).map(|(pointer, touch)| Fault::new(pointer, detail(&touch))).collect()
+}
+
+/// What `new` may touch and `granted` may not, each thing once.
+pub fn widened_touches(new: &Document, granted: Option<&Document>) -> Vec<Touch> {
+    let mut touches: Vec<Touch> = beyond(new, granted).map(|(_, touch)| touch).collect();
+    touches.sort_unstable();
+    touches.dedup();
+    touches
+}
+
+fn beyond(new: &Document, granted: Option<&Document>) -> impl Iterator<Item = (String, Touch)> {
+    let granted = Granted::of(granted);
+    declared(new).filter(move |(.., touch)| !granted.covers(touch)).map(|(_, pointer, touch)| (pointer, touch))
+}
+
+fn detail(touch: &Touch) -> String {
+    match touch {
+        Touch::Http { origin } => format!("`{origin}` was not granted"),
+        Touch::Secret { script, key } => format!("the secret `{key}` of `{script}` was not granted"),
+        Touch::Kv | Touch::Email | Touch::Files => "was not granted".to_owned(),
+    }
+}
+
+/// What was granted, so that it is quickly found.
+#[derive(Default)]
+struct Granted {
+    things: HashSet<Touch>,
+    /// Of wildcards: scheme, and what a host must end in.
+    wildcards: Vec<(String, String)>,
+}
+
+impl Granted {
+    fn of(document: Option<&Document>) -> Self {
+        let mut granted = Self::default();
+        for (.., touch) in document.into_iter().flat_map(declared) {
+            let touch = folded(touch);
+            if let Touch::Http { origin } = &touch
+                && let Some((scheme, host)) = origin.split_once("://")
+                && let Some(parent) = host.strip_prefix('*').filter(|parent| parent.starts_with('.'))
+            {
+                granted.wildcards.push((scheme.to_owned(), parent.to_owned()));
+            }
+            granted.things.insert(touch);
+        }
+        granted
+    }
+
+    /// Whether it takes the wanted in: the very thing, or an origin below a wildcard.
+    fn covers(&self, wanted: &Touch) -> bool {
+        let wanted = folded(wanted.clone());
+        if self.things.contains(&wanted) {
+            return true;
+        }
+        let Touch::Http { origin } = &wanted else { return false };
+        let Some((scheme, host)) = origin.split_once("://") else { return false };
+        self.wildcards
+            .iter()
+            .any(|(granted, parent)| granted == scheme && host.len() > parent.len() && host.ends_with(parent.as_str()))
+    }
+}
+
+/// The same thing as it is compared: origins know no case.
+fn folded(touch: Touch) -> Touch {
+    match touch {
+        Touch::Http { origin } => Touch::Http { origin: origin.to_ascii_lowercase() },
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::read_json;
+
+    fn document(steps: &serde_json::Value) -> Document {
+        read_json(&serde_json::json!({ "restroy": 1, "steps": steps }).to_string()).unwrap()
+    }
+
+    fn covers_origin(granted: &str, wanted: &str) -> bool {
+        let allowing =
+            |origin: &str| document(&serde_json::json!({ "a": { "script": "a.lua", "allow": { "http": [origin] } } }));
+        widened(&allowing(wanted), Some(&allowing(granted))).is_empty()
+    }
+
+    #[test]
+    fn a_wildcard_covers_its_subdomains_only() {
+        assert!(covers_origin("https://a.example", "https://A.example"));
+        assert!(covers_origin("https://*.example", "https://a.example"));
+        assert!(covers_origin("https://*.example", "https://*.a.example"));
+        assert!(covers_origin("https://*.example:8443", "https://a.example:8443"));
+        for (granted, wanted) in [
+            ("https://*.example", "https://example"),
+            ("https://*.example", "http://a.example"),
+            ("https://*.example", "https://a.example:8443"),
+            ("https://*.example", "https://evilexample"),
+            ("https://a.example", "https://*.example"),
+            ("https://a.example", "https://b.example"),
+        ] {
+            assert!(!covers_origin(granted, wanted), "{granted} {wanted}");
+        }
+    }
+
+    #[test]
+    fn what_is_touched_is_listed_once_and_judged_on_the_whole() {
+        let old = document(&serde_json::json!({
+            "a": { "script": "a.lua", "allow": { "kv": true, "http": ["https://x.example"] }, "secrets": ["KEY"] },
+        }));
+        let new = document(&serde_json::json!({
+            "b": { "script": "b.lua", "allow": { "kv": true, "email": true }, "secrets": ["KEY"] },
+            "a": { "script": "a.lua", "allow": { "kv": true }, "secrets": ["KEY", "OTHER"] },
+        }));
+        let kv = capabilities(&new).into_iter().find(|capability| capability.touch == Touch::Kv).unwrap();
+        assert_eq!(kv.steps, ["b", "a"]);
+        let pointers: Vec<_> = widened(&new, Some(&old)).into_iter().map(|fault| fault.pointer).collect();
+        assert_eq!(pointers, ["/steps/b/allow/email", "/steps/b/secrets/0", "/steps/a/secrets/1"]);
+        assert_eq!(widened(&old, None).len(), 3);
+        assert!(widened(&old, Some(&old)).is_empty());
+    }
+}
