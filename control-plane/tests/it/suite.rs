@@ -14,6 +14,7 @@ mod exposition;
 mod http;
 mod idempotency;
 mod invitations;
+mod least_roles;
 mod mail;
 mod members;
 mod metrics;

@@ -73,6 +73,7 @@ async fn list(scope: &Scope, pipeline: Option<PipelineId>, filter: Filter) -> Ap
     // Newest first: the first page starts before the greatest id there can be.
     let (rows, before) = (page.rows()?, page.after::<RunId>()?.unwrap_or(RunId(Uuid::max())));
     let mut tx = scope.read().await?;
+    let viewer = Viewer::new(scope, Permission::RunRead);
     let found: Vec<RunRow> = match pipeline {
         Some(pipeline) => sql!(
             &mut *tx,
@@ -89,32 +90,29 @@ async fn list(scope: &Scope, pipeline: Option<PipelineId>, filter: Filter) -> Ap
             .bind(filter.status)
             .bind(rows)
         )?,
-        None => {
-            let viewer = Viewer::new(scope, Permission::RunRead);
-            sql!(
-                &mut *tx,
-                fetch_all,
-                query_as(concat!(
-                    "SELECT ",
-                    run_columns!(),
-                    " FROM runs WHERE team_id = $1 AND id < $5
-                      AND ($6 IS NULL OR status = $6)
-                      AND EXISTS (SELECT 1 FROM pipelines p
-                                  JOIN boards b ON b.team_id = p.team_id AND b.id = p.board_id
-                                      AND b.deleted_at IS NULL
-                                  WHERE p.team_id = $1 AND p.id = runs.pipeline_id AND p.deleted_at IS NULL AND ",
-                    seen!("run.read"),
-                    ") ORDER BY id DESC LIMIT $7"
-                ))
-                .bind(scope.team())
-                .bind(viewer.in_team)
-                .bind(viewer.administers)
-                .bind(viewer.user)
-                .bind(before)
-                .bind(filter.status)
-                .bind(rows)
-            )?
-        }
+        None => sql!(
+            &mut *tx,
+            fetch_all,
+            query_as(concat!(
+                "SELECT ",
+                run_columns!(),
+                " FROM runs WHERE team_id = $1 AND id < $5
+                  AND ($6 IS NULL OR status = $6)
+                  AND EXISTS (SELECT 1 FROM pipelines p
+                              JOIN boards b ON b.team_id = p.team_id AND b.id = p.board_id
+                                  AND b.deleted_at IS NULL
+                              WHERE p.team_id = $1 AND p.id = runs.pipeline_id AND p.deleted_at IS NULL AND ",
+                seen!("run.read"),
+                ") ORDER BY id DESC LIMIT $7"
+            ))
+            .bind(scope.team())
+            .bind(viewer.in_team)
+            .bind(viewer.administers)
+            .bind(viewer.user)
+            .bind(before)
+            .bind(filter.status)
+            .bind(rows)
+        )?,
     };
     let Page { items, next_cursor } = paged(&page, found, |run| run.id)?;
     let items = items.into_iter().map(|run| run.into_api(None)).collect::<ApiResult<Vec<_>>>()?;
