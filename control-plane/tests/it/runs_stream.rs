@@ -249,7 +249,7 @@ async fn a_change_of_rights_cuts_streams_off_at_once() {
         people.push((text(&person.get("/v1/me").await["id"]), watch(&it, &person, &run, 0).await));
     }
     let mut stays = watch(&it, &ann, &run, 0).await;
-    for (_, socket) in people.iter_mut() {
+    for (_, socket) in &mut people {
         assert_eq!(next(socket).await.unwrap()["type"], "run.queued");
     }
     let [(bob, bobs), (_, carls), (_, doras)] = &mut people[..] else { panic!() };

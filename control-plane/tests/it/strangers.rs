@@ -103,11 +103,10 @@ pub(crate) fn body(method: &str, path: &str) -> Option<Value> {
     Some(match (method, path) {
         ("POST", "/v1/stream-tickets") => json!({ "path": "/v1/runs/x/stream" }),
         ("POST", "/v1/teams" | "/v1/teams/{id}/boards" | "/v1/boards/{id}/pipelines")
-        | ("PATCH", "/v1/teams/{id}" | "/v1/boards/{id}") => json!({ "name": "Name" }),
+        | ("PATCH", "/v1/teams/{id}" | "/v1/teams/{id}/roles/{role}" | "/v1/boards/{id}") => json!({ "name": "Name" }),
         ("DELETE", "/v1/teams/{id}") => json!({ "name": "Home" }),
         ("POST", "/v1/teams/{id}/transfer") => json!({ "user_id": "019a0000-0000-7000-8000-000000000000" }),
         ("POST", "/v1/teams/{id}/roles") => json!({ "name": "Name", "permissions": [] }),
-        ("PATCH", "/v1/teams/{id}/roles/{role}") => json!({ "name": "Name" }),
         ("POST", "/v1/teams/{id}/invitations") => json!({ "email": "eve@example.com", "role": "viewer" }),
         ("PATCH", "/v1/teams/{id}/members/{user}") | ("PUT", "/v1/boards/{id}/members/{user}") => {
             json!({ "role": "viewer" })
