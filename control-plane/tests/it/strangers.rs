@@ -125,8 +125,13 @@ const ROUTES: &[(&str, &str, Reach)] = &[
     ("POST", "/v1/runs/{id}/cancel", Members),
 ];
 
+/// The routes that are for the members of a team.
+pub(crate) fn of_members() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ROUTES.iter().filter(|(_, _, reach)| *reach == Members).map(|(method, path, _)| (*method, *path))
+}
+
 /// A body that the route takes.
-fn body(method: &str, path: &str) -> Option<Value> {
+pub(crate) fn body(method: &str, path: &str) -> Option<Value> {
     let definition = json!({ "definition": crate::support::one_step(), "files": crate::support::one_file() });
     Some(match (method, path) {
         ("POST", "/v1/stream-tickets") => json!({ "path": "/v1/runs/x/stream" }),
@@ -155,7 +160,7 @@ fn body(method: &str, path: &str) -> Option<Value> {
 }
 
 /// What a WebSocket's handshake carries: without it the route is not reached.
-fn headers(path: &str) -> Vec<(&'static str, String)> {
+pub(crate) fn headers(path: &str) -> Vec<(&'static str, String)> {
     if !path.ends_with("/stream") {
         return Vec::new();
     }

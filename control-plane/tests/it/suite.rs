@@ -19,6 +19,7 @@ mod http;
 mod idempotency;
 mod invitations;
 mod kv;
+mod least_roles;
 mod library;
 mod mail;
 mod members;

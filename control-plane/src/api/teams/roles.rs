@@ -123,14 +123,11 @@ pub(super) fn check_permissions(fields: &mut Fields, names: &[String]) -> Permis
     }
     let mut permissions = vec![Permission::TeamRead];
     for (n, name) in names.iter().enumerate() {
-        match name.parse() {
-            Ok(permission) => permissions.push(permission),
-            Err(_) => {
-                fields.fault(
-                    &format!("/permissions/{n}"),
-                    "not a permission; `GET /v1/permissions` lists those there are",
-                );
-            }
+        if let Ok(permission) = name.parse() {
+            permissions.push(permission);
+        } else {
+            let detail = "not a permission; `GET /v1/permissions` lists those there are";
+            fields.fault(&format!("/permissions/{n}"), detail);
         }
     }
     permissions.into_iter().collect()
