@@ -7,7 +7,10 @@ use restroy_sdk::{
 };
 use sqlx::{query, query_as, query_scalar};
 
-use super::TeamTx;
+use super::{
+    TeamTx,
+    order::{Selection, by_order},
+};
 use crate::sql;
 
 #[derive(sqlx::FromRow)]
@@ -87,20 +90,21 @@ pub async fn get(tx: &mut TeamTx, id: BoardId) -> Result<Option<Board>, sqlx::Er
     Ok(row.map(Board::from))
 }
 
-/// The team's boards, the oldest first, after `after`.
-pub async fn list(tx: &mut TeamTx, after: Option<BoardId>, rows: i64) -> Result<Vec<Board>, sqlx::Error> {
+/// The team's boards.
+pub async fn list(tx: &mut TeamTx, selection: &Selection) -> Result<Vec<Board>, sqlx::Error> {
     let team = tx.team();
+    let statement = by_order!(selection.order, id: "id", name: "name",
+        "SELECT id, team_id, name, description, archived_at, created_at, updated_at
+         FROM boards WHERE team_id = $1 AND deleted_at IS NULL");
     let rows: Vec<Row> = sql!(
         &mut **tx,
         fetch_all,
-        query_as(
-            "SELECT id, team_id, name, description, archived_at, created_at, updated_at
-             FROM boards WHERE team_id = $1 AND deleted_at IS NULL AND ($2 IS NULL OR id > $2)
-             ORDER BY id LIMIT $3"
-        )
-        .bind(team)
-        .bind(after)
-        .bind(rows)
+        query_as(statement)
+            .bind(team)
+            .bind(selection.id())
+            .bind(selection.place_name())
+            .bind(&selection.name)
+            .bind(selection.rows)
     )?;
     Ok(rows.into_iter().map(Board::from).collect())
 }

@@ -27,6 +27,7 @@ pub(crate) mod failure;
 pub mod kv;
 pub mod migrate;
 pub mod one_time;
+pub mod order;
 pub mod outbox;
 pub mod pipelines;
 pub mod postgres;

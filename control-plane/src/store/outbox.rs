@@ -11,7 +11,7 @@ use restroy_sdk::{
 };
 use sqlx::{query, query_as, query_scalar};
 
-use super::{StoreError, TeamTx, Tx};
+use super::{StoreError, TeamTx, Tx, order::Age};
 use crate::sql;
 
 /// Puts an e-mail of the installation itself into the outbox.
@@ -57,20 +57,31 @@ struct Row {
     created_at: Timestamp,
 }
 
-/// The team's e-mails, the newest first, before `before`.
-pub async fn list(tx: &mut TeamTx, before: Option<MessageId>, rows: i64) -> Result<Vec<OutboxMessage>, StoreError> {
+/// The team's e-mails by age, after `after`; those of a status, if one is given.
+pub async fn list(
+    tx: &mut TeamTx,
+    age: Age,
+    after: Option<MessageId>,
+    status: Option<&str>,
+    rows: i64,
+) -> Result<Vec<OutboxMessage>, StoreError> {
+    macro_rules! select {
+        ($end:literal) => {
+            concat!(
+                "SELECT id, run_id, recipients, reply_to, subject, body_text, body_html, status, error, created_at
+                 FROM outbox WHERE team_id = $1 AND ($3 IS NULL OR status = $3) AND ($2 IS NULL OR id ",
+                $end,
+                " LIMIT $4"
+            )
+        };
+    }
     let team = tx.team();
-    let rows: Vec<Row> = sql!(
-        &mut **tx,
-        fetch_all,
-        query_as(
-            "SELECT id, run_id, recipients, reply_to, subject, body_text, body_html, status, error, created_at
-             FROM outbox WHERE team_id = $1 AND ($2 IS NULL OR id < $2) ORDER BY id DESC LIMIT $3"
-        )
-        .bind(team)
-        .bind(before)
-        .bind(rows)
-    )?;
+    let statement = match age {
+        Age::Oldest => select!("> $2) ORDER BY id"),
+        Age::Newest => select!("< $2) ORDER BY id DESC"),
+    };
+    let rows: Vec<Row> =
+        sql!(&mut **tx, fetch_all, query_as(statement).bind(team).bind(after).bind(status).bind(rows))?;
     rows.into_iter()
         .map(|row| {
             Ok(OutboxMessage {

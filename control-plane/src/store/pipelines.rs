@@ -7,7 +7,10 @@ use restroy_sdk::{
 };
 use sqlx::{query, query_as, query_scalar};
 
-use super::TeamTx;
+use super::{
+    TeamTx,
+    order::{Selection, by_order},
+};
 use crate::sql;
 
 #[derive(sqlx::FromRow)]
@@ -91,26 +94,22 @@ pub async fn get(tx: &mut TeamTx, id: PipelineId) -> Result<Option<Pipeline>, sq
     Ok(row.map(Pipeline::from))
 }
 
-/// The board's pipelines, the oldest first, after `after`.
-pub async fn list(
-    tx: &mut TeamTx,
-    board: BoardId,
-    after: Option<PipelineId>,
-    rows: i64,
-) -> Result<Vec<Pipeline>, sqlx::Error> {
+/// The board's pipelines.
+pub async fn list(tx: &mut TeamTx, board: BoardId, selection: &Selection) -> Result<Vec<Pipeline>, sqlx::Error> {
     let team = tx.team();
+    let statement = by_order!(selection.order, id: "id", name: "name",
+        "SELECT id, team_id, board_id, name, published_version, latest_version, created_at, updated_at
+         FROM pipelines WHERE team_id = $1 AND board_id = $6 AND deleted_at IS NULL");
     let rows: Vec<Row> = sql!(
         &mut **tx,
         fetch_all,
-        query_as(
-            "SELECT id, team_id, board_id, name, published_version, latest_version, created_at, updated_at
-             FROM pipelines WHERE team_id = $1 AND board_id = $2 AND deleted_at IS NULL AND ($3 IS NULL OR id > $3)
-             ORDER BY id LIMIT $4"
-        )
-        .bind(team)
-        .bind(board)
-        .bind(after)
-        .bind(rows)
+        query_as(statement)
+            .bind(team)
+            .bind(selection.id())
+            .bind(selection.place_name())
+            .bind(&selection.name)
+            .bind(selection.rows)
+            .bind(board)
     )?;
     Ok(rows.into_iter().map(Pipeline::from).collect())
 }

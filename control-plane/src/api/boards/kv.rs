@@ -7,7 +7,7 @@ use restroy_sdk::{
 };
 
 use crate::{
-    api::http::{Paged, Path, Query, paged},
+    api::http::{Filling, Paged, Path, Query},
     auth::{Caller, Permission},
     error::ApiResult,
     state::AppState,
@@ -15,6 +15,8 @@ use crate::{
 };
 
 /// What the board's scripts keep.
+///
+/// A page ends early when its entries take more than 1 MiB.
 #[utoipa::path(
     get, path = "/v1/boards/{id}/kv", tag = "boards",
     params(("id" = BoardId, Path, description = "The board"), Paged),
@@ -27,8 +29,13 @@ pub(super) async fn list_kv(
     Query(page): Query<Paged>,
 ) -> ApiResult<Json<Page<KvEntry>>> {
     let scope = caller.board(&state, id, Permission::KvRead).await?;
-    let (after, rows) = (page.after::<String>()?, page.rows()?);
+    let mut after = page.after::<String>()?;
+    let (mut filling, now) = (Filling::new(&page)?, state.ambient.now());
     let mut tx = scope.read().await?;
-    let entries = kv::list(&mut tx, id, after.as_deref(), state.ambient.now(), rows).await?;
-    Ok(Json(paged(&page, entries, |entry| entry.key.clone())?))
+    while let Some(rows) = filling.wants() {
+        let entries = kv::list(&mut tx, id, after.as_deref(), now, rows).await?;
+        after = entries.last().map(|entry| entry.key.clone()).or(after);
+        filling.take(entries, rows, |entry| entry.key.len() + entry.value.to_string().len());
+    }
+    Ok(Json(filling.page(|entry| entry.key.clone())))
 }

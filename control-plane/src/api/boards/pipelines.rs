@@ -6,12 +6,12 @@ use restroy_sdk::{
         Page,
         pipeline::{NewPipeline, Pipeline},
     },
-    ids::{BoardId, Id, PipelineId},
+    ids::{BoardId, Id},
 };
 
 use crate::{
     api::{
-        http::{Begun, Body, Fields, Idempotency, Paged, Path, Query, paged},
+        http::{Begun, Body, Fields, Idempotency, Path, Query, Sorted},
         limits,
     },
     auth::{Caller, Permission},
@@ -23,20 +23,19 @@ use crate::{
 /// The board's pipelines.
 #[utoipa::path(
     get, path = "/v1/boards/{id}/pipelines", tag = "pipelines",
-    params(("id" = BoardId, Path, description = "The board"), Paged),
-    responses((status = 200, description = "The oldest first", body = Page<Pipeline>)),
+    params(("id" = BoardId, Path, description = "The board"), Sorted),
+    responses((status = 200, description = "The oldest first unless told", body = Page<Pipeline>)),
 )]
 pub(super) async fn list_pipelines(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<BoardId>,
-    Query(page): Query<Paged>,
+    Query(sorted): Query<Sorted>,
 ) -> ApiResult<Json<Page<Pipeline>>> {
     let scope = caller.board(&state, id, Permission::PipelineRead).await?;
-    let (after, rows) = (page.after::<PipelineId>()?, page.rows()?);
-    let mut tx = scope.read().await?;
-    let pipelines = pipelines::list(&mut tx, id, after, rows).await?;
-    Ok(Json(paged(&page, pipelines, |pipeline| pipeline.id)?))
+    let selection = sorted.selection()?;
+    let pipelines = pipelines::list(&mut scope.read().await?, id, &selection).await?;
+    Ok(Json(sorted.page(pipelines, |pipeline| (pipeline.id.uuid(), &pipeline.name))?))
 }
 
 /// Makes a pipeline, still without a definition.

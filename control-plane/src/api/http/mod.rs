@@ -13,5 +13,5 @@ pub use body::Body;
 pub use fields::Fields;
 pub use idempotency::{Begun, Idempotency, Slot};
 pub use layers::{Complete, around, fallback, method_not_allowed};
-pub use page::{Paged, paged};
+pub use page::{Filling, Paged, Sorted, name_filter, paged, place_by};
 pub use path::{Path, Query};

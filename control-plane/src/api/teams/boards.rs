@@ -6,12 +6,12 @@ use restroy_sdk::{
         Page,
         board::{Board, NewBoard},
     },
-    ids::{BoardId, Id, TeamId},
+    ids::{Id, TeamId},
 };
 
 use crate::{
     api::{
-        http::{Begun, Body, Fields, Idempotency, Paged, Path, Query, paged},
+        http::{Begun, Body, Fields, Idempotency, Path, Query, Sorted},
         limits,
     },
     auth::{Caller, Permission},
@@ -23,20 +23,19 @@ use crate::{
 /// The team's boards, archived ones among them.
 #[utoipa::path(
     get, path = "/v1/teams/{id}/boards", tag = "boards",
-    params(("id" = TeamId, Path, description = "The team"), Paged),
-    responses((status = 200, description = "The oldest first", body = Page<Board>)),
+    params(("id" = TeamId, Path, description = "The team"), Sorted),
+    responses((status = 200, description = "The oldest first unless told", body = Page<Board>)),
 )]
 pub(super) async fn list_boards(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<TeamId>,
-    Query(page): Query<Paged>,
+    Query(sorted): Query<Sorted>,
 ) -> ApiResult<Json<Page<Board>>> {
     let scope = caller.team(&state, id, Permission::BoardRead).await?;
-    let (after, rows) = (page.after::<BoardId>()?, page.rows()?);
-    let mut tx = scope.read().await?;
-    let boards = boards::list(&mut tx, after, rows).await?;
-    Ok(Json(paged(&page, boards, |board| board.id)?))
+    let selection = sorted.selection()?;
+    let boards = boards::list(&mut scope.read().await?, &selection).await?;
+    Ok(Json(sorted.page(boards, |board| (board.id.uuid(), &board.name))?))
 }
 
 /// Makes a board.

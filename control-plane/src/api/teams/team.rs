@@ -11,7 +11,7 @@ use restroy_sdk::{
 
 use crate::{
     api::{
-        http::{Begun, Body, Fields, Idempotency, Paged, Path, Query, paged},
+        http::{Begun, Body, Fields, Idempotency, Path, Query, Sorted},
         limits,
     },
     auth::{Caller, Permission, Role},
@@ -22,18 +22,18 @@ use crate::{
 
 /// The caller's teams.
 #[utoipa::path(
-    get, path = "/v1/teams", tag = "teams", params(Paged),
-    responses((status = 200, description = "The oldest first", body = Page<Team>)),
+    get, path = "/v1/teams", tag = "teams", params(Sorted),
+    responses((status = 200, description = "The oldest first unless told", body = Page<Team>)),
 )]
 pub(super) async fn list_teams(
     State(state): State<AppState>,
     caller: Caller,
-    Query(page): Query<Paged>,
+    Query(sorted): Query<Sorted>,
 ) -> ApiResult<Json<Page<Team>>> {
-    let (after, rows) = (page.after::<TeamId>()?, page.rows()?);
+    let selection = sorted.selection()?;
     let mut tx = state.db.system_read().await?;
-    let teams = teams::of_user(&mut tx, caller.user_id, after, rows).await?;
-    Ok(Json(paged(&page, teams, |team| team.id)?))
+    let teams = teams::of_user(&mut tx, caller.user_id, &selection).await?;
+    Ok(Json(sorted.page(teams, |team| (team.id.uuid(), &team.name))?))
 }
 
 /// Makes a team; the caller owns it.

@@ -9,15 +9,15 @@ use restroy_sdk::{
 use serde::Deserialize;
 use sqlx::query_as;
 use utoipa::IntoParams;
-use uuid::Uuid;
 
 use crate::{
-    api::http::{Paged, Path, Query, paged},
+    api::http::{Paged, Path, Query, name_filter, paged, place_by},
     auth::{Caller, Permission, Scope},
     error::ApiResult,
     runs::rows::{RunRow, run_columns},
     sql,
     state::AppState,
+    store::order::Age,
 };
 
 /// Which runs.
@@ -27,6 +27,12 @@ use crate::{
 pub(super) struct Filter {
     /// Only those in this state.
     status: Option<RunStatus>,
+    /// Only those whose pipeline had this in its name; ASCII letters in either case.
+    #[param(min_length = 1, max_length = 64)]
+    name: Option<String>,
+    /// In which order: the newest first unless told.
+    #[param(inline)]
+    sort: Option<Age>,
     /// How many things: 1 to 100, 50 unless told.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
@@ -34,9 +40,9 @@ pub(super) struct Filter {
     cursor: Option<String>,
 }
 
-/// The runs of a pipeline, newest first
+/// The runs of a pipeline
 #[utoipa::path(
-    get, path = "/v1/pipelines/{id}/runs", tag = "runs",
+    get, path = "/v1/pipelines/{id}/runs", tag = "runs", operation_id = "list_pipeline_runs",
     params(("id" = PipelineId, Path, description = "The pipeline"), Filter),
     responses((status = 200, description = "A page of runs, without their parameters", body = Page<Run>))
 )]
@@ -50,9 +56,9 @@ pub(super) async fn of_pipeline(
     list(&scope, Some(id), filter).await
 }
 
-/// The runs of a team, newest first
+/// The runs of a team
 #[utoipa::path(
-    get, path = "/v1/teams/{id}/runs", tag = "runs",
+    get, path = "/v1/teams/{id}/runs", tag = "runs", operation_id = "list_team_runs",
     params(("id" = TeamId, Path, description = "The team"), Filter),
     responses((status = 200, description = "A page of runs, without their parameters", body = Page<Run>))
 )]
@@ -66,47 +72,58 @@ pub(super) async fn of_team(
     list(&scope, None, filter).await
 }
 
+/// The statement, by age; `$1` to `$5` are team, pipeline, place, status and pattern of the name.
+macro_rules! runs {
+    ($which:literal, $end:literal) => {
+        concat!(
+            "SELECT ",
+            run_columns!(),
+            " FROM runs WHERE team_id = $1 AND ($4 IS NULL OR status = $4)
+              AND ($5 IS NULL OR lower(pipeline_name) LIKE $5 ESCAPE '\\') AND ",
+            $which,
+            " AND ($3 IS NULL OR id ",
+            $end,
+            " LIMIT $6"
+        )
+    };
+}
+
+/// Of the runs of a team those are shown whose pipeline and board are there.
+macro_rules! by_age {
+    ($end:literal) => {
+        (
+            runs!("pipeline_id = $2", $end),
+            runs!(
+                "$2 IS NULL AND EXISTS (SELECT 1 FROM pipelines p
+                     JOIN boards b ON b.team_id = p.team_id AND b.id = p.board_id AND b.deleted_at IS NULL
+                     WHERE p.team_id = $1 AND p.id = runs.pipeline_id AND p.deleted_at IS NULL)",
+                $end
+            ),
+        )
+    };
+}
+
 async fn list(scope: &Scope, pipeline: Option<PipelineId>, filter: Filter) -> ApiResult<Json<Page<Run>>> {
     let page = Paged::new(filter.limit, filter.cursor);
-    // Newest first: the first page starts before the greatest id there can be.
-    let (rows, before) = (page.rows()?, page.after::<RunId>()?.unwrap_or(RunId(Uuid::max())));
+    let age = filter.sort.unwrap_or_default();
+    let (rows, after, name) = (page.rows()?, page.after_by::<RunId>(age)?, name_filter(filter.name.as_deref())?);
+    let (of_pipeline, of_team) = match age {
+        Age::Oldest => by_age!("> $3) ORDER BY id"),
+        Age::Newest => by_age!("< $3) ORDER BY id DESC"),
+    };
     let mut tx = scope.read().await?;
-    let found: Vec<RunRow> = match pipeline {
-        Some(pipeline) => sql!(
-            &mut *tx,
-            fetch_all,
-            query_as(concat!(
-                "SELECT ",
-                run_columns!(),
-                " FROM runs WHERE team_id = $1 AND pipeline_id = $2 AND id < $3
-                  AND ($4 IS NULL OR status = $4) ORDER BY id DESC LIMIT $5"
-            ))
+    let found: Vec<RunRow> = sql!(
+        &mut *tx,
+        fetch_all,
+        query_as(if pipeline.is_some() { of_pipeline } else { of_team })
             .bind(scope.team())
             .bind(pipeline)
-            .bind(before)
+            .bind(after)
             .bind(filter.status)
+            .bind(&name)
             .bind(rows)
-        )?,
-        None => sql!(
-            &mut *tx,
-            fetch_all,
-            query_as(concat!(
-                "SELECT ",
-                run_columns!(),
-                " FROM runs WHERE team_id = $1 AND id < $2
-                  AND ($3 IS NULL OR status = $3)
-                  AND EXISTS (SELECT 1 FROM pipelines p
-                              JOIN boards b ON b.team_id = p.team_id AND b.id = p.board_id AND b.deleted_at IS NULL
-                              WHERE p.team_id = $1 AND p.id = runs.pipeline_id AND p.deleted_at IS NULL)
-                  ORDER BY id DESC LIMIT $4"
-            ))
-            .bind(scope.team())
-            .bind(before)
-            .bind(filter.status)
-            .bind(rows)
-        )?,
-    };
-    let Page { items, next_cursor } = paged(&page, found, |run| run.id)?;
+    )?;
+    let Page { items, next_cursor } = paged(&page, found, |run| place_by(age, run.id))?;
     let items = items.into_iter().map(|run| run.into_api(None)).collect::<ApiResult<Vec<_>>>()?;
     Ok(Json(Page { items, next_cursor }))
 }
