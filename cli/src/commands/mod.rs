@@ -1,6 +1,7 @@
 //! The client commands, and those that manage an installation, one file each.
 
 mod admin;
+mod admin_team;
 mod artifacts;
 mod boards;
 mod check;

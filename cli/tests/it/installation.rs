@@ -108,9 +108,14 @@ impl Installation {
 
     /// Makes an executor known; gives its credential.
     pub fn credential(&self, name: &str) -> String {
+        said(self.on_the_database().args(["admin", "executor", "create", name]))
+    }
+
+    /// The binary with what an operator's commands need.
+    pub fn on_the_database(&self) -> Command {
         let mut command = restroy();
         command.env("RESTROY_DATABASE_URL", &self.database.service_url).current_dir(self.work());
-        said(command.args(["admin", "executor", "create", name]))
+        command
     }
 
     /// Starts an executor with a scratch folder of its own.

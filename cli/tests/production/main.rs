@@ -12,3 +12,4 @@ include!("../it/suite.rs");
 mod composed;
 #[path = "../it/composition.rs"]
 mod composition;
+mod limits;

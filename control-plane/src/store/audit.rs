@@ -65,6 +65,26 @@ pub async fn of_user(tx: &mut Tx, ambient: &Ambient, actor: Actor, entry: Entry<
     write(tx, ambient, None, actor, entry).await
 }
 
+/// Notes what the operator did, on the database directly: nobody who is signed in.
+pub async fn by_operator(tx: &mut TeamTx, ambient: &Ambient, entry: Entry<'_>) -> Result<(), sqlx::Error> {
+    let team = tx.team();
+    sql!(
+        &mut **tx,
+        execute,
+        query(
+            "INSERT INTO audit_log (id, team_id, action, subject, details, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6)"
+        )
+        .bind(ambient.uuid())
+        .bind(team)
+        .bind(entry.action)
+        .bind(entry.subject)
+        .bind(entry.details.to_string())
+        .bind(ambient.now())
+    )?;
+    Ok(())
+}
+
 async fn write(
     tx: &mut Tx,
     ambient: &Ambient,

@@ -31,12 +31,14 @@ pub mod order;
 pub mod outbox;
 pub mod pipelines;
 pub mod postgres;
+pub mod quota;
 pub mod schedules;
 pub mod scope;
 pub mod scripts;
 pub mod sessions;
 mod sqlite;
 pub mod teams;
+pub mod usage;
 pub mod users;
 pub mod versions;
 

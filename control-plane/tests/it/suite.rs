@@ -15,6 +15,7 @@ mod mail;
 mod metrics;
 mod pages;
 mod permissions;
+mod quotas;
 mod races;
 mod races_runs;
 mod runs_calls;

@@ -6,6 +6,7 @@ pub mod pipeline;
 pub mod run;
 pub mod script;
 pub mod team;
+pub mod usage;
 
 use serde::{Deserialize, Serialize};
 

@@ -8,6 +8,7 @@ use crate::{
         Page,
         run::Run,
         team::{Member, NewTeam, OutboxMessage, Team},
+        usage::TeamLimits,
     },
     ids::TeamId,
 };
@@ -41,6 +42,11 @@ impl Client {
     /// Its members.
     pub async fn members(&self, team: TeamId, paging: &Paging) -> Result<Page<Member>> {
         self.get(&["v1", "teams", &team.to_string(), "members"]).page(paging).fetch().await
+    }
+
+    /// Its limits, with their values in force.
+    pub async fn limits(&self, team: TeamId) -> Result<TeamLimits> {
+        self.get(&["v1", "teams", &team.to_string(), "limits"]).fetch().await
     }
 
     /// The e-mails that its runs sent, newest first.

@@ -4,6 +4,7 @@ mod boards;
 mod members;
 mod outbox;
 mod team;
+mod usage;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -16,4 +17,6 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(members::list_members))
         .routes(routes!(boards::list_boards, boards::create_board))
         .routes(routes!(outbox::list_outbox))
+        .routes(routes!(usage::get_limits))
+        .routes(routes!(usage::get_usage))
 }
