@@ -27,6 +27,8 @@ const DRAIN: Duration = Duration::from_secs(3);
 /// The folder's key files.
 const MASTER_KEY: &str = "master.key";
 const TOKEN_KEY: &str = "token.key";
+/// Who uses the installation owns it: what runs wild is stopped, nobody else is.
+const REQUESTS_PER_MINUTE: u32 = 60_000;
 
 /// An installation that runs; ends when it is told to stop.
 pub(super) struct Installation {
@@ -70,6 +72,7 @@ impl Installation {
             settings: ControlPlaneSettings {
                 dev: true,
                 public_url: format!("http://{address}"),
+                requests_per_minute: REQUESTS_PER_MINUTE,
                 ..ControlPlaneSettings::default()
             },
         });

@@ -76,6 +76,7 @@ impl Installation {
             .env("RESTROY_DATABASE_CONNECTIONS", "6")
             .env("RESTROY_MASTER_KEYS", &self.master_keys)
             .env("RESTROY_TOKEN_KEY", &self.token_key)
+            .env("RESTROY_REQUESTS_PER_MINUTE", "0") // several people come from one address here
             .env("RESTROY_SMTP_URL", &self.mail.url)
             .env("RESTROY_SMTP_FROM", "Restroy <restroy@restroy.example>")
             .env("RESTROY_PUBLIC_URL", PUBLIC_URL);

@@ -6,11 +6,13 @@
 //! there.
 
 mod caller;
+mod gcra;
 pub mod limit;
 pub mod origin;
 pub mod password;
 mod peer;
 pub mod permission;
+pub mod rate;
 mod scope;
 pub mod ticket;
 pub mod token;

@@ -110,6 +110,7 @@ impl Installation {
             settings: Settings {
                 dev: true,
                 sign_ins_per_minute: 1_000,
+                requests_per_minute: 1_000_000,
                 stream_recheck: Duration::from_millis(20),
                 ..Settings::default()
             },

@@ -18,6 +18,7 @@ mod permissions;
 mod quotas;
 mod races;
 mod races_runs;
+mod rates;
 mod runs_calls;
 mod runs_lease;
 mod runs_property;

@@ -115,7 +115,12 @@ impl World {
         let ambient = Ambient::new(clock.clone(), Arc::new(System));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let mut settings = Settings { public_url: url.clone(), sign_ins_per_minute: 10_000, ..Settings::default() };
+        let mut settings = Settings {
+            public_url: url.clone(),
+            sign_ins_per_minute: 10_000,
+            requests_per_minute: 1_000_000,
+            ..Settings::default()
+        };
         change(&mut settings);
         let master = MasterKey::generate(&ambient, "k1").to_string();
         let (queue, wake) = messages(&ambient);
