@@ -90,6 +90,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Secret(Secret),
     Config(Config),
+    /// Print the OpenAPI document of the API that this program serves
+    Openapi,
     Outbox(Outbox),
     Artifacts(Artifacts),
     Exec(Exec),

@@ -99,6 +99,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Logs(args) => commands::logs(&context()?, &args).await,
         Command::Cancel { run } => commands::cancel(&context()?, &run).await,
         Command::Secret(secret) => commands::secret(&context()?, &secret).await,
+        Command::Openapi => commands::openapi(),
         Command::Outbox(args) => commands::outbox(&context()?, &args).await,
         Command::Artifacts(args) => commands::artifacts(&context()?, &args).await,
         Command::Exec(args) => commands::exec(json, &args).await,

@@ -30,7 +30,10 @@ use secrecy::SecretBox;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::database::{TestDb, messages};
+use crate::{
+    database::{TestDb, messages},
+    documented,
+};
 
 /// The password of every person here.
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -141,7 +144,7 @@ impl World {
 
     /// Sends a request.
     pub(crate) async fn send(&self, request: Request<'_>) -> Reply {
-        let mut builder = self.client.request(request.method, format!("{}{}", self.url, request.path));
+        let mut builder = self.client.request(request.method.clone(), format!("{}{}", self.url, request.path));
         if let Some(token) = request.token {
             builder = builder.bearer_auth(token);
         }
@@ -155,7 +158,9 @@ impl World {
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await.unwrap();
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Reply { status, headers, text, body }
+        let reply = Reply { status, headers, text, body };
+        documented::check(&request.method, request.path, &reply);
+        reply
     }
 
     /// A request without credentials.
