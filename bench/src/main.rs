@@ -1,12 +1,12 @@
 //! Benchmarks, each beside a peer measured in the same run.
 //!
-//! `cargo build --release && cargo run --release -p bench [-- COMMAND…]` (the first builds the server that
-//! is measured):
+//! `cargo build --release --workspace && target/release/bench [COMMAND…]` (the server that is measured lies
+//! beside it):
 //! - `sandbox`: a cold sandbox for each of many trivial scripts, beside a bare native Lua state;
 //! - `scripts`: the speed of scripts in the sandbox, metered, beside native Lua;
 //! - `pipeline`: from the request that starts a run to its end on the WebSocket, in embedded mode;
 //! - `services [embedded] [production] [bullmq] [celery]`: the same in both modes, beside BullMQ and Celery;
-//!   run as `./with-services --durable cargo run --release -p bench services`.
+//!   run as `./with-services --durable target/release/bench services`.
 //!
 //! Without a command it is the first three. Each prints a Markdown table. Figures are of the machine it runs
 //! on, and mean something only beside each other.

@@ -28,9 +28,7 @@ impl Servers {
     pub(crate) async fn find() -> Result<Self, Box<dyn Error>> {
         let named = |name| {
             std::env::var(name).map_err(|_| {
-                format!(
-                    "{name} is not set: run it as `./with-services --durable cargo run --release -p bench services`"
-                )
+                format!("{name} is not set: run it as `./with-services --durable target/release/bench services`")
             })
         };
         let (postgres_url, redis_url) = (named("TEST_POSTGRES_URL")?, named("TEST_REDIS_URL")?);

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::{
-    commands::{AdminCommand, MigrateArgs},
+    commands::{AdminCommand, KeysCommand, MigrateArgs},
     dev, init, probe,
     services::{ControlPlaneArgs, ExecutorArgs},
     settings::{Given, tables},
@@ -60,6 +60,9 @@ pub(crate) enum Command {
     /// Manage an installation, on its database directly
     #[command(subcommand)]
     Admin(AdminCommand),
+    /// Manage the master keys that secrets are sealed with
+    #[command(subcommand)]
+    Keys(KeysCommand),
     Init(init::Args),
     #[command(hide = true)]
     Health(probe::Args),
@@ -75,6 +78,10 @@ pub(crate) enum Command {
     Logout,
     /// Show who is signed in, and the teams
     Whoami,
+    Teams(Teams),
+    Members(Members),
+    Invitations(Invitations),
+    Roles(Roles),
     Boards(Boards),
     Push(Push),
     Check(Check),
@@ -86,13 +93,14 @@ pub(crate) enum Command {
         /// The run's id
         run: String,
     },
-    /// Set a script's secrets
-    #[command(subcommand)]
-    Secret(Secret),
+    /// Set, list and remove the secrets of scripts, boards and teams
+    #[command(subcommand, alias = "secret")]
+    Secrets(Secrets),
     Config(Config),
     /// Print the OpenAPI document of the API that this program serves
     Openapi,
     Outbox(Outbox),
+    Audit(Audit),
     Artifacts(Artifacts),
     Exec(Exec),
     /// Print a script that completes this command line in a shell
@@ -126,6 +134,138 @@ pub(crate) struct Login {
     /// With --register: how others see you; the address's first part unless given
     #[arg(long, requires = "register")]
     pub(crate) name: Option<String>,
+}
+
+/// List the teams; make, rename, leave, hand over, delete one or bring it back
+#[derive(Debug, Args)]
+#[command(
+    group(ArgGroup::new("what").args(["create", "rename", "leave", "transfer", "delete", "restore", "deleted"])),
+    after_help = "\
+Examples:
+  restroy teams
+  restroy teams --create Sales
+  restroy teams --rename Sales --to \"Sales and support\"
+  restroy teams --transfer Sales --to bob@example.com
+  restroy teams --delete Sales                    asks for its name; --restore brings it back for 30 days"
+)]
+pub(crate) struct Teams {
+    /// Make a team of this name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) create: Option<String>,
+    /// Give this team the name of --to
+    #[arg(long, value_name = "TEAM", requires = "to")]
+    pub(crate) rename: Option<String>,
+    /// Leave this team
+    #[arg(long, value_name = "TEAM")]
+    pub(crate) leave: Option<String>,
+    /// Make the member of --to the owner of this team; you are an admin from then on
+    #[arg(long, value_name = "TEAM", requires = "to")]
+    pub(crate) transfer: Option<String>,
+    /// Delete this team with all that is in it
+    #[arg(long, value_name = "TEAM")]
+    pub(crate) delete: Option<String>,
+    /// Bring a deleted team back
+    #[arg(long, value_name = "TEAM")]
+    pub(crate) restore: Option<String>,
+    /// List the deleted teams that you can bring back
+    #[arg(long)]
+    pub(crate) deleted: bool,
+    /// The new name, or the member's e-mail address
+    #[arg(long, value_name = "NAME|EMAIL")]
+    pub(crate) to: Option<String>,
+    /// With --delete: do not ask
+    #[arg(long, requires = "delete")]
+    pub(crate) yes: bool,
+}
+
+/// List a team's members; invite, remove one, or give one another role
+#[derive(Debug, Args)]
+#[command(
+    group(ArgGroup::new("what").args(["invite", "change", "remove"])),
+    after_help = "\
+Examples:
+  restroy members --team Sales
+  restroy members --invite bob@example.com --role editor
+  restroy members --change bob@example.com --role viewer
+  restroy members --board Reports --change bob@example.com --role editor    on that board only
+  restroy members --remove bob@example.com"
+)]
+pub(crate) struct Members {
+    /// The team's name or id; the only team unless given
+    #[arg(long, value_name = "NAME", conflicts_with = "board")]
+    pub(crate) team: Option<String>,
+    /// The roles on this board, in place of those in the team
+    #[arg(long, value_name = "NAME")]
+    pub(crate) board: Option<String>,
+    /// Invite whoever has this address
+    #[arg(long, value_name = "EMAIL", requires = "role")]
+    pub(crate) invite: Option<String>,
+    /// Give this member the role of --role
+    #[arg(long, value_name = "EMAIL", requires = "role")]
+    pub(crate) change: Option<String>,
+    /// Remove this member
+    #[arg(long, value_name = "EMAIL")]
+    pub(crate) remove: Option<String>,
+    /// The role: owner, admin, editor, operator, viewer, or one of the team's own
+    #[arg(long, value_name = "ROLE", requires = "what")]
+    pub(crate) role: Option<String>,
+}
+
+/// List the invitations that wait for you, or those of a team; answer or revoke one
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("what").args(["accept", "decline", "revoke"])))]
+pub(crate) struct Invitations {
+    /// Those that this team sent
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["accept", "decline"])]
+    pub(crate) team: Option<String>,
+    /// Join the team, by the invitation's id or the token from the e-mail
+    // Base64url: one in 64 begins with a dash.
+    #[arg(long, value_name = "ID|TOKEN", allow_hyphen_values = true)]
+    pub(crate) accept: Option<String>,
+    /// Say no to this invitation
+    #[arg(long, value_name = "ID")]
+    pub(crate) decline: Option<String>,
+    /// Take this invitation of the team back
+    #[arg(long, value_name = "ID")]
+    pub(crate) revoke: Option<String>,
+}
+
+/// List a team's roles; make, change, delete one of its own
+#[derive(Debug, Args)]
+#[command(
+    group(ArgGroup::new("what").args(["create", "change", "delete", "permissions"])),
+    after_help = "\
+Examples:
+  restroy roles
+  restroy roles --permissions                     what roles are sets of
+  restroy roles --create Releaser --allow board.read,pipeline.read,pipeline.run,run.read
+  restroy roles --change Releaser --name Shipper"
+)]
+pub(crate) struct Roles {
+    /// The team's name or id; the only team unless given
+    #[arg(long, value_name = "NAME")]
+    pub(crate) team: Option<String>,
+    /// Make a role of this name
+    #[arg(long, value_name = "ROLE")]
+    pub(crate) create: Option<String>,
+    /// Change this role
+    #[arg(long, value_name = "ROLE")]
+    pub(crate) change: Option<String>,
+    /// Delete this role, which nobody may have
+    #[arg(long, value_name = "ROLE")]
+    pub(crate) delete: Option<String>,
+    /// List all permissions there are
+    #[arg(long)]
+    pub(crate) permissions: bool,
+    /// All that the role allows; may be given several times, or with commas between
+    #[arg(long, value_name = "PERMISSION", value_delimiter = ',')]
+    pub(crate) allow: Vec<String>,
+    /// With --change: another name
+    #[arg(long, value_name = "NAME", requires = "change")]
+    pub(crate) name: Option<String>,
+    /// What the role is for
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) description: Option<String>,
 }
 
 /// List the boards, or make one
@@ -230,25 +370,89 @@ pub(crate) struct Logs {
     pub(crate) after: i64,
 }
 
+/// Whose configuration, where it is not that of a script.
+#[derive(Debug, Args)]
+pub(crate) struct Whose {
+    /// That of all scripts on this board, by its name or id
+    #[arg(long, value_name = "NAME", conflicts_with = "team")]
+    pub(crate) board: Option<String>,
+    /// That of all scripts of this team, by its name or id
+    #[arg(long, value_name = "NAME")]
+    pub(crate) team: Option<String>,
+}
+
 /// What is to be done with secrets.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Secret {
+pub(crate) enum Secrets {
     /// Set a secret; its value is asked for, or read from standard input
     #[command(after_help = "\
 Examples:
-  restroy secret set Newsletter scripts/fetch.lua API_KEY
-  pass crm/key | restroy secret set Newsletter fetch API_KEY")]
+  restroy secrets set Newsletter scripts/fetch.lua API_KEY
+  pass crm/key | restroy secrets set --board Marketing API_KEY
+
+A script's own secret goes before its board's, and that before its team's. What a board or a team has
+reaches every script there that names it.")]
     Set {
-        /// The pipeline: its name, folder or id
-        pipeline: String,
-        /// The script: its path, or its file's name
-        script: String,
-        /// The key
-        key: String,
+        /// A pipeline (its name, folder or id), one of its scripts (its path, or its file's name), and the
+        /// key; with --board or --team the key alone
+        #[arg(required = true, num_args = 1..=3, value_name = "PIPELINE SCRIPT KEY")]
+        names: Vec<String>,
+        #[command(flatten)]
+        whose: Whose,
+    },
+    /// List secrets, without their values
+    List {
+        /// A pipeline, and one of its scripts; nothing with --board or --team
+        #[arg(num_args = 0..=2, value_name = "PIPELINE SCRIPT")]
+        names: Vec<String>,
+        #[command(flatten)]
+        whose: Whose,
+    },
+    /// Take a secret away
+    Remove {
+        /// A pipeline, one of its scripts, and the key; with --board or --team the key alone
+        #[arg(required = true, num_args = 1..=3, value_name = "PIPELINE SCRIPT KEY")]
+        names: Vec<String>,
+        #[command(flatten)]
+        whose: Whose,
     },
 }
 
-/// Print the settings in force, or change the configuration of scripts
+/// Show what was done in a team, or to one's own account, the newest first
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  restroy audit --action secret. -n 20
+  restroy audit --mine                            one's own sign-ins, also those that failed
+  restroy audit --team Sales --export > audit.ndjson")]
+pub(crate) struct Audit {
+    /// The team, by its name or id; the only one unless given
+    #[arg(long, value_name = "NAME")]
+    pub(crate) team: Option<String>,
+    /// What was done to one's own account
+    #[arg(long, conflicts_with = "team")]
+    pub(crate) mine: bool,
+    /// Only actions that begin so, such as `board.`
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) action: Option<String>,
+    /// Only what was done to this: kind and id, as the list shows it
+    #[arg(long, value_name = "THING")]
+    pub(crate) subject: Option<String>,
+    /// Only from this day or moment on
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<String>,
+    /// Only before this day or moment
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<String>,
+    /// How many
+    #[arg(long, short = 'n', default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) limit: u32,
+    /// All of it, as JSON, an entry a line
+    #[arg(long, conflicts_with = "limit")]
+    pub(crate) export: bool,
+}
+
+/// Print the settings in force, or change the configuration of scripts, boards and teams
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -274,31 +478,36 @@ pub(crate) enum Configure {
     /// Print the settings that `restroy executor` would have here, secrets masked
     Executor(Given<tables::Executor>),
     /// Set a plain value
+    #[command(after_help = "\
+Examples:
+  restroy config set Newsletter fetch api_url https://crm.example.com
+  restroy config set --team Sales api_url https://crm.example.com
+
+What a board or a team has reaches the scripts there whose `config` names the key; a script's own value
+goes before its board's, and that before its team's.")]
     Set {
-        /// The pipeline: its name, folder or id
-        pipeline: String,
-        /// The script: its path, or its file's name
-        script: String,
-        /// The key
-        key: String,
-        /// The value
-        value: String,
+        /// A pipeline (its name, folder or id), one of its scripts (its path, or its file's name), the key,
+        /// and the value; with --board or --team key and value alone
+        #[arg(required = true, num_args = 2..=4, value_name = "PIPELINE SCRIPT KEY VALUE")]
+        names: Vec<String>,
+        #[command(flatten)]
+        whose: Whose,
     },
     /// List what is set, secrets without their values
     List {
-        /// The pipeline: its name, folder or id
-        pipeline: String,
-        /// Of this script only: its path, or its file's name
-        script: Option<String>,
+        /// A pipeline, and one of its scripts; nothing with --board or --team
+        #[arg(num_args = 0..=2, value_name = "PIPELINE SCRIPT")]
+        names: Vec<String>,
+        #[command(flatten)]
+        whose: Whose,
     },
-    /// Take a value or a secret away; the document's default holds again
+    /// Take a value or a secret away; what a farther place has, or the document's default, holds again
     Unset {
-        /// The pipeline: its name, folder or id
-        pipeline: String,
-        /// The script: its path, or its file's name
-        script: String,
-        /// The key
-        key: String,
+        /// A pipeline, one of its scripts, and the key; with --board or --team the key alone
+        #[arg(required = true, num_args = 1..=3, value_name = "PIPELINE SCRIPT KEY")]
+        names: Vec<String>,
+        #[command(flatten)]
+        whose: Whose,
     },
 }
 

@@ -3,9 +3,15 @@
 use std::path::Path;
 
 use restroy_sdk::{
-    api::{Page, board::Board, pipeline::Pipeline, script::Script},
+    api::{
+        Page,
+        board::Board,
+        pipeline::Pipeline,
+        script::Script,
+        team::{Member, Team},
+    },
     client::{Client, Paging, Result as ClientResult},
-    ids::PipelineId,
+    ids::{PipelineId, TeamId},
 };
 
 use crate::{
@@ -29,6 +35,48 @@ where
         things.extend(page.items);
     }
     Ok(things)
+}
+
+/// The team that is meant: by name or id, or the only one.
+pub(crate) async fn team(client: &Client, wanted: Option<&str>) -> Outcome<Team> {
+    let mut teams = all(async |paging| client.teams(&paging).await).await?;
+    if let Some(wanted) = wanted {
+        return one_team(teams, wanted);
+    }
+    match teams.len() {
+        0 => Err(Failure::new("you have no team yet").help("make one with `restroy teams --create NAME`")),
+        1 => Ok(teams.remove(0)),
+        _ => {
+            let names: Vec<_> = teams.iter().map(|team| team.name.as_str()).collect();
+            Err(Failure::usage("you have several teams").help(format!("name one: {}", names.join(", "))))
+        }
+    }
+}
+
+/// The team of some that is meant, by name or id.
+pub(crate) fn one_team(teams: Vec<Team>, wanted: &str) -> Outcome<Team> {
+    let names: Vec<_> = teams.iter().map(|team| team.name.clone()).collect();
+    let fits = |team: &Team| team.id.to_string() == wanted || same(&team.name, wanted);
+    pick(teams, fits, |team| team.name == wanted).map_err(|found| match found {
+        Found::None if names.is_empty() => Failure::new(format!("no team `{wanted}`; there is none")),
+        Found::None => Failure::new(format!("no team `{wanted}`")).help(format!("the teams are {}", names.join(", "))),
+        Found::Several(found) => Failure::usage(format!("several teams are called `{wanted}`")).help(format!(
+            "name one by its id: {}",
+            found.iter().map(|team| team.id.to_string()).collect::<Vec<_>>().join(", ")
+        )),
+    })
+}
+
+/// The member of a team that is meant: by address or id.
+pub(crate) async fn member(client: &Client, team: TeamId, wanted: &str) -> Outcome<Member> {
+    let members = all(async |paging| client.members(team, &paging).await).await?;
+    let found = members
+        .into_iter()
+        .find(|member| member.email.eq_ignore_ascii_case(wanted) || member.user_id.to_string() == wanted);
+    found.ok_or_else(|| {
+        Failure::new(format!("nobody in the team has the address `{wanted}`"))
+            .help("`restroy members` lists who is in it; invite others with `restroy members --invite`")
+    })
 }
 
 /// A board and the name of its team.

@@ -4,11 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use restroy_run_queue::{queue::Queue, wake::WakeUps};
 use restroy_sdk::time::Ambient;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
+    api::NOTING,
     auth::{limit::SignInLimits, password::Passwords, rate::Rates, token::TokenKeys},
     mail::MailSettings,
     metrics::Metrics,
@@ -52,6 +53,8 @@ pub struct AppState {
     pub stopping: CancellationToken,
     /// What happens here, counted.
     pub metrics: Metrics,
+    /// Turns to note failed attempts to sign in, beside their answers.
+    pub noting: Arc<Semaphore>,
     /// Told when an e-mail was queued; see [`AppState::mail_queued`].
     pub(crate) outbox: Arc<Notify>,
 }
@@ -147,6 +150,7 @@ impl AppState {
             watchers: Watchers::default(),
             stopping: CancellationToken::new(),
             metrics: Metrics::new(),
+            noting: Arc::new(Semaphore::new(NOTING)),
             outbox: Arc::default(),
         }
     }

@@ -25,6 +25,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use url::Url;
+use uuid::Uuid;
 
 use crate::{
     config::ExecutorError,
@@ -44,7 +45,10 @@ const CLAIM_TRIES: u32 = 4;
 /// Why a request had no success.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
-    /// Another try may help.
+    /// It cannot be reached, or broke off. Another try may help.
+    #[error("the run API cannot be reached: {0}")]
+    Unreachable(String),
+    /// It answers that it cannot just now. Another try may help.
     #[error("the run API does not answer: {0}")]
     Transient(String),
     /// The answer is no.
@@ -121,9 +125,10 @@ impl RunApi {
         answer
     }
 
-    /// Claims a task; none when it is not there to be claimed.
-    pub(crate) async fn claim(&self, task_id: TaskId) -> Result<Option<(Claimed, Instant)>, ApiError> {
-        let claimed = self.try_claim(task_id).await;
+    /// Claims a task; none when it is not there to be claimed. `claim_id` is this claim's own: sent again,
+    /// it is granted again.
+    pub(crate) async fn claim(&self, task_id: TaskId, claim_id: Uuid) -> Result<Option<(Claimed, Instant)>, ApiError> {
+        let claimed = self.try_claim(task_id, claim_id).await;
         self.metrics.claim(match &claimed {
             Ok(Some(_)) => metrics::Claimed::Taken,
             Ok(None) => metrics::Claimed::NotThere,
@@ -132,8 +137,8 @@ impl RunApi {
         claimed
     }
 
-    async fn try_claim(&self, task_id: TaskId) -> Result<Option<(Claimed, Instant)>, ApiError> {
-        let body = json(&Claim { protocol: PROTOCOL, engine_id: self.engine_id.clone() })?;
+    async fn try_claim(&self, task_id: TaskId, claim_id: Uuid) -> Result<Option<(Claimed, Instant)>, ApiError> {
+        let body = json(&Claim { protocol: PROTOCOL, engine_id: self.engine_id.clone(), claim_id: Some(claim_id) })?;
         let path = format!("run/v1/tasks/{task_id}/claim");
         let mut pause = FIRST_PAUSE;
         let mut tries = 1;
@@ -142,7 +147,7 @@ impl RunApi {
             match self.post(&path, &self.credential, body.clone()).await {
                 Ok(claimed) => return Ok(Some((claimed, asked))),
                 Err(ApiError::Refused(problem)) if problem.status == StatusCode::CONFLICT.as_u16() => return Ok(None),
-                Err(ApiError::Transient(reason)) if tries < CLAIM_TRIES => {
+                Err(ApiError::Unreachable(reason) | ApiError::Transient(reason)) if tries < CLAIM_TRIES => {
                     tracing::debug!(%task_id, reason, "the claim is tried again");
                 }
                 Err(error) => return Err(error),
@@ -201,11 +206,11 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 }
 
 async fn send<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> Result<T, ApiError> {
-    let transient = |error: reqwest::Error| ApiError::Transient(with_causes(&error.without_url()));
-    let mut response = request.send().await.map_err(transient)?;
+    let unreachable = |error: reqwest::Error| ApiError::Unreachable(with_causes(&error.without_url()));
+    let mut response = request.send().await.map_err(unreachable)?;
     let status = response.status();
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(transient)? {
+    while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
         if body.len() + chunk.len() > ANSWER_BYTES {
             return Err(ApiError::Unreadable(format!("it is longer than {ANSWER_BYTES} bytes")));
         }
@@ -245,6 +250,17 @@ pub(crate) struct TaskApi {
     pub(crate) egress: Egress,
     /// Triggered once the lease is gone.
     pub(crate) lost: CancellationToken,
+}
+
+impl ApiError {
+    /// Whether it is this executor that cannot work, whatever it is asked to do: another may.
+    pub(crate) fn is_ours(&self) -> bool {
+        match self {
+            Self::Unreachable(_) => true,
+            Self::Refused(problem) => matches!(problem.status, 401 | 403),
+            Self::Transient(_) | Self::Unreadable(_) => false,
+        }
+    }
 }
 
 /// Why a batch was not taken.
@@ -423,7 +439,9 @@ impl TaskApi {
                     return Err(Trouble::Lost);
                 }
                 Err(ApiError::Refused(problem)) => return Err(Trouble::Refused(problem)),
-                Err(ApiError::Transient(reason) | ApiError::Unreadable(reason)) => reason,
+                Err(ApiError::Unreachable(reason) | ApiError::Transient(reason) | ApiError::Unreadable(reason)) => {
+                    reason
+                }
             };
             if Instant::now() + pause >= held_until {
                 self.give_up(&reason);

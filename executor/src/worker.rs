@@ -38,6 +38,8 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_secs(1);
 /// How long reporting the last and handing a task back may take.
 const HAND_BACK: Duration = Duration::from_secs(5);
+/// How long a slot is out of use when it could not even ask for a task.
+const STAND_BACK: Duration = Duration::from_secs(2);
 /// How often scratch folders that nobody uses are looked for.
 const CLEANING: Duration = Duration::from_hours(1);
 
@@ -48,6 +50,8 @@ pub struct Executor {
     api: Arc<RunApi>,
     tools: Tools,
     health: Health,
+    /// Nothing new is taken.
+    stopping: CancellationToken,
 }
 
 /// How the work on a task ends.
@@ -89,7 +93,7 @@ impl Executor {
             sandboxes_per_task: config.sandboxes_per_task as usize,
             metrics,
         };
-        Ok(Self { config, queue, api, tools, health: Health::default() })
+        Ok(Self { config, queue, api, tools, health: Health::default(), stopping: CancellationToken::new() })
     }
 
     /// What it counts; to be asked for before [`Executor::run`] takes the executor.
@@ -107,7 +111,7 @@ impl Executor {
     /// next.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) {
         let this = Arc::new(self);
-        let stopping = CancellationToken::new();
+        let stopping = this.stopping.clone();
         let abandon = CancellationToken::new();
         let stop = {
             let (stopping, abandon, drain) = (stopping.clone(), abandon.clone(), this.config.drain);
@@ -180,6 +184,17 @@ impl Executor {
         }
     }
 
+    /// Puts a task back for the others, and keeps its slot for a while: an executor whose credential was
+    /// revoked, or that does not reach the run API, would else always have a slot to spare, and take from
+    /// the others what they could do.
+    async fn stand_back(&self, task_id: TaskId) {
+        if let Err(error) = self.queue.push(Message { task_id }).await {
+            // The dispatcher notices that nobody has it.
+            tracing::debug!(%error, "the task is not put back");
+        }
+        let _ = tokio::time::timeout(STAND_BACK, self.stopping.cancelled()).await;
+    }
+
     /// Claims a task and has it driven to its end, or until its lease is lost, or until it is to be
     /// abandoned. Gives the scratch folder of a run that is over.
     async fn take(&self, task_id: TaskId, abandon: &CancellationToken) -> Option<Arc<Scratch>> {
@@ -187,7 +202,7 @@ impl Executor {
             return None;
         }
         let _busy = self.tools.metrics.busy();
-        let (claimed, asked) = match self.api.claim(task_id).await {
+        let (claimed, asked) = match self.api.claim(task_id, self.tools.ambient.uuid()).await {
             Ok(Some(claimed)) => claimed,
             Ok(None) => {
                 tracing::debug!("somebody else has the task");
@@ -195,6 +210,9 @@ impl Executor {
             }
             Err(error) => {
                 tracing::warn!(%error, "the task cannot be claimed: it will be handed out again");
+                if error.is_ours() {
+                    self.stand_back(task_id).await;
+                }
                 return None;
             }
         };

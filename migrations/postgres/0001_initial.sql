@@ -233,8 +233,9 @@ CREATE TABLE tasks (
     token_hash     BYTEA,                       -- SHA-256 of the token bound to (task, fence, owner)
     owner          UUID,                       -- the executor
     lease_until    BIGINT,
-    lost           BIGINT NOT NULL DEFAULT 0, -- leases lost so far
+    lost           BIGINT NOT NULL DEFAULT 0, -- leases lost in a row, no step ending between
     last_batch     BIGINT NOT NULL DEFAULT 0, -- the newest batch taken under this fence
+    claim_id       UUID,                      -- the claim that it is leased by, as its executor named it
     admitted_at    BIGINT,
     created_at     BIGINT NOT NULL,
     UNIQUE (team_id, id),

@@ -36,7 +36,15 @@ SELECT tenant_wall(table_name::text)
 FROM information_schema.columns
 WHERE table_schema = 'public' AND column_name = 'team_id';
 
--- Of people a team sees who they are, not how they sign in. The answers of idempotent requests are
+-- Of people a team sees its members and those who did something in it, and of them who they are, not how
+-- they sign in. The answers of idempotent requests are
 -- found by the team that is their scope.
 GRANT SELECT (id, name, email, deleted_at) ON users TO restroy_app;
+ALTER TABLE users ENABLE ROW LEVEL SECURITY;
+ALTER TABLE users FORCE ROW LEVEL SECURITY;
+CREATE POLICY team ON users TO restroy_app USING (
+    EXISTS (SELECT 1 FROM memberships m WHERE m.user_id = users.id AND m.team_id = (SELECT app_team()))
+    OR EXISTS (SELECT 1 FROM audit_log a WHERE a.user_id = users.id AND a.team_id = (SELECT app_team())));
+CREATE INDEX audit_user ON audit_log (user_id, team_id);
+CREATE POLICY everything ON users TO restroy_system USING (true) WITH CHECK (true);
 SELECT tenant_wall('idempotency_keys', 'scope');

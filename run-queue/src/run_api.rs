@@ -25,6 +25,7 @@ use restroy_sdk::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 /// The version of this protocol.
 pub const PROTOCOL: u32 = 1;
@@ -54,6 +55,10 @@ pub struct Claim {
     pub protocol: u32,
     /// What its sandboxes are.
     pub engine_id: String,
+    /// Of this claim, the same whenever it is sent again: whoever did not hear that it was granted is
+    /// granted it once more. None: an executor that is older than this field.
+    #[serde(default)]
+    pub claim_id: Option<Uuid>,
 }
 
 /// A task in the hands of an executor.

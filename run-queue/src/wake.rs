@@ -5,7 +5,10 @@
 
 use std::sync::Arc;
 
-use restroy_sdk::{ids::RunId, time::Ambient};
+use restroy_sdk::{
+    ids::{RunId, TeamId},
+    time::Ambient,
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
@@ -25,6 +28,11 @@ pub enum Wake {
         run_id: RunId,
         /// Its newest event.
         last_seq: i64,
+    },
+    /// What members of a team may do there has changed: who watches may not do so any more.
+    Access {
+        /// Which team.
+        team_id: TeamId,
     },
     /// Wake-ups were lost, nobody knows which: look at everything.
     Missed,

@@ -47,7 +47,8 @@ impl<P: Send + Sync + 'static> Taken<P> {
         std::iter::from_fn(|| receiver.try_recv().ok()).collect()
     }
 
-    /// Has every delivery handled until `stopped` is cancelled, then waits for the handlers at work.
+    /// Has every delivery handled until `stopped` is cancelled, or nothing can come any more, then waits
+    /// for the handlers at work.
     pub(crate) async fn work(&self, handler: &Handler, stopped: &CancellationToken) {
         let at_work = TaskTracker::new();
         // A worker ends on the first error of its backend; ours has none, but a queue that goes
@@ -62,8 +63,8 @@ impl<P: Send + Sync + 'static> Taken<P> {
                 }
                 Ok(()) => {
                     // Whoever takes from the queue outlives this, unless it panicked.
-                    tracing::error!("nothing is taken from the queue any more; start this process again");
-                    stopped.cancelled().await;
+                    tracing::error!("nothing is taken from the queue any more");
+                    break;
                 }
             }
         }

@@ -54,6 +54,10 @@ ids! {
     ApiTokenId;
     /// A tenant.
     TeamId;
+    /// A role of a team's own.
+    RoleId;
+    /// An invitation into a team.
+    InvitationId;
     /// A board of a team.
     BoardId;
     /// A pipeline on a board.
@@ -76,4 +80,6 @@ ids! {
     ArtifactId;
     /// A message in the outbox.
     MessageId;
+    /// An entry of the audit log.
+    AuditId;
 }

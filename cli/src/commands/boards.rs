@@ -38,7 +38,12 @@ pub(crate) async fn boards(context: &Context, args: &Boards) -> Outcome {
         return context.show(&boards, |_| String::new());
     }
     let rows = boards.into_iter().map(|find::TeamBoard { team, board }| {
-        let note = if board.archived { "archived" } else { "" };
+        let note = match (board.archived, board.private) {
+            (true, true) => "archived, private",
+            (true, false) => "archived",
+            (false, true) => "private",
+            (false, false) => "",
+        };
         [board.name, team, note.to_owned(), board.id.to_string()]
     });
     output::print(&output::table(["BOARD", "TEAM", "", "ID"], rows));

@@ -1,114 +1,169 @@
-//! `restroy secret set`, `restroy config set | list | unset`.
+//! `restroy secrets set | list | remove`, `restroy config set | list | unset`: what scripts are configured
+//! with, their own and that of boards and teams.
 
 use restroy_sdk::{
     api::script::{ConfigurationEntry, PutConfiguration},
-    client::Client,
+    client::{Client, ConfigurationOf},
     problem::ProblemCode,
 };
 use serde::Serialize;
 
+use super::team;
 use crate::{
-    args::{Configure, Secret},
+    args::{Configure, Secrets, Whose},
     context::Context,
     failure::{Failure, Outcome},
     find, output, prompt,
 };
 
-/// Sets a secret.
-pub(crate) async fn secret(context: &Context, secret: &Secret) -> Outcome {
-    let Secret::Set { pipeline, script, key } = secret;
-    let value = if prompt::is_attended() { prompt::secret(&format!("Value of {key}"), "")? } else { prompt::stdin()? };
-    set(context, &context.client()?, [pipeline, script, key], PutConfiguration { value, secret: true }).await
+/// Sets, lists and removes secrets.
+pub(crate) async fn secrets(context: &Context, action: &Secrets) -> Outcome {
+    let client = context.client()?;
+    match action {
+        Secrets::Set { names, whose } => {
+            let (names, [key]) = split(names)?;
+            // Before anything is typed that would be typed in vain.
+            let place = Place::find(&client, whose, names).await?;
+            let value =
+                if prompt::is_attended() { prompt::secret(&format!("Value of {key}"), "")? } else { prompt::stdin()? };
+            set(context, &client, &place, key, PutConfiguration { value, secret: true }).await
+        }
+        Secrets::List { names, whose } => list(context, &client, whose, names, true).await,
+        Secrets::Remove { names, whose } => {
+            let (names, [key]) = split(names)?;
+            unset(context, &client, &Place::find(&client, whose, names).await?, key).await
+        }
+    }
 }
 
-/// Changes or lists the configuration of scripts.
+/// Changes or lists the configuration of scripts, boards and teams.
 pub(crate) async fn configure(context: &Context, action: &Configure) -> Outcome {
     let client = context.client()?;
     match action {
         // Those are about services, and ask no server.
         Configure::ControlPlane(_) | Configure::Executor(_) => Ok(()),
-        Configure::Set { pipeline, script, key, value } => {
-            let value = PutConfiguration { value: value.clone(), secret: false };
-            set(context, &client, [pipeline, script, key], value).await
+        Configure::Set { names, whose } => {
+            let (names, [key, value]) = split(names)?;
+            let place = Place::find(&client, whose, names).await?;
+            set(context, &client, &place, key, PutConfiguration { value: value.clone(), secret: false }).await
         }
-        Configure::List { pipeline, script } => list(context, &client, pipeline, script.as_deref()).await,
-        Configure::Unset { pipeline, script, key } => {
-            let pipeline = find::pipeline(&client, pipeline, None).await?;
-            let script = find::script(&client, &pipeline, script).await?;
-            client.delete_configuration(script.id, key).await.map_err(|error| match error.problem() {
-                Some(problem) if problem.code == ProblemCode::NotFound => {
-                    Failure::new(format!("`{key}` of {} is not set", script.path))
-                        .help("`restroy config list PIPELINE` lists what is")
-                }
-                _ => error.into(),
-            })?;
-            let unset = serde_json::json!({ "script": script.path, "key": key });
-            context.show(&unset, |_| format!("{key} of {} is not set any more", script.path))
+        Configure::List { names, whose } => list(context, &client, whose, names, false).await,
+        Configure::Unset { names, whose } => {
+            let (names, [key]) = split(names)?;
+            unset(context, &client, &Place::find(&client, whose, names).await?, key).await
         }
     }
 }
 
-async fn set(
-    context: &Context,
-    client: &Client,
-    [pipeline, script, key]: [&str; 3],
-    value: PutConfiguration,
-) -> Outcome {
+/// The last names apart from those before them.
+fn split<const N: usize>(names: &[String]) -> Outcome<(&[String], &[String; N])> {
+    names.split_last_chunk().ok_or_else(|| Failure::usage("a name is missing"))
+}
+
+/// Whose configuration it is.
+struct Place {
+    of: ConfigurationOf,
+    /// What it is called.
+    name: String,
+    /// The secrets that the published version of a script's pipeline declares for it.
+    declared: Vec<String>,
+}
+
+impl Place {
+    /// A script by `[pipeline, script]`, or what the flags name.
+    async fn find(client: &Client, whose: &Whose, names: &[String]) -> Outcome<Self> {
+        let shared = |of, name| Self { of, name, declared: Vec::new() };
+        match (&whose.board, &whose.team, names) {
+            (Some(board), None, []) => {
+                let board = find::board(client, Some(board)).await?.board;
+                Ok(shared(board.id.into(), format!("board {}", board.name)))
+            }
+            (None, Some(wanted), []) => {
+                let team = team(client, Some(wanted)).await?;
+                Ok(shared(team.id.into(), format!("team {}", team.name)))
+            }
+            (None, None, [pipeline, script]) => {
+                let pipeline = find::pipeline(client, pipeline, None).await?;
+                let script = find::script(client, &pipeline, script).await?;
+                let mut declared = Vec::new();
+                if let Some(number) = pipeline.published_version {
+                    let steps = client.version(pipeline.id, number).await?.definition.steps.into_values();
+                    declared = steps
+                        .filter(|step| step.script.as_deref() == Some(script.path.as_str()))
+                        .flat_map(|step| step.secrets)
+                        .collect();
+                }
+                Ok(Self { of: script.id.into(), name: script.path, declared })
+            }
+            _ => Err(Failure::usage("it is not clear whose configuration is meant")
+                .help("name a pipeline and one of its scripts, or --board NAME, or --team NAME")),
+        }
+    }
+}
+
+async fn set(context: &Context, client: &Client, place: &Place, key: &str, value: PutConfiguration) -> Outcome {
     if key.is_empty() {
         return Err(Failure::usage("the key is empty").help("a key has letters, digits and `_`, such as API_KEY"));
     }
-    let pipeline = find::pipeline(client, pipeline, None).await?;
-    let script = find::script(client, &pipeline, script).await?;
-    if let Some(number) = pipeline.published_version.filter(|_| !value.secret) {
-        let steps = client.version(pipeline.id, number).await?.definition.steps;
-        let mut declared = steps
-            .values()
-            .filter(|step| step.script.as_deref() == Some(script.path.as_str()))
-            .flat_map(|step| &step.secrets);
-        if declared.any(|secret| secret == key) {
-            return Err(Failure::usage(format!(
-                "`{key}` is declared as a secret; a plain value would be shown to others"
-            ))
-            .help("set it with `restroy secret set`, which takes the value from standard input"));
-        }
+    if !value.secret && place.declared.iter().any(|secret| secret == key) {
+        return Err(Failure::usage(format!("`{key}` is declared as a secret; a plain value would be shown to others"))
+            .help("set it with `restroy secrets set`, which takes the value from standard input"));
     }
-    let entry = client.put_configuration(script.id, key, &value).await?;
+    let entry = client.put_configuration(place.of, key, &value).await?;
     context.show(&entry, |entry| {
         let what = if entry.secret { "secret" } else { "value" };
-        format!("{what} {key} of {} set (revision {}); runs that start from now on see it", script.path, entry.revision)
+        format!("{what} {key} of {} set (revision {}); runs that start from now on see it", place.name, entry.revision)
     })
 }
 
-/// What is set for a script.
+async fn unset(context: &Context, client: &Client, place: &Place, key: &str) -> Outcome {
+    client.delete_configuration(place.of, key).await.map_err(|error| match error.problem() {
+        Some(problem) if problem.code == ProblemCode::NotFound => {
+            Failure::new(format!("`{key}` of {} is not set", place.name)).help("`restroy config list` lists what is")
+        }
+        _ => error.into(),
+    })?;
+    let unset = serde_json::json!({ "of": place.name, "key": key });
+    context.show(&unset, |_| format!("{key} of {} is not set any more", place.name))
+}
+
+/// What is set somewhere.
 #[derive(Serialize)]
 struct Entry {
-    script: String,
+    of: String,
     #[serde(flatten)]
     entry: ConfigurationEntry,
 }
 
-async fn list(context: &Context, client: &Client, pipeline: &str, script: Option<&str>) -> Outcome {
-    let pipeline = find::pipeline(client, pipeline, None).await?;
-    let scripts = match script {
-        Some(script) => vec![find::script(client, &pipeline, script).await?],
-        None => find::all(async |paging| client.scripts(pipeline.id, &paging).await).await?,
+async fn list(context: &Context, client: &Client, whose: &Whose, names: &[String], secrets: bool) -> Outcome {
+    let places: Vec<(String, ConfigurationOf)> = match names {
+        [pipeline] if whose.board.is_none() && whose.team.is_none() => {
+            let pipeline = find::pipeline(client, pipeline, None).await?;
+            let scripts = find::all(async |paging| client.scripts(pipeline.id, &paging).await).await?;
+            scripts.into_iter().map(|script| (script.path, script.id.into())).collect()
+        }
+        names => {
+            let place = Place::find(client, whose, names).await?;
+            vec![(place.name, place.of)]
+        }
     };
     let mut entries = Vec::new();
-    for script in scripts {
-        let of_script = find::all(async |paging| client.configuration(script.id, &paging).await).await?;
-        entries.extend(of_script.into_iter().map(|entry| Entry { script: script.path.clone(), entry }));
+    for (name, of) in places {
+        let found = find::all(async |paging| client.configuration(of, &paging).await).await?;
+        let found = found.into_iter().filter(|entry| entry.secret || !secrets);
+        entries.extend(found.map(|entry| Entry { of: name.clone(), entry }));
     }
     if context.json {
         return context.show(&entries, |_| String::new());
     }
     if entries.is_empty() {
-        output::print("nothing is set; the document's defaults hold");
+        output::print(if secrets { "no secrets are set" } else { "nothing is set; the document's defaults hold" });
         return Ok(());
     }
-    let rows = entries.into_iter().map(|Entry { script, entry }| {
+    let rows = entries.into_iter().map(|Entry { of, entry }| {
         let value = entry.value.unwrap_or_else(|| "(secret)".to_owned());
-        [script, entry.key, value, entry.revision.to_string(), output::moment(entry.updated_at)]
+        [of, entry.key, value, entry.revision.to_string(), output::moment(entry.updated_at)]
     });
-    output::print(&output::table(["SCRIPT", "KEY", "VALUE", "REVISION", "CHANGED"], rows));
+    output::print(&output::table(["OF", "KEY", "VALUE", "REVISION", "CHANGED"], rows));
     Ok(())
 }

@@ -3,39 +3,69 @@
 mod admin;
 mod admin_team;
 mod artifacts;
+mod audit;
 mod boards;
 mod check;
 mod config;
 mod exec;
+mod invitations;
+mod keys;
 mod login;
 mod logs;
+mod members;
 mod migrate;
 mod openapi;
 mod outbox;
 mod push;
+mod roles;
 mod run;
 mod runs;
 mod settings;
+mod teams;
 
-use restroy_sdk::ids::RunId;
+use restroy_sdk::{api::team::Team, client::Client, ids::RunId};
 
 pub(crate) use admin::{AdminCommand, admin};
 pub(crate) use artifacts::artifacts;
+pub(crate) use audit::audit;
 pub(crate) use boards::boards;
 pub(crate) use check::check;
-pub(crate) use config::{configure, secret};
+pub(crate) use config::{configure, secrets};
 pub(crate) use exec::exec;
+pub(crate) use invitations::invitations;
+pub(crate) use keys::{KeysCommand, keys};
 pub(crate) use login::{login, logout, verify_email, whoami};
 pub(crate) use logs::{cancel, logs};
+pub(crate) use members::members;
 pub(crate) use migrate::{MigrateArgs, migrate};
 pub(crate) use openapi::openapi;
 pub(crate) use outbox::outbox;
 pub(crate) use push::push;
+pub(crate) use roles::roles;
 pub(crate) use run::run;
 pub(crate) use runs::runs;
 pub(crate) use settings::settings;
+pub(crate) use teams::teams;
 
-use crate::failure::{Failure, Outcome};
+use crate::{
+    failure::{Failure, Outcome},
+    find,
+};
+
+/// The team that is meant: by name or id, or the only one.
+async fn team(client: &Client, wanted: Option<&str>) -> Outcome<Team> {
+    let mut teams = find::all(async |paging| client.teams(&paging).await).await?;
+    let names = teams.iter().map(|team| team.name.as_str()).collect::<Vec<_>>().join(", ");
+    if let Some(wanted) = wanted {
+        teams.retain(|team| team.name == wanted || team.id.to_string() == wanted);
+    }
+    match (teams.len(), wanted) {
+        (0, None) => Err(Failure::usage("you have no team yet")),
+        (0, Some(wanted)) => Err(Failure::new(format!("no team `{wanted}`")).help(format!("your teams are {names}"))),
+        (1, _) => teams.pop().ok_or_else(|| Failure::usage("you have no team yet")),
+        _ => Err(Failure::usage("several teams fit").help(format!("name one with --team, by its id: {names}"))),
+    }
+}
 
 /// A run's id as it was typed.
 fn run_id(text: &str) -> Outcome<RunId> {

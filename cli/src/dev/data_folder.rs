@@ -55,6 +55,21 @@ impl DataFolder {
         &self.path
     }
 
+    /// Puts another text into such a file: the old one or the new one is there, whatever happens.
+    pub(crate) fn replace_secret(&self, name: &str, text: &str) -> Result<(), DataFolderError> {
+        let (path, new) = (self.path.join(name), self.path.join(format!("{name}.new")));
+        let failed = |error| DataFolderError::Io(path.clone(), error);
+        // What an earlier attempt left, with whatever rights.
+        if let Err(error) = fs::remove_file(&new)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(failed(error));
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new).map_err(failed)?;
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+        fs::rename(&new, &path).and_then(|()| File::open(&self.path)?.sync_all()).map_err(failed)
+    }
+
     /// The text in a file that only its owner can read; made by `make` when it is not there.
     pub(crate) fn secret_text(&self, name: &str, make: impl FnOnce() -> String) -> Result<String, DataFolderError> {
         let path = self.path.join(name);
@@ -87,9 +102,10 @@ mod tests {
         let key = first.secret_text("master.key", || "made once".to_owned()).unwrap();
         assert!(matches!(DataFolder::open(&path), Err(DataFolderError::InUse(_))));
         drop(first);
-        assert_eq!(
-            DataFolder::open(&path).unwrap().secret_text("master.key", || "made again".to_owned()).unwrap(),
-            key
-        );
+        let folder = DataFolder::open(&path).unwrap();
+        assert_eq!(folder.secret_text("master.key", || "made again".to_owned()).unwrap(), key);
+        fs::write(path.join("master.key.new"), "left behind").unwrap();
+        folder.replace_secret("master.key", "another").unwrap();
+        assert_eq!(folder.secret_text("master.key", || "made again".to_owned()).unwrap(), "another");
     }
 }

@@ -3,6 +3,7 @@
 mod data_folder;
 mod demo;
 mod examples;
+mod keys;
 mod services;
 
 use std::{io, net::SocketAddr, path::PathBuf};
@@ -11,6 +12,7 @@ use clap::Args as ClapArgs;
 use restroy_sdk::time::Ambient;
 
 use data_folder::{DataFolder, DataFolderError};
+pub(crate) use keys::Keys;
 use services::Installation;
 
 use crate::{

@@ -8,7 +8,7 @@ use restroy_control_plane::{
     api,
     auth::token::TokenKeys,
     runs,
-    secrets::{KeyRing, MasterKey},
+    secrets::KeyRing,
     state::{AppState, Parts, Settings as ControlPlaneSettings},
     store::Db,
 };
@@ -24,8 +24,7 @@ use crate::{compiler::SandboxCompiler, settings::tables::Dev};
 
 /// How long runs at work may go on after the order to stop.
 const DRAIN: Duration = Duration::from_secs(3);
-/// The folder's key files.
-const MASTER_KEY: &str = "master.key";
+/// The file of the key that signs access tokens.
 const TOKEN_KEY: &str = "token.key";
 /// Who uses the installation owns it: what runs wild is stopped, nobody else is.
 const REQUESTS_PER_MINUTE: u32 = 60_000;
@@ -145,13 +144,10 @@ pub(super) async fn open_database(folder: &DataFolder) -> Result<Db, DevError> {
 }
 
 fn keys(folder: &DataFolder, ambient: &Ambient) -> Result<(KeyRing, TokenKeys), DevError> {
-    let bad = |name, error: String| DevError::Key(folder.path().join(name), error);
-    let master = folder.secret_text(MASTER_KEY, || MasterKey::generate(ambient, "dev").to_string())?;
-    let master = MasterKey::parse(&master).map_err(|error| bad(MASTER_KEY, error.to_string()))?;
-    let ring = KeyRing::new(vec![master]).map_err(|error| bad(MASTER_KEY, error.to_string()))?;
+    let ring = super::keys::ring(folder, ambient)?;
     let token = folder.secret_text(TOKEN_KEY, || hex::encode(ambient.random::<32>()))?;
     let tokens = TokenKeys::new(&SecretBox::new(token.trim().as_bytes().to_vec().into_boxed_slice()))
-        .map_err(|error| bad(TOKEN_KEY, error.to_string()))?;
+        .map_err(|error| DevError::Key(folder.path().join(TOKEN_KEY), error.to_string()))?;
     Ok((ring, tokens))
 }
 

@@ -57,7 +57,7 @@ pub(super) fn write_all(
     dir: &Path,
     ambient: &Ambient,
     environment: &str,
-    files: Vec<File>,
+    files: &[File],
     force: bool,
 ) -> Outcome<(Vec<Made>, Vec<PathBuf>)> {
     let (env, secrets) = (dir.join(ENVIRONMENT), dir.join(SECRETS));
@@ -70,9 +70,9 @@ pub(super) fn write_all(
     }
     // Everything is written under other names first: what fails half-way leaves the old as it was.
     let new = dir.join(format!(".{SECRETS}.new-{}", hex::encode(ambient.random::<4>())));
-    let written = write_folder(&new, &files)
+    let written = write_folder(&new, files)
         .and_then(|()| write_file(&new.join(ENVIRONMENT), environment, Mode::Owner))
-        .and_then(|()| put_in_place(ambient, &new, &there, &env, &secrets));
+        .and_then(|()| put_in_place(ambient, &new, &there, [&env, &secrets]));
     let kept = match written {
         Ok(kept) => kept,
         Err(failure) => {
@@ -89,34 +89,42 @@ fn put_in_place(
     ambient: &Ambient,
     new: &Path,
     there: &[&PathBuf],
-    env: &Path,
-    secrets: &Path,
+    [env, secrets]: [&Path; 2],
 ) -> Outcome<Vec<PathBuf>> {
     let mut kept = Vec::new();
-    for old in there {
-        let backup = backup_name(ambient, old);
-        rename(old, &backup)?;
-        kept.push(backup);
+    let renamed = (|| {
+        for old in there {
+            let backup = backup_name(ambient, old);
+            rename(old, &backup)?;
+            kept.push(backup);
+        }
+        rename(&new.join(ENVIRONMENT), env)?;
+        rename(new, secrets)
+    })();
+    if let Err(failure) = renamed {
+        for (old, backup) in there.iter().zip(&kept) {
+            // What lies there now is new, and of no use alone.
+            let _ = fs::rename(backup, old);
+        }
+        return Err(failure);
     }
-    rename(&new.join(ENVIRONMENT), env)?;
-    rename(new, secrets)?;
     Ok(kept)
 }
 
 /// Replaces single files of the folder; the old ones get other names.
-pub(super) fn replace(dir: &Path, ambient: &Ambient, files: Vec<File>) -> Outcome<(Vec<Made>, Vec<PathBuf>)> {
+pub(super) fn replace(dir: &Path, ambient: &Ambient, files: &[File]) -> Outcome<(Vec<Made>, Vec<PathBuf>)> {
     let secrets = dir.join(SECRETS);
     if !secrets.is_dir() {
         return Err(Failure::new(format!("{} is not there", secrets.display()))
             .help("`restroy init` makes it; --dir names the folder that it lies in"));
     }
     let (mut made, mut kept) = (Vec::new(), Vec::new());
-    for file in &files {
+    for file in files {
         let new = secrets.join(format!(".{}.new", file.name));
         let _ = fs::remove_file(&new); // of an attempt that was cut off
         write_file(&new, &file.content, file.mode)?;
     }
-    for file in &files {
+    for file in files {
         let path = secrets.join(file.name);
         if path.symlink_metadata().is_ok() {
             let backup = backup_name(ambient, &path);

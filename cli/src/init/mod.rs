@@ -87,7 +87,7 @@ fn make(dir: &Path, address: &Address, force: bool, ambient: &Ambient, names: &[
     let mut files = secrets::files(ambient);
     files.extend(authority.files());
     files.extend(server.files());
-    let (made, kept) = folder::write_all(dir, ambient, &address.environment(), files, force)?;
+    let (made, kept) = folder::write_all(dir, ambient, &address.environment(), &files, force)?;
     Ok(Report {
         made,
         kept,
@@ -109,7 +109,7 @@ fn renew(dir: &Path, ambient: &Ambient, names: &[String]) -> Outcome<Report> {
     if new {
         files.extend(authority.files());
     }
-    let (made, kept) = folder::replace(dir, ambient, files)?;
+    let (made, kept) = folder::replace(dir, ambient, &files)?;
     let authority_valid_to = new.then(|| authority.valid_to.clone());
     Ok(Report { made, kept, certificate_valid_to: server.valid_to, authority_valid_to })
 }

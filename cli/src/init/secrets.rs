@@ -10,10 +10,16 @@ use super::{File, Mode};
 /// The executors of `docker-compose.yml`: their names, and the files of their credentials.
 const EXECUTORS: [(&str, &str); 2] = [("executor-1", "executor-1-credential"), ("executor-2", "executor-2-credential")];
 
+/// What executors may do in Redis: take ids of tasks, put back what they did not begin, hear of new ones.
+/// On their own names only: an executor runs strangers' scripts, and whoever breaks out of a sandbox has
+/// what it has.
+const EXECUTORS_RIGHTS: &str = "resetkeys ~restroy:queue resetchannels &restroy:pushed \
+     -@all +hello +auth +ping +zpopmin +zadd +multi +exec +publish +subscribe +unsubscribe";
+
 /// New secrets.
 pub(super) fn files(ambient: &Ambient) -> Vec<File> {
-    let [owner, service, redis] = [(); 3].map(|()| password(ambient));
-    let (owner, service, redis) = (&**owner, &**service, &**redis);
+    let [owner, service, redis, executors] = [(); 4].map(|()| password(ambient));
+    let (owner, service, redis, executors) = (&**owner, &**service, &**redis, &**executors);
     let credentials = EXECUTORS.map(|(name, file)| (name, file, password(ambient)));
     let hashes = credentials.iter().map(|(name, _, credential)| {
         // The database holds hashes only, and nobody but the executor itself needs more.
@@ -31,8 +37,20 @@ pub(super) fn files(ambient: &Ambient) -> Vec<File> {
             "the database as the control-plane's role",
             format!("postgres://restroy_service:{service}@postgres:5432/restroy\n"),
         ),
-        file("redis.conf", "the password of Redis, as Redis reads it", format!("requirepass {redis}\n")),
-        file("redis-url", "Redis, as the services reach it", format!("redis://:{redis}@redis:6379/0\n")),
+        file(
+            "redis.conf",
+            "the users of Redis, as Redis reads them",
+            format!(
+                "requirepass {redis}\nuser executor on #{} {EXECUTORS_RIGHTS}\n",
+                hex::encode(token::hash(executors))
+            ),
+        ),
+        file("redis-url", "Redis, as control-planes reach it", format!("redis://:{redis}@redis:6379/0\n")),
+        file(
+            "executor-redis-url",
+            "Redis, as executors reach it",
+            format!("redis://executor:{executors}@redis:6379/0\n"),
+        ),
         file("master-keys", "what secrets are sealed with", format!("{}\n", *MasterKey::generate(ambient, "k1"))),
         file("token-key", "what access tokens are signed with", format!("{}\n", *password(ambient))),
         file(

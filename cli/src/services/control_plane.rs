@@ -2,14 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{http::header, routing::get};
+use axum::routing::get;
 use clap::Args as ClapArgs;
 use restroy_control_plane::{
     api,
     auth::token::TokenKeys,
     clock::DatabaseClock,
     mail::MailSettings,
-    metrics::{Exposition, scrape},
+    metrics::scrape,
     runs,
     state::{AppState, Parts, Settings},
     store::{Db, PostgresOptions},
@@ -207,11 +207,5 @@ impl Process {
 
 fn for_operators(state: &AppState) -> axum::Router {
     let figures = state.clone();
-    api::health::routes().with_state(state.clone()).route(
-        "/metrics",
-        get(async move || {
-            let Exposition { content_type, body } = scrape(&figures).await;
-            ([(header::CONTENT_TYPE, content_type)], body)
-        }),
-    )
+    api::health::routes().with_state(state.clone()).route("/metrics", get(async move || scrape(&figures).await))
 }

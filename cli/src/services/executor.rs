@@ -45,12 +45,12 @@ pub(crate) async fn executor(args: ExecutorArgs) -> Outcome {
     let mut process = Process::start(settings).await?;
     let ended = tokio::select! {
         failure = process.operators.failed() => Err(failure),
-        _ = &mut process.executing => Err(Failure::new("the executor ended by itself").help("its log tells more")),
+        _ = &mut process.executing => {
+            return Err(Failure::new("the executor ended by itself").help("its log tells more"));
+        }
         () = signals::asked_to_stop() => Ok(()),
     };
-    if ended.is_ok() {
-        super::unless_told_twice(process.stop()).await?;
-    }
+    super::unless_told_twice(process.stop()).await?;
     ended
 }
 

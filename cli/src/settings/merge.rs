@@ -57,7 +57,7 @@ pub(super) fn resolve<S: Service>(given: &Given<S>, environment: &Environment) -
         return Err(SettingsError { faults, help: None });
     }
     if let Some(absent) = absent::<S>(&missing) {
-        let help = "`restroy init` writes an env file with new keys for every service; docs/operations.md tells of \
+        let help = "`restroy init` writes files with new keys for every service; docs/operations.md tells of \
                     each setting";
         return Err(SettingsError { faults: vec![absent], help: Some(help.to_owned()) });
     }
@@ -176,8 +176,16 @@ fn read_file<S: Service>(
     };
     match text.parse() {
         Ok(table) => Ok((table, Some(path))),
-        Err(error) => Err(format!("{}: {error}", path.display())),
+        Err(error) => Err(not_toml(&path, &text, &error)),
     }
+}
+
+/// Where a file is no TOML, and why; without the line itself, which may hold a secret.
+fn not_toml(path: &Path, text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let (line, column) =
+        (before.matches('\n').count() + 1, before.chars().rev().take_while(|c| *c != '\n').count() + 1);
+    format!("{}:{line}:{column}: {}", path.display(), error.message())
 }
 
 /// Whether a setting goes by this name, or names the file of a secret that does.

@@ -207,6 +207,35 @@ impl Migrate {
 }
 
 settings! {
+    /// The settings of `restroy keys`.
+    #[allow(clippy::struct_field_names, reason = "they go by the names that other services know them by")]
+    Keys("keys") {
+        const DEFAULT_FILE: Option<&'static str> = Some("restroy.toml");
+        const LENIENT: bool = true;
+    } with {
+        /// The data folder of `restroy dev`, which must be stopped
+        data_dir: PathBuf = default("./.restroy"), "DIR";
+        /// The database of an installation, as the control-plane's role
+        database_url: SecretUrl = optional, "URL";
+        /// The installation's master keys, the newest first: id:HEX[,id:HEX…]
+        master_keys: MasterKeys = optional, "KEYS";
+    }
+}
+
+impl Keys {
+    fn conflicts(&self) -> Vec<String> {
+        if self.database_url.is_some() == self.master_keys.is_some() {
+            return Vec::new();
+        }
+        vec![
+            "the keys of an installation take RESTROY_DATABASE_URL and RESTROY_MASTER_KEYS: set both, or neither for a \
+             data folder"
+                .to_owned(),
+        ]
+    }
+}
+
+settings! {
     /// The settings of `restroy admin`.
     Admin("admin") { const LENIENT: bool = true; } with {
         /// The database, as the control-plane's role

@@ -77,10 +77,14 @@ impl Person {
 
     /// Signs up at a server.
     fn signs_up(&self, server: &Server) {
-        let login = ["login", "ada@example.com", "--register", "--password-stdin", "--server", &server.url];
+        self.signs_up_as(server, "ada@example.com");
+    }
+
+    fn signs_up_as(&self, server: &Server, email: &str) {
+        let login = ["login", email, "--register", "--password-stdin", "--server", &server.url];
         if PRODUCTION {
             assert!(self.types_with(&login, PASSWORD).fails(3).contains("restroy verify-email TOKEN"));
-            let token = server.mailed_token("ada@example.com");
+            let token = server.mailed_token(email);
             self.types(&["verify-email", &token, "--server", &server.url]).ok();
         }
         self.types_with(&login, PASSWORD).ok();
@@ -258,4 +262,107 @@ fn what_the_server_refuses_is_shown_where_it_stands() {
     let board = ["boards", "--create", "Other"];
     ada.types(&board).ok();
     assert!(ada.types(&["push", "hello"]).fails(2).contains("Main, Other"));
+}
+
+#[test]
+fn people_are_invited_given_roles_and_removed() {
+    let server = Server::start(&[]);
+    let (ada, bob) = (Person::new(), Person::new());
+    ada.signs_up(&server);
+    bob.signs_up_as(&server, "bob@example.com");
+    assert!(ada.types(&["teams", "--create", "Sales"]).ok().contains("team Sales made"));
+    let of_sales = |rest: &[&'static str]| ada.types(&[&["members", "--team", "sales"], rest].concat());
+    of_sales(&["--invite", "bob@example.com"]).fails(2);
+    assert!(of_sales(&["--invite", "bob@example.com", "--role", "emperor"]).fails(1).contains("not a role"));
+    let sent = json_of(&of_sales(&["--invite", "bob@example.com", "--role", "viewer", "--json"]).ok());
+    let id = sent["id"].as_str().unwrap();
+    assert!(bob.types(&["invitations"]).ok().contains("Sales"));
+    assert!(bob.types(&["invitations", "--accept", "no-such-token"]).fails(1).contains("unknown"));
+    assert_eq!(bob.types(&["invitations", "--accept", id]).ok().trim(), "you are viewer of Sales now");
+    assert!(bob.types(&["invitations"]).ok().contains("no invitations"));
+    assert!(ada.types(&["invitations", "--team", "Sales"]).ok().contains("accepted"));
+
+    let make = ["roles", "--team", "Sales", "--create", "Runner", "--allow", "pipeline.run,run.read"];
+    assert!(ada.types(&make).ok().contains("team.read, pipeline.run, run.read"));
+    assert!(ada.types(&["roles", "--permissions"]).ok().contains("Start runs."));
+    of_sales(&["--change", "bob@example.com", "--role", "Runner"]).ok();
+    assert!(bob.types(&["members", "--team", "Sales"]).fails(1).contains("member.read"));
+    assert!(ada.types(&["roles", "--team", "Sales", "--delete", "Runner"]).fails(1).contains("in use"));
+    ada.types(&["boards", "--create", "Reports", "--team", "Sales"]).ok();
+    let on_board = ["members", "--board", "Reports", "--change", "bob@example.com", "--role", "editor"];
+    assert!(ada.types(&on_board).ok().contains("bob@example.com is editor on Reports now"));
+    assert!(ada.types(&["members", "--board", "Reports"]).ok().contains("editor"));
+    of_sales(&["--remove", "bob@example.com"]).ok();
+    assert!(!of_sales(&[]).ok().contains("bob@example.com"));
+    assert!(ada.types(&["roles", "--team", "Sales", "--delete", "Runner"]).ok().contains("deleted"));
+
+    assert!(ada.types(&["teams", "--leave", "Sales"]).fails(1).contains("without an owner"));
+    assert!(ada.types(&["teams", "--delete", "Sales"]).fails(2).contains("--yes"));
+    ada.types(&["teams", "--delete", "Sales", "--yes"]).ok();
+    assert!(!ada.types(&["teams"]).ok().contains("Sales"));
+    assert!(ada.types(&["teams", "--deleted"]).ok().contains("Sales"));
+    ada.types(&["teams", "--restore", "Sales"]).ok();
+    ada.types(&["teams", "--rename", "Sales", "--to", "Trade"]).ok();
+    assert!(ada.types(&["teams"]).ok().contains("Trade"));
+}
+
+#[test]
+fn what_boards_and_teams_share() {
+    let server = Server::start(&[]);
+    let ada = Person::new();
+    ada.signs_up(&server);
+    ada.writes_hello();
+    ada.file("hello/scripts/greet.lua", "print(config.greeting .. ', ' .. item .. ', ' .. #config.TOKEN)\n");
+    let yaml = fs::read_to_string(ada.home.path().join("hello/pipeline.yaml")).unwrap();
+    ada.file("hello/pipeline.yaml", &yaml.replace("secrets: [TOKEN]", "secrets: [TOKEN], config: { greeting: hi }"));
+    ada.types(&["push", "hello"]).ok();
+    let ran = || ada.types(&["run", "hello", "--param", "names=Ada", "--follow"]);
+
+    assert!(ran().out.contains("restroy secrets set"));
+    ada.types_with(&["secrets", "set", "--team", "Team of ada", "TOKEN"], "of-the-team-ada\n").ok();
+    ada.types(&["config", "set", "--team", "Team of ada", "greeting", "salute"]).ok();
+    assert!(ran().ok().contains("salute, Ada, 15"));
+    ada.types_with(&["secrets", "set", "--board", "Main", "TOKEN"], "of-the-board\n").ok();
+    ada.types(&["config", "set", "--board", "Main", "greeting", "hey"]).ok();
+    assert!(ran().ok().contains("hey, Ada, 12"));
+    let out = ada.types(&["secrets", "list", "--board", "Main"]).ok();
+    assert!(out.contains("TOKEN") && out.contains("(secret)") && !out.contains("greeting"), "{out}");
+    assert!(ada.types(&["config", "list", "--board", "Main"]).ok().contains("hey"));
+    ada.types(&["secrets", "remove", "--board", "Main", "TOKEN"]).ok();
+    assert!(ada.types(&["secrets", "remove", "--board", "Main", "TOKEN"]).fails(1).contains("is not set"));
+    ada.types(&["config", "unset", "--board", "Main", "greeting"]).ok();
+    assert!(ran().ok().contains("salute, Ada, 15"));
+    ada.types(&["config", "set", "greeting", "x"]).fails(2);
+    ada.types(&["config", "set", "--board", "Main", "hello", "greet", "greeting", "x"]).fails(2);
+    ada.types(&["secrets", "list", "--board", "Main", "--team", "Team of ada"]).fails(2);
+
+    let audit = ada.types(&["audit", "--action", "secret."]).ok();
+    assert!(audit.contains("secret.read") && audit.contains("secret.remove") && audit.contains("127.0.0.1"), "{audit}");
+    let export = ada.types(&["audit", "--export", "--from", "2020-01-01"]).ok();
+    let lines: Vec<Value> = export.lines().map(json_of).collect();
+    assert_eq!(lines.last().unwrap()["action"], "team.create");
+    assert!(!export.contains("of-the-board") && !export.contains("of-the-team-ada"), "{export}");
+    assert!(ada.types(&["audit", "--mine"]).ok().contains("session.login"));
+    ada.types(&["audit", "--from", "yesterday"]).fails(2);
+}
+
+#[test]
+fn master_keys_are_rotated() {
+    let mut server = Server::start(&[]);
+    let ada = Person::new();
+    ada.signs_up(&server);
+    ada.writes_hello();
+    ada.types(&["push", "hello"]).ok();
+    ada.types_with(&["secret", "set", "hello", "greet", "TOKEN"], "0123456789\n").ok();
+    if !PRODUCTION {
+        let refused = server.keys(&["list"]);
+        assert!(String::from_utf8(refused.stderr).unwrap().contains("another restroy works on"));
+    }
+    server.rotates_keys();
+    assert!(ada.types(&["run", "hello", "--param", "names=Ada", "--follow"]).ok().contains("hello, Ada"));
+    server.kill();
+    let list = server.keys(&["list", "--json"]);
+    let keys = json_of(&String::from_utf8(list.stdout).unwrap());
+    assert_eq!((&keys[0]["newest"], &keys[0]["teams"]), (&json!(true), &json!(1)), "{keys}");
+    assert!(keys.as_array().unwrap()[1..].iter().all(|key| key["teams"] == 0), "{keys}");
 }

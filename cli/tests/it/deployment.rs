@@ -173,7 +173,7 @@ fn each_container_gets_its_own_secrets_and_no_others() {
     let secrets = |name: &str| names(&services[name]["secrets"]);
     for executor in EXECUTORS {
         let own = format!("{executor}-credential");
-        assert_eq!(secrets(executor), set(&[&own, "redis-url", "run-api-ca.pem"]), "{executor}");
+        assert_eq!(secrets(executor), set(&[&own, "executor-redis-url", "run-api-ca.pem"]), "{executor}");
     }
     for control_plane in CONTROL_PLANES {
         let known = [
@@ -230,7 +230,8 @@ fn the_settings_in_the_composition_are_known_and_accepted() {
         }
         let answer = succeed(&mut config);
         let in_force: Value = serde_json::from_str(&answer).unwrap();
-        assert_eq!(in_force["redis_url"].as_str().unwrap(), "redis://:********@redis:6379/0", "{name}");
+        let user = if EXECUTORS.contains(&name) { "executor" } else { "" };
+        assert_eq!(in_force["redis_url"].as_str().unwrap(), format!("redis://{user}:********@redis:6379/0"), "{name}");
         assert_eq!(in_force["database_url"].is_null(), EXECUTORS.contains(&name), "{name}");
     }
 }
@@ -317,8 +318,15 @@ fn what_init_makes_is_for_its_owner_and_the_containers_only() {
 
     // Nothing secret is printed, nor in the file that people copy about.
     let made = contents(folder.path());
-    let secrets =
-        ["postgres-password", "master-keys", "token-key", "executor-1-credential", "redis-url", "database-url"];
+    let secrets = [
+        "postgres-password",
+        "master-keys",
+        "token-key",
+        "executor-1-credential",
+        "redis-url",
+        "executor-redis-url",
+        "database-url",
+    ];
     for secret in secrets {
         let text = made[&format!("secrets/{secret}")].trim();
         assert!(!told.contains(text) && !made[".env"].contains(text), "{secret} is shown");

@@ -20,16 +20,27 @@ use crate::{
 /// Where people would reach it. Nothing listens there.
 pub const PUBLIC_URL: &str = "http://restroy.example";
 
+/// Where the servers of an installation are.
+pub struct Addresses {
+    /// The database, for whoever may do anything.
+    pub owner: String,
+    /// The database, for services.
+    pub database: String,
+    pub redis: String,
+}
+
 /// What the services of an installation share.
 pub struct Installation {
-    database: Database,
-    redis_prefix: String,
-    master_keys: String,
-    token_key: String,
+    pub at: Addresses,
+    pub redis_prefix: String,
+    pub master_keys: String,
+    pub token_key: String,
     mail: Sink,
     /// The mail server's own, since not every test has one.
     runtime: Option<Runtime>,
     folder: TempDir,
+    #[allow(dead_code, reason = "there until the services are gone")]
+    database: Option<Database>,
 }
 
 /// A control-plane and where it listens.
@@ -40,20 +51,32 @@ pub struct ControlPlane {
 }
 
 impl Installation {
-    /// One with an empty database.
+    /// One with an empty database, on the servers that all tests share.
     pub fn new() -> Self {
-        let (ambient, database) = (Ambient::system(), wait_for(Database::new));
+        let database = wait_for(Database::new);
+        let redis = std::env::var("TEST_REDIS_URL")
+            .expect("TEST_REDIS_URL is not set: run the tests by ./with-services cargo nextest run");
+        let at = Addresses { owner: database.owner_url.clone(), database: database.service_url.clone(), redis };
+        let mut installation = Self::on(at);
+        installation.database = Some(database);
+        installation
+    }
+
+    /// One whose servers a test sees to.
+    pub fn on(at: Addresses) -> Self {
+        let ambient = Ambient::system();
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let serving = runtime.handle().clone();
         let mail = wait_for(async || serving.spawn(Sink::start()).await.unwrap());
         Self {
-            database,
+            at,
             redis_prefix: format!("restroy-test-{}", ambient.uuid().simple()),
             master_keys: MasterKey::generate(&ambient, "test").to_string(),
             token_key: format!("{0}{0}", ambient.uuid().simple()),
             mail,
             runtime: Some(runtime),
             folder: tempfile::tempdir().unwrap(),
+            database: None,
         }
     }
 
@@ -62,17 +85,12 @@ impl Installation {
         self.folder.path()
     }
 
-    /// Where its database is, for whoever may do anything.
-    pub fn owner_url(&self) -> &str {
-        &self.database.owner_url
-    }
-
     /// The binary with the settings that a control-plane needs; the test adds its own, and which
     /// command it is to be.
     pub fn configured(&self) -> Command {
         let mut command = self.shared();
         command
-            .env("RESTROY_DATABASE_URL", &self.database.service_url)
+            .env("RESTROY_DATABASE_URL", &self.at.database)
             .env("RESTROY_DATABASE_CONNECTIONS", "6")
             .env("RESTROY_MASTER_KEYS", &self.master_keys)
             .env("RESTROY_TOKEN_KEY", &self.token_key)
@@ -85,11 +103,9 @@ impl Installation {
 
     /// What control-planes and executors both need.
     fn shared(&self) -> Command {
-        let redis = std::env::var("TEST_REDIS_URL")
-            .expect("TEST_REDIS_URL is not set: run the tests by ./with-services cargo nextest run");
         let mut command = restroy();
         command
-            .env("RESTROY_REDIS_URL", redis)
+            .env("RESTROY_REDIS_URL", &self.at.redis)
             .env("RESTROY_REDIS_PREFIX", &self.redis_prefix)
             .env("RESTROY_METRICS_LISTEN", "127.0.0.1:0")
             .env("RESTROY_ENGINE_CACHE_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("engine"))
@@ -107,28 +123,39 @@ impl Installation {
         ControlPlane { process, url, run_api }
     }
 
-    /// Makes an executor known; gives its credential.
-    pub fn credential(&self, name: &str) -> String {
-        said(self.on_the_database().args(["admin", "executor", "create", name]))
-    }
-
     /// The binary with what an operator's commands need.
     pub fn on_the_database(&self) -> Command {
         let mut command = restroy();
-        command.env("RESTROY_DATABASE_URL", &self.database.service_url).current_dir(self.work());
+        command.env("RESTROY_DATABASE_URL", &self.at.database).current_dir(self.work());
         command
     }
 
-    /// Starts an executor with a scratch folder of its own.
-    pub fn executor(&self, run_api: &str, credential: &str, arguments: &[String]) -> Process {
+    /// Does something as the installation's operator; gives what that prints.
+    pub fn admin(&self, arguments: &[&str]) -> String {
+        said(self.on_the_database().arg("admin").args(arguments))
+    }
+
+    /// Makes an executor known; gives its credential.
+    pub fn credential(&self, name: &str) -> String {
+        self.admin(&["executor", "create", name])
+    }
+
+    /// An executor's command, with a scratch folder of its own.
+    pub fn executor_command(&self, run_api: &str, credential: &str) -> Command {
         let scratch = tempfile::tempdir_in(self.work()).unwrap().keep();
         let mut command = self.shared();
         command
             .env("RESTROY_RUN_API_URL", run_api)
             .env("RESTROY_CREDENTIAL", credential)
             .env("RESTROY_SCRATCH_DIR", scratch)
-            .arg("executor")
-            .args(arguments);
+            .arg("executor");
+        command
+    }
+
+    /// Starts an executor.
+    pub fn executor(&self, run_api: &str, credential: &str, arguments: &[String]) -> Process {
+        let mut command = self.executor_command(run_api, credential);
+        command.args(arguments);
         Process::start(command, ["Restroy executes "]).0
     }
 
@@ -149,19 +176,21 @@ impl Installation {
     /// All that the database holds, as text; bytes in hexadecimal.
     pub fn dump(&self) -> String {
         let programs = std::env::var("TEST_POSTGRES_BIN").expect("TEST_POSTGRES_BIN is set by ./with-services");
-        said(Command::new(Path::new(&programs).join("pg_dump")).args(["--data-only", "--dbname", self.owner_url()]))
+        said(Command::new(Path::new(&programs).join("pg_dump")).args(["--data-only", "--dbname", &self.at.owner]))
     }
 }
 
 impl Drop for Installation {
     fn drop(&mut self) {
         // Not awaited: the test may itself be asynchronous.
-        self.runtime.take().map(Runtime::shutdown_background);
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
 /// What a command prints that must succeed.
-fn said(command: &mut Command) -> String {
+pub fn said(command: &mut Command) -> String {
     let Output { status, stdout, stderr } = command.output().unwrap();
     assert!(status.success(), "{command:?}: {}", String::from_utf8_lossy(&stderr));
     String::from_utf8(stdout).unwrap().trim().to_owned()

@@ -115,7 +115,7 @@ fn from_nothing_to_a_run_and_its_output() {
     assert!(newcomer.fails(&["run", "Hello"], 1).contains("who"), "a missing parameter is named");
     let missing = newcomer.types(&["run", "Hello", "-p", "who=Ada", "--follow"]);
     assert_eq!(missing.code, 1);
-    assert!(missing.out.contains("restroy secret set"), "the remedy is named: {}", missing.out);
+    assert!(missing.out.contains("restroy secrets set"), "the remedy is named: {}", missing.out);
 
     newcomer.writes("key.txt", "a key of mine");
     let set = restroy()
@@ -174,7 +174,7 @@ fn json_is_json_and_settings_too() {
     assert!(
         newcomer.fails(&["config", "unset", "Hello", "greet", "a"], 1).contains("`a` of scripts/greet.lua is not set")
     );
-    assert!(newcomer.fails(&["config", "set", "Hello", "greet", "KEY", "plain"], 2).contains("restroy secret set"));
+    assert!(newcomer.fails(&["config", "set", "Hello", "greet", "KEY", "plain"], 2).contains("restroy secrets set"));
     assert_eq!(json(&["logout", "--json"])["server"], url);
     assert!(newcomer.fails(&["runs"], 3).contains(&format!("restroy login --server {url}")));
 }

@@ -1,8 +1,12 @@
 //! An installation at work, as the mode has it: `restroy dev`, or a control-plane and an executor.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    process::Output,
+};
 
-use restroy_sdk::client::Client;
+use restroy_control_plane::secrets::MasterKey;
+use restroy_sdk::{client::Client, time::Ambient};
 use tempfile::TempDir;
 
 pub use crate::process::{PATIENCE, restroy};
@@ -89,6 +93,42 @@ impl Server {
                 *executor = installation.executor(&control_plane.run_api, credential, &self.arguments);
             }
         }
+    }
+
+    /// `restroy keys …` on what it keeps.
+    pub fn keys(&self, arguments: &[&str]) -> Output {
+        let mut command = match &self.mode {
+            Mode::Embedded { .. } => restroy(),
+            Mode::Production { installation, .. } => installation.configured(),
+        };
+        command.arg("keys").args(arguments).current_dir(self.work());
+        if let Mode::Embedded { folder, .. } = &self.mode {
+            command.arg("--data-dir").arg(data(folder.path()));
+        }
+        command.output().unwrap()
+    }
+
+    /// Rotates the master keys as `docs/operations.md` says; in production without the old one at the end.
+    pub fn rotates_keys(&mut self) {
+        let Mode::Production { installation, .. } = &self.mode else {
+            self.kill();
+            assert!(self.keys(&["rotate"]).status.success());
+            return self.start_again();
+        };
+        let old = installation.master_keys.clone();
+        let new = MasterKey::generate(&Ambient::system(), "second").to_string();
+        self.starts_again_with(&format!("{old},{new}"));
+        self.starts_again_with(&format!("{new},{old}"));
+        assert!(self.keys(&["rotate"]).status.success(), "while it runs");
+        self.starts_again_with(&new);
+    }
+
+    fn starts_again_with(&mut self, master_keys: &str) {
+        if let Mode::Production { installation, .. } = &mut self.mode {
+            master_keys.clone_into(&mut installation.master_keys);
+        }
+        self.kill();
+        self.start_again();
     }
 
     /// Whether its processes still run.

@@ -1,7 +1,13 @@
 //! The services of `docker-compose.yml` as processes, with what `restroy init` makes for them: the same
 //! commands, settings and files, on the Postgres and Redis of the tests.
 
-use std::{fs, process::Command, time::Instant};
+use std::{
+    fs,
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
 
 use restroy_sdk::{client::Client, time::Ambient};
 use serde_json::Value;
@@ -14,18 +20,53 @@ use crate::{
     process::{PATIENCE, Process, restroy, wait_for},
 };
 
-/// What `restroy init` made, with the addresses of the tests' servers.
+/// What `restroy init` made, with the addresses of the tests' Postgres and of a Redis that was started
+/// with the configuration that init wrote.
 struct Composed {
     made: Made,
     database: Database,
-    prefix: String,
+    _redis: Redis,
+}
+
+/// Dies with this value.
+struct Redis(Child);
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Redis {
+    /// Starts on a free port; gives that too.
+    fn start(configuration: &Path) -> (Self, u16) {
+        let program = std::env::var("TEST_REDIS_SERVER").expect("TEST_REDIS_SERVER is set by ./with-services");
+        loop {
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let mut command = Command::new(&program);
+            command.arg(configuration).args(["--bind", "127.0.0.1", "--save", "", "--port", &port.to_string()]);
+            let mut server = Self(command.stdout(Stdio::null()).spawn().unwrap());
+            let since = Instant::now();
+            while TcpStream::connect(("127.0.0.1", port)).is_err() {
+                assert!(since.elapsed() < PATIENCE, "Redis does not start");
+                if server.0.try_wait().unwrap().is_some() {
+                    break; // somebody else took the port meanwhile
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            if server.0.try_wait().unwrap().is_none() {
+                return (server, port);
+            }
+        }
+    }
 }
 
 impl Composed {
     fn new() -> Self {
         let (made, database) = (init(&[]), wait_for(Database::new));
         assert!(made.told.contains("docker compose up"), "what is next: {}", made.told);
-        let prefix = format!("restroy-test-{}", Ambient::system().uuid().simple());
+        let role = format!("restroy-test-{}", Ambient::system().uuid().simple());
         let secrets = made.folder.path().join("secrets");
         let rewrite = |name: &str, text: String| {
             fs::remove_file(secrets.join(name)).unwrap();
@@ -35,12 +76,16 @@ impl Composed {
         // and the password that was made for it.
         let made_url = Url::parse(fs::read_to_string(secrets.join("database-url")).unwrap().trim()).unwrap();
         let mut service = Url::parse(&database.owner_url).unwrap();
-        service.set_username(&prefix).unwrap();
+        service.set_username(&role).unwrap();
         service.set_password(made_url.password()).unwrap();
         rewrite("database-url", service.to_string());
         rewrite("database-owner-url", database.owner_url.clone());
-        rewrite("redis-url", std::env::var("TEST_REDIS_URL").unwrap());
-        Self { made, database, prefix }
+        let (redis, port) = Redis::start(&secrets.join("redis.conf"));
+        for name in ["redis-url", "executor-redis-url"] {
+            let url = fs::read_to_string(secrets.join(name)).unwrap();
+            rewrite(name, url.replace("redis:6379", &format!("127.0.0.1:{port}")));
+        }
+        Self { made, database, _redis: redis }
     }
 
     /// A service's command with its settings; every listener on a free port of loopback.
@@ -71,17 +116,14 @@ impl Composed {
 
     fn control_plane_at(&self, name: &str, listen: &str) -> (Process, [String; 3]) {
         let mut command = self.command(name);
-        command.env("RESTROY_REDIS_PREFIX", &self.prefix).env("RESTROY_LISTEN", listen);
+        command.env("RESTROY_LISTEN", listen);
         Process::start(command, ["Restroy listens on ", "run API on ", "metrics on "])
     }
 
     fn executor(&self, name: &str, run_api: &str) -> (Process, [String; 2]) {
         let scratch = tempfile::tempdir_in(self.made.folder.path()).unwrap().keep();
         let mut command = self.command(name);
-        command
-            .env("RESTROY_REDIS_PREFIX", &self.prefix)
-            .env("RESTROY_RUN_API_URL", run_api)
-            .env("RESTROY_SCRATCH_DIR", scratch);
+        command.env("RESTROY_RUN_API_URL", run_api).env("RESTROY_SCRATCH_DIR", scratch);
         Process::start(command, ["Restroy executes ", "metrics on "])
     }
 

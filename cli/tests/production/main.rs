@@ -13,3 +13,4 @@ mod composed;
 #[path = "../it/composition.rs"]
 mod composition;
 mod limits;
+mod services;

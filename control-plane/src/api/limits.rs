@@ -6,16 +6,30 @@ use crate::error::{ApiError, ApiResult};
 
 /// Teams that a person owns.
 pub(super) const TEAMS_PER_OWNER: i64 = 20;
+/// Teams that a person is in, when they accept an invitation.
+pub(super) const TEAMS_PER_PERSON: i64 = 200;
+/// Roles of a team's own.
+pub(super) const ROLES_PER_TEAM: i64 = 50;
+/// Members of a team.
+pub(super) const MEMBERS_PER_TEAM: i64 = 1_000;
+/// Invitations of a team that wait.
+pub(super) const PENDING_INVITATIONS: i64 = 100;
+/// Invitations that a team sends in 24 hours, whatever becomes of them.
+pub(super) const INVITATIONS_PER_DAY: i64 = 500;
+/// E-mails with invitations that an address gets in 24 hours, from all teams.
+pub(super) const INVITATIONS_TO_ADDRESS: i64 = 20;
 /// Boards of a team.
 pub(super) const BOARDS_PER_TEAM: i64 = 100;
 /// Pipelines on a board.
 pub(super) const PIPELINES_PER_BOARD: i64 = 200;
 /// Versions of a pipeline.
 pub(super) const VERSIONS_PER_PIPELINE: i64 = 10_000;
-/// Plain configuration values of a script.
-pub(super) const VALUES_PER_SCRIPT: i64 = 200;
-/// Secrets of a script.
-pub(super) const SECRETS_PER_SCRIPT: i64 = 50;
+/// Plain configuration values of a script, a board, a team.
+pub(super) const VALUES_PER_PLACE: i64 = 200;
+/// Secrets of a script, a board, a team.
+pub(super) const SECRETS_PER_PLACE: i64 = 50;
+/// Revisions of a configuration key that cannot be forgotten yet.
+pub(super) const REVISIONS_PER_KEY: i64 = 5_000;
 /// A configuration value, in bytes.
 pub(super) const MAX_VALUE: usize = 8 * 1024;
 /// The least a secret must have, in bytes: what is shorter cannot be masked in outputs.
@@ -25,7 +39,7 @@ pub(super) const MIN_SECRET: usize = 8;
 pub(super) const DEFINITION_BODY: usize = 24 * 1024 * 1024;
 /// Characters of a name.
 pub(in crate::api) const MAX_NAME: usize = 64;
-/// Characters of a board's description.
+/// Characters of a board's or role's description.
 pub(super) const MAX_DESCRIPTION: usize = 1024;
 /// Characters of a version's message.
 pub(super) const MAX_MESSAGE: usize = 1024;

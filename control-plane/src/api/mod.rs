@@ -1,18 +1,24 @@
 //! The REST surface under `/v1`. One endpoint or resource a file, its OpenAPI beside each handler;
 //! what all share is in [`http`].
 
+mod audit;
 mod auth;
 mod boards;
+mod configuration;
 mod docs;
 pub mod health;
 pub mod http;
 mod limits;
 mod me;
+mod my_invitations;
 mod openapi;
+mod permissions;
 mod pipelines;
 mod scripts;
 mod stream_tickets;
 mod teams;
+
+pub use auth::failed::NOTING;
 
 use axum::{Router, http::header, routing::get};
 use bytes::Bytes;
@@ -23,8 +29,11 @@ use crate::state::AppState;
 /// Every route of the API, with its part of the OpenAPI document.
 pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(openapi::base())
+        .merge(audit::routes())
         .merge(auth::routes())
         .merge(me::routes())
+        .merge(my_invitations::routes())
+        .merge(permissions::routes())
         .merge(stream_tickets::routes())
         .merge(teams::routes())
         .merge(boards::routes())

@@ -7,6 +7,7 @@
 
 mod caller;
 mod gcra;
+pub mod grant;
 pub mod limit;
 pub mod origin;
 pub mod password;

@@ -3,10 +3,10 @@
 use std::{fmt, str::FromStr};
 
 macro_rules! permissions {
-    ($($(#[$doc:meta])* $variant:ident = $text:literal;)*) => {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $text:literal;)*) => {
         /// What a member of a team may do.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum Permission { $($(#[$doc])* $variant,)* }
+        pub enum Permission { $($(#[doc = $doc])+ $variant,)* }
 
         impl Permission {
             /// All of them.
@@ -16,19 +16,38 @@ macro_rules! permissions {
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text,)* }
             }
+
+            /// What it allows, in a sentence.
+            pub fn description(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc),+).trim_ascii(),)* }
+            }
         }
     };
 }
 
 permissions! {
-    /// See the team.
+    /// See the team. Every role holds it.
     TeamRead = "team.read";
     /// Rename the team.
     TeamEdit = "team.edit";
+    /// Delete the team, and bring it back.
+    TeamDelete = "team.delete";
+    /// Hand the team over to another member.
+    TeamTransfer = "team.transfer";
     /// See who is in the team.
     MemberRead = "member.read";
+    /// Invite people into the team, and see and revoke invitations.
+    MemberInvite = "member.invite";
+    /// Give members other roles.
+    MemberEdit = "member.edit";
+    /// Remove members from the team.
+    MemberRemove = "member.remove";
+    /// Make, change and delete the team's own roles.
+    RoleEdit = "role.edit";
     /// See the e-mails that the team's runs sent.
     OutboxRead = "outbox.read";
+    /// Read the team's audit log.
+    AuditRead = "audit.read";
     /// See boards.
     BoardRead = "board.read";
     /// Make boards.
@@ -39,8 +58,12 @@ permissions! {
     BoardArchive = "board.archive";
     /// Delete boards.
     BoardDelete = "board.delete";
+    /// See private boards, make boards private, and choose the members of boards.
+    BoardAdminister = "board.administer";
     /// Read a board's key-value store.
     KvRead = "kv.read";
+    /// Change a board's key-value store.
+    KvWrite = "kv.write";
     /// See pipelines, their definitions and sources.
     PipelineRead = "pipeline.read";
     /// Make pipelines.
@@ -51,6 +74,8 @@ permissions! {
     PipelineDelete = "pipeline.delete";
     /// Publish a version that may do more than the last one.
     CapabilityGrant = "capability.grant";
+    /// Change the plain configuration of boards and of the team.
+    ConfigurationWrite = "configuration.write";
     /// Set and remove secrets.
     SecretWrite = "secret.write";
     /// Start runs.
@@ -73,8 +98,48 @@ impl Permission {
                 | Self::PipelineDelete
                 | Self::CapabilityGrant
                 | Self::SecretWrite
+                | Self::ConfigurationWrite
+                | Self::KvWrite
                 | Self::PipelineRun
         )
+    }
+
+    /// Whether it is about a board and what lies on it: a role on one board gives these, and none of
+    /// the others.
+    pub fn of_board(self) -> bool {
+        use Permission as P;
+        // No wildcard: a new permission does not compile until it has taken a stand.
+        match self {
+            P::BoardRead
+            | P::BoardEdit
+            | P::BoardArchive
+            | P::BoardDelete
+            | P::BoardAdminister
+            | P::KvRead
+            | P::KvWrite
+            | P::PipelineRead
+            | P::PipelineCreate
+            | P::PipelineEdit
+            | P::PipelineDelete
+            | P::CapabilityGrant
+            | P::ConfigurationWrite
+            | P::SecretWrite
+            | P::PipelineRun
+            | P::RunRead
+            | P::RunCancel => true,
+            P::TeamRead
+            | P::TeamEdit
+            | P::TeamDelete
+            | P::TeamTransfer
+            | P::MemberRead
+            | P::MemberInvite
+            | P::MemberEdit
+            | P::MemberRemove
+            | P::RoleEdit
+            | P::OutboxRead
+            | P::AuditRead
+            | P::BoardCreate => false,
+        }
     }
 }
 
@@ -97,15 +162,57 @@ impl Permissions {
         Self(self.0 & other.0)
     }
 
+    /// Those that are in either.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Those of them that are about a board.
+    #[must_use]
+    pub fn of_board(self) -> Self {
+        self.iter().filter(|permission| permission.of_board()).collect()
+    }
+
     /// Whether every one of `other` is among them.
     pub fn cover(self, other: Self) -> bool {
         self.and(other) == other
+    }
+
+    /// Each of them, in the order of the list.
+    pub fn iter(self) -> impl Iterator<Item = Permission> {
+        Permission::ALL.iter().copied().filter(move |permission| self.holds(*permission))
+    }
+
+    /// Their names.
+    pub fn names(self) -> Vec<String> {
+        self.iter().map(|permission| permission.as_str().to_owned()).collect()
+    }
+
+    /// What a role holds, as a row tells it: a built-in one by its name, one of a team's own by its
+    /// permissions, with spaces between. A permission that this version does not know allows nothing
+    /// here. Every role holds `team.read`.
+    pub fn of_role(built_in: Option<&str>, granted: Option<&str>) -> Result<Self, UnknownRole> {
+        if let Some(name) = built_in {
+            return name.parse::<Role>().map(Role::permissions);
+        }
+        let granted = granted.unwrap_or("").split(' ').filter_map(|name| name.parse().ok());
+        Ok(granted.chain([Permission::TeamRead]).collect())
     }
 }
 
 impl FromIterator<Permission> for Permissions {
     fn from_iter<T: IntoIterator<Item = Permission>>(permissions: T) -> Self {
         Self(permissions.into_iter().fold(0, |bits, permission| bits | 1 << permission as u32))
+    }
+}
+
+impl FromStr for Permission {
+    type Err = UnknownPermission;
+
+    fn from_str(text: &str) -> Result<Self, UnknownPermission> {
+        let found = Self::ALL.iter().copied().find(|permission| permission.as_str() == text);
+        found.ok_or_else(|| UnknownPermission(text.into()))
     }
 }
 
@@ -120,7 +227,7 @@ impl fmt::Display for Permission {
 pub enum Role {
     /// Everything.
     Owner,
-    /// Everything but what only the owner does. (The two differ once teams can be deleted.)
+    /// Everything but deleting the team and handing it over.
     Admin,
     /// Makes and changes pipelines, within the capabilities that were granted.
     Editor,
@@ -133,6 +240,17 @@ pub enum Role {
 impl Role {
     /// All of them, the mightiest first.
     pub const ALL: &'static [Self] = &[Self::Owner, Self::Admin, Self::Editor, Self::Operator, Self::Viewer];
+
+    /// What the role is for, in a sentence.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::Owner => "May do everything.",
+            Self::Admin => "Everything but deleting the team and handing it over.",
+            Self::Editor => "Makes and changes pipelines, within the capabilities that were granted.",
+            Self::Operator => "Starts and cancels runs; changes nothing.",
+            Self::Viewer => "Looks.",
+        }
+    }
 
     /// Its name.
     pub fn as_str(self) -> &'static str {
@@ -162,8 +280,20 @@ impl Role {
             | P::PipelineCreate
             | P::PipelineEdit
             | P::PipelineDelete
+            | P::ConfigurationWrite
+            | P::KvWrite
             | P::SecretWrite => Self::Editor,
-            P::BoardArchive | P::BoardDelete | P::CapabilityGrant | P::TeamEdit => Self::Admin,
+            P::BoardArchive
+            | P::BoardDelete
+            | P::BoardAdminister
+            | P::CapabilityGrant
+            | P::TeamEdit
+            | P::MemberInvite
+            | P::MemberEdit
+            | P::MemberRemove
+            | P::AuditRead
+            | P::RoleEdit => Self::Admin,
+            P::TeamDelete | P::TeamTransfer => Self::Owner,
         };
         self.rank() >= least.rank()
     }
@@ -193,6 +323,11 @@ impl FromStr for Role {
     }
 }
 
+/// A text that names no permission.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is not a permission")]
+pub struct UnknownPermission(String);
+
 /// A membership names a role that this version does not know.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is not a role")]
@@ -213,5 +348,20 @@ mod tests {
             assert!(Role::Owner.permissions().cover(role.permissions()));
         }
         assert!(!Role::Viewer.permissions().cover(Role::Owner.permissions()));
+        assert!(!Role::Admin.permissions().cover(Role::Owner.permissions()));
+    }
+
+    #[test]
+    fn a_row_tells_what_a_role_holds() {
+        let of = |built_in, granted| Permissions::of_role(built_in, granted).unwrap().names();
+        assert_eq!(of(Some("viewer"), None), Role::Viewer.permissions().names());
+        assert_eq!(of(None, Some("run.read board.read")), ["team.read", "board.read", "run.read"]);
+        assert_eq!(of(None, Some("of.a.newer.version run.read")), ["team.read", "run.read"]);
+        assert_eq!(of(None, None), ["team.read"]);
+        assert!(Permissions::of_role(Some("emperor"), Some("run.read")).is_err(), "it fails closed");
+        for permission in Permission::ALL {
+            assert_eq!(permission.as_str().parse::<Permission>().unwrap(), *permission);
+            assert!(permission.description().ends_with('.'), "{permission}");
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! The way from a caller to a team's rows.
 
+use std::sync::Arc;
+
 use restroy_sdk::{
     ids::{BoardId, Id, PipelineId, RunId, ScriptId, TeamId, UserId},
     problem::ProblemCode,
@@ -7,12 +9,12 @@ use restroy_sdk::{
 use sqlx::query_as;
 use uuid::Uuid;
 
-use super::{Caller, Permission, Permissions, Role};
+use super::{Caller, Permission, Permissions, permission::UnknownRole};
 use crate::{
     error::{ApiError, ApiResult},
     sql,
     state::AppState,
-    store::{Db, TeamTx, Tx, audit::Actor},
+    store::{Db, TeamTx, Tx, audit::Actor, teams},
 };
 
 /// An authorised caller within one team.
@@ -21,7 +23,7 @@ pub struct Scope {
     db: Db,
     team: TeamId,
     actor: Actor,
-    role: Role,
+    role: Arc<str>,
     permissions: Permissions,
     asked: Asked,
 }
@@ -50,9 +52,9 @@ impl Scope {
         self.actor
     }
 
-    /// The caller's role in the team.
-    pub fn role(&self) -> Role {
-        self.role
+    /// The name of the caller's role in the team; on a private board, of the one there.
+    pub fn role(&self) -> &str {
+        &self.role
     }
 
     /// Whether the caller may do that too.
@@ -62,7 +64,7 @@ impl Scope {
 
     /// Refuses with 403 unless the caller may do that too.
     pub fn require(&self, permission: Permission) -> ApiResult<()> {
-        if self.holds(permission) { Ok(()) } else { Err(forbidden(self.role, permission)) }
+        if self.holds(permission) { Ok(()) } else { Err(forbidden(&self.role, permission)) }
     }
 
     /// A transaction that only reads.
@@ -73,37 +75,101 @@ impl Scope {
     /// A transaction that writes; see [`Db::team_write_alone`]. Asks again whether the caller may: what was
     /// taken away, archived or deleted since the request came in stops here.
     pub async fn write(&self) -> ApiResult<TeamTx> {
+        Ok(self.write_knowing().await?.0)
+    }
+
+    /// The same, with what the caller holds as of this transaction: what is granted is measured by it.
+    pub async fn write_knowing(&self) -> ApiResult<(TeamTx, Permissions)> {
         self.checked(self.db.team_write_alone(self.team).await?).await
     }
 
     /// The same for what must survive a power cut; see
     /// [`Db::team_write_alone_durably`].
     pub async fn write_durably(&self) -> ApiResult<TeamTx> {
-        self.checked(self.db.team_write_alone_durably(self.team).await?).await
+        Ok(self.checked(self.db.team_write_alone_durably(self.team).await?).await?.0)
     }
 
-    async fn checked(&self, mut tx: TeamTx) -> ApiResult<TeamTx> {
-        let (team, _) = self.asked.answer(&mut tx, self.actor.user).await?;
+    /// The same for what writes rows of the installation beside the team's (an e-mail of its own): no
+    /// wall but the conditions of its statements is around this transaction.
+    pub async fn write_beyond_team(&self) -> ApiResult<(TeamTx, Permissions)> {
+        let mut tx = self.db.system_write().await?;
+        teams::lock(&mut tx, self.team).await?;
+        self.checked(TeamTx::unwalled(tx, self.team)).await
+    }
+
+    async fn checked(&self, mut tx: TeamTx) -> ApiResult<(TeamTx, Permissions)> {
+        let standing = self.asked.answer(&mut tx, self.actor.user).await?;
         // A thing never changes its team.
-        if team == self.team { Ok(tx) } else { Err(ApiError::not_found()) }
+        if standing.team == self.team { Ok((tx, standing.permissions)) } else { Err(ApiError::not_found()) }
+    }
+}
+
+/// What the caller is to the thing that was asked for.
+#[derive(Debug)]
+struct Standing {
+    team: TeamId,
+    role: String,
+    permissions: Permissions,
+}
+
+/// What the query says of caller and thing. The columns of the board are null where there is none.
+#[derive(Debug, sqlx::FromRow)]
+struct Found {
+    team_id: TeamId,
+    /// The built-in role in the team.
+    role: Option<String>,
+    /// Or the name of the own one, and its permissions, with spaces between.
+    own_role: Option<String>,
+    granted: Option<String>,
+    archived: bool,
+    private: bool,
+    /// The same of the role on the board, if the caller has one.
+    board_role: Option<String>,
+    board_own_role: Option<String>,
+    board_granted: Option<String>,
+}
+
+impl Found {
+    /// What the caller may do here; nothing when the thing is not to be seen. On a board the role
+    /// there adds to the one in the team. A private board is for its members, by their role there
+    /// alone, and for who administers boards in the team.
+    fn standing(self) -> Result<Option<Standing>, UnknownRole> {
+        let in_team = Permissions::of_role(self.role.as_deref(), self.granted.as_deref())?;
+        let team_role = self.role.or(self.own_role).unwrap_or_default();
+        let on_board = if self.board_role.is_some() || self.board_own_role.is_some() {
+            Some(Permissions::of_role(self.board_role.as_deref(), self.board_granted.as_deref())?.of_board())
+        } else {
+            None
+        };
+        let board_role = self.board_role.or(self.board_own_role).unwrap_or_default();
+        let (role, permissions) = match on_board {
+            None if self.private && !in_team.holds(Permission::BoardAdminister) => return Ok(None),
+            Some(held) if self.private && !in_team.holds(Permission::BoardAdminister) => (board_role, held),
+            Some(held) if in_team.cover(held) => (team_role, in_team),
+            Some(held) if held.cover(in_team.of_board()) => (board_role, in_team.or(held)),
+            Some(held) => (format!("{team_role}` and `{board_role}"), in_team.or(held)),
+            None => (team_role, in_team),
+        };
+        Ok(Some(Standing { team: self.team_id, role, permissions }))
     }
 }
 
 impl Asked {
-    /// The team and the user's role in it, if the permission holds now.
+    /// What the user is to the thing, if the permission holds now.
     ///
-    /// A stranger's thing, a deleted one and one that never was all come back from this query as
-    /// no row: nothing after it can tell them apart.
-    async fn answer(self, tx: &mut Tx, user: UserId) -> ApiResult<(TeamId, Role)> {
-        let found: Option<(TeamId, String, bool)> =
-            sql!(tx, fetch_optional, query_as(self.thing.sql()).bind(self.id).bind(user))?;
-        let Some((team, role, archived)) = found else { return Err(ApiError::not_found()) };
-        let role: Role = role.parse().map_err(|error| {
+    /// A stranger's thing, a deleted one, one on a private board of others and one that never was
+    /// all come back as nothing: what comes after it cannot tell them apart.
+    async fn answer(self, tx: &mut Tx, user: UserId) -> ApiResult<Standing> {
+        let found: Option<Found> = sql!(tx, fetch_optional, query_as(self.thing.sql()).bind(self.id).bind(user))?;
+        let Some(found) = found else { return Err(ApiError::not_found()) };
+        let (team, archived) = (found.team_id, found.archived);
+        let standing = found.standing().map_err(|error| {
             tracing::error!(%team, %error, "a membership cannot be read");
             ApiError::new(ProblemCode::Internal)
         })?;
-        if !role.holds(self.permission) {
-            return Err(forbidden(role, self.permission));
+        let standing = standing.ok_or_else(ApiError::not_found)?;
+        if !standing.permissions.holds(self.permission) {
+            return Err(forbidden(&standing.role, self.permission));
         }
         if archived && self.permission.changes_board() {
             return Err(ApiError::with(
@@ -111,11 +177,11 @@ impl Asked {
                 "The board is archived: it can be read, not changed. Bring it back first.",
             ));
         }
-        Ok((team, role))
+        Ok(standing)
     }
 }
 
-fn forbidden(role: Role, permission: Permission) -> ApiError {
+fn forbidden(role: &str, permission: Permission) -> ApiError {
     ApiError::with(
         ProblemCode::Forbidden,
         format!("Your role in this team is `{role}`, which lacks the permission `{permission}`."),
@@ -126,54 +192,81 @@ fn forbidden(role: Role, permission: Permission) -> ApiError {
 #[derive(Debug, Clone, Copy)]
 enum Thing {
     Team,
+    /// One that was deleted and may come back.
+    DeletedTeam,
     Board,
     Pipeline,
     Script,
     Run,
 }
 
+/// The statement for a team: `$1` is the team, `$2` the user.
+macro_rules! in_team {
+    ($deleted:literal) => {
+        concat!(
+            "SELECT m.team_id, m.role, r.name AS own_role,
+                    (SELECT string_agg(g.permission, ' ') FROM role_permissions g
+                     WHERE g.team_id = m.team_id AND g.role_id = m.role_id) AS granted,
+                    FALSE AS archived, FALSE AS private,
+                    NULL AS board_role, NULL AS board_own_role, NULL AS board_granted
+             FROM teams t
+             JOIN memberships m ON m.team_id = t.id AND m.user_id = $2
+             LEFT JOIN roles r ON r.team_id = m.team_id AND r.id = m.role_id
+             WHERE t.id = $1 AND t.deleted_at ",
+            $deleted
+        )
+    };
+}
+
+/// The statement for what lies on a board: how the board `b` is found from the thing, and the thing
+/// by `$1`; `$2` is the user.
+macro_rules! on_board {
+    ($from:literal, $is:literal) => {
+        concat!(
+            "SELECT m.team_id, m.role, r.name AS own_role,
+                    (SELECT string_agg(g.permission, ' ') FROM role_permissions g
+                     WHERE g.team_id = m.team_id AND g.role_id = m.role_id) AS granted,
+                    b.archived_at IS NOT NULL AS archived, b.private,
+                    bm.role AS board_role, br.name AS board_own_role,
+                    (SELECT string_agg(g.permission, ' ') FROM role_permissions g
+                     WHERE g.team_id = bm.team_id AND g.role_id = bm.role_id) AS board_granted
+             FROM ",
+            $from,
+            " JOIN teams t ON t.id = b.team_id AND t.deleted_at IS NULL
+              JOIN memberships m ON m.team_id = t.id AND m.user_id = $2
+              LEFT JOIN roles r ON r.team_id = m.team_id AND r.id = m.role_id
+              LEFT JOIN board_members bm
+                  ON bm.team_id = b.team_id AND bm.board_id = b.id AND bm.user_id = m.user_id
+              LEFT JOIN roles br ON br.team_id = bm.team_id AND br.id = bm.role_id
+              WHERE b.deleted_at IS NULL AND ",
+            $is
+        )
+    };
+}
+
 impl Thing {
     /// `$1` is the thing, `$2` the user. Deleted things and what lies below them are not found.
     const fn sql(self) -> &'static str {
         match self {
-            Self::Team => {
-                "SELECT m.team_id, m.role, FALSE AS archived
-                 FROM teams t JOIN memberships m ON m.team_id = t.id AND m.user_id = $2
-                 WHERE t.id = $1 AND t.deleted_at IS NULL"
-            }
-            Self::Board => {
-                "SELECT m.team_id, m.role, b.archived_at IS NOT NULL AS archived
-                 FROM boards b
-                 JOIN teams t ON t.id = b.team_id AND t.deleted_at IS NULL
-                 JOIN memberships m ON m.team_id = t.id AND m.user_id = $2
-                 WHERE b.id = $1 AND b.deleted_at IS NULL"
-            }
-            Self::Pipeline => {
-                "SELECT m.team_id, m.role, b.archived_at IS NOT NULL AS archived
-                 FROM pipelines p
-                 JOIN boards b ON b.team_id = p.team_id AND b.id = p.board_id AND b.deleted_at IS NULL
-                 JOIN teams t ON t.id = p.team_id AND t.deleted_at IS NULL
-                 JOIN memberships m ON m.team_id = t.id AND m.user_id = $2
-                 WHERE p.id = $1 AND p.deleted_at IS NULL"
-            }
-            Self::Script => {
-                "SELECT m.team_id, m.role, b.archived_at IS NOT NULL AS archived
-                 FROM scripts s
+            Self::Team => in_team!("IS NULL"),
+            Self::DeletedTeam => in_team!("IS NOT NULL"),
+            Self::Board => on_board!("boards b", "b.id = $1"),
+            Self::Pipeline => on_board!(
+                "pipelines p JOIN boards b ON b.team_id = p.team_id AND b.id = p.board_id",
+                "p.id = $1 AND p.deleted_at IS NULL"
+            ),
+            Self::Script => on_board!(
+                "scripts s
                  JOIN pipelines p ON p.team_id = s.team_id AND p.id = s.pipeline_id AND p.deleted_at IS NULL
-                 JOIN boards b ON b.team_id = p.team_id AND b.id = p.board_id AND b.deleted_at IS NULL
-                 JOIN teams t ON t.id = p.team_id AND t.deleted_at IS NULL
-                 JOIN memberships m ON m.team_id = t.id AND m.user_id = $2
-                 WHERE s.id = $1"
-            }
-            Self::Run => {
-                "SELECT m.team_id, m.role, b.archived_at IS NOT NULL AS archived
-                 FROM runs r
-                 JOIN pipelines p ON p.team_id = r.team_id AND p.id = r.pipeline_id AND p.deleted_at IS NULL
-                 JOIN boards b ON b.team_id = p.team_id AND b.id = p.board_id AND b.deleted_at IS NULL
-                 JOIN teams t ON t.id = p.team_id AND t.deleted_at IS NULL
-                 JOIN memberships m ON m.team_id = t.id AND m.user_id = $2
-                 WHERE r.id = $1"
-            }
+                 JOIN boards b ON b.team_id = p.team_id AND b.id = p.board_id",
+                "s.id = $1"
+            ),
+            Self::Run => on_board!(
+                "runs n
+                 JOIN pipelines p ON p.team_id = n.team_id AND p.id = n.pipeline_id AND p.deleted_at IS NULL
+                 JOIN boards b ON b.team_id = p.team_id AND b.id = p.board_id",
+                "n.id = $1"
+            ),
         }
     }
 }
@@ -182,6 +275,11 @@ impl Caller {
     /// The caller within a team.
     pub async fn team(&self, state: &AppState, id: TeamId, permission: Permission) -> ApiResult<Scope> {
         self.enter(state, Thing::Team, id.uuid(), permission).await
+    }
+
+    /// The caller within a team that was deleted and is still there to be brought back.
+    pub async fn deleted_team(&self, state: &AppState, id: TeamId, permission: Permission) -> ApiResult<Scope> {
+        self.enter(state, Thing::DeletedTeam, id.uuid(), permission).await
     }
 
     /// The caller at a board. 409 when the board is archived and the permission is about a change.
@@ -206,7 +304,8 @@ impl Caller {
 
     async fn enter(&self, state: &AppState, thing: Thing, id: Uuid, permission: Permission) -> ApiResult<Scope> {
         let asked = Asked { thing, id, permission };
-        let (team, role) = asked.answer(&mut state.db.system_read().await?, self.user_id).await?;
-        Ok(Scope { db: state.db.clone(), team, actor: self.actor(), role, permissions: role.permissions(), asked })
+        let standing = asked.answer(&mut state.db.system_read().await?, self.user_id).await?;
+        let Standing { team, role, permissions } = standing;
+        Ok(Scope { db: state.db.clone(), team, actor: self.actor(), role: role.into(), permissions, asked })
     }
 }

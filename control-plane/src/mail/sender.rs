@@ -139,7 +139,7 @@ enum Reached {
     No,
 }
 
-/// While the mail server is away nothing is taken from the outbox but one e-mail now and then, so
+/// While the mail server is away nothing is taken from the outbox but a few e-mails now and then, so
 /// that a long queue does not run into a wall again and again.
 #[derive(Debug, Default)]
 struct Rest {

@@ -2,6 +2,7 @@
 
 use restroy_run_queue::wake::Wake;
 use restroy_sdk::{event::StepError, ids::RunId, problem::ProblemCode, status::RunStatus};
+use serde_json::json;
 use sqlx::query_as;
 
 use super::{
@@ -25,6 +26,7 @@ pub(crate) async fn cancel(state: &AppState, scope: &Scope, run: RunId) -> ApiRe
         status: RunStatus::Cancelled,
         error: Some(StepError::new("cancelled", "Somebody cancelled the run.")),
     };
+    let before = find(&mut tx, run).await?.status;
     let ended = end(&mut tx, run, now, &ending).await?;
     let row = find(&mut tx, run).await?;
     let Some(last_seq) = ended else {
@@ -37,7 +39,9 @@ pub(crate) async fn cancel(state: &AppState, scope: &Scope, run: RunId) -> ApiRe
             ))
         };
     };
-    let entry = audit::Entry::new("run.cancel", "run", run);
+    let entry = audit::Entry::new("run.cancel", "run", run)
+        .before(json!({ "status": before }))
+        .after(json!({ "status": row.status }));
     audit::in_team(&mut tx, &state.ambient, scope.actor(), entry).await?;
     tx.commit().await?;
     state.wake.send(Wake::Run { run_id: run, last_seq });

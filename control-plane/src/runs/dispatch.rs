@@ -23,6 +23,8 @@ use super::leader::lead;
 use super::limits::{EXECUTOR_SILENT, IN_FLIGHT_PER_SLOT, MAX_IN_FLIGHT, MIN_IN_FLIGHT, UNCLAIMED};
 use crate::{error::ApiResult, sql, state::AppState, store::Tx};
 
+/// The work, among those that one replica at a time does.
+pub(crate) const WORK: &str = "dispatch";
 /// How many admitted tasks are pushed again in one go.
 const REPUSH: i64 = 500;
 
@@ -36,7 +38,7 @@ pub async fn admit(state: &AppState) -> ApiResult<usize> {
         }
         let now = state.ambient.now();
         let mut tx = state.db.system_write().await?;
-        if !lead(&mut tx, "dispatch", state.replica, now).await? {
+        if !lead(&mut tx, WORK, state.replica, now).await? {
             return Ok(total);
         }
         let chosen = choose(&mut tx, now).await?;
@@ -69,7 +71,7 @@ pub async fn push_again(state: &AppState, every: bool) -> ApiResult<usize> {
         return Ok(0);
     }
     let mut tx = state.db.system_write().await?;
-    if !lead(&mut tx, "dispatch", state.replica, now).await? {
+    if !lead(&mut tx, WORK, state.replica, now).await? {
         return Ok(0);
     }
     // The next push is due a while from now.

@@ -11,11 +11,14 @@ use uuid::Uuid;
 use crate::{
     error::ApiResult,
     sql,
+    state::AppState,
     store::{Db, Tx},
 };
 
 /// How long a leader that does nothing stays the leader.
 const LEASE: Duration = Duration::from_secs(10);
+/// How long a leader goes on before it renews its lease.
+const RENEWED_FOR: Duration = Duration::from_secs(3);
 
 /// Takes or renews the lead for the work of this transaction; false when another replica has it.
 /// The lease's fence counts the changes of hand.
@@ -36,6 +39,36 @@ pub(crate) async fn lead(tx: &mut Tx, work: &str, replica: Uuid, now: Timestamp)
         .bind(now)
     )?;
     Ok(taken.rows_affected() > 0)
+}
+
+/// The lead for a work that takes transactions of its own, pass after pass. What a replica still does
+/// that has just lost the lead changes nothing twice: each of those transactions compares and sets.
+#[derive(Debug)]
+pub(crate) struct Lead {
+    work: &'static str,
+    renewed: Option<Timestamp>,
+}
+
+impl Lead {
+    pub(crate) fn of(work: &'static str) -> Self {
+        Self { work, renewed: None }
+    }
+
+    /// Whether this replica is to do the work now. An embedded installation has no other.
+    pub(crate) async fn held(&mut self, state: &AppState) -> ApiResult<bool> {
+        if !state.db.is_shared() {
+            return Ok(true);
+        }
+        let now = state.ambient.now();
+        if self.renewed.is_some_and(|renewed| renewed <= now && now.since(renewed) < RENEWED_FOR) {
+            return Ok(true);
+        }
+        let mut tx = state.db.system_write().await?;
+        let leads = lead(&mut tx, self.work, state.replica, now).await?;
+        tx.commit().await?;
+        self.renewed = leads.then_some(now);
+        Ok(leads)
+    }
 }
 
 /// Gives up whatever a replica leads, so that another does at once instead of after [`LEASE`]. The

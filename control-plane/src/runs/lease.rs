@@ -95,6 +95,17 @@ pub(crate) async fn hold(db: &Db, durability: Durability, task: TaskId, token: &
     if holding.alive() { Ok((tx, holding)) } else { Err(lost()) }
 }
 
+/// A step has ended under the lease, which is progress: losses before it do not count any more.
+pub(crate) async fn progressed(tx: &mut TeamTx, holding: &Holding) -> ApiResult<()> {
+    let team = tx.team();
+    sql!(
+        &mut **tx,
+        execute,
+        query("UPDATE tasks SET lost = 0 WHERE team_id = $1 AND id = $2 AND lost > 0").bind(team).bind(holding.task_id)
+    )?;
+    Ok(())
+}
+
 /// Makes the lease last from now on.
 pub(crate) async fn renew(
     state: &AppState,

@@ -3,8 +3,13 @@
 use std::collections::BTreeMap;
 
 use restroy_run_queue::run_api::{Plan, StepState};
-use restroy_sdk::{document::Document, ids::TaskId, status::StepStatus, time::Timestamp};
-use serde_json::value::RawValue;
+use restroy_sdk::{
+    document::Document,
+    ids::{ExecutorId, TaskId},
+    status::StepStatus,
+    time::Timestamp,
+};
+use serde_json::{json, value::RawValue};
 use sqlx::{query, query_as};
 
 use super::{
@@ -13,10 +18,17 @@ use super::{
 };
 use crate::{
     error::ApiResult,
-    secrets::KeyRing,
     sql,
-    store::{TeamTx, configuration, configuration::SecretRead, teams},
+    state::AppState,
+    store::{
+        TeamTx, audit,
+        configuration::{self, Pinned, SecretRead},
+        teams,
+    },
 };
+
+/// How many secrets an entry of the audit log tells of.
+const READS_PER_ENTRY: usize = 100;
 
 /// What never changes about a run: read before the claim, so that the claim holds the writer for
 /// as short as can be.
@@ -44,20 +56,26 @@ pub(crate) async fn fixed(tx: &mut TeamTx, run: &RunRow) -> ApiResult<Fixed> {
 /// which version of each is recorded.
 pub(crate) async fn plan(
     tx: &mut TeamTx,
-    keys: &KeyRing,
-    task: TaskId,
-    fence: i64,
+    state: &AppState,
+    (task, executor, fence): (TaskId, ExecutorId, i64),
     run: RunRow,
     fixed: Fixed,
     now: Timestamp,
 ) -> ApiResult<Plan> {
-    let key = teams::key(tx, keys).await?;
-    let (settings, reads) =
-        configuration::for_run(tx, &key, run.version_id, run.config_revision, &fixed.document).await?;
+    let key = teams::key(tx, &state.keys).await?;
+    let pinned = Pinned {
+        version: run.version_id,
+        board: run.board_id,
+        revision: run.config_revision,
+        board_revision: run.board_config_revision,
+        team_revision: run.team_config_revision,
+    };
+    let (settings, reads) = configuration::for_run(tx, &key, pinned, &fixed.document).await?;
     for read in &reads {
         record(tx, &run, fence, read, now).await?;
     }
-    let done = steps::committed(tx, run.id).await?.iter().map(state).collect::<ApiResult<Vec<_>>>()?;
+    tell(tx, state, &run, (executor, fence), &reads).await?;
+    let done = steps::committed(tx, run.id).await?.iter().map(step_state).collect::<ApiResult<Vec<_>>>()?;
     Ok(Plan {
         task_id: task,
         run_id: run.id,
@@ -76,27 +94,59 @@ pub(crate) async fn plan(
     })
 }
 
+/// Tells the audit log which secrets an executor got for a run, on whose behalf.
+async fn tell(
+    tx: &mut TeamTx,
+    state: &AppState,
+    run: &RunRow,
+    (executor, fence): (ExecutorId, i64),
+    reads: &[SecretRead],
+) -> ApiResult<()> {
+    for reads in reads.chunks(READS_PER_ENTRY) {
+        let secrets: Vec<_> = reads
+            .iter()
+            .map(|read| {
+                json!({
+                    "key": read.key,
+                    "level": read.level.as_str(),
+                    "revision": read.revision,
+                    "script_id": read.script_id,
+                })
+            })
+            .collect();
+        let entry = audit::Entry::new("secret.read", "run", run.id).details(json!({
+            "pipeline_id": run.pipeline_id,
+            "executor_id": executor,
+            "fence": fence,
+            "secrets": secrets,
+        }));
+        audit::for_run(tx, &state.ambient, run.started_by, entry).await?;
+    }
+    Ok(())
+}
+
 async fn record(tx: &mut TeamTx, run: &RunRow, fence: i64, read: &SecretRead, now: Timestamp) -> ApiResult<()> {
     let team = tx.team();
     sql!(
         &mut **tx,
         execute,
         query(
-            "INSERT INTO secret_reads (team_id, run_id, fence, script_id, key, revision, read_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)"
+            "INSERT INTO secret_reads (team_id, run_id, fence, script_id, key, level, revision, read_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
         )
         .bind(team)
         .bind(run.id)
         .bind(fence)
         .bind(read.script_id)
         .bind(&read.key)
+        .bind(read.level.as_str())
         .bind(read.revision)
         .bind(now)
     )?;
     Ok(())
 }
 
-fn state(row: &StepRow) -> ApiResult<StepState> {
+fn step_state(row: &StepRow) -> ApiResult<StepState> {
     // What had begun and is pending again was lost: the executor starts it under the same number.
     let status = if row.status == StepStatus::Pending { StepStatus::Running } else { row.status };
     Ok(StepState {

@@ -8,7 +8,12 @@ use restroy_sdk::{
 };
 use sqlx::{query, query_as};
 
-use crate::{error::ApiResult, sql, state::AppState, store::usage};
+use crate::{
+    error::ApiResult,
+    sql,
+    state::AppState,
+    store::{audit, usage},
+};
 
 /// How many rows a statement removes.
 const STEP: i64 = 500;
@@ -19,6 +24,8 @@ const EXECUTORS: Duration = Duration::from_hours(30 * 24);
 /// How long an e-mail is kept that is not on its way. A script's own idempotency key for an e-mail is
 /// good for as long.
 const MAIL: Duration = Duration::from_hours(30 * 24);
+/// How long an invitation is shown after its time, whatever became of it.
+const INVITATIONS: Duration = Duration::from_hours(30 * 24);
 /// How long an account waits to be verified, unless it has a link that is still good.
 const UNVERIFIED: Duration = Duration::from_hours(7 * 24);
 
@@ -61,6 +68,7 @@ pub async fn step(state: &AppState) -> ApiResult<u64> {
         // Compared as a moment: an hour is the one at which it begins.
         (remove!("usage", "team_id, hour, shard", "hour <= $1"), now.before(usage::USAGE_KEPT)),
         (remove!("executors", "id", "revoked_at <= $1"), now.before(EXECUTORS)),
+        (remove!("invitations", "id", "expires_at <= $1"), now.before(INVITATIONS)),
         (remove!("outbox", "id", "status <> 'queued' AND created_at <= $1"), now.before(MAIL)),
         (
             // Links that are not good any more went with the first of these statements.
@@ -78,7 +86,23 @@ pub async fn step(state: &AppState) -> ApiResult<u64> {
         removed += sql!(&mut tx, execute, query(statement).bind(before).bind(STEP))?.rows_affected();
         tx.commit().await?;
     }
-    Ok(removed + expired_keys(state, now).await?)
+    Ok(removed + old_audit(state, now).await? + expired_keys(state, now).await?)
+}
+
+/// Removes what is old in the audit log, found by the age of its ids.
+async fn old_audit(state: &AppState, now: Timestamp) -> ApiResult<u64> {
+    let mut tx = state.db.system_write().await?;
+    // Without a lock: nobody may change an entry, so nobody holds one.
+    let removed = sql!(
+        &mut tx,
+        execute,
+        query("DELETE FROM audit_log WHERE id IN (SELECT id FROM audit_log WHERE id < $1 ORDER BY id LIMIT $2)")
+            .bind(audit::oldest_kept(now))
+            .bind(STEP)
+    )?
+    .rows_affected();
+    tx.commit().await?;
+    Ok(removed)
 }
 
 /// Removes what has outlived its time in the boards' stores. The board's row is held first, as by

@@ -19,6 +19,8 @@ pub(crate) enum Removed {
     Pipeline(PipelineId),
     /// A board with its pipelines.
     Board(BoardId),
+    /// The team of the transaction.
+    Team,
 }
 
 /// The wake-ups to send after the commit.
@@ -40,17 +42,18 @@ impl Ended {
 
 /// Cancels every run that goes on or waits.
 pub(crate) async fn cancel_runs(tx: &mut TeamTx, now: Timestamp, removed: Removed) -> ApiResult<Ended> {
+    let team = tx.team();
     let (id, what): (Uuid, _) = match removed {
         Removed::Pipeline(id) => (id.uuid(), "pipeline"),
         Removed::Board(id) => (id.uuid(), "board"),
+        Removed::Team => (team.uuid(), "team"),
     };
-    let team = tx.team();
     let open: Vec<RunId> = sql!(
         &mut **tx,
         fetch_all,
         query_scalar(
             "SELECT r.id FROM runs r JOIN pipelines p ON p.team_id = r.team_id AND p.id = r.pipeline_id
-             WHERE r.team_id = $1 AND (p.id = $2 OR p.board_id = $2) AND r.status IN ('queued', 'running', 'waiting')
+             WHERE r.team_id = $1 AND $2 IN (p.id, p.board_id, r.team_id) AND r.status IN ('queued', 'running', 'waiting')
              ORDER BY r.id"
         )
         .bind(team)

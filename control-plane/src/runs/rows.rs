@@ -3,19 +3,20 @@
 use restroy_sdk::{
     api::run::{Run, StepRun},
     event::{StepError, StepRef},
-    ids::{BoardId, PipelineId, RunId, StepRunId, TaskId, TeamId, UserId, VersionId},
+    ids::{BoardId, ExecutorId, PipelineId, RunId, StepRunId, TaskId, TeamId, UserId, VersionId},
     status::{RunStatus, StepStatus},
     time::Timestamp,
 };
 use sqlx::FromRow;
+use uuid::Uuid;
 
 use crate::error::ApiResult;
 
 /// The columns of a [`RunRow`], without the parameters.
 macro_rules! run_columns {
     () => {
-        "id, team_id, board_id, pipeline_id, version_id, version, pipeline_name, config_revision, status, error, \
-         last_seq, started_by, created_at, started_at, finished_at"
+        "id, team_id, board_id, pipeline_id, version_id, version, pipeline_name, config_revision, \
+         board_config_revision, team_config_revision, status, error, last_seq, started_by, created_at, started_at, finished_at"
     };
 }
 pub(crate) use run_columns;
@@ -31,6 +32,8 @@ pub(crate) struct RunRow {
     pub(crate) version: i64,
     pub(crate) pipeline_name: String,
     pub(crate) config_revision: i64,
+    pub(crate) board_config_revision: i64,
+    pub(crate) team_config_revision: i64,
     pub(crate) status: RunStatus,
     pub(crate) error: Option<String>,
     pub(crate) last_seq: i64,
@@ -71,12 +74,17 @@ pub(crate) struct TaskRow {
     pub(crate) state: String,
     pub(crate) fence: i64,
     pub(crate) lease_until: Option<Timestamp>,
+    pub(crate) owner: Option<ExecutorId>,
+    /// The claim that it is leased by, as its executor named it.
+    pub(crate) claim_id: Option<Uuid>,
+    /// The newest batch that was taken under the lease.
+    pub(crate) last_batch: i64,
 }
 
 /// The columns of a [`TaskRow`].
 macro_rules! task_columns {
     () => {
-        "id, team_id, run_id, state, fence, lease_until"
+        "id, team_id, run_id, state, fence, lease_until, owner, claim_id, last_batch"
     };
 }
 pub(crate) use task_columns;

@@ -10,7 +10,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{dispatch, purge, reconcile, schedule};
+use super::{dispatch, leader::Lead, purge, purge_teams, reconcile, schedule};
 use crate::{error::ApiResult, mail::Mailer, state::AppState};
 
 /// How often each loop looks, whether it was woken or not.
@@ -75,6 +75,8 @@ async fn dispatcher(state: AppState, shutdown: CancellationToken) {
     let mut wake = state.wake.listen();
     let mut look = ticks(LOOK);
     let mut errors = Backoff::default();
+    // Held also while there is nothing to admit: operators see who leads.
+    let mut lead = Lead::of(dispatch::WORK);
     loop {
         let timer = tokio::select! {
             () = shutdown.cancelled() => return,
@@ -84,6 +86,9 @@ async fn dispatcher(state: AppState, shutdown: CancellationToken) {
         // One pass serves all the wake-ups that came in meanwhile.
         while wake.try_recv().is_ok() {}
         let mut done = dispatch::admit(&state).await.map(|_| ());
+        if timer && done.is_ok() {
+            done = lead.held(&state).await.map(|_| ());
+        }
         if timer && done.is_ok() {
             done = dispatch::push_again(&state, false).await.map(|_| ());
         }
@@ -96,14 +101,14 @@ async fn admit_woken(state: &AppState, wake: &mut tokio::sync::broadcast::Receiv
         match wake.recv().await {
             Ok(Wake::Admit | Wake::Missed) => return,
             Err(RecvError::Lagged(count)) => return state.metrics.wake_ups_missed(count),
-            Ok(Wake::Run { .. }) => {}
+            Ok(Wake::Run { .. } | Wake::Access { .. }) => {}
             // Cannot be while the state is held; the timer goes on in any case.
             Err(RecvError::Closed) => std::future::pending().await,
         }
     }
 }
 
-/// Does the same thing again and again.
+/// Does the same thing again and again, on one replica at a time.
 async fn every<F, W>(name: &'static str, period: Duration, state: AppState, shutdown: CancellationToken, work: F)
 where
     F: Fn(AppState) -> W + Send,
@@ -111,12 +116,16 @@ where
 {
     let mut look = ticks(period);
     let mut errors = Backoff::default();
+    let mut lead = Lead::of(name);
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
             _ = look.tick() => {}
         }
-        let done = work(state.clone()).await;
+        let done = match lead.held(&state).await {
+            Ok(true) => work(state.clone()).await,
+            other => other.map(|_| ()),
+        };
         errors.after(name, done, &shutdown).await;
     }
 }
@@ -133,6 +142,9 @@ async fn schedule_pass(state: AppState) -> ApiResult<()> {
 
 async fn purge_pass(state: AppState) -> ApiResult<()> {
     while purge::again(purge::step(&state).await?) {
+        tokio::task::yield_now().await;
+    }
+    while purge_teams::step(&state).await? {
         tokio::task::yield_now().await;
     }
     Ok(())

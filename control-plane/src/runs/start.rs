@@ -164,6 +164,8 @@ struct Place {
     board_id: restroy_sdk::ids::BoardId,
     name: String,
     config_revision: i64,
+    board_config_revision: i64,
+    team_config_revision: i64,
     archived: bool,
     max_queued: i64,
 }
@@ -175,7 +177,8 @@ async fn place(tx: &mut TeamTx, pipeline: PipelineId) -> ApiResult<Place> {
         &mut **tx,
         fetch_optional,
         query_as(
-            "SELECT p.board_id, p.name, p.config_revision, b.archived_at IS NOT NULL AS archived, t.max_queued
+            "SELECT p.board_id, p.name, p.config_revision, b.config_revision AS board_config_revision,
+                    t.config_revision AS team_config_revision, b.archived_at IS NOT NULL AS archived, t.max_queued
              FROM pipelines p
              JOIN boards b ON b.team_id = p.team_id AND b.id = p.board_id AND b.deleted_at IS NULL
              JOIN teams t ON t.id = p.team_id AND t.deleted_at IS NULL
@@ -274,8 +277,9 @@ async fn insert(
         execute,
         query(
             "INSERT INTO runs (id, team_id, board_id, pipeline_id, version_id, version, pipeline_name, config_revision,
-                               status, params, seed, concurrency_limit, started_by, schedule_id, fire_at, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
+                               board_config_revision, team_config_revision, status, params, seed, concurrency_limit,
+                               started_by, schedule_id, fire_at, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
         )
         .bind(id)
         .bind(team)
@@ -285,6 +289,8 @@ async fn insert(
         .bind(prepared.version)
         .bind(&place.name)
         .bind(place.config_revision)
+        .bind(place.board_config_revision)
+        .bind(place.team_config_revision)
         .bind(RunStatus::Queued)
         .bind(&prepared.params)
         .bind(state.ambient.random::<32>().to_vec())

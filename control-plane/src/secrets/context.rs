@@ -1,6 +1,6 @@
 //! Where a sealed value belongs: the additional data that it is bound to.
 
-use restroy_sdk::ids::{Id, RunId, ScriptId, TeamId};
+use restroy_sdk::ids::{BoardId, Id, RunId, ScriptId, TeamId};
 
 /// The place of a sealed value within its team.
 #[derive(Debug, Clone, Copy)]
@@ -9,6 +9,22 @@ pub enum Context<'a> {
     Configuration {
         /// The script.
         script: ScriptId,
+        /// The secret's name.
+        key: &'a str,
+        /// Its revision.
+        revision: i64,
+    },
+    /// A secret of a board's configuration.
+    BoardConfiguration {
+        /// The board.
+        board: BoardId,
+        /// The secret's name.
+        key: &'a str,
+        /// Its revision.
+        revision: i64,
+    },
+    /// A secret of the team's configuration.
+    TeamConfiguration {
         /// The secret's name.
         key: &'a str,
         /// Its revision.
@@ -32,6 +48,19 @@ impl Context<'_> {
                 put(&mut out, b"restroy/1/configuration");
                 put(&mut out, team.uuid().as_bytes());
                 put(&mut out, script.uuid().as_bytes());
+                put(&mut out, key.as_bytes());
+                put(&mut out, &revision.to_be_bytes());
+            }
+            Self::BoardConfiguration { board, key, revision } => {
+                put(&mut out, b"restroy/1/board-configuration");
+                put(&mut out, team.uuid().as_bytes());
+                put(&mut out, board.uuid().as_bytes());
+                put(&mut out, key.as_bytes());
+                put(&mut out, &revision.to_be_bytes());
+            }
+            Self::TeamConfiguration { key, revision } => {
+                put(&mut out, b"restroy/1/team-configuration");
+                put(&mut out, team.uuid().as_bytes());
                 put(&mut out, key.as_bytes());
                 put(&mut out, &revision.to_be_bytes());
             }

@@ -58,6 +58,11 @@ impl KeyRing {
         self.0.first().map_or("", |key| &key.id)
     }
 
+    /// The ids of all keys, the newest first.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|key| key.id.as_str())
+    }
+
     /// A new data key for a team, sealed, and the id of the master key that sealed it.
     pub fn new_team_key(&self, ambient: &Ambient, team: TeamId) -> Result<(Vec<u8>, String), SecretsError> {
         let master = self.0.first().ok_or(SecretsError::BadRing)?;

@@ -1,15 +1,31 @@
-//! The audit log: who did what, written in the transaction that does it.
+//! The audit log: who did what, written in the transaction that does it. The database lets nobody change
+//! it, nor remove what is not old (`docs/adr/0045-the-audit-log.md`).
+
+mod read;
+
+use std::{net::IpAddr, time::Duration};
 
 use restroy_sdk::{
     ids::{ApiTokenId, TeamId, UserId},
-    time::Ambient,
+    time::{Ambient, Timestamp},
 };
-use serde_json::Value;
-use sqlx::{query, types::Uuid};
-use std::net::IpAddr;
+use serde_json::{Map, Value, json};
+use sqlx::{query, query_scalar, types::Uuid};
 
 use super::{TeamTx, Tx};
 use crate::sql;
+
+pub use read::{Filter, Found, of_account, of_team};
+
+/// How long an entry is kept.
+pub const KEPT: Duration = Duration::from_hours(24 * 400);
+/// The longest of each: details, what was before, what is after; as JSON, in bytes.
+const MAX_STATE: usize = 32 * 1024;
+/// How many failed attempts to sign in an account's log takes within [`FAILED_WITHIN`].
+const MAX_FAILED: i64 = 20;
+const FAILED_WITHIN: Duration = Duration::from_hours(1);
+/// The action of a failed attempt to sign in.
+const FAILED: &str = "session.login_failed";
 
 /// Who did it.
 #[derive(Debug, Clone, Copy)]
@@ -38,12 +54,16 @@ pub struct Entry<'a> {
     pub subject: String,
     /// More about it; never a secret.
     pub details: Value,
+    /// What was there; never a secret.
+    pub before: Option<Value>,
+    /// What is there now; never a secret.
+    pub after: Option<Value>,
 }
 
 impl<'a> Entry<'a> {
     /// `action` on the thing of that kind and id.
     pub fn new(action: &'a str, kind: &str, id: impl std::fmt::Display) -> Self {
-        Self { action, subject: format!("{kind} {id}"), details: Value::Object(serde_json::Map::new()) }
+        Self { action, subject: format!("{kind} {id}"), details: Value::Object(Map::new()), before: None, after: None }
     }
 
     /// With more about it.
@@ -52,44 +72,83 @@ impl<'a> Entry<'a> {
         self.details = details;
         self
     }
+
+    /// With what was there, an object.
+    #[must_use]
+    pub fn before(mut self, before: Value) -> Self {
+        self.before = Some(before);
+        self
+    }
+
+    /// With what is there now, an object.
+    #[must_use]
+    pub fn after(mut self, after: Value) -> Self {
+        self.after = Some(after);
+        self
+    }
 }
 
 /// Notes what was done in a team.
 pub async fn in_team(tx: &mut TeamTx, ambient: &Ambient, actor: Actor, entry: Entry<'_>) -> Result<(), sqlx::Error> {
     let team = tx.team();
-    write(tx, ambient, Some(team), actor, entry).await
+    write(tx, ambient, Some(team), Some(actor), entry).await
+}
+
+/// Notes what was done in a team for a run: on behalf of whoever started it, if it was a person.
+pub async fn for_run(
+    tx: &mut TeamTx,
+    ambient: &Ambient,
+    started_by: Option<UserId>,
+    entry: Entry<'_>,
+) -> Result<(), sqlx::Error> {
+    let team = tx.team();
+    write(tx, ambient, Some(team), started_by.map(|user| Actor::user(user, None)), entry).await
+}
+
+/// Notes what an operator did in a team, on the database itself.
+pub async fn by_operator(tx: &mut TeamTx, ambient: &Ambient, entry: Entry<'_>) -> Result<(), sqlx::Error> {
+    let team = tx.team();
+    write(tx, ambient, Some(team), None, entry).await
 }
 
 /// Notes what was done to an account.
 pub async fn of_user(tx: &mut Tx, ambient: &Ambient, actor: Actor, entry: Entry<'_>) -> Result<(), sqlx::Error> {
-    write(tx, ambient, None, actor, entry).await
+    write(tx, ambient, None, Some(actor), entry).await
 }
 
-/// Notes what the operator did, on the database directly: nobody who is signed in.
-pub async fn by_operator(tx: &mut TeamTx, ambient: &Ambient, entry: Entry<'_>) -> Result<(), sqlx::Error> {
-    let team = tx.team();
-    sql!(
-        &mut **tx,
-        execute,
-        query(
-            "INSERT INTO audit_log (id, team_id, action, subject, details, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6)"
+/// Notes that somebody did not get into an account, unless it was tried too often of late: then the
+/// entries that are there tell enough.
+pub async fn sign_in_failed(
+    tx: &mut Tx,
+    ambient: &Ambient,
+    actor: Actor,
+    reason: &'static str,
+) -> Result<(), sqlx::Error> {
+    let since = ambient.now().before(FAILED_WITHIN);
+    let noted: i64 = sql!(
+        &mut *tx,
+        fetch_one,
+        query_scalar(
+            "SELECT count(*) FROM audit_log
+             WHERE user_id = $1 AND team_id IS NULL AND id >= $2 AND action = $3 AND created_at > $4"
         )
-        .bind(ambient.uuid())
-        .bind(team)
-        .bind(entry.action)
-        .bind(entry.subject)
-        .bind(entry.details.to_string())
-        .bind(ambient.now())
+        .bind(actor.user)
+        .bind(first_id(since))
+        .bind(FAILED)
+        .bind(since)
     )?;
-    Ok(())
+    if noted >= MAX_FAILED {
+        return Ok(());
+    }
+    let entry = Entry::new(FAILED, "user", actor.user).details(json!({ "reason": reason }));
+    write(tx, ambient, None, Some(actor), entry).await
 }
 
 async fn write(
     tx: &mut Tx,
     ambient: &Ambient,
     team: Option<TeamId>,
-    actor: Actor,
+    actor: Option<Actor>,
     entry: Entry<'_>,
 ) -> Result<(), sqlx::Error> {
     let id: Uuid = ambient.uuid();
@@ -97,16 +156,60 @@ async fn write(
         tx,
         execute,
         query(
-            "INSERT INTO audit_log (id, team_id, user_id, action, subject, details, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)"
+            "INSERT INTO audit_log (id, team_id, user_id, token_id, address, action, subject, details, state_before,
+                                    state_after, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
         )
         .bind(id)
         .bind(team)
-        .bind(actor.user)
+        .bind(actor.map(|actor| actor.user))
+        .bind(actor.and_then(|actor| actor.token))
+        .bind(actor.and_then(|actor| actor.address).map(|address| address.to_canonical().to_string()))
         .bind(entry.action)
         .bind(entry.subject)
-        .bind(entry.details.to_string())
+        .bind(bounded(&entry.details))
+        .bind(entry.before.as_ref().map(bounded))
+        .bind(entry.after.as_ref().map(bounded))
         .bind(ambient.now())
     )?;
     Ok(())
+}
+
+/// As JSON; of what is too long only how long it is.
+fn bounded(state: &Value) -> String {
+    let text = state.to_string();
+    if text.len() <= MAX_STATE { text } else { json!({ "too_long": true, "bytes": text.len() }).to_string() }
+}
+
+/// Less than every id that is made at that moment or later (UUIDv7: RFC 9562, section 5.7). A minute is
+/// left for clocks that differ.
+fn first_id(at: Timestamp) -> Uuid {
+    let millis = u128::try_from(at.before(Duration::from_mins(1)).micros() / 1000).unwrap_or(0);
+    Uuid::from_u128(millis.min((1 << 48) - 1) << 80)
+}
+
+/// Entries with smaller ids are old enough to go.
+pub fn oldest_kept(now: Timestamp) -> Uuid {
+    first_id(now.before(KEPT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_bound_times() {
+        let ambient = Ambient::system();
+        let (before, id) = (ambient.now(), ambient.uuid());
+        assert!(first_id(before) < id);
+        assert!(id < first_id(before.after(Duration::from_mins(2))));
+        assert!(first_id(Timestamp(i64::MIN)) == Uuid::nil() && first_id(Timestamp(i64::MAX)) > id);
+    }
+
+    #[test]
+    fn what_is_too_long_is_told() {
+        assert_eq!(bounded(&json!({ "a": 1 })), r#"{"a":1}"#);
+        let told: Value = serde_json::from_str(&bounded(&json!({ "a": "x".repeat(MAX_STATE) }))).unwrap();
+        assert_eq!(told, json!({ "too_long": true, "bytes": MAX_STATE + 8 }));
+    }
 }

@@ -2,7 +2,7 @@
 
 use restroy_sdk::{
     api::board::Board,
-    ids::{BoardId, TeamId},
+    ids::{BoardId, TeamId, UserId},
     time::Timestamp,
 };
 use sqlx::{query, query_as, query_scalar};
@@ -11,7 +11,10 @@ use super::{
     TeamTx,
     order::{Selection, by_order},
 };
-use crate::sql;
+use crate::{
+    auth::{Permission, Scope},
+    sql,
+};
 
 #[derive(sqlx::FromRow)]
 struct Row {
@@ -20,6 +23,7 @@ struct Row {
     name: String,
     description: String,
     archived_at: Option<Timestamp>,
+    private: bool,
     created_at: Timestamp,
     updated_at: Timestamp,
 }
@@ -32,6 +36,7 @@ impl From<Row> for Board {
             name: row.name,
             description: row.description,
             archived: row.archived_at.is_some(),
+            private: row.private,
             created_at: row.created_at,
             updated_at: row.updated_at,
         }
@@ -63,7 +68,7 @@ pub async fn insert(
         query_as(
             "INSERT INTO boards (id, team_id, name, description, created_at, updated_at)
              VALUES ($1, $2, $3, $4, $5, $5)
-             RETURNING id, team_id, name, description, archived_at, created_at, updated_at"
+             RETURNING id, team_id, name, description, archived_at, private, created_at, updated_at"
         )
         .bind(id)
         .bind(team)
@@ -81,7 +86,7 @@ pub async fn get(tx: &mut TeamTx, id: BoardId) -> Result<Option<Board>, sqlx::Er
         &mut **tx,
         fetch_optional,
         query_as(
-            "SELECT id, team_id, name, description, archived_at, created_at, updated_at
+            "SELECT id, team_id, name, description, archived_at, private, created_at, updated_at
              FROM boards WHERE team_id = $1 AND id = $2 AND deleted_at IS NULL"
         )
         .bind(team)
@@ -90,12 +95,59 @@ pub async fn get(tx: &mut TeamTx, id: BoardId) -> Result<Option<Board>, sqlx::Er
     Ok(row.map(Board::from))
 }
 
-/// The team's boards.
-pub async fn list(tx: &mut TeamTx, selection: &Selection) -> Result<Vec<Board>, sqlx::Error> {
+/// Whether somebody sees what lies on the board `b` of the team `$1`, as a condition, with the
+/// placeholders of whether their role in the team has the permission at all, whether it administers
+/// boards, and who it is. The permission is one that every built-in role holds; see [`Viewer`].
+macro_rules! seen {
+    ($permission:literal, $in_team:literal, $administers:literal, $user:literal) => {
+        concat!(
+            "((",
+            $in_team,
+            " AND (NOT b.private OR ",
+            $administers,
+            "))
+              OR EXISTS (SELECT 1 FROM board_members bm
+                         WHERE bm.team_id = $1 AND bm.board_id = b.id AND bm.user_id = ",
+            $user,
+            "
+                           AND (bm.role IS NOT NULL OR EXISTS (
+                                SELECT 1 FROM role_permissions g
+                                WHERE g.team_id = $1 AND g.role_id = bm.role_id AND g.permission = '",
+            $permission,
+            "'))))"
+        )
+    };
+}
+pub(crate) use seen;
+
+/// Who looks at a list of what lies on the boards of a team.
+#[derive(Debug, Clone, Copy)]
+pub struct Viewer {
+    /// Whether the role in the team has the list's permission.
+    pub in_team: bool,
+    /// Whether it administers boards: then private ones are seen too.
+    pub administers: bool,
+    /// Who.
+    pub user: UserId,
+}
+
+impl Viewer {
+    /// The scope's caller, for a list that takes this permission.
+    pub fn new(scope: &Scope, permission: Permission) -> Self {
+        let (in_team, administers) = (scope.holds(permission), scope.holds(Permission::BoardAdminister));
+        Self { in_team, administers, user: scope.user() }
+    }
+}
+
+/// The team's boards that the viewer sees.
+pub async fn list(tx: &mut TeamTx, viewer: Viewer, selection: &Selection) -> Result<Vec<Board>, sqlx::Error> {
     let team = tx.team();
     let statement = by_order!(selection.order, id: "id", name: "name",
-        "SELECT id, team_id, name, description, archived_at, created_at, updated_at
-         FROM boards WHERE team_id = $1 AND deleted_at IS NULL");
+    concat!(
+        "SELECT id, team_id, name, description, archived_at, private, created_at, updated_at
+         FROM boards b WHERE team_id = $1 AND deleted_at IS NULL AND ",
+        seen!("board.read", "$6", "$7", "$8")
+    ));
     let rows: Vec<Row> = sql!(
         &mut **tx,
         fetch_all,
@@ -105,6 +157,9 @@ pub async fn list(tx: &mut TeamTx, selection: &Selection) -> Result<Vec<Board>, 
             .bind(selection.place_name())
             .bind(&selection.name)
             .bind(selection.rows)
+            .bind(viewer.in_team)
+            .bind(viewer.administers)
+            .bind(viewer.user)
     )?;
     Ok(rows.into_iter().map(Board::from).collect())
 }
@@ -116,7 +171,7 @@ pub async fn update(tx: &mut TeamTx, board: &Board, now: Timestamp) -> Result<()
         &mut **tx,
         execute,
         query(
-            "UPDATE boards SET name = $3, description = $4, updated_at = $6,
+            "UPDATE boards SET name = $3, description = $4, updated_at = $6, private = $7,
                  archived_at = CASE WHEN $5 THEN coalesce(archived_at, $6) END
              WHERE team_id = $1 AND id = $2 AND deleted_at IS NULL"
         )
@@ -126,8 +181,24 @@ pub async fn update(tx: &mut TeamTx, board: &Board, now: Timestamp) -> Result<()
         .bind(&board.description)
         .bind(board.archived)
         .bind(now)
+        .bind(board.private)
     )?;
     Ok(())
+}
+
+/// Counts a change of the board's configuration; the new revision.
+pub async fn raise_config_revision(tx: &mut TeamTx, id: BoardId) -> Result<i64, sqlx::Error> {
+    let team = tx.team();
+    sql!(
+        &mut **tx,
+        fetch_one,
+        query_scalar(
+            "UPDATE boards SET config_revision = config_revision + 1
+             WHERE team_id = $1 AND id = $2 RETURNING config_revision"
+        )
+        .bind(team)
+        .bind(id)
+    )
 }
 
 /// Deletes a board, softly: its pipelines and their runs are found no more.

@@ -91,7 +91,7 @@ impl Db {
     pub async fn migrate(&self) -> Result<(), super::migrate::MigrateError> {
         match &self.0 {
             Backend::Sqlite(sqlite) => Ok(sqlite.migrate().await?),
-            Backend::Postgres(postgres) => super::migrate::check_postgres(postgres.pool()).await,
+            Backend::Postgres(postgres) => super::migrate::check_postgres(postgres).await,
         }
     }
 

@@ -1,4 +1,5 @@
-//! A board's key-value store, as people read it. Scripts write it through the run API.
+//! A board's key-value store, as people list it. What reads and writes single keys is in
+//! `runs/effects/kv.rs`, the same for people and scripts.
 
 use restroy_sdk::{api::board::KvEntry, ids::BoardId, time::Timestamp};
 use sqlx::query_as;
@@ -15,27 +16,33 @@ struct Row {
     updated_at: Timestamp,
 }
 
-/// The board's entries by key, after `after`, that have not expired.
+/// The board's entries whose keys begin with `prefix`, by key, after `after`, that have not expired.
 pub async fn list(
     tx: &mut TeamTx,
     board: BoardId,
+    prefix: &str,
     after: Option<&str>,
     now: Timestamp,
     rows: i64,
 ) -> Result<Vec<KvEntry>, StoreError> {
+    // Keys that start with the prefix lie between it and the prefix with the last scalar value appended,
+    // in UTF-8's order.
+    let end = format!("{prefix}\u{10FFFF}");
     let team = tx.team();
     let rows: Vec<Row> = sql!(
         &mut **tx,
         fetch_all,
         query_as(
             "SELECT key, value, version, expires_at, updated_at FROM kv_entries
-             WHERE team_id = $1 AND board_id = $2 AND ($3 IS NULL OR key > $3)
-               AND (expires_at IS NULL OR expires_at > $4)
-             ORDER BY key LIMIT $5"
+             WHERE team_id = $1 AND board_id = $2 AND key >= $3 AND key <= $4 AND key > $5
+               AND (expires_at IS NULL OR expires_at > $6)
+             ORDER BY key LIMIT $7"
         )
         .bind(team)
         .bind(board)
-        .bind(after)
+        .bind(prefix)
+        .bind(end)
+        .bind(after.unwrap_or(""))
         .bind(now)
         .bind(rows)
     )?;

@@ -2,8 +2,13 @@
 
 use std::{str::FromStr as _, time::Duration};
 
+use super::{
+    Tx,
+    postgres::{Postgres, Role},
+};
+
 use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, PgPool, postgres::PgConnectOptions, query_as,
+    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions, query_as,
     query_scalar,
 };
 
@@ -49,7 +54,7 @@ pub enum MigrateError {
 /// Safe to repeat, also from several places at once. The owner needs CREATEROLE, or the roles must
 /// be there.
 pub async fn postgres(owner_url: &str, service_url: &str) -> Result<(), MigrateError> {
-    let owner = PgConnectOptions::from_str(owner_url)?.application_name("restroy migrate");
+    let owner = PgConnectOptions::from_str(owner_url)?.application_name("restroy migrate").disable_statement_logging();
     let service = PgConnectOptions::from_str(service_url)?;
     if service.get_username() == owner.get_username() {
         return Err(MigrateError::ServiceRole(service.get_username().to_owned()));
@@ -83,6 +88,12 @@ pub async fn postgres(owner_url: &str, service_url: &str) -> Result<(), MigrateE
         run(&mut connection, &text).await?;
     }
     run(&mut connection, &format!("GRANT restroy_app, restroy_system TO {}", identifier(&name))).await?;
+    // Roles belong to the whole cluster: without this the role of an installation beside this one could
+    // come here and act as `restroy_system`.
+    let database: String = query_scalar("SELECT current_database()::text").fetch_one(&mut connection).await?;
+    let database = identifier(&database);
+    run(&mut connection, &format!("REVOKE CONNECT ON DATABASE {database} FROM PUBLIC")).await?;
+    run(&mut connection, &format!("GRANT CONNECT ON DATABASE {database} TO {}", identifier(&name))).await?;
     connection.close().await?;
     Ok(())
 }
@@ -94,9 +105,9 @@ const TOO_STRONG: &str = "(SELECT rolsuper OR rolbypassrls OR EXISTS (
 
 /// Whether the schema is the one that this binary knows, or newer: a migration leaves in place what the
 /// version before it works with, so that during an upgrade old replicas serve until new ones do.
-pub(super) async fn check_postgres(pool: &PgPool) -> Result<(), MigrateError> {
+pub(super) async fn check_postgres(postgres: &Postgres) -> Result<(), MigrateError> {
     let needed = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
-    let mut tx = pool.begin_with("BEGIN; SET LOCAL ROLE restroy_system").await.map_err(|error| {
+    let begun = postgres.read(Role::System).await.map_err(|error| {
         // 22023, 42704: the role is not there, so nothing was ever migrated.
         let missing = error
             .as_database_error()
@@ -104,6 +115,7 @@ pub(super) async fn check_postgres(pool: &PgPool) -> Result<(), MigrateError> {
             .is_some_and(|code| matches!(code.as_ref(), "22023" | "42704" | "42501"));
         if missing { MigrateError::Version { found: 0, needed } } else { error.into() }
     })?;
+    let Tx::Postgres(mut tx) = begun else { return Err(sqlx::Error::PoolClosed.into()) };
     let (login, strong): (String, Option<bool>) =
         query_as(AssertSqlSafe(format!("SELECT session_user::text, {}", TOO_STRONG.replace("$1", "session_user"))))
             .fetch_one(&mut *tx)

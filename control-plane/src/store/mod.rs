@@ -9,9 +9,11 @@
 //!
 //! - who asks, and what the caller may do with which thing: `auth/caller.rs`, `auth/scope.rs`,
 //!   `auth/ticket.rs`, `runs/executors.rs`, `runs/run_api/claim.rs` (the team of a task)
-//! - accounts: `api/auth/*`, `api/me.rs`, `api/teams/team.rs` (a person's teams, a new team)
+//! - accounts: `api/auth/*`, `api/audit/me.rs`, `api/me.rs`, `api/teams/team.rs` (a person's teams, a new
+//!   team), `api/my_invitations.rs` (into teams that the person is not in yet); an invitation with its
+//!   e-mail goes by `Scope::write_beyond_team`
 //! - work for all teams: `runs/dispatch.rs`, `runs/leader.rs`, `runs/reconcile.rs` and
-//!   `runs/schedule.rs` (which look for what is due), `runs/purge.rs`, `runs/boot.rs`,
+//!   `runs/schedule.rs` (which look for what is due), `runs/purge.rs`, `runs/purge_teams.rs`, `runs/boot.rs`,
 //!   `mail/sender.rs`, `runs/run_api/heartbeat.rs`
 //! - the installation: `api/health.rs`, `metrics/scrape.rs`, `clock.rs`, `store/teams.rs` (which
 //!   teams' keys are to be sealed anew)
@@ -19,12 +21,15 @@
 //! What is serialised by what is written down in `docs/adr/0024-isolation-and-locks.md`.
 
 pub mod audit;
+pub mod board_members;
 pub mod boards;
 pub mod configuration;
 pub mod db;
 mod error;
 pub(crate) mod failure;
+pub mod invitations;
 pub mod kv;
+pub mod members;
 pub mod migrate;
 pub mod one_time;
 pub mod order;
@@ -32,6 +37,7 @@ pub mod outbox;
 pub mod pipelines;
 pub mod postgres;
 pub mod quota;
+pub mod roles;
 pub mod schedules;
 pub mod scope;
 pub mod scripts;

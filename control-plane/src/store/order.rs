@@ -106,7 +106,7 @@ pub fn pattern(text: &str) -> String {
 
 /// The statement for an order: `SELECT … WHERE …`, completed.
 macro_rules! by_order {
-    ($order:expr, id: $id:literal, name: $name:literal, $select:literal) => {
+    ($order:expr, id: $id:literal, name: $name:literal, $select:expr) => {
         match $order {
             $crate::store::order::Order::Oldest => by_order!(@ $select, $name,
                 " AND ($2 IS NULL OR ", $id, " > $2) AND ($3 IS NULL OR $3 = $3) ORDER BY ", $id),
@@ -118,7 +118,7 @@ macro_rules! by_order {
                 " AND ($2 IS NULL OR (", $name, ", ", $id, ") < ($3, $2)) ORDER BY ", $name, " DESC, ", $id, " DESC"),
         }
     };
-    (@ $select:literal, $name:literal, $($part:literal),+) => {
+    (@ $select:expr, $name:literal, $($part:literal),+) => {
         concat!($select, " AND ($4 IS NULL OR lower(", $name, ") LIKE $4 ESCAPE '\\')", $($part,)+ " LIMIT $5")
     };
 }

@@ -11,7 +11,11 @@ use restroy_sdk::{
 };
 use sqlx::{query, query_as, query_scalar};
 
-use super::{StoreError, TeamTx, Tx, order::Age};
+use super::{
+    StoreError, TeamTx, Tx,
+    boards::{Viewer, seen},
+    order::Age,
+};
 use crate::sql;
 
 /// Puts an e-mail of the installation itself into the outbox.
@@ -57,9 +61,11 @@ struct Row {
     created_at: Timestamp,
 }
 
-/// The team's e-mails by age, after `after`; those of a status, if one is given.
+/// The team's e-mails by age, after `after`; those of runs that the viewer sees, and of a status, if one is
+/// given.
 pub async fn list(
     tx: &mut TeamTx,
+    viewer: Viewer,
     age: Age,
     after: Option<MessageId>,
     status: Option<&str>,
@@ -69,7 +75,13 @@ pub async fn list(
         ($end:literal) => {
             concat!(
                 "SELECT id, run_id, recipients, reply_to, subject, body_text, body_html, status, error, created_at
-                 FROM outbox WHERE team_id = $1 AND ($3 IS NULL OR status = $3) AND ($2 IS NULL OR id ",
+                 FROM outbox WHERE team_id = $1 AND ($3 IS NULL OR status = $3)
+                 AND (run_id IS NULL OR EXISTS (
+                      SELECT 1 FROM runs n JOIN pipelines p ON p.team_id = $1 AND p.id = n.pipeline_id
+                      JOIN boards b ON b.team_id = $1 AND b.id = p.board_id
+                      WHERE n.team_id = $1 AND n.id = outbox.run_id AND ",
+                seen!("run.read", "$5", "$6", "$7"),
+                ")) AND ($2 IS NULL OR id ",
                 $end,
                 " LIMIT $4"
             )
@@ -80,8 +92,18 @@ pub async fn list(
         Age::Oldest => select!("> $2) ORDER BY id"),
         Age::Newest => select!("< $2) ORDER BY id DESC"),
     };
-    let rows: Vec<Row> =
-        sql!(&mut **tx, fetch_all, query_as(statement).bind(team).bind(after).bind(status).bind(rows))?;
+    let rows: Vec<Row> = sql!(
+        &mut **tx,
+        fetch_all,
+        query_as(statement)
+            .bind(team)
+            .bind(after)
+            .bind(status)
+            .bind(rows)
+            .bind(viewer.in_team)
+            .bind(viewer.administers)
+            .bind(viewer.user)
+    )?;
     rows.into_iter()
         .map(|row| {
             Ok(OutboxMessage {

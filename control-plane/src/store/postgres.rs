@@ -5,14 +5,22 @@
 //! team of the transaction, or `restroy_system`, for what knows no team yet. Which, and which team,
 //! travels with the BEGIN, in one round trip.
 
-use std::{str::FromStr as _, time::Duration};
+use std::{
+    collections::HashMap,
+    str::FromStr as _,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use restroy_sdk::ids::TeamId;
 use sqlx::{
     AssertSqlSafe, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::OwnedMutexGuard,
+    time::{Instant, sleep, timeout_at},
+};
 
 use super::{Tx, failure};
 
@@ -91,6 +99,24 @@ pub(super) struct Postgres {
     pool: PgPool,
     connections: u32,
     acquire_timeout: Duration,
+    turns: Arc<Turns>,
+}
+
+/// Who of a team is about to begin a transaction that waits for the team's row. One at a time: the
+/// others wait here, without a connection that other teams need.
+#[derive(Debug, Default)]
+struct Turns(std::sync::Mutex<HashMap<TeamId, Arc<tokio::sync::Mutex<()>>>>);
+
+impl Turns {
+    async fn wait(&self, team: TeamId) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            // Nobody has or awaits the others: as many stay as requests are under way.
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+            Arc::clone(turns.entry(team).or_default())
+        };
+        turn.lock_owned().await
+    }
 }
 
 impl Postgres {
@@ -107,7 +133,7 @@ impl Postgres {
             .max_lifetime(Duration::from_mins(30))
             .connect_with(options.connect()?)
             .await?;
-        Ok(Self { pool, connections, acquire_timeout: options.acquire_timeout })
+        Ok(Self { pool, connections, acquire_timeout: options.acquire_timeout, turns: Arc::default() })
     }
 
     pub(super) fn pool(&self) -> &PgPool {
@@ -138,6 +164,13 @@ impl Postgres {
             ),
         };
         let give_up = Instant::now() + self.acquire_timeout;
+        let _turn = match role {
+            Role::TeamAlone(team) => {
+                let turn = timeout_at(give_up, self.turns.wait(team)).await;
+                Some(turn.map_err(|_| sqlx::Error::PoolTimedOut)?)
+            }
+            Role::Team(_) | Role::System => None,
+        };
         let (mut at_once, mut pause) = (self.connections, FIRST_PAUSE);
         loop {
             // Nothing is done yet: a connection that broke meanwhile, or a database that is just

@@ -28,6 +28,11 @@ impl TeamTx {
         Self { tx, team }
     }
 
+    /// Goes on within a team in a transaction that sees all of them.
+    pub(crate) fn unwalled(tx: Tx, team: TeamId) -> Self {
+        Self { tx, team }
+    }
+
     /// The team.
     pub fn team(&self) -> TeamId {
         self.team

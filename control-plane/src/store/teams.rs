@@ -1,17 +1,20 @@
 //! Teams, their members, and a team's data key.
 
+use std::collections::BTreeMap;
+
 use restroy_sdk::{
     api::{
         auth::TeamRole,
         team::{Member, Team},
     },
-    ids::{TeamId, UserId},
+    ids::{RoleId, TeamId, UserId},
     time::{Ambient, Timestamp},
 };
-use sqlx::{query, query_as, query_scalar};
+use serde_json::json;
+use sqlx::{query, query_as, query_scalar, types::Uuid};
 
 use super::{
-    Db, StoreError, TeamTx, Tx,
+    Db, StoreError, TeamTx, Tx, audit,
     order::{Selection, by_order},
 };
 use crate::{
@@ -28,33 +31,95 @@ pub async fn key(tx: &mut TeamTx, keys: &KeyRing) -> Result<TeamKey, StoreError>
     Ok(keys.open_team_key(team, &sealed, &key_id)?)
 }
 
-/// Seals every team's data key with the newest master key; gives how many were sealed with an older
-/// one. After it the older keys may leave the ring. May be repeated, and go on while the service runs.
-pub async fn rewrap(db: &Db, keys: &KeyRing, ambient: &Ambient) -> Result<usize, StoreError> {
+/// How many teams' data keys are sealed with which master key, by the key's id.
+pub async fn key_uses(db: &Db) -> Result<Vec<(String, i64)>, sqlx::Error> {
     let mut tx = db.system_read().await?;
-    let teams: Vec<TeamId> =
-        sql!(&mut tx, fetch_all, query_scalar("SELECT id FROM teams WHERE key_id <> $1").bind(keys.newest()))?;
-    drop(tx);
-    let mut rewrapped = 0;
-    for team in teams {
-        let mut tx = db.team_write(team).await?;
-        let found: Option<(Vec<u8>, String)> =
-            sql!(&mut *tx, fetch_optional, query_as("SELECT data_key, key_id FROM teams WHERE id = $1").bind(team))?;
-        let Some((sealed, old_id)) = found else { continue };
-        let Some((sealed, key_id)) = keys.rewrap(ambient, team, &sealed, &old_id)? else { continue };
-        sql!(
-            &mut *tx,
-            execute,
-            query("UPDATE teams SET data_key = $2, key_id = $3 WHERE id = $1 AND key_id = $4")
-                .bind(team)
-                .bind(sealed)
-                .bind(key_id)
-                .bind(old_id)
-        )?;
-        tx.commit().await?;
-        rewrapped += 1;
+    sql!(&mut tx, fetch_all, query_as("SELECT key_id, count(*) FROM teams GROUP BY key_id ORDER BY key_id"))
+}
+
+/// What sealing the teams' data keys anew came to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Rewrapped {
+    /// How many were sealed with the newest master key.
+    pub done: u64,
+    /// How many are sealed with a key that is not in the ring, by its id; they stay as they are.
+    pub unknown: BTreeMap<String, u64>,
+}
+
+/// How many teams are looked up at a time.
+const REWRAP_STEP: i64 = 200;
+
+/// Seals every team's data key with the newest master key, and tells how many it has done so far. Each
+/// team is a transaction of its own: it may be broken off and repeated, and go on while the service runs.
+/// It ends when it finds no team any more that is sealed with an older key of the ring, also none that was
+/// made meanwhile; then, once every replica has the newest key, the older ones may leave the ring.
+pub async fn rewrap(
+    db: &Db,
+    keys: &KeyRing,
+    ambient: &Ambient,
+    mut progress: impl FnMut(u64),
+) -> Result<Rewrapped, StoreError> {
+    let mut rewrapped = Rewrapped::default();
+    loop {
+        let before = rewrapped.done;
+        rewrapped.unknown.clear();
+        let mut last = TeamId(Uuid::nil());
+        loop {
+            let teams = not_newest(db, keys, last).await?;
+            let Some((newest, _)) = teams.last() else { break };
+            last = *newest;
+            for (team, key_id) in teams {
+                if !keys.ids().any(|id| id == key_id) {
+                    *rewrapped.unknown.entry(key_id).or_default() += 1;
+                } else if rewrap_one(db, keys, ambient, team).await? {
+                    rewrapped.done += 1;
+                }
+            }
+            progress(rewrapped.done);
+        }
+        if rewrapped.done == before {
+            return Ok(rewrapped);
+        }
     }
-    Ok(rewrapped)
+}
+
+/// Teams after `after` whose data keys are not sealed with the newest master key, and with which.
+async fn not_newest(db: &Db, keys: &KeyRing, after: TeamId) -> Result<Vec<(TeamId, String)>, sqlx::Error> {
+    let mut tx = db.system_read().await?;
+    sql!(
+        &mut tx,
+        fetch_all,
+        query_as("SELECT id, key_id FROM teams WHERE id > $1 AND key_id <> $2 ORDER BY id LIMIT $3")
+            .bind(after)
+            .bind(keys.newest())
+            .bind(REWRAP_STEP)
+    )
+}
+
+/// Whether there was anything to do.
+async fn rewrap_one(db: &Db, keys: &KeyRing, ambient: &Ambient, team: TeamId) -> Result<bool, StoreError> {
+    let mut tx = db.team_write(team).await?;
+    let found: Option<(Vec<u8>, String)> =
+        sql!(&mut *tx, fetch_optional, query_as("SELECT data_key, key_id FROM teams WHERE id = $1").bind(team))?;
+    let Some((sealed, old_id)) = found else { return Ok(false) };
+    let Some((sealed, key_id)) = keys.rewrap(ambient, team, &sealed, &old_id)? else { return Ok(false) };
+    let written = sql!(
+        &mut *tx,
+        execute,
+        query("UPDATE teams SET data_key = $2, key_id = $3 WHERE id = $1 AND key_id = $4")
+            .bind(team)
+            .bind(sealed)
+            .bind(&key_id)
+            .bind(&old_id)
+    )?;
+    if written.rows_affected() == 0 {
+        return Ok(false);
+    }
+    let entry = audit::Entry::new("team.rewrap", "team", team);
+    let entry = entry.before(json!({ "key_id": old_id })).after(json!({ "key_id": key_id }));
+    audit::by_operator(&mut tx, ambient, entry).await?;
+    tx.commit().await?;
+    Ok(true)
 }
 
 #[derive(sqlx::FromRow)]
@@ -134,11 +199,25 @@ pub async fn owned(tx: &mut Tx, user: UserId) -> Result<i64, sqlx::Error> {
     )
 }
 
+/// How many teams a person is in.
+pub async fn joined(tx: &mut Tx, user: UserId) -> Result<i64, sqlx::Error> {
+    sql!(
+        tx,
+        fetch_one,
+        query_scalar(
+            "SELECT count(*) FROM memberships m JOIN teams t ON t.id = m.team_id AND t.deleted_at IS NULL
+             WHERE m.user_id = $1"
+        )
+        .bind(user)
+    )
+}
+
 /// A person's teams.
 pub async fn of_user(tx: &mut Tx, user: UserId, selection: &Selection) -> Result<Vec<Team>, sqlx::Error> {
     let statement = by_order!(selection.order, id: "t.id", name: "t.name",
-        "SELECT t.id, t.name, m.role, t.created_at
+        "SELECT t.id, t.name, coalesce(m.role, r.name) AS role, t.created_at
          FROM memberships m JOIN teams t ON t.id = m.team_id AND t.deleted_at IS NULL
+         LEFT JOIN roles r ON r.team_id = m.team_id AND r.id = m.role_id
          WHERE m.user_id = $1");
     let rows: Vec<Row> = sql!(
         tx,
@@ -149,6 +228,31 @@ pub async fn of_user(tx: &mut Tx, user: UserId, selection: &Selection) -> Result
             .bind(selection.place_name())
             .bind(&selection.name)
             .bind(selection.rows)
+    )?;
+    Ok(rows.into_iter().map(Team::from).collect())
+}
+
+/// The teams that a person owns, that were deleted since `since` and are still there.
+pub async fn deleted_of_user(
+    tx: &mut Tx,
+    user: UserId,
+    since: Timestamp,
+    selection: &Selection,
+) -> Result<Vec<Team>, sqlx::Error> {
+    let statement = by_order!(selection.order, id: "t.id", name: "t.name",
+        "SELECT t.id, t.name, m.role, t.created_at
+         FROM memberships m JOIN teams t ON t.id = m.team_id AND t.deleted_at > $6
+         WHERE m.user_id = $1 AND m.role = 'owner'");
+    let rows: Vec<Row> = sql!(
+        tx,
+        fetch_all,
+        query_as(statement)
+            .bind(user)
+            .bind(selection.id())
+            .bind(selection.place_name())
+            .bind(&selection.name)
+            .bind(selection.rows)
+            .bind(since)
     )?;
     Ok(rows.into_iter().map(Team::from).collect())
 }
@@ -166,8 +270,9 @@ pub async fn get(tx: &mut TeamTx, user: UserId) -> Result<Option<Team>, sqlx::Er
         &mut **tx,
         fetch_optional,
         query_as(
-            "SELECT t.id, t.name, m.role, t.created_at
+            "SELECT t.id, t.name, coalesce(m.role, r.name) AS role, t.created_at
              FROM teams t JOIN memberships m ON m.team_id = t.id AND m.user_id = $2
+             LEFT JOIN roles r ON r.team_id = m.team_id AND r.id = m.role_id
              WHERE t.id = $1 AND t.deleted_at IS NULL"
         )
         .bind(team)
@@ -183,12 +288,55 @@ pub async fn rename(tx: &mut TeamTx, name: &str) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
+/// Holds a team's row until the transaction ends, as every write of the API for the team does; on
+/// SQLite there is one writer anyway. The second in the order of [`TeamTx::lock_run`].
+pub async fn lock(tx: &mut Tx, team: TeamId) -> Result<(), sqlx::Error> {
+    if let Tx::Postgres(_) = tx {
+        sql!(tx, execute, query("SELECT 1 FROM teams WHERE id = $1 FOR NO KEY UPDATE").bind(team))?;
+    }
+    Ok(())
+}
+
+/// Deletes the transaction's team, softly: it is found no more, and its schedules wait.
+pub async fn delete(tx: &mut TeamTx, now: Timestamp) -> Result<(), sqlx::Error> {
+    let team = tx.team();
+    sql!(
+        &mut **tx,
+        execute,
+        query("UPDATE teams SET deleted_at = $2 WHERE id = $1 AND deleted_at IS NULL").bind(team).bind(now)
+    )?;
+    Ok(())
+}
+
+/// Brings the transaction's team back if it was deleted after `since`; whether it was.
+pub async fn restore(tx: &mut TeamTx, since: Timestamp) -> Result<bool, sqlx::Error> {
+    let team = tx.team();
+    let done = sql!(
+        &mut **tx,
+        execute,
+        query("UPDATE teams SET deleted_at = NULL WHERE id = $1 AND deleted_at > $2").bind(team).bind(since)
+    )?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Counts a change of the team's configuration; the new revision.
+pub async fn raise_config_revision(tx: &mut TeamTx) -> Result<i64, sqlx::Error> {
+    let team = tx.team();
+    sql!(
+        &mut **tx,
+        fetch_one,
+        query_scalar("UPDATE teams SET config_revision = config_revision + 1 WHERE id = $1 RETURNING config_revision")
+            .bind(team)
+    )
+}
+
 #[derive(sqlx::FromRow)]
 struct MemberRow {
     user_id: UserId,
     name: String,
     email: String,
     role: String,
+    role_id: Option<RoleId>,
     joined_at: Timestamp,
 }
 
@@ -196,8 +344,10 @@ struct MemberRow {
 pub async fn members(tx: &mut TeamTx, selection: &Selection) -> Result<Vec<Member>, sqlx::Error> {
     let team = tx.team();
     let statement = by_order!(selection.order, id: "u.id", name: "u.name",
-        "SELECT u.id AS user_id, u.name, u.email, m.role, m.created_at AS joined_at
+        "SELECT u.id AS user_id, u.name, u.email, coalesce(m.role, r.name) AS role, m.role_id,
+                m.created_at AS joined_at
          FROM memberships m JOIN users u ON u.id = m.user_id AND u.deleted_at IS NULL
+         LEFT JOIN roles r ON r.team_id = m.team_id AND r.id = m.role_id
          WHERE m.team_id = $1");
     let rows: Vec<MemberRow> = sql!(
         &mut **tx,
@@ -216,6 +366,7 @@ pub async fn members(tx: &mut TeamTx, selection: &Selection) -> Result<Vec<Membe
             name: row.name,
             email: row.email,
             role: row.role,
+            role_id: row.role_id,
             joined_at: row.joined_at,
         })
         .collect())

@@ -4,7 +4,12 @@ use restroy_control_plane::{
     auth::Role,
     secrets::{Context, KeyRing, MasterKey, SecretsError},
     sql,
-    store::{TeamTx, configuration, teams, versions},
+    store::{
+        TeamTx,
+        configuration::{self, Pinned, SecretRead},
+        teams::{self, Rewrapped},
+        versions,
+    },
 };
 use restroy_sdk::ids::{PipelineId, ScriptId, TeamId};
 use serde_json::json;
@@ -57,8 +62,13 @@ async fn a_secret_never_comes_back() {
     let mut tx = world.state.db.system_read().await.unwrap();
     let sealed: Vec<u8> = sql!(&mut tx, fetch_one, sqlx::query_scalar("SELECT sealed FROM configurations")).unwrap();
     assert!(!sealed.windows(SECRET.len()).any(|window| window == SECRET.as_bytes()));
-    let details: Vec<String> = sql!(&mut tx, fetch_all, sqlx::query_scalar("SELECT details FROM audit_log")).unwrap();
-    assert!(details.iter().all(|details| !details.contains(SECRET)));
+    let texts: Vec<String> = sql!(
+        &mut tx,
+        fetch_all,
+        sqlx::query_scalar("SELECT details || coalesce(state_before, '') || coalesce(state_after, '') FROM audit_log")
+    )
+    .unwrap();
+    assert!(texts.iter().all(|text| !text.contains(SECRET)));
 }
 
 #[tokio::test]
@@ -77,10 +87,19 @@ async fn taking_a_secret_away_takes_its_permission() {
 
 /// What a run of the published version that starts at `config_revision` gets for step `a`.
 async fn settings(person: &Person<'_>, home: &Home, config_revision: i64) -> (serde_json::Value, Vec<i64>) {
+    let (settings, reads) = settings_at(person, home, [config_revision, 0, 0]).await;
+    (settings, reads.into_iter().map(|read| read.revision).collect())
+}
+
+/// The same at the revisions of pipeline, board and team.
+pub(crate) async fn settings_at(
+    person: &Person<'_>,
+    home: &Home,
+    [revision, board_revision, team_revision]: [i64; 3],
+) -> (serde_json::Value, Vec<SecretRead>) {
     let state = &person.world.state;
     let scope_team: TeamId = home.team.parse().unwrap();
-    let caller =
-        restroy_control_plane::auth::Caller::signed_in(person.id.parse().unwrap(), state.ambient.id(), None);
+    let caller = restroy_control_plane::auth::Caller::signed_in(person.id.parse().unwrap(), state.ambient.id(), None);
     let permission = restroy_control_plane::auth::Permission::PipelineRead;
     let pipeline: PipelineId = home.pipeline.parse().unwrap();
     let scope = caller.pipeline(state, pipeline, permission).await.unwrap();
@@ -89,8 +108,10 @@ async fn settings(person: &Person<'_>, home: &Home, config_revision: i64) -> (se
     let newest = versions::list(&mut tx, pipeline, None, 1).await.unwrap().remove(0);
     let (document, _) = versions::load(&mut tx, newest.id).await.unwrap();
     let key = restroy_control_plane::store::teams::key(&mut tx, &state.keys).await.unwrap();
-    let (steps, reads) = configuration::for_run(&mut tx, &key, newest.id, config_revision, &document).await.unwrap();
-    (serde_json::to_value(&steps["a"]).unwrap(), reads.into_iter().map(|read| read.revision).collect())
+    let board = home.board.parse().unwrap();
+    let pinned = Pinned { version: newest.id, board, revision, board_revision, team_revision };
+    let (steps, reads) = configuration::for_run(&mut tx, &key, pinned, &document).await.unwrap();
+    (serde_json::to_value(&steps["a"]).unwrap(), reads)
 }
 
 #[tokio::test]
@@ -181,9 +202,12 @@ async fn every_teams_key_moves_to_a_new_master_key() {
     let state = &world.state;
     let second = MasterKey::parse(&MasterKey::generate(&state.ambient, "k2")).unwrap();
     let ring = KeyRing::new(vec![second, MasterKey::parse(&world.master).unwrap()]).unwrap();
-    assert_eq!(teams::rewrap(&state.db, &ring, &state.ambient).await.unwrap(), 1);
-    assert_eq!(teams::rewrap(&state.db, &ring, &state.ambient).await.unwrap(), 0);
-    assert_eq!(world.count("teams WHERE key_id = 'k2'").await, 1);
+    let mut told = Vec::new();
+    let rewrapped = teams::rewrap(&state.db, &ring, &state.ambient, |done| told.push(done)).await.unwrap();
+    assert_eq!((rewrapped, told), (Rewrapped { done: 1, ..Rewrapped::default() }, vec![1]));
+    let again = teams::rewrap(&state.db, &ring, &state.ambient, |_| panic!("nothing to do")).await.unwrap();
+    assert_eq!(again, Rewrapped::default());
+    assert_eq!(teams::key_uses(&state.db).await.unwrap(), [("k2".to_owned(), 1)]);
     // What was sealed before opens with the team's key, sealed anew.
     let mut tx = state.db.system_read().await.unwrap();
     let (team, sealed, key_id): (TeamId, Vec<u8>, String) =
@@ -192,4 +216,51 @@ async fn every_teams_key_moves_to_a_new_master_key() {
     let secret: Vec<u8> = sql!(&mut tx, fetch_one, sqlx::query_scalar("SELECT sealed FROM configurations")).unwrap();
     let place = Context::Configuration { script: home.script.parse().unwrap(), key: "KEY", revision: 1 };
     assert_eq!(&**key.open(place, &secret).unwrap(), SECRET.as_bytes());
+    drop(tx);
+    let audit = ann.get(&format!("/v1/teams/{}/audit?action=team.rewrap", home.team)).await.expect(200);
+    assert_eq!(
+        (&audit.items()[0]["before"], &audit.items()[0]["after"]),
+        (&json!({ "key_id": "k1" }), &json!({ "key_id": "k2" }))
+    );
+    assert_eq!(audit.items()[0]["user_id"], json!(null));
+}
+
+#[tokio::test]
+async fn teams_under_a_key_that_is_gone_stand_in_nobodys_way() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let mut teams_made = Vec::new();
+    for number in 0..3 {
+        teams_made.push(ann.team(&format!("Team {number}")).await);
+    }
+    let state = &world.state;
+    let mut tx = state.db.system_write().await.unwrap();
+    let team: TeamId = teams_made[1].parse().unwrap();
+    sql!(&mut tx, execute, sqlx::query("UPDATE teams SET key_id = 'gone' WHERE id = $1").bind(team)).unwrap();
+    tx.commit().await.unwrap();
+    let new = MasterKey::parse(&MasterKey::generate(&state.ambient, "k2")).unwrap();
+    let ring = KeyRing::new(vec![new, MasterKey::parse(&world.master).unwrap()]).unwrap();
+    let rewrapped = teams::rewrap(&state.db, &ring, &state.ambient, |_| {}).await.unwrap();
+    assert_eq!((rewrapped.done, rewrapped.unknown), (2, [("gone".to_owned(), 1)].into()));
+    assert_eq!(teams::key_uses(&state.db).await.unwrap(), [("gone".to_owned(), 1), ("k2".to_owned(), 2)]);
+}
+
+/// A replica that still has the old ring goes on with what it has sealed, and one that has both keys, in
+/// whatever order, with everything.
+#[tokio::test]
+async fn every_order_of_the_ring_reads_what_any_sealed() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let home = Home::of(&ann).await;
+    let state = &world.state;
+    let (new, old) = (MasterKey::generate(&state.ambient, "k2"), world.master.clone());
+    let ring = |keys: &[&str]| KeyRing::new(keys.iter().map(|key| MasterKey::parse(key).unwrap()).collect()).unwrap();
+    // First the new key is known everywhere, but seals nothing; then it is put first, and rotated to.
+    let (both, rotating) = (ring(&[&old, &new]), ring(&[&new, &old]));
+    teams::rewrap(&state.db, &rotating, &state.ambient, |_| {}).await.unwrap();
+    let mut tx = state.db.team_read(home.team.parse().unwrap()).await.unwrap();
+    teams::key(&mut tx, &both).await.unwrap();
+    teams::key(&mut tx, &rotating).await.unwrap();
+    teams::key(&mut tx, &ring(&[&new])).await.unwrap();
+    assert!(teams::key(&mut tx, &ring(&[&old])).await.is_err(), "whoever was not told of the new key");
 }

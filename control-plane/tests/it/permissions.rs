@@ -21,14 +21,36 @@ use crate::support::{Home, World};
 fn allowed(role: Role) -> Vec<&'static str> {
     let viewer = ["team.read", "member.read", "board.read", "kv.read", "pipeline.read", "run.read"];
     let operator = ["pipeline.run", "run.cancel", "outbox.read"];
-    let editor = ["board.create", "board.edit", "pipeline.create", "pipeline.edit", "pipeline.delete", "secret.write"];
-    let admin = ["board.archive", "board.delete", "capability.grant", "team.edit"];
-    let sets: &[&[&'static str]] = &[&viewer, &operator, &editor, &admin];
+    let editor = [
+        "board.create",
+        "board.edit",
+        "pipeline.create",
+        "pipeline.edit",
+        "pipeline.delete",
+        "secret.write",
+        "configuration.write",
+        "kv.write",
+    ];
+    let admin = [
+        "audit.read",
+        "board.archive",
+        "board.delete",
+        "board.administer",
+        "capability.grant",
+        "team.edit",
+        "member.invite",
+        "member.edit",
+        "member.remove",
+        "role.edit",
+    ];
+    let owner = ["team.delete", "team.transfer"];
+    let sets: &[&[&'static str]] = &[&viewer, &operator, &editor, &admin, &owner];
     let take = match role {
         Role::Viewer => 1,
         Role::Operator => 2,
         Role::Editor => 3,
-        Role::Admin | Role::Owner => 4,
+        Role::Admin => 4,
+        Role::Owner => 5,
     };
     sets[..take].iter().flat_map(|set| set.iter().copied()).collect()
 }
@@ -79,7 +101,7 @@ fn a_scope_is_given_exactly_to_roles_that_hold_the_permission() {
             match given {
                 Ok(scope) => {
                     assert!(team == home && role.holds(permission), "{role} got {permission}");
-                    assert_eq!((scope.team(), scope.role()), (teams[team], role));
+                    assert_eq!((scope.team(), scope.role()), (teams[team], role.as_str()));
                     for other in Permission::ALL {
                         assert_eq!(scope.holds(*other), allowed(role).contains(&other.as_str()));
                     }

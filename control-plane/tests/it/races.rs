@@ -270,3 +270,61 @@ async fn ann_kv(scene: &Scene) -> usize {
     let page = scene.ann.get(&format!("/v1/boards/{}/kv?limit=100", scene.place.board)).await;
     page["items"].as_array().unwrap().len()
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_team_keeps_an_owner_and_its_limits_whoever_acts_at_once() {
+    let pair = Pair::start().await;
+    let ann = pair.it.person("ann").await;
+    let place = ann.place(None).await;
+    let team = format!("/v1/teams/{}", place.team);
+    let me = |answer: &Value| text(&answer["id"]);
+    let ann_id = me(&ann.get("/v1/me").await);
+    let mut owners = vec![ann.clone()];
+    for n in 0..3 {
+        let person = pair.it.person(&format!("owner{n}")).await;
+        let invitation = json!({ "email": format!("owner{n}@example.com"), "role": "owner" });
+        let made =
+            ann.expect(StatusCode::CREATED, Method::POST, &format!("{team}/invitations"), Some(invitation)).await;
+        // The same invitation, accepted many times at once.
+        let accept = format!("/v1/me/invitations/{}/accept", me(&made));
+        let accepted = pair.many(4, &person, Method::POST, &accept, |_| json!({})).await;
+        assert_eq!(split(&accepted, StatusCode::OK, StatusCode::NOT_FOUND), (1, 3));
+        owners.push(person);
+    }
+    // All owners leave at once: one cannot.
+    let left = at_once(owners.iter().enumerate().map(|(n, owner)| {
+        let (owner, path) = (pair.at(owner, n), format!("{team}/leave"));
+        async move { owner.call(Method::POST, &path, None).await }
+    }))
+    .await;
+    assert_eq!(split(&left, StatusCode::NO_CONTENT, StatusCode::CONFLICT), (3, 1));
+    let owner_rows = "SELECT COUNT(*) FROM memberships WHERE role = 'owner'";
+    assert_eq!(pair.it.count(owner_rows).await, 1);
+    let last = &owners[left.iter().position(|(status, _)| *status == StatusCode::CONFLICT).unwrap()];
+
+    // Two owners demote each other at once.
+    let other = if me(&last.get("/v1/me").await) == ann_id { &owners[1] } else { &owners[0] };
+    let other_id = me(&other.get("/v1/me").await);
+    let email = text(&other.get("/v1/me").await["email"]);
+    let invitation = json!({ "email": email, "role": "owner" });
+    let made = last.expect(StatusCode::CREATED, Method::POST, &format!("{team}/invitations"), Some(invitation)).await;
+    let accept = format!("/v1/me/invitations/{}/accept", me(&made));
+    other.expect(StatusCode::OK, Method::POST, &accept, None).await;
+    let last_id = me(&last.get("/v1/me").await);
+    let demote = |n: usize, who: &Person, whom: &str| {
+        let (who, path) = (pair.at(who, n), format!("{team}/members/{whom}"));
+        async move { who.call(Method::PATCH, &path, Some(json!({ "role": "viewer" }))).await }
+    };
+    let demoted = at_once([demote(0, last, &other_id), demote(1, other, &last_id)]).await;
+    assert_eq!(split(&demoted, StatusCode::OK, StatusCode::FORBIDDEN), (1, 1));
+    assert_eq!(pair.it.count(owner_rows).await, 1);
+    let owner = if demoted[0].0 == StatusCode::OK { last } else { other };
+
+    // Roles, invitations to one address, e-mails to it.
+    let role = |n: usize| json!({ "name": format!("R{n}"), "permissions": ["run.read"] });
+    let roles = pair.many(54, owner, Method::POST, &format!("{team}/roles"), role).await;
+    assert_eq!(split(&roles, StatusCode::CREATED, StatusCode::TOO_MANY_REQUESTS), (50, 4));
+    let invitation = |_| json!({ "email": "new@example.com", "role": "viewer" });
+    let invited = pair.many(6, owner, Method::POST, &format!("{team}/invitations"), invitation).await;
+    assert_eq!(split(&invited, StatusCode::CREATED, StatusCode::CONFLICT), (1, 5));
+}

@@ -313,6 +313,55 @@ async fn a_third_lost_lease_fails_the_run() {
 }
 
 #[tokio::test]
+async fn losses_count_in_a_row_and_a_step_that_ends_begins_anew() {
+    let it = Installation::start().await;
+    let document = steps(json!({ "a": { "script": "a.lua" }, "b": { "script": "a.lua", "needs": ["a"] } }));
+    let Scene { ann, run, task, executor, held, .. } = it.claimed(Some(document)).await;
+    let mut held = held;
+    for _ in 0..2 {
+        it.clock.advance(EXPIRED);
+        held = executor.claim(&task).await.unwrap();
+    }
+    held.reported(1, json!([started("a"), finished("a"), started("b")])).await;
+    for _ in 0..2 {
+        it.clock.advance(EXPIRED);
+        held = executor.claim(&task).await.unwrap();
+    }
+    held.reported(1, json!([started("b"), finished("b"), run_finished("succeeded")])).await;
+    assert_eq!(ann.status(&run).await, "succeeded");
+}
+
+#[tokio::test]
+async fn a_claim_whose_answer_was_lost_is_granted_again() {
+    let it = Installation::start().await;
+    let (ann, place) = it.pipeline(None).await;
+    let run = ann.run(&place, json!({})).await;
+    let task = it.admitted().await;
+    let (executor, other) = (it.executor().await, it.executor().await);
+    let claim = |id: u8| {
+        let id = uuid::Uuid::from_bytes([id; 16]);
+        json!({ "protocol": 1, "engine_id": "test", "claim_id": id })
+    };
+    let unheard = executor.claim_as(&task, claim(1)).await.unwrap();
+    // Neither another claim nor somebody else's gets it.
+    for (executor, id) in [(&executor, 2), (&other, 1)] {
+        let (status, answer) = executor.claim_as(&task, claim(id)).await.unwrap_err();
+        assert_eq!((status, code(&answer)), (StatusCode::CONFLICT, "not_claimable"));
+    }
+    let held = executor.claim_as(&task, claim(1)).await.expect("the same claim is granted again");
+    assert!(held.fence > unheard.fence);
+    assert_lease_lost(&unheard, 1).await;
+    held.reported(1, json!([started("a")])).await;
+    // Once something was done under it, it is not.
+    let (status, _) = executor.claim_as(&task, claim(1)).await.unwrap_err();
+    assert_eq!(status, StatusCode::CONFLICT);
+    held.reported(2, json!([finished("a"), run_finished("succeeded")])).await;
+    assert_eq!(ann.status(&run).await, "succeeded");
+    assert!(!ann.kinds(&run).await.contains(&"step.lost".to_owned()));
+    assert_eq!(it.count("SELECT lost FROM tasks").await, 0);
+}
+
+#[tokio::test]
 async fn boot_takes_back_every_lease_at_once() {
     let it = Installation::start().await;
     let Scene { ann, run, held, executor, task, .. } = it.claimed(None).await;

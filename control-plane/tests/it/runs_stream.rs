@@ -231,6 +231,42 @@ async fn who_may_not_watch_any_more_is_cut_off() {
 }
 
 #[tokio::test]
+async fn a_change_of_rights_cuts_streams_off_at_once() {
+    // Nobody looks by the clock here.
+    let it = Installation::with(|settings| settings.stream_recheck = Duration::from_hours(1)).await;
+    let _services = services(&it);
+    let (ann, place) = it.pipeline(None).await;
+    let run = ann.run(&place, json!({})).await;
+    let team = format!("/v1/teams/{}", place.team);
+    let mut people = Vec::new();
+    for name in ["bob", "carl", "dora"] {
+        let person = it.person(name).await;
+        let invitation = json!({ "email": format!("{name}@example.com"), "role": "viewer" });
+        let path = format!("{team}/invitations");
+        let made = ann.expect(StatusCode::CREATED, Method::POST, &path, Some(invitation)).await;
+        let accept = format!("/v1/me/invitations/{}/accept", text(&made["id"]));
+        person.expect(StatusCode::OK, Method::POST, &accept, None).await;
+        people.push((text(&person.get("/v1/me").await["id"]), watch(&it, &person, &run, 0).await));
+    }
+    let mut stays = watch(&it, &ann, &run, 0).await;
+    for (_, socket) in &mut people {
+        assert_eq!(next(socket).await.unwrap()["type"], "run.queued");
+    }
+    let [(bob, bobs), (_, carls), (_, doras)] = &mut people[..] else { panic!() };
+    ann.expect(StatusCode::NO_CONTENT, Method::DELETE, &format!("{team}/members/{bob}"), None).await;
+    assert_eq!(next(bobs).await.unwrap_err(), 4403);
+    let private = Some(json!({ "private": true }));
+    ann.expect(StatusCode::OK, Method::PATCH, &format!("/v1/boards/{}", place.board), private).await;
+    assert_eq!(next(carls).await.unwrap_err(), 4403);
+    assert_eq!(next(doras).await.unwrap_err(), 4403);
+    // Who may go on does.
+    assert_eq!(next(&mut stays).await.unwrap()["type"], "run.queued");
+    ann.expect(StatusCode::OK, Method::POST, &format!("/v1/runs/{run}/cancel"), None).await;
+    let (_, code) = rest(&mut stays).await;
+    assert_eq!(code, 1000);
+}
+
+#[tokio::test]
 async fn one_person_cannot_take_all_the_seats() {
     let it = Installation::start().await;
     let _services = services(&it);

@@ -93,6 +93,11 @@ pub(crate) struct Installation {
 
 impl Installation {
     pub(crate) async fn start() -> Arc<Self> {
+        Self::with(|_| {}).await
+    }
+
+    /// An installation set up in another way.
+    pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Arc<Self> {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (db, database) = TestDb::open().await;
         let clock = Arc::new(ManualClock(AtomicI64::new(1_767_225_600_000_000)));
@@ -100,6 +105,14 @@ impl Installation {
         let (sender, receiver) = mpsc::unbounded_channel();
         let (_, wake) = messages(&ambient);
         let key = MasterKey::parse(&MasterKey::generate(&ambient, "test")).unwrap();
+        let mut settings = Settings {
+            dev: true,
+            sign_ins_per_minute: 1_000,
+            requests_per_minute: 1_000_000,
+            stream_recheck: Duration::from_millis(20),
+            ..Settings::default()
+        };
+        change(&mut settings);
         let state = AppState::new(Parts {
             db,
             queue: Arc::new(TestQueue(sender)),
@@ -107,13 +120,7 @@ impl Installation {
             compiler: Arc::new(AnyScript),
             keys: KeyRing::new(vec![key]).unwrap(),
             tokens: TokenKeys::new(&Box::<[u8]>::from(ambient.random::<32>()).into()).unwrap(),
-            settings: Settings {
-                dev: true,
-                sign_ins_per_minute: 1_000,
-                requests_per_minute: 1_000_000,
-                stream_recheck: Duration::from_millis(20),
-                ..Settings::default()
-            },
+            settings,
             ambient,
         });
         let api = serve(api::router(state.clone())).await;
@@ -356,7 +363,11 @@ impl Executor {
     }
 
     pub(crate) async fn claim(&self, task: &str) -> Result<Held, (StatusCode, Value)> {
-        let claim = json!({ "protocol": 1, "engine_id": "test" });
+        self.claim_as(task, json!({ "protocol": 1, "engine_id": "test" })).await
+    }
+
+    /// A claim with a body of the test's own.
+    pub(crate) async fn claim_as(&self, task: &str, claim: Value) -> Result<Held, (StatusCode, Value)> {
         let (status, answer) = self.post(&format!("/tasks/{task}/claim"), claim).await;
         if status != StatusCode::OK {
             return Err((status, answer));

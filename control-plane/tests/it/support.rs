@@ -332,7 +332,7 @@ impl Person<'_> {
         found.and_then(|script| script["id"].as_str()).unwrap_or_else(|| panic!("no {path}: {}", page.text)).to_owned()
     }
 
-    /// Takes the person into a team, past the API: invitations are still to come.
+    /// Takes the person into a team, past the API.
     pub(crate) async fn join(&self, team: &str, role: Role) {
         let mut tx = self.world.state.db.system_write().await.unwrap();
         let (team, user): (TeamId, UserId) = (team.parse().unwrap(), self.id.parse().unwrap());

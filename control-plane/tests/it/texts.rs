@@ -12,7 +12,8 @@ async fn u0000_is_refused_where_a_text_is_kept_as_it_is() {
     let script = ann.get(&format!("/v1/pipelines/{}/scripts", place.pipeline)).await;
     let script = text(&script["items"][0]["id"]);
     let document = |step: &str| json!({ "restroy": 1, "steps": { step: { "script": "a.lua" } } });
-    let account = |email: &str, name: &str| json!({ "email": email, "password": "correct horse battery", "name": name });
+    let account =
+        |email: &str, name: &str| json!({ "email": email, "password": "correct horse battery", "name": name });
     let requests: Vec<(Method, String, Value, &str)> = vec![
         (Method::POST, "/v1/auth/register".into(), account("a\0@example.com", "a"), "/email"),
         (Method::POST, "/v1/auth/register".into(), account("a@example.com", "a\0"), "/name"),
@@ -60,7 +61,8 @@ async fn u0000_is_refused_where_a_text_is_kept_as_it_is() {
     ];
     for (method, path, body, pointer) in requests {
         let problem = ann.expect(StatusCode::UNPROCESSABLE_ENTITY, method, &path, Some(body)).await;
-        let pointers: Vec<&Value> = problem["errors"].as_array().unwrap().iter().map(|fault| &fault["pointer"]).collect();
+        let pointers: Vec<&Value> =
+            problem["errors"].as_array().unwrap().iter().map(|fault| &fault["pointer"]).collect();
         assert!(pointers.contains(&&json!(pointer)), "{path} {pointer}: {problem}");
     }
     // What names a thing and cannot be names nothing.

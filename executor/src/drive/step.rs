@@ -299,7 +299,7 @@ fn secret_missing(step: &str, missing: &[String]) -> Failure {
     Failure::new(
         "secret_missing",
         format!(
-            "the {noun} {names} of the step `{step}` {verb} not set: set each with `restroy secret set PIPELINE {step} {example}`"
+            "the {noun} {names} of the step `{step}` {verb} not set: set each with `restroy secrets set PIPELINE {step} {example}`"
         ),
     )
 }

@@ -29,6 +29,15 @@ async fn what_is_unavailable_for_a_while_is_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_one_may_not_claim_is_left_to_the_others() {
+    let api = chain().await;
+    api.knobs(|knobs| knobs.unavailable = HashMap::from([("credential", 1)]));
+    // The message is back in the queue, and another slot, as another executor would, takes it up.
+    let report = run_with(api).await;
+    assert_eq!(report.status(), RunStatus::Succeeded);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_batch_whose_answer_is_lost_is_taken_once() {
     let api = chain().await;
     api.knobs(|knobs| knobs.lost_answers = 3);

@@ -94,7 +94,7 @@ async fn a_missing_secret_is_named_with_its_remedy() {
     let report = run_with(api).await;
     let error = report.step("a").2.unwrap();
     assert_eq!(error.code, "secret_missing");
-    assert!(error.message.contains("`KEY`") && error.message.contains("restroy secret set"), "{}", error.message);
+    assert!(error.message.contains("`KEY`") && error.message.contains("restroy secrets set"), "{}", error.message);
     assert_eq!(report.starts("a", None), 0);
 }
 

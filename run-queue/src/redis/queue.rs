@@ -172,14 +172,22 @@ impl Queue for RedisQueue {
         // A task of its own: a reply of Redis that is under way is never dropped.
         let feeder = tokio::spawn(feeder.feed());
         let stopping = async {
-            stop.await;
+            // Nothing can come any more: the same as being stopped, and the caller hears of it.
+            tokio::select! {
+                () = stop => {}
+                () = stopped.cancelled() => {}
+            }
             stopped.cancel();
             match feeder.await {
                 Ok(feeder) => feeder.put_back(&taken.rest()).await,
                 Err(error) => tracing::error!(%error, "the queue's feeder broke down"),
             }
         };
-        tokio::join!(taken.work(&handler, &stopped), stopping);
+        let working = async {
+            taken.work(&handler, &stopped).await;
+            stopped.cancel();
+        };
+        tokio::join!(working, stopping);
     }
 }
 

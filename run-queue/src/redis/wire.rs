@@ -2,12 +2,12 @@
 //! others say.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use redis::RedisResult;
-use restroy_sdk::ids::RunId;
+use restroy_sdk::ids::{RunId, TeamId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -21,6 +21,8 @@ use crate::wake::Wake;
 
 /// How many runs may wait to be said; beyond, "look at everything" is said instead.
 const MAX_RUNS: usize = 4096;
+/// How many teams may wait to be said; beyond, "look at everything" is said instead.
+const MAX_TEAMS: usize = 512;
 /// How many runs are said at once.
 const RUNS_AT_ONCE: usize = 512;
 /// The version of what is said.
@@ -40,6 +42,9 @@ struct Said {
     /// Run and newest event.
     #[serde(default)]
     runs: Vec<(RunId, i64)>,
+    /// Teams in which members may do other things than before.
+    #[serde(default)]
+    access: Vec<TeamId>,
 }
 
 /// The other processes.
@@ -107,6 +112,9 @@ impl Ear for Listener {
         for (run_id, last_seq) in said.runs {
             let _ = self.local.send(Wake::Run { run_id, last_seq });
         }
+        for team_id in said.access {
+            let _ = self.local.send(Wake::Access { team_id });
+        }
     }
 
     fn restored(&self) {
@@ -120,11 +128,12 @@ struct Pending {
     admit: bool,
     missed: bool,
     runs: HashMap<RunId, i64>,
+    access: HashSet<TeamId>,
 }
 
 impl Pending {
     fn is_empty(&self) -> bool {
-        !self.admit && !self.missed && self.runs.is_empty()
+        !self.admit && !self.missed && self.runs.is_empty() && self.access.is_empty()
     }
 
     fn add(&mut self, wake: Wake) {
@@ -135,14 +144,16 @@ impl Pending {
                 let newest = self.runs.entry(run_id).or_insert(last_seq);
                 *newest = last_seq.max(*newest);
             }
+            Wake::Access { team_id } => drop(self.access.insert(team_id)),
         }
-        if self.runs.len() > MAX_RUNS {
+        if self.runs.len() > MAX_RUNS || self.access.len() > MAX_TEAMS {
             self.missed = true;
         }
         if self.missed {
             // It says all the rest as well.
             self.admit = false;
             self.runs = HashMap::new();
+            self.access = HashSet::new();
         }
     }
 
@@ -150,6 +161,9 @@ impl Pending {
     fn add_again(&mut self, taken: Self) {
         for (run_id, last_seq) in taken.runs {
             self.add(Wake::Run { run_id, last_seq });
+        }
+        for team_id in taken.access {
+            self.add(Wake::Access { team_id });
         }
         if taken.admit {
             self.add(Wake::Admit);
@@ -161,7 +175,8 @@ impl Pending {
 
     /// As much of it as goes into one message.
     fn take(&mut self) -> Self {
-        let mut taken = Self { admit: self.admit, missed: self.missed, runs: HashMap::new() };
+        let access = std::mem::take(&mut self.access);
+        let mut taken = Self { admit: self.admit, missed: self.missed, runs: HashMap::new(), access };
         (self.admit, self.missed) = (false, false);
         if self.runs.len() <= RUNS_AT_ONCE {
             taken.runs = std::mem::take(&mut self.runs);
@@ -230,6 +245,7 @@ impl Publisher {
             admit: pending.admit,
             missed: pending.missed,
             runs: pending.runs.iter().map(|(run, seq)| (*run, *seq)).collect(),
+            access: pending.access.iter().copied().collect(),
         };
         let payload = serde_json::to_vec(&said)
             .map_err(|_| redis::RedisError::from((redis::ErrorKind::Client, "a wake-up cannot be written")))?;
@@ -272,6 +288,23 @@ mod tests {
         pending.add(run(1, 2));
         assert!(pending.runs.is_empty(), "it says all the rest as well");
         assert!(pending.take().missed && pending.is_empty());
+    }
+
+    #[test]
+    fn teams_are_said_once_and_too_many_become_look_at_everything() {
+        let team = |n: usize| Wake::Access { team_id: TeamId(Uuid::from_u128(n as u128)) };
+        let mut pending = Pending::default();
+        for n in [1, 2, 1] {
+            pending.add(team(n));
+        }
+        let taken = pending.take();
+        assert!(pending.is_empty() && taken.access.len() == 2 && !taken.missed);
+        pending.add_again(taken);
+        assert_eq!(pending.access.len(), 2);
+        for n in 0..=MAX_TEAMS {
+            pending.add(team(n));
+        }
+        assert!(pending.missed && pending.access.is_empty());
     }
 
     #[test]

@@ -8,7 +8,10 @@ use restroy_run_queue::{
     redis::{RedisOptions, RedisQueue},
     wake::{Wake, WakeUps},
 };
-use restroy_sdk::{ids::RunId, time::Ambient};
+use restroy_sdk::{
+    ids::{RunId, TeamId},
+    time::Ambient,
+};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -63,7 +66,8 @@ async fn only_ids_pass_through_redis() {
     for _ in 1..5 {
         within(arrivals.recv()).await.unwrap();
     }
-    for wake in [Wake::Admit, Wake::Run { run_id, last_seq: 77 }, Wake::Missed] {
+    let team_id = TeamId(Ambient::system().uuid());
+    for wake in [Wake::Admit, Wake::Run { run_id, last_seq: 77 }, Wake::Access { team_id }, Wake::Missed] {
         one.send(wake);
         within(async { while heard.recv().await.unwrap() != wake {} }).await;
     }
@@ -130,6 +134,7 @@ fn wake_up(argument: &str) -> bool {
         "protocol" => value.is_u64(),
         "origin" => id(value),
         "admit" | "missed" => value.is_boolean(),
+        "access" => value.as_array().is_some_and(|teams| teams.iter().all(id)),
         "runs" => value.as_array().is_some_and(|runs| runs.iter().all(|run| id(&run[0]) && run[1].is_i64())),
         _ => false,
     })

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ids::{BoardId, TeamId},
+    ids::{BoardId, RoleId, TeamId, UserId},
     time::Timestamp,
 };
 
@@ -37,6 +37,9 @@ pub struct BoardPatch {
     /// An archived board can be read, not changed, and starts nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archived: Option<bool>,
+    /// A private board is seen by its members, and by who administers boards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private: Option<bool>,
 }
 
 /// A board.
@@ -53,10 +56,45 @@ pub struct Board {
     pub description: String,
     /// Whether it can only be read.
     pub archived: bool,
+    /// Whether only its members, and who administers boards, see it.
+    #[serde(default)]
+    pub private: bool,
     /// Since when.
     pub created_at: Timestamp,
     /// The last change of its own fields.
     pub updated_at: Timestamp,
+}
+
+/// A member of a board: somebody of the team who has a role on it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BoardMember {
+    /// The person.
+    pub user_id: UserId,
+    /// How others see the person.
+    pub name: String,
+    /// The address.
+    pub email: String,
+    /// The name of the role on the board.
+    pub role: String,
+    /// The role's id, when it is one of the team's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role_id: Option<RoleId>,
+    /// Since when.
+    pub added_at: Timestamp,
+}
+
+/// `PUT /v1/boards/{id}/kv/{key}`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PutKv {
+    /// Any JSON; up to 64 KiB.
+    #[cfg_attr(feature = "openapi", schema(value_type = Value))]
+    pub value: serde_json::Value,
+    /// How long it lives, in milliseconds, up to ten years; for ever unless told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
 }
 
 /// An entry of a board's key-value store.

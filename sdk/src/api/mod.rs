@@ -1,8 +1,11 @@
 //! The bodies of the API's requests and answers, one module an area.
 
+pub mod audit;
 pub mod auth;
 pub mod board;
+pub mod invitation;
 pub mod pipeline;
+pub mod role;
 pub mod run;
 pub mod script;
 pub mod team;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ids::{PipelineId, ScriptId, ScriptVersionId},
+    ids::{PipelineId, ScriptId, ScriptVersionId, UserId},
     problem::Fault,
     time::Timestamp,
 };
@@ -42,7 +42,7 @@ pub struct ScriptVersion {
     pub created_at: Timestamp,
 }
 
-/// `PUT /v1/scripts/{id}/configuration/{key}`.
+/// `PUT …/configuration/{key}` of a script, a board or a team.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -54,7 +54,7 @@ pub struct PutConfiguration {
     pub secret: bool,
 }
 
-/// An entry of a script's configuration.
+/// An entry of the configuration of a script, a board or a team.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ConfigurationEntry {
@@ -68,6 +68,26 @@ pub struct ConfigurationEntry {
     pub revision: i64,
     /// The last change.
     pub updated_at: Timestamp,
+}
+
+/// A change of a configuration's key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ConfigurationRevision {
+    /// Counts the changes of this key, from 1.
+    pub revision: i64,
+    /// Whether it was a secret.
+    pub secret: bool,
+    /// Whether the change took the key away.
+    pub removed: bool,
+    /// The value; null for a secret, always.
+    pub value: Option<String>,
+    /// Who changed it; null when the account is gone.
+    pub author_id: Option<UserId>,
+    /// The person's name, as it is now.
+    pub author_name: Option<String>,
+    /// When.
+    pub created_at: Timestamp,
 }
 
 /// `POST /v1/scripts/{id}/check`.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ids::{MessageId, RunId, TeamId, UserId},
+    ids::{MessageId, RoleId, RunId, TeamId, UserId},
     time::Timestamp,
 };
 
@@ -31,6 +31,24 @@ pub struct Team {
     pub created_at: Timestamp,
 }
 
+/// `DELETE /v1/teams/{id}`: that it is meant.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct DeleteTeam {
+    /// The team's name, as it is.
+    pub name: String,
+}
+
+/// `POST /v1/teams/{id}/transfer`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Transfer {
+    /// The member who is to own the team.
+    pub user_id: UserId,
+}
+
 /// A member of a team.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -43,8 +61,20 @@ pub struct Member {
     pub email: String,
     /// The role's name.
     pub role: String,
+    /// The role's id, when it is one of the team's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role_id: Option<RoleId>,
     /// Since when.
     pub joined_at: Timestamp,
+}
+
+/// `PATCH /v1/teams/{id}/members/{user}`, `PUT /v1/boards/{id}/members/{user}`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct GiveRole {
+    /// The name of a role, or the id of one of the team's own.
+    pub role: String,
 }
 
 /// An e-mail that a run of the team sent, as the outbox holds it.

@@ -22,10 +22,15 @@
 //! was lost is sent again without creating twice.
 
 mod account;
+mod audit;
 mod board;
+mod configuration;
 mod error;
+mod invitation;
+mod member;
 mod pipeline;
 mod request;
+mod role;
 mod run;
 mod script;
 mod stream;
@@ -37,6 +42,7 @@ use std::{sync::Arc, time::Duration};
 
 use url::Url;
 
+pub use configuration::ConfigurationOf;
 pub use error::{Error, Result};
 pub use request::Paging;
 pub use tokens::{MemoryTokens, TokenStore};

@@ -1,4 +1,4 @@
-//! Teams, their members and what their runs sent.
+//! Teams and what their runs sent.
 
 use reqwest::Method;
 
@@ -7,10 +7,10 @@ use crate::{
     api::{
         Page,
         run::Run,
-        team::{Member, NewTeam, OutboxMessage, Team},
+        team::{DeleteTeam, NewTeam, OutboxMessage, Team, Transfer},
         usage::TeamLimits,
     },
-    ids::TeamId,
+    ids::{TeamId, UserId},
 };
 
 impl Client {
@@ -34,14 +34,36 @@ impl Client {
         self.request(Method::PATCH, &["v1", "teams", &id.to_string()]).json(team)?.fetch().await
     }
 
+    /// Deletes a team; `name` says that it is meant. It can be brought back for 30 days.
+    pub async fn delete_team(&self, id: TeamId, name: &str) -> Result<()> {
+        let body = DeleteTeam { name: name.to_owned() };
+        self.request(Method::DELETE, &["v1", "teams", &id.to_string()]).json(&body)?.done().await
+    }
+
+    /// The deleted teams that the caller owns and can bring back.
+    pub async fn deleted_teams(&self, paging: &Paging) -> Result<Page<Team>> {
+        self.get(&["v1", "teams"]).query("deleted", &true).page(paging).fetch().await
+    }
+
+    /// Brings a deleted team back.
+    pub async fn restore_team(&self, id: TeamId) -> Result<Team> {
+        self.post(&["v1", "teams", &id.to_string(), "restore"]).fetch().await
+    }
+
+    /// Makes another member the owner of a team; the caller is an admin of it from then on.
+    pub async fn transfer_team(&self, id: TeamId, to: UserId) -> Result<Team> {
+        let body = Transfer { user_id: to };
+        self.post(&["v1", "teams", &id.to_string(), "transfer"]).json(&body)?.fetch().await
+    }
+
+    /// Leaves a team.
+    pub async fn leave_team(&self, id: TeamId) -> Result<()> {
+        self.post(&["v1", "teams", &id.to_string(), "leave"]).done().await
+    }
+
     /// The runs of all its pipelines, newest first.
     pub async fn team_runs(&self, team: TeamId, paging: &Paging) -> Result<Page<Run>> {
         self.get(&["v1", "teams", &team.to_string(), "runs"]).page(paging).fetch().await
-    }
-
-    /// Its members.
-    pub async fn members(&self, team: TeamId, paging: &Paging) -> Result<Page<Member>> {
-        self.get(&["v1", "teams", &team.to_string(), "members"]).page(paging).fetch().await
     }
 
     /// Its limits, with their values in force.

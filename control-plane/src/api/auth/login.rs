@@ -12,7 +12,7 @@ use restroy_sdk::{
 };
 use secrecy::SecretString;
 
-use super::session::tokens;
+use super::{failed, session::tokens};
 use crate::{
     api::http::{Body, Fields},
     auth::Peer,
@@ -49,12 +49,15 @@ pub(super) async fn login(
         let mut tx = state.db.system_read().await?;
         users::by_email(&mut tx, &body.email).await?
     };
+    let meant = user.as_ref().map(|user| user.id);
     let stored = user.as_ref().map(|user| user.password_hash.clone());
     let right = state.passwords.verify(SecretString::from(body.password), stored).await?;
     let Some(user) = user.filter(|_| right) else {
+        failed::note(&state, meant, peer, "wrong_password");
         return Err(ApiError::new(ProblemCode::InvalidCredentials));
     };
     if user.email_verified_at.is_none() {
+        failed::note(&state, meant, peer, "email_not_verified");
         return Err(ApiError::with(
             ProblemCode::EmailNotVerified,
             "Follow the link in the e-mail that came after you registered; register again to get another.",

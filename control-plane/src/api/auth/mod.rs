@@ -1,5 +1,6 @@
 //! Accounts and sessions.
 
+pub(crate) mod failed;
 mod login;
 mod logout;
 mod refresh;
@@ -8,6 +9,8 @@ mod session;
 mod verify_email;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub(super) use register::is_address;
 
 use crate::state::AppState;
 

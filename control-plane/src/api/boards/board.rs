@@ -1,6 +1,7 @@
 //! `/v1/boards/{id}`
 
 use axum::{Json, extract::State, http::StatusCode};
+use restroy_run_queue::wake::Wake;
 use restroy_sdk::{
     api::board::{Board, BoardPatch},
     ids::BoardId,
@@ -34,7 +35,7 @@ pub(super) async fn get_board(
     boards::get(&mut tx, id).await?.map(Json).ok_or_else(ApiError::not_found)
 }
 
-/// Renames, describes, archives a board, or brings it back.
+/// Renames, describes, archives a board, or brings it back; makes it private, or open to the team.
 #[utoipa::path(
     patch, path = "/v1/boards/{id}", tag = "boards", params(("id" = BoardId, Path, description = "The board")),
     request_body = BoardPatch,
@@ -47,10 +48,16 @@ pub(super) async fn patch_board(
     Body(patch): Body<BoardPatch>,
 ) -> ApiResult<Json<Board>> {
     let edits = patch.name.is_some() || patch.description.is_some();
-    let scope = match patch.archived {
-        None => caller.board(&state, id, Permission::BoardEdit).await?,
-        Some(_) => caller.board(&state, id, Permission::BoardArchive).await?,
+    let scope = if patch.private.is_some() {
+        caller.board(&state, id, Permission::BoardAdminister).await?
+    } else if patch.archived.is_some() {
+        caller.board(&state, id, Permission::BoardArchive).await?
+    } else {
+        caller.board(&state, id, Permission::BoardEdit).await?
     };
+    if patch.archived.is_some() {
+        scope.require(Permission::BoardArchive)?;
+    }
     if edits {
         scope.require(Permission::BoardEdit)?;
     }
@@ -65,20 +72,26 @@ pub(super) async fn patch_board(
     let now = state.ambient.now();
     let mut tx = scope.write().await?;
     let mut board = boards::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
+    let before = serde_json::to_value(&board)?;
     let archived = patch.archived.unwrap_or(board.archived);
     if edits && board.archived && archived {
         return Err(ApiError::with(ProblemCode::Conflict, "The board is archived; bring it back first."));
     }
     board.archived = archived;
+    let privacy_changed = patch.private.is_some_and(|private| private != board.private);
+    board.private = patch.private.unwrap_or(board.private);
     board.updated_at = now;
     board.name = patch.name.unwrap_or(board.name);
     board.description = patch.description.unwrap_or(board.description);
     boards::update(&mut tx, &board, now)
         .await
         .map_err(|error| name_taken(error, "a board of this team", &board.name))?;
-    let entry = audit::Entry::new("board.change", "board", id).details(serde_json::to_value(&board)?);
+    let entry = audit::Entry::new("board.change", "board", id).before(before).after(serde_json::to_value(&board)?);
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
+    if privacy_changed {
+        state.wake.send(Wake::Access { team_id: board.team_id });
+    }
     Ok(Json(board))
 }
 
@@ -95,10 +108,12 @@ pub(super) async fn delete_board(
     let scope = caller.board(&state, id, Permission::BoardDelete).await?;
     let now = state.ambient.now();
     let mut tx = scope.write().await?;
+    let board = boards::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
     let ended = removed::cancel_runs(&mut tx, now, Removed::Board(id)).await?;
     schedules::stop_on_board(&mut tx, id).await?;
     boards::delete(&mut tx, id, now).await?;
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), audit::Entry::new("board.delete", "board", id)).await?;
+    let entry = audit::Entry::new("board.delete", "board", id).before(serde_json::to_value(&board)?);
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     ended.announce(&state);
     Ok(StatusCode::NO_CONTENT)

@@ -1,41 +1,190 @@
-//! `/v1/boards/{id}/kv`
+//! `/v1/boards/{id}/kv`, `/v1/boards/{id}/kv/{key}`
 
-use axum::{Json, extract::State};
-use restroy_sdk::{
-    api::{Page, board::KvEntry},
-    ids::BoardId,
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
 };
+use restroy_sdk::{
+    api::{
+        Page,
+        board::{KvEntry, PutKv},
+    },
+    ids::BoardId,
+    problem::ProblemCode,
+};
+use serde::Deserialize;
+use serde_json::json;
+use utoipa::IntoParams;
 
 use crate::{
-    api::http::{Filling, Paged, Path, Query},
+    api::http::{Body, Filling, Paged, Path, Query, etag, fits},
     auth::{Caller, Permission},
-    error::ApiResult,
+    error::{ApiError, ApiResult},
+    runs::{
+        effects::{
+            Stop,
+            kv::{Entry, check_key, expiry, find, hold, remove, write},
+        },
+        limits::MAX_KV_KEY,
+    },
     state::AppState,
-    store::kv,
+    store::{TeamTx, audit, kv},
 };
+
+/// Which entries.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Keys {
+    /// Only keys that begin so.
+    prefix: Option<String>,
+    /// How many things: 1 to 100, 50 unless told.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
 
 /// What the board's scripts keep.
 ///
 /// A page ends early when its entries take more than 1 MiB.
 #[utoipa::path(
     get, path = "/v1/boards/{id}/kv", tag = "boards",
-    params(("id" = BoardId, Path, description = "The board"), Paged),
+    params(("id" = BoardId, Path, description = "The board"), Keys),
     responses((status = 200, description = "By key", body = Page<KvEntry>)),
 )]
 pub(super) async fn list_kv(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<BoardId>,
-    Query(page): Query<Paged>,
+    Query(keys): Query<Keys>,
 ) -> ApiResult<Json<Page<KvEntry>>> {
     let scope = caller.board(&state, id, Permission::KvRead).await?;
+    let (page, prefix) = (Paged::new(keys.limit, keys.cursor), keys.prefix.unwrap_or_default());
+    if prefix.len() > MAX_KV_KEY || prefix.contains('\0') {
+        let detail = format!("`prefix` has at most {MAX_KV_KEY} bytes and no character U+0000.");
+        return Err(ApiError::with(ProblemCode::BadRequest, detail));
+    }
     let mut after = page.after::<String>()?;
     let (mut filling, now) = (Filling::new(&page)?, state.ambient.now());
     let mut tx = scope.read().await?;
     while let Some(rows) = filling.wants() {
-        let entries = kv::list(&mut tx, id, after.as_deref(), now, rows).await?;
+        let entries = kv::list(&mut tx, id, &prefix, after.as_deref(), now, rows).await?;
         after = entries.last().map(|entry| entry.key.clone()).or(after);
         filling.take(entries, rows, |entry| entry.key.len() + entry.value.to_string().len());
     }
     Ok(Json(filling.page(|entry| entry.key.clone())))
+}
+
+/// What a key of the board's store holds.
+#[utoipa::path(
+    get, path = "/v1/boards/{id}/kv/{key}", tag = "boards",
+    params(("id" = BoardId, Path, description = "The board"), ("key" = String, Path, description = "The key")),
+    responses(
+        (status = 200, description = "The entry", body = KvEntry,
+         headers(("ETag" = String, description = "For `If-Match` of the next change"))),
+    ),
+)]
+pub(super) async fn get_kv(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path((id, key)): Path<(BoardId, String)>,
+) -> ApiResult<Response> {
+    let scope = caller.board(&state, id, Permission::KvRead).await?;
+    let mut tx = scope.read().await?;
+    let entry = find(&mut tx, id, state.ambient.now(), &key).await.map_err(Stop::into_api)?;
+    entry.map(|entry| tagged(key, entry)).ok_or_else(ApiError::not_found)
+}
+
+/// Writes a key of the board's store, as a script does with `kv.set`. With `If-Match` it is a
+/// compare-and-set: nobody else, script or person, has written the key since it was read.
+#[utoipa::path(
+    put, path = "/v1/boards/{id}/kv/{key}", tag = "boards", request_body = PutKv,
+    params(
+        ("id" = BoardId, Path, description = "The board"),
+        ("key" = String, Path, description = "1 to 512 bytes"),
+        ("If-Match" = Option<String>, Header, description = "Refused with 412 unless it is the entry's tag"),
+        ("If-None-Match" = Option<String>, Header, description = "`*`: refused with 412 when the key is there"),
+    ),
+    responses(
+        (status = 200, description = "The entry", body = KvEntry,
+         headers(("ETag" = String, description = "For `If-Match` of the next change"))),
+    ),
+)]
+pub(super) async fn put_kv(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path((id, key)): Path<(BoardId, String)>,
+    headers: HeaderMap,
+    Body(put): Body<PutKv>,
+) -> ApiResult<Response> {
+    let scope = caller.board(&state, id, Permission::KvWrite).await?;
+    check_key(&key).map_err(Stop::into_api)?;
+    let mut tx = scope.write().await?;
+    let now = state.ambient.now();
+    let expires_at = expiry(now, put.ttl_ms).map_err(Stop::into_api)?;
+    let present = held(&mut tx, &state, id, &key, &headers).await?;
+    let version = present.as_ref().map_or(1, |entry| entry.version + 1);
+    write(&mut tx, id, now, &key, &put.value, version, expires_at).await.map_err(Stop::into_api)?;
+    let mut note = audit::Entry::new("kv.set", "board", id).details(json!({ "key": key }));
+    note.before = present.map(|entry| json!({ "version": entry.version }));
+    note.after = Some(json!({ "version": version }));
+    audit::in_team(&mut tx, &state.ambient, scope.actor(), note).await?;
+    tx.commit().await?;
+    Ok(tagged(key, Entry { value: put.value, version, expires_at, updated_at: now }))
+}
+
+/// Takes a key out of the board's store.
+#[utoipa::path(
+    delete, path = "/v1/boards/{id}/kv/{key}", tag = "boards",
+    params(
+        ("id" = BoardId, Path, description = "The board"),
+        ("key" = String, Path, description = "The key"),
+        ("If-Match" = Option<String>, Header, description = "Refused with 412 unless it is the entry's tag"),
+    ),
+    responses((status = 204, description = "It is gone")),
+)]
+pub(super) async fn delete_kv(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path((id, key)): Path<(BoardId, String)>,
+    headers: HeaderMap,
+) -> ApiResult<StatusCode> {
+    let scope = caller.board(&state, id, Permission::KvWrite).await?;
+    let mut tx = scope.write().await?;
+    let present = held(&mut tx, &state, id, &key, &headers).await?.ok_or_else(ApiError::not_found)?;
+    remove(&mut tx, id, &key).await.map_err(Stop::into_api)?;
+    let note = audit::Entry::new("kv.delete", "board", id).details(json!({ "key": key }));
+    let note = note.before(json!({ "version": present.version }));
+    audit::in_team(&mut tx, &state.ambient, scope.actor(), note).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What the key holds, with the store held until the transaction ends; 412 when that is not what the
+/// request was made for.
+async fn held(
+    tx: &mut TeamTx,
+    state: &AppState,
+    board: BoardId,
+    key: &str,
+    headers: &HeaderMap,
+) -> ApiResult<Option<Entry>> {
+    hold(tx, board).await.map_err(Stop::into_api)?;
+    let present = find(tx, board, state.ambient.now(), key).await.map_err(Stop::into_api)?;
+    fits(headers, present.as_ref().map(tag).as_deref())?;
+    Ok(present)
+}
+
+/// Versions start again when a key went away; with the time of the write no two states have one tag.
+fn tag(entry: &Entry) -> String {
+    format!("{}-{:x}", entry.version, entry.updated_at.micros())
+}
+
+fn tagged(key: String, entry: Entry) -> Response {
+    let tag = etag(&tag(&entry));
+    let Entry { value, version, expires_at, updated_at } = entry;
+    (tag, Json(KvEntry { key, value, version, expires_at, updated_at })).into_response()
 }

@@ -1,7 +1,9 @@
 //! Boards.
 
 mod board;
+mod configuration;
 mod kv;
+mod members;
 mod pipelines;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -13,4 +15,14 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(board::get_board, board::patch_board, board::delete_board))
         .routes(routes!(pipelines::list_pipelines, pipelines::create_pipeline))
         .routes(routes!(kv::list_kv))
+        .routes(routes!(members::list_members))
+        .routes(routes!(members::put_member, members::remove_member))
+        .routes(routes!(kv::get_kv, kv::put_kv, kv::delete_kv))
+        .routes(routes!(configuration::list_board_configuration))
+        .routes(routes!(
+            configuration::get_board_configuration,
+            configuration::put_board_configuration,
+            configuration::delete_board_configuration
+        ))
+        .routes(routes!(configuration::list_board_configuration_history))
 }

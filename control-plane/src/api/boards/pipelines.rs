@@ -66,7 +66,7 @@ pub(super) async fn create_pipeline(
     let pipeline = pipelines::insert(&mut tx, state.ambient.id(), id, &new.name, now)
         .await
         .map_err(|error| name_taken(error, "a pipeline on this board", &new.name))?;
-    let entry = audit::Entry::new("pipeline.create", "pipeline", pipeline.id);
+    let entry = audit::Entry::new("pipeline.create", "pipeline", pipeline.id).after(serde_json::to_value(&pipeline)?);
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     let answer = slot.answer(&mut tx, StatusCode::CREATED, &pipeline).await?;
     tx.commit().await?;

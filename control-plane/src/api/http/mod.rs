@@ -8,6 +8,7 @@ mod layers;
 mod page;
 mod path;
 mod repeat;
+mod tags;
 
 pub use body::Body;
 pub use fields::Fields;
@@ -15,3 +16,4 @@ pub use idempotency::{Begun, Idempotency, Slot};
 pub use layers::{Complete, around, fallback, method_not_allowed};
 pub use page::{Filling, Paged, Sorted, name_filter, paged, place_by};
 pub use path::{Path, Query};
+pub use tags::{etag, fits};

@@ -101,6 +101,11 @@ pub struct Sorted {
 }
 
 impl Sorted {
+    /// From a query that has more than the page.
+    pub fn new(sort: Option<Order>, name: Option<String>, limit: Option<u32>, cursor: Option<String>) -> Self {
+        Self { sort, name, limit, cursor }
+    }
+
     fn paged(&self) -> Paged {
         Paged::new(self.limit, self.cursor.clone())
     }

@@ -11,6 +11,7 @@ use restroy_sdk::{
     api::pipeline::{Definition, PutDefinition, Version},
     ids::PipelineId,
 };
+use serde_json::json;
 
 use super::{
     etag,
@@ -90,7 +91,9 @@ pub(super) async fn put_definition(
     versions::insert(&mut tx, &state.ambient, &new).await?;
     pipelines::set_latest(&mut tx, id, number, now).await?;
     let entry = audit::Entry::new("pipeline.define", "pipeline", id);
-    let entry = entry.details(serde_json::json!({ "version": number }));
+    let entry = entry
+        .before(json!({ "latest_version": pipeline.latest_version }))
+        .after(json!({ "latest_version": number, "message": put.message }));
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     if put.publish {
         publish(&state, &scope, &mut tx, &pipeline, number, &document, &upcoming).await?;

@@ -42,11 +42,12 @@ pub(super) async fn delete_pipeline(
     let scope = caller.pipeline(&state, id, Permission::PipelineDelete).await?;
     let mut tx = scope.write().await?;
     let now = state.ambient.now();
+    let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
     let ended = removed::cancel_runs(&mut tx, now, Removed::Pipeline(id)).await?;
     schedules::stop(&mut tx, id).await?;
     pipelines::delete(&mut tx, id, now).await?;
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), audit::Entry::new("pipeline.delete", "pipeline", id))
-        .await?;
+    let entry = audit::Entry::new("pipeline.delete", "pipeline", id).before(serde_json::to_value(&pipeline)?);
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     ended.announce(&state);
     Ok(StatusCode::NO_CONTENT)

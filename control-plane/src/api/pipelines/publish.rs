@@ -8,6 +8,7 @@ use restroy_sdk::{
     ids::PipelineId,
     problem::ProblemCode,
 };
+use serde_json::json;
 
 use super::widening;
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
     runs::schedule::next_fire,
     state::AppState,
     store::{
-        TeamTx, audit, pipelines,
+        TeamTx, audit, configuration, pipelines,
         schedules::{self, Upcoming},
         versions,
     },
@@ -82,11 +83,14 @@ pub(super) async fn publish(
         Some(version) => Some(versions::document(tx, version.id).await?),
         None => None,
     };
-    widening::check(scope, document, published.as_ref())?;
+    let shared = configuration::shared_secrets(tx, pipeline.board_id).await?;
+    widening::check(scope, document, published.as_ref(), &shared)?;
     pipelines::set_published(tx, pipeline.id, number, state.ambient.now()).await?;
     schedules::replace(tx, &state.ambient, pipeline.id, upcoming).await?;
     let entry = audit::Entry::new("pipeline.publish", "pipeline", pipeline.id);
-    let entry = entry.details(serde_json::json!({ "version": number }));
+    let entry = entry
+        .before(json!({ "published_version": pipeline.published_version }))
+        .after(json!({ "published_version": number }));
     audit::in_team(tx, &state.ambient, scope.actor(), entry).await?;
     Ok(())
 }

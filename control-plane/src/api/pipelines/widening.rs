@@ -3,6 +3,9 @@
 //!
 //! What counts is the pipeline, not the single step: whoever may edit it may move a script from one
 //! step to another.
+//!
+//! A script's own secret was set for it. One that the board or the team shares is within reach of whoever
+//! names it, so naming it is widening too.
 
 use restroy_sdk::{
     document::{Allow, Document},
@@ -15,12 +18,13 @@ use crate::{
 };
 
 /// 403 with every place where `new` declares what `published` does not, unless the caller may
-/// grant.
-pub(super) fn check(scope: &Scope, new: &Document, published: Option<&Document>) -> ApiResult<()> {
+/// grant. `shared` names the secrets of the board and the team.
+pub(super) fn check(scope: &Scope, new: &Document, published: Option<&Document>, shared: &[String]) -> ApiResult<()> {
     if scope.holds(Permission::CapabilityGrant) {
         return Ok(());
     }
-    let faults = widened(new, &granted(published));
+    let mut faults = widened(new, &granted(published));
+    faults.extend(secrets(new, published, shared));
     if faults.is_empty() {
         return Ok(());
     }
@@ -59,6 +63,24 @@ fn widened(new: &Document, granted: &Allow) -> Vec<Fault> {
         ] {
             if wants && !has {
                 faults.push(Fault::new(format!("{at}/{field}"), "was not granted"));
+            }
+        }
+    }
+    faults
+}
+
+/// The shared secrets that `new` names and `published` does not.
+fn secrets(new: &Document, published: Option<&Document>, shared: &[String]) -> Vec<Fault> {
+    let named = |secret: &String| {
+        published.iter().flat_map(|document| document.steps.values()).any(|step| step.secrets.contains(secret))
+    };
+    let mut faults = Vec::new();
+    for (name, step) in &new.steps {
+        for (index, secret) in step.secrets.iter().enumerate() {
+            if shared.contains(secret) && !named(secret) {
+                let at = name.replace('~', "~0").replace('/', "~1");
+                let detail = format!("the secret `{secret}` of the board or the team was not granted");
+                faults.push(Fault::new(format!("/steps/{at}/secrets/{index}"), detail));
             }
         }
     }

@@ -1,31 +1,29 @@
-//! `/v1/scripts/{id}/configuration`, `…/configuration/{key}`
+//! `/v1/scripts/{id}/configuration`, `…/configuration/{key}`, `…/configuration/{key}/history`
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::Response,
+};
 use restroy_sdk::{
     api::{
         Page,
-        script::{ConfigurationEntry, PutConfiguration},
+        script::{ConfigurationEntry, ConfigurationRevision, PutConfiguration},
     },
     ids::ScriptId,
 };
 
 use crate::{
     api::{
-        http::{Body, Fields, Paged, Path, Query, paged},
-        limits,
+        configuration as shared,
+        http::{Body, Paged, Path, Query},
     },
     auth::{Caller, Permission},
-    error::{ApiError, ApiResult},
+    error::ApiResult,
     state::AppState,
-    store::{
-        audit,
-        configuration::{self, Change, Value},
-        pipelines, scripts, teams,
-    },
+    store::configuration::Place,
 };
-
-/// The longest key, in bytes.
-const MAX_KEY: usize = 64;
 
 /// What is set for the script; secrets without their values.
 #[utoipa::path(
@@ -40,10 +38,41 @@ pub(super) async fn list_configuration(
     Query(page): Query<Paged>,
 ) -> ApiResult<Json<Page<ConfigurationEntry>>> {
     let scope = caller.script(&state, id, Permission::PipelineRead).await?;
-    let (after, rows) = (page.after::<String>()?, page.rows()?);
-    let mut tx = scope.read().await?;
-    let entries = configuration::list(&mut tx, id, after.as_deref(), rows).await?;
-    Ok(Json(paged(&page, entries, |entry| entry.key.clone())?))
+    shared::list(&scope, Place::Script(id), &page).await
+}
+
+/// What a key holds; a secret without its value.
+#[utoipa::path(
+    get, path = "/v1/scripts/{id}/configuration/{key}", tag = "scripts",
+    params(("id" = ScriptId, Path, description = "The script"), ("key" = String, Path, description = "The key")),
+    responses(
+        (status = 200, description = "The entry; a secret without its value", body = ConfigurationEntry,
+         headers(("ETag" = String, description = "For `If-Match` of the next change"))),
+    ),
+)]
+pub(super) async fn get_configuration(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path((id, key)): Path<(ScriptId, String)>,
+) -> ApiResult<Response> {
+    let scope = caller.script(&state, id, Permission::PipelineRead).await?;
+    shared::get(&scope, Place::Script(id), &key).await
+}
+
+/// Every change of a key: who, when, and to what; never the value of a secret.
+#[utoipa::path(
+    get, path = "/v1/scripts/{id}/configuration/{key}/history", tag = "scripts",
+    params(("id" = ScriptId, Path, description = "The script"), ("key" = String, Path, description = "The key"), Paged),
+    responses((status = 200, description = "The newest first", body = Page<ConfigurationRevision>)),
+)]
+pub(super) async fn list_configuration_history(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path((id, key)): Path<(ScriptId, String)>,
+    Query(page): Query<Paged>,
+) -> ApiResult<Json<Page<ConfigurationRevision>>> {
+    let scope = caller.script(&state, id, Permission::PipelineRead).await?;
+    shared::history(&scope, Place::Script(id), &key, &page).await
 }
 
 /// Sets a value, over the document's default, or a secret. Plain values hold for runs that start
@@ -53,52 +82,33 @@ pub(super) async fn list_configuration(
     params(
         ("id" = ScriptId, Path, description = "The script"),
         ("key" = String, Path, description = "Letters, digits and `_`; up to 64"),
+        ("If-Match" = Option<String>, Header, description = "Refused with 412 unless it is the entry's tag"),
+        ("If-None-Match" = Option<String>, Header, description = "`*`: refused with 412 when the key is set"),
     ),
-    responses((status = 200, description = "The entry; a secret without its value", body = ConfigurationEntry)),
+    responses(
+        (status = 200, description = "The entry; a secret without its value", body = ConfigurationEntry,
+         headers(("ETag" = String, description = "For `If-Match` of the next change"))),
+    ),
 )]
 pub(super) async fn put_configuration(
     State(state): State<AppState>,
     caller: Caller,
     Path((id, key)): Path<(ScriptId, String)>,
+    headers: HeaderMap,
     Body(put): Body<PutConfiguration>,
-) -> ApiResult<Json<ConfigurationEntry>> {
-    let permission = if put.secret { Permission::SecretWrite } else { Permission::PipelineEdit };
-    let scope = caller.script(&state, id, permission).await?;
-    check(&key, &put)?;
-    let mut tx = scope.write().await?;
-    let present = configuration::in_force(&mut tx, id, &key).await?;
-    if present == Some(true) {
-        // Writing a plain value over a secret takes the secret away.
-        scope.require(Permission::SecretWrite)?;
-    }
-    if present != Some(put.secret) {
-        let (values, secrets) = configuration::count(&mut tx, id).await?;
-        if put.secret {
-            limits::room(secrets, limits::SECRETS_PER_SCRIPT, "secrets of a script")?;
-        } else {
-            limits::room(values, limits::VALUES_PER_SCRIPT, "values of a script")?;
-        }
-    }
-    let script = scripts::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
-    let team_key = teams::key(&mut tx, &state.keys).await?;
-    let value = if put.secret { Value::Secret(&put.value, &team_key) } else { Value::Plain(&put.value) };
-    let config_revision = pipelines::raise_config_revision(&mut tx, script.pipeline_id).await?;
-    let change = Change { script: id, key: &key, value, config_revision, author: caller.user_id };
-    let entry = configuration::write(&mut tx, &state.ambient, &change).await?;
-    let action = if put.secret { "secret.set" } else { "configuration.set" };
-    let note = audit::Entry::new(action, "script", id);
-    let note = note.details(serde_json::json!({ "key": key, "revision": entry.revision }));
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), note).await?;
-    tx.commit().await?;
-    Ok(Json(entry))
+) -> ApiResult<Response> {
+    let scope = caller.script(&state, id, shared::permission(&put, Permission::PipelineEdit)).await?;
+    shared::put(&state, &scope, Place::Script(id), &key, &headers, &put).await
 }
 
-/// Takes a value or secret away; the document's default, if it has one, holds again.
+/// Takes a value or secret away; what the board or the team has under that key holds again, else the
+/// document's default.
 #[utoipa::path(
     delete, path = "/v1/scripts/{id}/configuration/{key}", tag = "scripts",
     params(
         ("id" = ScriptId, Path, description = "The script"),
         ("key" = String, Path, description = "The key"),
+        ("If-Match" = Option<String>, Header, description = "Refused with 412 unless it is the entry's tag"),
     ),
     responses((status = 204, description = "It is gone")),
 )]
@@ -106,40 +116,8 @@ pub(super) async fn delete_configuration(
     State(state): State<AppState>,
     caller: Caller,
     Path((id, key)): Path<(ScriptId, String)>,
+    headers: HeaderMap,
 ) -> ApiResult<StatusCode> {
     let scope = caller.script(&state, id, Permission::PipelineEdit).await?;
-    let mut tx = scope.write().await?;
-    let secret = configuration::in_force(&mut tx, id, &key).await?.ok_or_else(ApiError::not_found)?;
-    if secret {
-        scope.require(Permission::SecretWrite)?;
-    }
-    let script = scripts::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
-    let config_revision = pipelines::raise_config_revision(&mut tx, script.pipeline_id).await?;
-    let change = Change { script: id, key: &key, value: Value::Removed, config_revision, author: caller.user_id };
-    configuration::write(&mut tx, &state.ambient, &change).await?;
-    let action = if secret { "secret.remove" } else { "configuration.remove" };
-    let note = audit::Entry::new(action, "script", id).details(serde_json::json!({ "key": key }));
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), note).await?;
-    tx.commit().await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-fn check(key: &str, put: &PutConfiguration) -> ApiResult<()> {
-    let mut fields = Fields::new();
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    if !(1..=MAX_KEY).contains(&key.len()) || !key.bytes().all(plain) || key.starts_with(|c: char| c.is_ascii_digit()) {
-        fields.fault("", format!("the key in the path is 1 to {MAX_KEY} letters, digits and `_`, not a digit first"));
-    }
-    let bytes = put.value.len();
-    if bytes > limits::MAX_VALUE {
-        fields.fault("/value", format!("at most {} bytes", limits::MAX_VALUE));
-    }
-    if put.value.contains('\0') {
-        fields.fault("/value", "no character U+0000");
-    }
-    if put.secret && bytes < limits::MIN_SECRET {
-        let detail = format!("a secret has at least {} bytes: a shorter one cannot be masked", limits::MIN_SECRET);
-        fields.fault("/value", detail);
-    }
-    fields.done()
+    shared::delete(&state, &scope, Place::Script(id), &key, &headers).await
 }

@@ -14,6 +14,11 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(script::get_script))
         .routes(routes!(versions::list_script_versions))
         .routes(routes!(configuration::list_configuration))
-        .routes(routes!(configuration::put_configuration, configuration::delete_configuration))
+        .routes(routes!(
+            configuration::get_configuration,
+            configuration::put_configuration,
+            configuration::delete_configuration
+        ))
+        .routes(routes!(configuration::list_configuration_history))
         .routes(routes!(check::check_script))
 }

@@ -20,7 +20,7 @@ use crate::{
     store::{audit, boards},
 };
 
-/// The team's boards, archived ones among them.
+/// The team's boards that the caller sees, archived ones among them.
 #[utoipa::path(
     get, path = "/v1/teams/{id}/boards", tag = "boards",
     params(("id" = TeamId, Path, description = "The team"), Sorted),
@@ -32,9 +32,11 @@ pub(super) async fn list_boards(
     Path(id): Path<TeamId>,
     Query(sorted): Query<Sorted>,
 ) -> ApiResult<Json<Page<Board>>> {
-    let scope = caller.team(&state, id, Permission::BoardRead).await?;
+    // Whose role in the team sees no boards may have one on some.
+    let scope = caller.team(&state, id, Permission::TeamRead).await?;
     let selection = sorted.selection()?;
-    let boards = boards::list(&mut scope.read().await?, &selection).await?;
+    let viewer = boards::Viewer::new(&scope, Permission::BoardRead);
+    let boards = boards::list(&mut scope.read().await?, viewer, &selection).await?;
     Ok(Json(sorted.page(boards, |board| (board.id.uuid(), &board.name))?))
 }
 
@@ -69,8 +71,8 @@ pub(super) async fn create_board(
     let board = boards::insert(&mut tx, state.ambient.id(), &new.name, &new.description, now)
         .await
         .map_err(|error| name_taken(error, "a board of this team", &new.name))?;
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), audit::Entry::new("board.create", "board", board.id))
-        .await?;
+    let entry = audit::Entry::new("board.create", "board", board.id).after(serde_json::to_value(&board)?);
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     let answer = slot.answer(&mut tx, StatusCode::CREATED, &board).await?;
     tx.commit().await?;
     Ok(answer)

@@ -1,22 +1,46 @@
 //! Teams.
 
 mod boards;
+mod configuration;
+mod invitations;
+mod member;
 mod members;
 mod outbox;
+mod removal;
+mod role;
+mod roles;
 mod team;
+mod transfer;
 mod usage;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub(super) use member::role_named;
 
 use crate::state::AppState;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(team::list_teams, team::create_team))
-        .routes(routes!(team::get_team, team::rename_team))
+        .routes(routes!(team::get_team, team::rename_team, removal::delete_team))
+        .routes(routes!(removal::restore_team))
+        .routes(routes!(transfer::transfer_team))
+        .routes(routes!(member::leave_team))
         .routes(routes!(members::list_members))
+        .routes(routes!(member::get_member, member::patch_member, member::remove_member))
+        .routes(routes!(roles::list_roles, roles::create_role))
+        .routes(routes!(role::get_role, role::patch_role, role::delete_role))
+        .routes(routes!(invitations::list_invitations, invitations::invite))
+        .routes(routes!(invitations::revoke_invitation))
         .routes(routes!(boards::list_boards, boards::create_board))
         .routes(routes!(outbox::list_outbox))
         .routes(routes!(usage::get_limits))
         .routes(routes!(usage::get_usage))
+        .routes(routes!(configuration::list_team_configuration))
+        .routes(routes!(
+            configuration::get_team_configuration,
+            configuration::put_team_configuration,
+            configuration::delete_team_configuration
+        ))
+        .routes(routes!(configuration::list_team_configuration_history))
 }

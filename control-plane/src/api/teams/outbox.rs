@@ -14,7 +14,7 @@ use crate::{
     auth::{Caller, Permission},
     error::ApiResult,
     state::AppState,
-    store::{order::Age, outbox},
+    store::{boards, order::Age, outbox},
 };
 
 /// Which e-mails.
@@ -80,8 +80,9 @@ pub(super) async fn list_outbox(
     let mut after: Option<MessageId> = page.after_by(age)?;
     let mut filling = Filling::new(&page)?;
     let mut tx = scope.read().await?;
+    let viewer = boards::Viewer::new(&scope, Permission::RunRead);
     while let Some(rows) = filling.wants() {
-        let messages = outbox::list(&mut tx, age, after, status, rows).await?;
+        let messages = outbox::list(&mut tx, viewer, age, after, status, rows).await?;
         after = messages.last().map(|message| message.id).or(after);
         filling.take(messages, rows, |message| message.text.len() + message.html.as_ref().map_or(0, String::len));
     }

@@ -8,6 +8,9 @@ use restroy_sdk::{
     },
     ids::{Id, TeamId},
 };
+use serde::Deserialize;
+use serde_json::json;
+use utoipa::IntoParams;
 
 use crate::{
     api::{
@@ -16,23 +19,50 @@ use crate::{
     },
     auth::{Caller, Permission, Role},
     error::{ApiError, ApiResult},
+    runs::purge_teams::KEPT,
     state::AppState,
-    store::{TeamTx, audit, teams, users},
+    store::{TeamTx, audit, order::Order, teams, users},
 };
+
+/// Which teams.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Filter {
+    /// Those that the caller owned and that were deleted, as long as they can be brought back.
+    #[serde(default)]
+    deleted: bool,
+    /// In which order: the oldest first unless told.
+    #[param(inline)]
+    sort: Option<Order>,
+    /// Only what has this in its name; ASCII letters in either case.
+    #[param(min_length = 1, max_length = 64)]
+    name: Option<String>,
+    /// How many things: 1 to 100, 50 unless told.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
 
 /// The caller's teams.
 #[utoipa::path(
-    get, path = "/v1/teams", tag = "teams", params(Sorted),
+    get, path = "/v1/teams", tag = "teams", params(Filter),
     responses((status = 200, description = "The oldest first unless told", body = Page<Team>)),
 )]
 pub(super) async fn list_teams(
     State(state): State<AppState>,
     caller: Caller,
-    Query(sorted): Query<Sorted>,
+    Query(filter): Query<Filter>,
 ) -> ApiResult<Json<Page<Team>>> {
+    let sorted = Sorted::new(filter.sort, filter.name, filter.limit, filter.cursor);
     let selection = sorted.selection()?;
+    let since = filter.deleted.then(|| state.ambient.now().before(KEPT));
     let mut tx = state.db.system_read().await?;
-    let teams = teams::of_user(&mut tx, caller.user_id, &selection).await?;
+    let teams = match since {
+        Some(since) => teams::deleted_of_user(&mut tx, caller.user_id, since, &selection).await?,
+        None => teams::of_user(&mut tx, caller.user_id, &selection).await?,
+    };
     Ok(Json(sorted.page(teams, |team| (team.id.uuid(), &team.name))?))
 }
 
@@ -62,7 +92,8 @@ pub(super) async fn create_team(
     let team = teams::NewTeam { id, name: &new.name, data_key, key_id, owner: caller.user_id };
     teams::insert(&mut tx, &team, now).await?;
     let mut tx = TeamTx::of_new_team(tx, id);
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), audit::Entry::new("team.create", "team", id)).await?;
+    let entry = audit::Entry::new("team.create", "team", id).after(json!({ "name": new.name }));
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     let team = Team { id, name: new.name, role: Role::Owner.to_string(), created_at: now };
     let answer = slot.answer(&mut tx, StatusCode::CREATED, &team).await?;
     tx.commit().await?;
@@ -99,8 +130,11 @@ pub(super) async fn rename_team(
     let scope = caller.team(&state, id, Permission::TeamEdit).await?;
     Fields::new().name("/name", &new.name, limits::MAX_NAME).done()?;
     let mut tx = scope.write().await?;
+    let before = teams::get(&mut tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?;
     teams::rename(&mut tx, &new.name).await?;
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), audit::Entry::new("team.rename", "team", id)).await?;
+    let entry = audit::Entry::new("team.rename", "team", id);
+    let entry = entry.before(json!({ "name": before.name })).after(json!({ "name": new.name }));
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     let team = teams::get(&mut tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?;
     tx.commit().await?;
     Ok(Json(team))

@@ -17,7 +17,10 @@ use crate::{
     runs::rows::{RunRow, run_columns},
     sql,
     state::AppState,
-    store::order::Age,
+    store::{
+        boards::{Viewer, seen},
+        order::Age,
+    },
 };
 
 /// Which runs.
@@ -68,36 +71,39 @@ pub(super) async fn of_team(
     Path(id): Path<TeamId>,
     Query(filter): Query<Filter>,
 ) -> ApiResult<Json<Page<Run>>> {
-    let scope = caller.team(&state, id, Permission::RunRead).await?;
+    // Whose role in the team sees no runs may have one on some boards.
+    let scope = caller.team(&state, id, Permission::TeamRead).await?;
     list(&scope, None, filter).await
 }
 
-/// The statement, by age; `$1` to `$5` are team, pipeline, place, status and pattern of the name.
+/// The statement, by age; `$1` to `$5` are team, place, status, pattern of the name and number of rows.
 macro_rules! runs {
-    ($which:literal, $end:literal) => {
+    ($end:literal, $($which:expr),+) => {
         concat!(
             "SELECT ",
             run_columns!(),
-            " FROM runs WHERE team_id = $1 AND ($4 IS NULL OR status = $4)
-              AND ($5 IS NULL OR lower(pipeline_name) LIKE $5 ESCAPE '\\') AND ",
-            $which,
-            " AND ($3 IS NULL OR id ",
+            " FROM runs WHERE team_id = $1 AND ($3 IS NULL OR status = $3)
+              AND ($4 IS NULL OR lower(pipeline_name) LIKE $4 ESCAPE '\\') AND ",
+            $($which,)+
+            " AND ($2 IS NULL OR id ",
             $end,
-            " LIMIT $6"
+            " LIMIT $5"
         )
     };
 }
 
-/// Of the runs of a team those are shown whose pipeline and board are there.
+/// Those of a pipeline, `$6`, and those of a team that its viewer sees, `$6` to `$8`.
 macro_rules! by_age {
     ($end:literal) => {
         (
-            runs!("pipeline_id = $2", $end),
+            runs!($end, "pipeline_id = $6"),
             runs!(
-                "$2 IS NULL AND EXISTS (SELECT 1 FROM pipelines p
+                $end,
+                "EXISTS (SELECT 1 FROM pipelines p
                      JOIN boards b ON b.team_id = p.team_id AND b.id = p.board_id AND b.deleted_at IS NULL
-                     WHERE p.team_id = $1 AND p.id = runs.pipeline_id AND p.deleted_at IS NULL)",
-                $end
+                     WHERE p.team_id = $1 AND p.id = runs.pipeline_id AND p.deleted_at IS NULL AND ",
+                seen!("run.read", "$6", "$7", "$8"),
+                ")"
             ),
         )
     };
@@ -108,21 +114,38 @@ async fn list(scope: &Scope, pipeline: Option<PipelineId>, filter: Filter) -> Ap
     let age = filter.sort.unwrap_or_default();
     let (rows, after, name) = (page.rows()?, page.after_by::<RunId>(age)?, name_filter(filter.name.as_deref())?);
     let (of_pipeline, of_team) = match age {
-        Age::Oldest => by_age!("> $3) ORDER BY id"),
-        Age::Newest => by_age!("< $3) ORDER BY id DESC"),
+        Age::Oldest => by_age!("> $2) ORDER BY id"),
+        Age::Newest => by_age!("< $2) ORDER BY id DESC"),
     };
     let mut tx = scope.read().await?;
-    let found: Vec<RunRow> = sql!(
-        &mut *tx,
-        fetch_all,
-        query_as(if pipeline.is_some() { of_pipeline } else { of_team })
-            .bind(scope.team())
-            .bind(pipeline)
-            .bind(after)
-            .bind(filter.status)
-            .bind(&name)
-            .bind(rows)
-    )?;
+    let found: Vec<RunRow> = if let Some(pipeline) = pipeline {
+        sql!(
+            &mut *tx,
+            fetch_all,
+            query_as(of_pipeline)
+                .bind(scope.team())
+                .bind(after)
+                .bind(filter.status)
+                .bind(&name)
+                .bind(rows)
+                .bind(pipeline)
+        )?
+    } else {
+        let viewer = Viewer::new(scope, Permission::RunRead);
+        sql!(
+            &mut *tx,
+            fetch_all,
+            query_as(of_team)
+                .bind(scope.team())
+                .bind(after)
+                .bind(filter.status)
+                .bind(&name)
+                .bind(rows)
+                .bind(viewer.in_team)
+                .bind(viewer.administers)
+                .bind(viewer.user)
+        )?
+    };
     let Page { items, next_cursor } = paged(&page, found, |run| place_by(age, run.id))?;
     let items = items.into_iter().map(|run| run.into_api(None)).collect::<ApiResult<Vec<_>>>()?;
     Ok(Json(Page { items, next_cursor }))

@@ -32,7 +32,7 @@ use crate::{
     runs::{
         cancel::find,
         limits::MAX_WATCHERS_PER_USER,
-        watch::{Chunk, Next, NoSeat, Watcher},
+        watch::{Chunk, Next, NoSeat, Rights, Watcher},
     },
     state::AppState,
 };
@@ -100,7 +100,10 @@ pub(super) async fn stream(
     Query(filter): Query<Filter>,
     upgrade: WebSocketUpgrade,
 ) -> ApiResult<Response> {
+    // Before it is looked whether the caller may: no change from here on is missed.
+    let rights = state.watchers.rights();
     let scope = caller.run(&state, id, Permission::RunRead).await?;
+    let rights = rights.within(scope.team());
     let run = find(&mut scope.read().await?, id).await?;
     if filter.after < 0 {
         return Err(ApiError::with(ProblemCode::BadRequest, "`after` is 0 or the number of an event."));
@@ -121,7 +124,7 @@ pub(super) async fn stream(
     let watcher = Watcher::new(state.db.clone(), state.watchers.clone(), scope.team(), id, after);
     let upgrade = upgrade.max_message_size(MAX_MESSAGE).max_frame_size(MAX_MESSAGE);
     Ok(upgrade.on_upgrade(move |mut socket| async move {
-        let end = if complete { End::Finished } else { watch(&state, &mut socket, caller, id, watcher).await };
+        let end = if complete { End::Finished } else { watch(&state, &mut socket, caller, id, watcher, rights).await };
         close(socket, end).await;
         drop(seat);
     }))
@@ -141,7 +144,14 @@ enum End {
     Gone,
 }
 
-async fn watch(state: &AppState, socket: &mut WebSocket, caller: Caller, id: RunId, mut watcher: Watcher) -> End {
+async fn watch(
+    state: &AppState,
+    socket: &mut WebSocket,
+    caller: Caller,
+    id: RunId,
+    mut watcher: Watcher,
+    mut rights: Rights,
+) -> End {
     let mut authorise = ticks(state.settings.stream_recheck);
     let mut ping = ticks(PING);
     let mut heard = Instant::now();
@@ -163,7 +173,7 @@ async fn watch(state: &AppState, socket: &mut WebSocket, caller: Caller, id: Run
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return End::Gone,
                 Some(Ok(_)) => heard = Instant::now(),
             },
-            _ = authorise.tick() => match may_watch(state, caller, id).await {
+            () = either(&mut authorise, &mut rights) => match may_watch(state, caller, id).await {
                 Ok(()) => {}
                 Err(error) if error.code() == ProblemCode::Unauthorized => return End::SignedOut,
                 Err(error) if matches!(error.code(), ProblemCode::NotFound | ProblemCode::Forbidden) => {
@@ -181,6 +191,14 @@ async fn watch(state: &AppState, socket: &mut WebSocket, caller: Caller, id: Run
                 }
             }
         }
+    }
+}
+
+/// Waits until it is to be looked again whether the caller may watch.
+async fn either(authorise: &mut tokio::time::Interval, rights: &mut Rights) {
+    tokio::select! {
+        _ = authorise.tick() => {}
+        () = rights.changed() => {}
     }
 }
 

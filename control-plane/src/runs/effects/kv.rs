@@ -1,5 +1,6 @@
-//! The key-value store of a board. Linearizable: whatever writes holds the board's row from before it
-//! looks until it is committed, so that writes to a board come one after the other. What has outlived its time is not there, whether it was purged yet or not.
+//! The key-value store of a board, for scripts and for people. Linearizable: whatever writes holds the
+//! board's row from before it looks until it is committed, so that writes to a board come one after the
+//! other. What has outlived its time is not there, whether it was purged yet or not.
 //!
 //! A key's version counts its writes, from 1; a key that went away starts at 1 again.
 
@@ -19,10 +20,12 @@ use crate::{
 /// The longest an entry can be told to live.
 const MAX_TTL: Duration = Duration::from_hours(24 * 365 * 10);
 
-struct Entry {
-    value: Value,
-    version: i64,
-    expires_at: Option<Timestamp>,
+/// What a key holds.
+pub(crate) struct Entry {
+    pub(crate) value: Value,
+    pub(crate) version: i64,
+    pub(crate) expires_at: Option<Timestamp>,
+    pub(crate) updated_at: Timestamp,
 }
 
 /// `{value, version}` or null.
@@ -167,11 +170,12 @@ pub(super) async fn cas(
 }
 
 /// Holds the board's row until the transaction ends. On SQLite there is one writer anyway.
-async fn hold(tx: &mut TeamTx, board: BoardId) -> Result<(), Stop> {
+pub(crate) async fn hold(tx: &mut TeamTx, board: BoardId) -> Result<(), Stop> {
     Ok(tx.lock_board(board).await?)
 }
 
-async fn remove(tx: &mut TeamTx, board: BoardId, key: &str) -> Result<(), Stop> {
+/// Takes a key away.
+pub(crate) async fn remove(tx: &mut TeamTx, board: BoardId, key: &str) -> Result<(), Stop> {
     let team = tx.team();
     sql!(
         &mut **tx,
@@ -184,7 +188,8 @@ async fn remove(tx: &mut TeamTx, board: BoardId, key: &str) -> Result<(), Stop> 
     Ok(())
 }
 
-fn check_key(key: &str) -> Result<(), Stop> {
+/// Refuses what cannot be a key.
+pub(crate) fn check_key(key: &str) -> Result<(), Stop> {
     if key.is_empty() || key.len() > MAX_KV_KEY {
         return Err(refuse(
             "kv_key_too_long",
@@ -201,7 +206,8 @@ fn no_nul() -> Stop {
     refuse("kv_bad_key", "A key has no character U+0000; a value may have it.")
 }
 
-fn expiry(now: Timestamp, ttl_ms: Option<u64>) -> Result<Option<Timestamp>, Stop> {
+/// When an entry ends that is to live so long.
+pub(crate) fn expiry(now: Timestamp, ttl_ms: Option<u64>) -> Result<Option<Timestamp>, Stop> {
     let Some(ttl) = ttl_ms.map(Duration::from_millis) else { return Ok(None) };
     if ttl.is_zero() || ttl > MAX_TTL {
         return Err(refuse("kv_bad_ttl", "A time to live is at least 1 ms and at most 10 years."));
@@ -209,13 +215,14 @@ fn expiry(now: Timestamp, ttl_ms: Option<u64>) -> Result<Option<Timestamp>, Stop
     Ok(Some(now.after(ttl)))
 }
 
-async fn find(tx: &mut TeamTx, board: BoardId, now: Timestamp, key: &str) -> Result<Option<Entry>, Stop> {
+/// What a key holds, if it is there and has not outlived its time.
+pub(crate) async fn find(tx: &mut TeamTx, board: BoardId, now: Timestamp, key: &str) -> Result<Option<Entry>, Stop> {
     let team = tx.team();
-    let row: Option<(String, i64, Option<Timestamp>)> = sql!(
+    let row: Option<(String, i64, Option<Timestamp>, Timestamp)> = sql!(
         &mut **tx,
         fetch_optional,
         query_as(
-            "SELECT value, version, expires_at FROM kv_entries
+            "SELECT value, version, expires_at, updated_at FROM kv_entries
              WHERE team_id = $1 AND board_id = $2 AND key = $3 AND (expires_at IS NULL OR expires_at > $4)"
         )
         .bind(team)
@@ -223,11 +230,12 @@ async fn find(tx: &mut TeamTx, board: BoardId, now: Timestamp, key: &str) -> Res
         .bind(key)
         .bind(now)
     )?;
-    let Some((value, version, expires_at)) = row else { return Ok(None) };
-    Ok(Some(Entry { value: serde_json::from_str(&value)?, version, expires_at }))
+    let Some((value, version, expires_at, updated_at)) = row else { return Ok(None) };
+    Ok(Some(Entry { value: serde_json::from_str(&value)?, version, expires_at, updated_at }))
 }
 
-async fn write(
+/// Writes a key, within the limits of a value and of the store.
+pub(crate) async fn write(
     tx: &mut TeamTx,
     board: BoardId,
     now: Timestamp,

@@ -7,7 +7,7 @@
 mod artifact;
 mod email;
 mod journal;
-mod kv;
+pub(crate) mod kv;
 
 use restroy_run_queue::run_api::{Call, CallAnswer, CallError, CallKind};
 use restroy_sdk::{
@@ -42,9 +42,27 @@ pub(crate) struct Caller {
 type Done = Result<Value, Stop>;
 
 /// Why a call was not done.
-enum Stop {
+pub(crate) enum Stop {
     Refused(CallError),
     Fault(ApiError),
+}
+
+impl Stop {
+    /// What a person is told who asked for the same.
+    pub(crate) fn into_api(self) -> ApiError {
+        let refused = match self {
+            Self::Fault(error) => return error,
+            Self::Refused(refused) => refused,
+        };
+        match refused.code.as_str() {
+            "kv_store_full" => ApiError::with(ProblemCode::QuotaExceeded, refused.message),
+            "kv_value_limit" => ApiError::with(ProblemCode::TooLarge, refused.message),
+            code => {
+                let pointer = if code == "kv_bad_ttl" { "/ttl_ms" } else { "" };
+                Problem::new(ProblemCode::Invalid).errors(vec![Fault::new(pointer, refused.message)]).into()
+            }
+        }
+    }
 }
 
 impl<E: Into<ApiError>> From<E> for Stop {

@@ -13,6 +13,7 @@ use restroy_sdk::{
     time::Timestamp,
 };
 use sqlx::{query, query_as};
+use uuid::Uuid;
 
 use super::heartbeat::{check_engine, check_protocol};
 use crate::{
@@ -41,7 +42,8 @@ pub(super) async fn claim(
 
     // What never changes is read first, beside other readers.
     let task = task(&mut state.db.system_read().await?, id).await?;
-    if !claimable(&task, state.ambient.now()) {
+    let again = is_repeat(&task, executor, &claim, state.ambient.now());
+    if !again && !claimable(&task, state.ambient.now()) {
         return Err(not_claimable());
     }
     let mut tx = state.db.team_read(task.team_id).await?;
@@ -51,7 +53,7 @@ pub(super) async fn claim(
 
     let (mut tx, now) = (state.db.team_write(task.team_id).await?, state.ambient.now());
     tx.lock_run(run.id).await?;
-    let (fence, token) = match take(&state, &mut tx, &task, executor, now).await? {
+    let (fence, token) = match take(&state, &mut tx, &task, (executor, claim.claim_id), now).await? {
         Take::Taken { fence, token } => (fence, token),
         Take::TooLate => return Err(not_claimable()),
         Take::Ended { last_seq } => {
@@ -68,14 +70,14 @@ pub(super) async fn claim(
     let run = cancel::find(&mut tx, run.id).await?;
     let wake = Wake::Run { run_id: run.id, last_seq: run.last_seq };
     let waited = now.since(run.created_at);
-    let plan = plan::plan(&mut tx, &state.keys, id, fence, run, fixed, now).await?;
+    let plan = plan::plan(&mut tx, &state, (id, executor, fence), run, fixed, now).await?;
     let egress_left = usage::egress_left(&mut tx, now).await?;
     tx.commit().await?;
     state.wake.send(wake);
     if first {
         state.metrics.run_claimed(waited);
     }
-    if task.state == "leased" {
+    if task.state == "leased" && !again {
         state.metrics.lease_lost();
     }
     Ok(Json(Claimed { token, fence, lease_ms: lease::lease_ms(&state), plan, egress_left: Some(egress_left) }))
@@ -96,6 +98,17 @@ fn claimable(task: &TaskRow, now: Timestamp) -> bool {
     }
 }
 
+/// Whether this very claim was granted before, and nothing was done under it: its answer did not arrive.
+/// Granting it anew under another fence takes nothing from anybody.
+fn is_repeat(task: &TaskRow, executor: ExecutorId, claim: &Claim, now: Timestamp) -> bool {
+    task.state == "leased"
+        && task.owner == Some(executor)
+        && claim.claim_id.is_some()
+        && task.claim_id == claim.claim_id
+        && task.last_batch == 0
+        && task.lease_until.is_some_and(|until| until >= now)
+}
+
 enum Take {
     Taken { fence: i64, token: String },
     TooLate,
@@ -103,16 +116,16 @@ enum Take {
 }
 
 /// Takes the task as it was seen, if it still is so. A lease that ran out is lost first, which is
-/// told to watchers and counted.
+/// told to watchers and counted; one that is claimed again is taken over as it is.
 async fn take(
     state: &AppState,
     tx: &mut TeamTx,
     task: &TaskRow,
-    executor: ExecutorId,
+    (executor, claim_id): (ExecutorId, Option<Uuid>),
     now: Timestamp,
 ) -> ApiResult<Take> {
-    let (mut from, mut fence) = ("admitted", task.fence);
-    if task.state == "leased" {
+    let (mut from, mut fence) = (task.state.as_str(), task.fence);
+    if claimable(task, now) && from == "leased" {
         let Some(lost) = lost::lose_expired(tx, task, now).await? else { return Ok(Take::TooLate) };
         if lost.ended {
             return Ok(Take::Ended { last_seq: lost.last_seq });
@@ -126,7 +139,7 @@ async fn take(
         execute,
         query(
             "UPDATE tasks SET state = 'leased', fence = fence + 1, token_hash = $5, owner = $6, lease_until = $7,
-                    last_batch = 0
+                    last_batch = 0, claim_id = $8
              WHERE team_id = $1 AND id = $2 AND state = $3 AND fence = $4"
         )
         .bind(team)
@@ -136,6 +149,7 @@ async fn take(
         .bind(hash(&token))
         .bind(executor)
         .bind(now.after(state.settings.lease))
+        .bind(claim_id)
     )?;
     if taken.rows_affected() == 0 {
         return Ok(Take::TooLate);

@@ -133,6 +133,9 @@ async fn take(state: &AppState, tx: &mut TeamTx, holding: &Holding, batch: Batch
         steps::save(tx, &state.ambient, run, place, attempt, &batch.engine_id).await?;
     }
     lease::renew(state, tx, holding, now, batch.n).await?;
+    if batch.events.iter().any(|event| matches!(event, EventKind::StepFinished { .. })) {
+        lease::progressed(tx, holding).await?;
+    }
 
     let mut log = batch.events;
     let ended = changes.ending.as_ref().map(|(status, _)| *status);

@@ -13,8 +13,8 @@ use axum::extract::ws::Utf8Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-pub(crate) use registry::NoSeat;
 pub use registry::Watchers;
+pub(crate) use registry::{NoSeat, Rights};
 pub(crate) use watcher::{Next, Watcher};
 
 use super::events::StoredBatch;

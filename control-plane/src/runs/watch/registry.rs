@@ -9,7 +9,7 @@ use restroy_run_queue::wake::Wake;
 use restroy_sdk::ids::{RunId, TeamId, UserId};
 use tokio::sync::{
     OwnedSemaphorePermit, Semaphore,
-    broadcast::{Receiver, error::RecvError},
+    broadcast::{self, Receiver, error::RecvError},
 };
 
 use super::reader::Reader;
@@ -19,11 +19,16 @@ use crate::{
     store::Db,
 };
 
+/// How many words of changed rights may wait for one who watches; beyond, they look in any case.
+const ACCESS_BACKLOG: usize = 256;
+
 /// The runs that are watched in this process. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Watchers {
     readers: Arc<Mutex<HashMap<RunId, Arc<Reader>>>>,
     seats: Arc<Semaphore>,
+    /// Teams in which members may do other things than before; none for all of them.
+    access: broadcast::Sender<Option<TeamId>>,
     /// How many seats each person has; who has none is not in it.
     taken: Arc<Mutex<HashMap<UserId, usize>>>,
 }
@@ -48,6 +53,32 @@ impl Drop for Seat {
     }
 }
 
+/// Word that what members of a team may do has changed.
+#[derive(Debug)]
+pub(crate) struct Rights {
+    team: Option<TeamId>,
+    access: Receiver<Option<TeamId>>,
+}
+
+impl Rights {
+    /// Of this team only.
+    pub(crate) fn within(self, team: TeamId) -> Self {
+        Self { team: Some(team), ..self }
+    }
+
+    /// Waits until they have, or may have.
+    pub(crate) async fn changed(&mut self) {
+        loop {
+            match self.access.recv().await {
+                Ok(Some(team)) if self.team.is_some_and(|own| own != team) => {}
+                Ok(_) | Err(RecvError::Lagged(_)) => return,
+                // Cannot be while the state is held; who watches is looked at by the clock in any case.
+                Err(RecvError::Closed) => std::future::pending().await,
+            }
+        }
+    }
+}
+
 /// Why there is no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoSeat {
@@ -59,7 +90,12 @@ pub(crate) enum NoSeat {
 
 impl Default for Watchers {
     fn default() -> Self {
-        Self { readers: Arc::default(), seats: Arc::new(Semaphore::new(MAX_WATCHERS)), taken: Arc::default() }
+        Self {
+            readers: Arc::default(),
+            seats: Arc::new(Semaphore::new(MAX_WATCHERS)),
+            access: broadcast::Sender::new(ACCESS_BACKLOG),
+            taken: Arc::default(),
+        }
     }
 }
 
@@ -74,6 +110,8 @@ impl Watchers {
                     }
                 }
                 Ok(Wake::Admit) => {}
+                // Nobody watching is no fault.
+                Ok(Wake::Access { team_id }) => drop(self.access.send(Some(team_id))),
                 Ok(Wake::Missed) => self.wake_all(),
                 Err(RecvError::Lagged(count)) => {
                     metrics.wake_ups_missed(count);
@@ -84,7 +122,13 @@ impl Watchers {
         }
     }
 
+    /// Word of changed rights, in any team, from now on.
+    pub(crate) fn rights(&self) -> Rights {
+        Rights { team: None, access: self.access.subscribe() }
+    }
+
     fn wake_all(&self) {
+        let _ = self.access.send(None);
         self.readers().values().for_each(|reader| reader.wake());
     }
 

@@ -1,7 +1,13 @@
-//! The configuration of scripts: plain values and sealed secrets, every revision of each.
+//! The configuration of scripts, boards and teams: plain values and sealed secrets, every revision of each.
+//! What a script's own configuration has under a key goes before what its board has, and that before what
+//! its team has.
 
 mod edit;
 mod for_run;
+mod place;
+mod read;
 
-pub use edit::{Change, Value, count, in_force, list, write};
-pub use for_run::{SecretRead, for_run};
+pub use edit::{Change, Value, forget_old, write};
+pub use for_run::{Pinned, SecretRead, for_run};
+pub use place::{Level, Place};
+pub use read::{count, get, history, list, revisions, shared_secrets};

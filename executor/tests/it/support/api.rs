@@ -35,7 +35,8 @@ use super::rules;
 
 /// How the run API misbehaves.
 pub(crate) struct Knobs {
-    /// So many requests of the given kinds (`events`, `calls`, `renew`, `claim`) get a 503 first.
+    /// So many requests of the given kinds (`events`, `calls`, `renew`, `claim`) get a 503 first; so many
+    /// claims a 401 (`credential`).
     pub(crate) unavailable: HashMap<&'static str, usize>,
     /// So many batches are taken, but their answers are lost.
     pub(crate) lost_answers: usize,
@@ -270,6 +271,9 @@ async fn heartbeat(headers: HeaderMap) -> Response {
 
 async fn claim(State(api): State<Api>, Path(id): Path<TaskId>, headers: HeaderMap) -> Response {
     assert_eq!(headers["authorization"], "Bearer the-credential");
+    if api.is_unavailable("credential") {
+        return problem(ProblemCode::Unauthorized);
+    }
     if api.is_unavailable("claim") {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }

@@ -1,0 +1,167 @@
+//! `restroy keys list`, `restroy keys rotate`: the master keys that the teams' data keys are sealed with.
+
+use std::collections::BTreeMap;
+
+use clap::{Args as ClapArgs, Subcommand};
+use restroy_control_plane::{
+    error::ApiError,
+    secrets::KeyRing,
+    store::{Db, StoreError, teams},
+};
+use restroy_sdk::time::Ambient;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::{
+    context,
+    dev::Keys,
+    failure::{Failure, Outcome},
+    output,
+    services::database,
+    settings::{Given, InForce, environment, tables},
+};
+
+/// Connections to the database: one command needs no more.
+const CONNECTIONS: u32 = 2;
+
+/// What is to be done with the master keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// List the master keys, the newest first, and how many teams' keys each of them seals
+    List {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Seal every team's key with the newest master key
+    ///
+    /// With RESTROY_DATABASE_URL and RESTROY_MASTER_KEYS: those of an installation, while it runs; the
+    /// newest key is the first of the list, and every control-plane must know it before. Else those of a
+    /// data folder of `restroy dev` that is stopped, for which a new key is made. Breaking it off does no
+    /// harm: called again, it goes on.
+    Rotate {
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// Where keys and database are.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Place {
+    #[command(flatten)]
+    settings: Given<tables::Keys>,
+}
+
+/// Keys and database.
+enum Open {
+    Installation(Db, KeyRing),
+    Folder(Keys),
+}
+
+impl Open {
+    async fn at(place: &Place) -> Outcome<Self> {
+        let settings = InForce::resolve(&place.settings, &environment())?.settings;
+        match (&settings.database_url, &settings.master_keys) {
+            (Some(url), Some(keys)) => {
+                Ok(Self::Installation(database(url, CONNECTIONS).await?, keys.ring().map_err(Failure::new)?))
+            }
+            _ => Ok(Self::Folder(Keys::open(&settings.data_dir, &Ambient::system()).await?)),
+        }
+    }
+
+    fn parts(&self) -> (&Db, &KeyRing) {
+        match self {
+            Self::Installation(db, ring) => (db, ring),
+            Self::Folder(keys) => (&keys.db, &keys.ring),
+        }
+    }
+}
+
+/// Does it.
+pub(crate) async fn keys(command: KeysCommand, as_json: bool) -> Outcome {
+    match command {
+        KeysCommand::List { place } => list(&Open::at(&place).await?, as_json).await,
+        KeysCommand::Rotate { place } => rotate(Open::at(&place).await?, as_json).await,
+    }
+}
+
+fn failed(error: impl Into<StoreError>) -> Failure {
+    Failure::new(ApiError::from(error.into()).0.to_string()).help("RESTROY_LOG=info tells more")
+}
+
+/// How many teams each key seals.
+async fn uses(open: &Open) -> Outcome<BTreeMap<String, i64>> {
+    Ok(teams::key_uses(open.parts().0).await.map_err(failed)?.into_iter().collect())
+}
+
+/// A master key, and what it seals.
+#[derive(Serialize)]
+struct Key {
+    id: String,
+    /// How many teams' keys.
+    teams: i64,
+    /// Whether it seals what is made from now on.
+    newest: bool,
+    /// Whether it is in the ring: without it, what it seals is not opened.
+    known: bool,
+}
+
+async fn list(open: &Open, as_json: bool) -> Outcome {
+    let mut uses = uses(open).await?;
+    let (db, ring) = open.parts();
+    let mut keys: Vec<Key> = Vec::new();
+    for id in ring.ids() {
+        let teams = uses.remove(id).unwrap_or(0);
+        keys.push(Key { id: id.to_owned(), teams, newest: id == ring.newest(), known: true });
+    }
+    keys.extend(uses.into_iter().map(|(id, teams)| Key { id, teams, newest: false, known: false }));
+    db.close().await;
+    if as_json {
+        output::print(&context::json(&keys)?);
+        return Ok(());
+    }
+    let rows = keys.into_iter().map(|key| {
+        let note = match (key.newest, key.known) {
+            (true, _) => "newest",
+            (false, true) => "",
+            (false, false) => "not in the ring",
+        };
+        [key.id, key.teams.to_string(), note.to_owned()]
+    });
+    output::print(&output::table(["KEY", "TEAMS", ""], rows));
+    Ok(())
+}
+
+async fn rotate(mut open: Open, as_json: bool) -> Outcome {
+    let ambient = Ambient::system();
+    let uses = uses(&open).await?;
+    let all: i64 = uses.values().sum();
+    if let Open::Folder(keys) = &mut open {
+        let begun = uses.keys().any(|id| id != keys.ring.newest());
+        if begun {
+            eprintln!("an earlier rotation was broken off; it goes on");
+        } else {
+            keys.add(&ambient)?;
+        }
+    }
+    let (db, ring) = open.parts();
+    let rewrapped = teams::rewrap(db, ring, &ambient, |done| eprintln!("{done} of {all} teams"))
+        .await
+        .map_err(|error| failed(error).help("what is done is done; called again, it goes on"))?;
+    let newest = ring.newest().to_owned();
+    db.close().await;
+    if as_json {
+        let answer = json!({ "newest": newest, "teams": rewrapped.done, "unknown": rewrapped.unknown });
+        output::print(&context::json(&answer)?);
+    } else {
+        output::print(&format!("the keys of {} teams are sealed with `{newest}` now", rewrapped.done));
+    }
+    if rewrapped.unknown.is_empty() {
+        return Ok(());
+    }
+    let unknown: Vec<_> = rewrapped.unknown.iter().map(|(id, teams)| format!("`{id}` ({teams})")).collect();
+    Err(Failure::new(format!(
+        "some teams' keys are sealed with master keys that the ring lacks: {}",
+        unknown.join(", ")
+    ))
+    .help("add those keys to the end of the list, and call this again"))
+}

@@ -1,0 +1,146 @@
+//! What executors and Redis get to know, and what a credential is good for.
+
+use std::fs;
+
+use restroy_sdk::{api::script::PutConfiguration, client::Paging};
+use serde_json::json;
+
+use super::{
+    cluster::{Cluster, http},
+    member::{Member, outputs},
+    proxy::Proxy,
+    servers::Redis,
+};
+
+/// Uses a secret, and leaves traces of every kind.
+const SOURCE: &str = "
+    -- the-source
+    assert(#config.API_KEY == 20)
+    print('the-' .. 'line')
+    kv.set('the-' .. 'key', 'the-' .. 'value')
+    return 'the-' .. 'output'
+";
+const SECRET: &str = "swordfish-0123456789";
+
+#[tokio::test]
+async fn executors_hold_no_keys_and_redis_sees_ids_only() {
+    let redis = Redis::start();
+    let cluster = Cluster::with_redis(&redis);
+    let commands = redis.monitor().await;
+    let (first, _second) = cluster.two_control_planes();
+    let proxy = Proxy::start(&first.run_api).await;
+    let executor = cluster.executor("executor-1", &proxy.url);
+    let ada = Member::new(&cluster, &first.url, "wilhelmina").await;
+    let step = json!({"script": "scripts/only.lua", "secrets": ["API_KEY"], "allow": {"kv": true}});
+    let definition = json!({"restroy": 1, "steps": {"only": step}});
+    let pipeline = ada.push("the-pipeline", definition, &[("scripts/only.lua", SOURCE)]).await;
+    let script = ada.client.scripts(pipeline, &Paging::longest()).await.unwrap().items.remove(0).id;
+    let secret = PutConfiguration { value: SECRET.into(), secret: true };
+    ada.client.put_configuration(script, "API_KEY", &secret).await.unwrap();
+    let run = ada.start(pipeline).await;
+    assert_eq!(outputs(&ada.succeeded(run).await), [json!("the-output")]);
+
+    let installation = &cluster.installation;
+    let keys = [&installation.at.database, &installation.at.owner, &installation.token_key, &installation.master_keys];
+    // A URL may be taken apart, a key ring is `id:HEX`: what counts is the password, and the key.
+    let password = installation.at.database.split(['@', ':']).nth(2).unwrap();
+    let master_key = installation.master_keys.split(':').next_back().unwrap();
+    let keys: Vec<&str> = keys.iter().map(|key| key.as_str()).chain([password, master_key, "postgres:"]).collect();
+    let people = ["wilhelmina", "Team of"];
+    let contents = [SECRET, "the-source", "the-line", "the-key", "the-value", "the-output", "the-pipeline"];
+
+    // What the process is given.
+    let given: String = ["environ", "cmdline"]
+        .iter()
+        .map(|file| fs::read(format!("/proc/{}/{file}", executor.service.pid())).unwrap())
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .collect();
+    assert!(given.contains(&executor.credential), "this is where its settings are");
+    assert_absent(&given, &keys);
+    // What it is told: the plans of its runs.
+    let told = proxy.passed();
+    assert!([SECRET, "the-source", "the-output"].iter().all(|text| told.contains(text)), "this is the way of plans");
+    assert_absent(&told, &keys);
+    assert_absent(&told, &people);
+    // What Redis sees, from all of them.
+    let commands = commands.lock().unwrap().clone();
+    let task = cluster.sql("SELECT id::text FROM tasks").await.remove(0);
+    assert!(commands.contains(&task) && commands.contains(&run.to_string()), "{commands}");
+    for texts in [&keys[..], &people, &contents] {
+        assert_absent(&commands, texts);
+    }
+}
+
+fn assert_absent(text: &str, unwanted: &[&str]) {
+    for word in unwanted {
+        let found = text.find(word).map(|at| text[at.saturating_sub(80)..].chars().take(200).collect::<String>());
+        assert_eq!(found, None, "`{word}` has no business there");
+    }
+}
+
+#[tokio::test]
+async fn a_credential_is_good_for_the_run_api_and_until_it_is_revoked() {
+    let cluster = Cluster::new();
+    let first = cluster.control_plane("control-plane-1");
+    let ada = Member::new(&cluster, &first.url, "ada").await;
+    let pipeline = ada.push_counter().await;
+    let mut runs = vec![ada.start(pipeline).await];
+    cluster.until_sql("SELECT state FROM tasks", &["admitted"]).await;
+    let task = cluster.sql("SELECT id::text FROM tasks").await.remove(0);
+
+    let one = cluster.credential("one").1;
+    let claim = json!({"protocol": 1, "engine_id": "e"});
+    let beat = json!({"protocol": 1, "engine_id": "e", "slots": 1});
+    let ask = async |route: &str, token: &str, body: &serde_json::Value| {
+        let request = http().post(format!("{}/run/v1/{route}", first.run_api)).bearer_auth(token).json(body);
+        request.send().await.unwrap().status().as_u16()
+    };
+    for token in [&ada.token, "", "made-up"] {
+        assert_eq!(ask("executors/heartbeat", token, &beat).await, 401);
+        assert_eq!(ask(&format!("tasks/{task}/claim"), token, &claim).await, 401);
+    }
+    for route in ["renew", "events", "calls", "release"] {
+        let empty = json!({"n": 1, "engine_id": "e", "events": []});
+        let status = ask(&format!("tasks/{task}/{route}"), &one, &empty).await;
+        assert!((400..500).contains(&status), "{route}: {status}: a credential is no task's token");
+    }
+    for path in ["me", "teams"] {
+        let answer = http().get(format!("{}/v1/{path}", first.url)).bearer_auth(&one).send().await.unwrap();
+        assert_eq!(answer.status(), 401, "nor is it anybody's at the API for people");
+    }
+    cluster.until_sql("SELECT state FROM tasks", &["admitted"]).await;
+
+    // One that works, until its credential is taken away while it stands by.
+    let revoked = cluster.executor("revoked", &first.run_api);
+    ada.succeeded(runs[0]).await;
+    cluster.installation.admin(&["executor", "revoke", &revoked.id]);
+    let other = cluster.executor("other", &first.run_api);
+    for _ in 0..5 {
+        runs.push(ada.start(pipeline).await);
+    }
+    for run in &runs[1..] {
+        ada.succeeded(*run).await;
+        assert_eq!(cluster.owner(run, [&revoked, &other]).await.id, other.id, "the revoked one gets nothing more");
+    }
+    assert_eq!(ask("executors/heartbeat", &revoked.credential, &beat).await, 401);
+    assert_eq!(ask(&format!("tasks/{task}/claim"), &revoked.credential, &claim).await, 401);
+}
+
+#[test]
+fn an_executor_refuses_what_it_must_not_have() {
+    let cluster = Cluster::new();
+    let installation = &cluster.installation;
+    for (name, value, reason) in [
+        ("RESTROY_DATABASE_URL", installation.at.database.as_str(), "RESTROY_DATABASE_URL"),
+        ("RESTROY_MASTER_KEYS", &installation.master_keys, "RESTROY_MASTER_KEYS"),
+        ("RESTROY_TOKEN_KEY", &installation.token_key, "RESTROY_TOKEN_KEY"),
+        // TEST-NET-1 of RFC 5737: nobody is there.
+        ("RESTROY_RUN_API_URL", "http://192.0.2.1:9000", "use https"),
+    ] {
+        let mut command = installation.executor_command("http://127.0.0.1:9", "a-credential");
+        let output = command.env(name, value).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(reason), "{name}: {said}");
+        assert!(name == "RESTROY_RUN_API_URL" || !said.contains(value), "{said}");
+    }
+}

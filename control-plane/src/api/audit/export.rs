@@ -1,0 +1,95 @@
+//! `GET /v1/teams/{id}/audit/export`: the whole log as it is read, page by page. Nothing is held but the
+//! page on its way out, no transaction outlasts it, and whoever may not read the log any more is cut off.
+
+use std::io;
+
+use axum::{
+    body::{Body, Bytes},
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use futures_util::stream::try_unfold;
+use restroy_sdk::ids::{AuditId, TeamId};
+
+use super::query::Exported;
+use crate::{
+    api::http::{Path, Query},
+    auth::{Caller, Permission},
+    error::ApiResult,
+    state::AppState,
+    store::audit::{self, Filter, Found},
+};
+
+/// How many entries are read at a time.
+const STEP: u32 = 200;
+
+/// The team's audit log as newline-delimited JSON: an entry a line, the newest first, as of the beginning
+/// of the answer. An answer that breaks off is not whole.
+#[utoipa::path(
+    get, path = "/v1/teams/{id}/audit/export", tag = "audit",
+    params(("id" = TeamId, Path, description = "The team"), Exported),
+    responses(
+        (status = 200, description = "An entry a line", body = String, content_type = "application/x-ndjson"),
+    ),
+)]
+pub(super) async fn export_team_audit(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<TeamId>,
+    Query(query): Query<Exported>,
+) -> ApiResult<Response> {
+    let export = Export { state, caller, team: id, filter: query.read()? };
+    // What is refused is refused before the answer begins.
+    let first = export.page(None).await?;
+    let pages = try_unfold((export, Some(Place::Have(first))), async |(export, place)| {
+        let found = match place {
+            None => return Ok(None),
+            Some(Place::Have(found)) => found,
+            Some(Place::After(before)) => export.page(Some(before)).await.map_err(|error| {
+                tracing::warn!(problem = %error.0, "an export of an audit log breaks off");
+                io::Error::other("the export breaks off")
+            })?,
+        };
+        let lines = lines(&found)?;
+        Ok::<_, io::Error>(Some((lines, (export, found.next.map(Place::After)))))
+    });
+    let headers = [
+        (header::CONTENT_TYPE, "application/x-ndjson"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"audit.ndjson\""),
+    ];
+    Ok((headers, Body::from_stream(pages)).into_response())
+}
+
+/// Where an export is.
+enum Place {
+    /// This is to be sent next.
+    Have(Found),
+    /// What comes before this entry is to be read next.
+    After(AuditId),
+}
+
+struct Export {
+    state: AppState,
+    caller: Caller,
+    team: TeamId,
+    filter: Filter,
+}
+
+impl Export {
+    async fn page(&self, before: Option<AuditId>) -> ApiResult<Found> {
+        let caller = self.caller.still_good(&self.state).await?;
+        let scope = caller.team(&self.state, self.team, Permission::AuditRead).await?;
+        let mut tx = scope.read().await?;
+        Ok(audit::of_team(&mut tx, &self.filter, before, STEP).await?)
+    }
+}
+
+fn lines(found: &Found) -> io::Result<Bytes> {
+    let mut lines = Vec::new();
+    for entry in &found.entries {
+        serde_json::to_writer(&mut lines, entry)?;
+        lines.push(b'\n');
+    }
+    Ok(lines.into())
+}

@@ -1,0 +1,23 @@
+//! `GET /v1/me/audit`
+
+use axum::{Json, extract::State};
+use restroy_sdk::api::{Page, audit::AuditEntry};
+
+use super::query::{Entries, page};
+use crate::{api::http::Query, auth::Caller, error::ApiResult, state::AppState, store::audit};
+
+/// What was done to the caller's account: sign-ins, also those that failed, and changes.
+#[utoipa::path(
+    get, path = "/v1/me/audit", tag = "me", params(Entries),
+    responses((status = 200, description = "The newest first", body = Page<AuditEntry>)),
+)]
+pub(super) async fn list_my_audit(
+    State(state): State<AppState>,
+    caller: Caller,
+    Query(query): Query<Entries>,
+) -> ApiResult<Json<Page<AuditEntry>>> {
+    let (filter, before, limit) = query.read()?;
+    let mut tx = state.db.system_read().await?;
+    let found = audit::of_account(&mut tx, caller.user_id, &filter, before, limit).await?;
+    Ok(Json(page(found)))
+}

@@ -1,0 +1,35 @@
+//! `GET /v1/teams/{id}/audit`
+
+use axum::{Json, extract::State};
+use restroy_sdk::{
+    api::{Page, audit::AuditEntry},
+    ids::TeamId,
+};
+
+use super::query::{Entries, page};
+use crate::{
+    api::http::{Path, Query},
+    auth::{Caller, Permission},
+    error::ApiResult,
+    state::AppState,
+    store::audit,
+};
+
+/// What was done in the team: every change, and which run read which secret.
+#[utoipa::path(
+    get, path = "/v1/teams/{id}/audit", tag = "audit",
+    params(("id" = TeamId, Path, description = "The team"), Entries),
+    responses((status = 200, description = "The newest first", body = Page<AuditEntry>)),
+)]
+pub(super) async fn list_team_audit(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<TeamId>,
+    Query(query): Query<Entries>,
+) -> ApiResult<Json<Page<AuditEntry>>> {
+    let scope = caller.team(&state, id, Permission::AuditRead).await?;
+    let (filter, before, limit) = query.read()?;
+    let mut tx = scope.read().await?;
+    let found = audit::of_team(&mut tx, &filter, before, limit).await?;
+    Ok(Json(page(found)))
+}

@@ -1,0 +1,108 @@
+//! `/v1/boards/{id}/members`, `/v1/boards/{id}/members/{user}`
+
+use axum::{Json, extract::State, http::StatusCode};
+use restroy_run_queue::wake::Wake;
+use restroy_sdk::{
+    api::{Page, board::BoardMember, team::GiveRole},
+    ids::{BoardId, UserId},
+    problem::{Fault, Problem, ProblemCode},
+};
+use serde_json::json;
+
+use crate::{
+    api::{
+        http::{Body, Paged, Path, Query, paged},
+        teams::role_named,
+    },
+    auth::{Caller, Permission, Permissions, Role, grant},
+    error::{ApiError, ApiResult},
+    state::AppState,
+    store::{TeamTx, audit, board_members, members, roles::AnyRole},
+};
+
+/// Who has a role on the board. On a private board they are who sees it, beside those who administer
+/// boards in the team.
+#[utoipa::path(
+    get, path = "/v1/boards/{id}/members", tag = "boards",
+    params(("id" = BoardId, Path, description = "The board"), Paged),
+    responses((status = 200, description = "The board's members", body = Page<BoardMember>)),
+)]
+pub(super) async fn list_members(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<BoardId>,
+    Query(page): Query<Paged>,
+) -> ApiResult<Json<Page<BoardMember>>> {
+    let scope = caller.board(&state, id, Permission::BoardRead).await?;
+    let (after, rows) = (page.after::<UserId>()?, page.rows()?);
+    let mut tx = scope.read().await?;
+    let members = board_members::list(&mut tx, id, after, rows).await?;
+    Ok(Json(paged(&page, members, |member| member.user_id)?))
+}
+
+/// Gives a member of the team a role on the board: beside the one in the team, and on a private board
+/// in its place. Nobody can give what they do not hold there.
+#[utoipa::path(
+    put, path = "/v1/boards/{id}/members/{user}", tag = "boards", request_body = GiveRole,
+    params(("id" = BoardId, Path, description = "The board"), ("user" = UserId, Path, description = "The person")),
+    responses((status = 200, description = "The board's member", body = BoardMember)),
+)]
+pub(super) async fn put_member(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path((id, user)): Path<(BoardId, UserId)>,
+    Body(new): Body<GiveRole>,
+) -> ApiResult<Json<BoardMember>> {
+    let scope = caller.board(&state, id, Permission::BoardAdminister).await?;
+    let (mut tx, held) = scope.write_knowing().await?;
+    let theirs = in_team(&mut tx, user).await?;
+    let role = role_named(&mut tx, &new.role).await?;
+    if matches!(role, AnyRole::BuiltIn(Role::Owner)) {
+        let fault = Fault::new("/role", "a team has owners, a board has none: `admin` allows the same here");
+        return Err(Problem::new(ProblemCode::Invalid).errors(vec![fault]).into());
+    }
+    grant::acts_on(held, theirs.or(board_members::permissions(&mut tx, id, user).await?).of_board())?;
+    grant::gives(held, role.permissions().of_board())?;
+    let now = state.ambient.now();
+    board_members::put(&mut tx, id, user, &role, now).await?;
+    let entry = audit::Entry::new("board.member", "board", id).details(json!({ "user": user, "role": role.name() }));
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    let member = board_members::get(&mut tx, id, user).await?.ok_or_else(ApiError::not_found)?;
+    tx.commit().await?;
+    state.wake.send(Wake::Access { team_id: scope.team() });
+    Ok(Json(member))
+}
+
+/// Takes somebody's role on the board away; one's own, without any permission.
+#[utoipa::path(
+    delete, path = "/v1/boards/{id}/members/{user}", tag = "boards",
+    params(("id" = BoardId, Path, description = "The board"), ("user" = UserId, Path, description = "The person")),
+    responses((status = 204, description = "Not a member of the board any more")),
+)]
+pub(super) async fn remove_member(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path((id, user)): Path<(BoardId, UserId)>,
+) -> ApiResult<StatusCode> {
+    let oneself = user == caller.user_id;
+    let permission = if oneself { Permission::BoardRead } else { Permission::BoardAdminister };
+    let scope = caller.board(&state, id, permission).await?;
+    let (mut tx, held) = scope.write_knowing().await?;
+    let before = board_members::get(&mut tx, id, user).await?.ok_or_else(ApiError::not_found)?;
+    if !oneself {
+        let theirs = in_team(&mut tx, user).await?;
+        grant::acts_on(held, theirs.or(board_members::permissions(&mut tx, id, user).await?).of_board())?;
+    }
+    board_members::remove(&mut tx, id, user).await?;
+    let entry =
+        audit::Entry::new("board.member_remove", "board", id).details(json!({ "user": user, "before": before.role }));
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    tx.commit().await?;
+    state.wake.send(Wake::Access { team_id: scope.team() });
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What somebody's role in the team gives them; 404 when they are not in it.
+async fn in_team(tx: &mut TeamTx, user: UserId) -> ApiResult<Permissions> {
+    Ok(members::get(tx, user).await?.ok_or_else(ApiError::not_found)?.permissions)
+}

@@ -1,0 +1,172 @@
+//! `/v1/teams/{id}/invitations`
+
+use std::time::Duration;
+
+use axum::{Json, extract::State, http::StatusCode, response::Response};
+use restroy_sdk::{
+    api::{
+        Page,
+        invitation::{Invitation, NewInvitation},
+    },
+    ids::{Id, InvitationId, TeamId},
+    problem::ProblemCode,
+};
+use serde_json::json;
+
+use super::member::role_named;
+use crate::{
+    api::{
+        auth::is_address,
+        http::{Begun, Body, Fields, Idempotency, Paged, Path, Query, paged},
+        limits,
+    },
+    auth::{Caller, Permission, grant, token::Opaque},
+    error::{ApiError, ApiResult},
+    state::AppState,
+    store::{
+        TeamTx, audit,
+        invitations::{self, Settled},
+        members, outbox, teams, users,
+    },
+};
+
+/// What is counted per day is counted in the last 24 hours.
+const DAY: Duration = Duration::from_hours(24);
+
+/// The team's invitations, settled ones among them for some weeks.
+#[utoipa::path(
+    get, path = "/v1/teams/{id}/invitations", tag = "teams",
+    params(("id" = TeamId, Path, description = "The team"), Paged),
+    responses((status = 200, description = "The newest first", body = Page<Invitation>)),
+)]
+pub(super) async fn list_invitations(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<TeamId>,
+    Query(page): Query<Paged>,
+) -> ApiResult<Json<Page<Invitation>>> {
+    let scope = caller.team(&state, id, Permission::MemberInvite).await?;
+    let (before, rows) = (page.after::<InvitationId>()?, page.rows()?);
+    let mut tx = scope.read().await?;
+    let invitations = invitations::list(&mut tx, before, rows, state.ambient.now()).await?;
+    Ok(Json(paged(&page, invitations, |invitation| invitation.id)?))
+}
+
+/// Invites whoever owns an address, by e-mail; good for seven days. The answer does not tell whether
+/// the address has an account. Nobody can invite to more than they hold.
+#[utoipa::path(
+    post, path = "/v1/teams/{id}/invitations", tag = "teams", request_body = NewInvitation,
+    params(
+        ("id" = TeamId, Path, description = "The team"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Repeats the first answer for 24 hours"),
+    ),
+    responses((status = 201, description = "The invitation", body = Invitation)),
+)]
+pub(super) async fn invite(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<TeamId>,
+    idempotency: Idempotency,
+    Body(new): Body<NewInvitation>,
+) -> ApiResult<Response> {
+    let scope = caller.team(&state, id, Permission::MemberInvite).await?;
+    let mut fields = Fields::new();
+    if !is_address(&new.email) {
+        fields.fault("/email", "an e-mail address, such as `ann@example.com`");
+    }
+    fields.done()?;
+    let (email, folded) = (new.email.trim(), users::fold(&new.email));
+    let now = state.ambient.now();
+    let (mut tx, held) = scope.write_beyond_team().await?;
+    let slot = match idempotency.begin(&mut tx, id.uuid(), &new, now).await? {
+        Begun::First(slot) => slot,
+        Begun::Again(answer) => return Ok(answer),
+    };
+    let role = role_named(&mut tx, &new.role).await?;
+    grant::gives(held, role.permissions())?;
+    limits::room(members::count(&mut tx).await?, limits::MEMBERS_PER_TEAM, "members of a team")?;
+    limits::room(invitations::pending(&mut tx, now).await?, limits::PENDING_INVITATIONS, "invitations that wait")?;
+    let today = invitations::made_since(&mut tx, now.before(DAY)).await?;
+    if today >= limits::INVITATIONS_PER_DAY {
+        let detail = format!("The limit is {} invitations in 24 hours.", limits::INVITATIONS_PER_DAY);
+        return Err(ApiError::with(ProblemCode::QuotaExceeded, detail));
+    }
+    if members::has_address(&mut tx, &folded).await? {
+        return Err(ApiError::with(ProblemCode::Conflict, "Whoever has this address is a member of the team already."));
+    }
+    invitations::expire(&mut tx, &folded, now).await?;
+    if invitations::waits_for(&mut tx, &folded, now).await? {
+        let detail = "An invitation waits for this address already; revoke it to send another.";
+        return Err(ApiError::with(ProblemCode::Conflict, detail));
+    }
+    let token = Opaque::new(&state.ambient);
+    let mails = invitations::mails_since(&mut tx, &folded, now.before(DAY)).await?;
+    let invitation = invitations::NewInvitation {
+        id: state.ambient.id(),
+        email,
+        email_folded: &folded,
+        role: &role,
+        token_hash: token.hash(),
+        mailed: mails < limits::INVITATIONS_TO_ADDRESS,
+        invited_by: caller.user_id,
+    };
+    invitations::insert(&mut tx, &invitation, now).await?;
+    if invitation.mailed {
+        mail(&state, &mut tx, &caller, email, token.into_text()).await?;
+    }
+    let entry = audit::Entry::new("member.invite", "invitation", invitation.id)
+        .details(json!({ "email": email, "role": role.name() }));
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    let made = invitations::get(&mut tx, invitation.id, now).await?.ok_or_else(ApiError::not_found)?;
+    let answer = slot.answer(&mut tx, StatusCode::CREATED, &made).await?;
+    tx.commit().await?;
+    state.mail_queued();
+    Ok(answer)
+}
+
+/// Tells the owner of the address. The same for one with an account and one without.
+async fn mail(state: &AppState, tx: &mut TeamTx, caller: &Caller, to: &str, token: String) -> ApiResult<()> {
+    let team = teams::get(tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?.name;
+    let inviter = members::get(tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?.member.name;
+    let url = &state.settings.public_url;
+    let text = format!(
+        "{inviter} invites you into the team \"{team}\" at {url}.\n\n\
+         If you want to join, sign in with this address, or register with it first, within seven days:\n\n  \
+         {url}/invitations#{token}\n\n\
+         or pass the token to the API or the command line:\n\n  {token}\n\n\
+         If you do not know what this is about, there is nothing to do.\n"
+    );
+    let status = state.new_mail_status();
+    outbox::insert_own(tx, &state.ambient, status, to, "An invitation into a team at Restroy", &text).await?;
+    Ok(())
+}
+
+/// Takes an invitation back that waits.
+#[utoipa::path(
+    delete, path = "/v1/teams/{id}/invitations/{invitation}", tag = "teams",
+    params(
+        ("id" = TeamId, Path, description = "The team"),
+        ("invitation" = InvitationId, Path, description = "The invitation"),
+    ),
+    responses((status = 204, description = "It cannot be accepted any more")),
+)]
+pub(super) async fn revoke_invitation(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path((id, invitation)): Path<(TeamId, InvitationId)>,
+) -> ApiResult<StatusCode> {
+    let scope = caller.team(&state, id, Permission::MemberInvite).await?;
+    let now = state.ambient.now();
+    let (mut tx, held) = scope.write_knowing().await?;
+    let found = invitations::get(&mut tx, invitation, now).await?.ok_or_else(ApiError::not_found)?;
+    let wanted = found.role_id.map_or(found.role, |role| role.to_string());
+    grant::acts_on(held, role_named(&mut tx, &wanted).await?.permissions())?;
+    if !invitations::settle(&mut tx, invitation, Settled::Revoked, now).await? {
+        let detail = format!("The invitation does not wait any more: it is {}.", found.state);
+        return Err(ApiError::with(ProblemCode::Conflict, detail));
+    }
+    let entry = audit::Entry::new("member.uninvite", "invitation", invitation);
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,136 @@
+//! `/v1/teams/{id}/members/{user}`, `POST /v1/teams/{id}/leave`
+
+use axum::{Json, extract::State, http::StatusCode};
+use restroy_run_queue::wake::Wake;
+use restroy_sdk::{
+    api::team::{GiveRole, Member},
+    ids::{TeamId, UserId},
+    problem::{Fault, Problem, ProblemCode},
+};
+use serde_json::json;
+
+use crate::{
+    api::http::{Body, Path},
+    auth::{Caller, Permission, Role, grant},
+    error::{ApiError, ApiResult},
+    state::AppState,
+    store::{
+        TeamTx, audit, members,
+        roles::{self, AnyRole},
+    },
+};
+
+/// A member.
+#[utoipa::path(
+    get, path = "/v1/teams/{id}/members/{user}", tag = "teams",
+    params(("id" = TeamId, Path, description = "The team"), ("user" = UserId, Path, description = "The person")),
+    responses((status = 200, description = "The member", body = Member)),
+)]
+pub(super) async fn get_member(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path((id, user)): Path<(TeamId, UserId)>,
+) -> ApiResult<Json<Member>> {
+    let scope = caller.team(&state, id, Permission::MemberRead).await?;
+    let found = members::get(&mut scope.read().await?, user).await?.ok_or_else(ApiError::not_found)?;
+    Ok(Json(found.member))
+}
+
+/// Gives a member another role, with effect on their next request. Nobody can give what they do not
+/// hold, nor to somebody who holds more than they do; the last owner stays one.
+#[utoipa::path(
+    patch, path = "/v1/teams/{id}/members/{user}", tag = "teams", request_body = GiveRole,
+    params(("id" = TeamId, Path, description = "The team"), ("user" = UserId, Path, description = "The person")),
+    responses((status = 200, description = "The member", body = Member)),
+)]
+pub(super) async fn patch_member(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path((id, user)): Path<(TeamId, UserId)>,
+    Body(new): Body<GiveRole>,
+) -> ApiResult<Json<Member>> {
+    let scope = caller.team(&state, id, Permission::MemberEdit).await?;
+    let (mut tx, held) = scope.write_knowing().await?;
+    let before = members::get(&mut tx, user).await?.ok_or_else(ApiError::not_found)?;
+    let role = role_named(&mut tx, &new.role).await?;
+    grant::acts_on(held, before.permissions)?;
+    grant::gives(held, role.permissions())?;
+    members::set_role(&mut tx, user, &role).await?;
+    owned(&mut tx).await?;
+    let entry = audit::Entry::new("member.role", "user", user)
+        .details(json!({ "before": before.member.role, "after": role.name() }));
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    tx.commit().await?;
+    state.wake.send(Wake::Access { team_id: id });
+    let (role, role_id) = (role.name().to_owned(), role.id());
+    Ok(Json(Member { role, role_id, ..before.member }))
+}
+
+/// Removes a member from the team and its boards; oneself, without any permission. The last owner
+/// stays.
+#[utoipa::path(
+    delete, path = "/v1/teams/{id}/members/{user}", tag = "teams",
+    params(("id" = TeamId, Path, description = "The team"), ("user" = UserId, Path, description = "The person")),
+    responses((status = 204, description = "Not a member any more")),
+)]
+pub(super) async fn remove_member(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path((id, user)): Path<(TeamId, UserId)>,
+) -> ApiResult<StatusCode> {
+    remove(&state, caller, id, user).await
+}
+
+/// Leaves the team and its boards. The last owner cannot: they hand the team over, or delete it.
+#[utoipa::path(
+    post, path = "/v1/teams/{id}/leave", tag = "teams",
+    params(("id" = TeamId, Path, description = "The team")),
+    responses((status = 204, description = "Not a member any more")),
+)]
+pub(super) async fn leave_team(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<TeamId>,
+) -> ApiResult<StatusCode> {
+    remove(&state, caller, id, caller.user_id).await
+}
+
+async fn remove(state: &AppState, caller: Caller, id: TeamId, user: UserId) -> ApiResult<StatusCode> {
+    let oneself = user == caller.user_id;
+    let permission = if oneself { Permission::TeamRead } else { Permission::MemberRemove };
+    let scope = caller.team(state, id, permission).await?;
+    let (mut tx, held) = scope.write_knowing().await?;
+    let before = members::get(&mut tx, user).await?.ok_or_else(ApiError::not_found)?;
+    grant::acts_on(held, before.permissions)?;
+    members::remove(&mut tx, user).await?;
+    owned(&mut tx).await?;
+    let action = if oneself { "member.leave" } else { "member.remove" };
+    let entry = audit::Entry::new(action, "user", user).details(json!({ "before": before.member.role }));
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    tx.commit().await?;
+    state.wake.send(Wake::Access { team_id: id });
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The role that a body names, or 422.
+pub(in crate::api) async fn role_named(tx: &mut TeamTx, wanted: &str) -> ApiResult<AnyRole> {
+    // Not for the database to see: no name has it in it.
+    let found = if wanted.contains('\0') { None } else { roles::find(tx, wanted).await? };
+    found.ok_or_else(|| {
+        let names: Vec<&str> = Role::ALL.iter().map(|role| role.as_str()).collect();
+        let detail = format!("not a role of this team: {}, or the name or id of its own", names.join(", "));
+        Problem::new(ProblemCode::Invalid).errors(vec![Fault::new("/role", detail)]).into()
+    })
+}
+
+/// Refuses what would leave the team without an owner. The team's row is held: who else takes an
+/// owner away finds this done, or undone.
+async fn owned(tx: &mut TeamTx) -> ApiResult<()> {
+    if members::owners(tx).await? > 0 {
+        return Ok(());
+    }
+    Err(ApiError::with(
+        ProblemCode::Conflict,
+        "That would leave the team without an owner: make another member the owner first, or delete the team.",
+    ))
+}

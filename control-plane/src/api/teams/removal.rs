@@ -1,0 +1,79 @@
+//! `DELETE /v1/teams/{id}`, `POST /v1/teams/{id}/restore`
+
+use axum::{Json, extract::State, http::StatusCode};
+use restroy_run_queue::wake::Wake;
+use restroy_sdk::{
+    api::team::{DeleteTeam, Team},
+    ids::TeamId,
+    problem::{Fault, Problem, ProblemCode},
+};
+
+use crate::{
+    api::{
+        http::{Body, Path},
+        limits,
+    },
+    auth::{Caller, Permission},
+    error::{ApiError, ApiResult},
+    runs::{
+        purge_teams::KEPT,
+        removed::{self, Removed},
+    },
+    state::AppState,
+    store::{audit, teams},
+};
+
+/// Deletes a team with all that is in it; its runs end, its schedules stop. An owner can bring it back
+/// for 30 days, then it is gone.
+#[utoipa::path(
+    delete, path = "/v1/teams/{id}", tag = "teams", request_body = DeleteTeam,
+    params(("id" = TeamId, Path, description = "The team")),
+    responses((status = 204, description = "It is gone")),
+)]
+pub(super) async fn delete_team(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<TeamId>,
+    Body(meant): Body<DeleteTeam>,
+) -> ApiResult<StatusCode> {
+    let scope = caller.team(&state, id, Permission::TeamDelete).await?;
+    let now = state.ambient.now();
+    let mut tx = scope.write().await?;
+    let team = teams::get(&mut tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?;
+    if team.name != meant.name {
+        let fault = Fault::new("/name", "not the team's name; write it exactly, to say that you mean it");
+        return Err(Problem::new(ProblemCode::Invalid).errors(vec![fault]).into());
+    }
+    let ended = removed::cancel_runs(&mut tx, now, Removed::Team).await?;
+    teams::delete(&mut tx, now).await?;
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), audit::Entry::new("team.delete", "team", id)).await?;
+    tx.commit().await?;
+    ended.announce(&state);
+    state.wake.send(Wake::Access { team_id: id });
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Brings a deleted team back, within 30 days. Its schedules go on; what they missed is a misfire, as
+/// after any other pause. What ran when it was deleted stays cancelled.
+#[utoipa::path(
+    post, path = "/v1/teams/{id}/restore", tag = "teams",
+    params(("id" = TeamId, Path, description = "The team")),
+    responses((status = 200, description = "The team", body = Team)),
+)]
+pub(super) async fn restore_team(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<TeamId>,
+) -> ApiResult<Json<Team>> {
+    let scope = caller.deleted_team(&state, id, Permission::TeamDelete).await?;
+    let now = state.ambient.now();
+    let (mut tx, _) = scope.write_beyond_team().await?;
+    limits::room(teams::owned(&mut tx, caller.user_id).await?, limits::TEAMS_PER_OWNER, "teams owned by one person")?;
+    if !teams::restore(&mut tx, now.before(KEPT)).await? {
+        return Err(ApiError::not_found());
+    }
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), audit::Entry::new("team.restore", "team", id)).await?;
+    let team = teams::get(&mut tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?;
+    tx.commit().await?;
+    Ok(Json(team))
+}

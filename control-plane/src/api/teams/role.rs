@@ -1,0 +1,137 @@
+//! `/v1/teams/{id}/roles/{role}`
+
+use axum::{Json, extract::State, http::StatusCode};
+use restroy_run_queue::wake::Wake;
+use restroy_sdk::{
+    api::role::{Role as RoleInfo, RolePatch},
+    ids::TeamId,
+    problem::ProblemCode,
+};
+
+use super::roles::{check_name, check_permissions};
+use crate::{
+    api::{
+        http::{Body, Fields, Path},
+        limits,
+    },
+    auth::{Caller, Permission, grant},
+    error::{ApiError, ApiResult, name_taken},
+    state::AppState,
+    store::{
+        TeamTx, audit,
+        roles::{self, AnyRole, OwnRole},
+    },
+};
+
+/// A role.
+#[utoipa::path(
+    get, path = "/v1/teams/{id}/roles/{role}", tag = "teams",
+    params(("id" = TeamId, Path, description = "The team"), ("role" = String, Path, description = "Its name or id")),
+    responses((status = 200, description = "The role", body = RoleInfo)),
+)]
+pub(super) async fn get_role(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path((id, role)): Path<(TeamId, String)>,
+) -> ApiResult<Json<RoleInfo>> {
+    let scope = caller.team(&state, id, Permission::TeamRead).await?;
+    let role = roles::find(&mut scope.read().await?, &role).await?.ok_or_else(ApiError::not_found)?;
+    Ok(Json(role.into_api()))
+}
+
+/// Changes a role of the team's own, for everybody who has it, with their next request. Nobody can put
+/// into it what they do not hold, nor change one that holds more than they do.
+#[utoipa::path(
+    patch, path = "/v1/teams/{id}/roles/{role}", tag = "teams", request_body = RolePatch,
+    params(("id" = TeamId, Path, description = "The team"), ("role" = String, Path, description = "Its name or id")),
+    responses((status = 200, description = "The role", body = RoleInfo)),
+)]
+pub(super) async fn patch_role(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path((id, wanted)): Path<(TeamId, String)>,
+    Body(patch): Body<RolePatch>,
+) -> ApiResult<Json<RoleInfo>> {
+    let scope = caller.team(&state, id, Permission::RoleEdit).await?;
+    let mut fields = Fields::new();
+    if let Some(name) = &patch.name {
+        check_name(&mut fields, name);
+    }
+    if let Some(description) = &patch.description {
+        fields.text("/description", description, limits::MAX_DESCRIPTION);
+    }
+    let permissions = patch.permissions.as_ref().map(|names| check_permissions(&mut fields, names));
+    fields.done()?;
+    let now = state.ambient.now();
+    let (mut tx, held) = scope.write_knowing().await?;
+    let mut role = own(&mut tx, &wanted).await?;
+    grant::acts_on(held, role.permissions)?;
+    if let Some(permissions) = permissions {
+        grant::gives(held, permissions)?;
+        // Who has it on a private board would get there what the caller may hold in the team only.
+        let on_boards = roles::holders(&mut tx, role.id, now).await?.on_boards;
+        if on_boards > 0 && !held.holds(Permission::BoardAdminister) {
+            return Err(ApiError::with(
+                ProblemCode::Forbidden,
+                format!("Members of boards have this role: to change it takes `{}`.", Permission::BoardAdminister),
+            ));
+        }
+        role.permissions = permissions;
+    }
+    role.name = patch.name.unwrap_or(role.name);
+    role.description = patch.description.unwrap_or(role.description);
+    role.updated_at = now;
+    roles::update(&mut tx, &role).await.map_err(|error| name_taken(error, "a role of this team", &role.name))?;
+    let role_id = role.id;
+    let role = AnyRole::Own(role).into_api();
+    let entry = audit::Entry::new("role.change", "role", role_id).details(serde_json::to_value(&role)?);
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    tx.commit().await?;
+    state.wake.send(Wake::Access { team_id: id });
+    Ok(Json(role))
+}
+
+/// Deletes a role of the team's own. 409 while somebody has it.
+#[utoipa::path(
+    delete, path = "/v1/teams/{id}/roles/{role}", tag = "teams",
+    params(("id" = TeamId, Path, description = "The team"), ("role" = String, Path, description = "Its name or id")),
+    responses((status = 204, description = "It is gone")),
+)]
+pub(super) async fn delete_role(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path((id, wanted)): Path<(TeamId, String)>,
+) -> ApiResult<StatusCode> {
+    let scope = caller.team(&state, id, Permission::RoleEdit).await?;
+    let (mut tx, held) = scope.write_knowing().await?;
+    let role = own(&mut tx, &wanted).await?;
+    grant::acts_on(held, role.permissions)?;
+    let holders = roles::holders(&mut tx, role.id, state.ambient.now()).await?;
+    if holders.members + holders.on_boards + holders.invitations > 0 {
+        return Err(ApiError::with(
+            ProblemCode::Conflict,
+            format!(
+                "The role is in use: by {} members of the team, {} members of boards and {} invitations. Give them \
+                 another one first.",
+                holders.members, holders.on_boards, holders.invitations
+            ),
+        ));
+    }
+    roles::delete(&mut tx, role.id).await?;
+    let entry = audit::Entry::new("role.delete", "role", role.id).details(serde_json::json!({ "name": role.name }));
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The team's own role of that name or id; 409 for a built-in one.
+async fn own(tx: &mut TeamTx, wanted: &str) -> ApiResult<OwnRole> {
+    match roles::find(tx, wanted).await? {
+        Some(AnyRole::Own(role)) => Ok(role),
+        Some(AnyRole::BuiltIn(role)) => Err(ApiError::with(
+            ProblemCode::Conflict,
+            format!("`{role}` is built in and stays as it is; make a role of the team's own beside it."),
+        )),
+        None => Err(ApiError::not_found()),
+    }
+}

@@ -1,0 +1,54 @@
+//! `POST /v1/teams/{id}/transfer`
+
+use axum::{Json, extract::State};
+use restroy_run_queue::wake::Wake;
+use restroy_sdk::{
+    api::team::{Team, Transfer},
+    ids::TeamId,
+    problem::{Fault, Problem, ProblemCode},
+};
+use serde_json::json;
+
+use crate::{
+    api::http::{Body, Path},
+    auth::{Caller, Permission, Role, grant},
+    error::{ApiError, ApiResult},
+    state::AppState,
+    store::{audit, members, roles::AnyRole, teams},
+};
+
+/// Hands the team over: the member owns it, the caller is an admin from then on. Other owners stay.
+#[utoipa::path(
+    post, path = "/v1/teams/{id}/transfer", tag = "teams", request_body = Transfer,
+    params(("id" = TeamId, Path, description = "The team")),
+    responses((status = 200, description = "The team, with what the caller is in it now", body = Team)),
+)]
+pub(super) async fn transfer_team(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<TeamId>,
+    Body(to): Body<Transfer>,
+) -> ApiResult<Json<Team>> {
+    let scope = caller.team(&state, id, Permission::TeamTransfer).await?;
+    let (mut tx, held) = scope.write_knowing().await?;
+    let giver = members::get(&mut tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?;
+    if !giver.is_owner() {
+        return Err(ApiError::with(ProblemCode::Forbidden, "Only an owner can hand the team over."));
+    }
+    let refused = |detail: &str| Problem::new(ProblemCode::Invalid).errors(vec![Fault::new("/user_id", detail)]);
+    if to.user_id == caller.user_id {
+        return Err(refused("you own it already; name another member").into());
+    }
+    if members::get(&mut tx, to.user_id).await?.is_none() {
+        return Err(refused("not a member of the team; invite them first").into());
+    }
+    grant::gives(held, Role::Owner.permissions())?;
+    members::set_role(&mut tx, to.user_id, &AnyRole::BuiltIn(Role::Owner)).await?;
+    members::set_role(&mut tx, caller.user_id, &AnyRole::BuiltIn(Role::Admin)).await?;
+    let entry = audit::Entry::new("team.transfer", "team", id).details(json!({ "to": to.user_id }));
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    let team = teams::get(&mut tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?;
+    tx.commit().await?;
+    state.wake.send(Wake::Access { team_id: id });
+    Ok(Json(team))
+}

@@ -1,0 +1,30 @@
+//! Who may give what to whom: nobody gives what they do not hold, nobody acts on somebody who holds
+//! more than they do.
+
+use restroy_sdk::problem::ProblemCode;
+
+use super::Permissions;
+use crate::error::{ApiError, ApiResult};
+
+/// How many missing permissions a refusal names.
+const NAMED: usize = 5;
+
+/// Refuses with 403 to give permissions that the giver does not hold.
+pub fn gives(held: Permissions, given: Permissions) -> ApiResult<()> {
+    refuse(held, given, "That would give more than you hold")
+}
+
+/// Refuses with 403 to act on somebody, or on a role, that holds more.
+pub fn acts_on(held: Permissions, theirs: Permissions) -> ApiResult<()> {
+    refuse(held, theirs, "That holds more than you do")
+}
+
+fn refuse(held: Permissions, wanted: Permissions, why: &str) -> ApiResult<()> {
+    let missing: Vec<String> = wanted.iter().filter(|one| !held.holds(*one)).map(|one| format!("`{one}`")).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let more = if missing.len() > NAMED { ", …" } else { "" };
+    let named = missing.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    Err(ApiError::with(ProblemCode::Forbidden, format!("{why}: you lack {named}{more}.")))
+}

@@ -1,0 +1,207 @@
+//! Reading the audit log, newest first. A page looks at a bounded number of entries, however few of them
+//! are wanted, and says where the next one goes on.
+
+use restroy_sdk::{
+    api::audit::AuditEntry,
+    ids::{ApiTokenId, AuditId, UserId},
+    time::Timestamp,
+};
+use sqlx::{query_as, query_scalar, types::Uuid};
+
+use super::first_id;
+use crate::{
+    sql,
+    store::{StoreError, TeamTx, Tx},
+};
+
+/// How many entries a page looks at.
+const LOOK_AT: i64 = 10_000;
+/// Greater than every action with the same beginning, in the order of bytes.
+const LAST: char = '\u{10FFFF}';
+
+/// Which entries.
+#[derive(Debug, Clone)]
+pub struct Filter {
+    /// Whose action begins so.
+    pub action: String,
+    /// What this person did.
+    pub user: Option<UserId>,
+    /// What was done to this.
+    pub subject: Option<String>,
+    /// From this moment on.
+    pub from: Timestamp,
+    /// Before this moment.
+    pub to: Timestamp,
+}
+
+/// What was found, and where to go on, if there may be more.
+#[derive(Debug)]
+pub struct Found {
+    /// The entries, newest first.
+    pub entries: Vec<AuditEntry>,
+    /// The place before which the next page starts.
+    pub next: Option<AuditId>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: AuditId,
+    action: String,
+    subject: String,
+    user_id: Option<UserId>,
+    user_name: Option<String>,
+    token_id: Option<ApiTokenId>,
+    address: Option<String>,
+    details: String,
+    state_before: Option<String>,
+    state_after: Option<String>,
+    created_at: Timestamp,
+}
+
+impl Row {
+    fn into_api(self) -> Result<AuditEntry, StoreError> {
+        let stored = |text: Option<String>| text.map(|text| serde_json::from_str(&text)).transpose();
+        Ok(AuditEntry {
+            id: self.id,
+            action: self.action,
+            subject: self.subject,
+            user_id: self.user_id,
+            user_name: self.user_name,
+            token_id: self.token_id,
+            address: self.address,
+            before: stored(self.state_before)?,
+            after: stored(self.state_after)?,
+            details: serde_json::from_str(&self.details)?,
+            created_at: self.created_at,
+        })
+    }
+}
+
+macro_rules! select {
+    ($whose:literal) => {
+        concat!(
+            "SELECT a.id, a.action, a.subject, a.user_id, u.name AS user_name, a.token_id, a.address, a.details,
+                    a.state_before, a.state_after, a.created_at
+             FROM audit_log a LEFT JOIN users u ON u.id = a.user_id
+             WHERE ",
+            $whose,
+            " AND a.id < $2 AND a.id >= $3 AND a.action >= $4 AND a.action <= $5
+               AND ($6 IS NULL OR a.user_id = $6) AND ($7 IS NULL OR a.subject = $7)
+               AND a.created_at >= $8 AND a.created_at < $9
+             ORDER BY a.id DESC LIMIT $10"
+        )
+    };
+}
+
+/// Where to look: the ids from `first` on and before `end`; `more` when older ones are left.
+struct Span {
+    first: Uuid,
+    end: Uuid,
+    more: bool,
+}
+
+impl Span {
+    /// Before `before`, if that is given, and as the filter's times say.
+    fn new(filter: &Filter, before: Option<AuditId>) -> Self {
+        // Ids tell the time to within a minute or two, which is enough to find the place.
+        let end = first_id(filter.to.after(std::time::Duration::from_mins(3)));
+        let end = before.map_or(end, |before| before.0.min(end));
+        Self { first: first_id(filter.from), end, more: false }
+    }
+
+    /// Shortened to what a page looks at, where `edge` is the oldest entry of that.
+    fn shortened(self, edge: Option<Uuid>) -> Self {
+        match edge {
+            Some(edge) if edge > self.first => Self { first: edge, more: true, ..self },
+            _ => self,
+        }
+    }
+
+    fn found(&self, rows: Vec<Row>, limit: usize) -> Result<Found, StoreError> {
+        let mut entries = rows.into_iter().map(Row::into_api).collect::<Result<Vec<_>, _>>()?;
+        let full = entries.len() > limit;
+        entries.truncate(limit);
+        let next = if full { entries.last().map(|entry| entry.id) } else { self.more.then(|| self.first.into()) };
+        Ok(Found { entries, next })
+    }
+}
+
+/// The team's entries, before `before`.
+pub async fn of_team(
+    tx: &mut TeamTx,
+    filter: &Filter,
+    before: Option<AuditId>,
+    limit: u32,
+) -> Result<Found, StoreError> {
+    let team = tx.team();
+    let span = Span::new(filter, before);
+    let edge: Option<Uuid> = sql!(
+        &mut **tx,
+        fetch_optional,
+        query_scalar(
+            "SELECT id FROM audit_log WHERE team_id = $1 AND id < $2 AND id >= $3 ORDER BY id DESC LIMIT 1 OFFSET $4"
+        )
+        .bind(team)
+        .bind(span.end)
+        .bind(span.first)
+        .bind(LOOK_AT)
+    )?;
+    let span = span.shortened(edge);
+    let rows: Vec<Row> = sql!(
+        &mut **tx,
+        fetch_all,
+        query_as(select!("a.team_id = $1"))
+            .bind(team)
+            .bind(span.end)
+            .bind(span.first)
+            .bind(&filter.action)
+            .bind(format!("{}{LAST}", filter.action))
+            .bind(filter.user)
+            .bind(&filter.subject)
+            .bind(filter.from)
+            .bind(filter.to)
+            .bind(i64::from(limit) + 1)
+    )?;
+    span.found(rows, limit as usize)
+}
+
+/// What was done to an account, and at its sign-ins, before `before`. Of the filter the user is the
+/// account's own.
+pub async fn of_account(
+    tx: &mut Tx,
+    account: UserId,
+    filter: &Filter,
+    before: Option<AuditId>,
+    limit: u32,
+) -> Result<Found, StoreError> {
+    let span = Span::new(filter, before);
+    let edge: Option<Uuid> = sql!(
+        &mut *tx,
+        fetch_optional,
+        query_scalar(
+            "SELECT id FROM audit_log WHERE user_id = $1 AND team_id IS NULL AND id < $2 AND id >= $3
+             ORDER BY id DESC LIMIT 1 OFFSET $4"
+        )
+        .bind(account)
+        .bind(span.end)
+        .bind(span.first)
+        .bind(LOOK_AT)
+    )?;
+    let span = span.shortened(edge);
+    let rows: Vec<Row> = sql!(
+        &mut *tx,
+        fetch_all,
+        query_as(select!("a.user_id = $1 AND a.team_id IS NULL"))
+            .bind(account)
+            .bind(span.end)
+            .bind(span.first)
+            .bind(&filter.action)
+            .bind(format!("{}{LAST}", filter.action))
+            .bind(filter.user)
+            .bind(&filter.subject)
+            .bind(filter.from)
+            .bind(filter.to)
+            .bind(i64::from(limit) + 1)
+    )?;
+    span.found(rows, limit as usize)
+}

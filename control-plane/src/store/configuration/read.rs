@@ -1,0 +1,178 @@
+//! Reading a configuration.
+
+use restroy_sdk::{
+    api::script::{ConfigurationEntry, ConfigurationRevision},
+    ids::{BoardId, Id, UserId},
+    time::Timestamp,
+};
+use sqlx::{query_as, query_scalar};
+
+use super::Place;
+use crate::{sql, store::TeamTx};
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    key: String,
+    secret: bool,
+    plain: Option<String>,
+    revision: i64,
+    created_at: Timestamp,
+}
+
+impl From<Row> for ConfigurationEntry {
+    fn from(row: Row) -> Self {
+        Self {
+            key: row.key,
+            secret: row.secret,
+            value: row.plain, // the table holds none for a secret
+            revision: row.revision,
+            updated_at: row.created_at,
+        }
+    }
+}
+
+/// The entries in force, by key, after `after`; a secret without its value.
+pub async fn list(
+    tx: &mut TeamTx,
+    place: Place,
+    after: Option<&str>,
+    rows: i64,
+) -> Result<Vec<ConfigurationEntry>, sqlx::Error> {
+    let team = tx.team();
+    let rows: Vec<Row> = sql!(
+        &mut **tx,
+        fetch_all,
+        query_as(
+            "SELECT c.key, c.secret, c.plain, c.revision, c.created_at FROM configurations c
+             WHERE c.team_id = $1 AND c.place_id = $2 AND NOT c.removed AND ($3 IS NULL OR c.key > $3)
+               AND c.revision = (
+                   SELECT max(n.revision) FROM configurations n
+                   WHERE n.team_id = c.team_id AND n.place_id = c.place_id AND n.key = c.key)
+             ORDER BY c.key LIMIT $4"
+        )
+        .bind(team)
+        .bind(place.id())
+        .bind(after)
+        .bind(rows)
+    )?;
+    Ok(rows.into_iter().map(ConfigurationEntry::from).collect())
+}
+
+/// What a key holds, if it is in force.
+pub async fn get(tx: &mut TeamTx, place: Place, key: &str) -> Result<Option<ConfigurationEntry>, sqlx::Error> {
+    let team = tx.team();
+    let row: Option<Row> = sql!(
+        &mut **tx,
+        fetch_optional,
+        query_as(
+            "SELECT c.key, c.secret, c.plain, c.revision, c.created_at FROM configurations c
+             WHERE c.team_id = $1 AND c.place_id = $2 AND c.key = $3 AND NOT c.removed
+               AND c.revision = (
+                   SELECT max(n.revision) FROM configurations n
+                   WHERE n.team_id = c.team_id AND n.place_id = c.place_id AND n.key = c.key)"
+        )
+        .bind(team)
+        .bind(place.id())
+        .bind(key)
+    )?;
+    Ok(row.map(ConfigurationEntry::from))
+}
+
+/// How many entries are in force: plain ones, secrets.
+pub async fn count(tx: &mut TeamTx, place: Place) -> Result<(i64, i64), sqlx::Error> {
+    let team = tx.team();
+    sql!(
+        &mut **tx,
+        fetch_one,
+        query_as(
+            "SELECT count(*) FILTER (WHERE NOT c.secret), count(*) FILTER (WHERE c.secret) FROM configurations c
+             WHERE c.team_id = $1 AND c.place_id = $2 AND NOT c.removed
+               AND c.revision = (
+                   SELECT max(n.revision) FROM configurations n
+                   WHERE n.team_id = c.team_id AND n.place_id = c.place_id AND n.key = c.key)"
+        )
+        .bind(team)
+        .bind(place.id())
+    )
+}
+
+/// How many revisions of a key are kept.
+pub async fn revisions(tx: &mut TeamTx, place: Place, key: &str) -> Result<i64, sqlx::Error> {
+    let team = tx.team();
+    sql!(
+        &mut **tx,
+        fetch_one,
+        query_scalar("SELECT count(*) FROM configurations WHERE team_id = $1 AND place_id = $2 AND key = $3")
+            .bind(team)
+            .bind(place.id())
+            .bind(key)
+    )
+}
+
+#[derive(sqlx::FromRow)]
+struct RevisionRow {
+    revision: i64,
+    secret: bool,
+    removed: bool,
+    plain: Option<String>,
+    author_id: Option<UserId>,
+    author_name: Option<String>,
+    created_at: Timestamp,
+}
+
+/// The revisions of a key, newest first, before `before`.
+pub async fn history(
+    tx: &mut TeamTx,
+    place: Place,
+    key: &str,
+    before: Option<i64>,
+    rows: i64,
+) -> Result<Vec<ConfigurationRevision>, sqlx::Error> {
+    let team = tx.team();
+    let rows: Vec<RevisionRow> = sql!(
+        &mut **tx,
+        fetch_all,
+        query_as(
+            "SELECT c.revision, c.secret, c.removed, c.plain, c.author_id, u.name AS author_name, c.created_at
+             FROM configurations c LEFT JOIN users u ON u.id = c.author_id
+             WHERE c.team_id = $1 AND c.place_id = $2 AND c.key = $3 AND c.revision < $4
+             ORDER BY c.revision DESC LIMIT $5"
+        )
+        .bind(team)
+        .bind(place.id())
+        .bind(key)
+        .bind(before.unwrap_or(i64::MAX))
+        .bind(rows)
+    )?;
+    Ok(rows
+        .into_iter()
+        .map(|row| ConfigurationRevision {
+            revision: row.revision,
+            secret: row.secret,
+            removed: row.removed,
+            value: row.plain,
+            author_id: row.author_id,
+            author_name: row.author_name,
+            created_at: row.created_at,
+        })
+        .collect())
+}
+
+/// The names of the secrets that scripts on a board share: the board's and the team's.
+pub async fn shared_secrets(tx: &mut TeamTx, board: BoardId) -> Result<Vec<String>, sqlx::Error> {
+    let team = tx.team();
+    sql!(
+        &mut **tx,
+        fetch_all,
+        query_scalar(
+            "SELECT c.key FROM configurations c
+             WHERE c.team_id = $1 AND c.place_id IN ($2, $3) AND c.secret AND NOT c.removed
+               AND c.revision = (
+                   SELECT max(n.revision) FROM configurations n
+                   WHERE n.team_id = c.team_id AND n.place_id = c.place_id AND n.key = c.key)"
+        )
+        .bind(team)
+        .bind(board.uuid())
+        .bind(team.uuid())
+    )
+}

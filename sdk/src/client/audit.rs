@@ -1,0 +1,41 @@
+//! The audit log.
+
+use super::{Client, Paging, Result, request::Request};
+use crate::{
+    api::{
+        Page,
+        audit::{AuditEntry, AuditFilter},
+    },
+    ids::TeamId,
+};
+
+impl Client {
+    /// What was done in a team, the newest first. A page may be short, or empty, although there is another.
+    pub async fn audit(&self, team: TeamId, filter: &AuditFilter, paging: &Paging) -> Result<Page<AuditEntry>> {
+        filtered(self.get(&["v1", "teams", &team.to_string(), "audit"]), filter).page(paging).fetch().await
+    }
+
+    /// What was done to one's own account, sign-ins among it, the newest first.
+    pub async fn my_audit(&self, filter: &AuditFilter, paging: &Paging) -> Result<Page<AuditEntry>> {
+        filtered(self.get(&["v1", "me", "audit"]), filter).page(paging).fetch().await
+    }
+}
+
+fn filtered<'a>(mut request: Request<'a>, filter: &AuditFilter) -> Request<'a> {
+    if let Some(action) = &filter.action {
+        request = request.query("action", action);
+    }
+    if let Some(user) = &filter.user {
+        request = request.query("user", user);
+    }
+    if let Some(subject) = &filter.subject {
+        request = request.query("subject", subject);
+    }
+    if let Some(from) = &filter.from {
+        request = request.query("from", from);
+    }
+    if let Some(to) = &filter.to {
+        request = request.query("to", to);
+    }
+    request
+}

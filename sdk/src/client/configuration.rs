@@ -1,0 +1,88 @@
+//! The configuration of scripts, boards and teams.
+
+use reqwest::Method;
+
+use super::{Client, Paging, Result, request::Request};
+use crate::{
+    api::{
+        Page,
+        script::{ConfigurationEntry, ConfigurationRevision, PutConfiguration},
+    },
+    ids::{BoardId, ScriptId, TeamId},
+};
+
+/// Whose configuration: what a script's own has goes before its board's, and that before its team's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConfigurationOf {
+    /// A script's own.
+    Script(ScriptId),
+    /// That of all scripts on a board.
+    Board(BoardId),
+    /// That of all scripts of a team.
+    Team(TeamId),
+}
+
+impl From<ScriptId> for ConfigurationOf {
+    fn from(id: ScriptId) -> Self {
+        Self::Script(id)
+    }
+}
+
+impl From<BoardId> for ConfigurationOf {
+    fn from(id: BoardId) -> Self {
+        Self::Board(id)
+    }
+}
+
+impl From<TeamId> for ConfigurationOf {
+    fn from(id: TeamId) -> Self {
+        Self::Team(id)
+    }
+}
+
+impl Client {
+    /// What is set; of secrets only the names.
+    pub async fn configuration(
+        &self,
+        of: impl Into<ConfigurationOf>,
+        paging: &Paging,
+    ) -> Result<Page<ConfigurationEntry>> {
+        self.configured(Method::GET, of.into(), &[]).page(paging).fetch().await
+    }
+
+    /// Sets a key.
+    pub async fn put_configuration(
+        &self,
+        of: impl Into<ConfigurationOf>,
+        key: &str,
+        value: &PutConfiguration,
+    ) -> Result<ConfigurationEntry> {
+        self.configured(Method::PUT, of.into(), &[key]).json(value)?.fetch().await
+    }
+
+    /// Takes a key away: what a farther place has under it holds again, or the document's default.
+    pub async fn delete_configuration(&self, of: impl Into<ConfigurationOf>, key: &str) -> Result<()> {
+        self.configured(Method::DELETE, of.into(), &[key]).done().await
+    }
+
+    /// The changes of a key, the newest first; never the value of a secret.
+    pub async fn configuration_history(
+        &self,
+        of: impl Into<ConfigurationOf>,
+        key: &str,
+        paging: &Paging,
+    ) -> Result<Page<ConfigurationRevision>> {
+        self.configured(Method::GET, of.into(), &[key, "history"]).page(paging).fetch().await
+    }
+
+    fn configured(&self, method: Method, of: ConfigurationOf, rest: &[&str]) -> Request<'_> {
+        let (kind, id) = match of {
+            ConfigurationOf::Script(id) => ("scripts", id.to_string()),
+            ConfigurationOf::Board(id) => ("boards", id.to_string()),
+            ConfigurationOf::Team(id) => ("teams", id.to_string()),
+        };
+        let mut path = vec!["v1", kind, &id, "configuration"];
+        path.extend(rest);
+        self.request(method, &path)
+    }
+}
