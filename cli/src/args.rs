@@ -102,6 +102,8 @@ pub(crate) enum Command {
     #[command(subcommand, alias = "secret")]
     Secrets(Secrets),
     Config(Config),
+    /// Print the OpenAPI document of the API that this program serves
+    Openapi,
     Outbox(Outbox),
     Audit(Audit),
     Artifacts(Artifacts),

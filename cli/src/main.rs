@@ -109,6 +109,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Logs(args) => commands::logs(&context()?, &args).await,
         Command::Cancel { run } => commands::cancel(&context()?, &run).await,
         Command::Secrets(action) => commands::secrets(&context()?, &action).await,
+        Command::Openapi => commands::openapi(),
         Command::Audit(args) => commands::audit(&context()?, &args).await,
         Command::Outbox(args) => commands::outbox(&context()?, &args).await,
         Command::Artifacts(args) => commands::artifacts(&context()?, &args).await,

@@ -1,17 +1,26 @@
 //! One error type at the edge: whatever goes wrong in a handler becomes a problem document.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use restroy_sdk::problem::{Fault, MEDIA_TYPE, Problem, ProblemCode};
+use restroy_sdk::{
+    problem::{Fault, LimitHit, MEDIA_TYPE, Problem, ProblemCode},
+    time::Timestamp,
+};
 
-use crate::{secrets::SecretsError, store::failure};
+use crate::{
+    secrets::SecretsError,
+    store::{failure, usage::Exceeded},
+};
 
-/// What a handler fails with, and whether its request may be done again.
+/// What a handler fails with, whether its request may be done again by us at once, and after how long
+/// by the caller.
 #[derive(Debug)]
-pub struct ApiError(pub Box<Problem>, pub(crate) Repeat);
+pub struct ApiError(pub Box<Problem>, pub(crate) Repeat, Option<Duration>);
 
 /// Whether a request that failed may be done again, at once, by us: its transaction has surely
 /// changed nothing, and what was in its way may be gone. Travels with the answer as an extension.
@@ -30,12 +39,12 @@ pub type ApiResult<T> = Result<T, ApiError>;
 impl ApiError {
     /// A problem of the given code.
     pub fn new(code: ProblemCode) -> Self {
-        Self(Box::new(Problem::new(code)), Repeat::Never)
+        Self(Box::new(Problem::new(code)), Repeat::Never, None)
     }
 
     /// A problem of the given code, with what is wrong here.
     pub fn with(code: ProblemCode, detail: impl Into<String>) -> Self {
-        Self(Box::new(Problem::new(code).detail(detail)), Repeat::Never)
+        Self(Box::new(Problem::new(code).detail(detail)), Repeat::Never, None)
     }
 
     /// A thing that does not exist or belongs to somebody else: the two look the same.
@@ -50,6 +59,21 @@ impl ApiError {
         again
     }
 
+    /// Says after how long it may work (`Retry-After`).
+    #[must_use]
+    pub(crate) fn after(mut self, wait: Duration) -> Self {
+        self.2 = Some(wait);
+        self
+    }
+
+    /// 429: a limit of the team is used up.
+    pub(crate) fn exceeded(exceeded: &Exceeded, now: Timestamp) -> Self {
+        let problem = Problem::new(ProblemCode::QuotaExceeded).detail(exceeded.message());
+        let hit =
+            LimitHit { name: exceeded.limit.name().into(), value: exceeded.value, free_at: Some(exceeded.free_at) };
+        Self::from(problem.limit(hit)).after(exceeded.free_at.since(now))
+    }
+
     /// Its code.
     pub fn code(&self) -> ProblemCode {
         self.0.code
@@ -58,7 +82,7 @@ impl ApiError {
 
 impl From<Problem> for ApiError {
     fn from(problem: Problem) -> Self {
-        Self(Box::new(problem), Repeat::Never)
+        Self(Box::new(problem), Repeat::Never, None)
     }
 }
 
@@ -110,10 +134,18 @@ impl IntoResponse for ApiError {
         let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, Json(&self.0)).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        if let Some(wait) = self.2 {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
+        }
         response.extensions_mut().insert(*self.0);
         response.extensions_mut().insert(self.1);
         response
     }
+}
+
+/// So many seconds that the time has surely passed.
+pub(crate) fn whole_seconds(span: Duration) -> u64 {
+    span.as_secs() + u64::from(span.subsec_nanos() > 0)
 }
 
 /// Whether an error says that a UNIQUE constraint was hit.

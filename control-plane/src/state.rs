@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     api::NOTING,
-    auth::{limit::SignInLimits, password::Passwords, token::TokenKeys},
+    auth::{limit::SignInLimits, password::Passwords, rate::Rates, token::TokenKeys},
     mail::MailSettings,
     metrics::Metrics,
     ports::ScriptCompiler,
@@ -40,6 +40,8 @@ pub struct AppState {
     pub passwords: Arc<Passwords>,
     /// Counts attempts to sign in.
     pub sign_ins: Arc<SignInLimits>,
+    /// Counts requests.
+    pub rates: Arc<Rates>,
     /// How this installation is set up.
     pub settings: Arc<Settings>,
     /// This process among those that serve the same database.
@@ -84,7 +86,7 @@ pub struct Settings {
     pub dev: bool,
     /// Where people reach it, without a slash at the end; in links of e-mails.
     pub public_url: String,
-    /// The origins whose pages may open WebSockets, beside `public_url`.
+    /// The origins whose pages may call the API and open WebSockets, beside `public_url`.
     pub allowed_origins: Vec<String>,
     /// How e-mail goes out: if not at all, it stays in the outbox as `held`.
     pub mail: Option<MailSettings>,
@@ -96,6 +98,9 @@ pub struct Settings {
     pub verify_life: Duration,
     /// Attempts to sign in or register per minute, from one address for one account.
     pub sign_ins_per_minute: u32,
+    /// Requests per minute with one token; an account has three times as many, an address ten times. 0:
+    /// no limit.
+    pub requests_per_minute: u32,
     /// How many proxies of the operator's own are in front: the caller is so many addresses from the
     /// right of `X-Forwarded-For`. 0: the peer is the caller.
     pub trusted_proxies: u32,
@@ -117,6 +122,7 @@ impl Default for Settings {
             refresh_life: Duration::from_hours(30 * 24),
             verify_life: Duration::from_hours(24),
             sign_ins_per_minute: 10,
+            requests_per_minute: 1_200,
             trusted_proxies: 0,
             stream_recheck: Duration::from_mins(1),
             lease: LEASE,
@@ -132,6 +138,7 @@ impl AppState {
             db,
             passwords: Arc::new(Passwords::new(&ambient)),
             sign_ins: Arc::new(SignInLimits::new(settings.sign_ins_per_minute)),
+            rates: Arc::new(Rates::new(settings.requests_per_minute)),
             replica: ambient.uuid(),
             ambient,
             queue,

@@ -29,6 +29,7 @@ use uuid::Uuid;
 
 use crate::{
     config::ExecutorError,
+    egress::Egress,
     metrics::{self, Metrics},
 };
 
@@ -228,6 +229,7 @@ async fn send<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> Result<T
         detail: None,
         code: restroy_sdk::problem::ProblemCode::Unknown,
         errors: Vec::new(),
+        limit: None,
         request_id: None,
     });
     Err(ApiError::Refused(Box::new(problem)))
@@ -244,6 +246,8 @@ pub(crate) struct TaskApi {
     lease_ms: AtomicU64,
     /// Counts the renewals.
     renewals: AtomicU64,
+    /// What the task's scripts may still send.
+    pub(crate) egress: Egress,
     /// Triggered once the lease is gone.
     pub(crate) lost: CancellationToken,
 }
@@ -284,6 +288,7 @@ impl TaskApi {
         token: String,
         lease_ms: u64,
         claimed_at: Instant,
+        egress_left: Option<u64>,
     ) -> Self {
         Self {
             api,
@@ -292,6 +297,7 @@ impl TaskApi {
             held_until: Mutex::new(claimed_at + Duration::from_millis(lease_ms)),
             lease_ms: AtomicU64::new(lease_ms),
             renewals: AtomicU64::new(0),
+            egress: Egress::new(egress_left),
             lost: CancellationToken::new(),
         }
     }
@@ -330,6 +336,7 @@ impl TaskApi {
             Err(Trouble::Refused(problem)) => return Err(NotTaken::Refused(problem)),
         };
         self.lease_ms.store(answer.lease_ms, Ordering::Relaxed);
+        self.egress.told(answer.egress_left);
         Ok(answer)
     }
 

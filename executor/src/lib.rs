@@ -16,6 +16,7 @@ mod capability;
 mod client;
 mod config;
 mod drive;
+mod egress;
 mod health;
 mod lease;
 mod mask;

@@ -206,7 +206,8 @@ impl Reporter {
                 continue;
             }
             n += 1;
-            let mut batch = Batch { n, engine_id: api.engine_id().to_owned(), events };
+            let egress_bytes = api.egress.report();
+            let mut batch = Batch { n, engine_id: api.engine_id().to_owned(), events, egress_bytes };
             match api.events(&batch).await {
                 Ok(_) => self.committed.send_replace(newest),
                 Err(NotTaken::Lost) => return Lost,

@@ -219,7 +219,8 @@ impl Executor {
         let run_id = claimed.plan.run_id;
         let fence = claimed.fence;
         tracing::info!(%run_id, fence, "the task is taken");
-        let api = TaskApi::new(Arc::clone(&self.api), task_id, claimed.token, claimed.lease_ms, asked);
+        let api =
+            TaskApi::new(Arc::clone(&self.api), task_id, claimed.token, claimed.lease_ms, asked, claimed.egress_left);
         let scratch = Arc::new(Scratch::new(&self.config.scratch_dir, run_id, self.config.scratch_bytes));
         let task = match TaskContext::new(claimed.plan, api, Arc::clone(&scratch), self.tools.clone()) {
             Ok(task) => Arc::new(task),
@@ -228,7 +229,7 @@ impl Executor {
                 // Whoever takes the task next would come to the same point: the run ends here.
                 let error = Some(StepError::new("plan_not_executable", error));
                 let events = vec![EventKind::RunFinished { status: RunStatus::Failed, error }];
-                let batch = Batch { n: 1, engine_id: api.engine_id().to_owned(), events };
+                let batch = Batch { n: 1, engine_id: api.engine_id().to_owned(), events, egress_bytes: 0 };
                 let _ = api.events(&batch).await;
                 return None;
             }

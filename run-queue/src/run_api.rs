@@ -72,6 +72,10 @@ pub struct Claimed {
     pub lease_ms: u64,
     /// What to do.
     pub plan: Plan,
+    /// How many bytes the team's scripts may still send by HTTP within this hour; absent: as many as
+    /// they like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress_left: Option<u64>,
 }
 
 /// All that an executor needs to drive a run from where it stands.
@@ -169,6 +173,9 @@ pub struct Batch {
     /// What happened. An executor may report every kind but `run.queued`, `run.started` and
     /// `step.lost`, which are the control-plane's own.
     pub events: Vec<EventKind>,
+    /// The bytes that scripts sent by HTTP since the last batch.
+    #[serde(default)]
+    pub egress_bytes: u64,
 }
 
 /// The answer to a batch: it is committed.
@@ -178,6 +185,10 @@ pub struct BatchAnswer {
     pub last_seq: i64,
     /// The lease, renewed by the report.
     pub lease_ms: u64,
+    /// How many bytes the team's scripts may still send by HTTP within this hour; absent: as many as
+    /// they like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress_left: Option<u64>,
 }
 
 /// A renewed lease.

@@ -4,6 +4,8 @@ use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
 
+use crate::time::Timestamp;
+
 /// The media type of a problem.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
@@ -119,9 +121,25 @@ pub struct Problem {
     /// The places in the body that are wrong.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Fault>,
+    /// The limit that was reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<LimitHit>,
     /// The request's id, to be quoted when asking for help.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
+}
+
+/// A limit of the team that was reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LimitHit {
+    /// Its name, such as `fuel_per_day`.
+    pub name: String,
+    /// Its value in force.
+    pub value: i64,
+    /// When some of it is free again, where time alone frees it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free_at: Option<Timestamp>,
 }
 
 /// A place in a request's body that is wrong.
@@ -158,6 +176,7 @@ impl Problem {
             detail: None,
             code,
             errors: Vec::new(),
+            limit: None,
             request_id: None,
         }
     }
@@ -173,6 +192,13 @@ impl Problem {
     #[must_use]
     pub fn errors(mut self, errors: Vec<Fault>) -> Self {
         self.errors = errors;
+        self
+    }
+
+    /// With the limit that was reached.
+    #[must_use]
+    pub fn limit(mut self, limit: LimitHit) -> Self {
+        self.limit = Some(limit);
         self
     }
 

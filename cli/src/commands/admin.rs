@@ -14,6 +14,7 @@ use restroy_control_plane::{
 use restroy_sdk::{ids::ExecutorId, problem::ProblemCode, time::Ambient};
 use serde_json::json;
 
+use super::admin_team::TeamCommand;
 use crate::{
     context,
     failure::{Failure, Outcome},
@@ -36,6 +37,9 @@ pub(crate) enum AdminCommand {
     /// Give executors their credentials, take them away, list executors
     #[command(subcommand)]
     Executor(ExecutorCommand),
+    /// Show and change the limits of teams
+    #[command(subcommand)]
+    Team(TeamCommand),
     /// After a backup was restored, and before anything starts: take back all that was handed out
     ///
     /// The database has gone back in time, and executors may hold what it handed out since. Every fence
@@ -93,7 +97,7 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    async fn open(&self) -> Outcome<Db> {
+    pub(super) async fn open(&self) -> Outcome<Db> {
         let settings = InForce::resolve(&self.settings, &environment())?.settings;
         database(&settings.database_url, CONNECTIONS).await
     }
@@ -103,6 +107,7 @@ impl Database {
 pub(crate) async fn admin(command: AdminCommand, as_json: bool) -> Outcome {
     let command = match command {
         AdminCommand::Executor(command) => command,
+        AdminCommand::Team(command) => return super::admin_team::team(command, as_json).await,
         AdminCommand::RaiseFences { database } => return raise_fences(&database.open().await?, as_json).await,
     };
     match command {

@@ -1,6 +1,7 @@
 //! The client commands, and those that manage an installation, one file each.
 
 mod admin;
+mod admin_team;
 mod artifacts;
 mod audit;
 mod boards;
@@ -16,6 +17,7 @@ mod login;
 mod logs;
 mod members;
 mod migrate;
+mod openapi;
 mod outbox;
 mod publish;
 mod pull;
@@ -44,6 +46,7 @@ pub(crate) use login::{login, logout, verify_email, whoami};
 pub(crate) use logs::{cancel, logs};
 pub(crate) use members::members;
 pub(crate) use migrate::{MigrateArgs, migrate};
+pub(crate) use openapi::openapi;
 pub(crate) use outbox::outbox;
 pub(crate) use publish::publish;
 pub(crate) use pull::pull;

@@ -26,6 +26,8 @@ use crate::{compiler::SandboxCompiler, settings::tables::Dev};
 const DRAIN: Duration = Duration::from_secs(3);
 /// The file of the key that signs access tokens.
 const TOKEN_KEY: &str = "token.key";
+/// Who uses the installation owns it: what runs wild is stopped, nobody else is.
+const REQUESTS_PER_MINUTE: u32 = 60_000;
 
 /// An installation that runs; ends when it is told to stop.
 pub(super) struct Installation {
@@ -69,6 +71,7 @@ impl Installation {
             settings: ControlPlaneSettings {
                 dev: true,
                 public_url: format!("http://{address}"),
+                requests_per_minute: REQUESTS_PER_MINUTE,
                 ..ControlPlaneSettings::default()
             },
         });

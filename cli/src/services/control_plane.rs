@@ -145,6 +145,7 @@ impl Process {
                 mail,
                 trusted_proxies: settings.trusted_proxies.0,
                 sign_ins_per_minute: settings.sign_ins_per_minute.0,
+                requests_per_minute: settings.requests_per_minute.0,
                 lease: settings.lease.0,
                 ..Settings::default()
             },

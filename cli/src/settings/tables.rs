@@ -64,7 +64,7 @@ settings! {
         metrics_listen: SocketAddr = default("127.0.0.1:9090"), "ADDRESS:PORT";
         /// Where people reach the API; in links of e-mails
         public_url: WebUrl = required, "URL";
-        /// Origins whose pages may open WebSockets, beside the public one; commas between them
+        /// Origins whose pages may call the API, beside the public one; commas between them
         allowed_origins: Origins = default(""), "ORIGINS";
         /// The database, as the service's own role: postgres://restroy:PASSWORD@host/restroy
         database_url: SecretUrl = required, "URL";
@@ -89,6 +89,9 @@ settings! {
         trusted_proxies: Count<0, 8> = default("0"), "N";
         /// How often a minute one may try to sign in, from one address for one account
         sign_ins_per_minute: Count<1, 10_000> = default("10"), "N";
+        /// How many requests a minute one token may make; an account may make three times as many, a
+        /// network address ten times. 0 for no limit
+        requests_per_minute: Count<0, 1_000_000> = default("1200"), "N";
         /// Where compiled sandbox code is kept between starts; a folder only this user can write to
         engine_cache_dir: PathBuf = optional, "DIR";
         /// How long an executor keeps a task without a word of it, from 2s to 10m: then it counts as lost,

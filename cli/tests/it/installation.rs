@@ -94,6 +94,7 @@ impl Installation {
             .env("RESTROY_DATABASE_CONNECTIONS", "6")
             .env("RESTROY_MASTER_KEYS", &self.master_keys)
             .env("RESTROY_TOKEN_KEY", &self.token_key)
+            .env("RESTROY_REQUESTS_PER_MINUTE", "0") // several people come from one address here
             .env("RESTROY_SMTP_URL", &self.mail.url)
             .env("RESTROY_SMTP_FROM", "Restroy <restroy@restroy.example>")
             .env("RESTROY_PUBLIC_URL", PUBLIC_URL);
@@ -122,11 +123,16 @@ impl Installation {
         ControlPlane { process, url, run_api }
     }
 
-    /// Does something as the installation's operator; gives what that prints.
-    pub fn admin(&self, arguments: &[&str]) -> String {
+    /// The binary with what an operator's commands need.
+    pub fn on_the_database(&self) -> Command {
         let mut command = restroy();
         command.env("RESTROY_DATABASE_URL", &self.at.database).current_dir(self.work());
-        said(command.arg("admin").args(arguments))
+        command
+    }
+
+    /// Does something as the installation's operator; gives what that prints.
+    pub fn admin(&self, arguments: &[&str]) -> String {
+        said(self.on_the_database().arg("admin").args(arguments))
     }
 
     /// Makes an executor known; gives its credential.

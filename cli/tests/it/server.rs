@@ -58,6 +58,15 @@ impl Server {
         }
     }
 
+    /// Where it runs as services: what it stands on.
+    #[allow(dead_code, reason = "one mode of the tests asks for it")]
+    pub fn installation(&self) -> Option<&Installation> {
+        match &self.mode {
+            Mode::Embedded { .. } => None,
+            Mode::Production { installation, .. } => Some(installation),
+        }
+    }
+
     /// The origin of its own pages.
     pub fn origin(&self) -> String {
         if PRODUCTION { PUBLIC_URL.to_owned() } else { self.url.clone() }

@@ -12,4 +12,5 @@ include!("../it/suite.rs");
 mod composed;
 #[path = "../it/composition.rs"]
 mod composition;
+mod limits;
 mod services;

@@ -42,7 +42,7 @@ pub(super) const MIN_SECRET: usize = 8;
 /// escaping them.
 pub(super) const DEFINITION_BODY: usize = 24 * 1024 * 1024;
 /// Characters of a name.
-pub(super) const MAX_NAME: usize = 64;
+pub(in crate::api) const MAX_NAME: usize = 64;
 /// Characters of the description of a board, a role, a pipeline or a library module.
 pub(super) const MAX_DESCRIPTION: usize = 1024;
 /// Characters of a version's message.

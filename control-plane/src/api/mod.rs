@@ -5,6 +5,7 @@ mod audit;
 mod auth;
 mod boards;
 mod configuration;
+mod docs;
 pub mod health;
 pub mod http;
 mod library;
@@ -45,10 +46,8 @@ pub fn routes() -> OpenApiRouter<AppState> {
 }
 
 /// The OpenAPI 3.1 document of the API.
-pub fn document() -> utoipa::openapi::OpenApi {
-    let mut document = routes().into_openapi();
-    openapi::finish(&mut document);
-    document
+pub fn document() -> serde_json::Value {
+    openapi::finish(routes().into_openapi())
 }
 
 /// The API as a service: all routes, their OpenAPI document, health, and the layers around them.
@@ -56,11 +55,13 @@ pub fn document() -> utoipa::openapi::OpenApi {
 /// Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: attempts to sign in are
 /// counted by the peer's address.
 pub fn router(state: AppState) -> Router {
-    let (router, mut document) = routes().split_for_parts();
-    openapi::finish(&mut document);
+    let (router, document) = routes().split_for_parts();
+    let document = openapi::finish(document);
+    let reference = docs::Reference::of(&document);
     let document = Bytes::from(serde_json::to_vec(&document).unwrap_or_default());
     let router = router
         .route("/v1/openapi.json", get(move || async move { ([(header::CONTENT_TYPE, "application/json")], document) }))
+        .route("/docs", get(move || async move { reference }))
         .merge(health::routes())
         .fallback(http::fallback)
         .method_not_allowed_fallback(http::method_not_allowed);

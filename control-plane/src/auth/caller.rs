@@ -13,7 +13,7 @@ use restroy_sdk::{
 };
 use sqlx::query_scalar;
 
-use super::Peer;
+use super::{Peer, rate::Counted};
 use crate::{
     error::{ApiError, ApiResult},
     sql,
@@ -95,7 +95,10 @@ impl FromRequestParts<AppState> for Caller {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let token = bearer(parts)
             .ok_or_else(|| unauthorized("Send `Authorization: Bearer` with an access token from login."))?;
-        Self::from_token(state, token, Peer::of(parts, state).0).await
+        let caller = Self::from_token(state, token, Peer::of(parts, state).0).await?;
+        let counted = parts.extensions.get::<Counted>().cloned().unwrap_or_default();
+        state.rates.caller(&caller, state.ambient.now(), &counted)?;
+        Ok(caller)
     }
 }
 

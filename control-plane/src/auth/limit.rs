@@ -1,44 +1,30 @@
 //! How often somebody may try to sign in or register: per network address and account, and, ten
 //! times as often, per address and per account alone. In memory and per process: a brake on
-//! guessing, not a quota.
+//! guessing, not a quota. (That on requests of all kinds is in [`super::rate`].)
 
-use std::{
-    collections::HashMap,
-    net::IpAddr,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{net::IpAddr, time::Duration};
 
-use restroy_sdk::{
-    problem::ProblemCode,
-    time::{Ambient, Timestamp},
-};
-use sha2::{Digest, Sha256};
+use restroy_sdk::{problem::ProblemCode, time::Ambient};
 
+use super::gcra::{Key, Rate, Table};
 use crate::error::{ApiError, ApiResult};
 
-/// The window that attempts are counted in.
+/// What attempts are counted over.
 const WINDOW: Duration = Duration::from_mins(1);
-/// How many counters are held; about 64 bytes each.
-const MAX_COUNTERS: usize = 30_000;
-
-#[derive(Debug, Clone, Copy)]
-struct Counter {
-    since: Timestamp,
-    attempts: u32,
-}
+/// How many addresses, accounts and pairs of them are counted at once.
+const MAX_KEYS: usize = 30_000;
 
 /// Counts attempts.
 #[derive(Debug)]
 pub struct SignInLimits {
     per_window: u32,
-    counters: Mutex<HashMap<[u8; 16], Counter>>,
+    table: Table,
 }
 
 impl SignInLimits {
     /// So many attempts a minute from one address for one account.
     pub fn new(per_minute: u32) -> Self {
-        Self { per_window: per_minute.max(1), counters: Mutex::new(HashMap::new()) }
+        Self { per_window: per_minute.max(1), table: Table::new(MAX_KEYS) }
     }
 
     /// Counts an attempt; 429 when it is one too many. `account` is whatever was typed: whether it
@@ -46,29 +32,20 @@ impl SignInLimits {
     pub fn attempt(&self, ambient: &Ambient, address: Option<IpAddr>, account: &str) -> ApiResult<()> {
         let now = ambient.now();
         let address = address.map(network).unwrap_or_default();
+        let (address, account) = (address.as_bytes(), account.as_bytes());
         let wide = self.per_window.saturating_mul(10);
         // From the attacker's own counters to the shared one: what is refused by the former does not
         // reach the latter, so that nobody alone locks an account, or fills the table, for others.
-        let counted = [
-            (key(&["address", &address]), wide),
-            (key(&["both", &address, account]), self.per_window),
-            (key(&["account", account]), wide),
-        ];
-        let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        for (key, most) in counted {
-            if counters.len() >= MAX_COUNTERS && !counters.contains_key(&key) {
-                counters.retain(|_, counter| now.since(counter.since) < WINDOW);
-                if counters.len() >= MAX_COUNTERS {
-                    return Err(refused());
-                }
-            }
-            let counter = counters.entry(key).or_insert(Counter { since: now, attempts: 0 });
-            if now.since(counter.since) >= WINDOW {
-                *counter = Counter { since: now, attempts: 0 };
-            }
-            counter.attempts = counter.attempts.saturating_add(1);
-            if counter.attempts > most {
-                return Err(refused());
+        for (key, most) in [
+            (Key::of(&[b"address", address]), wide),
+            (Key::of(&[b"both", address, account]), self.per_window),
+            (Key::of(&[b"account", account]), wide),
+        ] {
+            let standing = self.table.count(key, Rate { most, window: WINDOW }, now);
+            match standing.map(|standing| standing.refused) {
+                Some(None) => {}
+                Some(Some(wait)) => return Err(refused(wait)),
+                None => return Err(refused(WINDOW)),
             }
         }
         Ok(())
@@ -76,27 +53,15 @@ impl SignInLimits {
 }
 
 /// Whom an address belongs to: one IPv6 subscriber has a network of 64 bits (RFC 6177).
-fn network(address: IpAddr) -> String {
+pub(super) fn network(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => format!("{:x}/64", address.to_bits() >> 64),
     }
 }
 
-/// Of fixed length, whatever was typed.
-fn key(parts: &[&str]) -> [u8; 16] {
-    let mut hasher = Sha256::new();
-    for part in parts {
-        hasher.update(part.len().to_be_bytes());
-        hasher.update(part.as_bytes());
-    }
-    let mut short = [0; 16];
-    short.copy_from_slice(&hasher.finalize()[..16]);
-    short
-}
-
-fn refused() -> ApiError {
-    ApiError::with(ProblemCode::RateLimited, "Too many attempts; wait a minute and try again.")
+fn refused(wait: Duration) -> ApiError {
+    ApiError::with(ProblemCode::RateLimited, "Too many attempts; wait a minute and try again.").after(wait)
 }
 
 #[cfg(test)]

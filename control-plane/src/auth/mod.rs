@@ -6,12 +6,14 @@
 //! there.
 
 mod caller;
+mod gcra;
 pub mod grant;
 pub mod limit;
 pub mod origin;
 pub mod password;
 mod peer;
 pub mod permission;
+pub mod rate;
 mod scope;
 pub mod ticket;
 pub mod token;

@@ -1,4 +1,4 @@
-//! Which pages may open a WebSocket: a browser sends the page's origin, and any page may try.
+//! Which pages may use the API: a browser sends the page's origin, and any page may try.
 
 use axum::http::{HeaderMap, header};
 use restroy_sdk::problem::ProblemCode;
@@ -15,14 +15,18 @@ pub fn check(settings: &Settings, headers: &HeaderMap) -> ApiResult<()> {
     let mut sent = headers.get_all(header::ORIGIN).iter();
     let Some(first) = sent.next() else { return Ok(()) };
     let origin = first.to_str().ok().filter(|_| sent.next().is_none()).and_then(normal);
-    let known = std::iter::once(&settings.public_url).chain(&settings.allowed_origins).filter_map(|url| normal(url));
     match origin {
-        Some(origin) if known.into_iter().any(|known| known == origin) => Ok(()),
+        Some(origin) if known(settings).any(|known| known == origin) => Ok(()),
         _ => Err(ApiError::with(
             ProblemCode::Forbidden,
             "Pages of this origin may not open streams here; the operator can allow it (`allowed_origins`).",
         )),
     }
+}
+
+/// The installation's own origin and those that the operator allowed.
+pub fn known(settings: &Settings) -> impl Iterator<Item = String> {
+    std::iter::once(&settings.public_url).chain(&settings.allowed_origins).filter_map(|url| normal(url))
 }
 
 /// Scheme, host and port, in one spelling.

@@ -57,8 +57,6 @@ pub const MAX_KV_LIST: i64 = 1024 * 1024;
 pub const MAX_KV_PAGE: u32 = 1_000;
 /// Recipients of an e-mail.
 pub const MAX_RECIPIENTS: usize = 50;
-/// E-mails of a team within 24 hours; one to several recipients counts once for each.
-pub const MAX_EMAILS_PER_DAY: usize = 200;
 /// The subject of an e-mail, in bytes (RFC 5322, section 2.1.1).
 pub const MAX_SUBJECT: usize = 998;
 /// The text of an e-mail, and its HTML alternative, each, in bytes.

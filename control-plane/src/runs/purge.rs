@@ -8,7 +8,12 @@ use restroy_sdk::{
 };
 use sqlx::{query, query_as};
 
-use crate::{error::ApiResult, sql, state::AppState, store::audit};
+use crate::{
+    error::ApiResult,
+    sql,
+    state::AppState,
+    store::{audit, usage},
+};
 
 /// How many rows a statement removes.
 const STEP: i64 = 500;
@@ -60,6 +65,8 @@ pub async fn step(state: &AppState) -> ApiResult<u64> {
         (remove!("one_time_tokens", "hash", "expires_at <= $1"), now),
         (remove!("idempotency_keys", "scope, route, key", "created_at <= $1"), now.before(IDEMPOTENCY)),
         (remove!("sessions", "id", "expires_at <= $1"), now),
+        // Compared as a moment: an hour is the one at which it begins.
+        (remove!("usage", "team_id, hour, shard", "hour <= $1"), now.before(usage::USAGE_KEPT)),
         (remove!("executors", "id", "revoked_at <= $1"), now.before(EXECUTORS)),
         (remove!("invitations", "id", "expires_at <= $1"), now.before(INVITATIONS)),
         (remove!("outbox", "id", "status <> 'queued' AND created_at <= $1"), now.before(MAIL)),

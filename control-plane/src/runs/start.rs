@@ -6,7 +6,7 @@ use restroy_sdk::{
     document::{Concurrency, Document, OnConflict},
     event::{EventKind, StepError},
     ids::{PipelineId, RunId, TaskId, UserId, VersionId},
-    problem::ProblemCode,
+    problem::{LimitHit, Problem, ProblemCode},
     status::RunStatus,
     time::Timestamp,
 };
@@ -25,7 +25,11 @@ use crate::{
     error::{ApiError, ApiResult},
     sql,
     state::AppState,
-    store::TeamTx,
+    store::{
+        TeamTx,
+        quota::Limit,
+        usage::{self, Used},
+    },
 };
 
 /// Who or what starts a run.
@@ -135,6 +139,7 @@ pub async fn start(state: &AppState, tx: &mut TeamTx, prepared: Prepared, starte
     let (mut wakes, skipped) = make_room(tx, &prepared, now).await?;
     if !skipped {
         check_queue(tx, place.max_queued).await?;
+        check_fuel(tx, now).await?;
     }
     let id: RunId = state.ambient.id();
     insert(state, tx, id, &place, &prepared, starter, now).await?;
@@ -150,6 +155,7 @@ pub async fn start(state: &AppState, tx: &mut TeamTx, prepared: Prepared, starte
         wakes.push(Wake::Admit);
     }
     wakes.push(Wake::Run { run_id: id, last_seq });
+    usage::add(tx, id, now, Used { runs: 1, ..Used::default() }).await?;
     Ok(Started { run: cancel::find(tx, id).await?, params: prepared.params, wakes })
 }
 
@@ -239,9 +245,17 @@ async fn check_queue(tx: &mut TeamTx, most: i64) -> ApiResult<()> {
         return Ok(());
     }
     let detail = format!(
-        "The team has {queued} queued runs and may have {most} (limit `runs queued`): wait until some have run, or cancel some."
+        "The team has {queued} queued runs and may have {most} (limit `runs_queued`): wait until some have run, or cancel some."
     );
-    Err(ApiError::with(ProblemCode::QuotaExceeded, detail))
+    let problem = Problem::new(ProblemCode::QuotaExceeded).detail(detail);
+    Err(problem.limit(LimitHit { name: "runs_queued".into(), value: most, free_at: None }).into())
+}
+
+async fn check_fuel(tx: &mut TeamTx, now: Timestamp) -> ApiResult<()> {
+    match usage::exceeded(tx, Limit::FuelPerDay, 1, now).await? {
+        Some(exceeded) => Err(ApiError::exceeded(&exceeded, now)),
+        None => Ok(()),
+    }
 }
 
 async fn insert(

@@ -7,7 +7,10 @@ use restroy_sdk::{
 };
 use sqlx::{query, query_as, query_scalar};
 
-use super::TeamTx;
+use super::{
+    TeamTx,
+    sort::{Selection, by_order},
+};
 use crate::{
     auth::{Permission, Scope},
     sql,
@@ -101,15 +104,21 @@ pub async fn get(tx: &mut TeamTx, id: BoardId) -> Result<Option<Board>, sqlx::Er
     Ok(row.map(Board::from))
 }
 
-/// Whether somebody sees what lies on the board `b` of the team `$1`, as a condition: `$2` whether their
-/// role in the team has the permission at all, `$3` whether it administers boards, `$4` who. The
-/// permission is one that every built-in role holds; see [`Viewer`].
+/// Whether somebody sees what lies on the board `b` of the team `$1`, as a condition, with the
+/// placeholders of whether their role in the team has the permission at all, whether it administers
+/// boards, and who it is. The permission is one that every built-in role holds; see [`Viewer`].
 macro_rules! seen {
-    ($permission:literal) => {
+    ($permission:literal, $in_team:literal, $administers:literal, $user:literal) => {
         concat!(
-            "(($2 AND (NOT b.private OR $3))
+            "((",
+            $in_team,
+            " AND (NOT b.private OR ",
+            $administers,
+            "))
               OR EXISTS (SELECT 1 FROM board_members bm
-                         WHERE bm.team_id = $1 AND bm.board_id = b.id AND bm.user_id = $4
+                         WHERE bm.team_id = $1 AND bm.board_id = b.id AND bm.user_id = ",
+            $user,
+            "
                            AND (bm.role IS NOT NULL OR EXISTS (
                                 SELECT 1 FROM role_permissions g
                                 WHERE g.team_id = $1 AND g.role_id = bm.role_id AND g.permission = '",
@@ -139,34 +148,34 @@ impl Viewer {
     }
 }
 
-/// The team's boards that the viewer sees, or those of them that were deleted; the oldest first, after
-/// `after`.
+/// The team's boards that the viewer sees, or those of them that were deleted.
 pub async fn list(
     tx: &mut TeamTx,
     viewer: Viewer,
     deleted: bool,
-    after: Option<BoardId>,
-    rows: i64,
+    selection: &Selection,
 ) -> Result<Vec<Board>, sqlx::Error> {
     let team = tx.team();
+    let statement = by_order!(selection.order, id: "id", name: "name",
+    concat!(
+        "SELECT ",
+        columns!(),
+        " FROM boards b WHERE team_id = $1 AND (deleted_at IS NOT NULL) = $9 AND ",
+        seen!("board.read", "$6", "$7", "$8")
+    ));
     let rows: Vec<Row> = sql!(
         &mut **tx,
         fetch_all,
-        query_as(concat!(
-            "SELECT ",
-            columns!(),
-            " FROM boards b
-              WHERE team_id = $1 AND (deleted_at IS NOT NULL) = $7 AND ($5 IS NULL OR id > $5) AND ",
-            seen!("board.read"),
-            " ORDER BY id LIMIT $6"
-        ))
-        .bind(team)
-        .bind(viewer.in_team)
-        .bind(viewer.administers)
-        .bind(viewer.user)
-        .bind(after)
-        .bind(rows)
-        .bind(deleted)
+        query_as(statement)
+            .bind(team)
+            .bind(selection.id())
+            .bind(selection.place_name())
+            .bind(&selection.name)
+            .bind(selection.rows)
+            .bind(viewer.in_team)
+            .bind(viewer.administers)
+            .bind(viewer.user)
+            .bind(deleted)
     )?;
     Ok(rows.into_iter().map(Board::from).collect())
 }

@@ -38,13 +38,16 @@ pub mod order;
 pub mod outbox;
 pub mod pipelines;
 pub mod postgres;
+pub mod quota;
 pub mod roles;
 pub mod schedules;
 pub mod scope;
 pub mod scripts;
 pub mod sessions;
+pub mod sort;
 mod sqlite;
 pub mod teams;
+pub mod usage;
 pub mod users;
 pub mod versions;
 

@@ -14,6 +14,7 @@ use sqlx::{query, query_as, query_scalar};
 use super::{
     StoreError, TeamTx, Tx,
     boards::{Viewer, seen},
+    sort::Age,
 };
 use crate::sql;
 
@@ -60,33 +61,48 @@ struct Row {
     created_at: Timestamp,
 }
 
-/// The team's e-mails, the newest first, before `before`; those of runs that the viewer sees.
+/// The team's e-mails by age, after `after`; those of runs that the viewer sees, and of a status, if one is
+/// given.
 pub async fn list(
     tx: &mut TeamTx,
     viewer: Viewer,
-    before: Option<MessageId>,
+    age: Age,
+    after: Option<MessageId>,
+    status: Option<&str>,
     rows: i64,
 ) -> Result<Vec<OutboxMessage>, StoreError> {
+    macro_rules! select {
+        ($end:literal) => {
+            concat!(
+                "SELECT id, run_id, recipients, reply_to, subject, body_text, body_html, status, error, created_at
+                 FROM outbox WHERE team_id = $1 AND ($3 IS NULL OR status = $3)
+                 AND (run_id IS NULL OR EXISTS (
+                      SELECT 1 FROM runs n JOIN pipelines p ON p.team_id = $1 AND p.id = n.pipeline_id
+                      JOIN boards b ON b.team_id = $1 AND b.id = p.board_id
+                      WHERE n.team_id = $1 AND n.id = outbox.run_id AND ",
+                seen!("run.read", "$5", "$6", "$7"),
+                ")) AND ($2 IS NULL OR id ",
+                $end,
+                " LIMIT $4"
+            )
+        };
+    }
     let team = tx.team();
+    let statement = match age {
+        Age::Oldest => select!("> $2) ORDER BY id"),
+        Age::Newest => select!("< $2) ORDER BY id DESC"),
+    };
     let rows: Vec<Row> = sql!(
         &mut **tx,
         fetch_all,
-        query_as(concat!(
-            "SELECT id, run_id, recipients, reply_to, subject, body_text, body_html, status, error, created_at
-             FROM outbox WHERE team_id = $1 AND ($5 IS NULL OR id < $5)
-             AND (run_id IS NULL OR EXISTS (
-                  SELECT 1 FROM runs n JOIN pipelines p ON p.team_id = $1 AND p.id = n.pipeline_id
-                  JOIN boards b ON b.team_id = $1 AND b.id = p.board_id
-                  WHERE n.team_id = $1 AND n.id = outbox.run_id AND ",
-            seen!("run.read"),
-            ")) ORDER BY id DESC LIMIT $6"
-        ))
-        .bind(team)
-        .bind(viewer.in_team)
-        .bind(viewer.administers)
-        .bind(viewer.user)
-        .bind(before)
-        .bind(rows)
+        query_as(statement)
+            .bind(team)
+            .bind(after)
+            .bind(status)
+            .bind(rows)
+            .bind(viewer.in_team)
+            .bind(viewer.administers)
+            .bind(viewer.user)
     )?;
     rows.into_iter()
         .map(|row| {

@@ -10,6 +10,7 @@ use sqlx::{query, query_as, query_scalar};
 use super::{
     TeamTx,
     order::{self, Place},
+    sort::{Selection, by_order},
 };
 use crate::sql;
 
@@ -125,6 +126,7 @@ pub async fn list(
     tx: &mut TeamTx,
     board: BoardId,
     after: Option<Place>,
+    name: Option<&str>,
     rows: i64,
 ) -> Result<Vec<(Pipeline, Place)>, sqlx::Error> {
     #[derive(sqlx::FromRow)]
@@ -149,6 +151,7 @@ pub async fn list(
             ", position FROM pipelines
              WHERE team_id = $1 AND board_id = $2 AND deleted_at IS NULL
                AND ($3 IS NULL OR (position, id) > ($3, $4))
+               AND ($6 IS NULL OR lower(name) LIKE $6 ESCAPE '\\')
              ORDER BY position, id LIMIT $5"
         ))
         .bind(team)
@@ -156,6 +159,7 @@ pub async fn list(
         .bind(position)
         .bind(id)
         .bind(rows)
+        .bind(name)
     )?;
     let placed = |placed: Placed| {
         let place = Place { epoch, position: placed.position, id: placed.row.id };
@@ -164,28 +168,28 @@ pub async fn list(
     Ok(rows.into_iter().map(placed).collect())
 }
 
-/// The board's pipelines that were deleted, the oldest first, after `after`.
-pub async fn deleted(
+/// The board's pipelines, or those that were deleted, in another order than theirs.
+pub async fn sorted(
     tx: &mut TeamTx,
     board: BoardId,
-    after: Option<PipelineId>,
-    rows: i64,
+    deleted: bool,
+    selection: &Selection,
 ) -> Result<Vec<Pipeline>, sqlx::Error> {
     let team = tx.team();
+    let statement = by_order!(selection.order, id: "id", name: "name",
+        concat!("SELECT ", columns!(),
+         " FROM pipelines WHERE team_id = $1 AND board_id = $6 AND (deleted_at IS NOT NULL) = $7"));
     let rows: Vec<Row> = sql!(
         &mut **tx,
         fetch_all,
-        query_as(concat!(
-            "SELECT ",
-            columns!(),
-            " FROM pipelines
-             WHERE team_id = $1 AND board_id = $2 AND deleted_at IS NOT NULL AND ($3 IS NULL OR id > $3)
-             ORDER BY id LIMIT $4"
-        ))
-        .bind(team)
-        .bind(board)
-        .bind(after)
-        .bind(rows)
+        query_as(statement)
+            .bind(team)
+            .bind(selection.id())
+            .bind(selection.place_name())
+            .bind(&selection.name)
+            .bind(selection.rows)
+            .bind(board)
+            .bind(deleted)
     )?;
     Ok(rows.into_iter().map(Pipeline::from).collect())
 }

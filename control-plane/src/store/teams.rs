@@ -13,7 +13,10 @@ use restroy_sdk::{
 use serde_json::json;
 use sqlx::{query, query_as, query_scalar, types::Uuid};
 
-use super::{Db, StoreError, TeamTx, Tx, audit};
+use super::{
+    Db, StoreError, TeamTx, Tx, audit,
+    sort::{Selection, by_order},
+};
 use crate::{
     auth::Role,
     secrets::{KeyRing, TeamKey},
@@ -209,51 +212,54 @@ pub async fn joined(tx: &mut Tx, user: UserId) -> Result<i64, sqlx::Error> {
     )
 }
 
-/// A person's teams, the oldest first, after `after`.
-pub async fn of_user(tx: &mut Tx, user: UserId, after: Option<TeamId>, rows: i64) -> Result<Vec<Team>, sqlx::Error> {
+/// A person's teams.
+pub async fn of_user(tx: &mut Tx, user: UserId, selection: &Selection) -> Result<Vec<Team>, sqlx::Error> {
+    let statement = by_order!(selection.order, id: "t.id", name: "t.name",
+        "SELECT t.id, t.name, coalesce(m.role, r.name) AS role, t.created_at
+         FROM memberships m JOIN teams t ON t.id = m.team_id AND t.deleted_at IS NULL
+         LEFT JOIN roles r ON r.team_id = m.team_id AND r.id = m.role_id
+         WHERE m.user_id = $1");
     let rows: Vec<Row> = sql!(
         tx,
         fetch_all,
-        query_as(
-            "SELECT t.id, t.name, coalesce(m.role, r.name) AS role, t.created_at
-             FROM memberships m JOIN teams t ON t.id = m.team_id AND t.deleted_at IS NULL
-             LEFT JOIN roles r ON r.team_id = m.team_id AND r.id = m.role_id
-             WHERE m.user_id = $1 AND ($2 IS NULL OR t.id > $2) ORDER BY t.id LIMIT $3"
-        )
-        .bind(user)
-        .bind(after)
-        .bind(rows)
+        query_as(statement)
+            .bind(user)
+            .bind(selection.id())
+            .bind(selection.place_name())
+            .bind(&selection.name)
+            .bind(selection.rows)
     )?;
     Ok(rows.into_iter().map(Team::from).collect())
 }
 
-/// The deleted teams that a person owns and that are still there, after `after`; those of `since` on.
+/// The teams that a person owns, that were deleted since `since` and are still there.
 pub async fn deleted_of_user(
     tx: &mut Tx,
     user: UserId,
     since: Timestamp,
-    after: Option<TeamId>,
-    rows: i64,
+    selection: &Selection,
 ) -> Result<Vec<Team>, sqlx::Error> {
+    let statement = by_order!(selection.order, id: "t.id", name: "t.name",
+        "SELECT t.id, t.name, m.role, t.created_at
+         FROM memberships m JOIN teams t ON t.id = m.team_id AND t.deleted_at > $6
+         WHERE m.user_id = $1 AND m.role = 'owner'");
     let rows: Vec<Row> = sql!(
         tx,
         fetch_all,
-        query_as(
-            "SELECT t.id, t.name, m.role, t.created_at
-             FROM memberships m JOIN teams t ON t.id = m.team_id AND t.deleted_at > $2
-             WHERE m.user_id = $1 AND m.role = 'owner' AND ($3 IS NULL OR t.id > $3) ORDER BY t.id LIMIT $4"
-        )
-        .bind(user)
-        .bind(since)
-        .bind(after)
-        .bind(rows)
+        query_as(statement)
+            .bind(user)
+            .bind(selection.id())
+            .bind(selection.place_name())
+            .bind(&selection.name)
+            .bind(selection.rows)
+            .bind(since)
     )?;
     Ok(rows.into_iter().map(Team::from).collect())
 }
 
 /// A person's teams in short; the first hundred.
 pub async fn roles_of_user(tx: &mut Tx, user: UserId) -> Result<Vec<TeamRole>, sqlx::Error> {
-    let teams = of_user(tx, user, None, 100).await?;
+    let teams = of_user(tx, user, &Selection::first(100)).await?;
     Ok(teams.into_iter().map(|team| TeamRole { id: team.id, name: team.name, role: team.role }).collect())
 }
 
@@ -334,22 +340,24 @@ struct MemberRow {
     joined_at: Timestamp,
 }
 
-/// The team's members by id, after `after`.
-pub async fn members(tx: &mut TeamTx, after: Option<UserId>, rows: i64) -> Result<Vec<Member>, sqlx::Error> {
+/// The team's members; their age is that of their accounts.
+pub async fn members(tx: &mut TeamTx, selection: &Selection) -> Result<Vec<Member>, sqlx::Error> {
     let team = tx.team();
+    let statement = by_order!(selection.order, id: "u.id", name: "u.name",
+        "SELECT u.id AS user_id, u.name, u.email, coalesce(m.role, r.name) AS role, m.role_id,
+                m.created_at AS joined_at
+         FROM memberships m JOIN users u ON u.id = m.user_id AND u.deleted_at IS NULL
+         LEFT JOIN roles r ON r.team_id = m.team_id AND r.id = m.role_id
+         WHERE m.team_id = $1");
     let rows: Vec<MemberRow> = sql!(
         &mut **tx,
         fetch_all,
-        query_as(
-            "SELECT u.id AS user_id, u.name, u.email, coalesce(m.role, r.name) AS role, m.role_id,
-                    m.created_at AS joined_at
-             FROM memberships m JOIN users u ON u.id = m.user_id AND u.deleted_at IS NULL
-             LEFT JOIN roles r ON r.team_id = m.team_id AND r.id = m.role_id
-             WHERE m.team_id = $1 AND ($2 IS NULL OR m.user_id > $2) ORDER BY m.user_id LIMIT $3"
-        )
-        .bind(team)
-        .bind(after)
-        .bind(rows)
+        query_as(statement)
+            .bind(team)
+            .bind(selection.id())
+            .bind(selection.place_name())
+            .bind(&selection.name)
+            .bind(selection.rows)
     )?;
     Ok(rows
         .into_iter()

@@ -18,6 +18,9 @@ async fn every_error_is_a_problem_document() {
     ann.get("/v1/teams?unknown=1").await.problem("bad_request");
     ann.call(Method::POST, "/v1/teams", None).await.problem("unsupported_media_type");
     ann.post("/v1/teams", json!([1])).await.problem("invalid");
+    ann.post("/v1/teams", json!(["Team"])).await.problem("invalid");
+    let board = ann.board(&team, "Board").await;
+    ann.patch(&format!("/v1/boards/{board}"), json!([null, null])).await.problem("invalid");
     let wrong = ann.post("/v1/teams", json!({ "name": 1 })).await.problem("invalid");
     assert_eq!(wrong.pointers(), ["/name"]);
     let unknown = ann.post("/v1/teams", json!({ "name": "a", "nmae": "b" })).await.problem("invalid");

@@ -85,3 +85,129 @@ async fn odd_limits_and_cursors_are_refused() {
         ann.get(&format!("/v1/teams?{query}")).await.problem("bad_request");
     }
 }
+
+#[tokio::test]
+async fn lists_come_in_the_order_that_is_asked_for() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let team = ann.team("Team").await;
+    let names = ["delta", "Alpha", "charlie", "bravo", "100%", "100_"];
+    for name in names {
+        ann.board(&team, name).await;
+    }
+    let path = format!("/v1/teams/{team}/boards");
+    let mut by_name = names;
+    by_name.sort_unstable(); // byte by byte
+    let reversed = |names: &[&str]| names.iter().rev().map(ToString::to_string).collect::<Vec<_>>();
+    for limit in [1, 2, 4, 100] {
+        let sorted = |sort: &str| format!("{path}?sort={sort}&limit={limit}");
+        assert_eq!(walk_on(&ann, &sorted("created_at"), "name").await, names);
+        assert_eq!(walk_on(&ann, &sorted("-created_at"), "name").await, reversed(&names));
+        assert_eq!(walk_on(&ann, &sorted("name"), "name").await, by_name);
+        assert_eq!(walk_on(&ann, &sorted("-name"), "name").await, reversed(&by_name));
+    }
+    for (text, found) in [("a", 4), ("ALPHA", 1), ("%25", 1), ("_", 1), ("100", 2), ("nothing", 0), ("%5C", 0)] {
+        let filtered = walk_on(&ann, &format!("{path}?name={text}&sort=name&limit=1"), "name").await;
+        assert_eq!(filtered.len(), found, "{text}: {filtered:?}");
+    }
+    for bad in ["sort=size", "sort=", "name=", &format!("name={}", "x".repeat(65))] {
+        ann.get(&format!("{path}?{bad}")).await.problem("bad_request");
+    }
+}
+
+/// Walks on from a query that says how; gives the `field` of every thing.
+async fn walk_on(person: &Person<'_>, path: &str, field: &str) -> Vec<String> {
+    let (mut all, mut next) = (Vec::new(), path.to_owned());
+    loop {
+        let page = person.get(&next).await.expect(200);
+        all.extend(page.items().iter().map(|item| item[field].as_str().unwrap().to_owned()));
+        let Some(cursor) = page.body["next_cursor"].as_str() else { return all };
+        next = format!("{path}&cursor={cursor}");
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_belongs_to_its_order() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let team = ann.team("Team").await;
+    for name in ["A", "B"] {
+        ann.board(&team, name).await;
+    }
+    let path = format!("/v1/teams/{team}/boards?limit=1");
+    let first = ann.get(&format!("{path}&sort=name")).await.expect(200);
+    let cursor = first.body["next_cursor"].as_str().unwrap();
+    ann.get(&format!("{path}&sort=name&cursor={cursor}")).await.expect(200);
+    for other in ["", "&sort=-name", "&sort=created_at"] {
+        ann.get(&format!("{path}{other}&cursor={cursor}")).await.problem("bad_request");
+    }
+}
+
+#[tokio::test]
+async fn every_sorted_list_keeps_its_order() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let team = ann.team("B team").await;
+    ann.team("a team").await;
+    let board = ann.board(&team, "Board").await;
+    for name in ["two", "one", "Three"] {
+        ann.pipeline(&board, name).await;
+    }
+    for name in ["zoe", "bob"] {
+        world.person(name).await.join(&team, restroy_control_plane::auth::Role::Viewer).await;
+    }
+    assert_eq!(walk_on(&ann, "/v1/teams?sort=-name&limit=1", "name").await, ["a team", "B team"]);
+    let pipelines = format!("/v1/boards/{board}/pipelines?limit=1");
+    assert_eq!(walk_on(&ann, &format!("{pipelines}&sort=name"), "name").await, ["Three", "one", "two"]);
+    assert_eq!(walk_on(&ann, &format!("{pipelines}&sort=-created_at"), "name").await, ["Three", "one", "two"]);
+    assert_eq!(walk_on(&ann, &format!("{pipelines}&name=O"), "name").await, ["two", "one"]);
+    let members = format!("/v1/teams/{team}/members?limit=1");
+    assert_eq!(walk_on(&ann, &format!("{members}&sort=name"), "name").await, ["ann", "bob", "zoe"]);
+    assert_eq!(walk_on(&ann, &format!("{members}&name=O&sort=-name"), "name").await, ["zoe", "bob"]);
+}
+
+#[tokio::test]
+async fn runs_come_by_age_status_and_name() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let home = crate::support::Home::of(&ann).await;
+    let mut runs = Vec::new();
+    for _ in 0..3 {
+        let run = ann.post(&format!("/v1/pipelines/{}/runs", home.pipeline), json!({})).await.expect(202).id();
+        runs.push(run);
+    }
+    ann.post(&format!("/v1/runs/{}/cancel", runs[1]), json!({})).await.expect(200);
+    let newest: Vec<String> = runs.iter().rev().cloned().collect();
+    for path in
+        [format!("/v1/pipelines/{}/runs?limit=1", home.pipeline), format!("/v1/teams/{}/runs?limit=1", home.team)]
+    {
+        assert_eq!(walk_on(&ann, &path, "id").await, newest);
+        assert_eq!(walk_on(&ann, &format!("{path}&sort=created_at"), "id").await, runs);
+        assert_eq!(walk_on(&ann, &format!("{path}&status=cancelled"), "id").await, [runs[1].clone()]);
+        assert_eq!(walk_on(&ann, &format!("{path}&name=PIPE"), "id").await, newest);
+        assert!(walk_on(&ann, &format!("{path}&name=other"), "id").await.is_empty());
+        let cursor = ann.get(&path).await.expect(200).body["next_cursor"].as_str().unwrap().to_owned();
+        ann.get(&format!("{path}&sort=created_at&cursor={cursor}")).await.problem("bad_request");
+    }
+}
+
+#[tokio::test]
+async fn pages_are_bounded_in_bytes() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let board = ann.board(&ann.team("Team").await, "Board").await;
+    let pipeline = ann.pipeline(&board, "Pipeline").await;
+    let mut sources = Vec::new();
+    for n in 0..6 {
+        let source = format!("-- {n}{}", "x".repeat(250 * 1024));
+        ann.publish(&pipeline, crate::support::one_step(), json!({ "scripts/a.lua": source })).await.expect(200);
+        sources.push(source);
+    }
+    sources.reverse();
+    let script = ann.script(&pipeline, "scripts/a.lua").await;
+    let path = format!("/v1/scripts/{script}/versions?limit=100");
+    let first = ann.get(&path).await.expect(200);
+    assert_eq!(first.items().len(), 4, "as many as fit into 1 MiB");
+    assert_eq!(walk_on(&ann, &path, "source").await, sources);
+    assert_eq!(walk_on(&ann, &path.replace("=100", "=5"), "source").await, sources);
+}

@@ -140,6 +140,7 @@ async fn an_address_is_registered_once_and_gets_few_mails() {
     // Where addresses must be verified.
     let settings = restroy_control_plane::state::Settings {
         sign_ins_per_minute: 1_000,
+        requests_per_minute: 1_000_000,
         ..restroy_control_plane::state::Settings::default()
     };
     for api in &mut pair.api {

@@ -152,7 +152,7 @@ async fn a_team_sends_no_more_mails_than_it_may() {
     }))
     .await;
     let done = sent.iter().filter(|(_, answer)| answer.get("ok").is_some()).count();
-    let refused = sent.iter().filter(|(_, answer)| answer["refused"]["code"] == "email_quota_exceeded").count();
+    let refused = sent.iter().filter(|(_, answer)| answer["refused"]["code"] == "quota_exceeded").count();
     assert_eq!((done, refused), (4, 4), "{sent:?}");
 }
 

@@ -180,7 +180,7 @@ async fn emails_have_limits() {
     for n in 0..4 {
         held.called(&format!("m{n}"), email(&many[..50], "x")).await;
     }
-    assert_eq!(held.refused("m5", email(&["a@b.c"], "x")).await, "email_quota_exceeded");
+    assert_eq!(held.refused("m5", email(&["a@b.c"], "x")).await, "quota_exceeded");
     // The day is over, though not in one leap: the lease lives by its renewals.
     for _ in 0..(24 * 60 * 2 + 1) / 60 {
         it.clock.advance(Duration::from_mins(30));

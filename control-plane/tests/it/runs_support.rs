@@ -108,6 +108,7 @@ impl Installation {
         let mut settings = Settings {
             dev: true,
             sign_ins_per_minute: 1_000,
+            requests_per_minute: 1_000_000,
             stream_recheck: Duration::from_millis(20),
             ..Settings::default()
         };

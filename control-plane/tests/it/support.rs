@@ -30,7 +30,10 @@ use secrecy::SecretBox;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::database::{TestDb, messages};
+use crate::{
+    database::{TestDb, messages},
+    documented,
+};
 
 /// The password of every person here.
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -115,7 +118,12 @@ impl World {
         let ambient = Ambient::new(clock.clone(), Arc::new(System));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let mut settings = Settings { public_url: url.clone(), sign_ins_per_minute: 10_000, ..Settings::default() };
+        let mut settings = Settings {
+            public_url: url.clone(),
+            sign_ins_per_minute: 10_000,
+            requests_per_minute: 1_000_000,
+            ..Settings::default()
+        };
         change(&mut settings);
         let master = MasterKey::generate(&ambient, "k1").to_string();
         let (queue, wake) = messages(&ambient);
@@ -136,7 +144,7 @@ impl World {
 
     /// Sends a request.
     pub(crate) async fn send(&self, request: Request<'_>) -> Reply {
-        let mut builder = self.client.request(request.method, format!("{}{}", self.url, request.path));
+        let mut builder = self.client.request(request.method.clone(), format!("{}{}", self.url, request.path));
         if let Some(token) = request.token {
             builder = builder.bearer_auth(token);
         }
@@ -150,7 +158,9 @@ impl World {
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await.unwrap();
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Reply { status, headers, text, body }
+        let reply = Reply { status, headers, text, body };
+        documented::check(&request.method, request.path, &reply);
+        reply
     }
 
     /// A request without credentials.

@@ -10,6 +10,7 @@ use restroy_control_plane::{
     store::{
         Db, PostgresOptions, Tx,
         migrate::{self, MigrateError},
+        quota::{self, Limit},
     },
 };
 use restroy_sdk::ids::TeamId;
@@ -167,7 +168,10 @@ async fn two_teams(it: &Arc<Installation>) -> [(TeamId, Person); 2] {
         let mail = json!({ "method": "email_send", "to": ["a@example.com"], "subject": "S", "text": "T" });
         held.called("mail", mail).await;
         assert_eq!(held.artifact("artifact", "a.txt", b"x").await.0, StatusCode::OK);
-        teams.push((place.team.parse().unwrap(), person));
+        let team = place.team.parse().unwrap();
+        let limits = [(Limit::EmailsPerDay, Some(7))];
+        assert!(quota::set(&it.state.db, &it.state.ambient, team, &limits).await.unwrap());
+        teams.push((team, person));
     }
     teams.try_into().ok().unwrap()
 }

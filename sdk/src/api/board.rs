@@ -13,9 +13,11 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct NewBoard {
     /// 1 to 64 characters, unique within the team.
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 64))]
     pub name: String,
     /// What it is for; up to 1,024 characters.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(max_length = 1024))]
     pub description: String,
 }
 
@@ -26,9 +28,11 @@ pub struct NewBoard {
 pub struct BoardPatch {
     /// A new name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 64))]
     pub name: Option<String>,
     /// A new description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(max_length = 1024))]
     pub description: Option<String>,
     /// An archived board can be read, not changed, and starts nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -116,7 +120,7 @@ pub struct KvEntry {
     /// The key.
     pub key: String,
     /// The value.
-    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    #[cfg_attr(feature = "openapi", schema(value_type = serde_json::Value))]
     pub value: serde_json::Value,
     /// Counts the writes of this key.
     pub version: i64,

@@ -10,6 +10,7 @@ pub mod role;
 pub mod run;
 pub mod script;
 pub mod team;
+pub mod usage;
 
 use serde::{Deserialize, Serialize};
 

@@ -43,7 +43,7 @@ pub struct Run {
     pub error: Option<StepError>,
     /// What it was started with; absent in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
     pub params: Option<serde_json::Value>,
     /// The number of its newest event.
     pub last_seq: i64,
@@ -70,7 +70,7 @@ pub struct StepRun {
     pub status: StepStatus,
     /// What the script returned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
     pub output: Option<serde_json::Value>,
     /// Why it did not succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

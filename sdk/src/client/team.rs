@@ -8,6 +8,7 @@ use crate::{
         Page,
         run::Run,
         team::{DeleteTeam, NewTeam, OutboxMessage, Team, Transfer},
+        usage::TeamLimits,
     },
     ids::{TeamId, UserId},
 };
@@ -63,6 +64,11 @@ impl Client {
     /// The runs of all its pipelines, newest first.
     pub async fn team_runs(&self, team: TeamId, paging: &Paging) -> Result<Page<Run>> {
         self.get(&["v1", "teams", &team.to_string(), "runs"]).page(paging).fetch().await
+    }
+
+    /// Its limits, with their values in force.
+    pub async fn limits(&self, team: TeamId) -> Result<TeamLimits> {
+        self.get(&["v1", "teams", &team.to_string(), "limits"]).fetch().await
     }
 
     /// The e-mails that its runs sent, newest first.

@@ -19,7 +19,7 @@ use serde_json::json;
 use utoipa::IntoParams;
 
 use crate::{
-    api::http::{Body, Paged, Path, Query, etag, fits, paged},
+    api::http::{Body, Filling, Paged, Path, Query, etag, fits},
     auth::{Caller, Permission},
     error::{ApiError, ApiResult},
     runs::{
@@ -48,6 +48,8 @@ pub(super) struct Keys {
 }
 
 /// What the board's scripts keep.
+///
+/// A page ends early when its entries take more than 1 MiB.
 #[utoipa::path(
     get, path = "/v1/boards/{id}/kv", tag = "boards",
     params(("id" = BoardId, Path, description = "The board"), Keys),
@@ -65,10 +67,15 @@ pub(super) async fn list_kv(
         let detail = format!("`prefix` has at most {MAX_KV_KEY} bytes and no character U+0000.");
         return Err(ApiError::with(ProblemCode::BadRequest, detail));
     }
-    let (after, rows) = (page.after::<String>()?, page.rows()?);
+    let mut after = page.after::<String>()?;
+    let (mut filling, now) = (Filling::new(&page)?, state.ambient.now());
     let mut tx = scope.read().await?;
-    let entries = kv::list(&mut tx, id, &prefix, after.as_deref(), state.ambient.now(), rows).await?;
-    Ok(Json(paged(&page, entries, |entry| entry.key.clone())?))
+    while let Some(rows) = filling.wants() {
+        let entries = kv::list(&mut tx, id, &prefix, after.as_deref(), now, rows).await?;
+        after = entries.last().map(|entry| entry.key.clone()).or(after);
+        filling.take(entries, rows, |entry| entry.key.len() + entry.value.to_string().len());
+    }
+    Ok(Json(filling.page(|entry| entry.key.clone())))
 }
 
 /// What a key of the board's store holds.

@@ -6,20 +6,20 @@ use restroy_sdk::{
         Page,
         pipeline::{NewPipeline, Pipeline},
     },
-    ids::{BoardId, Id, PipelineId},
+    ids::{BoardId, Id},
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::{
     api::{
-        http::{Begun, Body, Fields, Idempotency, Paged, Path, Query, paged},
+        http::{Begun, Body, Fields, Idempotency, Paged, Path, Query, Sorted, name_filter, paged},
         limits,
     },
     auth::{Caller, Permission},
     error::{ApiResult, name_taken},
     state::AppState,
-    store::{audit, order::Place, pipelines},
+    store::{audit, order::Place, pipelines, sort::Order},
 };
 
 /// Which of the board's pipelines.
@@ -30,6 +30,12 @@ pub(super) struct Listing {
     /// Those that were deleted and can be restored.
     #[serde(default)]
     deleted: bool,
+    /// In which order: that of the board unless told.
+    #[param(inline)]
+    sort: Option<Order>,
+    /// Only what has this in its name; ASCII letters in either case.
+    #[param(min_length = 1, max_length = 64)]
+    name: Option<String>,
     /// How many things: 1 to 100, 50 unless told.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
@@ -41,7 +47,7 @@ pub(super) struct Listing {
 #[utoipa::path(
     get, path = "/v1/boards/{id}/pipelines", tag = "pipelines",
     params(("id" = BoardId, Path, description = "The board"), Listing),
-    responses((status = 200, description = "In order; deleted ones the oldest first", body = Page<Pipeline>)),
+    responses((status = 200, description = "In their order unless told; deleted ones the oldest first", body = Page<Pipeline>)),
 )]
 pub(super) async fn list_pipelines(
     State(state): State<AppState>,
@@ -50,15 +56,16 @@ pub(super) async fn list_pipelines(
     Query(listing): Query<Listing>,
 ) -> ApiResult<Json<Page<Pipeline>>> {
     let scope = caller.board(&state, id, Permission::PipelineRead).await?;
-    let page = Paged::new(listing.limit, listing.cursor);
-    let rows = page.rows()?;
-    if listing.deleted {
-        let after = page.after::<PipelineId>()?;
-        let pipelines = pipelines::deleted(&mut scope.read().await?, id, after, rows).await?;
-        return Ok(Json(paged(&page, pipelines, |pipeline| pipeline.id)?));
+    let Listing { deleted, sort, name, limit, cursor } = listing;
+    if deleted || sort.is_some() {
+        let sorted = Sorted::new(sort, name, limit, cursor);
+        let selection = sorted.selection()?;
+        let pipelines = pipelines::sorted(&mut scope.read().await?, id, deleted, &selection).await?;
+        return Ok(Json(sorted.page(pipelines, |pipeline| (pipeline.id.uuid(), &pipeline.name))?));
     }
-    let after = page.after::<Place>()?;
-    let placed = pipelines::list(&mut scope.read().await?, id, after, rows).await?;
+    let page = Paged::new(limit, cursor);
+    let (after, rows, name) = (page.after::<Place>()?, page.rows()?, name_filter(name.as_deref())?);
+    let placed = pipelines::list(&mut scope.read().await?, id, after, name.as_deref(), rows).await?;
     let Page { items, next_cursor } = paged(&page, placed, |(_, place)| *place)?;
     Ok(Json(Page { items: items.into_iter().map(|(pipeline, _)| pipeline).collect(), next_cursor }))
 }

@@ -60,6 +60,11 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     deserializer
         .end()
         .map_err(|error| ApiError::with(ProblemCode::BadRequest, format!("The body is not JSON: {error}.")))?;
+    // Into a struct a list is read too, field by field; no route says that it takes one.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        let fault = Fault::new("", "an object, such as `{\"name\": \"…\"}`, and no list");
+        return Err(Problem::new(ProblemCode::Invalid).errors(vec![fault]).into());
+    }
     Ok(value)
 }
 

@@ -57,7 +57,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Idempotency {
         let key = match (sent.next(), sent.next()) {
             (None, _) => None,
             (Some(key), None) => {
-                let key = key.to_str().ok().filter(|key| (1..=MAX_KEY).contains(&key.len()));
+                let plain =
+                    |key: &&str| (1..=MAX_KEY).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
+                let key = key.to_str().ok().filter(plain);
                 Some(key.map(str::to_owned).ok_or_else(malformed)?)
             }
             (Some(_), Some(_)) => return Err(malformed()),

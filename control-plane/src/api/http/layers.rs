@@ -1,23 +1,39 @@
 //! The layers around the router: request ids, problem documents for every error wherever it comes
-//! from, security headers, logs, panics, body limits.
+//! from, security headers, other origins, rates, logs, panics, body limits.
+
+use std::time::Duration;
 
 use axum::{
     Router,
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
 use restroy_sdk::problem::{MEDIA_TYPE, Problem, ProblemCode};
 use tokio::time::Instant;
-use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    cors::{AllowOrigin, CorsLayer},
+};
 
 use super::repeat::repeat;
-use crate::{error::ApiError, state::AppState};
+use crate::{
+    auth::{
+        Peer, origin,
+        rate::{Class, Counted},
+    },
+    error::ApiError,
+    state::{AppState, Settings},
+};
 
 /// What a body may have unless its route says otherwise, in bytes.
 const BODY_LIMIT: usize = 2 * 1024 * 1024;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+/// A browser that was here by https comes back by nothing else, for two years (RFC 6797).
+const HSTS: &str = "max-age=63072000";
 /// The longest request id that is taken over from a caller.
 const MAX_REQUEST_ID: usize = 64;
 
@@ -27,7 +43,55 @@ pub fn around(router: Router<AppState>, state: &AppState) -> Router<AppState> {
         .layer(middleware::from_fn(repeat))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(CatchPanicLayer::custom(|_panic| ApiError::new(ProblemCode::Internal).into_response()))
+        .layer(middleware::from_fn_with_state(state.clone(), limit))
+        .layer(cross_origin(&state.settings))
         .layer(middleware::from_fn_with_state(state.clone(), frame))
+}
+
+/// Pages of known origins may call the API (the Fetch standard, section 3.2). They send their tokens
+/// themselves: no cookies, no credentials.
+fn cross_origin(settings: &Settings) -> CorsLayer {
+    let origins = origin::known(settings).filter_map(|origin| HeaderValue::from_str(&origin).ok());
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::IF_MATCH,
+            HeaderName::from_static("idempotency-key"),
+            REQUEST_ID,
+        ])
+        .expose_headers([header::ETAG, header::RETRY_AFTER, REQUEST_ID, RATE_LIMIT_POLICY, RATE_LIMIT])
+        .max_age(Duration::from_hours(1))
+}
+
+/// Counts the request, and tells in its answer how its caller stands. Probes are not counted.
+async fn limit(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    if matches!(path, "/healthz" | "/readyz") {
+        return next.run(request).await;
+    }
+    let upgrade = request.headers().contains_key(header::UPGRADE) && path.ends_with("/stream");
+    let class = if upgrade { Class::Streams } else { Class::Address };
+    let counted = Counted::default();
+    let (mut parts, body) = request.into_parts();
+    let peer = Peer::of(&parts, &state);
+    let mut response = match state.rates.address(class, peer.0, state.ambient.now(), &counted) {
+        Ok(()) => {
+            parts.extensions.insert(counted.clone());
+            next.run(Request::from_parts(parts, body)).await
+        }
+        Err(refused) => refused.into_response(),
+    };
+    if let Some((policy, standing)) = counted.headers() {
+        for (name, value) in [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, standing)] {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                response.headers_mut().insert(name, value);
+            }
+        }
+    }
+    response
 }
 
 /// A path that leads nowhere.
@@ -63,6 +127,9 @@ async fn frame(State(state): State<AppState>, request: Request, next: Next) -> R
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, id);
+    }
+    if state.settings.public_url.starts_with("https://") {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HSTS));
     }
     for (name, value) in [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

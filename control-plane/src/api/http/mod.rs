@@ -16,6 +16,6 @@ pub use etag::{etag, if_match};
 pub use fields::Fields;
 pub use idempotency::{Begun, Idempotency, Slot};
 pub use layers::{Complete, around, fallback, method_not_allowed};
-pub use page::{Paged, paged};
+pub use page::{Filling, Paged, Sorted, name_filter, paged, place_by};
 pub use path::{Path, Query};
 pub use tags::{etag, fits};

@@ -7,7 +7,7 @@ use restroy_sdk::{
 };
 
 use crate::{
-    api::http::{Paged, Path, Query, paged},
+    api::http::{Filling, Paged, Path, Query},
     auth::{Caller, Permission},
     error::ApiResult,
     state::AppState,
@@ -15,6 +15,8 @@ use crate::{
 };
 
 /// The script's sources so far.
+///
+/// A page ends early when the sources take more than 1 MiB.
 #[utoipa::path(
     get, path = "/v1/scripts/{id}/versions", tag = "scripts",
     params(("id" = ScriptId, Path, description = "The script"), Paged),
@@ -27,8 +29,13 @@ pub(super) async fn list_script_versions(
     Query(page): Query<Paged>,
 ) -> ApiResult<Json<Page<ScriptVersion>>> {
     let scope = caller.script(&state, id, Permission::PipelineRead).await?;
-    let (before, rows) = (page.after::<ScriptVersionId>()?, page.rows()?);
+    let mut before = page.after::<ScriptVersionId>()?;
+    let mut filling = Filling::new(&page)?;
     let mut tx = scope.read().await?;
-    let versions = scripts::versions(&mut tx, id, before, rows).await?;
-    Ok(Json(paged(&page, versions, |version| version.id)?))
+    while let Some(rows) = filling.wants() {
+        let versions = scripts::versions(&mut tx, id, before, rows).await?;
+        before = versions.last().map(|version| version.id).or(before);
+        filling.take(versions, rows, |version| version.source.len());
+    }
+    Ok(Json(filling.page(|version| version.id)))
 }

@@ -6,20 +6,20 @@ use restroy_sdk::{
         Page,
         board::{Board, NewBoard},
     },
-    ids::{BoardId, Id, TeamId},
+    ids::{Id, TeamId},
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::{
     api::{
-        http::{Begun, Body, Fields, Idempotency, Paged, Path, Query, paged},
+        http::{Begun, Body, Fields, Idempotency, Path, Query, Sorted},
         limits,
     },
     auth::{Caller, Permission},
     error::{ApiResult, name_taken},
     state::AppState,
-    store::{audit, boards},
+    store::{audit, boards, sort::Order},
 };
 
 /// Which of the team's boards.
@@ -30,6 +30,12 @@ pub(super) struct Listing {
     /// Those that were deleted and can be restored.
     #[serde(default)]
     deleted: bool,
+    /// In which order: the oldest first unless told.
+    #[param(inline)]
+    sort: Option<Order>,
+    /// Only what has this in its name; ASCII letters in either case.
+    #[param(min_length = 1, max_length = 64)]
+    name: Option<String>,
     /// How many things: 1 to 100, 50 unless told.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
@@ -41,7 +47,7 @@ pub(super) struct Listing {
 #[utoipa::path(
     get, path = "/v1/teams/{id}/boards", tag = "boards",
     params(("id" = TeamId, Path, description = "The team"), Listing),
-    responses((status = 200, description = "The oldest first", body = Page<Board>)),
+    responses((status = 200, description = "The oldest first unless told", body = Page<Board>)),
 )]
 pub(super) async fn list_boards(
     State(state): State<AppState>,
@@ -51,12 +57,11 @@ pub(super) async fn list_boards(
 ) -> ApiResult<Json<Page<Board>>> {
     // Whose role in the team sees no boards may have one on some.
     let scope = caller.team(&state, id, Permission::TeamRead).await?;
-    let page = Paged::new(listing.limit, listing.cursor);
-    let (after, rows) = (page.after::<BoardId>()?, page.rows()?);
-    let mut tx = scope.read().await?;
+    let sorted = Sorted::new(listing.sort, listing.name, listing.limit, listing.cursor);
+    let selection = sorted.selection()?;
     let viewer = boards::Viewer::new(&scope, Permission::BoardRead);
-    let boards = boards::list(&mut tx, viewer, listing.deleted, after, rows).await?;
-    Ok(Json(paged(&page, boards, |board| board.id)?))
+    let boards = boards::list(&mut scope.read().await?, viewer, listing.deleted, &selection).await?;
+    Ok(Json(sorted.page(boards, |board| (board.id.uuid(), &board.name))?))
 }
 
 /// Makes a board.

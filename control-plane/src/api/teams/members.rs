@@ -3,11 +3,11 @@
 use axum::{Json, extract::State};
 use restroy_sdk::{
     api::{Page, team::Member},
-    ids::{TeamId, UserId},
+    ids::{Id, TeamId},
 };
 
 use crate::{
-    api::http::{Paged, Path, Query, paged},
+    api::http::{Path, Query, Sorted},
     auth::{Caller, Permission},
     error::ApiResult,
     state::AppState,
@@ -17,18 +17,17 @@ use crate::{
 /// Who is in the team.
 #[utoipa::path(
     get, path = "/v1/teams/{id}/members", tag = "teams",
-    params(("id" = TeamId, Path, description = "The team"), Paged),
-    responses((status = 200, description = "The members", body = Page<Member>)),
+    params(("id" = TeamId, Path, description = "The team"), Sorted),
+    responses((status = 200, description = "The oldest accounts first unless told", body = Page<Member>)),
 )]
 pub(super) async fn list_members(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<TeamId>,
-    Query(page): Query<Paged>,
+    Query(sorted): Query<Sorted>,
 ) -> ApiResult<Json<Page<Member>>> {
     let scope = caller.team(&state, id, Permission::MemberRead).await?;
-    let (after, rows) = (page.after::<UserId>()?, page.rows()?);
-    let mut tx = scope.read().await?;
-    let members = teams::members(&mut tx, after, rows).await?;
-    Ok(Json(paged(&page, members, |member| member.user_id)?))
+    let selection = sorted.selection()?;
+    let members = teams::members(&mut scope.read().await?, &selection).await?;
+    Ok(Json(sorted.page(members, |member| (member.user_id.uuid(), &member.name))?))
 }

@@ -11,6 +11,7 @@ mod role;
 mod roles;
 mod team;
 mod transfer;
+mod usage;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -33,6 +34,8 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(invitations::revoke_invitation))
         .routes(routes!(boards::list_boards, boards::create_board))
         .routes(routes!(outbox::list_outbox))
+        .routes(routes!(usage::get_limits))
+        .routes(routes!(usage::get_usage))
         .routes(routes!(configuration::list_team_configuration))
         .routes(routes!(
             configuration::get_team_configuration,

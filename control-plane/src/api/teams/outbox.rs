@@ -6,29 +6,85 @@ use restroy_sdk::{
     ids::{MessageId, TeamId},
 };
 
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+
 use crate::{
-    api::http::{Paged, Path, Query, paged},
+    api::http::{Filling, Paged, Path, Query, place_by},
     auth::{Caller, Permission},
     error::ApiResult,
     state::AppState,
-    store::{boards, outbox},
+    store::{boards, outbox, sort::Age},
 };
 
+/// Which e-mails.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Filter {
+    /// Only those in this state.
+    #[param(inline)]
+    status: Option<MailStatus>,
+    /// In which order: the newest first unless told.
+    #[param(inline)]
+    sort: Option<Age>,
+    /// How many things: 1 to 100, 50 unless told.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// The states of an e-mail.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum MailStatus {
+    /// No mail server is set up.
+    Held,
+    /// It is to be sent.
+    Queued,
+    /// The mail server has it.
+    Sent,
+    /// It was given up.
+    Failed,
+}
+
+impl MailStatus {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Queued => "queued",
+            Self::Sent => "sent",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// The e-mails that the team's runs sent.
+///
+/// A page ends early when its e-mails take more than 1 MiB.
 #[utoipa::path(
     get, path = "/v1/teams/{id}/outbox", tag = "teams",
-    params(("id" = TeamId, Path, description = "The team"), Paged),
-    responses((status = 200, description = "The newest first", body = Page<OutboxMessage>)),
+    params(("id" = TeamId, Path, description = "The team"), Filter),
+    responses((status = 200, description = "The newest first unless told", body = Page<OutboxMessage>)),
 )]
 pub(super) async fn list_outbox(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<TeamId>,
-    Query(page): Query<Paged>,
+    Query(filter): Query<Filter>,
 ) -> ApiResult<Json<Page<OutboxMessage>>> {
     let scope = caller.team(&state, id, Permission::OutboxRead).await?;
-    let (before, rows) = (page.after::<MessageId>()?, page.rows()?);
+    let page = Paged::new(filter.limit, filter.cursor);
+    let (age, status) = (filter.sort.unwrap_or_default(), filter.status.map(MailStatus::as_str));
+    let mut after: Option<MessageId> = page.after_by(age)?;
+    let mut filling = Filling::new(&page)?;
     let mut tx = scope.read().await?;
-    let messages = outbox::list(&mut tx, boards::Viewer::new(&scope, Permission::RunRead), before, rows).await?;
-    Ok(Json(paged(&page, messages, |message| message.id)?))
+    let viewer = boards::Viewer::new(&scope, Permission::RunRead);
+    while let Some(rows) = filling.wants() {
+        let messages = outbox::list(&mut tx, viewer, age, after, status, rows).await?;
+        after = messages.last().map(|message| message.id).or(after);
+        filling.take(messages, rows, |message| message.text.len() + message.html.as_ref().map_or(0, String::len));
+    }
+    Ok(Json(filling.page(|message| place_by(age, message.id))))
 }

@@ -14,14 +14,14 @@ use utoipa::IntoParams;
 
 use crate::{
     api::{
-        http::{Begun, Body, Fields, Idempotency, Paged, Path, Query, paged},
+        http::{Begun, Body, Fields, Idempotency, Path, Query, Sorted},
         limits,
     },
     auth::{Caller, Permission, Role},
     error::{ApiError, ApiResult},
     runs::purge_teams::KEPT,
     state::AppState,
-    store::{TeamTx, audit, teams, users},
+    store::{TeamTx, audit, sort::Order, teams, users},
 };
 
 /// Which teams.
@@ -32,6 +32,12 @@ pub(super) struct Filter {
     /// Those that the caller owned and that were deleted, as long as they can be brought back.
     #[serde(default)]
     deleted: bool,
+    /// In which order: the oldest first unless told.
+    #[param(inline)]
+    sort: Option<Order>,
+    /// Only what has this in its name; ASCII letters in either case.
+    #[param(min_length = 1, max_length = 64)]
+    name: Option<String>,
     /// How many things: 1 to 100, 50 unless told.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
@@ -42,23 +48,22 @@ pub(super) struct Filter {
 /// The caller's teams.
 #[utoipa::path(
     get, path = "/v1/teams", tag = "teams", params(Filter),
-    responses((status = 200, description = "The oldest first", body = Page<Team>)),
+    responses((status = 200, description = "The oldest first unless told", body = Page<Team>)),
 )]
 pub(super) async fn list_teams(
     State(state): State<AppState>,
     caller: Caller,
     Query(filter): Query<Filter>,
 ) -> ApiResult<Json<Page<Team>>> {
-    let page = Paged::new(filter.limit, filter.cursor);
-    let (after, rows) = (page.after::<TeamId>()?, page.rows()?);
+    let sorted = Sorted::new(filter.sort, filter.name, filter.limit, filter.cursor);
+    let selection = sorted.selection()?;
+    let since = filter.deleted.then(|| state.ambient.now().before(KEPT));
     let mut tx = state.db.system_read().await?;
-    let teams = if filter.deleted {
-        let since = state.ambient.now().before(KEPT);
-        teams::deleted_of_user(&mut tx, caller.user_id, since, after, rows).await?
-    } else {
-        teams::of_user(&mut tx, caller.user_id, after, rows).await?
+    let teams = match since {
+        Some(since) => teams::deleted_of_user(&mut tx, caller.user_id, since, &selection).await?,
+        None => teams::of_user(&mut tx, caller.user_id, &selection).await?,
     };
-    Ok(Json(paged(&page, teams, |team| team.id)?))
+    Ok(Json(sorted.page(teams, |team| (team.id.uuid(), &team.name))?))
 }
 
 /// Makes a team; the caller owns it.

@@ -35,7 +35,7 @@ struct Row {
 
 /// The files that a run kept
 #[utoipa::path(
-    get, path = "/v1/runs/{id}/artifacts", tag = "runs",
+    get, path = "/v1/runs/{id}/artifacts", tag = "runs", operation_id = "list_artifacts",
     params(("id" = RunId, Path, description = "The run"), Paged),
     responses((status = 200, description = "A page of artifacts", body = Page<Artifact>))
 )]
@@ -79,7 +79,7 @@ fn artifact(row: Row) -> Artifact {
 ///
 /// Always an attachment of unknown type, whatever it holds.
 #[utoipa::path(
-    get, path = "/v1/runs/{id}/artifacts/{artifact_id}", tag = "runs",
+    get, path = "/v1/runs/{id}/artifacts/{artifact_id}", tag = "runs", operation_id = "download_artifact",
     params(("id" = RunId, Path, description = "The run"),
            ("artifact_id" = ArtifactId, Path, description = "The artifact")),
     responses((status = 200, description = "Its content", content_type = "application/octet-stream", body = Vec<u8>))

@@ -16,7 +16,7 @@ use crate::{
 /// Decided in the database at once, whatever its executor does. Cancelling a cancelled run gives it
 /// back as it is; a run that ended otherwise is a conflict. Takes the permission `run.cancel`.
 #[utoipa::path(
-    post, path = "/v1/runs/{id}/cancel", tag = "runs",
+    post, path = "/v1/runs/{id}/cancel", tag = "runs", operation_id = "cancel_run",
     params(("id" = RunId, Path, description = "The run")),
     responses((status = 200, description = "The run is cancelled", body = Run))
 )]

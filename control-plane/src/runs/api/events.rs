@@ -44,7 +44,7 @@ pub(super) struct Filter {
 ///
 /// `next_cursor` is the number of the page's last event when more follow: pass it as `after`.
 #[utoipa::path(
-    get, path = "/v1/runs/{id}/events", tag = "runs",
+    get, path = "/v1/runs/{id}/events", tag = "runs", operation_id = "list_run_events",
     params(("id" = RunId, Path, description = "The run"), Filter),
     responses((status = 200, description = "A page of events", body = Page<Event>))
 )]

@@ -9,16 +9,18 @@ use restroy_sdk::{
 use serde::Deserialize;
 use sqlx::query_as;
 use utoipa::IntoParams;
-use uuid::Uuid;
 
 use crate::{
-    api::http::{Paged, Path, Query, paged},
+    api::http::{Paged, Path, Query, name_filter, paged, place_by},
     auth::{Caller, Permission, Scope},
     error::ApiResult,
     runs::rows::{RunRow, run_columns},
     sql,
     state::AppState,
-    store::boards::{Viewer, seen},
+    store::{
+        boards::{Viewer, seen},
+        sort::Age,
+    },
 };
 
 /// Which runs.
@@ -28,6 +30,12 @@ use crate::{
 pub(super) struct Filter {
     /// Only those in this state.
     status: Option<RunStatus>,
+    /// Only those whose pipeline had this in its name; ASCII letters in either case.
+    #[param(min_length = 1, max_length = 64)]
+    name: Option<String>,
+    /// In which order: the newest first unless told.
+    #[param(inline)]
+    sort: Option<Age>,
     /// How many things: 1 to 100, 50 unless told.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
@@ -35,9 +43,9 @@ pub(super) struct Filter {
     cursor: Option<String>,
 }
 
-/// The runs of a pipeline, newest first
+/// The runs of a pipeline
 #[utoipa::path(
-    get, path = "/v1/pipelines/{id}/runs", tag = "runs",
+    get, path = "/v1/pipelines/{id}/runs", tag = "runs", operation_id = "list_pipeline_runs",
     params(("id" = PipelineId, Path, description = "The pipeline"), Filter),
     responses((status = 200, description = "A page of runs, without their parameters", body = Page<Run>))
 )]
@@ -51,9 +59,9 @@ pub(super) async fn of_pipeline(
     list(&scope, Some(id), filter).await
 }
 
-/// The runs of a team, newest first
+/// The runs of a team
 #[utoipa::path(
-    get, path = "/v1/teams/{id}/runs", tag = "runs",
+    get, path = "/v1/teams/{id}/runs", tag = "runs", operation_id = "list_team_runs",
     params(("id" = TeamId, Path, description = "The team"), Filter),
     responses((status = 200, description = "A page of runs, without their parameters", body = Page<Run>))
 )]
@@ -68,54 +76,77 @@ pub(super) async fn of_team(
     list(&scope, None, filter).await
 }
 
+/// The statement, by age; `$1` to `$5` are team, place, status, pattern of the name and number of rows.
+macro_rules! runs {
+    ($end:literal, $($which:expr),+) => {
+        concat!(
+            "SELECT ",
+            run_columns!(),
+            " FROM runs WHERE team_id = $1 AND ($3 IS NULL OR status = $3)
+              AND ($4 IS NULL OR lower(pipeline_name) LIKE $4 ESCAPE '\\') AND ",
+            $($which,)+
+            " AND ($2 IS NULL OR id ",
+            $end,
+            " LIMIT $5"
+        )
+    };
+}
+
+/// Those of a pipeline, `$6`, and those of a team that its viewer sees, `$6` to `$8`.
+macro_rules! by_age {
+    ($end:literal) => {
+        (
+            runs!($end, "pipeline_id = $6"),
+            runs!(
+                $end,
+                "EXISTS (SELECT 1 FROM pipelines p
+                     JOIN boards b ON b.team_id = p.team_id AND b.id = p.board_id AND b.deleted_at IS NULL
+                     WHERE p.team_id = $1 AND p.id = runs.pipeline_id AND p.deleted_at IS NULL AND ",
+                seen!("run.read", "$6", "$7", "$8"),
+                ")"
+            ),
+        )
+    };
+}
+
 async fn list(scope: &Scope, pipeline: Option<PipelineId>, filter: Filter) -> ApiResult<Json<Page<Run>>> {
     let page = Paged::new(filter.limit, filter.cursor);
-    // Newest first: the first page starts before the greatest id there can be.
-    let (rows, before) = (page.rows()?, page.after::<RunId>()?.unwrap_or(RunId(Uuid::max())));
+    let age = filter.sort.unwrap_or_default();
+    let (rows, after, name) = (page.rows()?, page.after_by::<RunId>(age)?, name_filter(filter.name.as_deref())?);
+    let (of_pipeline, of_team) = match age {
+        Age::Oldest => by_age!("> $2) ORDER BY id"),
+        Age::Newest => by_age!("< $2) ORDER BY id DESC"),
+    };
     let mut tx = scope.read().await?;
     let found: Vec<RunRow> = if let Some(pipeline) = pipeline {
         sql!(
             &mut *tx,
             fetch_all,
-            query_as(concat!(
-                "SELECT ",
-                run_columns!(),
-                " FROM runs WHERE team_id = $1 AND pipeline_id = $2 AND id < $3
-                  AND ($4 IS NULL OR status = $4) ORDER BY id DESC LIMIT $5"
-            ))
-            .bind(scope.team())
-            .bind(pipeline)
-            .bind(before)
-            .bind(filter.status)
-            .bind(rows)
+            query_as(of_pipeline)
+                .bind(scope.team())
+                .bind(after)
+                .bind(filter.status)
+                .bind(&name)
+                .bind(rows)
+                .bind(pipeline)
         )?
     } else {
         let viewer = Viewer::new(scope, Permission::RunRead);
         sql!(
             &mut *tx,
             fetch_all,
-            query_as(concat!(
-                "SELECT ",
-                run_columns!(),
-                " FROM runs WHERE team_id = $1 AND id < $5
-                      AND ($6 IS NULL OR status = $6)
-                      AND EXISTS (SELECT 1 FROM pipelines p
-                                  JOIN boards b ON b.team_id = p.team_id AND b.id = p.board_id
-                                      AND b.deleted_at IS NULL
-                                  WHERE p.team_id = $1 AND p.id = runs.pipeline_id AND p.deleted_at IS NULL AND ",
-                seen!("run.read"),
-                ") ORDER BY id DESC LIMIT $7"
-            ))
-            .bind(scope.team())
-            .bind(viewer.in_team)
-            .bind(viewer.administers)
-            .bind(viewer.user)
-            .bind(before)
-            .bind(filter.status)
-            .bind(rows)
+            query_as(of_team)
+                .bind(scope.team())
+                .bind(after)
+                .bind(filter.status)
+                .bind(&name)
+                .bind(rows)
+                .bind(viewer.in_team)
+                .bind(viewer.administers)
+                .bind(viewer.user)
         )?
     };
-    let Page { items, next_cursor } = paged(&page, found, |run| run.id)?;
+    let Page { items, next_cursor } = paged(&page, found, |run| place_by(age, run.id))?;
     let items = items.into_iter().map(|run| run.into_api(None)).collect::<ApiResult<Vec<_>>>()?;
     Ok(Json(Page { items, next_cursor }))
 }

@@ -15,7 +15,7 @@ use utoipa::IntoParams;
 use uuid::Uuid;
 
 use crate::{
-    api::http::{Paged, Path, Query, paged},
+    api::http::{Filling, Paged, Path, Query},
     auth::{Caller, Permission},
     error::ApiResult,
     runs::{
@@ -28,7 +28,7 @@ use crate::{
 
 /// A run
 #[utoipa::path(
-    get, path = "/v1/runs/{id}", tag = "runs",
+    get, path = "/v1/runs/{id}", tag = "runs", operation_id = "get_run",
     params(("id" = RunId, Path, description = "The run")),
     responses((status = 200, description = "The run, with what it was started with", body = Run))
 )]
@@ -59,8 +59,10 @@ pub(super) struct Filter {
 }
 
 /// The steps of a run: every attempt, in the order in which they came to be
+///
+/// A page ends early when what the steps returned takes more than 1 MiB.
 #[utoipa::path(
-    get, path = "/v1/runs/{id}/steps", tag = "runs",
+    get, path = "/v1/runs/{id}/steps", tag = "runs", operation_id = "list_run_steps",
     params(("id" = RunId, Path, description = "The run"), Filter),
     responses((status = 200, description = "A page of attempts", body = Page<StepRun>))
 )]
@@ -72,24 +74,29 @@ pub(super) async fn steps(
 ) -> ApiResult<Json<Page<StepRun>>> {
     let scope = caller.run(&state, id, Permission::RunRead).await?;
     let page = Paged::new(filter.limit, filter.cursor);
-    let (rows, after) = (page.rows()?, page.after::<StepRunId>()?.unwrap_or(StepRunId(Uuid::nil())));
+    let mut after = page.after::<StepRunId>()?.unwrap_or(StepRunId(Uuid::nil()));
+    let mut filling = Filling::new(&page)?;
     let mut tx = scope.read().await?;
-    let found: Vec<StepRow> = sql!(
-        &mut *tx,
-        fetch_all,
-        query_as(concat!(
-            "SELECT ",
-            step_columns!(),
-            " FROM step_runs WHERE team_id = $1 AND run_id = $2 AND id > $3
-              AND ($4 IS NULL OR status = $4) ORDER BY id LIMIT $5"
-        ))
-        .bind(scope.team())
-        .bind(id)
-        .bind(after)
-        .bind(filter.status)
-        .bind(rows)
-    )?;
-    let Page { items, next_cursor } = paged(&page, found, |step| step.id)?;
+    while let Some(rows) = filling.wants() {
+        let found: Vec<StepRow> = sql!(
+            &mut *tx,
+            fetch_all,
+            query_as(concat!(
+                "SELECT ",
+                step_columns!(),
+                " FROM step_runs WHERE team_id = $1 AND run_id = $2 AND id > $3
+                  AND ($4 IS NULL OR status = $4) ORDER BY id LIMIT $5"
+            ))
+            .bind(scope.team())
+            .bind(id)
+            .bind(after)
+            .bind(filter.status)
+            .bind(rows)
+        )?;
+        after = found.last().map_or(after, |step| step.id);
+        filling.take(found, rows, |step| step.output.as_ref().map_or(0, String::len));
+    }
+    let Page { items, next_cursor } = filling.page(|step| step.id);
     let items = items.into_iter().map(StepRow::into_api).collect::<ApiResult<Vec<_>>>()?;
     Ok(Json(Page { items, next_cursor }))
 }

@@ -19,7 +19,7 @@ use crate::{
 /// Of the pipeline's published version, with parameters that match its schema. Takes the permission
 /// `pipeline.run`. With an `Idempotency-Key` a repeat gives the first answer again.
 #[utoipa::path(
-    post, path = "/v1/pipelines/{id}/runs", tag = "runs",
+    post, path = "/v1/pipelines/{id}/runs", tag = "runs", operation_id = "start_run",
     params(("id" = PipelineId, Path, description = "The pipeline"),
            ("Idempotency-Key" = Option<String>, Header, description = "Makes a repeat harmless, for 24 hours")),
     request_body = NewRun,

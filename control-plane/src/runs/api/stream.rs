@@ -89,7 +89,7 @@ impl FromRequestParts<AppState> for Viewer {
 /// header or by a ticket. Closes with 1000 after `run.finished`; 4408 says that the reader did not
 /// keep up: connect again with `after` the last number seen.
 #[utoipa::path(
-    get, path = "/v1/runs/{id}/stream", tag = "runs",
+    get, path = "/v1/runs/{id}/stream", tag = "runs", operation_id = "stream_run",
     params(("id" = RunId, Path, description = "The run"), Filter),
     responses((status = 101, description = "A text frame per event", body = Event))
 )]

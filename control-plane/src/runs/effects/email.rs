@@ -1,27 +1,27 @@
 //! E-mail of scripts: checked, counted, put into the outbox.
 
-use std::time::Duration;
-
 use restroy_sdk::{
     ids::{MessageId, RunId},
     time::Timestamp,
 };
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use sqlx::{query, query_scalar};
+use sqlx::query;
 
 use super::{Done, Stop, refuse};
 use crate::{
-    runs::limits::{MAX_EMAIL_BODY, MAX_EMAILS_PER_DAY, MAX_RECIPIENTS, MAX_SUBJECT},
+    runs::limits::{MAX_EMAIL_BODY, MAX_RECIPIENTS, MAX_SUBJECT},
     sql,
     state::AppState,
-    store::TeamTx,
+    store::{
+        TeamTx,
+        quota::Limit,
+        usage::{self, Used},
+    },
 };
 
 /// The longest address (RFC 5321, section 4.5.3.1.3, without the angle brackets).
 const MAX_ADDRESS: usize = 254;
-/// Over which the team's e-mails are counted.
-const WINDOW: Duration = Duration::from_hours(24);
 
 /// An e-mail as a script writes it.
 pub(super) struct Mail {
@@ -44,16 +44,13 @@ pub(super) async fn send(
 ) -> Done {
     check(mail)?;
     let team = tx.team();
-    let sent = sent_today(tx, now).await?;
-    if sent + mail.to.len() > MAX_EMAILS_PER_DAY {
-        let message = format!(
-            "A team sends at most {MAX_EMAILS_PER_DAY} e-mails in 24 hours, each recipient counted; {sent} are sent."
-        );
-        return Err(refuse("email_quota_exceeded", message));
+    let recipients = i64::try_from(mail.to.len()).unwrap_or(i64::MAX);
+    if let Some(exceeded) = usage::exceeded(tx, Limit::EmailsPerDay, recipients, now).await? {
+        return Err(refuse("quota_exceeded", exceeded.message()));
     }
     let digest = Sha256::new().chain_update(team.0.as_bytes()).chain_update(key.as_bytes()).finalize();
     let message_id = format!("<{}@{}>", hex::encode(&digest[..20]), domain(&state.settings.public_url));
-    sql!(
+    let queued = sql!(
         &mut **tx,
         execute,
         query(
@@ -74,6 +71,10 @@ pub(super) async fn send(
         .bind(state.new_mail_status())
         .bind(now)
     )?;
+    // Under a key that was seen before nothing goes out again.
+    if queued.rows_affected() > 0 {
+        usage::add(tx, run, now, Used { emails: recipients, ..Used::default() }).await?;
+    }
     Ok(json!({ "message_id": message_id }))
 }
 
@@ -116,28 +117,6 @@ fn is_address(address: &str) -> bool {
                 && !label.ends_with('-')
                 && label.chars().all(|c| c.is_alphanumeric() || c == '-')
         })
-}
-
-/// How many recipients the team's runs wrote to within the window. At most as many rows as e-mails
-/// are allowed.
-async fn sent_today(tx: &mut TeamTx, now: Timestamp) -> Result<usize, Stop> {
-    let team = tx.team();
-    let rows: Vec<String> = sql!(
-        &mut **tx,
-        fetch_all,
-        query_scalar(
-            "SELECT recipients FROM outbox
-             WHERE team_id = $1 AND run_id IS NOT NULL AND created_at > $2 ORDER BY id DESC LIMIT $3"
-        )
-        .bind(team)
-        .bind(now.before(WINDOW))
-        .bind(i64::try_from(MAX_EMAILS_PER_DAY).unwrap_or(i64::MAX))
-    )?;
-    let mut count = 0;
-    for row in rows {
-        count += serde_json::from_str::<Vec<String>>(&row)?.len();
-    }
-    Ok(count)
 }
 
 fn domain(public_url: &str) -> String {

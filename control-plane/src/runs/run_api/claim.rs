@@ -28,7 +28,7 @@ use crate::{
     },
     sql,
     state::AppState,
-    store::{TeamTx, Tx},
+    store::{TeamTx, Tx, usage},
 };
 
 pub(super) async fn claim(
@@ -71,6 +71,7 @@ pub(super) async fn claim(
     let wake = Wake::Run { run_id: run.id, last_seq: run.last_seq };
     let waited = now.since(run.created_at);
     let plan = plan::plan(&mut tx, &state, (id, executor, fence), run, fixed, now).await?;
+    let egress_left = usage::egress_left(&mut tx, now).await?;
     tx.commit().await?;
     state.wake.send(wake);
     if first {
@@ -79,7 +80,7 @@ pub(super) async fn claim(
     if task.state == "leased" && !again {
         state.metrics.lease_lost();
     }
-    Ok(Json(Claimed { token, fence, lease_ms: lease::lease_ms(&state), plan }))
+    Ok(Json(Claimed { token, fence, lease_ms: lease::lease_ms(&state), plan, egress_left: Some(egress_left) }))
 }
 
 async fn task(tx: &mut Tx, id: TaskId) -> ApiResult<TaskRow> {

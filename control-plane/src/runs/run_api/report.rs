@@ -28,8 +28,15 @@ use crate::{
     },
     sql,
     state::AppState,
-    store::TeamTx,
+    store::{
+        TeamTx,
+        quota::Limit,
+        usage::{self, Exceeded, Used},
+    },
 };
+
+/// From how much fuel of a run's own row of the hour on it is summed up what the team used.
+const WORTH_SUMMING: i64 = 1_000_000_000;
 
 pub(super) async fn report(
     State(state): State<AppState>,
@@ -40,7 +47,8 @@ pub(super) async fn report(
     let (mut tx, holding) = lease::find(&state.db, Durability::Commit, id, &token).await?;
     if (1..=holding.last_batch).contains(&batch.n) {
         // Taken before; the answer was lost on its way.
-        return Ok(answer(&state, holding.last_seq));
+        let egress_left = usage::egress_left(&mut tx, state.ambient.now()).await?;
+        return Ok(answer(&state, holding.last_seq, egress_left));
     }
     if !holding.alive() {
         return Err(lease::lost());
@@ -52,23 +60,62 @@ pub(super) async fn report(
     }
     let now = state.ambient.now();
     let count = batch.events.len();
+    let used = used(&batch);
     let Taken { log, ended } = take(&state, &mut tx, &holding, batch, now).await?;
     if log.bytes > MAX_RUN_EVENTS {
         drop(tx);
         return Err(too_much(&state, id, &token).await?);
     }
+    let counted = count_used(&mut tx, &holding, used, now).await?;
     tx.commit().await?;
     state.wake.send(Wake::Run { run_id: holding.run_id, last_seq: log.last_seq });
     state.metrics.events_recorded(count);
+    if let (Some(exceeded), None) = (counted.exceeded, ended) {
+        let ending = Ending::because(RunStatus::Failed, "quota_exceeded", exceeded.message());
+        return Err(end_here(&state, id, &token, &ending).await?);
+    }
     if let Some(status) = ended {
         state.wake.send(Wake::Admit);
         state.metrics.run_ended(status, holding.started_at.map(|started| now.since(started)));
     }
-    Ok(answer(&state, log.last_seq))
+    Ok(answer(&state, log.last_seq, counted.egress_left))
 }
 
-fn answer(state: &AppState, last_seq: i64) -> Json<BatchAnswer> {
-    Json(BatchAnswer { last_seq, lease_ms: lease::lease_ms(state) })
+fn answer(state: &AppState, last_seq: i64, egress_left: u64) -> Json<BatchAnswer> {
+    Json(BatchAnswer { last_seq, lease_ms: lease::lease_ms(state), egress_left: Some(egress_left) })
+}
+
+/// What the attempts used that a batch ends, and what went out.
+fn used(batch: &Batch) -> Used {
+    let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let mut used = Used { egress_bytes: whole(batch.egress_bytes), ..Used::default() };
+    for event in &batch.events {
+        let (EventKind::StepFinished { usage, .. } | EventKind::StepRetrying { usage, .. }) = event else { continue };
+        // What never ran has used nothing.
+        used.steps += i64::from(usage.fuel > 0);
+        used.fuel = used.fuel.saturating_add(whole(usage.fuel));
+        used.cpu_ms = used.cpu_ms.saturating_add(whole(usage.cpu_ms));
+    }
+    used
+}
+
+/// How the team stands after a batch.
+struct UsedUp {
+    egress_left: u64,
+    /// Its fuel is used up.
+    exceeded: Option<Exceeded>,
+}
+
+async fn count_used(tx: &mut TeamTx, holding: &Holding, used: Used, now: Timestamp) -> ApiResult<UsedUp> {
+    let mut exceeded = None;
+    if used != Used::default() {
+        let fuel = usage::add(tx, holding.run_id, now, used).await?;
+        // Those who use little are not summed up every time: what they use beyond is little as well.
+        if fuel >= WORTH_SUMMING {
+            exceeded = usage::exceeded(tx, Limit::FuelPerDay, 0, now).await?;
+        }
+    }
+    Ok(UsedUp { egress_left: usage::egress_left(tx, now).await?, exceeded })
 }
 
 struct Taken {
@@ -146,10 +193,14 @@ async fn finish(
 
 /// Ends a run whose log would outgrow its bound; what is committed stays.
 async fn too_much(state: &AppState, id: TaskId, token: &str) -> ApiResult<ApiError> {
-    let (mut tx, holding) = lease::hold(&state.db, Durability::Commit, id, token).await?;
     let message = format!("The events of a run, output of its scripts included, take at most {MAX_RUN_EVENTS} bytes.");
-    let ending = Ending::because(RunStatus::Failed, "event_limit", message);
-    if let Some(last_seq) = end::end(&mut tx, holding.run_id, state.ambient.now(), &ending).await? {
+    end_here(state, id, token, &Ending::because(RunStatus::Failed, "event_limit", message)).await
+}
+
+/// Ends a run that may not go on.
+async fn end_here(state: &AppState, id: TaskId, token: &str, ending: &Ending) -> ApiResult<ApiError> {
+    let (mut tx, holding) = lease::hold(&state.db, Durability::Commit, id, token).await?;
+    if let Some(last_seq) = end::end(&mut tx, holding.run_id, state.ambient.now(), ending).await? {
         tx.commit().await?;
         state.wake.send(Wake::Run { run_id: holding.run_id, last_seq });
         state.wake.send(Wake::Admit);

@@ -291,12 +291,22 @@ impl lua_wasm_host::Http for AttemptHttp {
         url.set_fragment(None);
         let _ = url.set_username("");
         let _ = url.set_password(None);
+        if !self.attempt.task.api.egress.spend(weight(&request)) {
+            let message = "the team's limit `egress_bytes_per_hour` is used up: some is free again with the next hour";
+            return Err(CallError::retryable("quota_exceeded", message).into());
+        }
         let answer = self.outbound.send(request, &key).await?;
         let url = self.attempt.task.masker.mask(url.as_str());
         let answered = CallKind::HttpAnswered { verb, url, status: answer.status };
         self.attempt.call::<serde_json::Value>(call, answered).await?;
         Ok(answer)
     }
+}
+
+/// What a request weighs, in bytes: its address, headers and body.
+fn weight(request: &HttpRequest) -> u64 {
+    let headers: usize = request.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+    (request.method.len() + request.url.as_str().len() + headers + request.body.len()) as u64
 }
 
 #[cfg(test)]

@@ -286,7 +286,13 @@ async fn claim(State(api): State<Api>, Path(id): Path<TaskId>, headers: HeaderMa
         }
         inner.fence += 1;
         let plan = Plan { done: committed(&inner.events), ..inner.plan.clone() };
-        Claimed { token: format!("token-{}", inner.fence), fence: inner.fence, lease_ms: inner.knobs.lease_ms, plan }
+        Claimed {
+            token: format!("token-{}", inner.fence),
+            fence: inner.fence,
+            lease_ms: inner.knobs.lease_ms,
+            plan,
+            egress_left: None,
+        }
     };
     api.tell();
     Json(claimed).into_response()
@@ -324,7 +330,7 @@ async fn events(State(api): State<Api>, headers: HeaderMap, Json(batch): Json<Ba
         let lost = inner.knobs.lost_answers > 0;
         inner.knobs.lost_answers = inner.knobs.lost_answers.saturating_sub(1);
         let last_seq = i64::try_from(inner.events.len()).unwrap();
-        (BatchAnswer { last_seq, lease_ms: inner.knobs.lease_ms }, lost)
+        (BatchAnswer { last_seq, lease_ms: inner.knobs.lease_ms, egress_left: None }, lost)
     };
     api.tell();
     if lost { StatusCode::BAD_GATEWAY.into_response() } else { Json(answer).into_response() }

@@ -1,0 +1,141 @@
+//! How much somebody may ask for: requests per network address, per account and per token (a login, or
+//! an API token), and WebSockets per address. In memory and per process: against programs that run
+//! wild, not a quota of the team.
+//!
+//! Every answer says how its caller stands, in `RateLimit-Policy` and `RateLimit`
+//! (draft-ietf-httpapi-ratelimit-headers-10).
+
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use restroy_sdk::{ids::Id as _, problem::ProblemCode, time::Timestamp};
+use uuid::Uuid;
+
+use super::{
+    Caller, Via,
+    gcra::{Key, Rate, Standing, Table},
+    limit::network,
+};
+use crate::error::{ApiError, ApiResult, whole_seconds};
+
+/// What requests are counted over.
+const WINDOW: Duration = Duration::from_mins(1);
+/// How many addresses, accounts and tokens are counted at once.
+const MAX_KEYS: usize = 100_000;
+
+/// What is counted apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// All requests from an address, signed in or not.
+    Address,
+    /// WebSockets that are opened from an address: after an upgrade all who watch come back at once.
+    Streams,
+    /// What an account asks for, by whatever token.
+    Account,
+    /// What is asked for with one login or API token.
+    Token,
+}
+
+impl Class {
+    /// Its name in `RateLimit`.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Address => "address",
+            Self::Streams => "streams",
+            Self::Account => "account",
+            Self::Token => "token",
+        }
+    }
+
+    /// How many times as much as one token.
+    fn share(self) -> u32 {
+        match self {
+            Self::Address => 10,
+            Self::Account => 3,
+            Self::Token | Self::Streams => 1,
+        }
+    }
+}
+
+/// Counts requests.
+#[derive(Debug)]
+pub struct Rates {
+    per_minute: u32,
+    table: Table,
+}
+
+/// What was counted for a request, for its answer's headers. Travels as an extension.
+#[derive(Debug, Clone, Default)]
+pub struct Counted(Arc<Mutex<Vec<(Class, u32, Standing)>>>);
+
+impl Counted {
+    fn has(&self, class: Class) -> bool {
+        self.lock().iter().any(|(counted, ..)| *counted == class)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(Class, u32, Standing)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `RateLimit-Policy` and `RateLimit`; nothing when nothing was counted.
+    pub fn headers(&self) -> Option<(String, String)> {
+        let counted = self.lock();
+        if counted.is_empty() {
+            return None;
+        }
+        let list =
+            |item: &dyn Fn(&(Class, u32, Standing)) -> String| counted.iter().map(item).collect::<Vec<_>>().join(", ");
+        Some((
+            list(&|(class, most, _)| format!("\"{}\";q={most};w={}", class.as_str(), WINDOW.as_secs())),
+            list(&|(class, _, standing)| {
+                format!("\"{}\";r={};t={}", class.as_str(), standing.remaining, whole_seconds(standing.full_in))
+            }),
+        ))
+    }
+}
+
+impl Rates {
+    /// So many requests a minute with one token; 0 for as many as one likes.
+    pub fn new(per_minute: u32) -> Self {
+        Self { per_minute, table: Table::new(MAX_KEYS) }
+    }
+
+    /// Counts a request from an address, or a WebSocket; 429 when it is one too many.
+    pub fn address(&self, class: Class, address: Option<IpAddr>, now: Timestamp, counted: &Counted) -> ApiResult<()> {
+        let Some(address) = address else { return Ok(()) };
+        self.count(class, network(address).as_bytes(), now, counted)
+    }
+
+    /// Counts a request for who sent it; 429 when it is one too many.
+    pub fn caller(&self, caller: &Caller, now: Timestamp, counted: &Counted) -> ApiResult<()> {
+        let token: Uuid = match caller.via {
+            Via::Session(id) => id.uuid(),
+        };
+        self.count(Class::Token, token.as_bytes(), now, counted)?;
+        self.count(Class::Account, caller.user_id.uuid().as_bytes(), now, counted)
+    }
+
+    fn count(&self, class: Class, of: &[u8], now: Timestamp, counted: &Counted) -> ApiResult<()> {
+        // A request that is done again after a fault of ours is one request.
+        if self.per_minute == 0 || counted.has(class) {
+            return Ok(());
+        }
+        let most = self.per_minute.saturating_mul(class.share());
+        let key = Key::of(&[class.as_str().as_bytes(), of]);
+        // A table that is full does not shut those out who are not in it: this is no wall.
+        let Some(standing) = self.table.count(key, Rate { most, window: WINDOW }, now) else { return Ok(()) };
+        counted.lock().push((class, most, standing));
+        let Some(wait) = standing.refused else { return Ok(()) };
+        let detail = match class {
+            Class::Address => format!("More than {most} requests a minute from your network address."),
+            Class::Streams => format!("More than {most} streams a minute from your network address."),
+            Class::Account => format!("More than {most} requests a minute of your account."),
+            Class::Token => format!("More than {most} requests a minute with this token."),
+        };
+        let detail = format!("{detail} Try again in {} s, and slower.", whole_seconds(wait));
+        Err(ApiError::with(ProblemCode::RateLimited, detail).after(wait))
+    }
+}

@@ -1,0 +1,241 @@
+//! What a team used, counted by the hour, in the transaction that records what was done.
+//!
+//! An hour has [`SHARDS`] rows, and a run counts in one of them: the runs of a team seldom wait for each
+//! other. The row is the last thing that a transaction takes hold of, after all in the order of
+//! [`TeamTx::lock_run`].
+
+use std::time::Duration;
+
+use restroy_sdk::{
+    api::usage::{Storage, UsageHour},
+    ids::RunId,
+    time::Timestamp,
+};
+use sqlx::{query_as, query_scalar};
+
+use super::{
+    TeamTx,
+    quota::{self, Limit},
+};
+use crate::sql;
+
+/// The rows of an hour.
+const SHARDS: u128 = 8;
+const HOUR: i64 = 3_600_000_000;
+/// Over how many hours fuel and e-mails are counted: the one that goes on and those before it.
+const DAY: i64 = 24;
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Used {
+    pub(crate) runs: i64,
+    pub(crate) steps: i64,
+    pub(crate) fuel: i64,
+    pub(crate) cpu_ms: i64,
+    pub(crate) emails: i64,
+    pub(crate) egress_bytes: i64,
+}
+
+/// A limit that is used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Exceeded {
+    pub(crate) limit: Limit,
+    /// Its value in force.
+    pub(crate) value: i64,
+    /// What is used of it.
+    pub(crate) used: i64,
+    /// When some of it is free again.
+    pub(crate) free_at: Timestamp,
+}
+
+impl Exceeded {
+    /// For people.
+    pub(crate) fn message(&self) -> String {
+        format!(
+            "The team's limit `{}` is {}, and {} are used: some are free again at {}.",
+            self.limit.name(),
+            self.value,
+            self.used,
+            self.free_at
+        )
+    }
+}
+
+/// The moment at which its hour begins.
+fn hour(at: Timestamp) -> i64 {
+    at.micros().div_euclid(HOUR) * HOUR
+}
+
+/// Counts what a run used; gives the fuel that the row holds by now.
+pub(crate) async fn add(tx: &mut TeamTx, run: RunId, now: Timestamp, used: Used) -> Result<i64, sqlx::Error> {
+    let team = tx.team();
+    sql!(
+        &mut **tx,
+        fetch_one,
+        query_scalar(
+            "INSERT INTO usage (team_id, hour, shard, runs, steps, fuel, cpu_ms, emails, egress_bytes)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+             ON CONFLICT (team_id, hour, shard) DO UPDATE SET
+                 runs = usage.runs + excluded.runs, steps = usage.steps + excluded.steps,
+                 fuel = usage.fuel + excluded.fuel, cpu_ms = usage.cpu_ms + excluded.cpu_ms,
+                 emails = usage.emails + excluded.emails, egress_bytes = usage.egress_bytes + excluded.egress_bytes
+             RETURNING fuel"
+        )
+        .bind(team)
+        .bind(hour(now))
+        .bind(i64::try_from(run.0.as_u128() % SHARDS).unwrap_or(0))
+        .bind(used.runs)
+        .bind(used.steps)
+        .bind(used.fuel)
+        .bind(used.cpu_ms)
+        .bind(used.emails)
+        .bind(used.egress_bytes)
+    )
+}
+
+/// Whether the team has used up its limit, or would with `more`.
+pub(crate) async fn exceeded(
+    tx: &mut TeamTx,
+    limit: Limit,
+    more: i64,
+    now: Timestamp,
+) -> Result<Option<Exceeded>, sqlx::Error> {
+    let value = quota::in_force(tx, limit).await?;
+    let hours = hours(tx, limit, now).await?;
+    let used: i64 = hours.iter().fold(0, |sum, (_, used)| sum.saturating_add(*used));
+    if used.saturating_add(more) <= value {
+        return Ok(None);
+    }
+    // As the oldest hours leave the window, until there is room again.
+    let (mut left, mut free_at) = (used, None);
+    for (hour, used) in hours {
+        left -= used;
+        free_at = Some(hour + window(limit) * HOUR);
+        if left.saturating_add(more) <= value {
+            break;
+        }
+    }
+    let free_at = free_at.unwrap_or_else(|| hour(now) + HOUR);
+    Ok(Some(Exceeded { limit, value, used, free_at: Timestamp(free_at) }))
+}
+
+/// How many bytes the team's scripts may still send within this hour. Asked with every report: one
+/// statement.
+pub(crate) async fn egress_left(tx: &mut TeamTx, now: Timestamp) -> Result<u64, sqlx::Error> {
+    let team = tx.team();
+    let limit = Limit::EgressBytesPerHour;
+    let left: i64 = sql!(
+        &mut **tx,
+        fetch_one,
+        query_scalar(
+            "SELECT CAST(coalesce((SELECT value FROM team_limits WHERE team_id = $1 AND name = $2), $3)
+                       - coalesce((SELECT sum(egress_bytes) FROM usage WHERE team_id = $1 AND hour = $4), 0) AS BIGINT)"
+        )
+        .bind(team)
+        .bind(limit.name())
+        .bind(limit.default())
+        .bind(hour(now))
+    )?;
+    Ok(u64::try_from(left).unwrap_or(0))
+}
+
+/// Over how many hours a limit counts.
+fn window(limit: Limit) -> i64 {
+    if limit == Limit::EgressBytesPerHour { 1 } else { DAY }
+}
+
+/// What was used of a limit in each hour that counts, the oldest first.
+async fn hours(tx: &mut TeamTx, limit: Limit, now: Timestamp) -> Result<Vec<(i64, i64)>, sqlx::Error> {
+    macro_rules! sum {
+        ($column:literal) => {
+            concat!(
+                "SELECT hour, CAST(sum(",
+                $column,
+                ") AS BIGINT) FROM usage WHERE team_id = $1 AND hour > $2 AND ",
+                $column,
+                " > 0 GROUP BY hour ORDER BY hour"
+            )
+        };
+    }
+    let statement = match limit {
+        Limit::EmailsPerDay => sum!("emails"),
+        Limit::EgressBytesPerHour => sum!("egress_bytes"),
+        Limit::FuelPerDay => sum!("fuel"),
+        Limit::RunsAtOnce | Limit::RunsQueued => return Ok(Vec::new()),
+    };
+    let team = tx.team();
+    sql!(&mut **tx, fetch_all, query_as(statement).bind(team).bind(hour(now).saturating_sub(window(limit) * HOUR)))
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    hour: Timestamp,
+    runs: i64,
+    steps: i64,
+    fuel: i64,
+    cpu_ms: i64,
+    emails: i64,
+    egress_bytes: i64,
+}
+
+impl From<Row> for UsageHour {
+    fn from(row: Row) -> Self {
+        Self {
+            hour: row.hour,
+            runs: row.runs,
+            steps: row.steps,
+            fuel: row.fuel,
+            cpu_ms: row.cpu_ms,
+            emails: row.emails,
+            egress_bytes: row.egress_bytes,
+        }
+    }
+}
+
+/// The hours in which something was used, from the one of `from` on and before `to`; the oldest first,
+/// after `after`.
+pub async fn list(
+    tx: &mut TeamTx,
+    from: Timestamp,
+    to: Timestamp,
+    after: Option<i64>,
+    rows: i64,
+) -> Result<Vec<UsageHour>, sqlx::Error> {
+    let team = tx.team();
+    let rows: Vec<Row> = sql!(
+        &mut **tx,
+        fetch_all,
+        query_as(
+            "SELECT hour, CAST(sum(runs) AS BIGINT) AS runs, CAST(sum(steps) AS BIGINT) AS steps,
+                    CAST(sum(fuel) AS BIGINT) AS fuel, CAST(sum(cpu_ms) AS BIGINT) AS cpu_ms,
+                    CAST(sum(emails) AS BIGINT) AS emails, CAST(sum(egress_bytes) AS BIGINT) AS egress_bytes
+             FROM usage WHERE team_id = $1 AND hour >= $2 AND hour < $3 AND hour > $4
+             GROUP BY hour ORDER BY hour LIMIT $5"
+        )
+        .bind(team)
+        .bind(hour(from))
+        .bind(to)
+        .bind(after.unwrap_or(i64::MIN))
+        .bind(rows)
+    )?;
+    Ok(rows.into_iter().map(UsageHour::from).collect())
+}
+
+/// What the team stores now.
+pub async fn storage(tx: &mut TeamTx) -> Result<Storage, sqlx::Error> {
+    let team = tx.team();
+    let (kv_bytes, artifact_bytes, event_bytes): (i64, i64, i64) = sql!(
+        &mut **tx,
+        fetch_one,
+        query_as(
+            "SELECT CAST(coalesce((SELECT sum(kv_bytes) FROM boards WHERE team_id = $1), 0) AS BIGINT),
+                    CAST(coalesce((SELECT sum(bytes) FROM artifacts WHERE team_id = $1), 0) AS BIGINT),
+                    CAST(coalesce((SELECT sum(event_bytes) FROM runs WHERE team_id = $1), 0) AS BIGINT)"
+        )
+        .bind(team)
+    )?;
+    Ok(Storage { kv_bytes, artifact_bytes, event_bytes })
+}
+
+/// How long an hour's rows are kept.
+pub const USAGE_KEPT: Duration = Duration::from_hours(400 * 24);

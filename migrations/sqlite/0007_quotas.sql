@@ -1,0 +1,36 @@
+-- What the operator gave a team beyond the plan, or took from it. `runs_at_once` and `runs_queued` are
+-- columns of `teams`, where admission reads them.
+CREATE TABLE team_limits (
+    team_id        BLOB    NOT NULL REFERENCES teams (id) ON DELETE CASCADE,
+    name           TEXT    NOT NULL,
+    value          INTEGER NOT NULL,
+    updated_at     INTEGER NOT NULL,
+    PRIMARY KEY (team_id, name)
+) STRICT;
+
+-- What a team used, by the hour. Each is counted in the transaction that records it, in one of a few
+-- rows of the hour, so that the runs of a team do not wait for each other.
+CREATE TABLE usage (
+    team_id        BLOB    NOT NULL REFERENCES teams (id) ON DELETE CASCADE,
+    hour           INTEGER NOT NULL,          -- the moment at which it begins
+    shard          INTEGER NOT NULL,
+    runs           INTEGER NOT NULL DEFAULT 0,
+    steps          INTEGER NOT NULL DEFAULT 0, -- attempts that ended
+    fuel           INTEGER NOT NULL DEFAULT 0,
+    cpu_ms         INTEGER NOT NULL DEFAULT 0,
+    emails         INTEGER NOT NULL DEFAULT 0, -- each recipient
+    egress_bytes   INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (team_id, hour, shard)
+) STRICT;
+CREATE INDEX usage_age ON usage (hour);
+
+-- The lists by name.
+CREATE INDEX boards_by_name ON boards (team_id, name, id) WHERE deleted_at IS NULL;
+CREATE INDEX pipelines_by_name ON pipelines (team_id, board_id, name, id) WHERE deleted_at IS NULL;
+CREATE INDEX pipelines_by_age ON pipelines (team_id, board_id, id) WHERE deleted_at IS NULL;
+CREATE INDEX boards_by_age ON boards (team_id, id) WHERE deleted_at IS NULL;
+CREATE INDEX outbox_status ON outbox (team_id, status, id);
+CREATE INDEX runs_status ON runs (team_id, status, id);
+
+-- What a team stores is summed up from here.
+CREATE INDEX artifacts_team ON artifacts (team_id, bytes);

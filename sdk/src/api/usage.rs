@@ -1,0 +1,75 @@
+//! A team's limits, and what it used.
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::Timestamp;
+
+/// `GET /v1/teams/{id}/limits`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TeamLimits {
+    /// The plan that the team has.
+    pub plan: String,
+    /// Its limits, with what the operator gave beyond the plan.
+    pub limits: Vec<TeamLimit>,
+}
+
+/// A limit of a team.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TeamLimit {
+    /// Its name, such as `emails_per_day`.
+    pub name: String,
+    /// The value in force.
+    pub value: i64,
+    /// What the plan gives.
+    pub default: i64,
+    /// The most that the operator can give.
+    pub most: i64,
+    /// What it is about.
+    pub description: String,
+}
+
+/// `GET /v1/teams/{id}/usage`: a page of hours, and what is stored now.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TeamUsage {
+    /// The hours in which something was used, the oldest first.
+    pub items: Vec<UsageHour>,
+    /// Where the next page starts; null on the last.
+    pub next_cursor: Option<String>,
+    /// What the team stores now.
+    pub storage: Storage,
+}
+
+/// What a team used within an hour.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct UsageHour {
+    /// When it began.
+    pub hour: Timestamp,
+    /// Runs that were started.
+    pub runs: i64,
+    /// Attempts at steps that ended.
+    pub steps: i64,
+    /// Their fuel.
+    pub fuel: i64,
+    /// Their processor time in milliseconds.
+    pub cpu_ms: i64,
+    /// E-mails, each recipient counted.
+    pub emails: i64,
+    /// Bytes that scripts sent by HTTP.
+    pub egress_bytes: i64,
+}
+
+/// What a team stores, in bytes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Storage {
+    /// The key-value stores of its boards.
+    pub kv_bytes: i64,
+    /// The files that its runs kept.
+    pub artifact_bytes: i64,
+    /// The events of its runs.
+    pub event_bytes: i64,
+}
