@@ -100,28 +100,6 @@ pub(crate) async fn boards(client: &Client) -> Outcome<Vec<TeamBoard>> {
     Ok(boards)
 }
 
-/// The team that is meant: by name or id, or the only one.
-pub(crate) async fn team(client: &Client, wanted: Option<&str>) -> Outcome<Team> {
-    let teams = all(async |paging| client.teams(&paging).await).await?;
-    let names = teams.iter().map(|team| team.name.as_str()).collect::<Vec<_>>().join(", ");
-    let Some(wanted) = wanted else {
-        let mut teams = teams.into_iter();
-        return match (teams.next(), teams.next()) {
-            (Some(team), None) => Ok(team),
-            (None, _) => Err(Failure::new("you are in no team yet")),
-            _ => Err(Failure::usage("you are in several teams").help(format!("name one with --team: {names}"))),
-        };
-    };
-    let fits = |team: &Team| team.id.to_string() == wanted || same(&team.name, wanted);
-    pick(teams, fits, |team| team.name == wanted).map_err(|found| match found {
-        Found::None => Failure::new(format!("no team `{wanted}`")).help(format!("your teams are {names}")),
-        Found::Several(found) => Failure::usage(format!("several teams are called `{wanted}`")).help(format!(
-            "name one by its id: {}",
-            found.iter().map(|team| team.id.to_string()).collect::<Vec<_>>().join(", ")
-        )),
-    })
-}
-
 /// The board that is meant: by name or id, or the only one.
 pub(crate) async fn board(client: &Client, wanted: Option<&str>) -> Outcome<TeamBoard> {
     let boards = boards(client).await?;

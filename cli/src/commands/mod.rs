@@ -29,7 +29,7 @@ mod settings;
 mod teams;
 mod versions;
 
-use restroy_sdk::{api::team::Team, client::Client, ids::RunId};
+use restroy_sdk::ids::RunId;
 
 pub(crate) use admin::{AdminCommand, admin};
 pub(crate) use artifacts::artifacts;
@@ -58,25 +58,7 @@ pub(crate) use settings::settings;
 pub(crate) use teams::teams;
 pub(crate) use versions::versions;
 
-use crate::{
-    failure::{Failure, Outcome},
-    find,
-};
-
-/// The team that is meant: by name or id, or the only one.
-async fn team(client: &Client, wanted: Option<&str>) -> Outcome<Team> {
-    let mut teams = find::all(async |paging| client.teams(&paging).await).await?;
-    let names = teams.iter().map(|team| team.name.as_str()).collect::<Vec<_>>().join(", ");
-    if let Some(wanted) = wanted {
-        teams.retain(|team| team.name == wanted || team.id.to_string() == wanted);
-    }
-    match (teams.len(), wanted) {
-        (0, None) => Err(Failure::usage("you have no team yet")),
-        (0, Some(wanted)) => Err(Failure::new(format!("no team `{wanted}`")).help(format!("your teams are {names}"))),
-        (1, _) => teams.pop().ok_or_else(|| Failure::usage("you have no team yet")),
-        _ => Err(Failure::usage("several teams fit").help(format!("name one with --team, by its id: {names}"))),
-    }
-}
+use crate::failure::{Failure, Outcome};
 
 /// A run's id as it was typed.
 fn run_id(text: &str) -> Outcome<RunId> {

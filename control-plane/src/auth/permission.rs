@@ -140,6 +140,7 @@ impl Permission {
             | P::RoleEdit
             | P::OutboxRead
             | P::AuditRead
+            | P::LibraryWrite
             | P::BoardCreate => false,
         }
     }

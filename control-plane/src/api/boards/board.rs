@@ -15,7 +15,7 @@ use restroy_sdk::{
 
 use crate::{
     api::{
-        http::{Body, Fields, Path, etag, if_match},
+        http::{Body, Fields, Path, if_match, numbered},
         limits,
     },
     auth::{Caller, Permission},
@@ -39,7 +39,7 @@ pub(super) async fn get_board(
     let scope = caller.board(&state, id, Permission::BoardRead).await?;
     let mut tx = scope.read().await?;
     let board = boards::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
-    Ok((etag(Some(board.revision)), Json(board)).into_response())
+    Ok((numbered(Some(board.revision)), Json(board)).into_response())
 }
 
 /// Renames, describes, archives a board, or brings it back; makes it private, or open to the team.
@@ -104,7 +104,7 @@ pub(super) async fn patch_board(
     if privacy_changed {
         state.wake.send(Wake::Access { team_id: board.team_id });
     }
-    Ok((etag(Some(board.revision)), Json(board)).into_response())
+    Ok((numbered(Some(board.revision)), Json(board)).into_response())
 }
 
 /// Deletes a board with its pipelines; their runs end. For 30 days it can be restored.

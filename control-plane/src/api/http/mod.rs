@@ -2,7 +2,6 @@
 //! keys, and the layers around the router.
 
 mod body;
-mod etag;
 mod fields;
 mod idempotency;
 mod layers;
@@ -12,10 +11,9 @@ mod repeat;
 mod tags;
 
 pub use body::Body;
-pub use etag::{etag, if_match};
 pub use fields::Fields;
 pub use idempotency::{Begun, Idempotency, Slot};
 pub use layers::{Complete, around, fallback, method_not_allowed};
 pub use page::{Filling, Paged, Sorted, name_filter, paged, place_by};
 pub use path::{Path, Query};
-pub use tags::{etag, fits};
+pub use tags::{etag, fits, if_match, numbered};

@@ -12,6 +12,26 @@ pub fn etag(tag: &str) -> [(HeaderName, HeaderValue); 1] {
     [(header::ETAG, value)]
 }
 
+/// The tag of what counts its changes: a revision, or the number of the latest version; 0 before the first.
+pub fn numbered(number: Option<i64>) -> [(HeaderName, HeaderValue); 1] {
+    etag(&number.unwrap_or(0).to_string())
+}
+
+/// 412 unless `If-Match` is absent or names the number that is current; `what` says of what.
+pub fn if_match(headers: &HeaderMap, current: Option<i64>, what: &str) -> ApiResult<()> {
+    let wanted = format!("\"{}\"", current.unwrap_or(0));
+    let mut sent = headers.get_all(header::IF_MATCH).iter().peekable();
+    if sent.peek().is_none() {
+        return Ok(());
+    }
+    let tags = sent.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim);
+    if tags.into_iter().any(|tag| tag == wanted || (tag == "*" && current.is_some())) {
+        return Ok(());
+    }
+    let detail = format!("The {what} is at {wanted} now: read it, merge, and send that tag.");
+    Err(ApiError::with(ProblemCode::VersionMismatch, detail))
+}
+
 /// 412 unless the request's `If-Match` is absent or names `current`, and its `If-None-Match` is absent or
 /// names something else. `*` is whatever there is; `current` is `None` where nothing is.
 pub fn fits(headers: &HeaderMap, current: Option<&str>) -> ApiResult<()> {

@@ -15,7 +15,7 @@ use restroy_sdk::{
 use super::modules::check;
 use crate::{
     api::{
-        http::{Body, Fields, Path, etag, if_match},
+        http::{Body, Fields, Path, if_match, numbered},
         limits,
     },
     auth::{Caller, Permission},
@@ -38,7 +38,7 @@ pub(super) async fn get_module(
 ) -> ApiResult<Response> {
     let scope = caller.team(&state, id, Permission::PipelineRead).await?;
     let found = whole(&mut scope.read().await?, &name, None).await?;
-    Ok((etag(Some(found.module.latest_version)), Json(found)).into_response())
+    Ok((numbered(Some(found.module.latest_version)), Json(found)).into_response())
 }
 
 /// Gives a module a new version. Pipelines stay with the versions that they pin.
@@ -86,7 +86,7 @@ pub(super) async fn put_module(
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     let made = whole(&mut tx, &name, None).await?;
     tx.commit().await?;
-    Ok((etag(Some(number)), Json(made)).into_response())
+    Ok((numbered(Some(number)), Json(made)).into_response())
 }
 
 /// Deletes a module with its versions. 409 while a version of a pipeline is pinned to one of them.

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     api::{
-        http::{Body, Fields, Path, etag, if_match},
+        http::{Body, Fields, Path, if_match, numbered},
         limits,
     },
     auth::{Caller, Permission},
@@ -48,7 +48,7 @@ pub(super) async fn get_definition(
     let mut tx = scope.read().await?;
     let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
     let definition = whole(&mut tx, id, pipeline.latest_version.ok_or_else(ApiError::not_found)?).await?;
-    Ok((etag(pipeline.latest_version), Json(definition)).into_response())
+    Ok((numbered(pipeline.latest_version), Json(definition)).into_response())
 }
 
 /// Makes a new version of the pipeline, and publishes it if so asked. All or nothing.
@@ -104,5 +104,5 @@ pub(super) async fn put_definition(
     };
     let version = versions::by_number(&mut tx, id, number).await?.ok_or_else(ApiError::not_found)?;
     tx.commit().await?;
-    Ok((etag(Some(number)), Json(VersionWritten { version, widened })).into_response())
+    Ok((numbered(Some(number)), Json(VersionWritten { version, widened })).into_response())
 }

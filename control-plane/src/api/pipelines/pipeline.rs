@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::{
     api::{
-        http::{Body, Fields, Path, etag, if_match},
+        http::{Body, Fields, Path, if_match, numbered},
         limits,
     },
     auth::{Caller, Permission},
@@ -39,7 +39,7 @@ pub(super) async fn get_pipeline(
     let scope = caller.pipeline(&state, id, Permission::PipelineRead).await?;
     let mut tx = scope.read().await?;
     let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
-    Ok((etag(Some(pipeline.revision)), Json(pipeline)).into_response())
+    Ok((numbered(Some(pipeline.revision)), Json(pipeline)).into_response())
 }
 
 /// Renames or describes a pipeline.
@@ -79,7 +79,7 @@ pub(super) async fn patch_pipeline(
     let entry = entry.details(json!({ "name": name, "description": description }));
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
-    Ok((etag(Some(pipeline.revision)), Json(pipeline)).into_response())
+    Ok((numbered(Some(pipeline.revision)), Json(pipeline)).into_response())
 }
 
 /// Deletes a pipeline; its runs end. For 30 days it can be restored.

@@ -18,7 +18,7 @@ use crate::{
     runs::schedule::next_fire,
     state::AppState,
     store::{
-        TeamTx, audit, configuration, pipelines,
+        TeamTx, audit, pipelines,
         schedules::{self, Upcoming},
         versions,
     },

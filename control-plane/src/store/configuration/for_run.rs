@@ -149,7 +149,8 @@ impl<'a> Known<'a> {
             let (_, row) = self.nearest(places, key, |holds| holds.pinned)?;
             row.plain.clone().filter(|_| !row.secret)
         };
-        let mut config = step.config.clone();
+        let defaults = step.config.iter().map(|(key, value)| (key.clone(), value.clone()));
+        let mut config: BTreeMap<String, String> = defaults.collect();
         for (key, held) in &mut config {
             if let Some(value) = value(places, key) {
                 *held = value;

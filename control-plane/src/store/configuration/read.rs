@@ -2,7 +2,7 @@
 
 use restroy_sdk::{
     api::script::{ConfigurationEntry, ConfigurationRevision},
-    ids::{BoardId, Id, UserId},
+    ids::UserId,
     time::Timestamp,
 };
 use sqlx::{query_as, query_scalar};
@@ -156,23 +156,4 @@ pub async fn history(
             created_at: row.created_at,
         })
         .collect())
-}
-
-/// The names of the secrets that scripts on a board share: the board's and the team's.
-pub async fn shared_secrets(tx: &mut TeamTx, board: BoardId) -> Result<Vec<String>, sqlx::Error> {
-    let team = tx.team();
-    sql!(
-        &mut **tx,
-        fetch_all,
-        query_scalar(
-            "SELECT c.key FROM configurations c
-             WHERE c.team_id = $1 AND c.place_id IN ($2, $3) AND c.secret AND NOT c.removed
-               AND c.revision = (
-                   SELECT max(n.revision) FROM configurations n
-                   WHERE n.team_id = c.team_id AND n.place_id = c.place_id AND n.key = c.key)"
-        )
-        .bind(team)
-        .bind(board.uuid())
-        .bind(team.uuid())
-    )
 }
