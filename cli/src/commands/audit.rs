@@ -12,7 +12,7 @@ use restroy_sdk::{
     time::Timestamp,
 };
 
-use super::team;
+use crate::find::team;
 use crate::{
     args::Audit,
     context::Context,

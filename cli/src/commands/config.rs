@@ -8,7 +8,7 @@ use restroy_sdk::{
 };
 use serde::Serialize;
 
-use super::team;
+use crate::find::team;
 use crate::{
     args::{Configure, Secrets, Whose},
     context::Context,
