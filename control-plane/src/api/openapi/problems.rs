@@ -18,10 +18,19 @@ use serde_json::{Value, json};
 const BEYOND: &[(&str, &str, &[ProblemCode])] = &[
     ("POST", "/v1/auth/login", &[InvalidCredentials, EmailNotVerified]),
     ("POST", "/v1/auth/refresh", &[Unauthorized]),
+    ("POST", "/v1/me/invitations/accept", &[NotFound, Conflict, QuotaExceeded]),
+    ("POST", "/v1/me/invitations/{id}/accept", &[QuotaExceeded]),
     ("POST", "/v1/teams", &[QuotaExceeded]),
+    ("POST", "/v1/teams/{id}/restore", &[QuotaExceeded]),
+    ("POST", "/v1/teams/{id}/roles", &[NameTaken, QuotaExceeded]),
+    ("PATCH", "/v1/teams/{id}/roles/{role}", &[NameTaken]),
+    ("POST", "/v1/teams/{id}/invitations", &[QuotaExceeded]),
+    ("PUT", "/v1/teams/{id}/configuration/{key}", &[QuotaExceeded]),
     ("POST", "/v1/teams/{id}/boards", &[NameTaken, QuotaExceeded]),
     ("PATCH", "/v1/boards/{id}", &[NameTaken]),
     ("POST", "/v1/boards/{id}/pipelines", &[NameTaken, QuotaExceeded]),
+    ("PUT", "/v1/boards/{id}/kv/{key}", &[QuotaExceeded]),
+    ("PUT", "/v1/boards/{id}/configuration/{key}", &[QuotaExceeded]),
     ("PUT", "/v1/pipelines/{id}/definition", &[InvalidDefinition, QuotaExceeded]),
     ("POST", "/v1/pipelines/{id}/runs", &[InvalidParams, QuotaExceeded]),
     ("PUT", "/v1/scripts/{id}/configuration/{key}", &[QuotaExceeded]),
@@ -63,7 +72,7 @@ fn codes(method: &str, path: &str, operation: &Value) -> Vec<ProblemCode> {
         if !open {
             codes.push(Forbidden);
         }
-        // What an archived board, or a run that has ended, does not take.
+        // What an archived board does not take, or a run that has ended, or a team without another owner.
         if method != "GET" {
             codes.push(Conflict);
         }
