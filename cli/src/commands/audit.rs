@@ -12,11 +12,11 @@ use restroy_sdk::{
     time::Timestamp,
 };
 
-use crate::find::team;
 use crate::{
     args::Audit,
     context::Context,
     failure::{Failure, Outcome},
+    find::team,
     output,
 };
 

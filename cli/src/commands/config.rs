@@ -8,12 +8,13 @@ use restroy_sdk::{
 };
 use serde::Serialize;
 
-use crate::find::team;
 use crate::{
     args::{Configure, Secrets, Whose},
     context::Context,
     failure::{Failure, Outcome},
-    find, output, prompt,
+    find,
+    find::team,
+    output, prompt,
 };
 
 /// Sets, lists and removes secrets.
