@@ -223,6 +223,7 @@ async fn send<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> Result<T
         detail: None,
         code: restroy_sdk::problem::ProblemCode::Unknown,
         errors: Vec::new(),
+        challenge: None,
         request_id: None,
     });
     Err(ApiError::Refused(Box::new(problem)))

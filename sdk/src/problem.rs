@@ -49,6 +49,8 @@ codes! {
     Unauthorized = "unauthorized" 401 "Sign in first";
     /// The e-mail address and password do not belong together.
     InvalidCredentials = "invalid_credentials" 401 "Wrong e-mail address or password";
+    /// The password is right; the account has a second factor: go on with `challenge` and a code.
+    SecondFactorRequired = "second_factor_required" 401 "A code is needed too";
     /// The address was not verified yet.
     EmailNotVerified = "email_not_verified" 403 "The e-mail address is not verified";
     /// The caller's role does not allow it.
@@ -119,6 +121,9 @@ pub struct Problem {
     /// The places in the body that are wrong.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Fault>,
+    /// With `second_factor_required`: what `POST /v1/auth/login/second-factor` takes together with a code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub challenge: Option<String>,
     /// The request's id, to be quoted when asking for help.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
@@ -158,6 +163,7 @@ impl Problem {
             detail: None,
             code,
             errors: Vec::new(),
+            challenge: None,
             request_id: None,
         }
     }

@@ -6,6 +6,10 @@ use crate::error::{ApiError, ApiResult};
 
 /// Teams that a person owns.
 pub(super) const TEAMS_PER_OWNER: i64 = 20;
+/// API tokens of an account that are good at once.
+pub(super) const TOKENS_PER_ACCOUNT: i64 = 50;
+/// Service accounts of a team.
+pub(super) const SERVICE_ACCOUNTS_PER_TEAM: i64 = 50;
 /// Boards of a team.
 pub(super) const BOARDS_PER_TEAM: i64 = 100;
 /// Pipelines on a board.

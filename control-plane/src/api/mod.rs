@@ -7,6 +7,7 @@ pub mod health;
 pub mod http;
 mod limits;
 mod me;
+mod new_token;
 mod openapi;
 mod pipelines;
 mod scripts;

@@ -29,6 +29,8 @@ permissions! {
     MemberRead = "member.read";
     /// See the e-mails that the team's runs sent.
     OutboxRead = "outbox.read";
+    /// Make and remove service accounts and their tokens; see the tokens that reach the team, and stop them.
+    TokenManage = "token.manage";
     /// See boards.
     BoardRead = "board.read";
     /// Make boards.
@@ -109,6 +111,19 @@ impl FromIterator<Permission> for Permissions {
     }
 }
 
+impl FromStr for Permission {
+    type Err = UnknownPermission;
+
+    fn from_str(text: &str) -> Result<Self, UnknownPermission> {
+        Self::ALL.iter().copied().find(|permission| permission.as_str() == text).ok_or(UnknownPermission)
+    }
+}
+
+/// No permission has that name.
+#[derive(Debug, thiserror::Error)]
+#[error("no such permission")]
+pub struct UnknownPermission;
+
 impl fmt::Display for Permission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -163,7 +178,7 @@ impl Role {
             | P::PipelineEdit
             | P::PipelineDelete
             | P::SecretWrite => Self::Editor,
-            P::BoardArchive | P::BoardDelete | P::CapabilityGrant | P::TeamEdit => Self::Admin,
+            P::BoardArchive | P::BoardDelete | P::CapabilityGrant | P::TeamEdit | P::TokenManage => Self::Admin,
         };
         self.rank() >= least.rank()
     }

@@ -20,7 +20,7 @@ use crate::{
 pub struct Scope {
     db: Db,
     team: TeamId,
-    actor: Actor,
+    caller: Caller,
     role: Role,
     permissions: Permissions,
     asked: Asked,
@@ -42,12 +42,12 @@ impl Scope {
 
     /// Who acts.
     pub fn user(&self) -> UserId {
-        self.actor.user
+        self.caller.user_id
     }
 
     /// Who acts, as the audit log names them.
     pub fn actor(&self) -> Actor {
-        self.actor
+        self.caller.actor()
     }
 
     /// The caller's role in the team.
@@ -58,6 +58,11 @@ impl Scope {
     /// Whether the caller may do that too.
     pub fn holds(&self, permission: Permission) -> bool {
         self.permissions.holds(permission)
+    }
+
+    /// Whether the caller holds all of these: nobody gives what they do not hold.
+    pub fn covers(&self, permissions: Permissions) -> bool {
+        self.permissions.cover(permissions)
     }
 
     /// Refuses with 403 unless the caller may do that too.
@@ -82,27 +87,44 @@ impl Scope {
         self.checked(self.db.team_write_alone_durably(self.team).await?).await
     }
 
+    /// A transaction that reads what of the team lies with accounts: its service accounts, and the tokens
+    /// that reach it.
+    pub async fn read_accounts(&self) -> Result<TeamTx, sqlx::Error> {
+        Ok(TeamTx::beyond(self.db.system_read().await?, self.team))
+    }
+
+    /// The same to write there; otherwise like [`Self::write`].
+    pub async fn write_accounts(&self) -> ApiResult<TeamTx> {
+        let mut tx = TeamTx::beyond(self.db.system_write().await?, self.team);
+        tx.lock_team().await?;
+        self.checked(tx).await
+    }
+
     async fn checked(&self, mut tx: TeamTx) -> ApiResult<TeamTx> {
-        let (team, _) = self.asked.answer(&mut tx, self.actor.user).await?;
+        let (team, ..) = self.asked.answer(&mut tx, self.caller).await?;
         // A thing never changes its team.
         if team == self.team { Ok(tx) } else { Err(ApiError::not_found()) }
     }
 }
 
 impl Asked {
-    /// The team and the user's role in it, if the permission holds now.
+    /// The team, the caller's role in it, and what they may there, if the permission holds now.
     ///
     /// A stranger's thing, a deleted one and one that never was all come back from this query as
     /// no row: nothing after it can tell them apart.
-    async fn answer(self, tx: &mut Tx, user: UserId) -> ApiResult<(TeamId, Role)> {
+    async fn answer(self, tx: &mut Tx, caller: Caller) -> ApiResult<(TeamId, Role, Permissions)> {
         let found: Option<(TeamId, String, bool)> =
-            sql!(tx, fetch_optional, query_as(self.thing.sql()).bind(self.id).bind(user))?;
+            sql!(&mut *tx, fetch_optional, query_as(self.thing.sql()).bind(self.id).bind(caller.user_id))?;
         let Some((team, role, archived)) = found else { return Err(ApiError::not_found()) };
+        if !caller.reaches(tx, team).await? {
+            return Err(ApiError::not_found());
+        }
         let role: Role = role.parse().map_err(|error| {
             tracing::error!(%team, %error, "a membership cannot be read");
             ApiError::new(ProblemCode::Internal)
         })?;
-        if !role.holds(self.permission) {
+        let permissions = caller.within(role.permissions());
+        if !permissions.holds(self.permission) {
             return Err(forbidden(role, self.permission));
         }
         if archived && self.permission.changes_board() {
@@ -111,15 +133,17 @@ impl Asked {
                 "The board is archived: it can be read, not changed. Bring it back first.",
             ));
         }
-        Ok((team, role))
+        Ok((team, role, permissions))
     }
 }
 
 fn forbidden(role: Role, permission: Permission) -> ApiError {
-    ApiError::with(
-        ProblemCode::Forbidden,
-        format!("Your role in this team is `{role}`, which lacks the permission `{permission}`."),
-    )
+    let detail = if role.holds(permission) {
+        format!("The API token does not carry the permission `{permission}`.")
+    } else {
+        format!("Your role in this team is `{role}`, which lacks the permission `{permission}`.")
+    };
+    ApiError::with(ProblemCode::Forbidden, detail)
 }
 
 /// What is asked for: how its team, and the board it lies on, are found.
@@ -206,7 +230,7 @@ impl Caller {
 
     async fn enter(&self, state: &AppState, thing: Thing, id: Uuid, permission: Permission) -> ApiResult<Scope> {
         let asked = Asked { thing, id, permission };
-        let (team, role) = asked.answer(&mut state.db.system_read().await?, self.user_id).await?;
-        Ok(Scope { db: state.db.clone(), team, actor: self.actor(), role, permissions: role.permissions(), asked })
+        let (team, role, permissions) = asked.answer(&mut state.db.system_read().await?, *self).await?;
+        Ok(Scope { db: state.db.clone(), team, caller: *self, role, permissions, asked })
     }
 }

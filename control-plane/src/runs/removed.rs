@@ -2,7 +2,7 @@
 
 use restroy_run_queue::wake::Wake;
 use restroy_sdk::{
-    ids::{BoardId, Id, PipelineId, RunId},
+    ids::{BoardId, Id, PipelineId, RunId, TeamId},
     status::RunStatus,
     time::Timestamp,
 };
@@ -19,6 +19,8 @@ pub(crate) enum Removed {
     Pipeline(PipelineId),
     /// A board with its pipelines.
     Board(BoardId),
+    /// A team with its boards.
+    Team(TeamId),
 }
 
 /// The wake-ups to send after the commit.
@@ -43,6 +45,7 @@ pub(crate) async fn cancel_runs(tx: &mut TeamTx, now: Timestamp, removed: Remove
     let (id, what): (Uuid, _) = match removed {
         Removed::Pipeline(id) => (id.uuid(), "pipeline"),
         Removed::Board(id) => (id.uuid(), "board"),
+        Removed::Team(id) => (id.uuid(), "team"),
     };
     let team = tx.team();
     let open: Vec<RunId> = sql!(
@@ -50,7 +53,8 @@ pub(crate) async fn cancel_runs(tx: &mut TeamTx, now: Timestamp, removed: Remove
         fetch_all,
         query_scalar(
             "SELECT r.id FROM runs r JOIN pipelines p ON p.team_id = r.team_id AND p.id = r.pipeline_id
-             WHERE r.team_id = $1 AND (p.id = $2 OR p.board_id = $2) AND r.status IN ('queued', 'running', 'waiting')
+             WHERE r.team_id = $1 AND (p.id = $2 OR p.board_id = $2 OR p.team_id = $2)
+               AND r.status IN ('queued', 'running', 'waiting')
              ORDER BY r.id"
         )
         .bind(team)

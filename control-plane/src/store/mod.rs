@@ -8,8 +8,9 @@
 //! team yet or serve all of them; what they find they go on with in a transaction of its team:
 //!
 //! - who asks, and what the caller may do with which thing: `auth/caller.rs`, `auth/scope.rs`,
-//!   `auth/ticket.rs`, `runs/executors.rs`, `runs/run_api/claim.rs` (the team of a task)
-//! - accounts: `api/auth/*`, `api/me.rs`, `api/teams/team.rs` (a person's teams, a new team)
+//!   `auth/ticket.rs`, `auth/api_token.rs`, `runs/executors.rs`, `runs/run_api/claim.rs` (the team of a task)
+//! - accounts: `api/auth/*`, `api/me/*`, `api/teams/team.rs` (a person's teams, a new team),
+//!   `store/second_factor.rs` (whose secrets are to be sealed anew), `auth/purge.rs`
 //! - work for all teams: `runs/dispatch.rs`, `runs/leader.rs`, `runs/reconcile.rs` and
 //!   `runs/schedule.rs` (which look for what is due), `runs/purge.rs`, `runs/boot.rs`,
 //!   `mail/sender.rs`, `runs/run_api/heartbeat.rs`
@@ -18,6 +19,7 @@
 //!
 //! What is serialised by what is written down in `docs/adr/0024-isolation-and-locks.md`.
 
+pub mod api_tokens;
 pub mod audit;
 pub mod boards;
 pub mod configuration;
@@ -33,6 +35,8 @@ pub mod postgres;
 pub mod schedules;
 pub mod scope;
 pub mod scripts;
+pub mod second_factor;
+pub mod service_accounts;
 pub mod sessions;
 mod sqlite;
 pub mod teams;

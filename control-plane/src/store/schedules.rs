@@ -107,3 +107,11 @@ pub async fn stop_on_board(tx: &mut TeamTx, board: BoardId) -> Result<(), sqlx::
     )?;
     Ok(())
 }
+
+/// The schedules of all the team's pipelines fire no more.
+pub async fn stop_in_team(tx: &mut TeamTx) -> Result<(), sqlx::Error> {
+    let team = tx.team();
+    let statement = "UPDATE schedules SET next_fire_at = NULL WHERE team_id = $1";
+    sql!(&mut **tx, execute, query(statement).bind(team))?;
+    Ok(())
+}

@@ -28,6 +28,26 @@ impl TeamTx {
         Self { tx, team }
     }
 
+    /// Goes on within a team in a transaction that sees all of them: for what of a team lies with accounts.
+    pub(crate) fn beyond(tx: Tx, team: TeamId) -> Self {
+        Self { tx, team }
+    }
+
+    /// Leaves the team again.
+    pub(crate) fn leave(self) -> Tx {
+        self.tx
+    }
+
+    /// Holds the team's row until the transaction ends, as [`super::Db::team_write_alone`] does.
+    pub async fn lock_team(&mut self) -> Result<(), sqlx::Error> {
+        if let Tx::Sqlite(..) = self.tx {
+            return Ok(());
+        }
+        let team = self.team;
+        sql!(&mut self.tx, execute, query("SELECT 1 FROM teams WHERE id = $1 FOR NO KEY UPDATE").bind(team))?;
+        Ok(())
+    }
+
     /// The team.
     pub fn team(&self) -> TeamId {
         self.team

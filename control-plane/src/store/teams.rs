@@ -12,7 +12,7 @@ use sqlx::{query, query_as, query_scalar};
 
 use super::{Db, StoreError, TeamTx, Tx};
 use crate::{
-    auth::Role,
+    auth::{Caller, Role},
     secrets::{KeyRing, TeamKey},
     sql,
 };
@@ -131,27 +131,92 @@ pub async fn owned(tx: &mut Tx, user: UserId) -> Result<i64, sqlx::Error> {
     )
 }
 
-/// A person's teams, the oldest first, after `after`.
-pub async fn of_user(tx: &mut Tx, user: UserId, after: Option<TeamId>, rows: i64) -> Result<Vec<Team>, sqlx::Error> {
+/// A caller's teams, the oldest first, after `after`; for an API token, those that it reaches.
+pub async fn of_user(tx: &mut Tx, caller: Caller, after: Option<TeamId>, rows: i64) -> Result<Vec<Team>, sqlx::Error> {
+    let grant = caller.grant();
     let rows: Vec<Row> = sql!(
         tx,
         fetch_all,
         query_as(
             "SELECT t.id, t.name, m.role, t.created_at
              FROM memberships m JOIN teams t ON t.id = m.team_id AND t.deleted_at IS NULL
-             WHERE m.user_id = $1 AND ($2 IS NULL OR t.id > $2) ORDER BY t.id LIMIT $3"
+             WHERE m.user_id = $1 AND ($2 IS NULL OR t.id > $2) AND ($4 IS NULL OR t.id = $4)
+               AND NOT EXISTS (SELECT 1 FROM api_token_bars b WHERE b.team_id = t.id AND b.token_id = $5)
+             ORDER BY t.id LIMIT $3"
         )
-        .bind(user)
+        .bind(caller.user_id)
         .bind(after)
         .bind(rows)
+        .bind(grant.and_then(|grant| grant.team))
+        .bind(grant.map(|grant| grant.id))
     )?;
     Ok(rows.into_iter().map(Team::from).collect())
 }
 
-/// A person's teams in short; the first hundred.
-pub async fn roles_of_user(tx: &mut Tx, user: UserId) -> Result<Vec<TeamRole>, sqlx::Error> {
-    let teams = of_user(tx, user, None, 100).await?;
+/// A caller's teams in short; the first hundred.
+pub async fn roles_of_user(tx: &mut Tx, caller: Caller) -> Result<Vec<TeamRole>, sqlx::Error> {
+    let teams = of_user(tx, caller, None, 100).await?;
     Ok(teams.into_iter().map(|team| TeamRole { id: team.id, name: team.name, role: team.role }).collect())
+}
+
+/// Whether a person is in a team.
+pub async fn has_member(tx: &mut Tx, team: TeamId, user: UserId) -> Result<bool, sqlx::Error> {
+    let found: Option<i64> = sql!(
+        tx,
+        fetch_optional,
+        query_scalar(
+            "SELECT CAST(1 AS BIGINT) FROM memberships m JOIN teams t ON t.id = m.team_id AND t.deleted_at IS NULL
+             WHERE m.team_id = $1 AND m.user_id = $2"
+        )
+        .bind(team)
+        .bind(user)
+    )?;
+    Ok(found.is_some())
+}
+
+/// The teams that a person owns, by id, with their names.
+pub async fn owned_by(tx: &mut Tx, user: UserId) -> Result<Vec<(TeamId, String)>, sqlx::Error> {
+    sql!(
+        tx,
+        fetch_all,
+        query_as(
+            "SELECT t.id, t.name FROM memberships m JOIN teams t ON t.id = m.team_id AND t.deleted_at IS NULL
+             WHERE m.user_id = $1 AND m.role = 'owner' ORDER BY t.id"
+        )
+        .bind(user)
+    )
+}
+
+/// Who is in a team beside a person.
+#[derive(Debug, Clone, Copy, sqlx::FromRow)]
+pub struct Others {
+    /// People, not services.
+    pub people: i64,
+    /// Those of them who own it.
+    pub owners: i64,
+}
+
+/// Counts who is in a team beside a person.
+pub async fn others(tx: &mut Tx, team: TeamId, user: UserId) -> Result<Others, sqlx::Error> {
+    sql!(
+        tx,
+        fetch_one,
+        query_as(
+            "SELECT count(*) AS people, count(CASE WHEN m.role = 'owner' THEN 1 END) AS owners
+             FROM memberships m JOIN users u ON u.id = m.user_id AND u.kind = 'person' AND u.deleted_at IS NULL
+             WHERE m.team_id = $1 AND m.user_id <> $2"
+        )
+        .bind(team)
+        .bind(user)
+    )
+}
+
+/// Deletes the transaction's team.
+pub async fn delete(tx: &mut TeamTx, now: Timestamp) -> Result<(), sqlx::Error> {
+    let team = tx.team();
+    let statement = "UPDATE teams SET deleted_at = $2 WHERE id = $1 AND deleted_at IS NULL";
+    sql!(&mut **tx, execute, query(statement).bind(team).bind(now))?;
+    Ok(())
 }
 
 /// The transaction's team, as a member sees it.
@@ -187,7 +252,7 @@ struct MemberRow {
     joined_at: Timestamp,
 }
 
-/// The team's members by id, after `after`.
+/// The people in the team by id, after `after`.
 pub async fn members(tx: &mut TeamTx, after: Option<UserId>, rows: i64) -> Result<Vec<Member>, sqlx::Error> {
     let team = tx.team();
     let rows: Vec<MemberRow> = sql!(
@@ -195,7 +260,7 @@ pub async fn members(tx: &mut TeamTx, after: Option<UserId>, rows: i64) -> Resul
         fetch_all,
         query_as(
             "SELECT u.id AS user_id, u.name, u.email, m.role, m.created_at AS joined_at
-             FROM memberships m JOIN users u ON u.id = m.user_id AND u.deleted_at IS NULL
+             FROM memberships m JOIN users u ON u.id = m.user_id AND u.kind = 'person' AND u.deleted_at IS NULL
              WHERE m.team_id = $1 AND ($2 IS NULL OR u.id > $2) ORDER BY u.id LIMIT $3"
         )
         .bind(team)

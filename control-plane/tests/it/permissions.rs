@@ -22,7 +22,7 @@ fn allowed(role: Role) -> Vec<&'static str> {
     let viewer = ["team.read", "member.read", "board.read", "kv.read", "pipeline.read", "run.read"];
     let operator = ["pipeline.run", "run.cancel", "outbox.read"];
     let editor = ["board.create", "board.edit", "pipeline.create", "pipeline.edit", "pipeline.delete", "secret.write"];
-    let admin = ["board.archive", "board.delete", "capability.grant", "team.edit"];
+    let admin = ["board.archive", "board.delete", "capability.grant", "team.edit", "token.manage"];
     let sets: &[&[&'static str]] = &[&viewer, &operator, &editor, &admin];
     let take = match role {
         Role::Viewer => 1,

@@ -27,7 +27,24 @@ const ROUTES: &[(&str, &str, Reach)] = &[
     ("POST", "/v1/auth/login", Public),
     ("POST", "/v1/auth/refresh", Public),
     ("POST", "/v1/auth/logout", Own),
+    ("POST", "/v1/auth/login/second-factor", Public),
+    ("POST", "/v1/auth/password-reset", Public),
+    ("POST", "/v1/auth/password-reset/confirm", Public),
     ("GET", "/v1/me", Own),
+    ("PATCH", "/v1/me", Own),
+    ("DELETE", "/v1/me", Own),
+    ("POST", "/v1/me/password", Own),
+    ("GET", "/v1/me/sessions", Own),
+    ("DELETE", "/v1/me/sessions", Own),
+    ("DELETE", "/v1/me/sessions/{id}", Own),
+    ("POST", "/v1/me/email", Own),
+    ("POST", "/v1/me/email/confirm", Public),
+    ("POST", "/v1/me/totp", Own),
+    ("DELETE", "/v1/me/totp", Own),
+    ("POST", "/v1/me/totp/confirm", Own),
+    ("GET", "/v1/me/api-tokens", Own),
+    ("POST", "/v1/me/api-tokens", Own),
+    ("DELETE", "/v1/me/api-tokens/{id}", Own),
     ("POST", "/v1/stream-tickets", Own),
     ("GET", "/v1/teams", Own),
     ("POST", "/v1/teams", Own),
@@ -37,6 +54,13 @@ const ROUTES: &[(&str, &str, Reach)] = &[
     ("GET", "/v1/teams/{id}/boards", Members),
     ("POST", "/v1/teams/{id}/boards", Members),
     ("GET", "/v1/teams/{id}/outbox", Members),
+    ("GET", "/v1/teams/{id}/service-accounts", Members),
+    ("POST", "/v1/teams/{id}/service-accounts", Members),
+    ("DELETE", "/v1/teams/{id}/service-accounts/{account_id}", Members),
+    ("GET", "/v1/teams/{id}/service-accounts/{account_id}/api-tokens", Members),
+    ("POST", "/v1/teams/{id}/service-accounts/{account_id}/api-tokens", Members),
+    ("GET", "/v1/teams/{id}/api-tokens", Members),
+    ("DELETE", "/v1/teams/{id}/api-tokens/{token_id}", Members),
     ("GET", "/v1/teams/{id}/runs", Members),
     ("GET", "/v1/boards/{id}", Members),
     ("PATCH", "/v1/boards/{id}", Members),
@@ -80,6 +104,8 @@ fn body(method: &str, path: &str) -> Option<Value> {
         ("POST", "/v1/pipelines/{id}/runs") => json!({}),
         ("PUT", "/v1/scripts/{id}/configuration/{key}") => json!({ "value": "value" }),
         ("POST", "/v1/scripts/{id}/check") => json!({ "source": "" }),
+        ("POST", "/v1/teams/{id}/service-accounts") => json!({ "name": "Name", "role": "viewer" }),
+        ("POST", "/v1/teams/{id}/service-accounts/{account_id}/api-tokens") => json!({ "name": "Name" }),
         _ => return None,
     })
 }
@@ -137,12 +163,13 @@ async fn a_stranger_gets_404_and_nobody_401() {
             "pipelines" => &home.pipeline,
             "scripts" => &home.script,
             "runs" => &run,
+            "me" => &home.team, // any id
             _ => "",
         };
         let other = world.state.ambient.uuid().to_string();
         let fill = |id: &str| {
             let filled = path.replace("{id}", id).replace("{number}", "1").replace("{key}", "KEY");
-            filled.replace("{artifact_id}", &other)
+            filled.replace("{artifact_id}", &other).replace("{account_id}", &other).replace("{token_id}", &other)
         };
         let route_body = body(method, path);
         let nobody = world

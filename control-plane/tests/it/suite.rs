@@ -3,6 +3,7 @@
 // `support` and `runs_support` see to that.
 
 mod accounts;
+mod api_tokens;
 mod boards;
 mod clock;
 mod configuration;
@@ -11,11 +12,13 @@ mod definitions;
 mod exposition;
 mod http;
 mod idempotency;
+mod identity;
 mod mail;
 mod metrics;
 mod pages;
 mod permissions;
 mod races;
+mod races_identity;
 mod races_runs;
 mod runs_calls;
 mod runs_lease;
@@ -24,6 +27,8 @@ mod runs_schedule;
 mod runs_start;
 mod runs_stream;
 mod runs_support;
+mod second_factor;
+mod session_families;
 mod smtp;
 mod strangers;
 mod support;

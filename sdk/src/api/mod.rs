@@ -1,11 +1,13 @@
 //! The bodies of the API's requests and answers, one module an area.
 
+pub mod account;
 pub mod auth;
 pub mod board;
 pub mod pipeline;
 pub mod run;
 pub mod script;
 pub mod team;
+pub mod token;
 
 use serde::{Deserialize, Serialize};
 

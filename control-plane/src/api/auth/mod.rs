@@ -2,8 +2,10 @@
 
 mod login;
 mod logout;
+mod password_reset;
 mod refresh;
 mod register;
+mod second_factor;
 mod session;
 mod verify_email;
 
@@ -16,6 +18,9 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(register::register))
         .routes(routes!(verify_email::verify_email))
         .routes(routes!(login::login))
+        .routes(routes!(second_factor::second_factor))
         .routes(routes!(refresh::refresh))
         .routes(routes!(logout::logout))
+        .routes(routes!(password_reset::ask))
+        .routes(routes!(password_reset::confirm))
 }

@@ -1,8 +1,10 @@
 //! Teams.
 
+mod api_tokens;
 mod boards;
 mod members;
 mod outbox;
+mod service_accounts;
 mod team;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -16,4 +18,9 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(members::list_members))
         .routes(routes!(boards::list_boards, boards::create_board))
         .routes(routes!(outbox::list_outbox))
+        .routes(routes!(service_accounts::list_accounts, service_accounts::create_account))
+        .routes(routes!(service_accounts::delete_account))
+        .routes(routes!(service_accounts::list_account_tokens, service_accounts::create_account_token))
+        .routes(routes!(api_tokens::list_team_tokens))
+        .routes(routes!(api_tokens::revoke_team_token))
 }

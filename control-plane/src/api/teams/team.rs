@@ -32,11 +32,11 @@ pub(super) async fn list_teams(
 ) -> ApiResult<Json<Page<Team>>> {
     let (after, rows) = (page.after::<TeamId>()?, page.rows()?);
     let mut tx = state.db.system_read().await?;
-    let teams = teams::of_user(&mut tx, caller.user_id, after, rows).await?;
+    let teams = teams::of_user(&mut tx, caller, after, rows).await?;
     Ok(Json(paged(&page, teams, |team| team.id)?))
 }
 
-/// Makes a team; the caller owns it.
+/// Makes a team; the caller owns it. Takes a login.
 #[utoipa::path(
     post, path = "/v1/teams", tag = "teams", request_body = NewTeam,
     params(("Idempotency-Key" = Option<String>, Header, description = "Repeats the first answer for 24 hours")),
@@ -48,6 +48,7 @@ pub(super) async fn create_team(
     idempotency: Idempotency,
     Body(new): Body<NewTeam>,
 ) -> ApiResult<Response> {
+    caller.session()?;
     Fields::new().name("/name", &new.name, limits::MAX_NAME).done()?;
     let now = state.ambient.now();
     let id = state.ambient.id::<TeamId>();
