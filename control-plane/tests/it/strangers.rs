@@ -98,14 +98,19 @@ fn body(method: &str, path: &str) -> Option<Value> {
     let definition = json!({ "definition": crate::support::one_step(), "files": crate::support::one_file() });
     Some(match (method, path) {
         ("POST", "/v1/stream-tickets") => json!({ "path": "/v1/runs/x/stream" }),
-        ("POST", "/v1/teams" | "/v1/teams/{id}/boards" | "/v1/boards/{id}/pipelines")
+        (
+            "POST",
+            "/v1/teams"
+            | "/v1/teams/{id}/boards"
+            | "/v1/boards/{id}/pipelines"
+            | "/v1/teams/{id}/service-accounts/{account_id}/api-tokens",
+        )
         | ("PATCH", "/v1/teams/{id}" | "/v1/boards/{id}") => json!({ "name": "Name" }),
         ("PUT", "/v1/pipelines/{id}/definition") => definition,
         ("POST", "/v1/pipelines/{id}/runs") => json!({}),
         ("PUT", "/v1/scripts/{id}/configuration/{key}") => json!({ "value": "value" }),
         ("POST", "/v1/scripts/{id}/check") => json!({ "source": "" }),
         ("POST", "/v1/teams/{id}/service-accounts") => json!({ "name": "Name", "role": "viewer" }),
-        ("POST", "/v1/teams/{id}/service-accounts/{account_id}/api-tokens") => json!({ "name": "Name" }),
         _ => return None,
     })
 }
@@ -158,12 +163,11 @@ async fn a_stranger_gets_404_and_nobody_401() {
     for (method, path, reach) in ROUTES.iter().filter(|(_, _, reach)| *reach != Public) {
         let verb: Method = method.parse().unwrap();
         let id = match path.split('/').nth(2).unwrap() {
-            "teams" => &home.team,
+            "teams" | "me" => &home.team, // for the latter any id would do
             "boards" => &home.board,
             "pipelines" => &home.pipeline,
             "scripts" => &home.script,
             "runs" => &run,
-            "me" => &home.team, // any id
             _ => "",
         };
         let other = world.state.ambient.uuid().to_string();
