@@ -10,10 +10,12 @@ mod login;
 mod logs;
 mod migrate;
 mod outbox;
+mod password;
 mod push;
 mod run;
 mod runs;
 mod settings;
+mod tokens;
 
 use restroy_sdk::ids::RunId;
 
@@ -27,10 +29,12 @@ pub(crate) use login::{login, logout, verify_email, whoami};
 pub(crate) use logs::{cancel, logs};
 pub(crate) use migrate::{MigrateArgs, migrate};
 pub(crate) use outbox::outbox;
+pub(crate) use password::password;
 pub(crate) use push::push;
 pub(crate) use run::run;
 pub(crate) use runs::runs;
 pub(crate) use settings::settings;
+pub(crate) use tokens::tokens;
 
 use crate::failure::{Failure, Outcome};
 

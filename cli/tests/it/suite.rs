@@ -6,6 +6,7 @@
 mod commands;
 mod examples;
 mod hostile;
+mod identity;
 mod installation;
 mod invalid;
 mod newcomer;
