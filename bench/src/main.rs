@@ -5,6 +5,7 @@
 //! - `sandbox`: a cold sandbox for each of many trivial scripts, beside a bare native Lua state;
 //! - `scripts`: the speed of scripts in the sandbox, metered, beside native Lua;
 //! - `pipeline`: from the request that starts a run to its end on the WebSocket, in embedded mode;
+//! - `identity`: whether the time of an answer tells if an address has an account;
 //! - `services [embedded] [production] [bullmq] [celery]`: the same in both modes, beside BullMQ and Celery;
 //!   run as `./with-services --durable cargo run --release -p bench services`.
 //!
@@ -14,6 +15,7 @@
 #![allow(clippy::print_stdout, reason = "it prints tables")]
 
 mod cpu;
+mod identity;
 mod load;
 mod machine;
 mod native;
@@ -43,10 +45,12 @@ fn main() -> ExitCode {
             "sandbox" => block_on(sandbox::run()),
             "scripts" => block_on(scripts::run()),
             "pipeline" => block_on(pipeline::run()),
+            "identity" => block_on(identity::run()),
             "services" => block_on(services::run(&subjects)),
             _ => {
                 eprintln!(
-                    "usage: bench [sandbox] [scripts] [pipeline] [services [embedded] [production] [bullmq] [celery]]"
+                    "usage: bench [sandbox] [scripts] [pipeline] [identity] \
+                     [services [embedded] [production] [bullmq] [celery]]"
                 );
                 return ExitCode::from(2);
             }
