@@ -8,6 +8,8 @@
 pub mod api_token;
 mod caller;
 pub mod limit;
+#[cfg(feature = "oidc")]
+pub mod oidc;
 pub mod origin;
 pub mod password;
 mod peer;

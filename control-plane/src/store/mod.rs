@@ -26,6 +26,7 @@ pub mod configuration;
 pub mod db;
 mod error;
 pub(crate) mod failure;
+pub mod identities;
 pub mod kv;
 pub mod migrate;
 pub mod one_time;

@@ -21,6 +21,8 @@ pub enum Purpose {
     EmailOld,
     /// The same from the new address; the same subject.
     EmailNew,
+    /// To come back from an OpenID provider; of no account yet, the subject is the flow as JSON.
+    Oidc,
 }
 
 impl Purpose {
@@ -32,6 +34,7 @@ impl Purpose {
             Self::SecondFactor => "second_factor",
             Self::EmailOld => "email_old",
             Self::EmailNew => "email_new",
+            Self::Oidc => "oidc",
         }
     }
 }
@@ -183,4 +186,33 @@ pub async fn was_spent(
         .bind(now)
     )?;
     Ok(found.is_some())
+}
+
+/// What was kept of a flow to an OpenID provider, if it is good still; it stays so.
+pub async fn look_at_flow(tx: &mut Tx, hash: &[u8], now: Timestamp) -> Result<Option<String>, sqlx::Error> {
+    sql!(
+        tx,
+        fetch_optional,
+        query_scalar(
+            "SELECT subject FROM one_time_tokens
+             WHERE hash = $1 AND purpose = 'oidc' AND used_at IS NULL AND expires_at > $2"
+        )
+        .bind(hash)
+        .bind(now)
+    )
+}
+
+/// Spends a flow; whether it was good.
+pub async fn spend_flow(tx: &mut Tx, hash: &[u8], now: Timestamp) -> Result<bool, sqlx::Error> {
+    let done = sql!(
+        tx,
+        execute,
+        query(
+            "UPDATE one_time_tokens SET used_at = $2
+             WHERE hash = $1 AND purpose = 'oidc' AND used_at IS NULL AND expires_at > $2"
+        )
+        .bind(hash)
+        .bind(now)
+    )?;
+    Ok(done.rows_affected() == 1)
 }

@@ -28,6 +28,10 @@ const ROUTES: &[(&str, &str, Reach)] = &[
     ("POST", "/v1/auth/refresh", Public),
     ("POST", "/v1/auth/logout", Own),
     ("POST", "/v1/auth/login/second-factor", Public),
+    #[cfg(feature = "oidc")]
+    ("POST", "/v1/auth/oidc", Public),
+    #[cfg(feature = "oidc")]
+    ("POST", "/v1/auth/oidc/finish", Public),
     ("POST", "/v1/auth/password-reset", Public),
     ("POST", "/v1/auth/password-reset/confirm", Public),
     ("GET", "/v1/me", Own),

@@ -15,6 +15,8 @@ mod idempotency;
 mod identity;
 mod mail;
 mod metrics;
+#[cfg(feature = "oidc")]
+mod oidc;
 mod pages;
 mod permissions;
 mod races;

@@ -83,6 +83,29 @@ pub struct ConfirmReset {
     pub revoke_api_tokens: bool,
 }
 
+/// The answer to `POST /v1/auth/oidc`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OidcBegun {
+    /// Where to go: the OpenID provider, which sends back to `/oidc/callback` of the installation.
+    pub authorization_url: String,
+    /// To be kept until then, by whoever began: good once, for ten minutes.
+    pub flow: String,
+}
+
+/// `POST /v1/auth/oidc/finish`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct FinishOidc {
+    /// What was kept.
+    pub flow: String,
+    /// `code` of the callback.
+    pub code: String,
+    /// `state` of the callback.
+    pub state: String,
+}
+
 /// `POST /v1/auth/refresh`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -40,6 +40,7 @@ use url::Url;
 
 pub use error::{Error, Result};
 pub use request::Paging;
+pub use tls::config as tls_config;
 pub use tokens::{MemoryTokens, TokenStore};
 
 use crate::time::Ambient;

@@ -7,13 +7,13 @@ use restroy_sdk::{
 };
 use secrecy::SecretString;
 
-use super::{second_factor, session};
+use super::session;
 use crate::{
     api::http::{Body, Fields},
     auth::Peer,
     error::{ApiError, ApiResult},
     state::AppState,
-    store::{second_factor as factors, users},
+    store::users,
 };
 
 /// Signs in. Takes the same path and time whether the account exists or not. An account with a second factor gets
@@ -57,17 +57,5 @@ pub(super) async fn login(
     if !same {
         return Err(ApiError::new(ProblemCode::InvalidCredentials));
     }
-    if factors::is_on(&mut tx, user.id).await? {
-        let challenge = second_factor::challenge(&state, &mut tx, user.id, now).await?;
-        tx.commit().await?;
-        let mut required = ApiError::with(
-            ProblemCode::SecondFactorRequired,
-            "Send `challenge` and a code of your authenticator, or a recovery code, to /v1/auth/login/second-factor.",
-        );
-        required.0.challenge = Some(challenge);
-        return Err(required);
-    }
-    let tokens = session::begin(&state, &mut tx, user.id, peer, &headers, now).await?;
-    tx.commit().await?;
-    Ok(Json(tokens))
+    session::enter(&state, tx, user.id, peer, &headers, now).await.map(Json)
 }

@@ -9,12 +9,14 @@ use restroy_sdk::{
 };
 use std::net::IpAddr;
 
+use super::second_factor;
 use crate::{
     error::{ApiError, ApiResult},
     state::AppState,
     store::{
         Tx,
         audit::{self, Actor},
+        second_factor as factors,
         sessions::{self, Origin, Session},
         users,
     },
@@ -24,6 +26,31 @@ use crate::{
 const MAX_SESSIONS: i64 = 50;
 /// What is kept of the client's name, in bytes.
 const MAX_USER_AGENT: usize = 200;
+
+/// Goes on where it is known who somebody is: begins a session, or, where the account has a second factor, refuses
+/// with a challenge for it. Commits. The account's row is held.
+pub(super) async fn enter(
+    state: &AppState,
+    mut tx: Tx,
+    user: UserId,
+    peer: Option<IpAddr>,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> ApiResult<Tokens> {
+    if factors::is_on(&mut tx, user).await? {
+        let challenge = second_factor::challenge(state, &mut tx, user, now).await?;
+        tx.commit().await?;
+        let mut required = ApiError::with(
+            ProblemCode::SecondFactorRequired,
+            "Send `challenge` and a code of your authenticator, or a recovery code, to /v1/auth/login/second-factor.",
+        );
+        required.0.challenge = Some(challenge);
+        return Err(required);
+    }
+    let tokens = begin(state, &mut tx, user, peer, headers, now).await?;
+    tx.commit().await?;
+    Ok(tokens)
+}
 
 /// Begins a session of an account, in the login's transaction; after its commit the answer is to be given.
 pub(super) async fn begin(
