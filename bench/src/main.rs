@@ -6,6 +6,7 @@
 //! - `scripts`: the speed of scripts in the sandbox, metered, beside native Lua;
 //! - `pipeline`: from the request that starts a run to its end on the WebSocket, in embedded mode;
 //! - `lists`: pages of long lists in embedded mode: 10,000 pipelines on a board, 1,000 members in a team;
+//! - `identity`: whether the time of an answer tells if an address has an account;
 //! - `services [embedded] [production] [bullmq] [celery]`: the same in both modes, beside BullMQ and Celery;
 //!   run as `./with-services --durable target/release/bench services`.
 //!
@@ -15,6 +16,7 @@
 #![allow(clippy::print_stdout, reason = "it prints tables")]
 
 mod cpu;
+mod identity;
 mod lists;
 mod load;
 mod machine;
@@ -45,11 +47,13 @@ fn main() -> ExitCode {
             "sandbox" => block_on(sandbox::run()),
             "scripts" => block_on(scripts::run()),
             "pipeline" => block_on(pipeline::run()),
+            "identity" => block_on(identity::run()),
             "lists" => block_on(lists::run()),
             "services" => block_on(services::run(&subjects)),
             _ => {
                 eprintln!(
-                    "usage: bench [sandbox] [scripts] [pipeline] [lists] [services [embedded] [production] [bullmq] [celery]]"
+                    "usage: bench [sandbox] [scripts] [pipeline] [lists] [identity] \
+                     [services [embedded] [production] [bullmq] [celery]]"
                 );
                 return ExitCode::from(2);
             }

@@ -47,8 +47,25 @@ impl Context {
         Ok(Self { server, credentials, json, paint: Paint::stdout() })
     }
 
-    /// A client whose session is kept in the person's file.
+    /// A client that shows the API token of `RESTROY_TOKEN`, or the one that was signed in with, else one whose
+    /// session is kept in the person's file.
     pub(crate) fn client(&self) -> Outcome<Client> {
+        let client = self.session_client()?;
+        let token = match std::env::var("RESTROY_TOKEN").ok().filter(|token| !token.is_empty()) {
+            Some(token) => Some(token),
+            None => self
+                .credentials
+                .api_token(&self.server)
+                .map_err(|error| Failure::from(restroy_sdk::client::Error::Store(error)))?,
+        };
+        Ok(match token {
+            Some(token) => client.with_api_token(&token),
+            None => client,
+        })
+    }
+
+    /// A client whose session is kept in the person's file: for signing in and out.
+    pub(crate) fn session_client(&self) -> Outcome<Client> {
         let session = Arc::new(self.credentials.on(&self.server));
         Ok(Client::with_tokens(&self.server, session)?)
     }

@@ -41,6 +41,9 @@ struct Contents {
     /// The sessions by server.
     #[serde(default)]
     sessions: BTreeMap<String, Tokens>,
+    /// API tokens by server; in place of a session.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    api_tokens: BTreeMap<String, String>,
 }
 
 /// The sessions of this person. Cheap to clone.
@@ -64,6 +67,24 @@ impl Credentials {
     pub(crate) fn set_current(&self, server: &str) -> io::Result<()> {
         let mut contents = self.read()?;
         contents.current = Some(server.to_owned());
+        self.write(&contents)
+    }
+
+    /// The API token for a server, if that is how the person signed in there.
+    pub(crate) fn api_token(&self, server: &str) -> io::Result<Option<String>> {
+        Ok(self.read()?.api_tokens.remove(server))
+    }
+
+    /// Keeps an API token for a server, or none; what was kept for the server goes. Whoever calls holds the lock.
+    pub(crate) fn set_api_token(&self, server: &str, token: Option<String>) -> io::Result<()> {
+        let mut contents = self.read()?;
+        match token {
+            Some(token) => {
+                contents.sessions.remove(server);
+                contents.api_tokens.insert(server.to_owned(), token);
+            }
+            None => drop(contents.api_tokens.remove(server)),
+        }
         self.write(&contents)
     }
 
@@ -137,7 +158,10 @@ impl TokenStore for Session {
     fn save(&self, tokens: Option<&Tokens>) -> io::Result<()> {
         let mut contents = self.credentials.read()?;
         match tokens {
-            Some(tokens) => drop(contents.sessions.insert(self.server.clone(), tokens.clone())),
+            Some(tokens) => {
+                contents.api_tokens.remove(&self.server);
+                contents.sessions.insert(self.server.clone(), tokens.clone());
+            }
             None => drop(contents.sessions.remove(&self.server)),
         }
         self.credentials.write(&contents)
@@ -184,6 +208,11 @@ mod tests {
         assert!(one.load().unwrap().is_none());
         assert_eq!(two.load().unwrap().unwrap().access_token, "2");
         assert_eq!(credentials.current().unwrap().as_deref(), Some("http://two/"));
+        credentials.set_api_token("http://two/", Some("rst_x".into())).unwrap();
+        assert_eq!(credentials.api_token("http://two/").unwrap().as_deref(), Some("rst_x"));
+        assert!(two.load().unwrap().is_none(), "one or the other");
+        two.save(Some(&tokens("3"))).unwrap();
+        assert!(credentials.api_token("http://two/").unwrap().is_none());
         let mode = fs::metadata(credentials.file()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }

@@ -105,6 +105,8 @@ impl From<Error> for Failure {
                 Self { code: code::NO_ACCESS, ..Self::new(format!("not signed in at {address}")) }
                     .help(format!("sign in with `restroy login --server {address}`"))
             }
+            Error::ApiToken { .. } => Self { code: code::NO_ACCESS, ..Self::new(error.to_string()) }
+                .help("see RESTROY_TOKEN, or sign in again: `restroy login --token-stdin`, or with a password"),
             Error::Address { .. } => Self { code: code::USAGE, ..Self::new(error.to_string()) },
             Error::Store(_) => Self::new(error.to_string())
                 .help("see that the file can be read and written; when it is damaged, delete it and sign in again"),

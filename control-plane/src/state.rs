@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use restroy_run_queue::{queue::Queue, wake::WakeUps};
 use restroy_sdk::time::Ambient;
+use secrecy::SecretString;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -55,6 +56,9 @@ pub struct AppState {
     pub metrics: Metrics,
     /// Turns to note failed attempts to sign in, beside their answers.
     pub noting: Arc<Semaphore>,
+    /// What is remembered of the OpenID provider.
+    #[cfg(feature = "oidc")]
+    pub oidc: Arc<crate::auth::oidc::Provider>,
     /// Told when an e-mail was queued; see [`AppState::mail_queued`].
     pub(crate) outbox: Arc<Notify>,
 }
@@ -79,6 +83,17 @@ pub struct Parts {
     pub settings: Settings,
 }
 
+/// The OpenID provider that people may sign in by.
+#[derive(Debug, Clone)]
+pub struct OidcSettings {
+    /// Its issuer, exactly as it says itself.
+    pub issuer: String,
+    /// What it knows this installation as.
+    pub client_id: String,
+    /// The secret that goes with that.
+    pub client_secret: SecretString,
+}
+
 /// How an installation is set up.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -90,6 +105,8 @@ pub struct Settings {
     pub allowed_origins: Vec<String>,
     /// How e-mail goes out: if not at all, it stays in the outbox as `held`.
     pub mail: Option<MailSettings>,
+    /// The OpenID provider, if people may sign in by one; without the feature `oidc` nobody can.
+    pub oidc: Option<OidcSettings>,
     /// The life of an access token.
     pub access_life: Duration,
     /// The life of a session that nobody refreshes.
@@ -118,6 +135,7 @@ impl Default for Settings {
             public_url: "http://127.0.0.1:8080".into(),
             allowed_origins: Vec::new(),
             mail: None,
+            oidc: None,
             access_life: Duration::from_mins(15),
             refresh_life: Duration::from_hours(30 * 24),
             verify_life: Duration::from_hours(24),
@@ -151,6 +169,8 @@ impl AppState {
             stopping: CancellationToken::new(),
             metrics: Metrics::new(),
             noting: Arc::new(Semaphore::new(NOTING)),
+            #[cfg(feature = "oidc")]
+            oidc: Arc::default(),
             outbox: Arc::default(),
         }
     }

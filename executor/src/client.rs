@@ -230,6 +230,7 @@ async fn send<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> Result<T
         code: restroy_sdk::problem::ProblemCode::Unknown,
         errors: Vec::new(),
         limit: None,
+        challenge: None,
         request_id: None,
     });
     Err(ApiError::Refused(Box::new(problem)))

@@ -51,6 +51,8 @@ codes! {
     Unauthorized = "unauthorized" 401 "Sign in first";
     /// The e-mail address and password do not belong together.
     InvalidCredentials = "invalid_credentials" 401 "Wrong e-mail address or password";
+    /// The password is right; the account has a second factor: go on with `challenge` and a code.
+    SecondFactorRequired = "second_factor_required" 401 "A code is needed too";
     /// The address was not verified yet.
     EmailNotVerified = "email_not_verified" 403 "The e-mail address is not verified";
     /// The caller's role does not allow it.
@@ -124,6 +126,9 @@ pub struct Problem {
     /// The limit that was reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<LimitHit>,
+    /// With `second_factor_required`: what `POST /v1/auth/login/second-factor` takes together with a code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub challenge: Option<String>,
     /// The request's id, to be quoted when asking for help.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
@@ -177,6 +182,7 @@ impl Problem {
             code,
             errors: Vec::new(),
             limit: None,
+            challenge: None,
             request_id: None,
         }
     }

@@ -1,6 +1,6 @@
 //! Embedded mode: `restroy dev` in a folder of its own.
 
-use std::{error::Error, path::PathBuf};
+use std::{error::Error, net::SocketAddr, path::PathBuf};
 
 use restroy_sdk::client::Client;
 use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
@@ -19,6 +19,7 @@ use crate::{
 /// An installation in one process.
 pub(crate) struct Embedded {
     server: Process,
+    url: String,
     team: Team,
     meter: Meter,
     file: PathBuf,
@@ -35,12 +36,17 @@ impl Embedded {
         let (server, output) = Process::start(&mut command, &folder.path().join("log"))?;
         let [url] = announced(&server, output, ["Restroy listens on "])?;
         team::register(&url).await?;
-        let team = Team::new(&[url]).await?;
+        let team = Team::new(std::slice::from_ref(&url)).await?;
         let file = data.join("restroy.db");
         let mut database = SqliteConnectOptions::new().filename(&file).connect().await?;
         sqlx::query("UPDATE teams SET max_running = $1").bind(MAX_RUNNING).execute(&mut database).await?;
         let meter = Meter { generator: std::process::id(), services: vec![server.id()], ..Meter::default() };
-        Ok(Self { server, team, meter, file, _folder: folder })
+        Ok(Self { server, url, team, meter, file, _folder: folder })
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> Result<SocketAddr, Box<dyn Error>> {
+        Ok(self.url.trim_start_matches("http://").trim_end_matches('/').parse()?)
     }
 
     /// A signed-in client.

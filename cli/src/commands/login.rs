@@ -7,7 +7,7 @@ use restroy_sdk::{
 };
 
 use crate::{
-    args::Login,
+    args::{Login, Logout},
     context::Context,
     failure::{Failure, Outcome, code},
     output, prompt,
@@ -18,7 +18,10 @@ const FIRST_BOARD: &str = "Main";
 
 /// Signs in; makes the account first when that is asked for.
 pub(crate) async fn login(context: &Context, args: &Login) -> Outcome {
-    let client = context.client()?;
+    if args.token_stdin {
+        return login_by_token(context).await;
+    }
+    let client = context.session_client()?;
     let email = match &args.email {
         Some(email) => email.clone(),
         None => prompt::line("E-mail address", "write it on the command line: restroy login EMAIL --password-stdin")?,
@@ -37,7 +40,16 @@ pub(crate) async fn login(context: &Context, args: &Login) -> Outcome {
     let session = context.credentials.on(&context.server);
     let stored = |error: std::io::Error| Failure::from(Error::Store(error));
     let lock = session.lock().await.map_err(stored)?;
-    client.login(&email, &password).await.map_err(|error| unverified(error, &email))?;
+    match client.login(&email, &password).await {
+        Ok(_) => {}
+        Err(error) => match challenge(&error) {
+            Some(challenge) => {
+                let code = code(args)?;
+                client.second_factor(&challenge, &code).await?;
+            }
+            None => return Err(unverified(error, &email)),
+        },
+    }
     context.credentials.set_current(&context.server).map_err(stored)?;
     drop(lock);
     if args.register {
@@ -45,6 +57,35 @@ pub(crate) async fn login(context: &Context, args: &Login) -> Outcome {
     }
     let session = serde_json::json!({ "server": context.server, "email": email });
     context.show(&session, |_| format!("signed in at {} as {email}", context.server))
+}
+
+/// What the second step of a login takes, where the first was right and there is one.
+fn challenge(error: &Error) -> Option<String> {
+    let problem = error.problem().filter(|problem| problem.code == ProblemCode::SecondFactorRequired)?;
+    problem.challenge.clone()
+}
+
+fn code(args: &Login) -> Outcome<String> {
+    match &args.code {
+        Some(code) => Ok(code.clone()),
+        None => prompt::line("Code of your authenticator, or a recovery code", "give it with --code CODE"),
+    }
+}
+
+/// Keeps an API token, when it is good.
+async fn login_by_token(context: &Context) -> Outcome {
+    let token = prompt::stdin()?.trim().to_owned();
+    let me = context.session_client()?.with_api_token(&token).me().await?;
+    let session = context.credentials.on(&context.server);
+    let stored = |error: std::io::Error| Failure::from(Error::Store(error));
+    let lock = session.lock().await.map_err(stored)?;
+    context.credentials.set_api_token(&context.server, Some(token)).map_err(stored)?;
+    context.credentials.set_current(&context.server).map_err(stored)?;
+    drop(lock);
+    let said = serde_json::json!({ "server": context.server, "name": me.name });
+    context.show(&said, |_| {
+        crate::style::clean_lines(&format!("signed in at {} as {}, by an API token", context.server, me.name))
+    })
 }
 
 /// What is to be done where an address must be verified first.
@@ -92,9 +133,19 @@ async fn first_board(client: &Client, name: &str) -> Outcome {
     Ok(())
 }
 
-/// Ends the session.
-pub(crate) async fn logout(context: &Context) -> Outcome {
-    match context.client()?.logout().await {
+/// Ends the session, or all of them. An API token is forgotten here; it goes on elsewhere.
+pub(crate) async fn logout(context: &Context, args: &Logout) -> Outcome {
+    let stored = |error: std::io::Error| Failure::from(Error::Store(error));
+    if context.credentials.api_token(&context.server).map_err(stored)?.is_some() {
+        let session = context.credentials.on(&context.server);
+        let lock = session.lock().await.map_err(stored)?;
+        context.credentials.set_api_token(&context.server, None).map_err(stored)?;
+        drop(lock);
+        let said = serde_json::json!({ "server": context.server });
+        return context
+            .show(&said, |_| format!("the API token for {} is forgotten here; it is good still", context.server));
+    }
+    match context.session_client()?.logout(args.everywhere).await {
         Ok(()) | Err(Error::SignedOut { .. }) => {
             let session = serde_json::json!({ "server": context.server });
             context.show(&session, |_| format!("signed out at {}", context.server))

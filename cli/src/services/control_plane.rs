@@ -11,7 +11,7 @@ use restroy_control_plane::{
     mail::MailSettings,
     metrics::scrape,
     runs,
-    state::{AppState, Parts, Settings},
+    state::{AppState, OidcSettings, Parts, Settings},
     store::{Db, PostgresOptions},
 };
 use restroy_run_queue::{redis::RedisQueue, wake::WakeUps};
@@ -117,6 +117,14 @@ impl Process {
                 })?),
                 _ => None,
             };
+        let oidc = match (&settings.oidc_issuer, &settings.oidc_client_id, &settings.oidc_client_secret) {
+            (Some(issuer), Some(id), Some(secret)) => Some(OidcSettings {
+                issuer: issuer.clone(),
+                client_id: id.clone(),
+                client_secret: secret.expose().to_owned().into(),
+            }),
+            _ => None,
+        };
         // Bound first: what is missing for it is known at once, and callers wait instead of failing.
         let listener = Listener::bind(settings.listen, "RESTROY_LISTEN or --listen")?;
         let run_api = Listener::bind(settings.run_api_listen, "RESTROY_RUN_API_LISTEN or --run-api-listen")?;
@@ -143,6 +151,7 @@ impl Process {
                 public_url: settings.public_url.0.clone(),
                 allowed_origins: settings.allowed_origins.0.clone(),
                 mail,
+                oidc,
                 trusted_proxies: settings.trusted_proxies.0,
                 sign_ins_per_minute: settings.sign_ins_per_minute.0,
                 requests_per_minute: settings.requests_per_minute.0,

@@ -11,7 +11,8 @@ use std::{
 use super::{Environment, Given, InForce, Service, Setting, SettingsError, Unset, tables};
 
 /// Variables that belong to other parts of the program.
-const COMMON: [&str; 5] = ["RESTROY_CONFIG", "RESTROY_CONFIG_DIR", "RESTROY_PASSWORD", "RESTROY_SERVER", "RESTROY_LOG"];
+const COMMON: [&str; 6] =
+    ["RESTROY_CONFIG", "RESTROY_CONFIG_DIR", "RESTROY_PASSWORD", "RESTROY_SERVER", "RESTROY_TOKEN", "RESTROY_LOG"];
 /// What the file of a secret may have, in bytes.
 const MAX_SECRET: u64 = 64 * 1024;
 /// What a configuration file may have, in bytes.

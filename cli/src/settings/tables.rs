@@ -84,6 +84,12 @@ settings! {
         smtp_url: SecretUrl = optional, "URL";
         /// Whom e-mail is from: Restroy <restroy@example.com>
         smtp_from: String = optional, "ADDRESS";
+        /// The OpenID provider that people may sign in by: its issuer, exactly as it says itself
+        oidc_issuer: String = optional, "URL";
+        /// What the OpenID provider knows this installation as
+        oidc_client_id: String = optional, "ID";
+        /// The secret that goes with it
+        oidc_client_secret: SecretText = optional, "SECRET";
         /// How many proxies of ours are in front. So many addresses from the right of X-Forwarded-For
         /// is the caller, as far as limits go
         trusted_proxies: Count<0, 8> = default("0"), "N";
@@ -126,6 +132,19 @@ impl ControlPlane {
         }
         if self.smtp_url.is_some() && self.smtp_from.is_none() {
             faults.push("RESTROY_SMTP_URL needs RESTROY_SMTP_FROM: the address that e-mail is from".to_owned());
+        }
+        let oidc = [self.oidc_issuer.is_some(), self.oidc_client_id.is_some(), self.oidc_client_secret.is_some()];
+        if oidc.contains(&true) && oidc.contains(&false) {
+            faults.push(
+                "RESTROY_OIDC_ISSUER, RESTROY_OIDC_CLIENT_ID and RESTROY_OIDC_CLIENT_SECRET go together".to_owned(),
+            );
+        }
+        if oidc.contains(&true) && !cfg!(feature = "oidc") {
+            faults.push(
+                "RESTROY_OIDC_ISSUER: this binary was built without sign-in by an OpenID provider: build it with \
+                 `--features oidc`"
+                    .to_owned(),
+            );
         }
         faults
     }

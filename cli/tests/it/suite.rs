@@ -7,6 +7,7 @@ mod commands;
 mod examples;
 mod folders;
 mod hostile;
+mod identity;
 mod installation;
 mod invalid;
 mod newcomer;

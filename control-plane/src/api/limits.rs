@@ -18,6 +18,10 @@ pub(super) const PENDING_INVITATIONS: i64 = 100;
 pub(super) const INVITATIONS_PER_DAY: i64 = 500;
 /// E-mails with invitations that an address gets in 24 hours, from all teams.
 pub(super) const INVITATIONS_TO_ADDRESS: i64 = 20;
+/// API tokens of an account that are good at once.
+pub(super) const TOKENS_PER_ACCOUNT: i64 = 50;
+/// Service accounts of a team.
+pub(super) const SERVICE_ACCOUNTS_PER_TEAM: i64 = 50;
 /// Boards of a team.
 pub(super) const BOARDS_PER_TEAM: i64 = 100;
 /// Pipelines on a board.

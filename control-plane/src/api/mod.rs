@@ -12,6 +12,7 @@ mod library;
 mod limits;
 mod me;
 mod my_invitations;
+mod new_token;
 mod openapi;
 mod permissions;
 mod pipelines;

@@ -7,21 +7,22 @@ use axum::{
     http::{header, request::Parts},
 };
 use restroy_sdk::{
-    ids::{SessionId, UserId},
+    ids::{ApiTokenId, SessionId, TeamId, UserId},
     problem::ProblemCode,
     time::Timestamp,
 };
 use sqlx::query_scalar;
 
-use super::{Peer, rate::Counted};
+use super::{Peer, Permissions, api_token, rate::Counted};
 use crate::{
     error::{ApiError, ApiResult},
     sql,
     state::AppState,
-    store::{Tx, audit::Actor},
+    store::{Tx, api_tokens, audit::Actor},
 };
 
-/// A signed-in person. As an extractor: reads `Authorization: Bearer`, or refuses with 401.
+/// Somebody who is signed in, or shows an API token. As an extractor: reads `Authorization: Bearer`, or
+/// refuses with 401.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller {
     /// Who.
@@ -37,12 +38,28 @@ pub struct Caller {
 pub enum Via {
     /// A login.
     Session(SessionId),
+    /// An API token.
+    Token(Grant),
+}
+
+/// What an API token lets through of what its holder may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grant {
+    /// The token.
+    pub id: ApiTokenId,
+    /// The permissions that it carries.
+    pub permissions: Permissions,
+    /// The only team that it reaches; all of its holder's otherwise.
+    pub team: Option<TeamId>,
 }
 
 impl Caller {
-    /// The caller that an access token names, when its session and account are still good: what is
-    /// revoked stops here from the next request on.
+    /// The caller that an access token or an API token names, when it, its session and its account are still
+    /// good: what is revoked stops here from the next request on.
     pub async fn from_token(state: &AppState, token: &str, address: Option<IpAddr>) -> ApiResult<Self> {
+        if api_token::is_one(token) {
+            return api_token::caller(state, token, address).await;
+        }
         let Some((user_id, session_id)) = state.tokens.check(&state.ambient, token) else {
             return Err(unauthorized("The access token is not valid, or no longer; sign in or refresh."));
         };
@@ -54,16 +71,38 @@ impl Caller {
         Self { user_id, via: Via::Session(session), address }
     }
 
-    /// The login; 403 for who did not sign in.
+    /// The login; 403 for who did not sign in: accounts, their sessions and their tokens are not for programs.
     pub fn session(self) -> ApiResult<SessionId> {
         match self.via {
             Via::Session(id) => Ok(id),
+            Via::Token(_) => {
+                Err(ApiError::with(ProblemCode::Forbidden, "An API token cannot do this: sign in with a password."))
+            }
+        }
+    }
+
+    /// What an API token lets through, if it is one.
+    pub fn grant(self) -> Option<Grant> {
+        match self.via {
+            Via::Session(_) => None,
+            Via::Token(grant) => Some(grant),
         }
     }
 
     /// The caller as the audit log names them.
     pub fn actor(self) -> Actor {
-        Actor::user(self.user_id, self.address)
+        Actor { token: self.grant().map(|grant| grant.id), ..Actor::user(self.user_id, self.address) }
+    }
+
+    /// Of what a role allows, what the caller may.
+    pub(super) fn within(self, role: Permissions) -> Permissions {
+        self.grant().map_or(role, |grant| role.and(grant.permissions))
+    }
+
+    /// Whether the caller's API token, if it is one, reaches a team that its holder is in.
+    pub(super) async fn reaches(self, tx: &mut Tx, team: TeamId) -> ApiResult<bool> {
+        let Some(grant) = self.grant() else { return Ok(true) };
+        Ok(grant.team.is_none_or(|only| only == team) && !api_tokens::is_barred(tx, team, grant.id).await?)
     }
 
     /// Looks again whether session and account are still good; for what lasts longer than a request.
@@ -72,8 +111,12 @@ impl Caller {
     }
 
     /// The same within a transaction.
-    pub(super) async fn still_good_within(self, tx: &mut Tx, now: Timestamp) -> ApiResult<Self> {
-        let Via::Session(session_id) = self.via;
+    pub(crate) async fn still_good_within(self, tx: &mut Tx, now: Timestamp) -> ApiResult<Self> {
+        let session_id = match self.via {
+            Via::Session(id) => id,
+            Via::Token(grant) if api_tokens::is_good(tx, grant.id, now).await? => return Ok(self),
+            Via::Token(_) => return Err(unauthorized("The API token has ended; make another.")),
+        };
         let found: Option<i64> = sql!(
             tx,
             fetch_optional,

@@ -5,20 +5,25 @@
 //! way to a transaction on the team's rows. What the caller may not see looks like what is not
 //! there.
 
+pub mod api_token;
 mod caller;
 mod gcra;
 pub mod grant;
 pub mod limit;
+#[cfg(feature = "oidc")]
+pub mod oidc;
 pub mod origin;
 pub mod password;
 mod peer;
 pub mod permission;
+pub mod purge;
 pub mod rate;
 mod scope;
+pub mod second_factor;
 pub mod ticket;
 pub mod token;
 
-pub use caller::{Caller, Via};
+pub use caller::{Caller, Grant, Via};
 pub use peer::Peer;
 pub use permission::{Permission, Permissions, Role};
 pub use scope::Scope;

@@ -48,6 +48,8 @@ permissions! {
     OutboxRead = "outbox.read";
     /// Read the team's audit log.
     AuditRead = "audit.read";
+    /// Make and remove service accounts and their tokens; see the tokens that reach the team, and stop them.
+    TokenManage = "token.manage";
     /// See boards.
     BoardRead = "board.read";
     /// Make boards.
@@ -140,6 +142,7 @@ impl Permission {
             | P::RoleEdit
             | P::OutboxRead
             | P::AuditRead
+            | P::TokenManage
             | P::LibraryWrite
             | P::BoardCreate => false,
         }
@@ -296,7 +299,8 @@ impl Role {
             | P::MemberEdit
             | P::MemberRemove
             | P::AuditRead
-            | P::RoleEdit => Self::Admin,
+            | P::RoleEdit
+            | P::TokenManage => Self::Admin,
             P::TeamDelete | P::TeamTransfer => Self::Owner,
         };
         self.rank() >= least.rank()

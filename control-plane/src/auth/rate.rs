@@ -113,6 +113,7 @@ impl Rates {
     pub fn caller(&self, caller: &Caller, now: Timestamp, counted: &Counted) -> ApiResult<()> {
         let token: Uuid = match caller.via {
             Via::Session(id) => id.uuid(),
+            Via::Token(grant) => grant.id.uuid(),
         };
         self.count(Class::Token, token.as_bytes(), now, counted)?;
         self.count(Class::Account, caller.user_id.uuid().as_bytes(), now, counted)

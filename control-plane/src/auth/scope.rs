@@ -22,7 +22,7 @@ use crate::{
 pub struct Scope {
     db: Db,
     team: TeamId,
-    actor: Actor,
+    caller: Caller,
     role: Arc<str>,
     permissions: Permissions,
     asked: Asked,
@@ -44,12 +44,12 @@ impl Scope {
 
     /// Who acts.
     pub fn user(&self) -> UserId {
-        self.actor.user
+        self.caller.user_id
     }
 
     /// Who acts, as the audit log names them.
     pub fn actor(&self) -> Actor {
-        self.actor
+        self.caller.actor()
     }
 
     /// The name of the caller's role in the team; on a private board, of the one there.
@@ -62,9 +62,14 @@ impl Scope {
         self.permissions.holds(permission)
     }
 
+    /// Whether the caller's API token, if it is one, lets this through of what its holder may.
+    pub fn carries(&self, permission: Permission) -> bool {
+        self.caller.within(Permissions::ALL).holds(permission)
+    }
+
     /// Refuses with 403 unless the caller may do that too.
     pub fn require(&self, permission: Permission) -> ApiResult<()> {
-        if self.holds(permission) { Ok(()) } else { Err(forbidden(&self.role, permission)) }
+        if self.holds(permission) { Ok(()) } else { Err(forbidden(self.caller, &self.role, permission)) }
     }
 
     /// A transaction that only reads.
@@ -91,12 +96,19 @@ impl Scope {
 
     /// Asks again within a transaction of another scope, where a change takes leave for two things.
     pub async fn ask_again(&self, tx: &mut TeamTx) -> ApiResult<()> {
-        let standing = self.asked.answer(tx, self.actor.user).await?;
+        let standing = self.asked.answer(tx, self.caller).await?;
         if standing.team == self.team { Ok(()) } else { Err(ApiError::not_found()) }
     }
 
-    /// The same for what writes rows of the installation beside the team's (an e-mail of its own): no
-    /// wall but the conditions of its statements is around this transaction.
+    /// A transaction that reads what of the team lies with accounts: the tokens that reach it. No wall but
+    /// the conditions of its statements is around it.
+    pub async fn read_beyond_team(&self) -> Result<TeamTx, sqlx::Error> {
+        Ok(TeamTx::unwalled(self.db.system_read().await?, self.team))
+    }
+
+    /// The same as [`Self::write_knowing`] for what writes rows of the installation beside the team's (an
+    /// e-mail of its own, a service account): no wall but the conditions of its statements is around this
+    /// transaction.
     pub async fn write_beyond_team(&self) -> ApiResult<(TeamTx, Permissions)> {
         let mut tx = self.db.system_write().await?;
         teams::lock(&mut tx, self.team).await?;
@@ -104,7 +116,7 @@ impl Scope {
     }
 
     async fn checked(&self, mut tx: TeamTx) -> ApiResult<(TeamTx, Permissions)> {
-        let standing = self.asked.answer(&mut tx, self.actor.user).await?;
+        let standing = self.asked.answer(&mut tx, self.caller).await?;
         // A thing never changes its team.
         if standing.team == self.team { Ok((tx, standing.permissions)) } else { Err(ApiError::not_found()) }
     }
@@ -138,12 +150,13 @@ struct Found {
 impl Found {
     /// What the caller may do here; nothing when the thing is not to be seen. On a board the role
     /// there adds to the one in the team. A private board is for its members, by their role there
-    /// alone, and for who administers boards in the team.
-    fn standing(self) -> Result<Option<Standing>, UnknownRole> {
-        let in_team = Permissions::of_role(self.role.as_deref(), self.granted.as_deref())?;
+    /// alone, and for who administers boards in the team. An API token narrows each role.
+    fn standing(self, caller: Caller) -> Result<Option<Standing>, UnknownRole> {
+        let in_team = caller.within(Permissions::of_role(self.role.as_deref(), self.granted.as_deref())?);
         let team_role = self.role.or(self.own_role).unwrap_or_default();
         let on_board = if self.board_role.is_some() || self.board_own_role.is_some() {
-            Some(Permissions::of_role(self.board_role.as_deref(), self.board_granted.as_deref())?.of_board())
+            let held = Permissions::of_role(self.board_role.as_deref(), self.board_granted.as_deref())?;
+            Some(caller.within(held.of_board()))
         } else {
             None
         };
@@ -161,21 +174,26 @@ impl Found {
 }
 
 impl Asked {
-    /// What the user is to the thing, if the permission holds now.
+    /// What the caller is to the thing, if the permission holds now.
     ///
-    /// A stranger's thing, a deleted one, one on a private board of others and one that never was
-    /// all come back as nothing: what comes after it cannot tell them apart.
-    async fn answer(self, tx: &mut Tx, user: UserId) -> ApiResult<Standing> {
-        let found: Option<Found> = sql!(tx, fetch_optional, query_as(self.thing.sql()).bind(self.id).bind(user))?;
+    /// A stranger's thing, a deleted one, one on a private board of others, one in a team that the
+    /// caller's API token does not reach and one that never was all come back as nothing: what comes
+    /// after it cannot tell them apart.
+    async fn answer(self, tx: &mut Tx, caller: Caller) -> ApiResult<Standing> {
+        let found: Option<Found> =
+            sql!(&mut *tx, fetch_optional, query_as(self.thing.sql()).bind(self.id).bind(caller.user_id))?;
         let Some(found) = found else { return Err(ApiError::not_found()) };
         let (team, archived) = (found.team_id, found.archived);
-        let standing = found.standing().map_err(|error| {
+        if !caller.reaches(tx, team).await? {
+            return Err(ApiError::not_found());
+        }
+        let standing = found.standing(caller).map_err(|error| {
             tracing::error!(%team, %error, "a membership cannot be read");
             ApiError::new(ProblemCode::Internal)
         })?;
         let standing = standing.ok_or_else(ApiError::not_found)?;
         if !standing.permissions.holds(self.permission) {
-            return Err(forbidden(&standing.role, self.permission));
+            return Err(forbidden(caller, &standing.role, self.permission));
         }
         if archived && self.permission.changes_board() {
             return Err(ApiError::with(
@@ -187,11 +205,13 @@ impl Asked {
     }
 }
 
-fn forbidden(role: &str, permission: Permission) -> ApiError {
-    ApiError::with(
-        ProblemCode::Forbidden,
-        format!("Your role in this team is `{role}`, which lacks the permission `{permission}`."),
-    )
+fn forbidden(caller: Caller, role: &str, permission: Permission) -> ApiError {
+    let detail = if caller.within(Permissions::ALL).holds(permission) {
+        format!("Your role in this team is `{role}`, which lacks the permission `{permission}`.")
+    } else {
+        format!("The API token does not carry the permission `{permission}`.")
+    };
+    ApiError::with(ProblemCode::Forbidden, detail)
 }
 
 /// What is asked for: how its team, and the board it lies on, are found.
@@ -332,8 +352,8 @@ impl Caller {
 
     async fn enter(&self, state: &AppState, thing: Thing, id: Uuid, permission: Permission) -> ApiResult<Scope> {
         let asked = Asked { thing, id, permission };
-        let standing = asked.answer(&mut state.db.system_read().await?, self.user_id).await?;
+        let standing = asked.answer(&mut state.db.system_read().await?, *self).await?;
         let Standing { team, role, permissions } = standing;
-        Ok(Scope { db: state.db.clone(), team, actor: self.actor(), role: role.into(), permissions, asked })
+        Ok(Scope { db: state.db.clone(), team, caller: *self, role: role.into(), permissions, asked })
     }
 }

@@ -75,7 +75,7 @@ pub async fn step(state: &AppState) -> ApiResult<u64> {
             remove!(
                 "users",
                 "id",
-                "email_verified_at IS NULL AND created_at <= $1
+                "email_verified_at IS NULL AND deleted_at IS NULL AND created_at <= $1
                  AND NOT EXISTS (SELECT 1 FROM one_time_tokens t WHERE t.user_id = users.id)"
             ),
             now.before(UNVERIFIED),
@@ -86,7 +86,10 @@ pub async fn step(state: &AppState) -> ApiResult<u64> {
         removed += sql!(&mut tx, execute, query(statement).bind(before).bind(STEP))?.rows_affected();
         tx.commit().await?;
     }
-    Ok(removed + old_audit(state, now).await? + expired_keys(state, now).await?)
+    Ok(removed
+        + old_audit(state, now).await?
+        + expired_keys(state, now).await?
+        + crate::auth::purge::step(state, now).await?)
 }
 
 /// Removes what is old in the audit log, found by the age of its ids.

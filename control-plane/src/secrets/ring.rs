@@ -1,7 +1,7 @@
 //! The installation's master keys: the first seals, all of them open.
 
 use restroy_sdk::{
-    ids::{Id, TeamId},
+    ids::{Id, TeamId, UserId},
     time::Ambient,
 };
 use secrecy::{ExposeSecret, SecretBox};
@@ -93,8 +93,7 @@ impl KeyRing {
     }
 
     fn open(&self, team: TeamId, sealed: &[u8], key_id: &str) -> Result<SecretBox<[u8; 32]>, SecretsError> {
-        let master =
-            self.0.iter().find(|key| key.id == key_id).ok_or_else(|| SecretsError::UnknownKey(key_id.into()))?;
+        let master = self.find(key_id)?;
         let plain = seal::open(&master.key, &aad(team, key_id), sealed)?;
         let mut key = Zeroizing::new([0; 32]);
         if plain.len() != key.len() {
@@ -103,6 +102,33 @@ impl KeyRing {
         key.copy_from_slice(&plain);
         Ok(SecretBox::new(Box::new(*key)))
     }
+
+    /// Seals what belongs to an account, in no team, with the newest master key, whose id comes with it.
+    pub fn seal_for_user(
+        &self,
+        ambient: &Ambient,
+        user: UserId,
+        plain: &[u8],
+    ) -> Result<(Vec<u8>, String), SecretsError> {
+        let master = self.0.first().ok_or(SecretsError::BadRing)?;
+        Ok((seal::seal(&master.key, ambient, &aad_of_user(user, &master.id), plain)?, master.id.clone()))
+    }
+
+    /// Opens what [`Self::seal_for_user`] sealed.
+    pub fn open_of_user(&self, user: UserId, sealed: &[u8], key_id: &str) -> Result<Zeroizing<Vec<u8>>, SecretsError> {
+        seal::open(&self.find(key_id)?.key, &aad_of_user(user, key_id), sealed)
+    }
+
+    fn find(&self, key_id: &str) -> Result<&MasterKey, SecretsError> {
+        self.0.iter().find(|key| key.id == key_id).ok_or_else(|| SecretsError::UnknownKey(key_id.into()))
+    }
+}
+
+fn aad_of_user(user: UserId, key_id: &str) -> Vec<u8> {
+    let mut out = b"restroy/1/totp".to_vec();
+    out.extend_from_slice(user.uuid().as_bytes());
+    out.extend_from_slice(key_id.as_bytes());
+    out
 }
 
 fn aad(team: TeamId, key_id: &str) -> Vec<u8> {

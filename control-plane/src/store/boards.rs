@@ -136,15 +136,16 @@ pub struct Viewer {
     pub in_team: bool,
     /// Whether it administers boards: then private ones are seen too.
     pub administers: bool,
-    /// Who.
-    pub user: UserId,
+    /// Who; nobody for an API token that does not carry the list's permission: what its holder is on
+    /// boards shows it nothing.
+    pub user: Option<UserId>,
 }
 
 impl Viewer {
     /// The scope's caller, for a list that takes this permission.
     pub fn new(scope: &Scope, permission: Permission) -> Self {
         let (in_team, administers) = (scope.holds(permission), scope.holds(Permission::BoardAdminister));
-        Self { in_team, administers, user: scope.user() }
+        Self { in_team, administers, user: scope.carries(permission).then(|| scope.user()) }
     }
 }
 

@@ -7,7 +7,7 @@ use restroy_sdk::{
 };
 use sqlx::{query, query_as, query_scalar};
 
-use super::{TeamTx, roles::AnyRole};
+use super::{TeamTx, roles::AnyRole, users};
 use crate::{
     auth::{Permissions, Role},
     sql,
@@ -20,6 +20,8 @@ pub struct Membership {
     pub member: Member,
     /// What the member may do in the team.
     pub permissions: Permissions,
+    /// Whether it is a service account: those own nothing.
+    pub service: bool,
 }
 
 impl Membership {
@@ -33,6 +35,7 @@ impl Membership {
 struct Row {
     name: String,
     email: String,
+    kind: String,
     role: Option<String>,
     role_id: Option<RoleId>,
     own_role: Option<String>,
@@ -47,7 +50,7 @@ pub async fn get(tx: &mut TeamTx, user: UserId) -> Result<Option<Membership>, sq
         &mut **tx,
         fetch_optional,
         query_as(
-            "SELECT u.name, u.email, m.role, m.role_id, r.name AS own_role, m.created_at AS joined_at,
+            "SELECT u.name, u.email, u.kind, m.role, m.role_id, r.name AS own_role, m.created_at AS joined_at,
                     (SELECT string_agg(g.permission, ' ') FROM role_permissions g
                      WHERE g.team_id = m.team_id AND g.role_id = m.role_id) AS granted
              FROM memberships m
@@ -69,7 +72,7 @@ pub async fn get(tx: &mut TeamTx, user: UserId) -> Result<Option<Membership>, sq
         role_id: row.role_id,
         joined_at: row.joined_at,
     };
-    Ok(Some(Membership { member, permissions }))
+    Ok(Some(Membership { member, permissions, service: row.kind == users::SERVICE }))
 }
 
 /// Whether the address is that of a member.
@@ -87,13 +90,13 @@ pub async fn has_address(tx: &mut TeamTx, email_folded: &str) -> Result<bool, sq
     )
 }
 
-/// How many members the team has.
+/// How many members the team has, service accounts among them.
 pub async fn count(tx: &mut TeamTx) -> Result<i64, sqlx::Error> {
     let team = tx.team();
     sql!(&mut **tx, fetch_one, query_scalar("SELECT count(*) FROM memberships WHERE team_id = $1").bind(team))
 }
 
-/// How many own the team.
+/// How many people own the team.
 pub async fn owners(tx: &mut TeamTx) -> Result<i64, sqlx::Error> {
     let team = tx.team();
     sql!(
@@ -101,7 +104,7 @@ pub async fn owners(tx: &mut TeamTx) -> Result<i64, sqlx::Error> {
         fetch_one,
         query_scalar(
             "SELECT count(*) FROM memberships m JOIN users u ON u.id = m.user_id AND u.deleted_at IS NULL
-             WHERE m.team_id = $1 AND m.role = 'owner'"
+             WHERE m.team_id = $1 AND m.role = 'owner' AND u.kind = 'person'"
         )
         .bind(team)
     )

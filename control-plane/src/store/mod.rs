@@ -8,10 +8,11 @@
 //! team yet or serve all of them; what they find they go on with in a transaction of its team:
 //!
 //! - who asks, and what the caller may do with which thing: `auth/caller.rs`, `auth/scope.rs`,
-//!   `auth/ticket.rs`, `runs/executors.rs`, `runs/run_api/claim.rs` (the team of a task)
-//! - accounts: `api/auth/*`, `api/audit/me.rs`, `api/me.rs`, `api/teams/team.rs` (a person's teams, a new
-//!   team), `api/my_invitations.rs` (into teams that the person is not in yet); an invitation with its
-//!   e-mail goes by `Scope::write_beyond_team`
+//!   `auth/ticket.rs`, `auth/api_token.rs`, `runs/executors.rs`, `runs/run_api/claim.rs` (the team of a task)
+//! - accounts: `api/auth/*`, `api/audit/me.rs`, `api/me/*`, `api/teams/team.rs` (a person's teams, a new
+//!   team), `api/my_invitations.rs` (into teams that the person is not in yet),
+//!   `store/second_factor.rs` (whose secrets are to be sealed anew), `auth/purge.rs`; an invitation with its
+//!   e-mail, a service account and the tokens that reach a team go by `Scope::write_beyond_team`
 //! - work for all teams: `runs/dispatch.rs`, `runs/leader.rs`, `runs/reconcile.rs` and
 //!   `runs/schedule.rs` (which look for what is due), `runs/purge.rs`, `runs/purge_deleted.rs`,
 //!   `runs/purge_teams.rs`, `runs/boot.rs`,
@@ -21,6 +22,7 @@
 //!
 //! What is serialised by what is written down in `docs/adr/0024-isolation-and-locks.md`.
 
+pub mod api_tokens;
 pub mod audit;
 pub mod board_members;
 pub mod boards;
@@ -28,6 +30,7 @@ pub mod configuration;
 pub mod db;
 mod error;
 pub(crate) mod failure;
+pub mod identities;
 pub mod invitations;
 pub mod kv;
 pub mod library;
@@ -43,6 +46,8 @@ pub mod roles;
 pub mod schedules;
 pub mod scope;
 pub mod scripts;
+pub mod second_factor;
+pub mod service_accounts;
 pub mod sessions;
 pub mod sort;
 mod sqlite;

@@ -1,4 +1,4 @@
-//! Tokens that are good once, kept as hashes: e-mail verification, stream tickets.
+//! Tokens that are good once, kept as hashes: links in e-mails, stream tickets, half-done logins.
 
 use restroy_sdk::{ids::UserId, time::Timestamp};
 use sqlx::{query, query_as, query_scalar};
@@ -13,6 +13,16 @@ pub enum Purpose {
     VerifyEmail,
     /// To open a stream; the subject is the session and the path.
     Stream,
+    /// To choose another password; the subject is the address, folded, also where no account has it.
+    ResetPassword,
+    /// To finish a login with a code.
+    SecondFactor,
+    /// To let an account go to another address, from the old one; the subject is the change.
+    EmailOld,
+    /// The same from the new address; the same subject.
+    EmailNew,
+    /// To come back from an OpenID provider; of no account yet, the subject is the flow as JSON.
+    Oidc,
 }
 
 impl Purpose {
@@ -20,6 +30,11 @@ impl Purpose {
         match self {
             Self::VerifyEmail => "verify_email",
             Self::Stream => "stream",
+            Self::ResetPassword => "reset_password",
+            Self::SecondFactor => "second_factor",
+            Self::EmailOld => "email_old",
+            Self::EmailNew => "email_new",
+            Self::Oidc => "oidc",
         }
     }
 }
@@ -29,11 +44,12 @@ pub async fn insert(
     tx: &mut Tx,
     purpose: Purpose,
     hash: &[u8],
-    user: UserId,
+    user: impl Into<Option<UserId>>,
     subject: &str,
     now: Timestamp,
     expires: Timestamp,
 ) -> Result<(), sqlx::Error> {
+    let user: Option<UserId> = user.into();
     sql!(
         tx,
         execute,
@@ -88,11 +104,115 @@ pub async fn spend(
         fetch_optional,
         query_as(
             "UPDATE one_time_tokens SET used_at = $3
-             WHERE hash = $1 AND purpose = $2 AND used_at IS NULL AND expires_at > $3
+             WHERE hash = $1 AND purpose = $2 AND used_at IS NULL AND expires_at > $3 AND user_id IS NOT NULL
              RETURNING user_id, subject"
         )
         .bind(hash)
         .bind(purpose.as_str())
         .bind(now)
     )
+}
+
+/// How many password resets were asked for at an address since a moment. Until the transaction ends,
+/// nobody else asks for one there.
+pub async fn resets_since(tx: &mut Tx, folded: &str, since: Timestamp) -> Result<i64, sqlx::Error> {
+    if let Tx::Postgres(_) = tx {
+        // There may be no account whose row could be held.
+        let statement = "SELECT pg_advisory_xact_lock(hashtextextended('reset ' || $1, 0))";
+        sql!(&mut *tx, execute, query(statement).bind(folded))?;
+    }
+    sql!(
+        tx,
+        fetch_one,
+        query_scalar(
+            "SELECT count(*) FROM one_time_tokens WHERE purpose = 'reset_password' AND subject = $1 AND created_at > $2"
+        )
+        .bind(folded)
+        .bind(since)
+    )
+}
+
+/// Whose token it is, if it is good still; it stays so.
+pub async fn look(
+    tx: &mut Tx,
+    purpose: Purpose,
+    hash: &[u8],
+    now: Timestamp,
+) -> Result<Option<(UserId, String)>, sqlx::Error> {
+    sql!(
+        tx,
+        fetch_optional,
+        query_as(
+            "SELECT user_id, subject FROM one_time_tokens
+             WHERE hash = $1 AND purpose = $2 AND used_at IS NULL AND expires_at > $3 AND user_id IS NOT NULL"
+        )
+        .bind(hash)
+        .bind(purpose.as_str())
+        .bind(now)
+    )
+}
+
+/// Spends every token of an account for that purpose.
+pub async fn spend_all(tx: &mut Tx, purpose: Purpose, user: UserId, now: Timestamp) -> Result<(), sqlx::Error> {
+    sql!(
+        tx,
+        execute,
+        query("UPDATE one_time_tokens SET used_at = $3 WHERE user_id = $1 AND purpose = $2 AND used_at IS NULL")
+            .bind(user)
+            .bind(purpose.as_str())
+            .bind(now)
+    )?;
+    Ok(())
+}
+
+/// Whether an account's token of that purpose and subject was spent, and is not too old.
+pub async fn was_spent(
+    tx: &mut Tx,
+    purpose: Purpose,
+    user: UserId,
+    subject: &str,
+    now: Timestamp,
+) -> Result<bool, sqlx::Error> {
+    let found: Option<i64> = sql!(
+        tx,
+        fetch_optional,
+        query_scalar(
+            "SELECT CAST(1 AS BIGINT) FROM one_time_tokens
+             WHERE user_id = $1 AND purpose = $2 AND subject = $3 AND used_at IS NOT NULL AND expires_at > $4"
+        )
+        .bind(user)
+        .bind(purpose.as_str())
+        .bind(subject)
+        .bind(now)
+    )?;
+    Ok(found.is_some())
+}
+
+/// What was kept of a flow to an OpenID provider, if it is good still; it stays so.
+pub async fn look_at_flow(tx: &mut Tx, hash: &[u8], now: Timestamp) -> Result<Option<String>, sqlx::Error> {
+    sql!(
+        tx,
+        fetch_optional,
+        query_scalar(
+            "SELECT subject FROM one_time_tokens
+             WHERE hash = $1 AND purpose = 'oidc' AND used_at IS NULL AND expires_at > $2"
+        )
+        .bind(hash)
+        .bind(now)
+    )
+}
+
+/// Spends a flow; whether it was good.
+pub async fn spend_flow(tx: &mut Tx, hash: &[u8], now: Timestamp) -> Result<bool, sqlx::Error> {
+    let done = sql!(
+        tx,
+        execute,
+        query(
+            "UPDATE one_time_tokens SET used_at = $2
+             WHERE hash = $1 AND purpose = 'oidc' AND used_at IS NULL AND expires_at > $2"
+        )
+        .bind(hash)
+        .bind(now)
+    )?;
+    Ok(done.rows_affected() == 1)
 }

@@ -47,6 +47,11 @@ impl AnyRole {
         }
     }
 
+    /// Whether whoever has it owns the team.
+    pub fn is_owner(&self) -> bool {
+        matches!(self, Self::BuiltIn(Role::Owner))
+    }
+
     /// What it allows.
     pub fn permissions(&self) -> Permissions {
         match self {

@@ -33,6 +33,11 @@ impl TeamTx {
         Self { tx, team }
     }
 
+    /// Leaves the team again.
+    pub(crate) fn leave(self) -> Tx {
+        self.tx
+    }
+
     /// The team.
     pub fn team(&self) -> TeamId {
         self.team

@@ -1,6 +1,7 @@
 //! Sessions: a login each, with the hash of its newest refresh token.
 
 use restroy_sdk::{
+    api::account::SessionInfo,
     ids::{SessionId, UserId},
     time::Timestamp,
 };
@@ -22,11 +23,20 @@ pub struct Session {
     pub generation: i64,
 }
 
+/// Who signed in, as far as they told.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    /// What their program calls itself.
+    pub user_agent: Option<String>,
+    /// Where they are.
+    pub address: Option<String>,
+}
+
 /// A new session.
 pub async fn insert(
     tx: &mut Tx,
     session: &Session,
-    user_agent: Option<&str>,
+    from: &Origin,
     now: Timestamp,
     expires: Timestamp,
 ) -> Result<(), sqlx::Error> {
@@ -35,14 +45,15 @@ pub async fn insert(
         execute,
         query(
             "INSERT INTO sessions
-                 (id, user_id, refresh_hash, generation, user_agent, created_at, refreshed_at, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $6, $7)"
+                 (id, user_id, refresh_hash, generation, user_agent, address, created_at, refreshed_at, expires_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8)"
         )
         .bind(session.id)
         .bind(session.user_id)
         .bind(&session.refresh_hash)
         .bind(session.generation)
-        .bind(user_agent)
+        .bind(&from.user_agent)
+        .bind(&from.address)
         .bind(now)
         .bind(expires)
     )?;
@@ -96,6 +107,87 @@ pub async fn revoke(tx: &mut Tx, id: SessionId, now: Timestamp) -> Result<(), sq
         query("UPDATE sessions SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL").bind(id).bind(now)
     )?;
     Ok(())
+}
+
+/// Ends a session of an account; whether it had that one, and it went on.
+pub async fn revoke_of(tx: &mut Tx, user: UserId, id: SessionId, now: Timestamp) -> Result<bool, sqlx::Error> {
+    let done = sql!(
+        tx,
+        execute,
+        query(
+            "UPDATE sessions SET revoked_at = $3
+             WHERE id = $2 AND user_id = $1 AND revoked_at IS NULL AND expires_at > $3"
+        )
+        .bind(user)
+        .bind(id)
+        .bind(now)
+    )?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Ends every session of an account but `keep`; gives how many.
+pub async fn revoke_others(
+    tx: &mut Tx,
+    user: UserId,
+    keep: Option<SessionId>,
+    now: Timestamp,
+) -> Result<u64, sqlx::Error> {
+    let done = sql!(
+        tx,
+        execute,
+        query(
+            "UPDATE sessions SET revoked_at = $3
+             WHERE user_id = $1 AND ($2 IS NULL OR id <> $2) AND revoked_at IS NULL AND expires_at > $3"
+        )
+        .bind(user)
+        .bind(keep)
+        .bind(now)
+    )?;
+    Ok(done.rows_affected())
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: SessionId,
+    user_agent: Option<String>,
+    address: Option<String>,
+    created_at: Timestamp,
+    refreshed_at: Timestamp,
+    expires_at: Timestamp,
+}
+
+/// The sessions of an account that go on, the newest login first, before `before`.
+pub async fn list(
+    tx: &mut Tx,
+    user: UserId,
+    current: SessionId,
+    before: Option<SessionId>,
+    rows: i64,
+    now: Timestamp,
+) -> Result<Vec<SessionInfo>, sqlx::Error> {
+    let rows: Vec<Row> = sql!(
+        tx,
+        fetch_all,
+        query_as(
+            "SELECT id, user_agent, address, created_at, refreshed_at, expires_at FROM sessions
+             WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $4 AND ($2 IS NULL OR id < $2)
+             ORDER BY id DESC LIMIT $3"
+        )
+        .bind(user)
+        .bind(before)
+        .bind(rows)
+        .bind(now)
+    )?;
+    let info = |row: Row| SessionInfo {
+        id: row.id,
+        current: row.id == current,
+        user_agent: row.user_agent,
+        address: row.address,
+        created_at: row.created_at,
+        refreshed_at: row.refreshed_at,
+        expires_at: row.expires_at,
+    };
+    Ok(rows.into_iter().map(info).collect())
 }
 
 /// Ends the oldest sessions of an account beyond the newest `keep`.

@@ -18,7 +18,7 @@ use super::{
     sort::{Selection, by_order},
 };
 use crate::{
-    auth::Role,
+    auth::{Caller, Role},
     secrets::{KeyRing, TeamKey},
     sql,
 };
@@ -212,55 +212,116 @@ pub async fn joined(tx: &mut Tx, user: UserId) -> Result<i64, sqlx::Error> {
     )
 }
 
-/// A person's teams.
-pub async fn of_user(tx: &mut Tx, user: UserId, selection: &Selection) -> Result<Vec<Team>, sqlx::Error> {
+/// A caller's teams; for an API token, those that it reaches.
+pub async fn of_user(tx: &mut Tx, caller: Caller, selection: &Selection) -> Result<Vec<Team>, sqlx::Error> {
     let statement = by_order!(selection.order, id: "t.id", name: "t.name",
         "SELECT t.id, t.name, coalesce(m.role, r.name) AS role, t.created_at
          FROM memberships m JOIN teams t ON t.id = m.team_id AND t.deleted_at IS NULL
          LEFT JOIN roles r ON r.team_id = m.team_id AND r.id = m.role_id
-         WHERE m.user_id = $1");
+         WHERE m.user_id = $1 AND ($6 IS NULL OR t.id = $6)
+           AND NOT EXISTS (SELECT 1 FROM api_token_bars b WHERE b.team_id = t.id AND b.token_id = $7)");
+    let grant = caller.grant();
     let rows: Vec<Row> = sql!(
         tx,
         fetch_all,
         query_as(statement)
-            .bind(user)
+            .bind(caller.user_id)
             .bind(selection.id())
             .bind(selection.place_name())
             .bind(&selection.name)
             .bind(selection.rows)
+            .bind(grant.and_then(|grant| grant.team))
+            .bind(grant.map(|grant| grant.id))
     )?;
     Ok(rows.into_iter().map(Team::from).collect())
 }
 
-/// The teams that a person owns, that were deleted since `since` and are still there.
+/// The teams that a caller owns, that were deleted since `since` and are still there; for an API token,
+/// those that it reaches.
 pub async fn deleted_of_user(
     tx: &mut Tx,
-    user: UserId,
+    caller: Caller,
     since: Timestamp,
     selection: &Selection,
 ) -> Result<Vec<Team>, sqlx::Error> {
     let statement = by_order!(selection.order, id: "t.id", name: "t.name",
         "SELECT t.id, t.name, m.role, t.created_at
          FROM memberships m JOIN teams t ON t.id = m.team_id AND t.deleted_at > $6
-         WHERE m.user_id = $1 AND m.role = 'owner'");
+         WHERE m.user_id = $1 AND m.role = 'owner' AND ($7 IS NULL OR t.id = $7)
+           AND NOT EXISTS (SELECT 1 FROM api_token_bars b WHERE b.team_id = t.id AND b.token_id = $8)");
+    let grant = caller.grant();
     let rows: Vec<Row> = sql!(
         tx,
         fetch_all,
         query_as(statement)
-            .bind(user)
+            .bind(caller.user_id)
             .bind(selection.id())
             .bind(selection.place_name())
             .bind(&selection.name)
             .bind(selection.rows)
             .bind(since)
+            .bind(grant.and_then(|grant| grant.team))
+            .bind(grant.map(|grant| grant.id))
     )?;
     Ok(rows.into_iter().map(Team::from).collect())
 }
 
-/// A person's teams in short; the first hundred.
-pub async fn roles_of_user(tx: &mut Tx, user: UserId) -> Result<Vec<TeamRole>, sqlx::Error> {
-    let teams = of_user(tx, user, &Selection::first(100)).await?;
+/// A caller's teams in short; the first hundred.
+pub async fn roles_of_user(tx: &mut Tx, caller: Caller) -> Result<Vec<TeamRole>, sqlx::Error> {
+    let teams = of_user(tx, caller, &Selection::first(100)).await?;
     Ok(teams.into_iter().map(|team| TeamRole { id: team.id, name: team.name, role: team.role }).collect())
+}
+
+/// Whether a person is in a team.
+pub async fn has_member(tx: &mut Tx, team: TeamId, user: UserId) -> Result<bool, sqlx::Error> {
+    let found: Option<i64> = sql!(
+        tx,
+        fetch_optional,
+        query_scalar(
+            "SELECT CAST(1 AS BIGINT) FROM memberships m JOIN teams t ON t.id = m.team_id AND t.deleted_at IS NULL
+             WHERE m.team_id = $1 AND m.user_id = $2"
+        )
+        .bind(team)
+        .bind(user)
+    )?;
+    Ok(found.is_some())
+}
+
+/// The teams that a person owns, by id, with their names.
+pub async fn owned_by(tx: &mut Tx, user: UserId) -> Result<Vec<(TeamId, String)>, sqlx::Error> {
+    sql!(
+        tx,
+        fetch_all,
+        query_as(
+            "SELECT t.id, t.name FROM memberships m JOIN teams t ON t.id = m.team_id AND t.deleted_at IS NULL
+             WHERE m.user_id = $1 AND m.role = 'owner' ORDER BY t.id"
+        )
+        .bind(user)
+    )
+}
+
+/// Who is in a team beside a person.
+#[derive(Debug, Clone, Copy, sqlx::FromRow)]
+pub struct Others {
+    /// People, not services.
+    pub people: i64,
+    /// Those of them who own it.
+    pub owners: i64,
+}
+
+/// Counts who is in a team beside a person.
+pub async fn others(tx: &mut Tx, team: TeamId, user: UserId) -> Result<Others, sqlx::Error> {
+    sql!(
+        tx,
+        fetch_one,
+        query_as(
+            "SELECT count(*) AS people, count(CASE WHEN m.role = 'owner' THEN 1 END) AS owners
+             FROM memberships m JOIN users u ON u.id = m.user_id AND u.kind = 'person' AND u.deleted_at IS NULL
+             WHERE m.team_id = $1 AND m.user_id <> $2"
+        )
+        .bind(team)
+        .bind(user)
+    )
 }
 
 /// The transaction's team, as a member sees it.
@@ -340,13 +401,13 @@ struct MemberRow {
     joined_at: Timestamp,
 }
 
-/// The team's members; their age is that of their accounts.
+/// The people in the team; their age is that of their accounts.
 pub async fn members(tx: &mut TeamTx, selection: &Selection) -> Result<Vec<Member>, sqlx::Error> {
     let team = tx.team();
     let statement = by_order!(selection.order, id: "u.id", name: "u.name",
         "SELECT u.id AS user_id, u.name, u.email, coalesce(m.role, r.name) AS role, m.role_id,
                 m.created_at AS joined_at
-         FROM memberships m JOIN users u ON u.id = m.user_id AND u.deleted_at IS NULL
+         FROM memberships m JOIN users u ON u.id = m.user_id AND u.kind = 'person' AND u.deleted_at IS NULL
          LEFT JOIN roles r ON r.team_id = m.team_id AND r.id = m.role_id
          WHERE m.team_id = $1");
     let rows: Vec<MemberRow> = sql!(

@@ -1,7 +1,7 @@
-//! Accounts.
+//! Accounts: of people, and of services, which have no password and no address that mail reaches.
 
 use restroy_sdk::{ids::UserId, time::Timestamp};
-use sqlx::{query, query_as};
+use sqlx::{query, query_as, query_scalar};
 
 use super::Tx;
 use crate::sql;
@@ -15,28 +15,72 @@ pub struct User {
     pub email: String,
     /// How others see the person.
     pub name: String,
-    /// The argon2id hash, a PHC string.
+    /// What others may know about the person.
+    pub about: String,
+    /// An IANA time zone.
+    pub timezone: String,
+    /// `person` or `service`.
+    pub kind: String,
+    /// The argon2id hash, a PHC string; empty where nobody signs in with a password.
     pub password_hash: String,
     /// When the address was verified.
     pub email_verified_at: Option<Timestamp>,
+    /// The newest login.
+    pub last_login_at: Option<Timestamp>,
     /// Since when.
     pub created_at: Timestamp,
 }
+
+impl User {
+    /// A person who has just registered.
+    pub fn person(id: UserId, email: &str, name: &str, password_hash: String, now: Timestamp) -> Self {
+        Self {
+            id,
+            email: email.trim().to_owned(),
+            name: name.to_owned(),
+            about: String::new(),
+            timezone: "UTC".into(),
+            kind: PERSON.into(),
+            password_hash,
+            email_verified_at: None,
+            last_login_at: None,
+            created_at: now,
+        }
+    }
+
+    /// The hash that a password is compared with, if the account has one.
+    pub fn stored_password(&self) -> Option<String> {
+        Some(self.password_hash.clone()).filter(|hash| !hash.is_empty())
+    }
+}
+
+/// The kind of an account with a person.
+pub const PERSON: &str = "person";
+/// The kind of an account without one.
+pub const SERVICE: &str = "service";
 
 /// Addresses are compared without case.
 pub fn fold(email: &str) -> String {
     email.trim().to_lowercase()
 }
 
-/// The account of an address.
+/// The columns of a [`User`].
+macro_rules! columns {
+    () => {
+        "id, email, name, about, timezone, kind, password_hash, email_verified_at, last_login_at, created_at"
+    };
+}
+
+/// The account of an address, of a person.
 pub async fn by_email(tx: &mut Tx, email: &str) -> Result<Option<User>, sqlx::Error> {
     sql!(
         tx,
         fetch_optional,
-        query_as(
-            "SELECT id, email, name, password_hash, email_verified_at, created_at
-             FROM users WHERE email_folded = $1 AND deleted_at IS NULL"
-        )
+        query_as(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM users WHERE email_folded = $1 AND kind = 'person' AND deleted_at IS NULL"
+        ))
         .bind(fold(email))
     )
 }
@@ -46,11 +90,7 @@ pub async fn by_id(tx: &mut Tx, id: UserId) -> Result<Option<User>, sqlx::Error>
     sql!(
         tx,
         fetch_optional,
-        query_as(
-            "SELECT id, email, name, password_hash, email_verified_at, created_at
-             FROM users WHERE id = $1 AND deleted_at IS NULL"
-        )
-        .bind(id)
+        query_as(concat!("SELECT ", columns!(), " FROM users WHERE id = $1 AND deleted_at IS NULL")).bind(id)
     )
 }
 
@@ -70,8 +110,8 @@ pub async fn insert(tx: &mut Tx, user: &User) -> Result<bool, sqlx::Error> {
         tx,
         execute,
         query(
-            "INSERT INTO users (id, email, email_folded, name, password_hash, email_verified_at, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)
+            "INSERT INTO users (id, email, email_folded, name, password_hash, email_verified_at, created_at, kind)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
              ON CONFLICT (email_folded) WHERE deleted_at IS NULL DO NOTHING"
         )
         .bind(user.id)
@@ -81,6 +121,7 @@ pub async fn insert(tx: &mut Tx, user: &User) -> Result<bool, sqlx::Error> {
         .bind(&user.password_hash)
         .bind(user.email_verified_at)
         .bind(user.created_at)
+        .bind(&user.kind)
     )?;
     Ok(done.rows_affected() == 1)
 }
@@ -112,5 +153,93 @@ pub async fn verify(
 /// Notes a login.
 pub async fn logged_in(tx: &mut Tx, id: UserId, now: Timestamp) -> Result<(), sqlx::Error> {
     sql!(tx, execute, query("UPDATE users SET last_login_at = $2 WHERE id = $1").bind(id).bind(now))?;
+    Ok(())
+}
+
+/// Writes what the person says about themselves.
+pub async fn describe(tx: &mut Tx, user: &User) -> Result<(), sqlx::Error> {
+    sql!(
+        tx,
+        execute,
+        query("UPDATE users SET name = $2, about = $3, timezone = $4 WHERE id = $1 AND deleted_at IS NULL")
+            .bind(user.id)
+            .bind(&user.name)
+            .bind(&user.about)
+            .bind(&user.timezone)
+    )?;
+    Ok(())
+}
+
+/// Gives an account another password, if it still has the one that `from` is the hash of; whether it had.
+pub async fn set_password(tx: &mut Tx, id: UserId, from: &str, to: &str) -> Result<bool, sqlx::Error> {
+    let done = sql!(
+        tx,
+        execute,
+        query("UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2 AND deleted_at IS NULL")
+            .bind(id)
+            .bind(from)
+            .bind(to)
+    )?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Gives an account another password, by a link that was sent to its address: who follows it has the
+/// address, which counts as verified from then on.
+pub async fn reset_password(tx: &mut Tx, id: UserId, hash: &str, now: Timestamp) -> Result<bool, sqlx::Error> {
+    let done = sql!(
+        tx,
+        execute,
+        query(
+            "UPDATE users SET password_hash = $2, email_verified_at = coalesce(email_verified_at, $3)
+             WHERE id = $1 AND kind = 'person' AND deleted_at IS NULL"
+        )
+        .bind(id)
+        .bind(hash)
+        .bind(now)
+    )?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Whether an address is that of an account.
+pub async fn is_taken(tx: &mut Tx, email: &str) -> Result<bool, sqlx::Error> {
+    let found: Option<i64> = sql!(
+        tx,
+        fetch_optional,
+        query_scalar("SELECT CAST(1 AS BIGINT) FROM users WHERE email_folded = $1 AND deleted_at IS NULL")
+            .bind(fold(email))
+    )?;
+    Ok(found.is_some())
+}
+
+/// Gives an account another address; a unique violation when it is that of another by now.
+pub async fn set_email(tx: &mut Tx, id: UserId, email: &str, now: Timestamp) -> Result<(), sqlx::Error> {
+    sql!(
+        tx,
+        execute,
+        query(
+            "UPDATE users SET email = $2, email_folded = $3, email_verified_at = $4
+             WHERE id = $1 AND deleted_at IS NULL"
+        )
+        .bind(id)
+        .bind(email.trim())
+        .bind(fold(email))
+        .bind(now)
+    )?;
+    Ok(())
+}
+
+/// Deletes an account. The row stays for those who refer to it; name and address go 30 days later.
+pub async fn delete(tx: &mut Tx, id: UserId, now: Timestamp) -> Result<(), sqlx::Error> {
+    for statement in [
+        "UPDATE users SET deleted_at = $2 WHERE id = $1 AND deleted_at IS NULL",
+        "UPDATE sessions SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL",
+        "UPDATE api_tokens SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL",
+        "UPDATE one_time_tokens SET used_at = $2 WHERE user_id = $1 AND used_at IS NULL",
+    ] {
+        sql!(&mut *tx, execute, query(statement).bind(id).bind(now))?;
+    }
+    for statement in ["DELETE FROM memberships WHERE user_id = $1", "DELETE FROM oidc_identities WHERE user_id = $1"] {
+        sql!(&mut *tx, execute, query(statement).bind(id))?;
+    }
     Ok(())
 }

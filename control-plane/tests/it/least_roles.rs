@@ -55,6 +55,13 @@ const LEAST: &[(&str, &str, Role, u16)] = &[
     ("GET", "/v1/teams/{id}/audit/export", Admin, 200),
     ("GET", "/v1/teams/{id}/outbox", Operator, 200),
     ("GET", "/v1/teams/{id}/runs", Viewer, 200),
+    ("GET", "/v1/teams/{id}/service-accounts", Viewer, 200),
+    ("POST", "/v1/teams/{id}/service-accounts", Admin, 201),
+    ("DELETE", "/v1/teams/{id}/service-accounts/{account_id}", Admin, 204),
+    ("GET", "/v1/teams/{id}/service-accounts/{account_id}/api-tokens", Admin, 200),
+    ("POST", "/v1/teams/{id}/service-accounts/{account_id}/api-tokens", Admin, 201),
+    ("GET", "/v1/teams/{id}/api-tokens", Admin, 200),
+    ("DELETE", "/v1/teams/{id}/api-tokens/{token_id}", Admin, 204),
     ("GET", "/v1/boards/{id}", Viewer, 200),
     ("PATCH", "/v1/boards/{id}", Editor, 200),
     ("DELETE", "/v1/boards/{id}", Admin, 204),
@@ -114,6 +121,8 @@ struct Scene {
     target: String,
     role: String,
     invitation: String,
+    robot: String,
+    token: String,
 }
 
 impl Scene {
@@ -141,7 +150,11 @@ impl Scene {
         let invitation = owner.post(&invitations, new).await.expect(201).id();
         let on_board = format!("/v1/boards/{}/members/{}", home.board, target.id);
         owner.put(&on_board, json!({ "role": "viewer" })).await.expect(200);
-        Self { home, run, target: target.id.clone(), role, invitation }
+        let robots = format!("/v1/teams/{}/service-accounts", home.team);
+        let robot = owner.post(&robots, json!({ "name": "Robot", "role": "viewer" })).await.expect(201).id();
+        let tokens = format!("{robots}/{robot}/api-tokens");
+        let token = owner.post(&tokens, json!({ "name": "CI" })).await.expect(201).id();
+        Self { home, run, target: target.id.clone(), role, invitation, robot, token }
     }
 
     fn fill(&self, path: &str) -> String {
@@ -156,6 +169,7 @@ impl Scene {
         let filled = path.replace("{id}", id).replace("{number}", "1").replace("{other}", "1").replace("{key}", "KEY");
         let filled = filled.replace("{name}", "name");
         let filled = filled.replace("{user}", &self.target).replace("{role}", &self.role);
+        let filled = filled.replace("{account_id}", &self.robot).replace("{token_id}", &self.token);
         filled.replace("{invitation}", &self.invitation).replace("{artifact_id}", &self.target)
     }
 

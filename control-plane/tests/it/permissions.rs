@@ -43,6 +43,7 @@ fn allowed(role: Role) -> Vec<&'static str> {
         "member.edit",
         "member.remove",
         "role.edit",
+        "token.manage",
     ];
     let owner = ["team.delete", "team.transfer"];
     let sets: &[&[&'static str]] = &[&viewer, &operator, &editor, &admin, &owner];

@@ -27,6 +27,13 @@ const ROUTES: &[(&str, &str, Reach)] = &[
     ("POST", "/v1/auth/login", Public),
     ("POST", "/v1/auth/refresh", Public),
     ("POST", "/v1/auth/logout", Own),
+    ("POST", "/v1/auth/login/second-factor", Public),
+    #[cfg(feature = "oidc")]
+    ("POST", "/v1/auth/oidc", Public),
+    #[cfg(feature = "oidc")]
+    ("POST", "/v1/auth/oidc/finish", Public),
+    ("POST", "/v1/auth/password-reset", Public),
+    ("POST", "/v1/auth/password-reset/confirm", Public),
     ("GET", "/v1/me", Own),
     ("GET", "/v1/me/invitations", Own),
     ("POST", "/v1/me/invitations/accept", Own),
@@ -34,6 +41,20 @@ const ROUTES: &[(&str, &str, Reach)] = &[
     ("POST", "/v1/me/invitations/{id}/decline", Own),
     ("GET", "/v1/permissions", Own),
     ("GET", "/v1/me/audit", Own),
+    ("PATCH", "/v1/me", Own),
+    ("DELETE", "/v1/me", Own),
+    ("POST", "/v1/me/password", Own),
+    ("GET", "/v1/me/sessions", Own),
+    ("DELETE", "/v1/me/sessions", Own),
+    ("DELETE", "/v1/me/sessions/{id}", Own),
+    ("POST", "/v1/me/email", Own),
+    ("POST", "/v1/me/email/confirm", Public),
+    ("POST", "/v1/me/totp", Own),
+    ("DELETE", "/v1/me/totp", Own),
+    ("POST", "/v1/me/totp/confirm", Own),
+    ("GET", "/v1/me/api-tokens", Own),
+    ("POST", "/v1/me/api-tokens", Own),
+    ("DELETE", "/v1/me/api-tokens/{id}", Own),
     ("POST", "/v1/stream-tickets", Own),
     ("GET", "/v1/teams", Own),
     ("POST", "/v1/teams", Own),
@@ -68,6 +89,13 @@ const ROUTES: &[(&str, &str, Reach)] = &[
     ("GET", "/v1/teams/{id}/outbox", Members),
     ("GET", "/v1/teams/{id}/audit", Members),
     ("GET", "/v1/teams/{id}/audit/export", Members),
+    ("GET", "/v1/teams/{id}/service-accounts", Members),
+    ("POST", "/v1/teams/{id}/service-accounts", Members),
+    ("DELETE", "/v1/teams/{id}/service-accounts/{account_id}", Members),
+    ("GET", "/v1/teams/{id}/service-accounts/{account_id}/api-tokens", Members),
+    ("POST", "/v1/teams/{id}/service-accounts/{account_id}/api-tokens", Members),
+    ("GET", "/v1/teams/{id}/api-tokens", Members),
+    ("DELETE", "/v1/teams/{id}/api-tokens/{token_id}", Members),
     ("GET", "/v1/teams/{id}/runs", Members),
     ("GET", "/v1/teams/{id}/usage", Members),
     ("GET", "/v1/boards/{id}", Members),
@@ -137,7 +165,13 @@ pub(crate) fn body(method: &str, path: &str) -> Option<Value> {
     let definition = json!({ "definition": crate::support::one_step(), "files": crate::support::one_file() });
     Some(match (method, path) {
         ("POST", "/v1/stream-tickets") => json!({ "path": "/v1/runs/x/stream" }),
-        ("POST", "/v1/teams" | "/v1/teams/{id}/boards" | "/v1/boards/{id}/pipelines")
+        (
+            "POST",
+            "/v1/teams"
+            | "/v1/teams/{id}/boards"
+            | "/v1/boards/{id}/pipelines"
+            | "/v1/teams/{id}/service-accounts/{account_id}/api-tokens",
+        )
         | ("PATCH", "/v1/teams/{id}" | "/v1/boards/{id}" | "/v1/pipelines/{id}" | "/v1/teams/{id}/roles/{role}") => {
             json!({ "name": "Name" })
         }
@@ -157,6 +191,7 @@ pub(crate) fn body(method: &str, path: &str) -> Option<Value> {
         ("POST", "/v1/pipelines/{id}/runs" | "/v1/pipelines/{id}/versions/{number}/restore") => json!({}),
         ("PUT", path) if path.ends_with("/{key}") => json!({ "value": "value" }),
         ("POST", "/v1/scripts/{id}/check") => json!({ "source": "" }),
+        ("POST", "/v1/teams/{id}/service-accounts") => json!({ "name": "Name", "role": "viewer" }),
         _ => return None,
     })
 }
@@ -209,7 +244,7 @@ async fn a_stranger_gets_404_and_nobody_401() {
     for (method, path, reach) in ROUTES.iter().filter(|(_, _, reach)| *reach != Public) {
         let verb: Method = method.parse().unwrap();
         let id = match path.split('/').nth(2).unwrap() {
-            "teams" => &home.team,
+            "teams" | "me" => &home.team, // for the latter any id would do
             "boards" => &home.board,
             "pipelines" => &home.pipeline,
             "scripts" => &home.script,
@@ -221,7 +256,8 @@ async fn a_stranger_gets_404_and_nobody_401() {
             let filled = path.replace("{id}", id).replace("{number}", "1").replace("{key}", "KEY");
             let filled = filled.replace("{user}", &ann.id).replace("{role}", "editor");
             let filled = filled.replace("{other}", "1").replace("{name}", "name");
-            filled.replace("{artifact_id}", &other).replace("{invitation}", &other)
+            let filled = filled.replace("{artifact_id}", &other).replace("{invitation}", &other);
+            filled.replace("{account_id}", &other).replace("{token_id}", &other)
         };
         let route_body = body(method, path);
         let nobody = world

@@ -21,12 +21,16 @@ use uuid::Uuid;
 use crate::runs_support::*;
 
 /// The tables of no team, and why `restroy_app` may not read them, or what of them.
-const OF_NO_TEAM: [(&str, &str); 6] = [
+const OF_NO_TEAM: [(&str, &str); 10] = [
     ("_sqlx_migrations", "the schema's version; restroy_system reads it at the start"),
+    ("api_tokens", "hashes of tokens of accounts, which are in several teams"),
     ("executors", "they serve all teams; their credentials' hashes are for restroy_system"),
     ("leader_leases", "which replica does what"),
     ("one_time_tokens", "hashes of tokens of accounts"),
+    ("oidc_identities", "how accounts sign in"),
+    ("recovery_codes", "hashes of codes of accounts"),
     ("sessions", "hashes of tokens of accounts"),
+    ("totp", "sealed secrets of accounts"),
     (
         "users",
         "accounts are in several teams; restroy_app reads names and addresses of those who are or were in the team, by column",
@@ -171,6 +175,10 @@ async fn two_teams(it: &Arc<Installation>) -> [(TeamId, Person); 2] {
         let team = place.team.parse().unwrap();
         let limits = [(Limit::EmailsPerDay, Some(7))];
         assert!(quota::set(&it.state.db, &it.state.ambient, team, &limits).await.unwrap());
+        let token = json!({ "name": "everywhere" });
+        let token = person.expect(StatusCode::CREATED, Method::POST, "/v1/me/api-tokens", Some(token)).await;
+        let path = format!("/v1/teams/{}/api-tokens/{}", place.team, text(&token["id"]));
+        person.expect(StatusCode::NO_CONTENT, Method::DELETE, &path, None).await;
         teams.push((team, person));
     }
     teams.try_into().ok().unwrap()
@@ -369,6 +377,8 @@ async fn the_login_by_itself_may_do_nothing() {
         "UPDATE users SET name = ''",
         "SELECT 1 FROM sessions",
         "SELECT 1 FROM one_time_tokens",
+        "SELECT 1 FROM api_tokens",
+        "SELECT 1 FROM totp",
         "SELECT 1 FROM executors",
         "SELECT 1 FROM leader_leases",
         "SELECT 1 FROM _sqlx_migrations",

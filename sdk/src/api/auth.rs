@@ -1,4 +1,4 @@
-//! Accounts and sessions.
+//! Accounts and sessions. What a person does with their own account is in [`super::account`].
 
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +52,64 @@ pub struct Login {
     pub password: String,
 }
 
+/// `POST /v1/auth/login/second-factor`: the second step of a login that was answered with
+/// `second_factor_required`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SecondFactor {
+    /// The `challenge` of the answer to the first step: good for five minutes.
+    pub challenge: String,
+    /// The code that the authenticator shows, or a recovery code.
+    pub code: String,
+}
+
+/// `POST /v1/auth/password-reset`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct AskReset {
+    /// The account's address.
+    pub email: String,
+}
+
+/// `POST /v1/auth/password-reset/confirm`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ConfirmReset {
+    /// The token from the e-mail.
+    pub token: String,
+    /// The new password: 10 to 256 characters.
+    pub password: String,
+    /// Whether the account's API tokens end too.
+    #[serde(default)]
+    pub revoke_api_tokens: bool,
+}
+
+/// The answer to `POST /v1/auth/oidc`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OidcBegun {
+    /// Where to go: the OpenID provider, which sends back to `/oidc/callback` of the installation.
+    pub authorization_url: String,
+    /// To be kept until then, by whoever began: good once, for ten minutes.
+    pub flow: String,
+}
+
+/// `POST /v1/auth/oidc/finish`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct FinishOidc {
+    /// What was kept.
+    pub flow: String,
+    /// `code` of the callback.
+    pub code: String,
+    /// `state` of the callback.
+    pub state: String,
+}
+
 /// `POST /v1/auth/refresh`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -91,8 +149,31 @@ pub struct Me {
     pub email_verified: bool,
     /// Since when.
     pub created_at: Timestamp,
-    /// The teams and what the person is there.
+    /// What others may know about the person.
+    #[serde(default)]
+    pub about: String,
+    /// The person's time zone (IANA).
+    #[serde(default = "utc")]
+    pub timezone: String,
+    /// `person`, or `service` for a service account.
+    #[serde(default = "person")]
+    pub kind: String,
+    /// Whether logins ask for a code too.
+    #[serde(default)]
+    pub two_factor: bool,
+    /// The newest login.
+    #[serde(default)]
+    pub last_login_at: Option<Timestamp>,
+    /// The teams and what the person is there; with an API token, those that it reaches.
     pub teams: Vec<TeamRole>,
+}
+
+fn utc() -> String {
+    "UTC".into()
+}
+
+fn person() -> String {
+    "person".into()
 }
 
 /// A team and the caller's role in it.

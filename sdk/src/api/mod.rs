@@ -1,5 +1,6 @@
 //! The bodies of the API's requests and answers, one module an area.
 
+pub mod account;
 pub mod audit;
 pub mod auth;
 pub mod board;
@@ -10,6 +11,7 @@ pub mod role;
 pub mod run;
 pub mod script;
 pub mod team;
+pub mod token;
 pub mod usage;
 
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,9 @@
 //! Accounts and sessions.
 
 use super::{Client, Result};
-use crate::api::auth::{Accepted, Login, Me, NewTicket, Register, Ticket, Tokens, VerifyEmail};
+use crate::api::auth::{
+    Accepted, AskReset, ConfirmReset, Login, Me, NewTicket, Register, SecondFactor, Ticket, Tokens, VerifyEmail,
+};
 
 impl Client {
     /// Asks for an account.
@@ -15,7 +17,8 @@ impl Client {
         self.post(&["v1", "auth", "verify-email"]).anonymous().json(&body)?.done().await
     }
 
-    /// Signs in; the session is kept in the client's store.
+    /// Signs in; the session is kept in the client's store. Where the account has a second factor, the problem
+    /// `second_factor_required` brings a `challenge` for [`Client::second_factor`].
     pub async fn login(&self, email: &str, password: &str) -> Result<Tokens> {
         let body = Login { email: email.to_owned(), password: password.to_owned() };
         let tokens: Tokens = self.post(&["v1", "auth", "login"]).anonymous().json(&body)?.fetch().await?;
@@ -23,9 +26,31 @@ impl Client {
         Ok(tokens)
     }
 
-    /// Ends the session, here and at the installation.
-    pub async fn logout(&self) -> Result<()> {
-        let ended = self.post(&["v1", "auth", "logout"]).done().await;
+    /// Finishes a login with a code of the authenticator, or a recovery code.
+    pub async fn second_factor(&self, challenge: &str, code: &str) -> Result<Tokens> {
+        let body = SecondFactor { challenge: challenge.to_owned(), code: code.to_owned() };
+        let path = ["v1", "auth", "login", "second-factor"];
+        let tokens: Tokens = self.post(&path).anonymous().json(&body)?.fetch().await?;
+        self.tokens.save(Some(&tokens))?;
+        Ok(tokens)
+    }
+
+    /// Asks for an e-mail with which another password can be chosen.
+    pub async fn ask_reset(&self, email: &str) -> Result<Accepted> {
+        let body = AskReset { email: email.to_owned() };
+        self.post(&["v1", "auth", "password-reset"]).anonymous().json(&body)?.fetch().await
+    }
+
+    /// Chooses another password with the token from the e-mail.
+    pub async fn confirm_reset(&self, reset: &ConfirmReset) -> Result<()> {
+        self.post(&["v1", "auth", "password-reset", "confirm"]).anonymous().json(reset)?.done().await
+    }
+
+    /// Ends the session, here and at the installation; `everywhere`: every session of the account.
+    pub async fn logout(&self, everywhere: bool) -> Result<()> {
+        let request = self.post(&["v1", "auth", "logout"]);
+        let request = if everywhere { request.query("everywhere", &true) } else { request };
+        let ended = request.done().await;
         // Whatever the installation says, this side forgets.
         self.tokens.save(None)?;
         ended

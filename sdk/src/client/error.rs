@@ -36,6 +36,12 @@ pub enum Error {
         /// The installation.
         address: String,
     },
+    /// The API token was refused.
+    #[error("the API token is not good at {address}, or no longer; make another")]
+    ApiToken {
+        /// The installation.
+        address: String,
+    },
     /// The text is not the address of an installation.
     #[error("`{text}` is not the address of an installation: {reason}; write it such as http://127.0.0.1:8080")]
     Address {
@@ -69,9 +75,12 @@ impl Error {
         match self {
             Self::Unreachable { .. } => true,
             Self::Problem(problem) => matches!(problem.status, 429 | 502..=504),
-            Self::Answer { .. } | Self::SignedOut { .. } | Self::Address { .. } | Self::Tls(_) | Self::Store(_) => {
-                false
-            }
+            Self::Answer { .. }
+            | Self::SignedOut { .. }
+            | Self::ApiToken { .. }
+            | Self::Address { .. }
+            | Self::Tls(_)
+            | Self::Store(_) => false,
         }
     }
 

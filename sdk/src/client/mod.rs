@@ -37,6 +37,7 @@ mod script;
 mod stream;
 mod team;
 mod tls;
+mod token;
 mod tokens;
 
 use std::{sync::Arc, time::Duration};
@@ -46,6 +47,7 @@ use url::Url;
 pub use configuration::ConfigurationOf;
 pub use error::{Error, Result};
 pub use request::Paging;
+pub use tls::config as tls_config;
 pub use tokens::{MemoryTokens, TokenStore};
 
 use crate::time::Ambient;
@@ -58,6 +60,8 @@ pub struct Client {
     base: Url,
     http: reqwest::Client,
     tokens: Arc<dyn TokenStore>,
+    /// Shown instead of a session's, when there is one.
+    api_token: Option<Arc<str>>,
     ambient: Ambient,
 }
 
@@ -98,7 +102,14 @@ impl Client {
             .user_agent(concat!("restroy-sdk/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| Error::Tls(error.to_string()))?;
-        Ok(Self { base: url, http, tokens, ambient: Ambient::system() })
+        Ok(Self { base: url, http, tokens, api_token: None, ambient: Ambient::system() })
+    }
+
+    /// The same client as whoever the API token (`rst_…`) belongs to, without a session.
+    #[must_use]
+    pub fn with_api_token(mut self, token: &str) -> Self {
+        self.api_token = Some(token.into());
+        self
     }
 
     /// The same client with clock and randomness from elsewhere.

@@ -80,6 +80,9 @@ impl Client {
 
     /// The token to send; none when nobody is signed in.
     pub(super) fn access_token(&self) -> Result<String> {
+        if let Some(token) = &self.api_token {
+            return Ok(token.to_string());
+        }
         let tokens = self.tokens.load()?;
         tokens.map(|tokens| tokens.access_token).ok_or_else(|| self.signed_out())
     }
@@ -90,6 +93,9 @@ impl Client {
 
     /// An access token other than `stale`, which was refused.
     pub(super) async fn refreshed(&self, stale: &str) -> Result<String> {
+        if self.api_token.is_some() {
+            return Err(Error::ApiToken { address: self.base.to_string() });
+        }
         let _refreshing = self.tokens.lock().await?;
         let tokens = self.tokens.load()?.ok_or_else(|| self.signed_out())?;
         if tokens.access_token != stale {

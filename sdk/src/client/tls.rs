@@ -8,7 +8,7 @@ use rustls_platform_verifier::BuilderVerifierExt as _;
 use super::error::{Error, Result};
 
 /// The settings for an installation whose address has this scheme.
-pub(super) fn config(scheme: &str) -> Result<ClientConfig> {
+pub fn config(scheme: &str) -> Result<ClientConfig> {
     let failed = |error: rustls::Error| Error::Tls(error.to_string());
     // The provider is named here: a library must not rely on one that the process installed.
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))

@@ -82,7 +82,7 @@ async fn login_and_logout_begin_and_end_the_session() {
     assert!(matches!(client.me().await, Err(Error::SignedOut { .. })));
     client.login("a@example.com", "correct horse").await.unwrap();
     client.teams(&Paging::default()).await.unwrap();
-    client.logout().await.unwrap();
+    client.logout(false).await.unwrap();
     assert!(matches!(client.teams(&Paging::default()).await, Err(Error::SignedOut { .. })));
 }
 

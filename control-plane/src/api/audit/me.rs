@@ -6,7 +6,7 @@ use restroy_sdk::api::{Page, audit::AuditEntry};
 use super::query::{Entries, page};
 use crate::{api::http::Query, auth::Caller, error::ApiResult, state::AppState, store::audit};
 
-/// What was done to the caller's account: sign-ins, also those that failed, and changes.
+/// What was done to the caller's account: sign-ins, also those that failed, and changes. Takes a login.
 #[utoipa::path(
     get, path = "/v1/me/audit", tag = "me", params(Entries),
     responses((status = 200, description = "The newest first", body = Page<AuditEntry>)),
@@ -16,6 +16,7 @@ pub(super) async fn list_my_audit(
     caller: Caller,
     Query(query): Query<Entries>,
 ) -> ApiResult<Json<Page<AuditEntry>>> {
+    caller.session()?;
     let (filter, before, limit) = query.read()?;
     let mut tx = state.db.system_read().await?;
     let found = audit::of_account(&mut tx, caller.user_id, &filter, before, limit).await?;

@@ -1,36 +1,24 @@
 //! `POST /v1/auth/login`
 
-use axum::{
-    Json,
-    extract::State,
-    http::{HeaderMap, header},
-};
+use axum::{Json, extract::State, http::HeaderMap};
 use restroy_sdk::{
     api::auth::{Login, Tokens},
-    ids::SessionId,
     problem::ProblemCode,
 };
 use secrecy::SecretString;
 
-use super::{failed, session::tokens};
+use super::{failed, session};
 use crate::{
     api::http::{Body, Fields},
     auth::Peer,
     error::{ApiError, ApiResult},
     state::AppState,
-    store::{
-        audit::{self, Actor},
-        sessions::{self, Session},
-        users,
-    },
+    store::users,
 };
 
-/// How many sessions an account has at once; the oldest ends when there is another.
-const MAX_SESSIONS: i64 = 50;
-/// What is kept of the client's name, in bytes.
-const MAX_USER_AGENT: usize = 200;
-
-/// Signs in. Takes the same path and time whether the account exists or not.
+/// Signs in. Takes the same path and time whether the account exists or not. An account with a second factor gets
+/// 401 `second_factor_required` and a `challenge`, which
+/// [`POST /v1/auth/login/second-factor`](#/auth/second_factor) takes together with a code.
 #[utoipa::path(
     post, path = "/v1/auth/login", tag = "auth", request_body = Login, security(()),
     responses((status = 200, description = "A new session", body = Tokens)),
@@ -50,7 +38,7 @@ pub(super) async fn login(
         users::by_email(&mut tx, &body.email).await?
     };
     let meant = user.as_ref().map(|user| user.id);
-    let stored = user.as_ref().map(|user| user.password_hash.clone());
+    let stored = user.as_ref().and_then(users::User::stored_password);
     let right = state.passwords.verify(SecretString::from(body.password), stored).await?;
     let Some(user) = user.filter(|_| right) else {
         failed::note(&state, meant, peer, "wrong_password");
@@ -64,23 +52,13 @@ pub(super) async fn login(
         ));
     }
     let now = state.ambient.now();
-    let id = state.ambient.id::<SessionId>();
-    let refresh = state.tokens.refresh(&state.ambient, id, 1);
-    let session = Session { id, user_id: user.id, refresh_hash: refresh.hash(), generation: 1 };
-    let user_agent = headers.get(header::USER_AGENT).and_then(|name| name.to_str().ok());
-    let user_agent = user_agent.map(|name| name.get(..MAX_USER_AGENT).unwrap_or(name));
     let mut tx = state.db.system_write().await?;
-    // First: it holds the account's row, so that logins are counted one after the other.
-    users::logged_in(&mut tx, user.id, now).await?;
-    sessions::insert(&mut tx, &session, user_agent, now, now.after(state.settings.refresh_life)).await?;
-    sessions::revoke_beyond(&mut tx, user.id, MAX_SESSIONS, now).await?;
-    audit::of_user(
-        &mut tx,
-        &state.ambient,
-        Actor::user(user.id, peer),
-        audit::Entry::new("session.login", "session", id),
-    )
-    .await?;
-    tx.commit().await?;
-    Ok(Json(tokens(&state, &session, refresh.into_text())?))
+    users::lock(&mut tx, user.id).await?;
+    // What was looked up before the password was worked on may have changed: the account may be gone, or have
+    // another password.
+    let same = users::by_id(&mut tx, user.id).await?.is_some_and(|now| now.password_hash == user.password_hash);
+    if !same {
+        return Err(ApiError::new(ProblemCode::InvalidCredentials));
+    }
+    session::enter(&state, tx, user.id, peer, &headers, now).await.map(Json)
 }

@@ -3,22 +3,30 @@
 pub(crate) mod failed;
 mod login;
 mod logout;
+#[cfg(feature = "oidc")]
+mod oidc;
+mod password_reset;
 mod refresh;
 mod register;
+mod second_factor;
 mod session;
 mod verify_email;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(super) use register::is_address;
-
 use crate::state::AppState;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
+    let router = OpenApiRouter::new()
         .routes(routes!(register::register))
         .routes(routes!(verify_email::verify_email))
         .routes(routes!(login::login))
+        .routes(routes!(second_factor::second_factor))
         .routes(routes!(refresh::refresh))
         .routes(routes!(logout::logout))
+        .routes(routes!(password_reset::ask))
+        .routes(routes!(password_reset::confirm));
+    #[cfg(feature = "oidc")]
+    let router = router.routes(routes!(oidc::begin)).routes(routes!(oidc::finish));
+    router
 }

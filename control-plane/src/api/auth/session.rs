@@ -1,12 +1,80 @@
-//! What login and refresh have in common.
+//! What logins and refresh have in common.
 
-use restroy_sdk::{api::auth::Tokens, problem::ProblemCode};
+use axum::http::{HeaderMap, header};
+use restroy_sdk::{
+    api::auth::Tokens,
+    ids::{SessionId, UserId},
+    problem::ProblemCode,
+    time::Timestamp,
+};
+use std::net::IpAddr;
 
+use super::second_factor;
 use crate::{
     error::{ApiError, ApiResult},
     state::AppState,
-    store::sessions::Session,
+    store::{
+        Tx,
+        audit::{self, Actor},
+        second_factor as factors,
+        sessions::{self, Origin, Session},
+        users,
+    },
 };
+
+/// How many sessions an account has at once; the oldest ends when there is another.
+const MAX_SESSIONS: i64 = 50;
+/// What is kept of the client's name, in bytes.
+const MAX_USER_AGENT: usize = 200;
+
+/// Goes on where it is known who somebody is: begins a session, or, where the account has a second factor, refuses
+/// with a challenge for it. Commits. The account's row is held.
+pub(super) async fn enter(
+    state: &AppState,
+    mut tx: Tx,
+    user: UserId,
+    peer: Option<IpAddr>,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> ApiResult<Tokens> {
+    if factors::is_on(&mut tx, user).await? {
+        let challenge = second_factor::challenge(state, &mut tx, user, now).await?;
+        tx.commit().await?;
+        let mut required = ApiError::with(
+            ProblemCode::SecondFactorRequired,
+            "Send `challenge` and a code of your authenticator, or a recovery code, to /v1/auth/login/second-factor.",
+        );
+        required.0.challenge = Some(challenge);
+        return Err(required);
+    }
+    let tokens = begin(state, &mut tx, user, peer, headers, now).await?;
+    tx.commit().await?;
+    Ok(tokens)
+}
+
+/// Begins a session of an account, in the login's transaction; after its commit the answer is to be given.
+pub(super) async fn begin(
+    state: &AppState,
+    tx: &mut Tx,
+    user: UserId,
+    peer: Option<IpAddr>,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> ApiResult<Tokens> {
+    let id = state.ambient.id::<SessionId>();
+    let refresh = state.tokens.refresh(&state.ambient, id, 1);
+    let session = Session { id, user_id: user, refresh_hash: refresh.hash(), generation: 1 };
+    let user_agent = headers.get(header::USER_AGENT).and_then(|name| name.to_str().ok());
+    let user_agent = user_agent.map(|name| name.get(..MAX_USER_AGENT).unwrap_or(name).to_owned());
+    let from = Origin { user_agent, address: peer.map(|address| address.to_string()) };
+    // First: it holds the account's row, so that logins are counted one after the other.
+    users::logged_in(tx, user, now).await?;
+    sessions::insert(tx, &session, &from, now, now.after(state.settings.refresh_life)).await?;
+    sessions::revoke_beyond(tx, user, MAX_SESSIONS, now).await?;
+    let entry = audit::Entry::new("session.login", "session", id);
+    audit::of_user(tx, &state.ambient, Actor::user(user, peer), entry).await?;
+    tokens(state, &session, refresh.into_text())
+}
 
 /// The answer: an access token for the session, and its newest refresh token.
 pub(super) fn tokens(state: &AppState, session: &Session, refresh_token: String) -> ApiResult<Tokens> {

@@ -4,6 +4,9 @@ use restroy_sdk::problem::{Fault, Problem, ProblemCode};
 
 use crate::error::ApiResult;
 
+/// The longest address (RFC 5321, section 4.5.3.1.3).
+const MAX_EMAIL: usize = 254;
+
 /// Collects what is wrong with a body.
 #[derive(Debug, Default)]
 pub struct Fields(Vec<Fault>);
@@ -34,6 +37,25 @@ impl Fields {
         let odd = |c: char| c.is_control() && !"\n\r\t".contains(c);
         if value.chars().count() > most || value.chars().any(odd) {
             self.fault(pointer, format!("at most {most} characters, no control characters but line ends and tabs"));
+        }
+        self
+    }
+
+    /// An e-mail address that mail can reach.
+    pub fn email(&mut self, pointer: &str, value: &str) -> &mut Self {
+        let value = value.trim();
+        // Nothing is ever reached below `.invalid` (RFC 2606); accounts without a person have addresses there.
+        let reachable = !value.to_lowercase().ends_with(".invalid");
+        if value.len() > MAX_EMAIL || !reachable || garde::rules::email::parse_email(value).is_err() {
+            self.fault(pointer, "an e-mail address, such as `ann@example.com`");
+        }
+        self
+    }
+
+    /// A password that somebody chooses.
+    pub fn password(&mut self, pointer: &str, value: &str) -> &mut Self {
+        if !(10..=256).contains(&value.chars().count()) {
+            self.fault(pointer, "10 to 256 characters");
         }
         self
     }

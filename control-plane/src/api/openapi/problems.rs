@@ -9,18 +9,39 @@ use restroy_sdk::problem::{
     ProblemCode::{
         self, BadRequest, Conflict, EmailNotVerified, Forbidden, IdempotencyInFlight, IdempotencyMismatch, Internal,
         Invalid, InvalidCredentials, InvalidDefinition, InvalidParams, NameTaken, NotFound, QuotaExceeded, RateLimited,
-        TooLarge, Unauthorized, Unavailable, UnsupportedMediaType, VersionMismatch,
+        SecondFactorRequired, TooLarge, Unauthorized, Unavailable, UnsupportedMediaType, VersionMismatch,
     },
 };
 use serde_json::{Value, json};
 
 /// What routes answer beyond what follows from their form.
 const BEYOND: &[(&str, &str, &[ProblemCode])] = &[
-    ("POST", "/v1/auth/login", &[InvalidCredentials, EmailNotVerified]),
+    ("POST", "/v1/auth/login", &[InvalidCredentials, EmailNotVerified, SecondFactorRequired]),
+    ("POST", "/v1/auth/login/second-factor", &[InvalidCredentials]),
+    ("POST", "/v1/auth/logout", &[Forbidden]),
+    #[cfg(feature = "oidc")]
+    ("POST", "/v1/auth/oidc", &[NotFound]),
+    #[cfg(feature = "oidc")]
+    ("POST", "/v1/auth/oidc/finish", &[NotFound, InvalidCredentials, Forbidden, SecondFactorRequired]),
     ("POST", "/v1/auth/refresh", &[Unauthorized]),
-    ("POST", "/v1/me/invitations/accept", &[NotFound, Conflict, QuotaExceeded]),
+    ("PATCH", "/v1/me", &[Forbidden]),
+    ("DELETE", "/v1/me", &[Forbidden, Conflict]),
+    ("POST", "/v1/me/password", &[Forbidden, Conflict]),
+    ("POST", "/v1/me/email", &[Forbidden]),
+    ("POST", "/v1/me/email/confirm", &[Conflict]),
+    ("GET", "/v1/me/sessions", &[Forbidden]),
+    ("DELETE", "/v1/me/sessions", &[Forbidden]),
+    ("POST", "/v1/me/totp", &[Forbidden, Conflict]),
+    ("POST", "/v1/me/totp/confirm", &[Forbidden, Conflict]),
+    ("DELETE", "/v1/me/totp", &[Forbidden, Conflict]),
+    ("GET", "/v1/me/api-tokens", &[Forbidden]),
+    ("POST", "/v1/me/api-tokens", &[Forbidden, QuotaExceeded]),
+    ("GET", "/v1/me/audit", &[Forbidden]),
+    ("GET", "/v1/me/invitations", &[Forbidden]),
+    ("POST", "/v1/stream-tickets", &[Forbidden]),
+    ("POST", "/v1/me/invitations/accept", &[Forbidden, NotFound, Conflict, QuotaExceeded]),
     ("POST", "/v1/me/invitations/{id}/accept", &[QuotaExceeded]),
-    ("POST", "/v1/teams", &[QuotaExceeded]),
+    ("POST", "/v1/teams", &[Forbidden, QuotaExceeded]),
     ("POST", "/v1/teams/{id}/restore", &[QuotaExceeded]),
     ("POST", "/v1/teams/{id}/roles", &[NameTaken, QuotaExceeded]),
     ("PATCH", "/v1/teams/{id}/roles/{role}", &[NameTaken]),
@@ -28,6 +49,8 @@ const BEYOND: &[(&str, &str, &[ProblemCode])] = &[
     ("PUT", "/v1/teams/{id}/configuration/{key}", &[QuotaExceeded]),
     ("POST", "/v1/teams/{id}/library", &[NameTaken, QuotaExceeded]),
     ("PUT", "/v1/teams/{id}/library/{name}", &[QuotaExceeded]),
+    ("POST", "/v1/teams/{id}/service-accounts", &[NameTaken, QuotaExceeded]),
+    ("POST", "/v1/teams/{id}/service-accounts/{account_id}/api-tokens", &[QuotaExceeded]),
     ("POST", "/v1/teams/{id}/boards", &[NameTaken, QuotaExceeded]),
     ("PATCH", "/v1/boards/{id}", &[NameTaken]),
     ("POST", "/v1/boards/{id}/restore", &[NameTaken, QuotaExceeded]),

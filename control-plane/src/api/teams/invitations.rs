@@ -16,7 +16,6 @@ use serde_json::json;
 use super::member::role_named;
 use crate::{
     api::{
-        auth::is_address,
         http::{Begun, Body, Fields, Idempotency, Paged, Path, Query, paged},
         limits,
     },
@@ -70,11 +69,7 @@ pub(super) async fn invite(
     Body(new): Body<NewInvitation>,
 ) -> ApiResult<Response> {
     let scope = caller.team(&state, id, Permission::MemberInvite).await?;
-    let mut fields = Fields::new();
-    if !is_address(&new.email) {
-        fields.fault("/email", "an e-mail address, such as `ann@example.com`");
-    }
-    fields.done()?;
+    Fields::new().email("/email", &new.email).done()?;
     let (email, folded) = (new.email.trim(), users::fold(&new.email));
     let now = state.ambient.now();
     let (mut tx, held) = scope.write_beyond_team().await?;

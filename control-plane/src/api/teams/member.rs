@@ -55,6 +55,10 @@ pub(super) async fn patch_member(
     let role = role_named(&mut tx, &new.role).await?;
     grant::acts_on(held, before.permissions)?;
     grant::gives(held, role.permissions())?;
+    if before.service && role.is_owner() {
+        let fault = Fault::new("/role", "a service account cannot own a team; name another role");
+        return Err(Problem::new(ProblemCode::Invalid).errors(vec![fault]).into());
+    }
     members::set_role(&mut tx, user, &role).await?;
     owned(&mut tx).await?;
     let entry = audit::Entry::new("member.role", "user", user)

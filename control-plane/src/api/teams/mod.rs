@@ -1,5 +1,6 @@
 //! Teams.
 
+mod api_tokens;
 mod boards;
 mod configuration;
 mod invitations;
@@ -9,6 +10,7 @@ mod outbox;
 mod removal;
 mod role;
 mod roles;
+mod service_accounts;
 mod team;
 mod transfer;
 mod usage;
@@ -43,4 +45,9 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
             configuration::delete_team_configuration
         ))
         .routes(routes!(configuration::list_team_configuration_history))
+        .routes(routes!(service_accounts::list_accounts, service_accounts::create_account))
+        .routes(routes!(service_accounts::delete_account))
+        .routes(routes!(service_accounts::list_account_tokens, service_accounts::create_account_token))
+        .routes(routes!(api_tokens::list_team_tokens))
+        .routes(routes!(api_tokens::revoke_team_token))
 }

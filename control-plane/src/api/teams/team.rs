@@ -60,13 +60,13 @@ pub(super) async fn list_teams(
     let since = filter.deleted.then(|| state.ambient.now().before(KEPT));
     let mut tx = state.db.system_read().await?;
     let teams = match since {
-        Some(since) => teams::deleted_of_user(&mut tx, caller.user_id, since, &selection).await?,
-        None => teams::of_user(&mut tx, caller.user_id, &selection).await?,
+        Some(since) => teams::deleted_of_user(&mut tx, caller, since, &selection).await?,
+        None => teams::of_user(&mut tx, caller, &selection).await?,
     };
     Ok(Json(sorted.page(teams, |team| (team.id.uuid(), &team.name))?))
 }
 
-/// Makes a team; the caller owns it.
+/// Makes a team; the caller owns it. Takes a login.
 #[utoipa::path(
     post, path = "/v1/teams", tag = "teams", request_body = NewTeam,
     params(("Idempotency-Key" = Option<String>, Header, description = "Repeats the first answer for 24 hours")),
@@ -78,6 +78,7 @@ pub(super) async fn create_team(
     idempotency: Idempotency,
     Body(new): Body<NewTeam>,
 ) -> ApiResult<Response> {
+    caller.session()?;
     Fields::new().name("/name", &new.name, limits::MAX_NAME).done()?;
     let now = state.ambient.now();
     let id = state.ambient.id::<TeamId>();

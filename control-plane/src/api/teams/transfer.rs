@@ -39,8 +39,12 @@ pub(super) async fn transfer_team(
     if to.user_id == caller.user_id {
         return Err(refused("you own it already; name another member").into());
     }
-    if members::get(&mut tx, to.user_id).await?.is_none() {
-        return Err(refused("not a member of the team; invite them first").into());
+    match members::get(&mut tx, to.user_id).await? {
+        None => return Err(refused("not a member of the team; invite them first").into()),
+        Some(member) if member.service => {
+            return Err(refused("a service account cannot own a team; name a person").into());
+        }
+        Some(_) => {}
     }
     grant::gives(held, Role::Owner.permissions())?;
     members::set_role(&mut tx, to.user_id, &AnyRole::BuiltIn(Role::Owner)).await?;

@@ -1,0 +1,36 @@
+//! `restroy password`.
+
+use restroy_sdk::api::auth::ConfirmReset;
+
+use crate::{
+    args::Password,
+    context::Context,
+    failure::{Failure, Outcome},
+    prompt,
+};
+
+/// Asks for the e-mail, or chooses another password with the token from it.
+pub(crate) async fn password(context: &Context, args: &Password) -> Outcome {
+    let client = context.session_client()?;
+    let Some(token) = &args.token else {
+        let accepted = client.ask_reset(args.email.as_deref().unwrap_or_default()).await?;
+        return context.show(&accepted, |accepted| {
+            format!("{}\nthen: restroy password --token TOKEN", crate::style::clean_lines(&accepted.message))
+        });
+    };
+    let password = if args.stdin {
+        prompt::stdin()?
+    } else {
+        let otherwise = "give it with --password-stdin";
+        let password = prompt::secret("New password", otherwise)?;
+        if prompt::secret("Once more", otherwise)? != password {
+            return Err(Failure::usage("the two passwords differ"));
+        }
+        password
+    };
+    let reset = ConfirmReset { token: token.clone(), password, revoke_api_tokens: args.revoke_tokens };
+    client.confirm_reset(&reset).await?;
+    let said = serde_json::json!({ "server": context.server });
+    context
+        .show(&said, |_| "the new password holds, and every session has ended; sign in with `restroy login`".to_owned())
+}

@@ -1,0 +1,135 @@
+//! `POST /v1/auth/oidc` and `…/finish`
+
+use std::time::Duration;
+
+use axum::{Json, extract::State, http::HeaderMap};
+use restroy_sdk::{
+    api::auth::{FinishOidc, OidcBegun, Tokens},
+    ids::UserId,
+    problem::ProblemCode,
+    time::Timestamp,
+};
+
+use super::session;
+use crate::{
+    api::http::{Body, Fields},
+    auth::{
+        Peer,
+        oidc::{self, Flow, Identity},
+        token::{self, Opaque},
+    },
+    error::{ApiError, ApiResult},
+    state::AppState,
+    store::{
+        Tx,
+        audit::{self, Actor},
+        identities,
+        one_time::{self, Purpose},
+        users::{self, User},
+    },
+};
+
+/// How long there is to sign in at the provider.
+const LIFE: Duration = Duration::from_mins(10);
+
+/// Begins to sign in by the installation's OpenID provider: gives the address to go to, and a `flow` to keep. The
+/// provider sends the person back to `/oidc/callback` of the installation with a `code` and a `state`. 404 without a
+/// provider.
+#[utoipa::path(
+    post, path = "/v1/auth/oidc", tag = "auth", security(()),
+    responses((status = 200, description = "Where to go", body = OidcBegun)),
+)]
+pub(super) async fn begin(State(state): State<AppState>, Peer(peer): Peer) -> ApiResult<Json<OidcBegun>> {
+    state.sign_ins.attempt(&state.ambient, peer, "oidc")?;
+    let (authorization_url, flow) = oidc::begin(&state).await?;
+    let kept = Opaque::new(&state.ambient);
+    let now = state.ambient.now();
+    let mut tx = state.db.system_write().await?;
+    let subject = serde_json::to_string(&flow)?;
+    one_time::insert(&mut tx, Purpose::Oidc, &kept.hash(), None, &subject, now, now.after(LIFE)).await?;
+    tx.commit().await?;
+    Ok(Json(OidcBegun { authorization_url, flow: kept.into_text() }))
+}
+
+/// Signs in with what the provider sent back. The account is the one that this identity was linked with before, else
+/// that of the address, if the provider has verified it, else a new one.
+#[utoipa::path(
+    post, path = "/v1/auth/oidc/finish", tag = "auth", request_body = FinishOidc, security(()),
+    responses((status = 200, description = "A new session", body = Tokens)),
+)]
+pub(super) async fn finish(
+    State(state): State<AppState>,
+    Peer(peer): Peer,
+    headers: HeaderMap,
+    Body(body): Body<FinishOidc>,
+) -> ApiResult<Json<Tokens>> {
+    let refused =
+        || ApiError::with(ProblemCode::InvalidCredentials, "The flow is not valid, or no longer; begin again.");
+    state.sign_ins.attempt(&state.ambient, peer, &body.flow)?;
+    let hash = token::hash(&body.flow);
+    let now = state.ambient.now();
+    let begun = one_time::look_at_flow(&mut state.db.system_read().await?, &hash, now).await?;
+    let flow: Flow = serde_json::from_str(&begun.ok_or_else(refused)?)?;
+    // Who sends somebody else a link to their own callback does not have the other's flow.
+    if !flow.began(&body.state) {
+        return Err(refused());
+    }
+    let identity = flow.finish(&state, body.code).await?;
+    let now = state.ambient.now();
+    let mut tx = state.db.system_write().await?;
+    if !one_time::spend_flow(&mut tx, &hash, now).await? {
+        return Err(refused());
+    }
+    let user = account(&state, &mut tx, &identity, peer, now).await?;
+    session::enter(&state, tx, user, peer, &headers, now).await.map(Json)
+}
+
+/// The account of an identity, linked or made now.
+async fn account(
+    state: &AppState,
+    tx: &mut Tx,
+    identity: &Identity,
+    peer: Option<std::net::IpAddr>,
+    now: Timestamp,
+) -> ApiResult<UserId> {
+    if let Some(user) = identities::user(tx, &identity.issuer, &identity.subject).await? {
+        users::lock(tx, user).await?;
+        return Ok(user);
+    }
+    let email = identity.email.as_deref().filter(|email| Fields::new().email("", email).done().is_ok());
+    let Some(email) = email else {
+        return Err(ApiError::with(
+            ProblemCode::Forbidden,
+            "The OpenID provider does not vouch for an e-mail address, and an account is found by it the first time.",
+        ));
+    };
+    let new = User {
+        email_verified_at: Some(now),
+        ..User::person(state.ambient.id::<UserId>(), email, &name(identity, email), String::new(), now)
+    };
+    let user = if users::insert(tx, &new).await? {
+        let entry = audit::Entry::new("user.register", "user", new.id);
+        audit::of_user(tx, &state.ambient, Actor::user(new.id, peer), entry).await?;
+        new.id
+    } else {
+        let user = users::by_email(tx, email).await?.ok_or_else(ApiError::again)?;
+        users::lock(tx, user.id).await?;
+        if user.email_verified_at.is_none() {
+            // Whoever registered it has never shown that the address is theirs; their password goes.
+            users::reset_password(tx, user.id, "", now).await?;
+        }
+        user.id
+    };
+    identities::link(tx, &identity.issuer, &identity.subject, user, now).await?;
+    let entry = audit::Entry::new("user.oidc_link", "user", user);
+    audit::of_user(tx, &state.ambient, Actor::user(user, peer), entry).await?;
+    Ok(user)
+}
+
+/// The provider's name for the person, as far as it is one here.
+fn name(identity: &Identity, email: &str) -> String {
+    let local = email.split('@').next().unwrap_or_default();
+    let names = [identity.name.as_deref().unwrap_or_default(), local];
+    let fits = |name: &&str| Fields::new().name("", name, 32).done().is_ok();
+    names.into_iter().find(fits).unwrap_or("Somebody").to_owned()
+}

@@ -1,0 +1,127 @@
+//! `POST /v1/auth/password-reset` and `…/confirm`
+
+use std::time::Duration;
+
+use axum::{Json, extract::State, http::StatusCode};
+use restroy_sdk::{
+    api::auth::{Accepted, AskReset, ConfirmReset},
+    problem::{Fault, Problem, ProblemCode},
+};
+use secrecy::SecretString;
+
+use crate::{
+    api::http::{Body, Fields},
+    auth::{
+        Peer,
+        token::{self, Opaque},
+    },
+    error::{ApiError, ApiResult},
+    state::AppState,
+    store::{
+        api_tokens,
+        audit::{self, Actor},
+        one_time::{self, Purpose},
+        outbox, sessions, users,
+    },
+};
+
+/// The life of a link.
+const LIFE: Duration = Duration::from_hours(1);
+/// How many e-mails an address gets within [`LIFE`], whoever asks.
+const MAX_MAILS: i64 = 5;
+
+/// Sends an e-mail with which another password can be chosen, within an hour. The answer, and what is done for
+/// it, are the same whether the address is that of an account or not: without one the e-mail says so.
+#[utoipa::path(
+    post, path = "/v1/auth/password-reset", tag = "auth", request_body = AskReset, security(()),
+    responses((status = 202, description = "Look into the mailbox", body = Accepted)),
+)]
+pub(super) async fn ask(
+    State(state): State<AppState>,
+    Peer(peer): Peer,
+    Body(body): Body<AskReset>,
+) -> ApiResult<(StatusCode, Json<Accepted>)> {
+    Fields::new().email("/email", &body.email).done()?;
+    let folded = users::fold(&body.email);
+    state.sign_ins.attempt(&state.ambient, peer, &folded)?;
+    let now = state.ambient.now();
+    let mut tx = state.db.system_write().await?;
+    let user = users::by_email(&mut tx, &body.email).await?;
+    if one_time::resets_since(&mut tx, &folded, now.before(LIFE)).await? < MAX_MAILS {
+        let token = Opaque::new(&state.ambient);
+        let (hash, id) = (token.hash(), user.as_ref().map(|user| user.id));
+        let url = &state.settings.public_url;
+        let text = match &user {
+            Some(_) => {
+                let token = token.into_text();
+                format!(
+                    "Somebody, perhaps you, asked for another password of the account at {url} with this address.\n\n\
+                     If it was you, choose it within an hour:\n\n  {url}/reset-password#{token}\n\n\
+                     or pass the token to the API or the command line:\n\n  {token}\n\n\
+                     Every session ends then. If it was not you, there is nothing to do.\n"
+                )
+            }
+            None => format!(
+                "Somebody, perhaps you, asked for another password of the account at {url} with this address.\n\n\
+                 No account has this address: perhaps yours has another. If it was not you, there is nothing to do.\n"
+            ),
+        };
+        let to = user.as_ref().map_or(body.email.trim(), |user| &user.email);
+        one_time::insert(&mut tx, Purpose::ResetPassword, &hash, id, &folded, now, now.after(LIFE)).await?;
+        let subject = "Another password at Restroy";
+        outbox::insert_own(&mut tx, &state.ambient, state.new_mail_status(), to, subject, &text).await?;
+    }
+    tx.commit().await?;
+    state.mail_queued();
+    let message = "If an account has the address, an e-mail tells how to choose another password.".into();
+    Ok((StatusCode::ACCEPTED, Json(Accepted { message })))
+}
+
+/// Chooses another password with the token from the e-mail. Every session of the account ends; its second factor
+/// stays. An address that was not verified counts as verified: its owner was reached, and whatever was set up
+/// before by somebody else is replaced.
+#[utoipa::path(
+    post, path = "/v1/auth/password-reset/confirm", tag = "auth", request_body = ConfirmReset, security(()),
+    responses((status = 204, description = "Sign in with the new password")),
+)]
+pub(super) async fn confirm(
+    State(state): State<AppState>,
+    Peer(peer): Peer,
+    Body(body): Body<ConfirmReset>,
+) -> ApiResult<StatusCode> {
+    Fields::new().password("/password", &body.password).done()?;
+    state.sign_ins.attempt(&state.ambient, peer, &body.token)?;
+    let hash = token::hash(&body.token);
+    // Asked of a reader first: guessing takes neither the writer nor a password's hash.
+    if !one_time::is_known(&mut state.db.system_read().await?, Purpose::ResetPassword, &hash).await? {
+        return Err(refused());
+    }
+    let password = state.passwords.hash(SecretString::from(body.password)).await?;
+    let now = state.ambient.now();
+    let mut tx = state.db.system_write().await?;
+    let looked = one_time::look(&mut tx, Purpose::ResetPassword, &hash, now).await?;
+    let (user, _) = looked.ok_or_else(refused)?;
+    users::lock(&mut tx, user).await?;
+    if one_time::spend(&mut tx, Purpose::ResetPassword, &hash, now).await?.is_none() {
+        return Err(refused());
+    }
+    if !users::reset_password(&mut tx, user, &password, now).await? {
+        return Err(refused());
+    }
+    for purpose in [Purpose::ResetPassword, Purpose::SecondFactor, Purpose::EmailOld, Purpose::EmailNew] {
+        one_time::spend_all(&mut tx, purpose, user, now).await?;
+    }
+    sessions::revoke_others(&mut tx, user, None, now).await?;
+    if body.revoke_api_tokens {
+        api_tokens::revoke_all(&mut tx, user, now).await?;
+    }
+    let entry = audit::Entry::new("user.password_reset", "user", user);
+    audit::of_user(&mut tx, &state.ambient, Actor::user(user, peer), entry).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn refused() -> ApiError {
+    let fault = Fault::new("/token", "unknown, used or too old; ask for another");
+    Problem::new(ProblemCode::Invalid).errors(vec![fault]).into()
+}

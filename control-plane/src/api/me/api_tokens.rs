@@ -1,0 +1,94 @@
+//! `/v1/me/api-tokens`
+
+use axum::{Json, extract::State, http::StatusCode, response::Response};
+use restroy_sdk::{
+    api::{
+        Page,
+        token::{ApiToken, CreatedApiToken, NewApiToken},
+    },
+    ids::{ApiTokenId, Id},
+};
+
+use crate::{
+    api::{
+        http::{Begun, Body, Fields, Idempotency, Paged, Path, Query, paged},
+        new_token,
+    },
+    auth::Caller,
+    error::{ApiError, ApiResult},
+    state::AppState,
+    store::{api_tokens, audit, teams, users},
+};
+
+/// The caller's API tokens that are good, the oldest first.
+#[utoipa::path(
+    get, path = "/v1/me/api-tokens", tag = "tokens", params(Paged),
+    responses((status = 200, description = "The tokens", body = Page<ApiToken>)),
+)]
+pub(super) async fn list_tokens(
+    State(state): State<AppState>,
+    caller: Caller,
+    Query(page): Query<Paged>,
+) -> ApiResult<Json<Page<ApiToken>>> {
+    caller.session()?;
+    let (after, rows) = (page.after::<ApiTokenId>()?, page.rows()?);
+    let mut tx = state.db.system_read().await?;
+    let tokens = api_tokens::of_user(&mut tx, caller.user_id, after, rows, state.ambient.now()).await?;
+    Ok(Json(paged(&page, tokens, |token| token.id)?))
+}
+
+/// Makes an API token of the caller's. It is shown once. It allows what the caller may at the time of its use,
+/// within the permissions and the team that it is made for; it cannot change the account.
+#[utoipa::path(
+    post, path = "/v1/me/api-tokens", tag = "tokens", request_body = NewApiToken,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Repeats the first answer, without the token, for 24 hours")),
+    responses((status = 201, description = "The token", body = CreatedApiToken)),
+)]
+pub(super) async fn create_token(
+    State(state): State<AppState>,
+    caller: Caller,
+    idempotency: Idempotency,
+    Body(new): Body<NewApiToken>,
+) -> ApiResult<Response> {
+    caller.session()?;
+    let now = state.ambient.now();
+    new_token::check(&new, now)?;
+    let mut tx = state.db.system_write().await?;
+    users::lock(&mut tx, caller.user_id).await?;
+    let slot = match idempotency.begin(&mut tx, caller.user_id.uuid(), &new, now).await? {
+        Begun::First(slot) => slot,
+        Begun::Again(answer) => return Ok(answer),
+    };
+    if let Some(team) = new.team_id {
+        // Somebody else's team is no team.
+        if !teams::has_member(&mut tx, team, caller.user_id).await? {
+            Fields::new().fault("/team_id", "no team of yours").done()?;
+        }
+    }
+    let created = new_token::make(&state, &mut tx, caller.user_id, &new, now).await?;
+    let entry = audit::Entry::new("token.create", "token", created.about.id).details(serde_json::to_value(&new)?);
+    audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    new_token::answer(tx, slot, created).await
+}
+
+/// Ends an API token of the caller's, from the next request on.
+#[utoipa::path(
+    delete, path = "/v1/me/api-tokens/{id}", tag = "tokens",
+    params(("id" = ApiTokenId, Path, description = "The token")),
+    responses((status = 204, description = "It has ended")),
+)]
+pub(super) async fn revoke_token(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<ApiTokenId>,
+) -> ApiResult<StatusCode> {
+    caller.session()?;
+    let mut tx = state.db.system_write().await?;
+    if !api_tokens::revoke(&mut tx, caller.user_id, id, state.ambient.now()).await? {
+        return Err(ApiError::not_found());
+    }
+    let entry = audit::Entry::new("token.revoke", "token", id);
+    audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}

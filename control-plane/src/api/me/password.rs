@@ -1,0 +1,57 @@
+//! `POST /v1/me/password`
+
+use axum::{extract::State, http::StatusCode};
+use restroy_sdk::{api::account::ChangePassword, problem::ProblemCode};
+use secrecy::SecretString;
+
+use super::proof;
+use crate::{
+    api::http::{Body, Fields},
+    auth::Caller,
+    error::{ApiError, ApiResult},
+    state::AppState,
+    store::{
+        api_tokens, audit,
+        one_time::{self, Purpose},
+        outbox, sessions, users,
+    },
+};
+
+/// Changes the password. Every other session ends; an e-mail tells that it happened.
+#[utoipa::path(
+    post, path = "/v1/me/password", tag = "me", request_body = ChangePassword,
+    responses((status = 204, description = "The new password holds")),
+)]
+pub(super) async fn change_password(
+    State(state): State<AppState>,
+    caller: Caller,
+    Body(body): Body<ChangePassword>,
+) -> ApiResult<StatusCode> {
+    let session = caller.session()?;
+    Fields::new().password("/new_password", &body.new_password).done()?;
+    let user = proof::prove(&state, caller, body.password).await?;
+    let hash = state.passwords.hash(SecretString::from(body.new_password)).await?;
+    let now = state.ambient.now();
+    let mut tx = proof::go_on(&state, caller, &user, now).await?;
+    if !users::set_password(&mut tx, user.id, &user.password_hash, &hash).await? {
+        return Err(ApiError::with(ProblemCode::Conflict, "The password was changed at this moment; sign in again."));
+    }
+    sessions::revoke_others(&mut tx, user.id, Some(session), now).await?;
+    one_time::spend_all(&mut tx, Purpose::ResetPassword, user.id, now).await?;
+    one_time::spend_all(&mut tx, Purpose::SecondFactor, user.id, now).await?;
+    if body.revoke_api_tokens {
+        api_tokens::revoke_all(&mut tx, user.id, now).await?;
+    }
+    let entry = audit::Entry::new("user.password", "user", user.id);
+    audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    let url = &state.settings.public_url;
+    let text = format!(
+        "The password of your account at {url} was changed, and every other session has ended.\n\n\
+         If it was not you, choose another at once (\"forgot password\"), and look at your API tokens.\n"
+    );
+    let subject = "Your password was changed";
+    outbox::insert_own(&mut tx, &state.ambient, state.new_mail_status(), &user.email, subject, &text).await?;
+    tx.commit().await?;
+    state.mail_queued();
+    Ok(StatusCode::NO_CONTENT)
+}

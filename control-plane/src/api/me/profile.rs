@@ -1,0 +1,89 @@
+//! `GET` and `PATCH /v1/me`
+
+use axum::{Json, extract::State};
+use jiff::tz::TimeZone;
+use restroy_sdk::api::{account::MePatch, auth::Me};
+use serde_json::json;
+
+use crate::{
+    api::{
+        http::{Body, Fields},
+        limits,
+    },
+    auth::Caller,
+    error::{ApiError, ApiResult},
+    state::AppState,
+    store::{
+        Tx, audit, second_factor, teams,
+        users::{self, User},
+    },
+};
+
+/// The caller's account and teams.
+#[utoipa::path(
+    get, path = "/v1/me", tag = "me",
+    responses((status = 200, description = "The account", body = Me)),
+)]
+pub(super) async fn get_me(State(state): State<AppState>, caller: Caller) -> ApiResult<Json<Me>> {
+    let mut tx = state.db.system_read().await?;
+    let user = users::by_id(&mut tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?;
+    me(&mut tx, caller, user).await.map(Json)
+}
+
+/// Changes what the caller says about themselves.
+#[utoipa::path(
+    patch, path = "/v1/me", tag = "me", request_body = MePatch,
+    responses((status = 200, description = "The account", body = Me)),
+)]
+pub(super) async fn patch_me(
+    State(state): State<AppState>,
+    caller: Caller,
+    Body(patch): Body<MePatch>,
+) -> ApiResult<Json<Me>> {
+    caller.session()?;
+    let mut fields = Fields::new();
+    if let Some(name) = &patch.name {
+        fields.name("/name", name, 32);
+    }
+    if let Some(about) = &patch.about {
+        fields.text("/about", about, limits::MAX_DESCRIPTION);
+    }
+    if patch.timezone.as_deref().is_some_and(|zone| TimeZone::get(zone).is_err()) {
+        fields.fault("/timezone", "no such time zone; one of IANA's, such as `Europe/Kyiv`");
+    }
+    fields.done()?;
+    let mut tx = state.db.system_write().await?;
+    users::lock(&mut tx, caller.user_id).await?;
+    let mut user = users::by_id(&mut tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?;
+    // Which fields, not what they say: what identifies a person goes when they have gone.
+    let given =
+        [("name", patch.name.is_some()), ("about", patch.about.is_some()), ("timezone", patch.timezone.is_some())];
+    let fields: Vec<_> = given.iter().filter(|(_, given)| *given).map(|(field, _)| *field).collect();
+    user.name = patch.name.unwrap_or(user.name);
+    user.about = patch.about.unwrap_or(user.about);
+    user.timezone = patch.timezone.unwrap_or(user.timezone);
+    users::describe(&mut tx, &user).await?;
+    let entry = audit::Entry::new("user.change", "user", user.id).details(json!({ "fields": fields }));
+    audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    let me = me(&mut tx, caller, user).await?;
+    tx.commit().await?;
+    Ok(Json(me))
+}
+
+async fn me(tx: &mut Tx, caller: Caller, user: User) -> ApiResult<Me> {
+    let teams = teams::roles_of_user(tx, caller).await?;
+    let two_factor = second_factor::is_on(tx, caller.user_id).await?;
+    Ok(Me {
+        id: user.id,
+        email: user.email,
+        name: user.name,
+        email_verified: user.email_verified_at.is_some(),
+        created_at: user.created_at,
+        about: user.about,
+        timezone: user.timezone,
+        kind: user.kind,
+        two_factor,
+        last_login_at: user.last_login_at,
+        teams,
+    })
+}

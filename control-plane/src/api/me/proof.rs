@@ -1,0 +1,45 @@
+//! The password once more, before what a stolen session alone must not do.
+
+use restroy_sdk::{
+    problem::{Fault, Problem, ProblemCode},
+    time::Timestamp,
+};
+use secrecy::SecretString;
+
+use crate::{
+    auth::Caller,
+    error::{ApiError, ApiResult},
+    state::AppState,
+    store::{
+        Tx,
+        users::{self, User},
+    },
+};
+
+/// The caller's account, when the caller signed in and this is its password. A wrong one is 422 at `/password`;
+/// attempts are counted like those to sign in.
+pub(super) async fn prove(state: &AppState, caller: Caller, password: String) -> ApiResult<User> {
+    caller.session()?;
+    state.sign_ins.attempt(&state.ambient, caller.address, &caller.user_id.to_string())?;
+    let user = users::by_id(&mut state.db.system_read().await?, caller.user_id).await?;
+    let user = user.ok_or_else(ApiError::not_found)?;
+    let right = state.passwords.verify(SecretString::from(password), user.stored_password()).await?;
+    if right { Ok(user) } else { Err(wrong("not the account's password")) }
+}
+
+/// Begins a transaction that goes on with what [`prove`] found, if it still holds: the account is there, has that
+/// password, and the session goes on. Holds the account's row.
+pub(super) async fn go_on(state: &AppState, caller: Caller, proved: &User, now: Timestamp) -> ApiResult<Tx> {
+    let mut tx = state.db.system_write().await?;
+    users::lock(&mut tx, proved.id).await?;
+    caller.still_good_within(&mut tx, now).await?;
+    let user = users::by_id(&mut tx, proved.id).await?.ok_or_else(ApiError::not_found)?;
+    if user.password_hash != proved.password_hash {
+        return Err(wrong("the password was changed at this moment"));
+    }
+    Ok(tx)
+}
+
+fn wrong(detail: &str) -> ApiError {
+    Problem::new(ProblemCode::Invalid).errors(vec![Fault::new("/password", detail)]).into()
+}

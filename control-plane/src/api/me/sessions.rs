@@ -1,0 +1,69 @@
+//! `/v1/me/sessions`
+
+use axum::{Json, extract::State, http::StatusCode};
+use restroy_sdk::{
+    api::{Page, account::SessionInfo},
+    ids::SessionId,
+};
+
+use crate::{
+    api::http::{Paged, Path, Query, paged},
+    auth::Caller,
+    error::{ApiError, ApiResult},
+    state::AppState,
+    store::{audit, sessions},
+};
+
+/// The caller's logins that go on, the newest first.
+#[utoipa::path(
+    get, path = "/v1/me/sessions", tag = "me", params(Paged),
+    responses((status = 200, description = "The sessions", body = Page<SessionInfo>)),
+)]
+pub(super) async fn list_sessions(
+    State(state): State<AppState>,
+    caller: Caller,
+    Query(page): Query<Paged>,
+) -> ApiResult<Json<Page<SessionInfo>>> {
+    let current = caller.session()?;
+    let (before, rows) = (page.after::<SessionId>()?, page.rows()?);
+    let now = state.ambient.now();
+    let mut tx = state.db.system_read().await?;
+    let sessions = sessions::list(&mut tx, caller.user_id, current, before, rows, now).await?;
+    Ok(Json(paged(&page, sessions, |session| session.id)?))
+}
+
+/// Ends every session but this one.
+#[utoipa::path(
+    delete, path = "/v1/me/sessions", tag = "me",
+    responses((status = 204, description = "They have ended")),
+)]
+pub(super) async fn end_other_sessions(State(state): State<AppState>, caller: Caller) -> ApiResult<StatusCode> {
+    let current = caller.session()?;
+    let mut tx = state.db.system_write().await?;
+    sessions::revoke_others(&mut tx, caller.user_id, Some(current), state.ambient.now()).await?;
+    let entry = audit::Entry::new("session.end_others", "user", caller.user_id);
+    audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Ends a session: its tokens are good no more, from the next request on.
+#[utoipa::path(
+    delete, path = "/v1/me/sessions/{id}", tag = "me", params(("id" = SessionId, Path, description = "The session")),
+    responses((status = 204, description = "It has ended")),
+)]
+pub(super) async fn end_session(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<SessionId>,
+) -> ApiResult<StatusCode> {
+    caller.session()?;
+    let mut tx = state.db.system_write().await?;
+    if !sessions::revoke_of(&mut tx, caller.user_id, id, state.ambient.now()).await? {
+        return Err(ApiError::not_found());
+    }
+    let entry = audit::Entry::new("session.end", "session", id);
+    audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,111 @@
+//! `/v1/me/totp`
+
+use axum::{Json, extract::State, http::StatusCode};
+use restroy_sdk::{
+    api::account::{ConfirmTotp, NewTotp, Proof, RecoveryCodes},
+    problem::{Fault, Problem, ProblemCode},
+};
+
+use super::proof;
+use crate::{
+    api::http::Body,
+    auth::{
+        Caller,
+        second_factor::{self, Shown},
+    },
+    error::{ApiError, ApiResult},
+    state::AppState,
+    store::{audit, outbox, second_factor as factors, users},
+};
+
+/// Begins with a second factor: gives a secret for an authenticator. Logins ask for codes when the first one was
+/// confirmed. Asking again gives another secret.
+#[utoipa::path(
+    post, path = "/v1/me/totp", tag = "me", request_body = Proof,
+    responses((status = 200, description = "The secret, to be confirmed", body = NewTotp)),
+)]
+pub(super) async fn begin_totp(
+    State(state): State<AppState>,
+    caller: Caller,
+    Body(body): Body<Proof>,
+) -> ApiResult<Json<NewTotp>> {
+    let user = proof::prove(&state, caller, body.password).await?;
+    let now = state.ambient.now();
+    let mut tx = proof::go_on(&state, caller, &user, now).await?;
+    if factors::is_on(&mut tx, user.id).await? {
+        return Err(already());
+    }
+    let new = second_factor::new_secret(&state, user.id, &user.email)?;
+    factors::begin(&mut tx, user.id, &new.sealed, &new.key_id, now).await?;
+    tx.commit().await?;
+    Ok(Json(NewTotp { secret: new.text, uri: new.uri }))
+}
+
+/// Confirms the second factor with a code: logins ask for one from now on. Gives ten recovery codes, once.
+#[utoipa::path(
+    post, path = "/v1/me/totp/confirm", tag = "me", request_body = ConfirmTotp,
+    responses((status = 200, description = "It is on", body = RecoveryCodes)),
+)]
+pub(super) async fn confirm_totp(
+    State(state): State<AppState>,
+    caller: Caller,
+    Body(body): Body<ConfirmTotp>,
+) -> ApiResult<Json<RecoveryCodes>> {
+    caller.session()?;
+    state.sign_ins.attempt(&state.ambient, caller.address, &caller.user_id.to_string())?;
+    let now = state.ambient.now();
+    let mut tx = state.db.system_write().await?;
+    users::lock(&mut tx, caller.user_id).await?;
+    match factors::get(&mut tx, caller.user_id).await? {
+        None => {
+            return Err(ApiError::with(ProblemCode::Conflict, "There is no secret yet: POST /v1/me/totp gives one."));
+        }
+        Some(totp) if totp.confirmed_at.is_some() => return Err(already()),
+        Some(_) => {}
+    }
+    if second_factor::show(&state, &mut tx, caller.user_id, &body.code, false, now).await? == Shown::Wrong {
+        tx.commit().await?;
+        let fault = Fault::new("/code", "not the code that the authenticator shows just now");
+        return Err(Problem::new(ProblemCode::Invalid).errors(vec![fault]).into());
+    }
+    factors::confirm(&mut tx, caller.user_id, now).await?;
+    let (recovery_codes, hashes) = second_factor::new_recovery_codes(&state.ambient);
+    factors::set_recovery_codes(&mut tx, caller.user_id, &hashes).await?;
+    let entry = audit::Entry::new("user.totp_on", "user", caller.user_id);
+    audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    tx.commit().await?;
+    Ok(Json(RecoveryCodes { recovery_codes }))
+}
+
+/// Takes the second factor away, with its recovery codes; an e-mail tells that it happened.
+#[utoipa::path(
+    delete, path = "/v1/me/totp", tag = "me", request_body = Proof,
+    responses((status = 204, description = "Logins ask for no code any more")),
+)]
+pub(super) async fn remove_totp(
+    State(state): State<AppState>,
+    caller: Caller,
+    Body(body): Body<Proof>,
+) -> ApiResult<StatusCode> {
+    let user = proof::prove(&state, caller, body.password).await?;
+    let mut tx = proof::go_on(&state, caller, &user, state.ambient.now()).await?;
+    if !factors::remove(&mut tx, user.id).await? {
+        return Err(ApiError::with(ProblemCode::Conflict, "The account has no second factor."));
+    }
+    let entry = audit::Entry::new("user.totp_off", "user", user.id);
+    audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    let url = &state.settings.public_url;
+    let text = format!(
+        "Signing in to your account at {url} asks for no code any more.\n\n\
+         If it was not you, choose another password at once (\"forgot password\").\n"
+    );
+    let subject = "Your second factor was taken away";
+    outbox::insert_own(&mut tx, &state.ambient, state.new_mail_status(), &user.email, subject, &text).await?;
+    tx.commit().await?;
+    state.mail_queued();
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn already() -> ApiError {
+    ApiError::with(ProblemCode::Conflict, "The account has a second factor; take it away first.")
+}

@@ -1,0 +1,81 @@
+//! What the routes that make API tokens have in common.
+
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+};
+use restroy_sdk::{
+    api::token::{CreatedApiToken, NewApiToken},
+    ids::{ApiTokenId, UserId},
+    time::Timestamp,
+};
+
+use super::{
+    http::{Fields, Slot},
+    limits,
+};
+use crate::{
+    auth::{Permission, api_token, token},
+    error::{ApiError, ApiResult},
+    state::AppState,
+    store::{Tx, api_tokens},
+};
+
+/// Checks the fields.
+pub(super) fn check(new: &NewApiToken, now: Timestamp) -> ApiResult<()> {
+    let mut fields = Fields::new();
+    fields.name("/name", &new.name, limits::MAX_NAME);
+    if new.expires_at.is_some_and(|end| end <= now) {
+        fields.fault("/expires_at", "a moment that is still to come");
+    }
+    if let Some(names) = &new.permissions {
+        if names.is_empty() || names.len() > Permission::ALL.len() {
+            fields.fault("/permissions", "at least one permission, each once; leave it out for all that you have");
+        } else {
+            for (n, name) in names.iter().enumerate() {
+                if name.parse::<Permission>().is_err() {
+                    let known: Vec<_> = Permission::ALL.iter().map(|permission| permission.as_str()).collect();
+                    let detail = format!("no such permission; there are {}", known.join(", "));
+                    fields.fault(&format!("/permissions/{n}"), detail);
+                }
+            }
+        }
+    }
+    fields.done()
+}
+
+/// Makes a token of an account, whose row is held. 429 when it has too many.
+pub(super) async fn make(
+    state: &AppState,
+    tx: &mut Tx,
+    user: UserId,
+    new: &NewApiToken,
+    now: Timestamp,
+) -> ApiResult<CreatedApiToken> {
+    let present = api_tokens::count(tx, user, now).await?;
+    limits::room(present, limits::TOKENS_PER_ACCOUNT, "API tokens of one account")?;
+    let text = api_token::new(&state.ambient);
+    let id = state.ambient.id::<ApiTokenId>();
+    let row = api_tokens::New {
+        id,
+        user,
+        name: &new.name,
+        hash: token::hash(&text),
+        only_team: new.team_id,
+        permissions: new.permissions.as_deref(),
+        expires_at: new.expires_at,
+    };
+    api_tokens::insert(tx, &row, now).await?;
+    let about = api_tokens::get(tx, user, id, now).await?.ok_or_else(ApiError::again)?;
+    Ok(CreatedApiToken { about, token: Some(text) })
+}
+
+/// Commits and answers. What is kept for a repeat is the answer without the token: it is nowhere but in this answer.
+pub(super) async fn answer(mut tx: Tx, slot: Slot, created: CreatedApiToken) -> ApiResult<Response> {
+    let CreatedApiToken { about, token } = created;
+    let kept = CreatedApiToken { about, token: None };
+    let _ = slot.answer(&mut tx, StatusCode::CREATED, &kept).await?;
+    tx.commit().await?;
+    Ok((StatusCode::CREATED, Json(CreatedApiToken { token, ..kept })).into_response())
+}

@@ -1,0 +1,74 @@
+//! `/v1/teams/{id}/api-tokens`
+
+use axum::{Json, extract::State, http::StatusCode};
+use restroy_run_queue::wake::Wake;
+use restroy_sdk::{
+    api::{Page, token::ApiToken},
+    ids::{ApiTokenId, TeamId},
+    problem::ProblemCode,
+};
+use serde_json::json;
+
+use crate::{
+    api::http::{Paged, Path, Query, paged},
+    auth::{Caller, Permission, Permissions, grant},
+    error::{ApiError, ApiResult},
+    state::AppState,
+    store::{api_tokens, audit},
+};
+
+/// Every API token that reaches the team, of its people and its service accounts, the oldest first.
+#[utoipa::path(
+    get, path = "/v1/teams/{id}/api-tokens", tag = "tokens",
+    params(("id" = TeamId, Path, description = "The team"), Paged),
+    responses((status = 200, description = "The tokens", body = Page<ApiToken>)),
+)]
+pub(super) async fn list_team_tokens(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<TeamId>,
+    Query(page): Query<Paged>,
+) -> ApiResult<Json<Page<ApiToken>>> {
+    let scope = caller.team(&state, id, Permission::TokenManage).await?;
+    let (after, rows) = (page.after::<ApiTokenId>()?, page.rows()?);
+    let mut tx = scope.read_beyond_team().await?;
+    let tokens = api_tokens::reaching(&mut tx, after, rows, state.ambient.now()).await?;
+    Ok(Json(paged(&page, tokens, |token| token.id)?))
+}
+
+/// Keeps a token from the team. One that reaches no other team ends; a person's that reaches others goes on there.
+#[utoipa::path(
+    delete, path = "/v1/teams/{id}/api-tokens/{token_id}", tag = "tokens",
+    params(
+        ("id" = TeamId, Path, description = "The team"),
+        ("token_id" = ApiTokenId, Path, description = "The token"),
+    ),
+    responses((status = 204, description = "It does not reach the team any more")),
+)]
+pub(super) async fn revoke_team_token(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path((id, token)): Path<(TeamId, ApiTokenId)>,
+) -> ApiResult<StatusCode> {
+    let scope = caller.team(&state, id, Permission::TokenManage).await?;
+    let now = state.ambient.now();
+    let (mut tx, held) = scope.write_beyond_team().await?;
+    let found = api_tokens::reaching_one(&mut tx, token, now).await?.ok_or_else(ApiError::not_found)?;
+    if found.user_id != caller.user_id {
+        let theirs = Permissions::of_role(found.role.as_deref(), found.granted.as_deref()).map_err(|error| {
+            tracing::error!(%error, "a membership cannot be read");
+            ApiError::new(ProblemCode::Internal)
+        })?;
+        grant::acts_on(held, theirs)?;
+    }
+    if found.bound {
+        api_tokens::revoke(&mut tx, found.user_id, token, now).await?;
+    } else {
+        api_tokens::bar(&mut tx, token, now).await?;
+    }
+    let entry = audit::Entry::new("token.revoke", "token", token).details(json!({ "everywhere": found.bound }));
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    tx.commit().await?;
+    state.wake.send(Wake::Access { team_id: id });
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,192 @@
+//! `/v1/teams/{id}/service-accounts` and their tokens
+
+use axum::{Json, extract::State, http::StatusCode, response::Response};
+use restroy_run_queue::wake::Wake;
+use restroy_sdk::{
+    api::{
+        Page,
+        token::{ApiToken, CreatedApiToken, NewApiToken, NewServiceAccount, ServiceAccount},
+    },
+    ids::{ApiTokenId, Id, TeamId, UserId},
+    problem::{Fault, Problem, ProblemCode},
+};
+use serde_json::json;
+
+use super::member::role_named;
+use crate::{
+    api::{
+        http::{Begun, Body, Fields, Idempotency, Paged, Path, Query, paged},
+        limits, new_token,
+    },
+    auth::{Caller, Permission, Permissions, grant},
+    error::{ApiError, ApiResult},
+    state::AppState,
+    store::{
+        TeamTx, api_tokens, audit,
+        members::{self, Membership},
+        service_accounts, users,
+    },
+};
+
+/// The team's service accounts.
+#[utoipa::path(
+    get, path = "/v1/teams/{id}/service-accounts", tag = "tokens",
+    params(("id" = TeamId, Path, description = "The team"), Paged),
+    responses((status = 200, description = "The service accounts", body = Page<ServiceAccount>)),
+)]
+pub(super) async fn list_accounts(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<TeamId>,
+    Query(page): Query<Paged>,
+) -> ApiResult<Json<Page<ServiceAccount>>> {
+    let scope = caller.team(&state, id, Permission::MemberRead).await?;
+    let (after, rows) = (page.after::<UserId>()?, page.rows()?);
+    let mut tx = scope.read().await?;
+    let accounts = service_accounts::list(&mut tx, after, rows).await?;
+    Ok(Json(paged(&page, accounts, |account| account.id)?))
+}
+
+/// Makes a service account: an account without a person, which acts in this team, by API tokens. Its role may hold
+/// no more than the caller has.
+#[utoipa::path(
+    post, path = "/v1/teams/{id}/service-accounts", tag = "tokens",
+    params(
+        ("id" = TeamId, Path, description = "The team"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Repeats the first answer for 24 hours"),
+    ),
+    request_body = NewServiceAccount,
+    responses((status = 201, description = "The service account", body = ServiceAccount)),
+)]
+pub(super) async fn create_account(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<TeamId>,
+    idempotency: Idempotency,
+    Body(new): Body<NewServiceAccount>,
+) -> ApiResult<Response> {
+    let scope = caller.team(&state, id, Permission::TokenManage).await?;
+    Fields::new().name("/name", &new.name, 32).done()?;
+    let now = state.ambient.now();
+    let (mut tx, held) = scope.write_beyond_team().await?;
+    let slot = match idempotency.begin(&mut tx, id.uuid(), &new, now).await? {
+        Begun::First(slot) => slot,
+        Begun::Again(answer) => return Ok(answer),
+    };
+    let role = role_named(&mut tx, &new.role).await?;
+    if role.is_owner() {
+        let fault = Fault::new("/role", "a service account cannot own a team; name another role");
+        return Err(Problem::new(ProblemCode::Invalid).errors(vec![fault]).into());
+    }
+    grant::gives(held, role.permissions())?;
+    limits::room(members::count(&mut tx).await?, limits::MEMBERS_PER_TEAM, "members of a team")?;
+    let present = service_accounts::count(&mut tx).await?;
+    limits::room(present, limits::SERVICE_ACCOUNTS_PER_TEAM, "service accounts in a team")?;
+    if service_accounts::has_name(&mut tx, &new.name).await? {
+        let detail = format!("`{}` is the name of a service account of this team; choose another.", new.name);
+        return Err(ApiError::with(ProblemCode::NameTaken, detail));
+    }
+    let account = state.ambient.id::<UserId>();
+    service_accounts::insert(&mut tx, account, &new.name, &role, now).await?;
+    let entry = audit::Entry::new("service_account.create", "user", account).after(serde_json::to_value(&new)?);
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    let account = ServiceAccount { id: account, name: new.name, role: role.name().to_owned(), created_at: now };
+    let answer = slot.answer(&mut tx, StatusCode::CREATED, &account).await?;
+    tx.commit().await?;
+    Ok(answer)
+}
+
+/// Deletes a service account; its tokens end.
+#[utoipa::path(
+    delete, path = "/v1/teams/{id}/service-accounts/{account_id}", tag = "tokens",
+    params(
+        ("id" = TeamId, Path, description = "The team"),
+        ("account_id" = UserId, Path, description = "The service account"),
+    ),
+    responses((status = 204, description = "It is gone")),
+)]
+pub(super) async fn delete_account(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path((id, account)): Path<(TeamId, UserId)>,
+) -> ApiResult<StatusCode> {
+    let scope = caller.team(&state, id, Permission::TokenManage).await?;
+    let (mut tx, held) = scope.write_beyond_team().await?;
+    let found = mastered(&mut tx, held, account).await?;
+    users::delete(&mut tx, account, state.ambient.now()).await?;
+    let entry = audit::Entry::new("service_account.delete", "user", account)
+        .before(json!({ "name": found.member.name, "role": found.member.role }));
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    tx.commit().await?;
+    state.wake.send(Wake::Access { team_id: id });
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The tokens of a service account.
+#[utoipa::path(
+    get, path = "/v1/teams/{id}/service-accounts/{account_id}/api-tokens", tag = "tokens",
+    params(
+        ("id" = TeamId, Path, description = "The team"),
+        ("account_id" = UserId, Path, description = "The service account"),
+        Paged,
+    ),
+    responses((status = 200, description = "The tokens", body = Page<ApiToken>)),
+)]
+pub(super) async fn list_account_tokens(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path((id, account)): Path<(TeamId, UserId)>,
+    Query(page): Query<Paged>,
+) -> ApiResult<Json<Page<ApiToken>>> {
+    let scope = caller.team(&state, id, Permission::TokenManage).await?;
+    let (after, rows) = (page.after::<ApiTokenId>()?, page.rows()?);
+    let mut tx = scope.read_beyond_team().await?;
+    service_accounts::get(&mut tx, account).await?.ok_or_else(ApiError::not_found)?;
+    let tokens = api_tokens::of_user(&mut tx, account, after, rows, state.ambient.now()).await?;
+    Ok(Json(paged(&page, tokens, |token| token.id)?))
+}
+
+/// Makes a token of a service account. It is shown once. Takes a login: a token does not make tokens.
+#[utoipa::path(
+    post, path = "/v1/teams/{id}/service-accounts/{account_id}/api-tokens", tag = "tokens",
+    params(
+        ("id" = TeamId, Path, description = "The team"),
+        ("account_id" = UserId, Path, description = "The service account"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Repeats the first answer, without the token, for 24 hours"),
+    ),
+    request_body = NewApiToken,
+    responses((status = 201, description = "The token", body = CreatedApiToken)),
+)]
+pub(super) async fn create_account_token(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path((id, account)): Path<(TeamId, UserId)>,
+    idempotency: Idempotency,
+    Body(mut new): Body<NewApiToken>,
+) -> ApiResult<Response> {
+    let scope = caller.team(&state, id, Permission::TokenManage).await?;
+    caller.session()?;
+    let now = state.ambient.now();
+    new_token::check(&new, now)?;
+    if new.team_id.is_some_and(|team| team != id) {
+        Fields::new().fault("/team_id", "a service account reaches its own team only; leave it out").done()?;
+    }
+    new.team_id = Some(id);
+    let (mut tx, held) = scope.write_beyond_team().await?;
+    mastered(&mut tx, held, account).await?;
+    let slot = match idempotency.begin(&mut tx, id.uuid(), &new, now).await? {
+        Begun::First(slot) => slot,
+        Begun::Again(answer) => return Ok(answer),
+    };
+    let created = new_token::make(&state, &mut tx, account, &new, now).await?;
+    let entry = audit::Entry::new("token.create", "token", created.about.id).after(serde_json::to_value(&new)?);
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    new_token::answer(tx.leave(), slot, created).await
+}
+
+/// A service account of the team that holds no more than the caller: who makes its tokens acts as it.
+async fn mastered(tx: &mut TeamTx, held: Permissions, account: UserId) -> ApiResult<Membership> {
+    let found = members::get(tx, account).await?.filter(|member| member.service).ok_or_else(ApiError::not_found)?;
+    grant::acts_on(held, found.permissions)?;
+    Ok(found)
+}

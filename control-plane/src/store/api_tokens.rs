@@ -1,0 +1,320 @@
+//! API tokens, kept as hashes, and the teams that bar them.
+
+use restroy_sdk::{
+    api::token::ApiToken,
+    ids::{ApiTokenId, TeamId, UserId},
+    time::Timestamp,
+};
+use sqlx::{query, query_as, query_scalar};
+
+use super::{StoreError, TeamTx, Tx};
+use crate::sql;
+
+/// A token that was shown.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Shown {
+    /// Its id.
+    pub id: ApiTokenId,
+    /// Whose.
+    pub user_id: UserId,
+    /// The only team that it reaches.
+    pub only_team: Option<TeamId>,
+    /// A JSON array of names of permissions.
+    pub permissions: Option<String>,
+    /// When it was used last, as far as that was noted.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// The token of a hash, if it is good now and its holder's account too.
+pub async fn shown(tx: &mut Tx, hash: &[u8], now: Timestamp) -> Result<Option<Shown>, sqlx::Error> {
+    sql!(
+        tx,
+        fetch_optional,
+        query_as(
+            "SELECT t.id, t.user_id, t.only_team, t.permissions, t.last_used_at
+             FROM api_tokens t JOIN users u ON u.id = t.user_id AND u.deleted_at IS NULL
+             WHERE t.hash = $1 AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $2)"
+        )
+        .bind(hash)
+        .bind(now)
+    )
+}
+
+/// Whether a token is good now and its holder's account too.
+pub async fn is_good(tx: &mut Tx, id: ApiTokenId, now: Timestamp) -> Result<bool, sqlx::Error> {
+    let found: Option<i64> = sql!(
+        tx,
+        fetch_optional,
+        query_scalar(
+            "SELECT CAST(1 AS BIGINT) FROM api_tokens t JOIN users u ON u.id = t.user_id AND u.deleted_at IS NULL
+             WHERE t.id = $1 AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $2)"
+        )
+        .bind(id)
+        .bind(now)
+    )?;
+    Ok(found.is_some())
+}
+
+/// Notes that a token is used, unless that was noted after `unless_since`.
+pub async fn used(tx: &mut Tx, id: ApiTokenId, now: Timestamp, unless_since: Timestamp) -> Result<(), sqlx::Error> {
+    sql!(
+        tx,
+        execute,
+        query("UPDATE api_tokens SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $3)")
+            .bind(id)
+            .bind(now)
+            .bind(unless_since)
+    )?;
+    Ok(())
+}
+
+/// Whether a team bars a token.
+pub async fn is_barred(tx: &mut Tx, team: TeamId, id: ApiTokenId) -> Result<bool, sqlx::Error> {
+    let found: Option<i64> = sql!(
+        tx,
+        fetch_optional,
+        query_scalar("SELECT CAST(1 AS BIGINT) FROM api_token_bars WHERE team_id = $1 AND token_id = $2")
+            .bind(team)
+            .bind(id)
+    )?;
+    Ok(found.is_some())
+}
+
+/// A new token.
+#[derive(Debug)]
+pub struct New<'a> {
+    /// Its id.
+    pub id: ApiTokenId,
+    /// Whose.
+    pub user: UserId,
+    /// What it is for.
+    pub name: &'a str,
+    /// SHA-256 of its text.
+    pub hash: Vec<u8>,
+    /// The only team that it reaches.
+    pub only_team: Option<TeamId>,
+    /// The permissions that it carries.
+    pub permissions: Option<&'a [String]>,
+    /// When it ends.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// How many tokens of an account are good now.
+pub async fn count(tx: &mut Tx, user: UserId, now: Timestamp) -> Result<i64, sqlx::Error> {
+    sql!(
+        tx,
+        fetch_one,
+        query_scalar(
+            "SELECT count(*) FROM api_tokens
+             WHERE user_id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)"
+        )
+        .bind(user)
+        .bind(now)
+    )
+}
+
+/// Makes a token.
+pub async fn insert(tx: &mut Tx, new: &New<'_>, now: Timestamp) -> Result<(), StoreError> {
+    let permissions = new.permissions.map(serde_json::to_string).transpose()?;
+    sql!(
+        tx,
+        execute,
+        query(
+            "INSERT INTO api_tokens (id, user_id, only_team, name, hash, permissions, created_at, expires_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+        )
+        .bind(new.id)
+        .bind(new.user)
+        .bind(new.only_team)
+        .bind(new.name)
+        .bind(&new.hash)
+        .bind(permissions)
+        .bind(now)
+        .bind(new.expires_at)
+    )?;
+    Ok(())
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: ApiTokenId,
+    name: String,
+    user_id: UserId,
+    holder: String,
+    only_team: Option<TeamId>,
+    permissions: Option<String>,
+    created_at: Timestamp,
+    expires_at: Option<Timestamp>,
+    last_used_at: Option<Timestamp>,
+}
+
+impl Row {
+    fn token(self) -> Result<ApiToken, StoreError> {
+        Ok(ApiToken {
+            id: self.id,
+            name: self.name,
+            user_id: self.user_id,
+            holder: self.holder,
+            team_id: self.only_team,
+            permissions: self.permissions.as_deref().map(serde_json::from_str).transpose()?,
+            created_at: self.created_at,
+            expires_at: self.expires_at,
+            last_used_at: self.last_used_at,
+        })
+    }
+}
+
+/// The columns of a [`Row`], from `api_tokens t` and `users u`.
+macro_rules! columns {
+    () => {
+        "t.id, t.name, t.user_id, u.name AS holder, t.only_team, t.permissions, t.created_at, t.expires_at, \
+         t.last_used_at"
+    };
+}
+
+/// A token of an account that is good now.
+pub async fn get(tx: &mut Tx, user: UserId, id: ApiTokenId, now: Timestamp) -> Result<Option<ApiToken>, StoreError> {
+    let row: Option<Row> = sql!(
+        tx,
+        fetch_optional,
+        query_as(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM api_tokens t JOIN users u ON u.id = t.user_id
+             WHERE t.user_id = $1 AND t.id = $2 AND t.revoked_at IS NULL
+               AND (t.expires_at IS NULL OR t.expires_at > $3)"
+        ))
+        .bind(user)
+        .bind(id)
+        .bind(now)
+    )?;
+    row.map(Row::token).transpose()
+}
+
+/// The tokens of an account that are good now, the oldest first, after `after`.
+pub async fn of_user(
+    tx: &mut Tx,
+    user: UserId,
+    after: Option<ApiTokenId>,
+    rows: i64,
+    now: Timestamp,
+) -> Result<Vec<ApiToken>, StoreError> {
+    let rows: Vec<Row> = sql!(
+        tx,
+        fetch_all,
+        query_as(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM api_tokens t JOIN users u ON u.id = t.user_id
+             WHERE t.user_id = $1 AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $4)
+               AND ($2 IS NULL OR t.id > $2) ORDER BY t.id LIMIT $3"
+        ))
+        .bind(user)
+        .bind(after)
+        .bind(rows)
+        .bind(now)
+    )?;
+    rows.into_iter().map(Row::token).collect()
+}
+
+/// Ends a token of an account; whether it had that one, and it was not revoked.
+pub async fn revoke(tx: &mut Tx, user: UserId, id: ApiTokenId, now: Timestamp) -> Result<bool, sqlx::Error> {
+    let done = sql!(
+        tx,
+        execute,
+        query("UPDATE api_tokens SET revoked_at = $3 WHERE user_id = $1 AND id = $2 AND revoked_at IS NULL")
+            .bind(user)
+            .bind(id)
+            .bind(now)
+    )?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Ends every token of an account.
+pub async fn revoke_all(tx: &mut Tx, user: UserId, now: Timestamp) -> Result<(), sqlx::Error> {
+    let statement = "UPDATE api_tokens SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL";
+    sql!(tx, execute, query(statement).bind(user).bind(now))?;
+    Ok(())
+}
+
+/// The tokens that reach the team now: of its members, not bound to another team, not barred. The oldest
+/// first, after `after`. For a transaction that sees accounts.
+pub async fn reaching(
+    tx: &mut TeamTx,
+    after: Option<ApiTokenId>,
+    rows: i64,
+    now: Timestamp,
+) -> Result<Vec<ApiToken>, StoreError> {
+    let team = tx.team();
+    let rows: Vec<Row> = sql!(
+        &mut **tx,
+        fetch_all,
+        query_as(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM memberships m
+             JOIN users u ON u.id = m.user_id AND u.deleted_at IS NULL
+             JOIN api_tokens t ON t.user_id = u.id
+             WHERE m.team_id = $1 AND (t.only_team IS NULL OR t.only_team = $1)
+               AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $4)
+               AND NOT EXISTS (SELECT 1 FROM api_token_bars b WHERE b.team_id = $1 AND b.token_id = t.id)
+               AND ($2 IS NULL OR t.id > $2) ORDER BY t.id LIMIT $3"
+        ))
+        .bind(team)
+        .bind(after)
+        .bind(rows)
+        .bind(now)
+    )?;
+    rows.into_iter().map(Row::token).collect()
+}
+
+/// A token that reaches the team: whose, their role, and whether it reaches this team only.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Reaching {
+    /// Whose.
+    pub user_id: UserId,
+    /// The holder's built-in role in the team.
+    pub role: Option<String>,
+    /// Or what their own role allows, with spaces between.
+    pub granted: Option<String>,
+    /// Whether it reaches no other team.
+    pub bound: bool,
+}
+
+/// A token that reaches the team now.
+pub async fn reaching_one(tx: &mut TeamTx, id: ApiTokenId, now: Timestamp) -> Result<Option<Reaching>, sqlx::Error> {
+    let team = tx.team();
+    sql!(
+        &mut **tx,
+        fetch_optional,
+        query_as(
+            "SELECT t.user_id, m.role,
+                    (SELECT string_agg(g.permission, ' ') FROM role_permissions g
+                     WHERE g.team_id = m.team_id AND g.role_id = m.role_id) AS granted,
+                    (t.only_team IS NOT NULL OR u.kind = 'service') AS bound
+             FROM memberships m
+             JOIN users u ON u.id = m.user_id AND u.deleted_at IS NULL
+             JOIN api_tokens t ON t.user_id = u.id
+             WHERE m.team_id = $1 AND t.id = $2 AND (t.only_team IS NULL OR t.only_team = $1)
+               AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $3)
+               AND NOT EXISTS (SELECT 1 FROM api_token_bars b WHERE b.team_id = $1 AND b.token_id = t.id)"
+        )
+        .bind(team)
+        .bind(id)
+        .bind(now)
+    )
+}
+
+/// Keeps a token out of the team; it goes on elsewhere.
+pub async fn bar(tx: &mut TeamTx, id: ApiTokenId, now: Timestamp) -> Result<(), sqlx::Error> {
+    let team = tx.team();
+    sql!(
+        &mut **tx,
+        execute,
+        query("INSERT INTO api_token_bars (team_id, token_id, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
+            .bind(team)
+            .bind(id)
+            .bind(now)
+    )?;
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! Who OpenID providers say that accounts are.
+
+use restroy_sdk::{ids::UserId, time::Timestamp};
+use sqlx::{query, query_scalar};
+
+use super::Tx;
+use crate::sql;
+
+/// The account that an identity is linked with.
+pub async fn user(tx: &mut Tx, issuer: &str, subject: &str) -> Result<Option<UserId>, sqlx::Error> {
+    sql!(
+        tx,
+        fetch_optional,
+        query_scalar(
+            "SELECT i.user_id FROM oidc_identities i JOIN users u ON u.id = i.user_id AND u.deleted_at IS NULL
+             WHERE i.issuer = $1 AND i.subject = $2"
+        )
+        .bind(issuer)
+        .bind(subject)
+    )
+}
+
+/// Links an identity with an account.
+pub async fn link(tx: &mut Tx, issuer: &str, subject: &str, user: UserId, now: Timestamp) -> Result<(), sqlx::Error> {
+    sql!(
+        tx,
+        execute,
+        query(
+            "INSERT INTO oidc_identities (issuer, subject, user_id, created_at) VALUES ($1, $2, $3, $4)
+             ON CONFLICT DO NOTHING"
+        )
+        .bind(issuer)
+        .bind(subject)
+        .bind(user)
+        .bind(now)
+    )?;
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! API tokens and service accounts.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ids::{ApiTokenId, TeamId, UserId},
+    time::Timestamp,
+};
+
+/// `POST /v1/me/api-tokens`, `POST /v1/teams/{id}/service-accounts/{account_id}/api-tokens`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewApiToken {
+    /// What it is for: 1 to 64 characters.
+    pub name: String,
+    /// The only team that it reaches; all of its holder's unless given. A service account has one anyway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team_id: Option<TeamId>,
+    /// The permissions that it carries, such as `pipeline.run`; all that its holder has unless given. It never
+    /// allows what its holder may not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permissions: Option<Vec<String>>,
+    /// When it ends; never by itself unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+}
+
+/// An API token, without the token itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ApiToken {
+    /// Its id.
+    pub id: ApiTokenId,
+    /// What it is for.
+    pub name: String,
+    /// Whose it is.
+    pub user_id: UserId,
+    /// The holder's name.
+    pub holder: String,
+    /// The only team that it reaches.
+    pub team_id: Option<TeamId>,
+    /// The permissions that it carries; null for all that its holder has.
+    pub permissions: Option<Vec<String>>,
+    /// Since when.
+    pub created_at: Timestamp,
+    /// When it ends by itself.
+    pub expires_at: Option<Timestamp>,
+    /// When it was used last, to a minute.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// A new API token.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CreatedApiToken {
+    /// What is known about it.
+    #[serde(flatten)]
+    pub about: ApiToken,
+    /// The token, for `Authorization: Bearer`. It is shown once: null when the request came before, with the same
+    /// `Idempotency-Key`.
+    pub token: Option<String>,
+}
+
+/// `POST /v1/teams/{id}/service-accounts`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewServiceAccount {
+    /// Its name: 1 to 32 characters.
+    pub name: String,
+    /// Its role in the team: one that holds no more than the caller has; not `owner`.
+    pub role: String,
+}
+
+/// An account without a person: it acts in one team, by API tokens.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ServiceAccount {
+    /// Its id.
+    pub id: UserId,
+    /// Its name.
+    pub name: String,
+    /// Its role in the team.
+    pub role: String,
+    /// Since when.
+    pub created_at: Timestamp,
+}
