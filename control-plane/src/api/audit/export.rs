@@ -11,7 +11,6 @@ use axum::{
 };
 use futures_util::stream::try_unfold;
 use restroy_sdk::ids::{AuditId, TeamId};
-use serde_json::json;
 
 use super::query::Exported;
 use crate::{
