@@ -6,7 +6,7 @@ use clap::{Args as ClapArgs, Subcommand};
 use restroy_control_plane::{
     error::ApiError,
     secrets::KeyRing,
-    store::{Db, StoreError, teams},
+    store::{Db, StoreError, second_factor, teams},
 };
 use restroy_sdk::time::Ambient;
 use serde::Serialize;
@@ -147,13 +147,26 @@ async fn rotate(mut open: Open, as_json: bool) -> Outcome {
     let rewrapped = teams::rewrap(db, ring, &ambient, |done| eprintln!("{done} of {all} teams"))
         .await
         .map_err(|error| failed(error).help("what is done is done; called again, it goes on"))?;
+    // The secrets of second factors belong to no team: the master key itself seals them.
+    let second_factors = second_factor::rewrap(db, ring, &ambient)
+        .await
+        .map_err(|error| failed(error).help("what is done is done; called again, it goes on"))?;
     let newest = ring.newest().to_owned();
     db.close().await;
     if as_json {
-        let answer = json!({ "newest": newest, "teams": rewrapped.done, "unknown": rewrapped.unknown });
+        let answer = json!({
+            "newest": newest,
+            "teams": rewrapped.done,
+            "second_factors": second_factors,
+            "unknown": rewrapped.unknown,
+        });
         output::print(&context::json(&answer)?);
     } else {
-        output::print(&format!("the keys of {} teams are sealed with `{newest}` now", rewrapped.done));
+        let seconds = match second_factors {
+            0 => String::new(),
+            some => format!(" and {some} second factors"),
+        };
+        output::print(&format!("the keys of {} teams{seconds} are sealed with `{newest}` now", rewrapped.done));
     }
     if rewrapped.unknown.is_empty() {
         return Ok(());

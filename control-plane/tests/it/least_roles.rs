@@ -37,6 +37,22 @@ const LEAST: &[(&str, &str, Role, u16)] = &[
     ("DELETE", "/v1/teams/{id}/invitations/{invitation}", Admin, 204),
     ("GET", "/v1/teams/{id}/boards", Viewer, 200),
     ("POST", "/v1/teams/{id}/boards", Editor, 201),
+    ("GET", "/v1/teams/{id}/library", Viewer, 200),
+    ("POST", "/v1/teams/{id}/library", Editor, 201),
+    ("GET", "/v1/teams/{id}/library/{name}", Viewer, 200),
+    ("PUT", "/v1/teams/{id}/library/{name}", Editor, 200),
+    ("DELETE", "/v1/teams/{id}/library/{name}", Editor, 204),
+    ("GET", "/v1/teams/{id}/library/{name}/versions", Viewer, 200),
+    ("GET", "/v1/teams/{id}/library/{name}/versions/{number}", Viewer, 200),
+    ("GET", "/v1/teams/{id}/configuration", Viewer, 200),
+    ("GET", "/v1/teams/{id}/configuration/{key}", Viewer, 200),
+    ("PUT", "/v1/teams/{id}/configuration/{key}", Editor, 200),
+    ("DELETE", "/v1/teams/{id}/configuration/{key}", Editor, 204),
+    ("GET", "/v1/teams/{id}/configuration/{key}/history", Viewer, 200),
+    ("GET", "/v1/teams/{id}/limits", Viewer, 200),
+    ("GET", "/v1/teams/{id}/usage", Viewer, 200),
+    ("GET", "/v1/teams/{id}/audit", Admin, 200),
+    ("GET", "/v1/teams/{id}/audit/export", Admin, 200),
     ("GET", "/v1/teams/{id}/outbox", Operator, 200),
     ("GET", "/v1/teams/{id}/runs", Viewer, 200),
     ("GET", "/v1/teams/{id}/service-accounts", Viewer, 200),
@@ -52,22 +68,40 @@ const LEAST: &[(&str, &str, Role, u16)] = &[
     ("GET", "/v1/boards/{id}/members", Viewer, 200),
     ("PUT", "/v1/boards/{id}/members/{user}", Admin, 200),
     ("DELETE", "/v1/boards/{id}/members/{user}", Admin, 204),
+    ("POST", "/v1/boards/{id}/restore", Admin, 200),
+    ("PUT", "/v1/boards/{id}/order", Editor, 204),
+    ("GET", "/v1/boards/{id}/configuration", Viewer, 200),
+    ("GET", "/v1/boards/{id}/configuration/{key}", Viewer, 200),
+    ("PUT", "/v1/boards/{id}/configuration/{key}", Editor, 200),
+    ("DELETE", "/v1/boards/{id}/configuration/{key}", Editor, 204),
+    ("GET", "/v1/boards/{id}/configuration/{key}/history", Viewer, 200),
     ("GET", "/v1/boards/{id}/kv", Viewer, 200),
+    ("GET", "/v1/boards/{id}/kv/{key}", Viewer, 200),
+    ("PUT", "/v1/boards/{id}/kv/{key}", Editor, 200),
+    ("DELETE", "/v1/boards/{id}/kv/{key}", Editor, 204),
     ("GET", "/v1/boards/{id}/pipelines", Viewer, 200),
     ("POST", "/v1/boards/{id}/pipelines", Editor, 201),
     ("GET", "/v1/pipelines/{id}", Viewer, 200),
+    ("PATCH", "/v1/pipelines/{id}", Editor, 200),
     ("DELETE", "/v1/pipelines/{id}", Editor, 204),
+    ("POST", "/v1/pipelines/{id}/move", Editor, 200),
+    ("POST", "/v1/pipelines/{id}/restore", Editor, 200),
     ("GET", "/v1/pipelines/{id}/definition", Viewer, 200),
     ("PUT", "/v1/pipelines/{id}/definition", Editor, 200),
     ("GET", "/v1/pipelines/{id}/versions", Viewer, 200),
     ("GET", "/v1/pipelines/{id}/versions/{number}", Viewer, 200),
     ("POST", "/v1/pipelines/{id}/versions/{number}/publish", Editor, 200),
+    ("GET", "/v1/pipelines/{id}/versions/{number}/capabilities", Viewer, 200),
+    ("GET", "/v1/pipelines/{id}/versions/{number}/diff/{other}", Viewer, 200),
+    ("POST", "/v1/pipelines/{id}/versions/{number}/restore", Editor, 201),
     ("GET", "/v1/pipelines/{id}/scripts", Viewer, 200),
     ("GET", "/v1/pipelines/{id}/runs", Viewer, 200),
     ("POST", "/v1/pipelines/{id}/runs", Operator, 202),
     ("GET", "/v1/scripts/{id}", Viewer, 200),
     ("GET", "/v1/scripts/{id}/versions", Viewer, 200),
     ("GET", "/v1/scripts/{id}/configuration", Viewer, 200),
+    ("GET", "/v1/scripts/{id}/configuration/{key}", Viewer, 200),
+    ("GET", "/v1/scripts/{id}/configuration/{key}/history", Viewer, 200),
     ("PUT", "/v1/scripts/{id}/configuration/{key}", Editor, 200),
     ("DELETE", "/v1/scripts/{id}/configuration/{key}", Editor, 204),
     ("POST", "/v1/scripts/{id}/check", Viewer, 200),
@@ -99,8 +133,16 @@ impl Scene {
         }
         target.join(&home.team, Viewer).await;
         let run = owner.post(&format!("/v1/pipelines/{}/runs", home.pipeline), json!({})).await.expect(202).id();
-        let key = format!("/v1/scripts/{}/configuration/KEY", home.script);
-        owner.put(&key, json!({ "value": "value" })).await.expect(200);
+        for place in [
+            format!("/v1/scripts/{}/configuration", home.script),
+            format!("/v1/boards/{}/configuration", home.board),
+            format!("/v1/teams/{}/configuration", home.team),
+            format!("/v1/boards/{}/kv", home.board),
+        ] {
+            owner.put(&format!("{place}/KEY"), json!({ "value": "value" })).await.expect(200);
+        }
+        let module = json!({ "name": "name", "source": "return 1" });
+        owner.post(&format!("/v1/teams/{}/library", home.team), module).await.expect(201);
         let roles = format!("/v1/teams/{}/roles", home.team);
         let role = owner.post(&roles, json!({ "name": "Own", "permissions": [] })).await.expect(201).id();
         let invitations = format!("/v1/teams/{}/invitations", home.team);
@@ -124,7 +166,8 @@ impl Scene {
             "runs" => &self.run,
             other => panic!("what is of `{other}`?"),
         };
-        let filled = path.replace("{id}", id).replace("{number}", "1").replace("{key}", "KEY");
+        let filled = path.replace("{id}", id).replace("{number}", "1").replace("{other}", "1").replace("{key}", "KEY");
+        let filled = filled.replace("{name}", "name");
         let filled = filled.replace("{user}", &self.target).replace("{role}", &self.role);
         let filled = filled.replace("{account_id}", &self.robot).replace("{token_id}", &self.token);
         filled.replace("{invitation}", &self.invitation).replace("{artifact_id}", &self.target)
@@ -133,6 +176,9 @@ impl Scene {
     fn body(&self, method: &str, path: &str) -> Option<Value> {
         match path {
             "/v1/teams/{id}/transfer" => Some(json!({ "user_id": self.target })),
+            "/v1/teams/{id}/library" if method == "POST" => Some(json!({ "name": "another", "source": "return 1" })),
+            "/v1/boards/{id}/order" => Some(json!({ "pipeline": self.home.pipeline })),
+            "/v1/pipelines/{id}/move" => Some(json!({ "board": self.home.board })),
             _ => body(method, path),
         }
     }
@@ -163,9 +209,9 @@ async fn each_role_gets_what_the_table_says() {
         let founder = world.person(&format!("founder{n}")).await;
         for (method, path, least, status) in routes {
             let scene = Scene::new(&founder, &people, &target).await;
-            if path.ends_with("/restore") {
-                let at = format!("/v1/teams/{}", scene.home.team);
-                founder.call(Method::DELETE, &at, Some(json!({ "name": "Home" }))).await.expect(204);
+            if let Some(thing) = path.strip_suffix("/restore").filter(|thing| !thing.contains("/versions/")) {
+                let name = thing.contains("/teams/").then(|| json!({ "name": "Home" }));
+                founder.call(Method::DELETE, &scene.fill(thing), name).await.expect(204);
             }
             let before = world.count("audit_log").await;
             let place = people.iter().position(|(role, _)| role == least).unwrap();

@@ -11,6 +11,7 @@ use axum::{
 };
 use futures_util::stream::try_unfold;
 use restroy_sdk::ids::{AuditId, TeamId};
+use serde_json::json;
 
 use super::query::Exported;
 use crate::{
@@ -30,7 +31,8 @@ const STEP: u32 = 200;
     get, path = "/v1/teams/{id}/audit/export", tag = "audit",
     params(("id" = TeamId, Path, description = "The team"), Exported),
     responses(
-        (status = 200, description = "An entry a line", body = String, content_type = "application/x-ndjson"),
+        (status = 200, description = "An entry a line", body = String, content_type = "application/x-ndjson",
+            example = json!("{\"id\":\"0197a4e0-7c1b-7d3e-9a54-2f6b8c1d0e11\",\"action\":\"board.create\"}\n")),
     ),
 )]
 pub(super) async fn export_team_audit(

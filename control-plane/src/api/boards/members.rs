@@ -27,7 +27,7 @@ use crate::{
     params(("id" = BoardId, Path, description = "The board"), Paged),
     responses((status = 200, description = "The board's members", body = Page<BoardMember>)),
 )]
-pub(super) async fn list_members(
+pub(super) async fn list_board_members(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<BoardId>,
@@ -47,7 +47,7 @@ pub(super) async fn list_members(
     params(("id" = BoardId, Path, description = "The board"), ("user" = UserId, Path, description = "The person")),
     responses((status = 200, description = "The board's member", body = BoardMember)),
 )]
-pub(super) async fn put_member(
+pub(super) async fn put_board_member(
     State(state): State<AppState>,
     caller: Caller,
     Path((id, user)): Path<(BoardId, UserId)>,
@@ -79,7 +79,7 @@ pub(super) async fn put_member(
     params(("id" = BoardId, Path, description = "The board"), ("user" = UserId, Path, description = "The person")),
     responses((status = 204, description = "Not a member of the board any more")),
 )]
-pub(super) async fn remove_member(
+pub(super) async fn remove_board_member(
     State(state): State<AppState>,
     caller: Caller,
     Path((id, user)): Path<(BoardId, UserId)>,

@@ -19,8 +19,8 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(order::put_order))
         .routes(routes!(restore::restore_board))
         .routes(routes!(kv::list_kv))
-        .routes(routes!(members::list_members))
-        .routes(routes!(members::put_member, members::remove_member))
+        .routes(routes!(members::list_board_members))
+        .routes(routes!(members::put_board_member, members::remove_board_member))
         .routes(routes!(kv::get_kv, kv::put_kv, kv::delete_kv))
         .routes(routes!(configuration::list_board_configuration))
         .routes(routes!(
