@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use reqwest::Method;
 
-use crate::support::{Request, World};
+use serde_json::json;
+
+use crate::support::{Person, Request, World};
 
 /// The numbers `r` and `t` of a class in `RateLimit`.
 fn standing(headers: &reqwest::header::HeaderMap, class: &str) -> Option<(u64, u64)> {
@@ -39,6 +41,37 @@ async fn requests_are_counted_for_token_account_and_address() {
     again.get("/v1/me").await.expect(200);
     world.clock.advance(Duration::from_secs(wait));
     ann.get("/v1/me").await.expect(200);
+}
+
+#[tokio::test]
+async fn api_tokens_are_counted_apart_and_with_their_account() {
+    let world = World::with(|settings| (settings.dev, settings.requests_per_minute) = (true, 20)).await;
+    let ann = world.person("ann").await;
+    let team = ann.team("Home").await;
+    let path = format!("/v1/teams/{team}/service-accounts");
+    let robot = ann.post(&path, json!({ "name": "Robot", "role": "viewer" })).await.expect(201).id();
+    let tokens = [format!("{path}/{robot}/api-tokens"), "/v1/me/api-tokens".to_owned()];
+    for path in tokens {
+        let made = ann.post(&path, json!({ "name": "CI" })).await.expect(201);
+        let token = made.body["token"].as_str().unwrap().to_owned();
+        let program = Person { world: &world, id: String::new(), token, refresh: String::new() };
+        let mut through = 0;
+        let refused = loop {
+            let reply = program.get("/v1/me").await;
+            if reply.status == 429 {
+                break reply.problem("rate_limited");
+            }
+            through += 1;
+            assert!(through < 400, "it is never refused");
+        };
+        assert!(through >= 20, "{through}");
+        assert!(refused.text.contains("with this token"), "{}", refused.text);
+        let (account, _) = standing(&refused.headers, "account").unwrap_or_default();
+        assert!(account <= 60, "{account}");
+    }
+    // The login has its own count, but the account's is that of the token too.
+    let (left, _) = standing(&ann.get("/v1/me").await.expect(200).headers, "account").unwrap();
+    assert!(left < 40, "{left}");
 }
 
 #[tokio::test]

@@ -69,7 +69,8 @@ pub struct CreatedApiToken {
 pub struct NewServiceAccount {
     /// Its name: 1 to 32 characters.
     pub name: String,
-    /// Its role in the team: one that holds no more than the caller has; not `owner`.
+    /// Its role in the team, built in or one of the team's own (by name or id): one that holds no more than the
+    /// caller has; not `owner`.
     pub role: String,
 }
 

@@ -1,6 +1,7 @@
 //! `DELETE /v1/me`
 
 use axum::{extract::State, http::StatusCode};
+use restroy_run_queue::wake::Wake;
 use restroy_sdk::{api::account::Proof, ids::TeamId, problem::ProblemCode, time::Timestamp};
 
 use super::proof;
@@ -50,12 +51,16 @@ pub(super) async fn delete_me(
         );
         return Err(ApiError::with(ProblemCode::Conflict, detail));
     }
+    let left = teams::ids_of_user(&mut tx, user.id).await?;
     users::delete(&mut tx, user.id, now).await?;
     let entry = audit::Entry::new("user.delete", "user", user.id);
     audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     for ended in ended {
         ended.announce(&state);
+    }
+    for team_id in left {
+        state.wake.send(Wake::Access { team_id });
     }
     Ok(StatusCode::NO_CONTENT)
 }
