@@ -118,7 +118,7 @@ pub enum EventKind {
         status: StepStatus,
         /// What the script returned, as JSON; absent unless it succeeded.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
+        #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
         output: Option<serde_json::Value>,
         /// Why it did not succeed; for a skipped step, why it was skipped.
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -50,10 +50,10 @@ pub struct FieldChange {
     /// Where it stands in the document, as a JSON pointer.
     pub pointer: String,
     /// What it was; null when it was not there.
-    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    #[cfg_attr(feature = "openapi", schema(value_type = serde_json::Value))]
     pub from: Value,
     /// What it is; null when it is not there.
-    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    #[cfg_attr(feature = "openapi", schema(value_type = serde_json::Value))]
     pub to: Value,
 }
 
