@@ -287,9 +287,9 @@ pub async fn has_member(tx: &mut Tx, team: TeamId, user: UserId) -> Result<bool,
     Ok(found.is_some())
 }
 
-/// The teams that an account is in.
+/// The teams that an account is in, deleted ones among them, by id: the order in which they are held.
 pub async fn ids_of_user(tx: &mut Tx, user: UserId) -> Result<Vec<TeamId>, sqlx::Error> {
-    sql!(tx, fetch_all, query_scalar("SELECT team_id FROM memberships WHERE user_id = $1").bind(user))
+    sql!(tx, fetch_all, query_scalar("SELECT team_id FROM memberships WHERE user_id = $1 ORDER BY team_id").bind(user))
 }
 
 /// The teams that a person owns, by id, with their names.

@@ -46,6 +46,8 @@ enum Act {
     Private(bool),
     Invite(usize, &'static str),
     Accept,
+    Delete,
+    Restore,
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -66,6 +68,8 @@ fn act() -> impl Strategy<Value = Act> {
         2 => any::<bool>().prop_map(Act::Private),
         3 => (whom, role).prop_map(|(whom, role)| Act::Invite(whom, role)),
         3 => Just(Act::Accept),
+        1 => Just(Act::Delete),
+        3 => Just(Act::Restore),
     ]
 }
 
@@ -206,6 +210,8 @@ async fn perform(
         Act::Invite(whom, role) => {
             person.post(&format!("{at}/invitations"), json!({ "email": email(whom), "role": role })).await
         }
+        Act::Delete => person.call(reqwest::Method::DELETE, &at, Some(json!({ "name": "Team" }))).await,
+        Act::Restore => person.post(&format!("{at}/restore"), json!({})).await,
         Act::Accept => {
             let (id, by) = invitation(world, person, team).await?;
             giver = by;

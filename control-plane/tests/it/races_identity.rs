@@ -134,3 +134,42 @@ async fn two_owners_who_go_at_once_leave_an_owner() {
     carl.get(&format!("/v1/teams/{}", place.team)).await;
     assert_eq!(pair.it.count("SELECT COUNT(*) FROM memberships WHERE role = 'owner'").await, 1);
 }
+
+/// The team is handed over to somebody who deletes their account at that moment, and who owns another team, so that
+/// there is something to look at.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_team_is_handed_to_who_is_gone() {
+    let pair = Pair::start().await;
+    let (ann, place) = pair.it.pipeline(None).await;
+    let join = "INSERT INTO memberships (team_id, user_id, role, created_at)
+                SELECT t.id, u.id, 'viewer', 0 FROM teams t, users u WHERE u.name = 'NAME' AND t.id = TEAM";
+    let without = "SELECT COUNT(*) FROM teams t WHERE t.deleted_at IS NULL AND NOT EXISTS (
+                       SELECT 1 FROM memberships m WHERE m.team_id = t.id AND m.role = 'owner')";
+    for n in 0..8 {
+        let name = format!("bob{n}");
+        let bob = pair.it.person(&name).await;
+        bob.place(None).await;
+        let team = "(SELECT m.team_id FROM memberships m JOIN users u ON u.id = m.user_id WHERE u.name = 'ann')";
+        pair.it.sql(&join.replace("NAME", &name).replace("TEAM", team)).await;
+        let bob_id = bob.get("/v1/me").await["id"].clone();
+        let calls = [
+            (pair.at(&bob, n), Method::DELETE, "/v1/me".to_owned(), json!({ "password": PASSWORD })),
+            (
+                pair.at(&ann, n + 1),
+                Method::POST,
+                format!("/v1/teams/{}/transfer", place.team),
+                json!({ "user_id": bob_id }),
+            ),
+        ];
+        let answers = at_once(
+            calls.map(|(person, method, path, body)| async move { person.call(method, &path, Some(body)).await }),
+        )
+        .await;
+        assert_eq!(pair.it.count(without).await, 0, "{answers:?}");
+        if answers[1].0 == StatusCode::OK {
+            // Bob is the owner, and not gone.
+            assert_eq!(answers[0].0, StatusCode::CONFLICT, "{answers:?}");
+            break;
+        }
+    }
+}

@@ -8,7 +8,7 @@ use restroy_control_plane::{
 };
 use serde_json::json;
 
-use crate::support::{Home, Person, World, one_file};
+use crate::support::{Home, PASSWORD, Person, World, one_file};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -68,6 +68,36 @@ async fn a_deleted_team_is_gone_with_all_that_is_in_it_and_comes_back() {
     assert_eq!(admin.get(&format!("/v1/boards/{}", home.board)).await.expect(200).body["name"], "Board");
     assert_eq!(schedule::fire_due(&world.state).await.unwrap(), 1, "and go on");
     ann.post(&restore, json!({})).await.problem("not_found");
+}
+
+#[tokio::test]
+async fn a_team_does_not_come_back_without_an_owner() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let team = ann.team("Home").await;
+    let keeper = world.person("keeper").await;
+    keeper.join(&team, Role::Viewer).await;
+    let role = json!({ "name": "Keeper", "permissions": ["team.delete"] });
+    ann.post(&format!("/v1/teams/{team}/roles"), role).await.expect(201);
+    ann.patch(&format!("/v1/teams/{team}/members/{}", keeper.id), json!({ "role": "Keeper" })).await.expect(200);
+    let proof = json!({ "password": PASSWORD });
+    ann.call(reqwest::Method::DELETE, "/v1/me", Some(proof.clone())).await.problem("conflict");
+    delete(&keeper, &team, "Home").await.expect(204);
+    ann.call(reqwest::Method::DELETE, "/v1/me", Some(proof)).await.expect(204);
+    let refused = keeper.post(&format!("/v1/teams/{team}/restore"), json!({})).await.problem("conflict");
+    assert!(refused.text.contains("owns"), "{}", refused.text);
+}
+
+#[tokio::test]
+async fn who_deletes_their_account_leaves_a_trace_in_their_teams() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let team = ann.team("Home").await;
+    let bob = world.person("bob").await;
+    bob.join(&team, Role::Viewer).await;
+    bob.call(reqwest::Method::DELETE, "/v1/me", Some(json!({ "password": PASSWORD }))).await.expect(204);
+    let left = ann.get(&format!("/v1/teams/{team}/audit?action=member.leave")).await.expect(200);
+    assert_eq!(left.items()[0]["before"]["role"], "viewer", "{}", left.text);
 }
 
 #[tokio::test]

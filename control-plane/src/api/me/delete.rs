@@ -4,6 +4,8 @@ use axum::{extract::State, http::StatusCode};
 use restroy_run_queue::wake::Wake;
 use restroy_sdk::{api::account::Proof, ids::TeamId, problem::ProblemCode, time::Timestamp};
 
+use serde_json::json;
+
 use super::proof;
 use crate::{
     api::http::Body,
@@ -11,7 +13,7 @@ use crate::{
     error::{ApiError, ApiResult},
     runs::removed::{self, Ended, Removed},
     state::AppState,
-    store::{TeamTx, Tx, audit, teams, users},
+    store::{TeamTx, Tx, audit, members, teams, users},
 };
 
 /// Deletes the account: it cannot sign in any more, its sessions and API tokens end, it leaves its teams, and teams
@@ -31,9 +33,13 @@ pub(super) async fn delete_me(
     let mut tx = proof::go_on(&state, caller, &user, now).await?;
     let mut left_alone = Vec::new();
     let mut ended = Vec::new();
+    // All teams are held before anything is looked at: one owner leaves after the other, and who is made an owner
+    // at this moment is one here, or not there any more for who would make them so.
+    let teams = teams::ids_of_user(&mut tx, user.id).await?;
+    for team in &teams {
+        teams::lock(&mut tx, *team).await?;
+    }
     for (team, name) in teams::owned_by(&mut tx, user.id).await? {
-        // One owner of a team leaves after the other.
-        teams::lock(&mut tx, team).await?;
         match teams::others(&mut tx, team, user.id).await? {
             teams::Others { people: 0, .. } => {
                 let (back, stopped) = delete_team(&state, tx, caller, team, now).await?;
@@ -51,7 +57,15 @@ pub(super) async fn delete_me(
         );
         return Err(ApiError::with(ProblemCode::Conflict, detail));
     }
-    let left = teams::ids_of_user(&mut tx, user.id).await?;
+    for team in &teams {
+        let mut team = TeamTx::unwalled(tx, *team);
+        if let Some(member) = members::get(&mut team, user.id).await? {
+            let entry =
+                audit::Entry::new("member.leave", "user", user.id).before(json!({ "role": member.member.role }));
+            audit::in_team(&mut team, &state.ambient, caller.actor(), entry).await?;
+        }
+        tx = team.leave();
+    }
     users::delete(&mut tx, user.id, now).await?;
     let entry = audit::Entry::new("user.delete", "user", user.id);
     audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
@@ -59,7 +73,7 @@ pub(super) async fn delete_me(
     for ended in ended {
         ended.announce(&state);
     }
-    for team_id in left {
+    for team_id in teams {
         state.wake.send(Wake::Access { team_id });
     }
     Ok(StatusCode::NO_CONTENT)

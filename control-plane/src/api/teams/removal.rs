@@ -20,7 +20,7 @@ use crate::{
         removed::{self, Removed},
     },
     state::AppState,
-    store::{audit, teams},
+    store::{audit, members, teams},
 };
 
 /// Deletes a team with all that is in it; its runs end, its schedules stop. An owner can bring it back
@@ -54,7 +54,8 @@ pub(super) async fn delete_team(
 }
 
 /// Brings a deleted team back, within 30 days. Its schedules go on; what they missed is a misfire, as
-/// after any other pause. What ran when it was deleted stays cancelled.
+/// after any other pause. What ran when it was deleted stays cancelled. 409 when all its owners deleted their
+/// accounts meanwhile.
 #[utoipa::path(
     post, path = "/v1/teams/{id}/restore", tag = "teams",
     params(("id" = TeamId, Path, description = "The team")),
@@ -71,6 +72,10 @@ pub(super) async fn restore_team(
     limits::room(teams::owned(&mut tx, caller.user_id).await?, limits::TEAMS_PER_OWNER, "teams owned by one person")?;
     if !teams::restore(&mut tx, now.before(KEPT)).await? {
         return Err(ApiError::not_found());
+    }
+    if members::owners(&mut tx).await? == 0 {
+        let detail = "Nobody owns this team any more: its owners have deleted their accounts. It cannot come back.";
+        return Err(ApiError::with(ProblemCode::Conflict, detail));
     }
     audit::in_team(&mut tx, &state.ambient, caller.actor(), audit::Entry::new("team.restore", "team", id)).await?;
     let team = teams::get(&mut tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?;
