@@ -8,7 +8,7 @@ use std::{
 };
 
 use restroy_sdk::{
-    document::{Document, MAX_BYTES, check, read_yaml},
+    document::{Document, MAX_BYTES, MAX_FOLDERS, check, read_yaml},
     problem::Fault,
 };
 
@@ -16,7 +16,7 @@ use crate::failure::{Failure, Outcome};
 
 /// The names that the document can have, the first being the right one.
 const NAMES: [&str; 2] = ["pipeline.yaml", "pipeline.yml"];
-const MAX_DEPTH: usize = 8;
+const MAX_DEPTH: usize = MAX_FOLDERS;
 const MAX_FILES: usize = 500;
 
 /// A pipeline's folder, read.

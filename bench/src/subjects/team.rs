@@ -97,6 +97,6 @@ async fn chain(client: &Client, board: BoardId, length: usize) -> Result<Pipelin
         message: String::new(),
         publish: true,
     };
-    client.put_definition(pipeline, &put).await?;
+    client.put_definition(pipeline, &put, None).await?;
     Ok(pipeline)
 }

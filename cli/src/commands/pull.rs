@@ -8,7 +8,7 @@ use std::{
 
 use restroy_sdk::{
     api::pipeline::{Definition, Pipeline},
-    document::{to_yaml, wrong_path},
+    document::{to_yaml, wrong_paths},
 };
 use serde_json::json;
 
@@ -77,13 +77,11 @@ fn contents(definition: &Definition) -> Outcome<Vec<(String, String)>> {
     let yaml = to_yaml(&definition.definition)
         .map_err(|error| Failure::new(format!("the document cannot be written as YAML: {error}")))?;
     let mut files = vec![(DOCUMENT.to_owned(), yaml)];
-    for (path, source) in &definition.files {
-        if let Some(reason) = wrong_path(path) {
-            return Err(Failure::new(format!("the server's version has a file whose path {reason}: {path:?}"))
-                .help("nothing was written"));
-        }
-        files.push((path.clone(), source.clone()));
+    if let Some((path, reason)) = wrong_paths(definition.files.keys().map(String::as_str)).into_iter().next() {
+        return Err(Failure::new(format!("the server's version has a file whose path {reason}: {path:?}"))
+            .help("nothing was written"));
     }
+    files.extend(definition.files.iter().map(|(path, source)| (path.clone(), source.clone())));
     Ok(files)
 }
 
@@ -108,11 +106,15 @@ fn clear(folder: &Path, files: &[(String, String)], force: bool) -> Outcome<Vec<
         return Err(Failure::new(format!("{} is not empty; nothing was written", folder.display()))
             .help("name another folder, or write over what is there with --force"));
     }
+    // A link may lead anywhere, be it the file itself or a folder on the way to it.
     for (path, _) in files {
-        let at = folder.join(path);
-        if at.is_symlink() {
-            return Err(Failure::new(format!("{} is a link; nothing was written", at.display()))
-                .help("take it away, or name another folder"));
+        let mut at = folder.to_owned();
+        for part in path.split('/') {
+            at.push(part);
+            if at.is_symlink() {
+                return Err(Failure::new(format!("{} is a link; nothing was written", at.display()))
+                    .help("take it away, or name another folder"));
+            }
         }
     }
     if !Folder::is_one(folder) {
@@ -148,5 +150,11 @@ mod tests {
         assert_eq!(clear(true).unwrap(), ["b.lua"]);
         std::os::unix::fs::symlink("/etc/passwd", folder.path().join("a.lua")).unwrap();
         assert!(clear(true).is_err(), "a link may lead anywhere");
+        fs::remove_file(folder.path().join("a.lua")).unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(outside.path(), folder.path().join("scripts")).unwrap();
+        assert_eq!(clear(true).unwrap(), ["b.lua"], "a link that nothing goes through harms nobody");
+        let below = [("scripts/lib/x.lua".to_owned(), String::new())];
+        assert!(super::clear(folder.path(), &below, true).is_err(), "nor does a folder on the way");
     }
 }

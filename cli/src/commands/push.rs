@@ -41,14 +41,17 @@ pub(crate) async fn push(context: &Context, args: &Push) -> Outcome {
         Some(pipeline) => (pipeline, false),
         None => (client.create_pipeline(board.board.id, &name).await?, true),
     };
-    let version = match client.put_definition(pipeline.id, &put).await {
+    // What was read here is what was shown and consented to: nothing newer is written over.
+    let latest = pipeline.latest_version.unwrap_or(0);
+    let version = match client.put_definition(pipeline.id, &put, Some(latest)).await {
         Ok(version) => version,
         Err(error) => {
-            if made {
-                // Nothing half-created: the pipeline was made for this definition only.
-                let _ = client.delete_pipeline(pipeline.id).await;
+            if made && error.problem().is_some() {
+                // Nothing half-created: the pipeline was made for this definition only. It stays where the answer
+                // got lost, or somebody did something with it meanwhile.
+                let _ = client.delete_pipeline(pipeline.id, Some(pipeline.revision)).await;
             }
-            return Err(refused(error, &folder));
+            return Err(refused(error, &folder, &name));
         }
     };
     if let Some(granted) = &mut granted {
@@ -78,10 +81,14 @@ pub(super) fn faulty(found: &[Fault], folder: &Folder, nothing: &str) -> Failure
 }
 
 /// The server's faults, at their places in the folder.
-fn refused(error: Error, folder: &Folder) -> Failure {
+fn refused(error: Error, folder: &Folder, name: &str) -> Failure {
     match error.problem() {
         Some(problem) if problem.code == ProblemCode::InvalidDefinition && !problem.errors.is_empty() => {
             faulty(&problem.errors, folder, NOTHING)
+        }
+        Some(problem) if problem.code == ProblemCode::VersionMismatch => {
+            Failure::new(format!("somebody else pushed to `{name}` at this moment; {NOTHING}"))
+                .help("see what is new with `restroy versions` and `restroy diff`, then push again")
         }
         _ => error.into(),
     }

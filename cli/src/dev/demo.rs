@@ -181,6 +181,6 @@ async fn push(client: &Client, board: BoardId, name: &str) -> Result<(Pipeline, 
         }
     }
     let put = PutDefinition { definition, files, message: "The example as it comes".into(), publish: true };
-    let version = client.put_definition(pipeline.id, &put).await.map_err(|error| failed(&error))?.version.number;
+    let version = client.put_definition(pipeline.id, &put, None).await.map_err(|error| failed(&error))?.version.number;
     Ok((pipeline, version))
 }

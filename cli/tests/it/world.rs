@@ -71,7 +71,7 @@ impl World {
             message: String::new(),
             publish: true,
         };
-        match self.client.put_definition(pipeline, &put).await {
+        match self.client.put_definition(pipeline, &put, None).await {
             Ok(_) => Ok(()),
             Err(error) => Err(problem(error)),
         }

@@ -46,9 +46,10 @@ impl Client {
         self.post(&["v1", "pipelines", &id.to_string(), "restore"]).fetch().await
     }
 
-    /// Deletes a pipeline; its runs are cancelled.
-    pub async fn delete_pipeline(&self, id: PipelineId) -> Result<()> {
-        self.request(Method::DELETE, &["v1", "pipelines", &id.to_string()]).done().await
+    /// Deletes a pipeline; its runs are cancelled. With `revision`, only as it was at that one: else it is a
+    /// `version_mismatch`.
+    pub async fn delete_pipeline(&self, id: PipelineId, revision: Option<i64>) -> Result<()> {
+        self.request(Method::DELETE, &["v1", "pipelines", &id.to_string()]).at_revision(revision).done().await
     }
 
     /// Makes a version the one that runs start with.
@@ -62,10 +63,16 @@ impl Client {
         self.get(&["v1", "pipelines", &pipeline.to_string(), "definition"]).fetch().await
     }
 
-    /// Gives it a new version.
-    pub async fn put_definition(&self, pipeline: PipelineId, definition: &PutDefinition) -> Result<VersionWritten> {
+    /// Gives it a new version. With `latest`, only when that is still the number of its newest version (0 where
+    /// there is none): else it is a `version_mismatch`.
+    pub async fn put_definition(
+        &self,
+        pipeline: PipelineId,
+        definition: &PutDefinition,
+        latest: Option<i64>,
+    ) -> Result<VersionWritten> {
         let path = ["v1", "pipelines", &pipeline.to_string(), "definition"];
-        self.request(Method::PUT, &path).json(definition)?.fetch().await
+        self.request(Method::PUT, &path).at_revision(latest).json(definition)?.fetch().await
     }
 
     /// Its versions, newest first.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::{
     Method, RequestBuilder, Response, StatusCode,
-    header::{CONTENT_TYPE, HeaderValue},
+    header::{CONTENT_TYPE, HeaderValue, IF_MATCH},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use url::Url;
@@ -57,6 +57,7 @@ pub(super) struct Request<'a> {
     url: Url,
     body: Option<Vec<u8>>,
     key: Option<String>,
+    if_match: Option<String>,
     anonymous: bool,
 }
 
@@ -67,7 +68,7 @@ impl Client {
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(segments);
         }
-        Request { client: self, method, url, body: None, key: None, anonymous: false }
+        Request { client: self, method, url, body: None, key: None, if_match: None, anonymous: false }
     }
 
     pub(super) fn get(&self, segments: &[&str]) -> Request<'_> {
@@ -164,6 +165,12 @@ impl Request<'_> {
         self
     }
 
+    /// For the thing as it was at that revision: 412 when it is another by now.
+    pub(super) fn at_revision(mut self, revision: Option<i64>) -> Self {
+        self.if_match = revision.map(|revision| format!("\"{revision}\""));
+        self
+    }
+
     /// Sends it and reads the answer's JSON.
     pub(super) async fn fetch<T: DeserializeOwned>(self) -> Result<T> {
         self.send().await?.decode().await
@@ -223,6 +230,9 @@ impl Request<'_> {
         }
         if let Some(key) = &self.key {
             request = request.header("idempotency-key", key);
+        }
+        if let Some(tag) = &self.if_match {
+            request = request.header(IF_MATCH, tag);
         }
         if let Some(body) = &self.body {
             request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(body.clone());

@@ -45,7 +45,7 @@ impl Member {
         let files: BTreeMap<_, _> = files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
         let definition = to_raw_value(&definition).unwrap();
         let put = PutDefinition { definition, files, message: String::new(), publish: true };
-        self.client.put_definition(pipeline, &put).await.unwrap_or_else(|error| panic!("{error}"));
+        self.client.put_definition(pipeline, &put, None).await.unwrap_or_else(|error| panic!("{error}"));
         pipeline
     }
 

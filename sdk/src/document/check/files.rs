@@ -1,6 +1,6 @@
 //! The files that come with a document.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{MAX_SOURCE_BYTES, MAX_TOTAL_BYTES};
 use crate::{
@@ -10,15 +10,20 @@ use crate::{
 
 const MAX_FILES: usize = 500;
 const MAX_PATH: usize = 200;
+/// How many folders deep a source may lie.
+pub const MAX_FOLDERS: usize = 8;
+/// Names that are devices on Windows, whatever follows after a dot (Microsoft's "Naming Files, Paths, and
+/// Namespaces").
+const DEVICES: [&str; 6] = ["aux", "con", "nul", "prn", "com", "lpt"];
 
 pub(super) fn check(document: &Document, files: &BTreeMap<String, String>, faults: &mut Vec<Fault>) {
     if files.len() > MAX_FILES {
         faults.push(Fault::new("/files", format!("{} files; at most {MAX_FILES}", files.len())));
     }
+    for (path, reason) in wrong_paths(files.keys().map(String::as_str)) {
+        faults.push(Fault::new(pointer::file(path), format!("the path {reason}")));
+    }
     for (path, source) in files {
-        if let Some(reason) = wrong_path(path) {
-            faults.push(Fault::new(pointer::file(path), format!("the path {reason}")));
-        }
         if source.len() > MAX_SOURCE_BYTES {
             let detail = format!("the file has {} bytes; at most {MAX_SOURCE_BYTES}", source.len());
             faults.push(Fault::new(pointer::file(path), detail));
@@ -38,6 +43,34 @@ pub(super) fn check(document: &Document, files: &BTreeMap<String, String>, fault
     }
 }
 
+/// Which of a version's paths, sorted, cannot name sources, and why: what [`wrong_path`] says, and what cannot lie
+/// in one folder with another, be it on a file system that knows no case.
+pub fn wrong_paths<'a>(paths: impl IntoIterator<Item = &'a str>) -> Vec<(&'a str, String)> {
+    let (mut wrong, mut taken, mut folders) = (Vec::new(), HashMap::new(), HashMap::new());
+    for path in paths {
+        if let Some(reason) = wrong_path(path) {
+            wrong.push((path, reason.to_owned()));
+            continue;
+        }
+        let folded = path.to_ascii_lowercase();
+        let mut alike = None;
+        for (at, _) in folded.match_indices('/') {
+            let (folder, below) = *folders.entry(folded[..at].to_owned()).or_insert((&path[..at], path));
+            alike = alike.or((folder != &path[..at]).then_some(below));
+        }
+        if let Some(other) = taken.insert(folded, path).or(alike) {
+            wrong.push((path, format!("differs from that of `{other}` in upper and lower case alone")));
+        }
+    }
+    for (folder, (_, below)) in folders {
+        if let Some(file) = taken.get(&folder) {
+            wrong.push((file, format!("is the folder of `{below}` too")));
+        }
+    }
+    wrong.sort_unstable();
+    wrong
+}
+
 /// Why `path` cannot name a source; a path that can lies below the folder it is relative to.
 pub fn wrong_path(path: &str) -> Option<&'static str> {
     if path.len() > MAX_PATH {
@@ -46,11 +79,18 @@ pub fn wrong_path(path: &str) -> Option<&'static str> {
     if path.starts_with('/') {
         return Some("is absolute; write it relative to the pipeline's folder, such as `scripts/fetch.lua`");
     }
+    if path.matches('/').count() > MAX_FOLDERS {
+        return Some("lies more than 8 folders deep");
+    }
     for part in path.split('/') {
+        if is_device(part) {
+            return Some("has a part that is the name of a device on Windows, such as `con` or `aux`");
+        }
         match part {
             "" => return Some("has an empty part; write it such as `scripts/fetch.lua`"),
             "." | ".." => return Some("leaves or names its own folder; write it such as `scripts/fetch.lua`"),
             part if part.starts_with('.') => return Some("has a part that begins with a dot"),
+            part if part.ends_with('.') => return Some("has a part that ends with a dot"),
             part if !part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b)) => {
                 return Some("has characters other than letters, digits, `_`, `-`, `.` and `/`");
             }
@@ -63,9 +103,33 @@ pub fn wrong_path(path: &str) -> Option<&'static str> {
     None
 }
 
+/// Whether Windows takes the name for a device.
+fn is_device(part: &str) -> bool {
+    let stem = part.split('.').next().unwrap_or(part).to_ascii_lowercase();
+    match stem.strip_suffix(|c: char| c.is_ascii_digit() && c != '0') {
+        Some(stem) => DEVICES[4..].contains(&stem),
+        None => DEVICES[..4].contains(&stem.as_str()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::wrong_path;
+    use super::{wrong_path, wrong_paths};
+
+    #[test]
+    fn what_cannot_lie_in_one_folder_is_told() {
+        let wrong = |paths: &[&'static str]| {
+            wrong_paths(paths.iter().copied()).into_iter().map(|(path, _)| path).collect::<Vec<_>>()
+        };
+        assert_eq!(wrong(&["a.lua", "a/b.lua", "b.lua", "com.lua", "lpt0.lua"]), [""; 0]);
+        assert_eq!(wrong(&["a.lua", "a.lua/b.lua"]), ["a.lua"]);
+        assert_eq!(wrong(&["A.lua/b.lua", "a.lua"]), ["a.lua"]);
+        assert_eq!(wrong(&["A.lua", "a.lua"]), ["a.lua"]);
+        assert_eq!(wrong(&["s/A.lua", "S/a.lua"]), ["S/a.lua"]);
+        assert_eq!(wrong(&["s/x/a.lua", "s/X/b.lua", "s/x/c.lua"]), ["s/X/b.lua"]);
+        assert_eq!(wrong(&["scripts/con.lua", "Aux/x.lua", "com1.x.lua", "a./b.lua"]).len(), 4);
+        assert_eq!(wrong(&["1/2/3/4/5/6/7/8/a.lua", "1/2/3/4/5/6/7/8/9/a.lua"]), ["1/2/3/4/5/6/7/8/9/a.lua"]);
+    }
 
     #[test]
     fn takes_relative_lua_paths_only() {

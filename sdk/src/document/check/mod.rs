@@ -11,7 +11,7 @@ mod step;
 
 use std::collections::BTreeMap;
 
-pub use files::wrong_path;
+pub use files::{MAX_FOLDERS, wrong_path, wrong_paths};
 pub use graph::order;
 
 use super::{Document, modules, pointer, read::MAX_FAULTS};
