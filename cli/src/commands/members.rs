@@ -58,7 +58,7 @@ async fn of_board(context: &Context, client: &Client, args: &Members, wanted: &s
     if let Some(wanted) = &args.change {
         let member = find::member(client, board.team_id, wanted).await?;
         let member = client.give_board_role(board.id, member.user_id, &role(args)?).await?;
-        return context.show(&member, |member| format!("{} is {} on {} now", member.email, member.role, board.name));
+        return context.show(&member, |member| format!("{} is {} on {} now", member.name, member.role, board.name));
     }
     if let Some(wanted) = &args.remove {
         let member = find::member(client, board.team_id, wanted).await?;
@@ -70,9 +70,9 @@ async fn of_board(context: &Context, client: &Client, args: &Members, wanted: &s
     if context.json {
         return context.show(&members, |_| String::new());
     }
-    let rows = members
-        .into_iter()
-        .map(|BoardMember { name, email, role, added_at, .. }| [name, email, role, moment(added_at)]);
+    let rows = members.into_iter().map(|BoardMember { name, email, role, added_at, .. }| {
+        [name, email.unwrap_or_default(), role, moment(added_at)]
+    });
     print(&table(["NAME", "E-MAIL", "ROLE", "SINCE"], rows));
     Ok(())
 }

@@ -71,7 +71,7 @@ pub(super) async fn put(
     put: &PutConfiguration,
 ) -> ApiResult<Response> {
     check(key, put)?;
-    let mut tx = scope.write().await?;
+    let (mut tx, scope) = scope.write_renewed().await?;
     let present = configuration::get(&mut tx, place, key).await?;
     fits(headers, tag(present.as_ref()).as_deref())?;
     if present.as_ref().is_some_and(|present| present.secret) {
@@ -91,7 +91,7 @@ pub(super) async fn put(
     let change = Change { place, key, value, config_revision, author: scope.user() };
     let entry = configuration::write(&mut tx, &state.ambient, &change).await?;
     let action = if put.secret { "secret.set" } else { "configuration.set" };
-    note(state, scope, &mut tx, place, (action, key, entry.revision), (present.as_ref(), Some(&entry))).await?;
+    note(state, &scope, &mut tx, place, (action, key, entry.revision), (present.as_ref(), Some(&entry))).await?;
     tx.commit().await?;
     Ok(tagged(entry))
 }
@@ -104,7 +104,7 @@ pub(super) async fn delete(
     key: &str,
     headers: &HeaderMap,
 ) -> ApiResult<StatusCode> {
-    let mut tx = scope.write().await?;
+    let (mut tx, scope) = scope.write_renewed().await?;
     let present = configuration::get(&mut tx, place, key).await?.ok_or_else(ApiError::not_found)?;
     fits(headers, tag(Some(&present)).as_deref())?;
     if present.secret {
@@ -114,7 +114,7 @@ pub(super) async fn delete(
     let change = Change { place, key, value: Value::Removed, config_revision, author: scope.user() };
     let removed = configuration::write(&mut tx, &state.ambient, &change).await?;
     let action = if present.secret { "secret.remove" } else { "configuration.remove" };
-    note(state, scope, &mut tx, place, (action, key, removed.revision), (Some(&present), None)).await?;
+    note(state, &scope, &mut tx, place, (action, key, removed.revision), (Some(&present), None)).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -46,7 +46,7 @@ permissions! {
     RoleEdit = "role.edit";
     /// See the e-mails that the team's runs sent.
     OutboxRead = "outbox.read";
-    /// Read the team's audit log.
+    /// Read the team's audit log; it tells of private boards too.
     AuditRead = "audit.read";
     /// Make and remove service accounts and their tokens; see the tokens that reach the team, and stop them.
     TokenManage = "token.manage";

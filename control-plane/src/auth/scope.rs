@@ -25,6 +25,8 @@ pub struct Scope {
     caller: Caller,
     role: Arc<str>,
     permissions: Permissions,
+    /// Those by the role in the team alone.
+    in_team: Permissions,
     asked: Asked,
 }
 
@@ -57,9 +59,14 @@ impl Scope {
         &self.role
     }
 
-    /// Whether the caller may do that too.
+    /// Whether the caller may do that too, as of when the scope was given or renewed.
     pub fn holds(&self, permission: Permission) -> bool {
         self.permissions.holds(permission)
+    }
+
+    /// Whether the caller may do that too, by the role in the team: what a role on a board gives does not count.
+    pub fn holds_in_team(&self, permission: Permission) -> bool {
+        self.in_team.holds(permission)
     }
 
     /// Whether the caller's API token, if it is one, lets this through of what its holder may.
@@ -80,24 +87,40 @@ impl Scope {
     /// A transaction that writes; see [`Db::team_write_alone`]. Asks again whether the caller may: what was
     /// taken away, archived or deleted since the request came in stops here.
     pub async fn write(&self) -> ApiResult<TeamTx> {
-        Ok(self.write_knowing().await?.0)
+        Ok(self.write_renewed().await?.0)
+    }
+
+    /// The same, with the scope as of this transaction: what depends on a second permission is judged by it,
+    /// not by what the caller held when the request came in.
+    pub async fn write_renewed(&self) -> ApiResult<(TeamTx, Self)> {
+        let mut tx = self.db.team_write_alone(self.team).await?;
+        let renewed = self.renewed(&mut tx).await?;
+        Ok((tx, renewed))
     }
 
     /// The same, with what the caller holds as of this transaction: what is granted is measured by it.
     pub async fn write_knowing(&self) -> ApiResult<(TeamTx, Permissions)> {
-        self.checked(self.db.team_write_alone(self.team).await?).await
+        let (tx, renewed) = self.write_renewed().await?;
+        Ok((tx, renewed.permissions))
     }
 
     /// The same for what must survive a power cut; see
     /// [`Db::team_write_alone_durably`].
     pub async fn write_durably(&self) -> ApiResult<TeamTx> {
-        Ok(self.checked(self.db.team_write_alone_durably(self.team).await?).await?.0)
+        let mut tx = self.db.team_write_alone_durably(self.team).await?;
+        self.renewed(&mut tx).await?;
+        Ok(tx)
     }
 
-    /// Asks again within a transaction of another scope, where a change takes leave for two things.
-    pub async fn ask_again(&self, tx: &mut TeamTx) -> ApiResult<()> {
-        let standing = self.asked.answer(tx, self.caller).await?;
-        if standing.team == self.team { Ok(()) } else { Err(ApiError::not_found()) }
+    /// Asks again within a transaction, be it of another scope, where a change takes leave for two things: the
+    /// scope as of then.
+    pub async fn renewed(&self, tx: &mut TeamTx) -> ApiResult<Self> {
+        let Standing { team, role, permissions, in_team } = self.asked.answer(tx, self.caller).await?;
+        // A thing never changes its team.
+        if team != self.team {
+            return Err(ApiError::not_found());
+        }
+        Ok(Self { role: role.into(), permissions, in_team, ..self.clone() })
     }
 
     /// A transaction that reads what of the team lies with accounts: the tokens that reach it. No wall but
@@ -112,13 +135,9 @@ impl Scope {
     pub async fn write_beyond_team(&self) -> ApiResult<(TeamTx, Permissions)> {
         let mut tx = self.db.system_write().await?;
         teams::lock(&mut tx, self.team).await?;
-        self.checked(TeamTx::unwalled(tx, self.team)).await
-    }
-
-    async fn checked(&self, mut tx: TeamTx) -> ApiResult<(TeamTx, Permissions)> {
-        let standing = self.asked.answer(&mut tx, self.caller).await?;
-        // A thing never changes its team.
-        if standing.team == self.team { Ok((tx, standing.permissions)) } else { Err(ApiError::not_found()) }
+        let mut tx = TeamTx::unwalled(tx, self.team);
+        let renewed = self.renewed(&mut tx).await?;
+        Ok((tx, renewed.permissions))
     }
 }
 
@@ -128,6 +147,7 @@ struct Standing {
     team: TeamId,
     role: String,
     permissions: Permissions,
+    in_team: Permissions,
 }
 
 /// What the query says of caller and thing. The columns of the board are null where there is none.
@@ -169,7 +189,7 @@ impl Found {
             Some(held) => (format!("{team_role}` and `{board_role}"), in_team.or(held)),
             None => (team_role, in_team),
         };
-        Ok(Some(Standing { team: self.team_id, role, permissions }))
+        Ok(Some(Standing { team: self.team_id, role, permissions, in_team }))
     }
 }
 
@@ -353,7 +373,7 @@ impl Caller {
     async fn enter(&self, state: &AppState, thing: Thing, id: Uuid, permission: Permission) -> ApiResult<Scope> {
         let asked = Asked { thing, id, permission };
         let standing = asked.answer(&mut state.db.system_read().await?, *self).await?;
-        let Standing { team, role, permissions } = standing;
-        Ok(Scope { db: state.db.clone(), team, caller: *self, role: role.into(), permissions, asked })
+        let Standing { team, role, permissions, in_team } = standing;
+        Ok(Scope { db: state.db.clone(), team, caller: *self, role: role.into(), permissions, in_team, asked })
     }
 }

@@ -25,7 +25,7 @@ impl From<Row> for BoardMember {
         Self {
             user_id: row.user_id,
             name: row.name,
-            email: row.email,
+            email: Some(row.email),
             role: row.role,
             role_id: row.role_id,
             added_at: row.added_at,

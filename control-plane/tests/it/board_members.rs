@@ -188,6 +188,51 @@ async fn an_own_role_may_see_single_boards_alone() {
 }
 
 #[tokio::test]
+async fn who_grants_on_a_board_does_not_grant_what_is_the_whole_teams() {
+    let world = World::new().await;
+    let it = Scene::new(&world).await;
+    it.ann.put(&it.member(&it.editor), json!({ "role": "admin" })).await.expect(200);
+    let secret = json!({ "value": "a long secret", "secret": true });
+    it.ann.put(&format!("/v1/teams/{}/configuration/WIDE", it.home.team), secret.clone()).await.expect(200);
+    it.ann.put(&format!("{}/configuration/NEAR", it.board()), secret).await.expect(200);
+    let naming = |secrets: &[&str]| {
+        json!({ "restroy": 1, "steps": { "a": {
+            "script": "scripts/a.lua", "secrets": secrets, "allow": { "kv": true } } } })
+    };
+    let publish = async |person: &Person<'_>, secrets: &[&str]| {
+        person.publish(&it.home.pipeline, naming(secrets), one_file()).await
+    };
+    publish(&it.editor, &["NEAR", "NONE"]).await.expect(200);
+    let refused = publish(&it.editor, &["NEAR", "WIDE"]).await.problem("forbidden");
+    assert_eq!(refused.pointers(), ["/steps/a/secrets/1"]);
+    // Nor by hiding it first.
+    it.editor
+        .put(&format!("{}/configuration/WIDE", it.board()), json!({ "value": "another one", "secret": true }))
+        .await
+        .expect(200);
+    publish(&it.editor, &["WIDE"]).await.problem("forbidden");
+    publish(&it.admin, &["WIDE"]).await.expect(200);
+    publish(&it.editor, &["WIDE"]).await.expect(200);
+}
+
+#[tokio::test]
+async fn addresses_are_for_who_sees_the_teams_members() {
+    let world = World::new().await;
+    let it = Scene::new(&world).await;
+    let roles = format!("/v1/teams/{}/roles", it.home.team);
+    it.ann.post(&roles, json!({ "name": "Guest", "permissions": [] })).await.expect(201);
+    let member = format!("/v1/teams/{}/members/{}", it.home.team, it.viewer.id);
+    it.ann.patch(&member, json!({ "role": "Guest" })).await.expect(200);
+    it.ann.put(&it.member(&it.viewer), json!({ "role": "viewer" })).await.expect(200);
+    let seen = async |person: &Person<'_>| {
+        let page = person.get(&format!("{}/members", it.board())).await.expect(200);
+        page.items()[0]["email"].clone()
+    };
+    assert_eq!(seen(&it.viewer).await, json!(null));
+    assert_eq!(seen(&it.editor).await, json!("viewer@example.com"));
+}
+
+#[tokio::test]
 async fn who_administers_a_board_gives_no_more_than_that() {
     let world = World::new().await;
     let it = Scene::new(&world).await;

@@ -177,6 +177,45 @@ async fn a_move_takes_rights_on_both_boards_and_a_free_name() {
 }
 
 #[tokio::test]
+async fn what_was_granted_on_one_board_is_not_granted_on_another() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let home = Home::of(&ann).await;
+    let there = ann.board(&home.team, "There").await;
+    let bob = world.person("bob").await;
+    bob.join(&home.team, Role::Editor).await;
+    let role_on = async |board: &str, role: &str| {
+        ann.put(&format!("/v1/boards/{board}/members/{}", bob.id), json!({ "role": role })).await.expect(200)
+    };
+    let at = format!("/v1/pipelines/{}/move", home.pipeline);
+    let mv = async |board: &str| bob.post(&at, json!({ "board": board })).await;
+    // What touches nothing goes where there is leave to make it.
+    mv(&there).await.expect(200);
+    mv(&home.board).await.expect(200);
+    let mut document = one_step();
+    document["steps"]["a"]["allow"] = json!({ "kv": true });
+    document["steps"]["a"]["secrets"] = json!(["KEY"]);
+    ann.publish(&home.pipeline, document, one_file()).await.expect(200);
+    assert_eq!(mv(&there).await.problem("forbidden").pointers(), ["/steps/a/allow/kv", "/steps/a/secrets/0"]);
+    role_on(&home.board, "admin").await;
+    mv(&there).await.problem("forbidden");
+    role_on(&home.board, "viewer").await;
+    role_on(&there, "admin").await;
+    mv(&there).await.expect(200);
+    role_on(&home.board, "admin").await;
+    mv(&home.board).await.expect(200);
+    // A script's own secret is taken off its board by who could have granted it there.
+    role_on(&home.board, "viewer").await;
+    let secret = format!("/v1/scripts/{}/configuration/OWN", home.script);
+    ann.put(&secret, json!({ "value": "a long secret", "secret": true })).await.expect(200);
+    mv(&there).await.problem("forbidden");
+    ann.delete(&secret).await.expect(204);
+    mv(&there).await.expect(200);
+    let told = ann.get(&format!("/v1/teams/{}/audit?action=pipeline.move", home.team)).await.expect(200);
+    assert_eq!(told.items()[0]["details"]["granted"][1]["kind"], "kv", "{}", told.text);
+}
+
+#[tokio::test]
 async fn a_full_board_says_so_and_can_be_ordered() {
     let world = World::new().await;
     let ann = world.person("ann").await;

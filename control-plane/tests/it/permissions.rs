@@ -139,10 +139,22 @@ async fn what_is_taken_away_meanwhile_stops_the_write() {
     assert_eq!(scope.write().await.unwrap_err().code(), ProblemCode::Conflict);
     ann.patch(&board, json!({ "archived": false })).await.expect(200);
     scope.write_durably().await.unwrap();
-    let mut tx = world.state.db.system_write().await.unwrap();
-    let demote = "UPDATE memberships SET role = 'viewer' WHERE user_id = $1";
-    sql!(&mut tx, execute, sqlx::query(demote).bind(user_id)).unwrap();
-    tx.commit().await.unwrap();
+    let turn = async |role: &str| {
+        let mut tx = world.state.db.system_write().await.unwrap();
+        let change = "UPDATE memberships SET role = $2 WHERE user_id = $1";
+        sql!(&mut tx, execute, sqlx::query(change).bind(user_id).bind(role)).unwrap();
+        tx.commit().await.unwrap();
+    };
+    // A second permission, as of the write too.
+    turn("admin").await;
+    let (tx, renewed) = scope.write_renewed().await.unwrap();
+    assert!(renewed.holds(Permission::CapabilityGrant) && !scope.holds(Permission::CapabilityGrant));
+    drop(tx);
+    turn("editor").await;
+    let (tx, renewed) = renewed.write_renewed().await.unwrap();
+    assert!(!renewed.holds(Permission::CapabilityGrant) && !renewed.holds_in_team(Permission::CapabilityGrant));
+    drop(tx);
+    turn("viewer").await;
     assert_eq!(scope.write_durably().await.unwrap_err().code(), ProblemCode::Forbidden);
     ann.delete(&board).await.expect(204);
     assert_eq!(scope.write().await.unwrap_err().code(), ProblemCode::NotFound);

@@ -89,8 +89,8 @@ pub struct BoardMember {
     pub user_id: UserId,
     /// How others see the person.
     pub name: String,
-    /// The address.
-    pub email: String,
+    /// The address; null for who may not see the team's members.
+    pub email: Option<String>,
     /// The name of the role on the board.
     pub role: String,
     /// The role's id, when it is one of the team's own.

@@ -85,10 +85,20 @@ pub fn capabilities(document: &Document) -> Vec<Capability> {
     all.into_iter().map(|(touch, steps)| Capability { touch, steps }).collect()
 }
 
+/// A thing that a version may touch and another may not, at the place where it declares it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Widened {
+    /// What.
+    pub touch: Touch,
+    /// Where, as an answer of the API tells it.
+    pub fault: Fault,
+}
+
 /// Every place where `new` may touch what `granted` may not. Without a document that was granted that is
 /// every place where it touches something.
-pub fn widened(new: &Document, granted: Option<&Document>) -> Vec<Fault> {
-    beyond(new, granted).map(|(pointer, touch)| Fault::new(pointer, detail(&touch))).collect()
+pub fn widened(new: &Document, granted: Option<&Document>) -> Vec<Widened> {
+    let place = |(pointer, touch)| Widened { fault: Fault::new(pointer, detail(&touch)), touch };
+    beyond(new, granted).map(place).collect()
 }
 
 /// What `new` may touch and `granted` may not, each thing once.
@@ -202,7 +212,7 @@ mod tests {
         }));
         let kv = capabilities(&new).into_iter().find(|capability| capability.touch == Touch::Kv).unwrap();
         assert_eq!(kv.steps, ["b", "a"]);
-        let pointers: Vec<_> = widened(&new, Some(&old)).into_iter().map(|fault| fault.pointer).collect();
+        let pointers: Vec<_> = widened(&new, Some(&old)).into_iter().map(|place| place.fault.pointer).collect();
         assert_eq!(pointers, ["/steps/b/allow/email", "/steps/b/secrets/0", "/steps/a/secrets/1"]);
         assert_eq!(widened(&old, None).len(), 3);
         assert!(widened(&old, Some(&old)).is_empty());

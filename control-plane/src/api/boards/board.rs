@@ -67,12 +67,6 @@ pub(super) async fn patch_board(
     } else {
         caller.board(&state, id, Permission::BoardEdit).await?
     };
-    if patch.archived.is_some() {
-        scope.require(Permission::BoardArchive)?;
-    }
-    if edits {
-        scope.require(Permission::BoardEdit)?;
-    }
     let mut fields = Fields::new();
     if let Some(name) = &patch.name {
         fields.name("/name", name, limits::MAX_NAME);
@@ -82,7 +76,13 @@ pub(super) async fn patch_board(
     }
     fields.done()?;
     let now = state.ambient.now();
-    let mut tx = scope.write().await?;
+    let (mut tx, scope) = scope.write_renewed().await?;
+    if patch.archived.is_some() {
+        scope.require(Permission::BoardArchive)?;
+    }
+    if edits {
+        scope.require(Permission::BoardEdit)?;
+    }
     let mut board = boards::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
     if_match(&headers, Some(board.revision), "board")?;
     let before = serde_json::to_value(&board)?;

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Who has a role on the board. On a private board they are who sees it, beside those who administer
-/// boards in the team.
+/// boards in the team. Their addresses are for who holds `member.read` in the team.
 #[utoipa::path(
     get, path = "/v1/boards/{id}/members", tag = "boards",
     params(("id" = BoardId, Path, description = "The board"), Paged),
@@ -36,7 +36,12 @@ pub(super) async fn list_board_members(
     let scope = caller.board(&state, id, Permission::BoardRead).await?;
     let (after, rows) = (page.after::<UserId>()?, page.rows()?);
     let mut tx = scope.read().await?;
-    let members = board_members::list(&mut tx, id, after, rows).await?;
+    let mut members = board_members::list(&mut tx, id, after, rows).await?;
+    if !scope.holds_in_team(Permission::MemberRead) {
+        for member in &mut members {
+            member.email = None;
+        }
+    }
     Ok(Json(paged(&page, members, |member| member.user_id)?))
 }
 
@@ -67,7 +72,10 @@ pub(super) async fn put_board_member(
     board_members::put(&mut tx, id, user, &role, now).await?;
     let entry = audit::Entry::new("board.member", "board", id).details(json!({ "user": user, "role": role.name() }));
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
-    let member = board_members::get(&mut tx, id, user).await?.ok_or_else(ApiError::not_found)?;
+    let mut member = board_members::get(&mut tx, id, user).await?.ok_or_else(ApiError::not_found)?;
+    if !scope.holds_in_team(Permission::MemberRead) {
+        member.email = None;
+    }
     tx.commit().await?;
     state.wake.send(Wake::Access { team_id: scope.team() });
     Ok(Json(member))

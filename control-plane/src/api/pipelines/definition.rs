@@ -17,7 +17,7 @@ use super::{
     publish::{publish, upcoming},
     review,
     versions::whole,
-    widening,
+    widening::Widening,
 };
 use crate::{
     api::{
@@ -75,7 +75,7 @@ pub(super) async fn put_definition(
     let document = review::read(state.compiler.as_ref(), put.definition.get(), &put.files).await?;
     let now = state.ambient.now();
     let upcoming = if put.publish { upcoming(&state, &document).await? } else { IndexMap::new() };
-    let mut tx = scope.write().await?;
+    let (mut tx, scope) = scope.write_renewed().await?;
     let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
     if_match(&headers, pipeline.latest_version, "definition")?;
     let library = review::pinned(&mut tx, &document, &put.files).await?;
@@ -100,7 +100,7 @@ pub(super) async fn put_definition(
     let widened = if put.publish {
         publish(&state, &scope, &mut tx, &pipeline, number, &document, &upcoming).await?
     } else {
-        widening::against_published(&mut tx, &pipeline, &document).await?
+        Widening::against_published(&mut tx, &pipeline, &document).await?.faults()
     };
     let version = versions::by_number(&mut tx, id, number).await?.ok_or_else(ApiError::not_found)?;
     tx.commit().await?;

@@ -3,11 +3,13 @@
 use axum::{Json, extract::State};
 use restroy_sdk::{
     api::pipeline::{MovePipeline, Pipeline},
+    document::capabilities,
     ids::PipelineId,
     problem::{Fault, Problem, ProblemCode},
 };
 use serde_json::json;
 
+use super::widening::{self, Widening};
 use crate::{
     api::{
         http::{Body, Path},
@@ -16,12 +18,16 @@ use crate::{
     auth::{Caller, Permission},
     error::{ApiError, ApiResult, name_taken},
     state::AppState,
-    store::{audit, pipelines},
+    store::{audit, configuration, pipelines},
 };
 
 /// Puts a pipeline to the end of another board of its team. It takes the right to delete it here and
 /// to make one there. Its versions, schedules, configuration and runs go along; what its scripts keep in the
 /// board's key-value store stays behind. 409 while a run goes on.
+///
+/// What the published version may touch was granted on the board where it lies: when it may touch something, the
+/// move takes `capability.grant` on the other board. Secrets of its scripts go along: when there are some, it takes
+/// `capability.grant` here.
 #[utoipa::path(
     post, path = "/v1/pipelines/{id}/move", tag = "pipelines", request_body = MovePipeline,
     params(("id" = PipelineId, Path, description = "The pipeline")),
@@ -40,8 +46,8 @@ pub(super) async fn move_pipeline(
             Fault::new("/board", "the board of another team: a pipeline stays in its team; push it there instead");
         return Err(Problem::new(ProblemCode::Invalid).errors(vec![fault]).into());
     }
-    let mut tx = scope.write().await?;
-    there.ask_again(&mut tx).await?;
+    let (mut tx, scope) = scope.write_renewed().await?;
+    let there = there.renewed(&mut tx).await?;
     let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
     if pipeline.board_id == to.board {
         return Ok(Json(pipeline));
@@ -51,12 +57,27 @@ pub(super) async fn move_pipeline(
         let detail = format!("{active} of its runs go on or wait: let them end, or cancel them, then move it.");
         return Err(ApiError::with(ProblemCode::Conflict, detail));
     }
+    let published = widening::published(&mut tx, &pipeline).await?;
+    let touches = published.as_ref().map(Widening::of);
+    if let Some(touches) = &touches {
+        let what = "What the published version may touch was not granted on the other board; to move it there";
+        touches.check(&there, &mut tx, what).await?;
+    }
+    if configuration::scripts_have_secrets(&mut tx, id).await? && !scope.holds(Permission::CapabilityGrant) {
+        let detail = format!(
+            "The secrets of its scripts would go along; to take them off this board takes the permission `{}` here.",
+            Permission::CapabilityGrant
+        );
+        return Err(ApiError::with(ProblemCode::Forbidden, detail));
+    }
     limits::room(pipelines::count(&mut tx, to.board).await?, limits::PIPELINES_PER_BOARD, "pipelines on a board")?;
     let moved = pipelines::put_on(&mut tx, id, to.board, state.ambient.now())
         .await
         .map_err(|error| name_taken(error, "a pipeline on that board", &pipeline.name))?;
     let entry = audit::Entry::new("pipeline.move", "pipeline", id);
-    let entry = entry.details(json!({ "from": pipeline.board_id, "to": to.board }));
+    let entry = entry.details(json!({
+        "from": pipeline.board_id, "to": to.board, "granted": published.as_ref().map(capabilities),
+    }));
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     Ok(Json(moved))

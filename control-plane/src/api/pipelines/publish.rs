@@ -10,7 +10,7 @@ use restroy_sdk::{
 };
 use serde_json::json;
 
-use super::widening;
+use super::widening::Widening;
 use crate::{
     api::http::Path,
     auth::{Caller, Permission, Scope},
@@ -44,7 +44,7 @@ pub(super) async fn publish_version(
     let document = versions::document(&mut tx, version.id).await?;
     drop(tx);
     let upcoming = upcoming(&state, &document).await?;
-    let mut tx = scope.write().await?;
+    let (mut tx, scope) = scope.write_renewed().await?;
     let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
     let widened = publish(&state, &scope, &mut tx, &pipeline, number, &document, &upcoming).await?;
     tx.commit().await?;
@@ -66,7 +66,7 @@ pub(super) async fn upcoming(state: &AppState, document: &Document) -> ApiResult
 }
 
 /// Publishes a version within a transaction, and gives where it may do more than the one before; 403 when
-/// that is more than the caller can grant.
+/// that is more than the caller can grant. The scope is that of the transaction ([`Scope::write_renewed`]).
 pub(super) async fn publish(
     state: &AppState,
     scope: &Scope,
@@ -76,8 +76,9 @@ pub(super) async fn publish(
     document: &Document,
     upcoming: &IndexMap<String, Upcoming>,
 ) -> ApiResult<Vec<Fault>> {
-    let widened = widening::against_published(tx, pipeline, document).await?;
-    widening::check(scope, &widened)?;
+    let widened = Widening::against_published(tx, pipeline, document).await?;
+    widened.check(scope, tx, "This version may do more than the published one; to publish it").await?;
+    let widened = widened.faults();
     pipelines::set_published(tx, pipeline.id, number, state.ambient.now()).await?;
     schedules::replace(tx, &state.ambient, pipeline.id, upcoming).await?;
     let entry = audit::Entry::new("pipeline.publish", "pipeline", pipeline.id);

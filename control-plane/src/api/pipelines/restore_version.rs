@@ -9,7 +9,7 @@ use restroy_sdk::{
 
 use super::{
     publish::{publish, upcoming},
-    widening,
+    widening::Widening,
 };
 use crate::{
     api::{
@@ -49,7 +49,7 @@ pub(super) async fn restore_version(
     drop(tx);
     let upcoming = if restore.publish { upcoming(&state, &document).await? } else { IndexMap::new() };
     let now = state.ambient.now();
-    let mut tx = scope.write().await?;
+    let (mut tx, scope) = scope.write_renewed().await?;
     let slot = match idempotency.begin(&mut tx, scope.team().uuid(), &restore, now).await? {
         Begun::First(slot) => slot,
         Begun::Again(answer) => return Ok(answer),
@@ -76,7 +76,7 @@ pub(super) async fn restore_version(
     let widened = if restore.publish {
         publish(&state, &scope, &mut tx, &pipeline, next, &document, &upcoming).await?
     } else {
-        widening::against_published(&mut tx, &pipeline, &document).await?
+        Widening::against_published(&mut tx, &pipeline, &document).await?.faults()
     };
     let version = versions::by_number(&mut tx, id, next).await?.ok_or_else(ApiError::not_found)?;
     let answer = slot.answer(&mut tx, StatusCode::CREATED, &VersionWritten { version, widened }).await?;

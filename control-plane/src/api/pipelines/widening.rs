@@ -1,43 +1,93 @@
 //! Who may let a pipeline do more. What the last published version declares was granted; a version
-//! that declares more takes `capability.grant` to publish.
+//! that declares more takes `capability.grant` to publish, and a pipeline that may touch something takes it to
+//! be put on another board.
+
+use std::collections::BTreeSet;
 
 use restroy_sdk::{
     api::pipeline::Pipeline,
-    document::{Document, widened},
+    document::{Document, Touch, Widened, widened},
     problem::{Fault, Problem, ProblemCode},
 };
 
 use crate::{
     auth::{Permission, Scope},
     error::ApiResult,
-    store::{TeamTx, versions},
+    store::{
+        TeamTx,
+        configuration::{self, Place},
+        versions,
+    },
 };
 
-/// Every place where a document may touch more than the pipeline's published version.
-pub(super) async fn against_published(
-    tx: &mut TeamTx,
-    pipeline: &Pipeline,
-    document: &Document,
-) -> ApiResult<Vec<Fault>> {
-    let published = match pipeline.published_version {
-        Some(number) => versions::by_number(tx, pipeline.id, number).await?,
-        None => None,
-    };
-    let published = match published {
+/// Every place where a document may touch more than what was granted.
+pub(super) struct Widening(Vec<Widened>);
+
+/// The document of the pipeline's published version.
+pub(super) async fn published(tx: &mut TeamTx, pipeline: &Pipeline) -> ApiResult<Option<Document>> {
+    let Some(number) = pipeline.published_version else { return Ok(None) };
+    Ok(match versions::by_number(tx, pipeline.id, number).await? {
         Some(version) => Some(versions::document(tx, version.id).await?),
         None => None,
-    };
-    Ok(widened(document, published.as_ref()))
+    })
 }
 
-/// 403 with every such place, unless there is none or the caller may grant.
-pub(super) fn check(scope: &Scope, widened: &[Fault]) -> ApiResult<()> {
-    if widened.is_empty() || scope.holds(Permission::CapabilityGrant) {
-        return Ok(());
+impl Widening {
+    /// Against the pipeline's published version.
+    pub(super) async fn against_published(
+        tx: &mut TeamTx,
+        pipeline: &Pipeline,
+        document: &Document,
+    ) -> ApiResult<Self> {
+        Ok(Self(widened(document, published(tx, pipeline).await?.as_ref())))
     }
-    let detail = format!(
-        "This version may do more than the published one; to publish it takes the permission `{}`.",
-        Permission::CapabilityGrant
-    );
-    Err(Problem::new(ProblemCode::Forbidden).detail(detail).errors(widened.to_vec()).into())
+
+    /// Against nothing: all that the document may touch.
+    pub(super) fn of(document: &Document) -> Self {
+        Self(widened(document, None))
+    }
+
+    /// The places.
+    pub(super) fn faults(self) -> Vec<Fault> {
+        self.0.into_iter().map(|place| place.fault).collect()
+    }
+
+    /// 403 with every place that the caller cannot grant. A secret of the whole team takes the permission by
+    /// the role in the team: who grants on one board does not thereby give away what lies beyond it.
+    pub(super) async fn check(&self, scope: &Scope, tx: &mut TeamTx, what: &str) -> ApiResult<()> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        if !scope.holds(Permission::CapabilityGrant) {
+            let detail = format!("{what} takes the permission `{}`.", Permission::CapabilityGrant);
+            return Err(refused(detail, self.0.iter()));
+        }
+        if scope.holds_in_team(Permission::CapabilityGrant) {
+            return Ok(());
+        }
+        let mut beyond = BTreeSet::new();
+        for place in &self.0 {
+            if let Touch::Secret { key, .. } = &place.touch
+                && !beyond.contains(key)
+                && configuration::get(tx, Place::Team(scope.team()), key).await?.is_some_and(|entry| entry.secret)
+            {
+                beyond.insert(key.clone());
+            }
+        }
+        if beyond.is_empty() {
+            return Ok(());
+        }
+        let detail = format!(
+            "{what} takes the permission `{}` by the role in the team, not on this board alone: it names secrets of \
+             the whole team.",
+            Permission::CapabilityGrant
+        );
+        let named = |place: &&Widened| matches!(&place.touch, Touch::Secret { key, .. } if beyond.contains(key));
+        Err(refused(detail, self.0.iter().filter(named)))
+    }
+}
+
+fn refused<'a>(detail: String, places: impl Iterator<Item = &'a Widened>) -> crate::error::ApiError {
+    let faults = places.map(|place| place.fault.clone()).collect();
+    Problem::new(ProblemCode::Forbidden).detail(detail).errors(faults).into()
 }

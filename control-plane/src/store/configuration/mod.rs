@@ -10,4 +10,4 @@ mod read;
 pub use edit::{Change, Value, forget_old, write};
 pub use for_run::{Pinned, SecretRead, for_run};
 pub use place::{Level, Place};
-pub use read::{count, get, history, list, revisions};
+pub use read::{count, get, history, list, revisions, scripts_have_secrets};

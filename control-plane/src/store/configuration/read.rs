@@ -2,7 +2,7 @@
 
 use restroy_sdk::{
     api::script::{ConfigurationEntry, ConfigurationRevision},
-    ids::UserId,
+    ids::{PipelineId, UserId},
     time::Timestamp,
 };
 use sqlx::{query_as, query_scalar};
@@ -93,6 +93,26 @@ pub async fn count(tx: &mut TeamTx, place: Place) -> Result<(i64, i64), sqlx::Er
         )
         .bind(team)
         .bind(place.id())
+    )
+}
+
+/// Whether a script of the pipeline has a secret of its own in force.
+pub async fn scripts_have_secrets(tx: &mut TeamTx, pipeline: PipelineId) -> Result<bool, sqlx::Error> {
+    let team = tx.team();
+    sql!(
+        &mut **tx,
+        fetch_one,
+        query_scalar(
+            "SELECT EXISTS (
+                 SELECT 1 FROM scripts s
+                 JOIN configurations c ON c.team_id = s.team_id AND c.place_id = s.id AND c.secret AND NOT c.removed
+                 WHERE s.team_id = $1 AND s.pipeline_id = $2 AND NOT EXISTS (
+                     SELECT 1 FROM configurations n
+                     WHERE n.team_id = c.team_id AND n.place_id = c.place_id AND n.key = c.key
+                       AND n.revision > c.revision))"
+        )
+        .bind(team)
+        .bind(pipeline)
     )
 }
 
