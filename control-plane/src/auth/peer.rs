@@ -43,20 +43,27 @@ fn forwarded(headers: &HeaderMap, proxies: u32) -> Option<IpAddr> {
     let from_right = usize::try_from(proxies).ok()?.checked_sub(1)?;
     // Several headers are one list (RFC 9110, section 5.3).
     let values = headers.get_all(FORWARDED).iter().rev();
-    let mut entries = values.flat_map(|value| value.to_str().unwrap_or("").rsplit(',').map(str::trim));
-    let entry = entries.nth(from_right)?;
+    // By bytes: what is no text further left is none of the right's business.
+    let mut entries = values.flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
+    let entry = str::from_utf8(entries.nth(from_right)?).ok()?.trim();
     let bare = entry.trim_start_matches('[').trim_end_matches(']');
     bare.parse().ok().or_else(|| entry.parse::<SocketAddr>().ok().map(|address| address.ip()))
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     fn caller(proxies: u32, values: &[&str]) -> Option<String> {
+        caller_of(proxies, &values.iter().map(|value| value.as_bytes()).collect::<Vec<_>>())
+    }
+
+    fn caller_of(proxies: u32, values: &[&[u8]]) -> Option<String> {
         let mut headers = HeaderMap::new();
         for value in values {
-            headers.append(FORWARDED, value.parse().unwrap());
+            headers.append(FORWARDED, HeaderValue::from_bytes(value).unwrap());
         }
         forwarded(&headers, proxies).map(|address| address.to_string())
     }
@@ -67,6 +74,8 @@ mod tests {
         assert_eq!(caller(1, &["203.0.113.9, 192.0.2.1"]).as_deref(), Some("192.0.2.1"));
         assert_eq!(caller(1, &["203.0.113.9", "192.0.2.1"]).as_deref(), Some("192.0.2.1"));
         assert_eq!(caller(2, &["203.0.113.9, 192.0.2.1", "192.0.2.2"]).as_deref(), Some("192.0.2.1"));
+        assert_eq!(caller_of(1, &[b"\xff, 192.0.2.1"]).as_deref(), Some("192.0.2.1"), "nor does it hide the rest");
+        assert_eq!(caller_of(1, &[b"192.0.2.1, \xff"]), None);
     }
 
     #[test]
