@@ -6,6 +6,8 @@ mod access_property;
 mod accounts;
 mod api_tokens;
 mod audit;
+mod audit_accounts;
+mod audit_routes;
 mod board_members;
 mod boards;
 mod clock;
