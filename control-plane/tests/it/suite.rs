@@ -15,6 +15,7 @@ mod configuration;
 mod configuration_levels;
 mod configuration_property;
 mod contract;
+mod data_keys;
 mod database;
 mod definitions;
 mod deleted;

@@ -29,7 +29,7 @@ use crate::{
         configuration::{self, Change, Place, Value},
         pipelines, scripts,
         sort::{Age, Order},
-        teams,
+        team_keys, teams,
     },
 };
 
@@ -159,8 +159,8 @@ async fn put(
         limits::REVISIONS_PER_KEY,
         "changes of one key within a few days",
     )?;
-    let team_key = teams::key(&mut tx, &state.keys).await?;
-    let value = if put.secret { Value::Secret(&put.value, &team_key) } else { Value::Plain(&put.value) };
+    let team_keys = team_keys::of_team(&mut tx, &state.keys).await?;
+    let value = if put.secret { Value::Secret(&put.value, &team_keys) } else { Value::Plain(&put.value) };
     let config_revision = raise(&mut tx, place).await?;
     let change = Change { place, key, value, config_revision, author: scope.user() };
     let entry = configuration::write(&mut tx, &state.ambient, &change).await?;
