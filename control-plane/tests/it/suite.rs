@@ -14,6 +14,7 @@ mod clock;
 mod configuration;
 mod configuration_levels;
 mod configuration_property;
+mod configuration_reach;
 mod contract;
 mod data_keys;
 mod database;
