@@ -1,4 +1,5 @@
-//! `restroy keys list`, `restroy keys rotate`: the master keys that the teams' data keys are sealed with.
+//! `restroy keys list`, `restroy keys rotate`: the master keys that the teams' data keys are sealed with, and
+//! these data keys.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +7,7 @@ use clap::{Args as ClapArgs, Subcommand};
 use restroy_control_plane::{
     error::ApiError,
     secrets::KeyRing,
-    store::{Db, StoreError, second_factor, teams},
+    store::{Db, StoreError, second_factor, team_keys},
 };
 use restroy_sdk::time::Ambient;
 use serde::Serialize;
@@ -39,6 +40,11 @@ pub(crate) enum KeysCommand {
     /// data folder of `restroy dev` that is stopped, for which a new key is made. Breaking it off does no
     /// harm: called again, it goes on.
     Rotate {
+        /// Give every team a new data key instead, and seal its secrets anew: when one may have been seen
+        ///
+        /// Every control-plane must be of this version; they go on meanwhile.
+        #[arg(long)]
+        data_keys: bool,
         #[command(flatten)]
         place: Place,
     },
@@ -80,7 +86,8 @@ impl Open {
 pub(crate) async fn keys(command: KeysCommand, as_json: bool) -> Outcome {
     match command {
         KeysCommand::List { place } => list(&Open::at(&place).await?, as_json).await,
-        KeysCommand::Rotate { place } => rotate(Open::at(&place).await?, as_json).await,
+        KeysCommand::Rotate { data_keys: true, place } => replace(&Open::at(&place).await?, as_json).await,
+        KeysCommand::Rotate { place, .. } => rotate(Open::at(&place).await?, as_json).await,
     }
 }
 
@@ -90,7 +97,7 @@ fn failed(error: impl Into<StoreError>) -> Failure {
 
 /// How many teams each key seals.
 async fn uses(open: &Open) -> Outcome<BTreeMap<String, i64>> {
-    Ok(teams::key_uses(open.parts().0).await.map_err(failed)?.into_iter().collect())
+    Ok(team_keys::key_uses(open.parts().0).await.map_err(failed)?.into_iter().collect())
 }
 
 /// A master key, and what it seals.
@@ -144,7 +151,7 @@ async fn rotate(mut open: Open, as_json: bool) -> Outcome {
         }
     }
     let (db, ring) = open.parts();
-    let rewrapped = teams::rewrap(db, ring, &ambient, |done| eprintln!("{done} of {all} teams"))
+    let rewrapped = team_keys::rewrap(db, ring, &ambient, |done| eprintln!("{done} of {all} teams"))
         .await
         .map_err(|error| failed(error).help("what is done is done; called again, it goes on"))?;
     // The secrets of second factors belong to no team: the master key itself seals them.
@@ -168,10 +175,53 @@ async fn rotate(mut open: Open, as_json: bool) -> Outcome {
         };
         output::print(&format!("the keys of {} teams{seconds} are sealed with `{newest}` now", rewrapped.done));
     }
-    if rewrapped.unknown.is_empty() {
+    all_known(&rewrapped.unknown)
+}
+
+/// Gives every team a new data key.
+async fn replace(open: &Open, as_json: bool) -> Outcome {
+    let (db, ring) = open.parts();
+    let replaced = team_keys::replace(db, ring, &Ambient::system(), |so_far| {
+        eprintln!("{} secrets, {} answers of calls; {} teams are done", so_far.secrets, so_far.answers, so_far.teams);
+    })
+    .await
+    .map_err(|error| failed(error).help("what is done is done; called again, it goes on"))?;
+    db.close().await;
+    if replaced.goes_on {
+        eprintln!("an earlier replacement was broken off; it went on");
+    }
+    if replaced.broken > 0 {
+        eprintln!("{} of them did not open with the old key, and are as they were: set them anew", replaced.broken);
+    }
+    if as_json {
+        let answer = json!({
+            "teams": replaced.teams,
+            "secrets": replaced.secrets,
+            "answers": replaced.answers,
+            "broken": replaced.broken,
+            "unreadable": replaced.unreadable,
+            "unknown": replaced.unknown,
+        });
+        output::print(&context::json(&answer)?);
+    } else {
+        let (teams, secrets) = (replaced.teams, replaced.secrets);
+        output::print(&format!("{teams} teams have new data keys; {secrets} secrets are sealed with them now"));
+    }
+    if replaced.unreadable > 0 {
+        return Err(Failure::new(format!(
+            "the data keys of {} teams do not open, and stay as they are",
+            replaced.unreadable
+        ))
+        .help("RESTROY_LOG=error names them; a backup may have them whole"));
+    }
+    all_known(&replaced.unknown)
+}
+
+fn all_known(unknown: &BTreeMap<String, u64>) -> Outcome {
+    if unknown.is_empty() {
         return Ok(());
     }
-    let unknown: Vec<_> = rewrapped.unknown.iter().map(|(id, teams)| format!("`{id}` ({teams})")).collect();
+    let unknown: Vec<_> = unknown.iter().map(|(id, teams)| format!("`{id}` ({teams})")).collect();
     Err(Failure::new(format!(
         "some teams' keys are sealed with master keys that the ring lacks: {}",
         unknown.join(", ")

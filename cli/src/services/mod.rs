@@ -21,11 +21,11 @@ use std::{
 };
 
 use lua_wasm_host::{Engine, EngineConfig};
-use restroy_run_queue::redis::RedisOptions;
+use restroy_run_queue::redis::{Prefix, RedisOptions};
 
 use crate::{
     failure::{Failure, Outcome, code},
-    settings::value::{Prefix, SecretUrl},
+    settings::value::SecretUrl,
 };
 
 /// The sandboxes' engine. It takes half a second to make unless its code is in the cache.
@@ -46,9 +46,9 @@ fn redis(url: &SecretUrl, prefix: &Prefix, authority: Option<&Path>) -> Outcome<
         Some(path) => {
             let pem = std::fs::read(path)
                 .map_err(|error| Failure::file("read", path, &error).help("see RESTROY_REDIS_CA"))?;
-            RedisOptions::with_authority(url.expose(), &prefix.0, pem)
+            RedisOptions::with_authority(url.expose(), prefix.as_str(), pem)
         }
-        None => RedisOptions::new(url.expose(), &prefix.0),
+        None => RedisOptions::new(url.expose(), prefix.as_str()),
     };
     options.map_err(|error| {
         Failure::new(error.to_string()).help("see RESTROY_REDIS_URL, RESTROY_REDIS_CA and RESTROY_REDIS_PREFIX")

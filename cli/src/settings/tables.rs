@@ -2,10 +2,12 @@
 
 use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
+use restroy_run_queue::redis::Prefix;
+
 use super::{
     Service, Setting,
     table::settings,
-    value::{Count, LogFormat, MasterKeys, Origins, Prefix, SecretText, SecretUrl, Span, TokenKey, WebUrl},
+    value::{Count, LogFormat, MasterKeys, Origins, SecretText, SecretUrl, Span, TokenKey, WebUrl},
 };
 
 /// Every service with its settings.

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use restroy_control_plane::secrets::{KeyRing, MasterKey};
+use restroy_run_queue::redis::Prefix;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
@@ -145,23 +146,13 @@ impl Value for Origins {
     }
 }
 
-/// What every key and channel in Redis begins with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Prefix(pub(crate) String);
-
 impl Value for Prefix {
     fn read(text: &str) -> Result<Self, String> {
-        let fits = (1..=64).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte));
-        if fits {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(format!("`{text}` is not 1 to 64 letters, digits, `-`, `_`, `.` or `:`"))
-        }
+        Self::new(text).map_err(|error| format!("`{text}`: {error}"))
     }
 
     fn shown(&self) -> toml::Value {
-        self.0.as_str().into()
+        self.as_str().into()
     }
 }
 

@@ -366,3 +366,24 @@ fn master_keys_are_rotated() {
     assert_eq!((&keys[0]["newest"], &keys[0]["teams"]), (&json!(true), &json!(1)), "{keys}");
     assert!(keys.as_array().unwrap()[1..].iter().all(|key| key["teams"] == 0), "{keys}");
 }
+
+#[test]
+fn data_keys_are_replaced_wherever_it_is_killed() {
+    let mut server = Server::start(&[]);
+    let ada = Person::new();
+    ada.signs_up(&server);
+    ada.writes_hello();
+    ada.types(&["push", "hello"]).ok();
+    ada.types_with(&["secret", "set", "hello", "greet", "TOKEN"], "0123456789\n").ok();
+    if !PRODUCTION {
+        server.kill(); // who has the folder to themselves
+    }
+    let killed = (1..50).take_while(|lines| server.breaks_off_keys(&["rotate", "--data-keys"], *lines)).count();
+    assert!(killed > 0, "it was never killed");
+    if !PRODUCTION {
+        server.start_again();
+    }
+    assert!(ada.types(&["run", "hello", "--param", "names=Ada", "--follow"]).ok().contains("hello, Ada"));
+    let told = ada.types(&["audit", "--action", "team.data_key"]).ok();
+    assert!(told.contains("team.data_key_removed"), "{told}");
+}

@@ -1,8 +1,9 @@
 //! An installation at work, as the mode has it: `restroy dev`, or a control-plane and an executor.
 
 use std::{
+    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::Output,
+    process::{Command, Output, Stdio},
 };
 
 use restroy_control_plane::secrets::MasterKey;
@@ -97,6 +98,23 @@ impl Server {
 
     /// `restroy keys …` on what it keeps.
     pub fn keys(&self, arguments: &[&str]) -> Output {
+        self.keys_command(arguments).output().unwrap()
+    }
+
+    /// `restroy keys …`, killed when it has said so many lines about how far it is; whether it got that far.
+    pub fn breaks_off_keys(&self, arguments: &[&str], lines: usize) -> bool {
+        let mut process = self.keys_command(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let told = BufReader::new(process.stderr.take().unwrap()).lines().take(lines).count();
+        if told == lines {
+            process.kill().unwrap();
+            process.wait().unwrap();
+            return true;
+        }
+        assert!(process.wait().unwrap().success());
+        false
+    }
+
+    fn keys_command(&self, arguments: &[&str]) -> Command {
         let mut command = match &self.mode {
             Mode::Embedded { .. } => restroy(),
             Mode::Production { installation, .. } => installation.configured(),
@@ -105,7 +123,7 @@ impl Server {
         if let Mode::Embedded { folder, .. } = &self.mode {
             command.arg("--data-dir").arg(data(folder.path()));
         }
-        command.output().unwrap()
+        command
     }
 
     /// Rotates the master keys as `docs/operations.md` says; in production without the old one at the end.

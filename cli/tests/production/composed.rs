@@ -1,13 +1,7 @@
 //! The services of `docker-compose.yml` as processes, with what `restroy init` makes for them: the same
 //! commands, settings and files, on the Postgres and Redis of the tests.
 
-use std::{
-    fs,
-    net::{TcpListener, TcpStream},
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::{fs, process::Command, time::Instant};
 
 use restroy_sdk::{client::Client, time::Ambient};
 use serde_json::Value;
@@ -18,6 +12,7 @@ use crate::{
     composition::{Made, compose, environment, init, interpolate, interpolated, names, services, succeed},
     postgres::Database,
     process::{PATIENCE, Process, restroy, wait_for},
+    services::servers::Redis,
 };
 
 /// What `restroy init` made, with the addresses of the tests' Postgres and of a Redis that was started
@@ -26,40 +21,6 @@ struct Composed {
     made: Made,
     database: Database,
     _redis: Redis,
-}
-
-/// Dies with this value.
-struct Redis(Child);
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Redis {
-    /// Starts on a free port; gives that too.
-    fn start(configuration: &Path) -> (Self, u16) {
-        let program = std::env::var("TEST_REDIS_SERVER").expect("TEST_REDIS_SERVER is set by ./with-services");
-        loop {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            let mut command = Command::new(&program);
-            command.arg(configuration).args(["--bind", "127.0.0.1", "--save", "", "--port", &port.to_string()]);
-            let mut server = Self(command.stdout(Stdio::null()).spawn().unwrap());
-            let since = Instant::now();
-            while TcpStream::connect(("127.0.0.1", port)).is_err() {
-                assert!(since.elapsed() < PATIENCE, "Redis does not start");
-                if server.0.try_wait().unwrap().is_some() {
-                    break; // somebody else took the port meanwhile
-                }
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            if server.0.try_wait().unwrap().is_none() {
-                return (server, port);
-            }
-        }
-    }
 }
 
 impl Composed {
@@ -80,10 +41,10 @@ impl Composed {
         service.set_password(made_url.password()).unwrap();
         rewrite("database-url", service.to_string());
         rewrite("database-owner-url", database.owner_url.clone());
-        let (redis, port) = Redis::start(&secrets.join("redis.conf"));
+        let redis = Redis::configured(Some(&secrets.join("redis.conf")));
         for name in ["redis-url", "executor-redis-url"] {
             let url = fs::read_to_string(secrets.join(name)).unwrap();
-            rewrite(name, url.replace("redis:6379", &format!("127.0.0.1:{port}")));
+            rewrite(name, url.replace("redis:6379", &format!("127.0.0.1:{}", redis.port())));
         }
         Self { made, database, _redis: redis }
     }

@@ -43,6 +43,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(pipelines::routes())
         .merge(library::routes())
         .merge(scripts::routes())
+        .merge(configuration::routes())
         .merge(crate::runs::api::routes())
 }
 

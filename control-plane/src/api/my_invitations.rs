@@ -110,7 +110,9 @@ async fn decline(State(state): State<AppState>, caller: Caller, Path(id): Path<I
     if !invitations::settle(&mut tx, id, Settled::Declined, now).await? {
         return Err(ApiError::not_found());
     }
-    let entry = audit::Entry::new("member.decline", "invitation", id);
+    let entry = audit::Entry::new("member.decline", "invitation", id)
+        .before(json!({ "state": "pending" }))
+        .after(json!({ "state": Settled::Declined.as_str() }));
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
@@ -129,6 +131,11 @@ async fn join(state: &AppState, caller: &Caller, mut tx: Tx, invitation: Waiting
         return Err(ApiError::not_found());
     }
     let Some(role) = role else {
+        let entry = audit::Entry::new("member.uninvite", "invitation", invitation.id)
+            .details(json!({ "reason": "whoever invited may not do so any more" }))
+            .before(json!({ "state": "pending" }))
+            .after(json!({ "state": settled.as_str() }));
+        audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
         tx.commit().await?;
         let detail = "Whoever invited you may not do so any more; ask the team for another invitation.";
         return Err(ApiError::with(ProblemCode::Conflict, detail));
@@ -136,7 +143,8 @@ async fn join(state: &AppState, caller: &Caller, mut tx: Tx, invitation: Waiting
     limits::room(members::count(&mut tx).await?, limits::MEMBERS_PER_TEAM, "members of a team")?;
     members::add(&mut tx, caller.user_id, &role, now).await?;
     let entry = audit::Entry::new("member.join", "user", caller.user_id)
-        .details(json!({ "invitation": invitation.id, "role": role.name() }));
+        .details(json!({ "invitation": invitation.id }))
+        .after(json!({ "role": role.name() }));
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     // The team may have been deleted in the meantime.
     let team = teams::get(&mut tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?;

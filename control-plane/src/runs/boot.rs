@@ -3,13 +3,19 @@
 //! backup was restored.
 
 use restroy_sdk::time::Ambient;
+use serde_json::json;
 use sqlx::{query, query_as};
 
 use super::{
     dispatch, leader, lost, reconcile,
     rows::{TaskRow, task_columns},
 };
-use crate::{error::ApiResult, sql, state::AppState, store::Db};
+use crate::{
+    error::ApiResult,
+    sql,
+    state::AppState,
+    store::{Db, audit},
+};
 
 /// Takes every leased task back at once, as if its lease had run out, and pushes what was admitted
 /// again: the queue was in the memory of the process that is gone. The executors' credentials are
@@ -88,6 +94,9 @@ pub async fn restored(db: &Db, ambient: &Ambient) -> ApiResult<Restored> {
             .bind(PAST_WHAT_WAS_LOST)
             .bind(now.before(std::time::Duration::from_secs(1)))
     )?;
+    let entry = audit::Entry::new("fences.raise", "installation", "tasks");
+    let entry = entry.details(json!({ "tasks": tasks, "leases": leases }));
+    audit::of_installation(&mut tx, ambient, entry).await?;
     tx.commit().await?;
     Ok(Restored { tasks, leases })
 }

@@ -10,6 +10,7 @@ use restroy_sdk::{
     time::{Ambient, Timestamp},
 };
 use serde::Serialize;
+use serde_json::json;
 use sqlx::{FromRow, query, query_as, query_scalar};
 
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
     error::{ApiError, ApiResult},
     sql,
     state::AppState,
-    store::Db,
+    store::{Db, audit},
 };
 
 /// An executor as operators see it.
@@ -73,6 +74,10 @@ pub async fn register(db: &Db, ambient: &Ambient, name: &str, hash: &[u8]) -> Ap
         .bind(ambient.now())
     )?;
     let made = made.rows_affected() > 0;
+    if made {
+        let entry = audit::Entry::new("executor.create", "executor", id).after(json!({ "name": name }));
+        audit::of_installation(&mut tx, ambient, entry).await?;
+    }
     tx.commit().await?;
     Ok(made.then_some(id))
 }
@@ -86,14 +91,16 @@ pub async fn revoke(state: &AppState, id: ExecutorId) -> ApiResult<()> {
 /// The same without the rest of a control-plane.
 pub async fn withdraw(db: &Db, ambient: &Ambient, id: ExecutorId) -> ApiResult<()> {
     let mut tx = db.system_write().await?;
-    let changed = sql!(
+    let name: Option<String> = sql!(
         &mut tx,
-        execute,
-        query("UPDATE executors SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL").bind(id).bind(ambient.now())
+        fetch_optional,
+        query_scalar("UPDATE executors SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL RETURNING name")
+            .bind(id)
+            .bind(ambient.now())
     )?;
-    if changed.rows_affected() == 0 {
-        return Err(ApiError::not_found());
-    }
+    let name = name.ok_or_else(ApiError::not_found)?;
+    let entry = audit::Entry::new("executor.revoke", "executor", id).before(json!({ "name": name }));
+    audit::of_installation(&mut tx, ambient, entry).await?;
     Ok(tx.commit().await?)
 }
 

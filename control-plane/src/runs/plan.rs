@@ -23,7 +23,7 @@ use crate::{
     store::{
         TeamTx, audit,
         configuration::{self, Pinned, SecretRead},
-        teams,
+        team_keys,
     },
 };
 
@@ -64,7 +64,7 @@ pub(crate) async fn plan(
     fixed: Fixed,
     now: Timestamp,
 ) -> ApiResult<Plan> {
-    let key = teams::key(tx, &state.keys).await?;
+    let keys = team_keys::of_team(tx, &state.keys).await?;
     let pinned = Pinned {
         version: run.version_id,
         board: run.board_id,
@@ -72,7 +72,7 @@ pub(crate) async fn plan(
         board_revision: run.board_config_revision,
         team_revision: run.team_config_revision,
     };
-    let (settings, reads) = configuration::for_run(tx, &key, pinned, &fixed.document).await?;
+    let (settings, reads) = configuration::for_run(tx, &keys, pinned, &fixed.document).await?;
     for read in &reads {
         record(tx, &run, fence, read, now).await?;
     }

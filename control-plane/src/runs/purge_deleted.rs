@@ -8,10 +8,16 @@ use restroy_sdk::{
     ids::{BoardId, Id, PipelineId, TeamId},
     time::Timestamp,
 };
-use sqlx::{query, query_as};
+use serde_json::json;
+use sqlx::{query, query_as, query_scalar};
 use uuid::Uuid;
 
-use crate::{error::ApiResult, sql, state::AppState, store::TeamTx};
+use crate::{
+    error::ApiResult,
+    sql,
+    state::AppState,
+    store::{TeamTx, audit},
+};
 
 /// How long what was deleted can be restored.
 pub const KEPT: Duration = Duration::from_hours(30 * 24);
@@ -138,9 +144,8 @@ async fn remove_pipeline(state: &AppState, team: TeamId, pipeline: PipelineId) -
             return Ok(removed);
         }
     }
-    let mut tx = state.db.team_write(team).await?;
-    sql!(&mut *tx, execute, query("DELETE FROM pipelines WHERE team_id = $1 AND id = $2").bind(team).bind(pipeline))?;
-    tx.commit().await?;
+    let statement = "DELETE FROM pipelines WHERE team_id = $1 AND id = $2 RETURNING name";
+    last(state, team, statement, pipeline.uuid(), ("pipeline.purge", "pipeline")).await?;
     Ok(removed + 1 + sources(state, team).await?)
 }
 
@@ -157,10 +162,26 @@ async fn remove_board(state: &AppState, team: TeamId, board: BoardId) -> ApiResu
     if keys >= MOST.unsigned_abs() {
         return Ok(moved + keys);
     }
-    let mut tx = state.db.team_write(team).await?;
-    sql!(&mut *tx, execute, query("DELETE FROM boards WHERE team_id = $1 AND id = $2").bind(team).bind(board))?;
-    tx.commit().await?;
+    let statement = "DELETE FROM boards WHERE team_id = $1 AND id = $2 RETURNING name";
+    last(state, team, statement, board.uuid(), ("board.purge", "board")).await?;
     Ok(moved + keys + 1)
+}
+
+/// Removes the thing itself, when nothing lies below it any more, and notes that it is gone for good.
+async fn last(
+    state: &AppState,
+    team: TeamId,
+    statement: &'static str,
+    id: Uuid,
+    (action, kind): (&str, &str),
+) -> ApiResult<()> {
+    let mut tx = state.db.team_write(team).await?;
+    let name: Option<String> = sql!(&mut *tx, fetch_optional, query_scalar(statement).bind(team).bind(id))?;
+    if let Some(name) = name {
+        let entry = audit::Entry::new(action, kind, id).before(json!({ "name": name }));
+        audit::by_time(&mut tx, &state.ambient, entry).await?;
+    }
+    Ok(tx.commit().await?)
 }
 
 /// Removes the team's sources that no version of a pipeline or of a library module consists of any more.

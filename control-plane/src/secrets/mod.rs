@@ -9,7 +9,7 @@ mod team_key;
 
 pub use context::Context;
 pub use ring::{KeyRing, MasterKey};
-pub use team_key::TeamKey;
+pub use team_key::{TeamKey, TeamKeys};
 
 /// Why something cannot be sealed or opened. Says nothing about the content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -273,6 +273,8 @@ pub async fn reaching(
 pub struct Reaching {
     /// Whose.
     pub user_id: UserId,
+    /// What it is for.
+    pub name: String,
     /// The holder's built-in role in the team.
     pub role: Option<String>,
     /// Or what their own role allows, with spaces between.
@@ -288,7 +290,7 @@ pub async fn reaching_one(tx: &mut TeamTx, id: ApiTokenId, now: Timestamp) -> Re
         &mut **tx,
         fetch_optional,
         query_as(
-            "SELECT t.user_id, m.role,
+            "SELECT t.user_id, t.name, m.role,
                     (SELECT string_agg(g.permission, ' ') FROM role_permissions g
                      WHERE g.team_id = m.team_id AND g.role_id = m.role_id) AS granted,
                     (t.only_team IS NOT NULL OR u.kind = 'service') AS bound

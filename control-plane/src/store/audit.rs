@@ -111,6 +111,18 @@ pub async fn by_operator(tx: &mut TeamTx, ambient: &Ambient, entry: Entry<'_>) -
     write(tx, ambient, Some(team), None, entry).await
 }
 
+/// Notes what nobody did: what time did to something of a team.
+pub async fn by_time(tx: &mut TeamTx, ambient: &Ambient, entry: Entry<'_>) -> Result<(), sqlx::Error> {
+    let team = tx.team();
+    write(tx, ambient, Some(team), None, entry).await
+}
+
+/// Notes what an operator did to the installation itself. Of no team and no account: it is read where it was
+/// done, in the database.
+pub async fn of_installation(tx: &mut Tx, ambient: &Ambient, entry: Entry<'_>) -> Result<(), sqlx::Error> {
+    write(tx, ambient, None, None, entry).await
+}
+
 /// Notes what was done to an account.
 pub async fn of_user(tx: &mut Tx, ambient: &Ambient, actor: Actor, entry: Entry<'_>) -> Result<(), sqlx::Error> {
     write(tx, ambient, None, Some(actor), entry).await

@@ -33,7 +33,8 @@ pub enum Settled {
 }
 
 impl Settled {
-    fn as_str(self) -> &'static str {
+    /// The state that it leaves the invitation in.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
             Self::Declined => "declined",

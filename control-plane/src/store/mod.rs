@@ -17,8 +17,8 @@
 //!   `runs/schedule.rs` (which look for what is due), `runs/purge.rs`, `runs/purge_deleted.rs`,
 //!   `runs/purge_teams.rs`, `runs/boot.rs`,
 //!   `mail/sender.rs`, `runs/run_api/heartbeat.rs`
-//! - the installation: `api/health.rs`, `metrics/scrape.rs`, `clock.rs`, `store/teams.rs` (which
-//!   teams' keys are to be sealed anew)
+//! - the installation: `api/health.rs`, `metrics/scrape.rs`, `clock.rs`, `store/team_keys` (which
+//!   teams' keys are to be sealed anew, or replaced)
 //!
 //! What is serialised by what is written down in `docs/adr/0024-isolation-and-locks.md`.
 
@@ -51,6 +51,7 @@ pub mod service_accounts;
 pub mod sessions;
 pub mod sort;
 mod sqlite;
+pub mod team_keys;
 pub mod teams;
 pub mod usage;
 pub mod users;

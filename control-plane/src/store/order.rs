@@ -90,6 +90,25 @@ async fn position(tx: &mut TeamTx, board: BoardId, id: PipelineId) -> Result<Opt
     )
 }
 
+/// What stands after a pipeline of the board; nothing when it is the last. What was deleted does not count.
+pub async fn next(tx: &mut TeamTx, board: BoardId, pipeline: PipelineId) -> Result<Option<PipelineId>, sqlx::Error> {
+    let team = tx.team();
+    sql!(
+        &mut **tx,
+        fetch_optional,
+        query_scalar(
+            "SELECT n.id FROM pipelines p
+             JOIN pipelines n ON n.team_id = p.team_id AND n.board_id = p.board_id AND n.deleted_at IS NULL
+                             AND (n.position, n.id) > (p.position, p.id)
+             WHERE p.team_id = $1 AND p.board_id = $2 AND p.id = $3
+             ORDER BY n.position, n.id LIMIT 1"
+        )
+        .bind(team)
+        .bind(board)
+        .bind(pipeline)
+    )
+}
+
 /// The position behind all of the board's.
 pub(super) async fn end(tx: &mut TeamTx, board: BoardId) -> Result<i64, sqlx::Error> {
     let last = last(tx, board).await?;

@@ -132,15 +132,24 @@ pub async fn set(
     if found.is_none() {
         return Ok(false);
     }
+    let before = values(&mut tx, changes).await?;
     for (limit, value) in changes {
         write(&mut tx, ambient, *limit, *value).await?;
     }
-    let changed: serde_json::Map<_, _> =
-        changes.iter().map(|(limit, value)| (limit.name().to_owned(), serde_json::json!(value))).collect();
-    let entry = audit::Entry::new("team.limits", "team", team).details(serde_json::Value::Object(changed));
+    let after = values(&mut tx, changes).await?;
+    let entry = audit::Entry::new("team.limits", "team", team).before(before).after(after);
     audit::by_operator(&mut tx, ambient, entry).await?;
     tx.commit().await?;
     Ok(true)
+}
+
+/// What of the limits that change is in force, by name.
+async fn values(tx: &mut TeamTx, changes: &[(Limit, Option<i64>)]) -> Result<serde_json::Value, StoreError> {
+    let mut values = serde_json::Map::new();
+    for (limit, _) in changes {
+        values.insert(limit.name().to_owned(), in_force(tx, *limit).await?.into());
+    }
+    Ok(values.into())
 }
 
 async fn write(tx: &mut TeamTx, ambient: &Ambient, limit: Limit, value: Option<i64>) -> Result<(), sqlx::Error> {

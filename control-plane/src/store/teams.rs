@@ -1,6 +1,4 @@
-//! Teams, their members, and a team's data key.
-
-use std::collections::BTreeMap;
+//! Teams and their members.
 
 use restroy_sdk::{
     api::{
@@ -8,119 +6,18 @@ use restroy_sdk::{
         team::{Member, Team},
     },
     ids::{RoleId, TeamId, UserId},
-    time::{Ambient, Timestamp},
+    time::Timestamp,
 };
-use serde_json::json;
-use sqlx::{query, query_as, query_scalar, types::Uuid};
+use sqlx::{query, query_as, query_scalar};
 
 use super::{
-    Db, StoreError, TeamTx, Tx, audit,
+    TeamTx, Tx,
     sort::{Selection, by_order},
 };
 use crate::{
     auth::{Caller, Role},
-    secrets::{KeyRing, TeamKey},
     sql,
 };
-
-/// The team's data key, open.
-pub async fn key(tx: &mut TeamTx, keys: &KeyRing) -> Result<TeamKey, StoreError> {
-    let team = tx.team();
-    let (sealed, key_id): (Vec<u8>, String) =
-        sql!(&mut **tx, fetch_one, query_as("SELECT data_key, key_id FROM teams WHERE id = $1").bind(team))?;
-    Ok(keys.open_team_key(team, &sealed, &key_id)?)
-}
-
-/// How many teams' data keys are sealed with which master key, by the key's id.
-pub async fn key_uses(db: &Db) -> Result<Vec<(String, i64)>, sqlx::Error> {
-    let mut tx = db.system_read().await?;
-    sql!(&mut tx, fetch_all, query_as("SELECT key_id, count(*) FROM teams GROUP BY key_id ORDER BY key_id"))
-}
-
-/// What sealing the teams' data keys anew came to.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Rewrapped {
-    /// How many were sealed with the newest master key.
-    pub done: u64,
-    /// How many are sealed with a key that is not in the ring, by its id; they stay as they are.
-    pub unknown: BTreeMap<String, u64>,
-}
-
-/// How many teams are looked up at a time.
-const REWRAP_STEP: i64 = 200;
-
-/// Seals every team's data key with the newest master key, and tells how many it has done so far. Each
-/// team is a transaction of its own: it may be broken off and repeated, and go on while the service runs.
-/// It ends when it finds no team any more that is sealed with an older key of the ring, also none that was
-/// made meanwhile; then, once every replica has the newest key, the older ones may leave the ring.
-pub async fn rewrap(
-    db: &Db,
-    keys: &KeyRing,
-    ambient: &Ambient,
-    mut progress: impl FnMut(u64),
-) -> Result<Rewrapped, StoreError> {
-    let mut rewrapped = Rewrapped::default();
-    loop {
-        let before = rewrapped.done;
-        rewrapped.unknown.clear();
-        let mut last = TeamId(Uuid::nil());
-        loop {
-            let teams = not_newest(db, keys, last).await?;
-            let Some((newest, _)) = teams.last() else { break };
-            last = *newest;
-            for (team, key_id) in teams {
-                if !keys.ids().any(|id| id == key_id) {
-                    *rewrapped.unknown.entry(key_id).or_default() += 1;
-                } else if rewrap_one(db, keys, ambient, team).await? {
-                    rewrapped.done += 1;
-                }
-            }
-            progress(rewrapped.done);
-        }
-        if rewrapped.done == before {
-            return Ok(rewrapped);
-        }
-    }
-}
-
-/// Teams after `after` whose data keys are not sealed with the newest master key, and with which.
-async fn not_newest(db: &Db, keys: &KeyRing, after: TeamId) -> Result<Vec<(TeamId, String)>, sqlx::Error> {
-    let mut tx = db.system_read().await?;
-    sql!(
-        &mut tx,
-        fetch_all,
-        query_as("SELECT id, key_id FROM teams WHERE id > $1 AND key_id <> $2 ORDER BY id LIMIT $3")
-            .bind(after)
-            .bind(keys.newest())
-            .bind(REWRAP_STEP)
-    )
-}
-
-/// Whether there was anything to do.
-async fn rewrap_one(db: &Db, keys: &KeyRing, ambient: &Ambient, team: TeamId) -> Result<bool, StoreError> {
-    let mut tx = db.team_write(team).await?;
-    let found: Option<(Vec<u8>, String)> =
-        sql!(&mut *tx, fetch_optional, query_as("SELECT data_key, key_id FROM teams WHERE id = $1").bind(team))?;
-    let Some((sealed, old_id)) = found else { return Ok(false) };
-    let Some((sealed, key_id)) = keys.rewrap(ambient, team, &sealed, &old_id)? else { return Ok(false) };
-    let written = sql!(
-        &mut *tx,
-        execute,
-        query("UPDATE teams SET data_key = $2, key_id = $3 WHERE id = $1 AND key_id = $4")
-            .bind(team)
-            .bind(sealed)
-            .bind(&key_id)
-            .bind(&old_id)
-    )?;
-    if written.rows_affected() == 0 {
-        return Ok(false);
-    }
-    let entry = audit::Entry::new("team.rewrap", "team", team);
-    let entry = entry.before(json!({ "key_id": old_id })).after(json!({ "key_id": key_id }));
-    audit::by_operator(&mut tx, ambient, entry).await?;
-    tx.commit().await?;
-    Ok(true)
-}
 
 #[derive(sqlx::FromRow)]
 struct Row {

@@ -7,7 +7,7 @@ use restroy_control_plane::{
     store::{
         TeamTx,
         configuration::{self, Pinned, SecretRead},
-        teams::{self, Rewrapped},
+        team_keys::{self, Rewrapped},
         versions,
     },
 };
@@ -104,13 +104,13 @@ pub(crate) async fn settings_at(
     let pipeline: PipelineId = home.pipeline.parse().unwrap();
     let scope = caller.pipeline(state, pipeline, permission).await.unwrap();
     assert_eq!(scope.team(), scope_team);
-    let mut tx: TeamTx = scope.read().await.unwrap();
+    let mut tx: TeamTx = state.db.team_write(scope_team).await.unwrap();
     let newest = versions::list(&mut tx, pipeline, None, 1).await.unwrap().remove(0);
     let (document, _) = versions::load(&mut tx, newest.id).await.unwrap();
-    let key = restroy_control_plane::store::teams::key(&mut tx, &state.keys).await.unwrap();
+    let keys = team_keys::of_team(&mut tx, &state.keys).await.unwrap();
     let board = home.board.parse().unwrap();
     let pinned = Pinned { version: newest.id, board, revision, board_revision, team_revision };
-    let (steps, reads) = configuration::for_run(&mut tx, &key, pinned, &document).await.unwrap();
+    let (steps, reads) = configuration::for_run(&mut tx, &keys, pinned, &document).await.unwrap();
     (serde_json::to_value(&steps["a"]).unwrap(), reads)
 }
 
@@ -203,11 +203,11 @@ async fn every_teams_key_moves_to_a_new_master_key() {
     let second = MasterKey::parse(&MasterKey::generate(&state.ambient, "k2")).unwrap();
     let ring = KeyRing::new(vec![second, MasterKey::parse(&world.master).unwrap()]).unwrap();
     let mut told = Vec::new();
-    let rewrapped = teams::rewrap(&state.db, &ring, &state.ambient, |done| told.push(done)).await.unwrap();
+    let rewrapped = team_keys::rewrap(&state.db, &ring, &state.ambient, |done| told.push(done)).await.unwrap();
     assert_eq!((rewrapped, told), (Rewrapped { done: 1, ..Rewrapped::default() }, vec![1]));
-    let again = teams::rewrap(&state.db, &ring, &state.ambient, |_| panic!("nothing to do")).await.unwrap();
+    let again = team_keys::rewrap(&state.db, &ring, &state.ambient, |_| panic!("nothing to do")).await.unwrap();
     assert_eq!(again, Rewrapped::default());
-    assert_eq!(teams::key_uses(&state.db).await.unwrap(), [("k2".to_owned(), 1)]);
+    assert_eq!(team_keys::key_uses(&state.db).await.unwrap(), [("k2".to_owned(), 1)]);
     // What was sealed before opens with the team's key, sealed anew.
     let mut tx = state.db.system_read().await.unwrap();
     let (team, sealed, key_id): (TeamId, Vec<u8>, String) =
@@ -240,9 +240,9 @@ async fn teams_under_a_key_that_is_gone_stand_in_nobodys_way() {
     tx.commit().await.unwrap();
     let new = MasterKey::parse(&MasterKey::generate(&state.ambient, "k2")).unwrap();
     let ring = KeyRing::new(vec![new, MasterKey::parse(&world.master).unwrap()]).unwrap();
-    let rewrapped = teams::rewrap(&state.db, &ring, &state.ambient, |_| {}).await.unwrap();
+    let rewrapped = team_keys::rewrap(&state.db, &ring, &state.ambient, |_| {}).await.unwrap();
     assert_eq!((rewrapped.done, rewrapped.unknown), (2, [("gone".to_owned(), 1)].into()));
-    assert_eq!(teams::key_uses(&state.db).await.unwrap(), [("gone".to_owned(), 1), ("k2".to_owned(), 2)]);
+    assert_eq!(team_keys::key_uses(&state.db).await.unwrap(), [("gone".to_owned(), 1), ("k2".to_owned(), 2)]);
 }
 
 /// A replica that still has the old ring goes on with what it has sealed, and one that has both keys, in
@@ -257,10 +257,10 @@ async fn every_order_of_the_ring_reads_what_any_sealed() {
     let ring = |keys: &[&str]| KeyRing::new(keys.iter().map(|key| MasterKey::parse(key).unwrap()).collect()).unwrap();
     // First the new key is known everywhere, but seals nothing; then it is put first, and rotated to.
     let (both, rotating) = (ring(&[&old, &new]), ring(&[&new, &old]));
-    teams::rewrap(&state.db, &rotating, &state.ambient, |_| {}).await.unwrap();
-    let mut tx = state.db.team_read(home.team.parse().unwrap()).await.unwrap();
-    teams::key(&mut tx, &both).await.unwrap();
-    teams::key(&mut tx, &rotating).await.unwrap();
-    teams::key(&mut tx, &ring(&[&new])).await.unwrap();
-    assert!(teams::key(&mut tx, &ring(&[&old])).await.is_err(), "whoever was not told of the new key");
+    team_keys::rewrap(&state.db, &rotating, &state.ambient, |_| {}).await.unwrap();
+    let mut tx = state.db.team_write(home.team.parse().unwrap()).await.unwrap();
+    team_keys::of_team(&mut tx, &both).await.unwrap();
+    team_keys::of_team(&mut tx, &rotating).await.unwrap();
+    team_keys::of_team(&mut tx, &ring(&[&new])).await.unwrap();
+    assert!(team_keys::of_team(&mut tx, &ring(&[&old])).await.is_err(), "whoever was not told of the new key");
 }

@@ -16,7 +16,7 @@ use Role::{Admin, Editor, Operator, Owner, Viewer};
 
 /// The least role that a route takes, and what it gets. One that is missing here, or is here and not
 /// among the routes of members, fails the test.
-const LEAST: &[(&str, &str, Role, u16)] = &[
+pub(crate) const LEAST: &[(&str, &str, Role, u16)] = &[
     ("GET", "/v1/teams/{id}", Viewer, 200),
     ("PATCH", "/v1/teams/{id}", Admin, 200),
     ("DELETE", "/v1/teams/{id}", Owner, 204),
@@ -115,9 +115,9 @@ const LEAST: &[(&str, &str, Role, u16)] = &[
 ];
 
 /// A team with something of everything that a route is called on.
-struct Scene {
-    home: Home,
-    run: String,
+pub(crate) struct Scene {
+    pub(crate) home: Home,
+    pub(crate) run: String,
     target: String,
     role: String,
     invitation: String,
@@ -126,7 +126,7 @@ struct Scene {
 }
 
 impl Scene {
-    async fn new(owner: &Person<'_>, people: &[(Role, Person<'_>)], target: &Person<'_>) -> Self {
+    pub(crate) async fn new(owner: &Person<'_>, people: &[(Role, Person<'_>)], target: &Person<'_>) -> Self {
         let home = Home::of(owner).await;
         for (role, person) in people {
             person.join(&home.team, *role).await;
@@ -157,7 +157,7 @@ impl Scene {
         Self { home, run, target: target.id.clone(), role, invitation, robot, token }
     }
 
-    fn fill(&self, path: &str) -> String {
+    pub(crate) fn fill(&self, path: &str) -> String {
         let id = match path.split('/').nth(2).unwrap() {
             "teams" => &self.home.team,
             "boards" => &self.home.board,
@@ -173,7 +173,7 @@ impl Scene {
         filled.replace("{invitation}", &self.invitation).replace("{artifact_id}", &self.target)
     }
 
-    fn body(&self, method: &str, path: &str) -> Option<Value> {
+    pub(crate) fn body(&self, method: &str, path: &str) -> Option<Value> {
         match path {
             "/v1/teams/{id}/transfer" => Some(json!({ "user_id": self.target })),
             "/v1/teams/{id}/library" if method == "POST" => Some(json!({ "name": "another", "source": "return 1" })),

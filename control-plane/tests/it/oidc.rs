@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 
-use crate::support::{PASSWORD, Reply, World};
+use crate::support::{PASSWORD, Reply, Request, World};
 
 const CLIENT: &str = "restroy";
 const SECRET: &str = "the client's secret";
@@ -199,6 +199,10 @@ async fn somebody_new_and_somebody_known() {
     let first = sign_in(&world, &provider, ann()).await.expect(200);
     let account = me(&world, &first).await;
     assert_eq!((&account["email"], &account["name"]), (&json!("ann@example.com"), &json!("Ann")));
+    let (token, path) = (first.body["access_token"].as_str(), "/v1/me/audit");
+    let log = world.send(Request { token, ..Request::new(Method::GET, path) }).await.expect(200);
+    let told: Vec<_> = log.items().iter().map(|entry| entry["action"].as_str().unwrap()).collect();
+    assert_eq!(told, ["session.login", "user.oidc_link", "user.register"]);
     // Known by who it is there, whatever the address is by now.
     let moved = json!({ "sub": "4711", "email": "else@example.com", "email_verified": false });
     let again = sign_in(&world, &provider, moved).await.expect(200);

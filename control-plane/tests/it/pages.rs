@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::support::{Person, World};
+use crate::support::{Home, Person, World};
 
 /// Walks a list page by page; gives the `field` of every thing.
 async fn walk(person: &Person<'_>, path: &str, limit: usize, field: &str) -> Vec<String> {
@@ -112,6 +112,52 @@ async fn lists_come_in_the_order_that_is_asked_for() {
     }
     for bad in ["sort=size", "sort=", "name=", &format!("name={}", "x".repeat(65))] {
         ann.get(&format!("{path}?{bad}")).await.problem("bad_request");
+    }
+}
+
+#[tokio::test]
+async fn configurations_come_in_the_order_that_is_asked_for() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let home = Home::of(&ann).await;
+    for place in [format!("scripts/{}", home.script), format!("boards/{}", home.board), format!("teams/{}", home.team)]
+    {
+        let path = format!("/v1/{place}/configuration");
+        let gone = format!("{path}/GONE");
+        ann.put(&gone, json!({ "value": "v" })).await.expect(200);
+        for key in ["delta", "ALPHA", "charlie", "bravo_1", "delta"] {
+            ann.put(&format!("{path}/{key}"), json!({ "value": "v" })).await.expect(200);
+        }
+        ann.delete(&gone).await.expect(204);
+        let (by_key, by_change) = (["ALPHA", "bravo_1", "charlie", "delta"], ["ALPHA", "charlie", "bravo_1", "delta"]);
+        let reversed = |keys: &[&str]| keys.iter().rev().map(ToString::to_string).collect::<Vec<_>>();
+        for limit in [1, 3, 100] {
+            let sorted = |sort: &str| format!("{path}?{sort}limit={limit}");
+            assert_eq!(walk_on(&ann, &sorted(""), "key").await, by_key);
+            assert_eq!(walk_on(&ann, &sorted("sort=name&"), "key").await, by_key);
+            assert_eq!(walk_on(&ann, &sorted("sort=-name&"), "key").await, reversed(&by_key));
+            assert_eq!(walk_on(&ann, &sorted("sort=updated_at&"), "key").await, by_change);
+            assert_eq!(walk_on(&ann, &sorted("sort=-updated_at&"), "key").await, reversed(&by_change));
+            assert_eq!(walk_on(&ann, &sorted("name=A&sort=-name&"), "key").await, reversed(&by_key));
+            assert_eq!(walk_on(&ann, &sorted("name=_1&"), "key").await, ["bravo_1"]);
+        }
+        let changes = format!("{path}/delta");
+        ann.put(&changes, json!({ "value": "w" })).await.expect(200);
+        let history = |sort: &str| format!("{changes}/history?limit=1{sort}");
+        assert_eq!(walk_on(&ann, &history(""), "value").await, ["w", "v", "v"]);
+        assert_eq!(walk_on(&ann, &history("&sort=-created_at"), "value").await, ["w", "v", "v"]);
+        assert_eq!(walk_on(&ann, &history("&sort=created_at"), "value").await, ["v", "v", "w"]);
+        for list in [&path, &format!("{changes}/history")] {
+            for bad in ["sort=created", "sort=", "name=", "limit=0", "cursor=x"] {
+                ann.get(&format!("{list}?{bad}")).await.problem("bad_request");
+            }
+            let first = ann.get(&format!("{list}?limit=1")).await.expect(200);
+            let cursor = first.body["next_cursor"].as_str().unwrap();
+            for other in ["created_at", "-name"] {
+                // One of them is an order of this list, but not the one that the cursor is of.
+                ann.get(&format!("{list}?limit=1&cursor={cursor}&sort={other}")).await.problem("bad_request");
+            }
+        }
     }
 }
 

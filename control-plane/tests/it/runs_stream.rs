@@ -120,12 +120,7 @@ async fn one_reader_serves_all_and_ends_with_the_last() {
     }
     assert_eq!(it.state.watchers.watched(), 1);
     drop(sockets);
-    let gone = async {
-        while it.state.watchers.watched() > 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, gone).await.expect("the reader ends");
+    tokio::time::timeout(PATIENCE, it.state.watchers.unwatched()).await.expect("the reader ends");
 }
 
 #[tokio::test]

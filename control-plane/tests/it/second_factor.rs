@@ -13,7 +13,7 @@ use totp_rs::{Builder, Secret};
 use crate::support::{PASSWORD, Person, Reply, World};
 
 /// What an authenticator shows at the world's time, `steps` later.
-fn code(world: &World, secret: &str, steps: i64) -> String {
+pub(crate) fn code(world: &World, secret: &str, steps: i64) -> String {
     let totp = Builder::new().with_secret(Secret::try_from_base32(secret).unwrap()).build().unwrap();
     let seconds = world.state.ambient.now().micros() / 1_000_000 + 30 * steps;
     totp.generate(u64::try_from(seconds).unwrap()).to_string()

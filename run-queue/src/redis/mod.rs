@@ -16,5 +16,5 @@ mod options;
 mod queue;
 pub(crate) mod wire;
 
-pub use options::{RedisOptions, RedisOptionsError};
+pub use options::{Prefix, RedisOptions, RedisOptionsError};
 pub use queue::RedisQueue;

@@ -8,11 +8,31 @@ use url::Url;
 /// The longest prefix, in bytes.
 const MAX_PREFIX: usize = 64;
 
+/// What every key and channel in Redis begins with: 1 to 64 letters, digits, `-`, `_`, `.` and `:`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prefix(String);
+
+impl Prefix {
+    /// Checks it.
+    pub fn new(text: &str) -> Result<Self, RedisOptionsError> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+        if text.is_empty() || text.len() > MAX_PREFIX || !text.chars().all(allowed) {
+            return Err(RedisOptionsError::Prefix);
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// As it is written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// A checked address of a Redis and the prefix of every key and channel that is used there.
 #[derive(Clone)]
 pub struct RedisOptions {
     client: Client,
-    prefix: String,
+    prefix: Prefix,
 }
 
 /// Why Redis cannot be used with such settings. Never shows the URL's password.
@@ -47,10 +67,7 @@ impl RedisOptions {
     }
 
     fn build(url: &str, prefix: &str, authority: Option<Vec<u8>>) -> Result<Self, RedisOptionsError> {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
-        if prefix.is_empty() || prefix.len() > MAX_PREFIX || !prefix.chars().all(allowed) {
-            return Err(RedisOptionsError::Prefix);
-        }
+        let prefix = Prefix::new(prefix)?;
         let parsed = parse(url).map_err(RedisOptionsError::Url)?;
         let tls = parsed.scheme() == "rediss";
         // The library's own words may repeat parts of the URL.
@@ -65,7 +82,7 @@ impl RedisOptions {
             Some(pem) => Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert: Some(pem) })
                 .map_err(|error| RedisOptionsError::Authority(error.to_string()))?,
         };
-        Ok(Self { client, prefix: prefix.to_owned() })
+        Ok(Self { client, prefix })
     }
 
     pub(super) fn client(&self) -> &Client {
@@ -74,7 +91,7 @@ impl RedisOptions {
 
     /// The full name of a key or channel.
     pub(super) fn name(&self, name: &str) -> String {
-        format!("{}:{name}", self.prefix)
+        format!("{}:{name}", self.prefix.as_str())
     }
 }
 
@@ -83,7 +100,7 @@ impl fmt::Debug for RedisOptions {
         // The address without user and password.
         f.debug_struct("RedisOptions")
             .field("address", &self.client.get_connection_info().addr().to_string())
-            .field("prefix", &self.prefix)
+            .field("prefix", &self.prefix.as_str())
             .finish_non_exhaustive()
     }
 }

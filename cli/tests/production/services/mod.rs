@@ -9,7 +9,7 @@ mod cluster;
 mod load;
 mod member;
 mod proxy;
-mod servers;
+pub mod servers;
 mod service;
 mod watch;
 

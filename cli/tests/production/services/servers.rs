@@ -131,13 +131,22 @@ fn run(command: &mut Command) {
 pub struct Redis {
     folder: TempDir,
     port: u16,
+    /// A file with its users; without one there is a password.
+    configuration: Option<PathBuf>,
     server: Option<Child>,
 }
 
 impl Redis {
     pub fn start() -> Self {
+        Self::configured(None)
+    }
+
+    /// With the users of a configuration, if there is one.
+    pub fn configured(configuration: Option<&Path>) -> Self {
         for _ in 0..TRIES {
-            let mut redis = Self { folder: tempfile::tempdir().unwrap(), port: free_port(), server: None };
+            let folder = tempfile::tempdir().unwrap();
+            let configuration = configuration.map(Path::to_owned);
+            let mut redis = Self { folder, port: free_port(), configuration, server: None };
             if redis.launch() {
                 return redis;
             }
@@ -149,7 +158,11 @@ impl Redis {
         let log = self.folder.path().join("log");
         let _ = fs::remove_file(&log);
         let mut command = Command::new(given("TEST_REDIS_SERVER"));
-        command.args(["--bind", "127.0.0.1", "--port", &self.port.to_string(), "--requirepass", PASSWORD]);
+        match &self.configuration {
+            Some(file) => command.arg(file),
+            None => command.args(["--requirepass", PASSWORD]),
+        };
+        command.args(["--bind", "127.0.0.1", "--port", &self.port.to_string()]);
         command.args(["--save", "", "--appendonly", "no", "--dir"]).arg(self.folder.path()).arg("--logfile").arg(&log);
         let server = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let server = self.server.insert(server);
@@ -206,6 +219,10 @@ impl Redis {
         connection.write_all(format!("AUTH {PASSWORD}\r\n").as_bytes()).await.unwrap();
         assert_eq!(line(&mut connection).await, "+OK");
         connection
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     pub fn url(&self) -> String {

@@ -5,6 +5,7 @@ use restroy_sdk::{
     api::auth::VerifyEmail,
     problem::{Fault, Problem, ProblemCode},
 };
+use serde_json::json;
 
 use super::register::Registration;
 use crate::{
@@ -39,13 +40,10 @@ pub(super) async fn verify_email(
     };
     let registration: Registration = serde_json::from_str(&registration)?;
     if users::verify(&mut tx, user, &registration.name, &registration.password_hash, now).await? {
-        audit::of_user(
-            &mut tx,
-            &state.ambient,
-            Actor::user(user, peer),
-            audit::Entry::new("user.verify", "user", user),
-        )
-        .await?;
+        let entry = audit::Entry::new("user.verify", "user", user)
+            .before(json!({ "email_verified": false }))
+            .after(json!({ "email_verified": true }));
+        audit::of_user(&mut tx, &state.ambient, Actor::user(user, peer), entry).await?;
     }
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)

@@ -68,9 +68,12 @@ pub(super) async fn put_board_member(
     }
     grant::acts_on(held, theirs.or(board_members::permissions(&mut tx, id, user).await?).of_board())?;
     grant::gives(held, role.permissions().of_board())?;
+    let before = board_members::get(&mut tx, id, user).await?;
     let now = state.ambient.now();
     board_members::put(&mut tx, id, user, &role, now).await?;
-    let entry = audit::Entry::new("board.member", "board", id).details(json!({ "user": user, "role": role.name() }));
+    let mut entry = audit::Entry::new("board.member", "board", id).details(json!({ "user": user }));
+    entry.before = before.map(|before| json!({ "role": before.role }));
+    entry.after = Some(json!({ "role": role.name() }));
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     let mut member = board_members::get(&mut tx, id, user).await?.ok_or_else(ApiError::not_found)?;
     if !scope.holds_in_team(Permission::MemberRead) {
@@ -102,8 +105,9 @@ pub(super) async fn remove_board_member(
         grant::acts_on(held, theirs.or(board_members::permissions(&mut tx, id, user).await?).of_board())?;
     }
     board_members::remove(&mut tx, id, user).await?;
-    let entry =
-        audit::Entry::new("board.member_remove", "board", id).details(json!({ "user": user, "before": before.role }));
+    let entry = audit::Entry::new("board.member_remove", "board", id)
+        .details(json!({ "user": user }))
+        .before(json!({ "role": before.role }));
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     state.wake.send(Wake::Access { team_id: scope.team() });

@@ -1,7 +1,6 @@
 //! Boards.
 
 mod board;
-mod configuration;
 mod kv;
 mod members;
 mod order;
@@ -22,11 +21,4 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(members::list_board_members))
         .routes(routes!(members::put_board_member, members::remove_board_member))
         .routes(routes!(kv::get_kv, kv::put_kv, kv::delete_kv))
-        .routes(routes!(configuration::list_board_configuration))
-        .routes(routes!(
-            configuration::get_board_configuration,
-            configuration::put_board_configuration,
-            configuration::delete_board_configuration
-        ))
-        .routes(routes!(configuration::list_board_configuration_history))
 }

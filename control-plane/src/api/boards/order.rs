@@ -40,11 +40,14 @@ pub(super) async fn put_order(
     if !on_board {
         return Err(refused("/pipeline", "no pipeline of this board").into());
     }
+    let stood_before = order::next(&mut tx, id, to.pipeline).await?;
     if !order::put(&mut tx, id, to.pipeline, to.before).await? {
         return Err(refused("/before", "no pipeline of this board").into());
     }
-    let entry = audit::Entry::new("board.order", "board", id);
-    let entry = entry.details(json!({ "pipeline": to.pipeline, "before": to.before }));
+    let entry = audit::Entry::new("board.order", "board", id)
+        .details(json!({ "pipeline": to.pipeline }))
+        .before(json!({ "stands_before": stood_before }))
+        .after(json!({ "stands_before": to.before }));
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)

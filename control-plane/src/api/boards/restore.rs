@@ -2,7 +2,6 @@
 
 use axum::{Json, extract::State};
 use restroy_sdk::{api::board::Board, ids::BoardId};
-use serde_json::json;
 
 use crate::{
     api::{http::Path, limits, restore::resumed},
@@ -44,7 +43,7 @@ pub(super) async fn restore_board(
     for (schedule, next) in resumed {
         schedules::resume(&mut tx, schedule, next).await?;
     }
-    let entry = audit::Entry::new("board.restore", "board", id).details(json!({ "name": name }));
+    let entry = audit::Entry::new("board.restore", "board", id).after(serde_json::to_value(&board)?);
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     Ok(Json(board))

@@ -12,7 +12,7 @@ use restroy_sdk::{
     problem::ProblemCode,
 };
 
-use super::modules::check;
+use super::modules::{check, module_state};
 use crate::{
     api::{
         http::{Body, Fields, Path, if_match, numbered},
@@ -82,7 +82,11 @@ pub(super) async fn put_module(
     };
     library::insert_version(&mut tx, &state.ambient, &version).await?;
     let entry = audit::Entry::new("library.change", "library_module", module.id);
-    let entry = entry.details(serde_json::json!({ "name": name, "version": number }));
+    let entry = entry.before(module_state(&name, &module.description, module.latest_version)).after(module_state(
+        &name,
+        version.description,
+        number,
+    ));
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     let made = whole(&mut tx, &name, None).await?;
     tx.commit().await?;
@@ -113,7 +117,7 @@ pub(super) async fn delete_module(
     }
     library::delete(&mut tx, module.id).await?;
     let entry = audit::Entry::new("library.delete", "library_module", module.id);
-    let entry = entry.details(serde_json::json!({ "name": name }));
+    let entry = entry.before(module_state(&name, &module.description, module.latest_version));
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)

@@ -93,12 +93,17 @@ pub(super) async fn create_module(
     };
     library::insert_version(&mut tx, &state.ambient, &version).await?;
     let entry = audit::Entry::new("library.create", "library_module", module);
-    let entry = entry.details(serde_json::json!({ "name": new.name }));
+    let entry = entry.after(module_state(&new.name, &new.description, 1));
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     let made = whole(&mut tx, &new.name, None).await?;
     let answer = slot.answer(&mut tx, StatusCode::CREATED, &made).await?;
     tx.commit().await?;
     Ok(answer)
+}
+
+/// What the audit log says of a module: not its source.
+pub(super) fn module_state(name: &str, description: &str, version: i64) -> serde_json::Value {
+    serde_json::json!({ "name": name, "description": description, "version": version })
 }
 
 /// Refuses a source that is too long, does not compile, or loads what a library module cannot.

@@ -8,6 +8,7 @@ use restroy_sdk::{
     },
     ids::{ApiTokenId, Id},
 };
+use serde_json::json;
 
 use crate::{
     api::{
@@ -66,7 +67,7 @@ pub(super) async fn create_token(
         }
     }
     let created = new_token::make(&state, &mut tx, caller.user_id, &new, now).await?;
-    let entry = audit::Entry::new("token.create", "token", created.about.id).details(serde_json::to_value(&new)?);
+    let entry = audit::Entry::new("token.create", "token", created.about.id).after(serde_json::to_value(&new)?);
     audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
     new_token::answer(tx, slot, created).await
 }
@@ -83,11 +84,14 @@ pub(super) async fn revoke_token(
     Path(id): Path<ApiTokenId>,
 ) -> ApiResult<StatusCode> {
     caller.session()?;
+    let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;
-    if !api_tokens::revoke(&mut tx, caller.user_id, id, state.ambient.now()).await? {
+    let found = api_tokens::get(&mut tx, caller.user_id, id, now).await?.ok_or_else(ApiError::not_found)?;
+    if !api_tokens::revoke(&mut tx, caller.user_id, id, now).await? {
         return Err(ApiError::not_found());
     }
-    let entry = audit::Entry::new("token.revoke", "token", id);
+    let entry = audit::Entry::new("token.revoke", "token", id)
+        .before(json!({ "name": found.name, "team_id": found.team_id, "permissions": found.permissions }));
     audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)

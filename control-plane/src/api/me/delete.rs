@@ -3,7 +3,6 @@
 use axum::{extract::State, http::StatusCode};
 use restroy_run_queue::wake::Wake;
 use restroy_sdk::{api::account::Proof, ids::TeamId, problem::ProblemCode, time::Timestamp};
-
 use serde_json::json;
 
 use super::proof;
@@ -42,7 +41,7 @@ pub(super) async fn delete_me(
     for (team, name) in teams::owned_by(&mut tx, user.id).await? {
         match teams::others(&mut tx, team, user.id).await? {
             teams::Others { people: 0, .. } => {
-                let (back, stopped) = delete_team(&state, tx, caller, team, now).await?;
+                let (back, stopped) = delete_team(&state, tx, caller, (team, name), now).await?;
                 tx = back;
                 ended.push(stopped);
             }
@@ -60,8 +59,9 @@ pub(super) async fn delete_me(
     for team in &teams {
         let mut team = TeamTx::unwalled(tx, *team);
         if let Some(member) = members::get(&mut team, user.id).await? {
-            let entry =
-                audit::Entry::new("member.leave", "user", user.id).before(json!({ "role": member.member.role }));
+            let entry = audit::Entry::new("member.leave", "user", user.id)
+                .details(json!({ "reason": "the account was deleted" }))
+                .before(json!({ "role": member.member.role }));
             audit::in_team(&mut team, &state.ambient, caller.actor(), entry).await?;
         }
         tx = team.leave();
@@ -80,10 +80,17 @@ pub(super) async fn delete_me(
 }
 
 /// Deletes a team that nobody else is in, with its runs and schedules.
-async fn delete_team(state: &AppState, tx: Tx, caller: Caller, team: TeamId, now: Timestamp) -> ApiResult<(Tx, Ended)> {
+async fn delete_team(
+    state: &AppState,
+    tx: Tx,
+    caller: Caller,
+    (team, name): (TeamId, String),
+    now: Timestamp,
+) -> ApiResult<(Tx, Ended)> {
     let mut tx = TeamTx::unwalled(tx, team);
     let ended = removed::cancel_runs(&mut tx, now, Removed::Team).await?;
     teams::delete(&mut tx, now).await?;
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), audit::Entry::new("team.delete", "team", team)).await?;
+    let entry = audit::Entry::new("team.delete", "team", team).before(json!({ "name": name }));
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     Ok((tx.leave(), ended))
 }

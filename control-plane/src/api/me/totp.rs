@@ -5,6 +5,7 @@ use restroy_sdk::{
     api::account::{ConfirmTotp, NewTotp, Proof, RecoveryCodes},
     problem::{Fault, Problem, ProblemCode},
 };
+use serde_json::json;
 
 use super::proof;
 use crate::{
@@ -71,7 +72,9 @@ pub(super) async fn confirm_totp(
     factors::confirm(&mut tx, caller.user_id, now).await?;
     let (recovery_codes, hashes) = second_factor::new_recovery_codes(&state.ambient);
     factors::set_recovery_codes(&mut tx, caller.user_id, &hashes).await?;
-    let entry = audit::Entry::new("user.totp_on", "user", caller.user_id);
+    let entry = audit::Entry::new("user.totp_on", "user", caller.user_id)
+        .before(json!({ "two_factor": false }))
+        .after(json!({ "two_factor": true }));
     audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     Ok(Json(RecoveryCodes { recovery_codes }))
@@ -92,7 +95,9 @@ pub(super) async fn remove_totp(
     if !factors::remove(&mut tx, user.id).await? {
         return Err(ApiError::with(ProblemCode::Conflict, "The account has no second factor."));
     }
-    let entry = audit::Entry::new("user.totp_off", "user", user.id);
+    let entry = audit::Entry::new("user.totp_off", "user", user.id)
+        .before(json!({ "two_factor": true }))
+        .after(json!({ "two_factor": false }));
     audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
     let url = &state.settings.public_url;
     let text = format!(

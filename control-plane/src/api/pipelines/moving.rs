@@ -75,9 +75,10 @@ pub(super) async fn move_pipeline(
         .await
         .map_err(|error| name_taken(error, "a pipeline on that board", &pipeline.name))?;
     let entry = audit::Entry::new("pipeline.move", "pipeline", id);
-    let entry = entry.details(json!({
-        "from": pipeline.board_id, "to": to.board, "granted": published.as_ref().map(capabilities),
-    }));
+    let entry = entry
+        .details(json!({ "granted": published.as_ref().map(capabilities) }))
+        .before(json!({ "board_id": pipeline.board_id }))
+        .after(json!({ "board_id": to.board }));
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     Ok(Json(moved))

@@ -71,12 +71,13 @@ pub(super) async fn patch_pipeline(
     let mut tx = scope.write().await?;
     let before = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
     if_match(&headers, Some(before.revision), "pipeline")?;
+    let was = json!({ "name": before.name, "description": before.description });
     let (name, description) = (patch.name.unwrap_or(before.name), patch.description.unwrap_or(before.description));
     let pipeline = pipelines::update(&mut tx, id, &name, &description, state.ambient.now())
         .await
         .map_err(|error| name_taken(error, "a pipeline on this board", &name))?;
     let entry = audit::Entry::new("pipeline.change", "pipeline", id);
-    let entry = entry.details(json!({ "name": name, "description": description }));
+    let entry = entry.before(was).after(json!({ "name": name, "description": description }));
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     Ok((numbered(Some(pipeline.revision)), Json(pipeline)).into_response())

@@ -2,7 +2,6 @@
 
 use axum::{Json, extract::State};
 use restroy_sdk::{api::pipeline::Pipeline, ids::PipelineId};
-use serde_json::json;
 
 use crate::{
     api::{http::Path, limits, restore::resumed},
@@ -45,7 +44,7 @@ pub(super) async fn restore_pipeline(
     for (schedule, next) in resumed {
         schedules::resume(&mut tx, schedule, next).await?;
     }
-    let entry = audit::Entry::new("pipeline.restore", "pipeline", id).details(json!({ "name": name }));
+    let entry = audit::Entry::new("pipeline.restore", "pipeline", id).after(serde_json::to_value(&pipeline)?);
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     Ok(Json(pipeline))

@@ -71,7 +71,10 @@ pub(super) async fn restore_version(
     versions::insert(&mut tx, &state.ambient, &new).await?;
     pipelines::set_latest(&mut tx, id, next, now).await?;
     let entry = audit::Entry::new("pipeline.define", "pipeline", id);
-    let entry = entry.details(serde_json::json!({ "version": next, "restored": number }));
+    let entry = entry
+        .details(serde_json::json!({ "restored": number }))
+        .before(serde_json::json!({ "latest_version": pipeline.latest_version }))
+        .after(serde_json::json!({ "latest_version": next, "message": message }));
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     let widened = if restore.publish {
         publish(&state, &scope, &mut tx, &pipeline, next, &document, &upcoming).await?

@@ -1,7 +1,6 @@
-//! Scripts and their configuration.
+//! Scripts.
 
 mod check;
-mod configuration;
 mod script;
 mod versions;
 
@@ -13,12 +12,5 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(script::get_script))
         .routes(routes!(versions::list_script_versions))
-        .routes(routes!(configuration::list_configuration))
-        .routes(routes!(
-            configuration::get_configuration,
-            configuration::put_configuration,
-            configuration::delete_configuration
-        ))
-        .routes(routes!(configuration::list_configuration_history))
         .routes(routes!(check::check_script))
 }

@@ -66,7 +66,9 @@ pub(super) async fn revoke_team_token(
     } else {
         api_tokens::bar(&mut tx, token, now).await?;
     }
-    let entry = audit::Entry::new("token.revoke", "token", token).details(json!({ "everywhere": found.bound }));
+    let entry = audit::Entry::new("token.revoke", "token", token)
+        .details(json!({ "everywhere": found.bound }))
+        .before(json!({ "name": found.name, "user_id": found.user_id }));
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     state.wake.send(Wake::Access { team_id: id });

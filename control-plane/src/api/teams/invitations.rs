@@ -110,7 +110,7 @@ pub(super) async fn invite(
         mail(&state, &mut tx, &caller, email, token.into_text()).await?;
     }
     let entry = audit::Entry::new("member.invite", "invitation", invitation.id)
-        .details(json!({ "email": email, "role": role.name() }));
+        .after(json!({ "email": email, "role": role.name(), "state": "pending" }));
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     let made = invitations::get(&mut tx, invitation.id, now).await?.ok_or_else(ApiError::not_found)?;
     let answer = slot.answer(&mut tx, StatusCode::CREATED, &made).await?;
@@ -154,13 +154,15 @@ pub(super) async fn revoke_invitation(
     let now = state.ambient.now();
     let (mut tx, held) = scope.write_knowing().await?;
     let found = invitations::get(&mut tx, invitation, now).await?.ok_or_else(ApiError::not_found)?;
-    let wanted = found.role_id.map_or(found.role, |role| role.to_string());
+    let wanted = found.role_id.map_or_else(|| found.role.clone(), |role| role.to_string());
     grant::acts_on(held, role_named(&mut tx, &wanted).await?.permissions())?;
     if !invitations::settle(&mut tx, invitation, Settled::Revoked, now).await? {
         let detail = format!("The invitation does not wait any more: it is {}.", found.state);
         return Err(ApiError::with(ProblemCode::Conflict, detail));
     }
-    let entry = audit::Entry::new("member.uninvite", "invitation", invitation);
+    let entry = audit::Entry::new("member.uninvite", "invitation", invitation)
+        .before(json!({ "email": found.email, "role": found.role, "state": found.state }))
+        .after(json!({ "email": found.email, "role": found.role, "state": Settled::Revoked.as_str() }));
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)

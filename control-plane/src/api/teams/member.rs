@@ -62,7 +62,8 @@ pub(super) async fn patch_member(
     members::set_role(&mut tx, user, &role).await?;
     owned(&mut tx).await?;
     let entry = audit::Entry::new("member.role", "user", user)
-        .details(json!({ "before": before.member.role, "after": role.name() }));
+        .before(json!({ "role": before.member.role }))
+        .after(json!({ "role": role.name() }));
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     state.wake.send(Wake::Access { team_id: id });
@@ -109,7 +110,7 @@ async fn remove(state: &AppState, caller: Caller, id: TeamId, user: UserId) -> A
     members::remove(&mut tx, user).await?;
     owned(&mut tx).await?;
     let action = if oneself { "member.leave" } else { "member.remove" };
-    let entry = audit::Entry::new(action, "user", user).details(json!({ "before": before.member.role }));
+    let entry = audit::Entry::new(action, "user", user).before(json!({ "role": before.member.role }));
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     state.wake.send(Wake::Access { team_id: id });

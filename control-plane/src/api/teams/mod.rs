@@ -2,7 +2,6 @@
 
 mod api_tokens;
 mod boards;
-mod configuration;
 mod invitations;
 mod member;
 mod members;
@@ -38,13 +37,6 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(outbox::list_outbox))
         .routes(routes!(usage::get_limits))
         .routes(routes!(usage::get_usage))
-        .routes(routes!(configuration::list_team_configuration))
-        .routes(routes!(
-            configuration::get_team_configuration,
-            configuration::put_team_configuration,
-            configuration::delete_team_configuration
-        ))
-        .routes(routes!(configuration::list_team_configuration_history))
         .routes(routes!(service_accounts::list_accounts, service_accounts::create_account))
         .routes(routes!(service_accounts::delete_account))
         .routes(routes!(service_accounts::list_account_tokens, service_accounts::create_account_token))

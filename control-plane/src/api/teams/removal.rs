@@ -7,6 +7,7 @@ use restroy_sdk::{
     ids::TeamId,
     problem::{Fault, Problem, ProblemCode},
 };
+use serde_json::json;
 
 use crate::{
     api::{
@@ -46,7 +47,8 @@ pub(super) async fn delete_team(
     }
     let ended = removed::cancel_runs(&mut tx, now, Removed::Team).await?;
     teams::delete(&mut tx, now).await?;
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), audit::Entry::new("team.delete", "team", id)).await?;
+    let entry = audit::Entry::new("team.delete", "team", id).before(json!({ "name": team.name }));
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     ended.announce(&state);
     state.wake.send(Wake::Access { team_id: id });
@@ -77,8 +79,9 @@ pub(super) async fn restore_team(
         let detail = "Nobody owns this team any more: its owners have deleted their accounts. It cannot come back.";
         return Err(ApiError::with(ProblemCode::Conflict, detail));
     }
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), audit::Entry::new("team.restore", "team", id)).await?;
     let team = teams::get(&mut tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?;
+    let entry = audit::Entry::new("team.restore", "team", id).after(json!({ "name": team.name }));
+    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     Ok(Json(team))
 }

@@ -66,6 +66,7 @@ pub(super) async fn patch_role(
     let (mut tx, held) = scope.write_knowing().await?;
     let mut role = own(&mut tx, &wanted).await?;
     grant::acts_on(held, role.permissions)?;
+    let before = AnyRole::Own(role.clone()).into_api();
     if let Some(permissions) = permissions {
         grant::gives(held, permissions)?;
         // Who has it on a private board would get there what the caller may hold in the team only.
@@ -84,7 +85,9 @@ pub(super) async fn patch_role(
     roles::update(&mut tx, &role).await.map_err(|error| name_taken(error, "a role of this team", &role.name))?;
     let role_id = role.id;
     let role = AnyRole::Own(role).into_api();
-    let entry = audit::Entry::new("role.change", "role", role_id).details(serde_json::to_value(&role)?);
+    let entry = audit::Entry::new("role.change", "role", role_id)
+        .before(serde_json::to_value(&before)?)
+        .after(serde_json::to_value(&role)?);
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     state.wake.send(Wake::Access { team_id: id });
@@ -118,7 +121,8 @@ pub(super) async fn delete_role(
         ));
     }
     roles::delete(&mut tx, role.id).await?;
-    let entry = audit::Entry::new("role.delete", "role", role.id).details(serde_json::json!({ "name": role.name }));
+    let entry =
+        audit::Entry::new("role.delete", "role", role.id).before(serde_json::to_value(AnyRole::Own(role).into_api())?);
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)

@@ -97,7 +97,7 @@ pub(super) async fn create_role(
     roles::insert(&mut tx, &role).await.map_err(|error| name_taken(error, "a role of this team", &role.name))?;
     let role_id = role.id;
     let role = AnyRole::Own(role).into_api();
-    let entry = audit::Entry::new("role.create", "role", role_id).details(serde_json::to_value(&role)?);
+    let entry = audit::Entry::new("role.create", "role", role_id).after(serde_json::to_value(&role)?);
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     let answer = slot.answer(&mut tx, StatusCode::CREATED, &role).await?;
     tx.commit().await?;

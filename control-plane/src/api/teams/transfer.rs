@@ -39,17 +39,20 @@ pub(super) async fn transfer_team(
     if to.user_id == caller.user_id {
         return Err(refused("you own it already; name another member").into());
     }
-    match members::get(&mut tx, to.user_id).await? {
+    let taker = match members::get(&mut tx, to.user_id).await? {
         None => return Err(refused("not a member of the team; invite them first").into()),
         Some(member) if member.service => {
             return Err(refused("a service account cannot own a team; name a person").into());
         }
-        Some(_) => {}
-    }
+        Some(member) => member,
+    };
     grant::gives(held, Role::Owner.permissions())?;
     members::set_role(&mut tx, to.user_id, &AnyRole::BuiltIn(Role::Owner)).await?;
     members::set_role(&mut tx, caller.user_id, &AnyRole::BuiltIn(Role::Admin)).await?;
-    let entry = audit::Entry::new("team.transfer", "team", id).details(json!({ "to": to.user_id }));
+    let entry = audit::Entry::new("team.transfer", "team", id)
+        .details(json!({ "to": to.user_id }))
+        .before(json!({ "role": giver.member.role, "role_of_the_other": taker.member.role }))
+        .after(json!({ "role": Role::Admin.as_str(), "role_of_the_other": Role::Owner.as_str() }));
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     let team = teams::get(&mut tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?;
     tx.commit().await?;

@@ -5,6 +5,7 @@ use restroy_sdk::{
     api::run::{NewRun, Run},
     ids::{Id, PipelineId},
 };
+use serde_json::json;
 
 use crate::{
     api::http::{Begun, Body, Idempotency, Path},
@@ -12,6 +13,7 @@ use crate::{
     error::ApiResult,
     runs::start::{self, Starter},
     state::AppState,
+    store::audit,
 };
 
 /// Start a run
@@ -41,6 +43,12 @@ pub(super) async fn start(
         Begun::Again(answer) => return Ok(answer),
     };
     let started = start::start(&state, &mut tx, prepared?, Starter::User(scope.user())).await?;
+    let entry = audit::Entry::new("run.start", "run", started.id()).after(json!({
+        "pipeline_id": id,
+        "version_id": started.run.version_id,
+        "status": started.status(),
+    }));
+    audit::in_team(&mut tx, &state.ambient, scope.actor(), entry).await?;
     let run = started.run.clone().into_api(Some(serde_json::from_str(&started.params)?))?;
     let answer = slot.answer(&mut tx, StatusCode::ACCEPTED, &run).await?;
     tx.commit().await?;

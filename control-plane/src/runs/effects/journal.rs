@@ -3,7 +3,7 @@
 
 use restroy_sdk::{ids::RunId, problem::ProblemCode, time::Timestamp};
 use serde_json::Value;
-use sqlx::{query, query_as};
+use sqlx::{query, query_as, query_scalar};
 
 use super::{Caller, Stop, refuse};
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     secrets::Context,
     sql,
     state::AppState,
-    store::{TeamTx, teams},
+    store::{TeamTx, team_keys},
 };
 
 /// The answer that was stored under a key, if the key came before. The same key for another kind of
@@ -25,21 +25,29 @@ pub(super) async fn find(
     caller: &Caller,
 ) -> ApiResult<Option<Value>> {
     let team = tx.team();
-    let stored: Option<(String, Vec<u8>)> = sql!(
+    let stored: Option<String> = sql!(
         &mut **tx,
         fetch_optional,
-        query_as("SELECT method, answer FROM host_calls WHERE team_id = $1 AND run_id = $2 AND key = $3")
+        query_scalar("SELECT method FROM host_calls WHERE team_id = $1 AND run_id = $2 AND key = $3")
             .bind(team)
             .bind(run)
             .bind(&caller.key)
     )?;
-    let Some((first, sealed)) = stored else { return Ok(None) };
+    let Some(first) = stored else { return Ok(None) };
     if first != method {
         let detail = format!("The idempotency key was used in this run for `{first}`; it cannot stand for `{method}`.");
         return Err(ApiError::with(ProblemCode::IdempotencyMismatch, detail));
     }
-    let key = teams::key(tx, &state.keys).await?;
-    let plain = key.open(Context::HostCall { run, key: &caller.key }, &sealed)?;
+    let keys = team_keys::of_team(tx, &state.keys).await?;
+    let (sealed, number): (Vec<u8>, i64) = sql!(
+        &mut **tx,
+        fetch_one,
+        query_as("SELECT answer, data_key_no FROM host_calls WHERE team_id = $1 AND run_id = $2 AND key = $3")
+            .bind(team)
+            .bind(run)
+            .bind(&caller.key)
+    )?;
+    let plain = keys.open(Context::HostCall { run, key: &caller.key }, number, &sealed)?;
     Ok(Some(serde_json::from_slice(&plain)?))
 }
 
@@ -71,16 +79,17 @@ pub(super) async fn record(
     answer: &Value,
 ) -> ApiResult<()> {
     let team = tx.team();
-    let key = teams::key(tx, &state.keys).await?;
+    let keys = team_keys::of_team(tx, &state.keys).await?;
     let sealed =
-        key.seal(&state.ambient, Context::HostCall { run, key: &caller.key }, answer.to_string().as_bytes())?;
+        keys.seal(&state.ambient, Context::HostCall { run, key: &caller.key }, answer.to_string().as_bytes())?;
     let bytes = i64::try_from(sealed.len()).unwrap_or(i64::MAX);
     sql!(
         &mut **tx,
         execute,
         query(
-            "INSERT INTO host_calls (run_id, key, team_id, step, idx, attempt, call_number, method, answer, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+            "INSERT INTO host_calls (run_id, key, team_id, step, idx, attempt, call_number, method, answer,
+                                     data_key_no, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
         )
         .bind(run)
         .bind(&caller.key)
@@ -91,6 +100,7 @@ pub(super) async fn record(
         .bind(i64::try_from(caller.call_number).unwrap_or(i64::MAX))
         .bind(method)
         .bind(sealed)
+        .bind(keys.number())
         .bind(now)
     )?;
     sql!(

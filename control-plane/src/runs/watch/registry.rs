@@ -10,6 +10,7 @@ use restroy_sdk::ids::{RunId, TeamId, UserId};
 use tokio::sync::{
     OwnedSemaphorePermit, Semaphore,
     broadcast::{self, Receiver, error::RecvError},
+    watch,
 };
 
 use super::reader::Reader;
@@ -26,6 +27,8 @@ const ACCESS_BACKLOG: usize = 256;
 #[derive(Debug, Clone)]
 pub struct Watchers {
     readers: Arc<Mutex<HashMap<RunId, Arc<Reader>>>>,
+    /// How many they are.
+    count: watch::Sender<usize>,
     seats: Arc<Semaphore>,
     /// Teams in which members may do other things than before; none for all of them.
     access: broadcast::Sender<Option<TeamId>>,
@@ -92,6 +95,7 @@ impl Default for Watchers {
     fn default() -> Self {
         Self {
             readers: Arc::default(),
+            count: watch::Sender::new(0),
             seats: Arc::new(Semaphore::new(MAX_WATCHERS)),
             access: broadcast::Sender::new(ACCESS_BACKLOG),
             taken: Arc::default(),
@@ -158,7 +162,13 @@ impl Watchers {
 
     /// How many runs are watched.
     pub fn watched(&self) -> usize {
-        self.readers().len()
+        *self.count.borrow()
+    }
+
+    /// Waits until no run is watched.
+    pub async fn unwatched(&self) {
+        // The sender is this one's own: there is always one in the end.
+        let _ = self.count.subscribe().wait_for(|count| *count == 0).await;
     }
 
     /// The reader of a run; started when it is not there, standing at `seq`.
@@ -169,6 +179,7 @@ impl Watchers {
         }
         let reader = Arc::new(Reader::new(team, run, seq));
         readers.insert(run, Arc::clone(&reader));
+        self.count.send_replace(readers.len());
         tokio::spawn(Arc::clone(&reader).run(db.clone(), self.clone()));
         reader
     }
@@ -178,6 +189,7 @@ impl Watchers {
         let mut readers = self.readers();
         if reader.close_if_alone() {
             readers.remove(&reader.run);
+            self.count.send_replace(readers.len());
             return true;
         }
         false

@@ -3,7 +3,7 @@
 
 use restroy_sdk::{
     api::audit::AuditEntry,
-    ids::{ApiTokenId, AuditId, UserId},
+    ids::{ApiTokenId, AuditId, Id as _, UserId},
     time::Timestamp,
 };
 use sqlx::{query_as, query_scalar, types::Uuid};
@@ -126,6 +126,24 @@ impl Span {
     }
 }
 
+/// The statement for the oldest entry that a page looks at.
+macro_rules! edge {
+    ($whose:literal) => {
+        concat!(
+            "SELECT a.id FROM audit_log a WHERE ",
+            $whose,
+            " AND a.id < $2 AND a.id >= $3 ORDER BY a.id DESC LIMIT 1 OFFSET $4"
+        )
+    };
+}
+
+/// Both statements of a page, for the entries that `$1` says.
+macro_rules! statements {
+    ($whose:literal) => {
+        (edge!($whose), select!($whose))
+    };
+}
+
 /// The team's entries, before `before`.
 pub async fn of_team(
     tx: &mut TeamTx,
@@ -134,35 +152,7 @@ pub async fn of_team(
     limit: u32,
 ) -> Result<Found, StoreError> {
     let team = tx.team();
-    let span = Span::new(filter, before);
-    let edge: Option<Uuid> = sql!(
-        &mut **tx,
-        fetch_optional,
-        query_scalar(
-            "SELECT id FROM audit_log WHERE team_id = $1 AND id < $2 AND id >= $3 ORDER BY id DESC LIMIT 1 OFFSET $4"
-        )
-        .bind(team)
-        .bind(span.end)
-        .bind(span.first)
-        .bind(LOOK_AT)
-    )?;
-    let span = span.shortened(edge);
-    let rows: Vec<Row> = sql!(
-        &mut **tx,
-        fetch_all,
-        query_as(select!("a.team_id = $1"))
-            .bind(team)
-            .bind(span.end)
-            .bind(span.first)
-            .bind(&filter.action)
-            .bind(format!("{}{LAST}", filter.action))
-            .bind(filter.user)
-            .bind(&filter.subject)
-            .bind(filter.from)
-            .bind(filter.to)
-            .bind(i64::from(limit) + 1)
-    )?;
-    span.found(rows, limit as usize)
+    page(tx, statements!("a.team_id = $1"), team.uuid(), Span::new(filter, before), filter, limit).await
 }
 
 /// What was done to an account, and at its sign-ins, before `before`. Of the filter the user is the
@@ -174,25 +164,26 @@ pub async fn of_account(
     before: Option<AuditId>,
     limit: u32,
 ) -> Result<Found, StoreError> {
-    let span = Span::new(filter, before);
-    let edge: Option<Uuid> = sql!(
-        &mut *tx,
-        fetch_optional,
-        query_scalar(
-            "SELECT id FROM audit_log WHERE user_id = $1 AND team_id IS NULL AND id < $2 AND id >= $3
-             ORDER BY id DESC LIMIT 1 OFFSET $4"
-        )
-        .bind(account)
-        .bind(span.end)
-        .bind(span.first)
-        .bind(LOOK_AT)
-    )?;
+    let statements = statements!("a.user_id = $1 AND a.team_id IS NULL");
+    page(tx, statements, account.uuid(), Span::new(filter, before), filter, limit).await
+}
+
+async fn page(
+    tx: &mut Tx,
+    (edge, select): (&'static str, &'static str),
+    whose: Uuid,
+    span: Span,
+    filter: &Filter,
+    limit: u32,
+) -> Result<Found, StoreError> {
+    let edge: Option<Uuid> =
+        sql!(&mut *tx, fetch_optional, query_scalar(edge).bind(whose).bind(span.end).bind(span.first).bind(LOOK_AT))?;
     let span = span.shortened(edge);
     let rows: Vec<Row> = sql!(
-        &mut *tx,
+        tx,
         fetch_all,
-        query_as(select!("a.user_id = $1 AND a.team_id IS NULL"))
-            .bind(account)
+        query_as(select)
+            .bind(whose)
             .bind(span.end)
             .bind(span.first)
             .bind(&filter.action)

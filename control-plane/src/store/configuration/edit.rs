@@ -11,7 +11,7 @@ use sqlx::{query, query_as, types::Uuid};
 
 use super::Place;
 use crate::{
-    secrets::TeamKey,
+    secrets::TeamKeys,
     sql,
     store::{StoreError, TeamTx},
 };
@@ -26,8 +26,8 @@ const PINNED: Duration = Duration::from_hours(9 * 24);
 pub enum Value<'a> {
     /// A plain value.
     Plain(&'a str),
-    /// A secret, to be sealed with the team's key.
-    Secret(&'a str, &'a TeamKey),
+    /// A secret, to be sealed with the team's newest key.
+    Secret(&'a str, &'a TeamKeys),
     /// Nothing.
     Removed,
 }
@@ -68,13 +68,13 @@ pub async fn write(tx: &mut TeamTx, ambient: &Ambient, change: &Change<'_>) -> R
     let team = tx.team();
     let newest = newest(tx, change.place, change.key).await?;
     let revision = newest.map_or(1, |(revision, _)| revision + 1);
-    let (secret, plain, sealed) = match &change.value {
-        Value::Plain(plain) => (false, Some(*plain), None),
-        Value::Secret(secret, key) => {
+    let (secret, plain, sealed, key_number) = match &change.value {
+        Value::Plain(plain) => (false, Some(*plain), None, 1),
+        Value::Secret(secret, keys) => {
             let context = change.place.seal(change.key, revision);
-            (true, None, Some(key.seal(ambient, context, secret.as_bytes())?))
+            (true, None, Some(keys.seal(ambient, context, secret.as_bytes())?), keys.number())
         }
-        Value::Removed => (newest.is_some_and(|(_, secret)| secret), None, None),
+        Value::Removed => (newest.is_some_and(|(_, secret)| secret), None, None, 1),
     };
     let now = ambient.now();
     let id: Uuid = ambient.uuid();
@@ -89,8 +89,8 @@ pub async fn write(tx: &mut TeamTx, ambient: &Ambient, change: &Change<'_>) -> R
         query(
             "INSERT INTO configurations
                  (id, team_id, script_id, board_id, key, revision, config_revision, secret, plain, sealed, removed,
-                  author_id, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+                  author_id, created_at, data_key_no)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
         )
         .bind(id)
         .bind(team)
@@ -105,6 +105,7 @@ pub async fn write(tx: &mut TeamTx, ambient: &Ambient, change: &Change<'_>) -> R
         .bind(matches!(change.value, Value::Removed))
         .bind(change.author)
         .bind(now)
+        .bind(key_number)
     )?;
     if newest.is_some_and(|(_, was_secret)| was_secret) {
         forget(tx, change.place, change.key, revision).await?;

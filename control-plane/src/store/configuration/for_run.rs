@@ -12,7 +12,7 @@ use sqlx::{query_as, types::Uuid};
 use super::{Level, Place};
 use crate::store::{StoreError, TeamTx};
 use crate::{
-    secrets::{SecretsError, TeamKey},
+    secrets::{SecretsError, TeamKeys},
     sql,
 };
 
@@ -55,6 +55,7 @@ struct Row {
     removed: bool,
     plain: Option<String>,
     sealed: Option<Vec<u8>>,
+    data_key_no: i64,
 }
 
 /// What each step's `config` holds, by step, and the secrets that were read for it.
@@ -65,7 +66,7 @@ struct Row {
 /// names and nobody has set as a secret is listed as missing.
 pub async fn for_run(
     tx: &mut TeamTx,
-    key: &TeamKey,
+    keys: &TeamKeys,
     pinned: Pinned,
     document: &Document,
 ) -> Result<(BTreeMap<String, StepSettings>, Vec<SecretRead>), StoreError> {
@@ -89,7 +90,7 @@ pub async fn for_run(
                 settings.missing.push(wanted.clone());
                 continue;
             };
-            settings.secrets.insert(wanted.clone(), open(key, place, row, sealed)?);
+            settings.secrets.insert(wanted.clone(), open(keys, place, row, sealed)?);
             let (level, revision) = (place.level(), row.revision);
             let read = SecretRead { script_id: *script, key: wanted.clone(), level, revision };
             if !reads.contains(&read) {
@@ -166,8 +167,8 @@ impl<'a> Known<'a> {
     }
 }
 
-fn open(key: &TeamKey, place: Place, row: &Row, sealed: &[u8]) -> Result<String, SecretsError> {
-    let plain = key.open(place.seal(&row.key, row.revision), sealed)?;
+fn open(keys: &TeamKeys, place: Place, row: &Row, sealed: &[u8]) -> Result<String, SecretsError> {
+    let plain = keys.open(place.seal(&row.key, row.revision), row.data_key_no, sealed)?;
     std::str::from_utf8(&plain).map(str::to_owned).map_err(|_| SecretsError::Broken)
 }
 
@@ -196,7 +197,7 @@ async fn rows(tx: &mut TeamTx, pinned: Pinned) -> Result<Vec<Row>, sqlx::Error> 
         fetch_all,
         query_as(
             "SELECT c.script_id, c.board_id, c.key, c.revision, c.config_revision, c.secret, c.removed, c.plain,
-                    c.sealed
+                    c.sealed, c.data_key_no
              FROM configurations c
              WHERE c.team_id = $1
                AND c.place_id IN (

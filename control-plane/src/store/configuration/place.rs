@@ -58,7 +58,7 @@ impl Place {
     }
 
     /// Where a secret of this place is sealed for.
-    pub(super) fn seal(self, key: &str, revision: i64) -> Context<'_> {
+    pub(in crate::store) fn seal(self, key: &str, revision: i64) -> Context<'_> {
         match self {
             Self::Script(script) => Context::Configuration { script, key, revision },
             Self::Board(board) => Context::BoardConfiguration { board, key, revision },

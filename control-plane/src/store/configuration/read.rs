@@ -5,13 +5,20 @@ use restroy_sdk::{
     ids::{PipelineId, UserId},
     time::Timestamp,
 };
-use sqlx::{query_as, query_scalar};
+use sqlx::{query_as, query_scalar, types::Uuid};
 
 use super::Place;
-use crate::{sql, store::TeamTx};
+use crate::{
+    sql,
+    store::{
+        TeamTx,
+        sort::{Age, Selection, by_order},
+    },
+};
 
 #[derive(sqlx::FromRow)]
 struct Row {
+    id: Uuid,
     key: String,
     secret: bool,
     plain: Option<String>,
@@ -31,31 +38,32 @@ impl From<Row> for ConfigurationEntry {
     }
 }
 
-/// The entries in force, by key, after `after`; a secret without its value.
+/// The entries in force, each with the id of its revision; by that, they come in the order in which they were
+/// changed last. A secret without its value.
 pub async fn list(
     tx: &mut TeamTx,
     place: Place,
-    after: Option<&str>,
-    rows: i64,
-) -> Result<Vec<ConfigurationEntry>, sqlx::Error> {
+    selection: &Selection,
+) -> Result<Vec<(Uuid, ConfigurationEntry)>, sqlx::Error> {
     let team = tx.team();
+    let statement = by_order!(selection.order, id: "c.id", name: "c.key",
+        "SELECT c.id, c.key, c.secret, c.plain, c.revision, c.created_at FROM configurations c
+         WHERE c.place_id = $1 AND c.team_id = $6 AND NOT c.removed
+           AND c.revision = (
+               SELECT max(n.revision) FROM configurations n
+               WHERE n.team_id = c.team_id AND n.place_id = c.place_id AND n.key = c.key)");
     let rows: Vec<Row> = sql!(
         &mut **tx,
         fetch_all,
-        query_as(
-            "SELECT c.key, c.secret, c.plain, c.revision, c.created_at FROM configurations c
-             WHERE c.team_id = $1 AND c.place_id = $2 AND NOT c.removed AND ($3 IS NULL OR c.key > $3)
-               AND c.revision = (
-                   SELECT max(n.revision) FROM configurations n
-                   WHERE n.team_id = c.team_id AND n.place_id = c.place_id AND n.key = c.key)
-             ORDER BY c.key LIMIT $4"
-        )
-        .bind(team)
-        .bind(place.id())
-        .bind(after)
-        .bind(rows)
+        query_as(statement)
+            .bind(place.id())
+            .bind(selection.id())
+            .bind(selection.place_name())
+            .bind(&selection.name)
+            .bind(selection.rows)
+            .bind(team)
     )?;
-    Ok(rows.into_iter().map(ConfigurationEntry::from).collect())
+    Ok(rows.into_iter().map(|row| (row.id, row.into())).collect())
 }
 
 /// What a key holds, if it is in force.
@@ -65,7 +73,7 @@ pub async fn get(tx: &mut TeamTx, place: Place, key: &str) -> Result<Option<Conf
         &mut **tx,
         fetch_optional,
         query_as(
-            "SELECT c.key, c.secret, c.plain, c.revision, c.created_at FROM configurations c
+            "SELECT c.id, c.key, c.secret, c.plain, c.revision, c.created_at FROM configurations c
              WHERE c.team_id = $1 AND c.place_id = $2 AND c.key = $3 AND NOT c.removed
                AND c.revision = (
                    SELECT max(n.revision) FROM configurations n
@@ -140,29 +148,35 @@ struct RevisionRow {
     created_at: Timestamp,
 }
 
-/// The revisions of a key, newest first, before `before`.
+/// The revisions of a key, after that one.
 pub async fn history(
     tx: &mut TeamTx,
     place: Place,
     key: &str,
-    before: Option<i64>,
+    age: Age,
+    after: Option<i64>,
     rows: i64,
 ) -> Result<Vec<ConfigurationRevision>, sqlx::Error> {
+    macro_rules! by_age {
+        ($rest:literal) => {
+            concat!(
+                "SELECT c.revision, c.secret, c.removed, c.plain, c.author_id, u.name AS author_name, c.created_at
+                 FROM configurations c LEFT JOIN users u ON u.id = c.author_id
+                 WHERE c.team_id = $1 AND c.place_id = $2 AND c.key = $3 AND c.revision ",
+                $rest,
+                " LIMIT $5"
+            )
+        };
+    }
+    let (statement, first) = match age {
+        Age::Oldest => (by_age!("> $4 ORDER BY c.revision"), i64::MIN),
+        Age::Newest => (by_age!("< $4 ORDER BY c.revision DESC"), i64::MAX),
+    };
     let team = tx.team();
     let rows: Vec<RevisionRow> = sql!(
         &mut **tx,
         fetch_all,
-        query_as(
-            "SELECT c.revision, c.secret, c.removed, c.plain, c.author_id, u.name AS author_name, c.created_at
-             FROM configurations c LEFT JOIN users u ON u.id = c.author_id
-             WHERE c.team_id = $1 AND c.place_id = $2 AND c.key = $3 AND c.revision < $4
-             ORDER BY c.revision DESC LIMIT $5"
-        )
-        .bind(team)
-        .bind(place.id())
-        .bind(key)
-        .bind(before.unwrap_or(i64::MAX))
-        .bind(rows)
+        query_as(statement).bind(team).bind(place.id()).bind(key).bind(after.unwrap_or(first)).bind(rows)
     )?;
     Ok(rows
         .into_iter()

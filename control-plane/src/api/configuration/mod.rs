@@ -1,5 +1,7 @@
-//! What the configurations of scripts, boards and teams have in common; each of the three has its routes,
-//! and says by which scope it is reached.
+//! The configurations of scripts, boards and teams: what is done to one, wherever it belongs.
+//! [`routes`] says by which scope each is reached.
+
+mod routes;
 
 use axum::{
     Json,
@@ -10,10 +12,12 @@ use restroy_sdk::api::{
     Page,
     script::{ConfigurationEntry, ConfigurationRevision, PutConfiguration},
 };
+use serde::Deserialize;
 use serde_json::json;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    http::{Fields, Paged, etag, fits, paged},
+    http::{Fields, Paged, Sorted, etag, fits, paged, place_by},
     limits,
 };
 use crate::{
@@ -23,46 +27,116 @@ use crate::{
     store::{
         TeamTx, audit, boards,
         configuration::{self, Change, Place, Value},
-        pipelines, scripts, teams,
+        pipelines, scripts,
+        sort::{Age, Order},
+        team_keys, teams,
     },
 };
+
+pub(super) use routes::routes;
 
 /// The longest key, in bytes.
 const MAX_KEY: usize = 64;
 
+/// By key (byte by byte) or by the last change; `-` for the other way round.
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+enum EntryOrder {
+    /// By key.
+    #[default]
+    #[serde(rename = "name")]
+    Key,
+    /// By key, from the end.
+    #[serde(rename = "-name")]
+    KeyDown,
+    /// What was changed longest ago first.
+    #[serde(rename = "updated_at")]
+    Oldest,
+    /// What was changed last first.
+    #[serde(rename = "-updated_at")]
+    Newest,
+}
+
+impl EntryOrder {
+    /// Of the revisions that are in force: they are made when a key is changed.
+    fn of_rows(self) -> Order {
+        match self {
+            Self::Key => Order::Name,
+            Self::KeyDown => Order::NameDown,
+            Self::Oldest => Order::Oldest,
+            Self::Newest => Order::Newest,
+        }
+    }
+}
+
+/// Which entries, in which order. A cursor belongs to the order that it was given in.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct Entries {
+    /// In which order: by key unless told.
+    #[param(inline)]
+    sort: Option<EntryOrder>,
+    /// Only what has this in its key; ASCII letters in either case.
+    #[param(min_length = 1, max_length = 64)]
+    name: Option<String>,
+    /// How many things: 1 to 100, 50 unless told.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// Which revisions of a key. A cursor belongs to the order that it was given in.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct Revisions {
+    /// In which order: the newest first unless told.
+    #[param(inline)]
+    sort: Option<Age>,
+    /// How many things: 1 to 100, 50 unless told.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
 /// What is set at a place; secrets without their values.
-pub(super) async fn list(scope: &Scope, place: Place, page: &Paged) -> ApiResult<Json<Page<ConfigurationEntry>>> {
-    let (after, rows) = (page.after::<String>()?, page.rows()?);
-    let mut tx = scope.read().await?;
-    let entries = configuration::list(&mut tx, place, after.as_deref(), rows).await?;
-    Ok(Json(paged(page, entries, |entry| entry.key.clone())?))
+async fn list(scope: &Scope, place: Place, entries: Entries) -> ApiResult<Json<Page<ConfigurationEntry>>> {
+    let order = entries.sort.unwrap_or_default().of_rows();
+    let sorted = Sorted::new(Some(order), entries.name, entries.limit, entries.cursor);
+    let selection = sorted.selection()?;
+    let found = configuration::list(&mut scope.read().await?, place, &selection).await?;
+    let Page { items, next_cursor } = sorted.page(found, |(id, entry)| (*id, &entry.key))?;
+    Ok(Json(Page { items: items.into_iter().map(|(_, entry)| entry).collect(), next_cursor }))
 }
 
 /// What a key holds.
-pub(super) async fn get(scope: &Scope, place: Place, key: &str) -> ApiResult<Response> {
+async fn get(scope: &Scope, place: Place, key: &str) -> ApiResult<Response> {
     let mut tx = scope.read().await?;
     let entry = configuration::get(&mut tx, place, key).await?.ok_or_else(ApiError::not_found)?;
     Ok(tagged(entry))
 }
 
 /// The revisions of a key; of a secret who set it and when, and nothing more.
-pub(super) async fn history(
+async fn history(
     scope: &Scope,
     place: Place,
     key: &str,
-    page: &Paged,
+    revisions: Revisions,
 ) -> ApiResult<Json<Page<ConfigurationRevision>>> {
-    let (before, rows) = (page.after::<i64>()?, page.rows()?);
-    let mut tx = scope.read().await?;
-    let revisions = configuration::history(&mut tx, place, key, before, rows).await?;
-    if revisions.is_empty() && before.is_none() {
+    let age = revisions.sort.unwrap_or_default();
+    let page = Paged::new(revisions.limit, revisions.cursor);
+    let (after, rows) = (page.after_by::<i64>(age)?, page.rows()?);
+    let found = configuration::history(&mut scope.read().await?, place, key, age, after, rows).await?;
+    if found.is_empty() && after.is_none() {
         return Err(ApiError::not_found());
     }
-    Ok(Json(paged(page, revisions, |revision| revision.revision)?))
+    Ok(Json(paged(&page, found, |revision| place_by(age, revision.revision))?))
 }
 
 /// Sets a key. The scope holds the permission that the kind of value takes.
-pub(super) async fn put(
+async fn put(
     state: &AppState,
     scope: &Scope,
     place: Place,
@@ -85,8 +159,8 @@ pub(super) async fn put(
         limits::REVISIONS_PER_KEY,
         "changes of one key within a few days",
     )?;
-    let team_key = teams::key(&mut tx, &state.keys).await?;
-    let value = if put.secret { Value::Secret(&put.value, &team_key) } else { Value::Plain(&put.value) };
+    let team_keys = team_keys::of_team(&mut tx, &state.keys).await?;
+    let value = if put.secret { Value::Secret(&put.value, &team_keys) } else { Value::Plain(&put.value) };
     let config_revision = raise(&mut tx, place).await?;
     let change = Change { place, key, value, config_revision, author: scope.user() };
     let entry = configuration::write(&mut tx, &state.ambient, &change).await?;
@@ -97,7 +171,7 @@ pub(super) async fn put(
 }
 
 /// Takes a key away. The scope holds the permission that a plain value takes.
-pub(super) async fn delete(
+async fn delete(
     state: &AppState,
     scope: &Scope,
     place: Place,
@@ -117,11 +191,6 @@ pub(super) async fn delete(
     note(state, &scope, &mut tx, place, (action, key, removed.revision), (Some(&present), None)).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// The permission to set a value: that of secrets, or `plain`.
-pub(super) fn permission(put: &PutConfiguration, plain: Permission) -> Permission {
-    if put.secret { Permission::SecretWrite } else { plain }
 }
 
 /// What a place is called.

@@ -1,0 +1,222 @@
+//! The client of the run API: what an executor asks, and how anything is sent there. What it asks about a task
+//! that it has is in [`task`].
+
+mod task;
+
+use std::{fmt::Write as _, path::Path, time::Duration};
+
+use bytes::Bytes;
+use reqwest::{Method, StatusCode, header};
+use restroy_run_queue::run_api::{Claim, Claimed, Heartbeat, HeartbeatAnswer, PROTOCOL};
+use restroy_sdk::{ids::TaskId, problem::Problem};
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::Instant;
+use url::Url;
+use uuid::Uuid;
+
+use crate::{
+    config::ExecutorError,
+    metrics::{self, Metrics},
+};
+
+pub(crate) use task::{CallEnd, Lost, NotTaken, TaskApi};
+
+/// How long one exchange may take, the plan's transfer included.
+const EXCHANGE: Duration = Duration::from_secs(15);
+/// The largest answer that is read: a plan with a document and outputs.
+const ANSWER_BYTES: usize = 256 * 1024 * 1024;
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How often a claim is tried. The task stays admitted, so giving up costs a little time only.
+const CLAIM_TRIES: u32 = 4;
+
+/// Why a request had no success.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    /// It cannot be reached, or broke off. Another try may help.
+    #[error("the run API cannot be reached: {0}")]
+    Unreachable(String),
+    /// It answers that it cannot just now. Another try may help.
+    #[error("the run API does not answer: {0}")]
+    Transient(String),
+    /// The answer is no.
+    #[error("the run API refused: {0}")]
+    Refused(Box<Problem>),
+    /// The answer makes no sense.
+    #[error("the run API's answer cannot be read: {0}")]
+    Unreadable(String),
+}
+
+impl ApiError {
+    /// Whether it is this executor that cannot work, whatever it is asked to do: another may.
+    pub(crate) fn is_ours(&self) -> bool {
+        match self {
+            Self::Unreachable(_) => true,
+            Self::Refused(problem) => matches!(problem.status, 401 | 403),
+            Self::Transient(_) | Self::Unreadable(_) => false,
+        }
+    }
+}
+
+/// The run API, as one executor sees it.
+#[derive(Debug)]
+pub(crate) struct RunApi {
+    http: reqwest::Client,
+    base: Url,
+    credential: String,
+    engine_id: String,
+    pub(crate) metrics: Metrics,
+}
+
+impl RunApi {
+    pub(crate) fn new(
+        address: &str,
+        credential: &str,
+        engine_id: &str,
+        authority: Option<&Path>,
+        metrics: Metrics,
+    ) -> Result<Self, ExecutorError> {
+        let wrong = || ExecutorError::Address(address.to_owned());
+        let mut base = Url::parse(address).map_err(|_| wrong())?;
+        let loopback = match base.host().ok_or_else(wrong)? {
+            url::Host::Domain(name) => name == "localhost",
+            url::Host::Ipv4(ip) => ip.is_loopback(),
+            url::Host::Ipv6(ip) => ip.is_loopback(),
+        };
+        match base.scheme() {
+            "https" => {}
+            "http" if loopback => {}
+            "http" => return Err(ExecutorError::Plaintext(address.to_owned())),
+            _ => return Err(wrong()),
+        }
+        if !base.path().ends_with('/') {
+            base.set_path(&format!("{}/", base.path()));
+        }
+        let builder = match authority {
+            Some(path) => crate::capability::http::client_builder_trusting(
+                authorities(path).map_err(|error| ExecutorError::Authority { path: path.to_owned(), error })?,
+            ),
+            None => crate::capability::http::client_builder(),
+        };
+        let http = builder
+            .map_err(ExecutorError::Http)?
+            .timeout(EXCHANGE)
+            .tcp_nodelay(true)
+            .build()
+            .map_err(|error| ExecutorError::Http(error.to_string()))?;
+        Ok(Self { http, base, credential: credential.to_owned(), engine_id: engine_id.to_owned(), metrics })
+    }
+
+    pub(crate) fn engine_id(&self) -> &str {
+        &self.engine_id
+    }
+
+    /// Says that this executor is there.
+    pub(crate) async fn heartbeat(&self, slots: u32) -> Result<HeartbeatAnswer, ApiError> {
+        let beat = Heartbeat { protocol: PROTOCOL, engine_id: self.engine_id.clone(), slots };
+        let answer = self.post("run/v1/executors/heartbeat", &self.credential, json(&beat)?).await;
+        self.metrics.heartbeat(answer.is_ok());
+        answer
+    }
+
+    /// Claims a task; none when it is not there to be claimed. `claim_id` is this claim's own: sent again,
+    /// it is granted again.
+    pub(crate) async fn claim(&self, task_id: TaskId, claim_id: Uuid) -> Result<Option<(Claimed, Instant)>, ApiError> {
+        let claimed = self.try_claim(task_id, claim_id).await;
+        self.metrics.claim(match &claimed {
+            Ok(Some(_)) => metrics::Claimed::Taken,
+            Ok(None) => metrics::Claimed::NotThere,
+            Err(_) => metrics::Claimed::Failed,
+        });
+        claimed
+    }
+
+    async fn try_claim(&self, task_id: TaskId, claim_id: Uuid) -> Result<Option<(Claimed, Instant)>, ApiError> {
+        let body = json(&Claim { protocol: PROTOCOL, engine_id: self.engine_id.clone(), claim_id: Some(claim_id) })?;
+        let path = format!("run/v1/tasks/{task_id}/claim");
+        let mut pause = FIRST_PAUSE;
+        let mut tries = 1;
+        loop {
+            let asked = Instant::now();
+            match self.post(&path, &self.credential, body.clone()).await {
+                Ok(claimed) => return Ok(Some((claimed, asked))),
+                Err(ApiError::Refused(problem)) if problem.status == StatusCode::CONFLICT.as_u16() => return Ok(None),
+                Err(ApiError::Unreachable(reason) | ApiError::Transient(reason)) if tries < CLAIM_TRIES => {
+                    tracing::debug!(%task_id, reason, "the claim is tried again");
+                }
+                Err(error) => return Err(error),
+            }
+            tokio::time::sleep(pause).await;
+            tries += 1;
+            pause = (pause * 4).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn post<T: DeserializeOwned>(&self, path: &str, token: &str, body: Bytes) -> Result<T, ApiError> {
+        let request =
+            self.request(Method::POST, path, token)?.header(header::CONTENT_TYPE, "application/json").body(body);
+        send(request).await
+    }
+
+    fn request(&self, method: Method, path: &str, token: &str) -> Result<reqwest::RequestBuilder, ApiError> {
+        let url = self.base.join(path).map_err(|error| ApiError::Unreadable(error.to_string()))?;
+        Ok(self.http.request(method, url).bearer_auth(token))
+    }
+}
+
+/// The certificates in a file.
+fn authorities(path: &Path) -> Result<rustls::RootCertStore, String> {
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())? {
+        let certificate = certificate.map_err(|error| format!("it is no PEM: {error}"))?;
+        roots.add(certificate).map_err(|error| error.to_string())?;
+    }
+    if roots.is_empty() { Err("it holds no certificate as PEM".to_owned()) } else { Ok(roots) }
+}
+
+fn json(body: &impl Serialize) -> Result<Bytes, ApiError> {
+    serde_json::to_vec(body).map(Bytes::from).map_err(|error| ApiError::Unreadable(error.to_string()))
+}
+
+/// An error with what it came from: "error sending request" alone helps nobody.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let _ = write!(text, ": {error}");
+        cause = error.source();
+    }
+    text
+}
+
+async fn send<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> Result<T, ApiError> {
+    let unreachable = |error: reqwest::Error| ApiError::Unreachable(with_causes(&error.without_url()));
+    let mut response = request.send().await.map_err(unreachable)?;
+    let status = response.status();
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+        if body.len() + chunk.len() > ANSWER_BYTES {
+            return Err(ApiError::Unreadable(format!("it is longer than {ANSWER_BYTES} bytes")));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    if status.is_success() {
+        return serde_json::from_slice(&body).map_err(|error| ApiError::Unreadable(error.to_string()));
+    }
+    if status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT) {
+        return Err(ApiError::Transient(format!("it answers {status}")));
+    }
+    let problem = serde_json::from_slice(&body).unwrap_or_else(|_| Problem {
+        kind: "about:blank".to_owned(),
+        title: status.canonical_reason().unwrap_or("refused").to_owned(),
+        status: status.as_u16(),
+        detail: None,
+        code: restroy_sdk::problem::ProblemCode::Unknown,
+        errors: Vec::new(),
+        limit: None,
+        challenge: None,
+        request_id: None,
+    });
+    Err(ApiError::Refused(Box::new(problem)))
+}

@@ -1,0 +1,267 @@
+//! The run API for one task.
+//!
+//! Transient failures are tried again for as long as the lease may still be held: a report that
+//! comes late is worth more than an attempt executed twice. A 409 says that the lease is gone; from
+//! then on nothing is sent, and [`TaskApi::lost`] tells everybody at work on the task.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use reqwest::{Method, StatusCode, header};
+use restroy_run_queue::run_api::{Batch, BatchAnswer, Call, CallAnswer, Lease, Released};
+use restroy_sdk::{event::StepRef, ids::TaskId, problem::Problem};
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{ApiError, EXCHANGE, FIRST_PAUSE, LONGEST_PAUSE, RunApi, json, send};
+use crate::egress::Egress;
+
+/// The lease is gone: nothing of this task may be done or reported any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the task's lease was lost")]
+pub(crate) struct Lost;
+
+/// The run API for one task under one fence.
+#[derive(Debug)]
+pub(crate) struct TaskApi {
+    api: Arc<RunApi>,
+    task_id: TaskId,
+    token: String,
+    /// Until when the lease is held for sure; counted from the sending of what renewed it.
+    held_until: Mutex<Instant>,
+    lease_ms: AtomicU64,
+    /// Counts the renewals.
+    renewals: AtomicU64,
+    /// What the task's scripts may still send.
+    pub(crate) egress: Egress,
+    /// Triggered once the lease is gone.
+    pub(crate) lost: CancellationToken,
+}
+
+/// Why a batch was not taken.
+#[derive(Debug)]
+pub(crate) enum NotTaken {
+    /// The lease is gone.
+    Lost,
+    /// The control-plane finds fault with it, and would again.
+    Refused(Box<Problem>),
+}
+
+/// What becomes of a call.
+#[derive(Debug)]
+pub(crate) enum CallEnd {
+    /// An answer, of whichever kind.
+    Answered(CallAnswer),
+    /// The run API does not take the call.
+    Refused(Box<Problem>),
+}
+
+impl TaskApi {
+    pub(crate) fn new(
+        api: Arc<RunApi>,
+        task_id: TaskId,
+        token: String,
+        lease_ms: u64,
+        claimed_at: Instant,
+        egress_left: Option<u64>,
+    ) -> Self {
+        Self {
+            api,
+            task_id,
+            token,
+            held_until: Mutex::new(claimed_at + Duration::from_millis(lease_ms)),
+            lease_ms: AtomicU64::new(lease_ms),
+            renewals: AtomicU64::new(0),
+            egress: Egress::new(egress_left),
+            lost: CancellationToken::new(),
+        }
+    }
+
+    pub(crate) fn engine_id(&self) -> &str {
+        self.api.engine_id()
+    }
+
+    /// How long a lease lasts.
+    pub(crate) fn lease(&self) -> Duration {
+        Duration::from_millis(self.lease_ms.load(Ordering::Relaxed))
+    }
+
+    /// How often the lease was renewed so far.
+    pub(crate) fn renewals(&self) -> u64 {
+        self.renewals.load(Ordering::Relaxed)
+    }
+
+    /// Reports. A repost of the same batch is the same bytes: the control-plane takes it once.
+    pub(crate) async fn events(&self, batch: &Batch) -> Result<BatchAnswer, NotTaken> {
+        let Ok(body) = json(batch) else {
+            self.give_up("a batch has no JSON form");
+            return Err(NotTaken::Lost);
+        };
+        let begun = Instant::now();
+        let answer: BatchAnswer = match self.exchange(Method::POST, "events", "application/json", body).await {
+            Ok(answer) => {
+                self.api.metrics.report(begun.elapsed());
+                answer
+            }
+            Err(Trouble::Lost) => return Err(NotTaken::Lost),
+            Err(Trouble::Refused(problem)) if is_for_good(&problem) => {
+                self.give_up(&problem.to_string());
+                return Err(NotTaken::Lost);
+            }
+            Err(Trouble::Refused(problem)) => return Err(NotTaken::Refused(problem)),
+        };
+        self.lease_ms.store(answer.lease_ms, Ordering::Relaxed);
+        self.egress.told(answer.egress_left);
+        Ok(answer)
+    }
+
+    /// Keeps the lease.
+    pub(crate) async fn renew(&self) -> Result<(), Lost> {
+        match self.exchange::<Lease>(Method::POST, "renew", "application/json", Bytes::from_static(b"{}")).await {
+            Ok(lease) => {
+                self.lease_ms.store(lease.lease_ms, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(Trouble::Lost) => Err(Lost),
+            Err(Trouble::Refused(problem)) => Err(self.give_up(&problem.to_string())),
+        }
+    }
+
+    /// Gives the task back: another executor may claim it at once. Nothing may be reported any more.
+    pub(crate) async fn release(&self) -> Result<(), Lost> {
+        match self.exchange::<Released>(Method::POST, "release", "application/json", Bytes::from_static(b"{}")).await {
+            Ok(Released {}) => {
+                self.lost.cancel();
+                Ok(())
+            }
+            Err(Trouble::Lost) => Err(Lost),
+            Err(Trouble::Refused(problem)) => Err(self.give_up(&problem.to_string())),
+        }
+    }
+
+    /// Has a host call carried out.
+    pub(crate) async fn call(&self, call: &Call) -> Result<CallEnd, Lost> {
+        let Ok(body) = json(call) else { return Err(self.give_up("a call has no JSON form")) };
+        self.answer(self.exchange(Method::POST, "calls", "application/json", body).await)
+    }
+
+    /// Keeps an artifact.
+    pub(crate) async fn artifact(
+        &self,
+        step: &StepRef,
+        call_number: u32,
+        key: &str,
+        name: &str,
+        content_type: &str,
+        content: Bytes,
+    ) -> Result<CallEnd, Lost> {
+        let index = step.index.map(|index| index.to_string());
+        let (attempt, call_number) = (step.attempt.to_string(), call_number.to_string());
+        let query = [
+            ("step", Some(step.step.as_str())),
+            ("index", index.as_deref()),
+            ("attempt", Some(&attempt)),
+            ("call_number", Some(&call_number)),
+            ("key", Some(key)),
+            ("name", Some(name)),
+        ];
+        let path = format!("artifacts?{}", form(&query));
+        self.answer(self.exchange(Method::PUT, &path, content_type, content).await)
+    }
+
+    fn answer(&self, end: Result<CallAnswer, Trouble>) -> Result<CallEnd, Lost> {
+        match end {
+            Ok(answer) => Ok(CallEnd::Answered(answer)),
+            Err(Trouble::Lost) => Err(Lost),
+            Err(Trouble::Refused(problem)) if is_for_good(&problem) => Err(self.give_up(&problem.to_string())),
+            // What is wrong with a call is for its script to hear.
+            Err(Trouble::Refused(problem)) => Ok(CallEnd::Refused(problem)),
+        }
+    }
+
+    /// Sends until there is an answer or the lease is surely lost.
+    async fn exchange<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: Bytes,
+    ) -> Result<T, Trouble> {
+        let path = format!("run/v1/tasks/{}/{path}", self.task_id);
+        let mut pause = FIRST_PAUSE;
+        loop {
+            if self.lost.is_cancelled() {
+                return Err(Trouble::Lost);
+            }
+            let sent = Instant::now();
+            let held_until = *self.held_until.lock().unwrap_or_else(PoisonError::into_inner);
+            let request = self.api.request(method.clone(), &path, &self.token).map(|request| {
+                // Past the lease's end no answer is of any use.
+                let patience = (held_until.saturating_duration_since(sent)).clamp(FIRST_PAUSE, EXCHANGE);
+                request.timeout(patience).header(header::CONTENT_TYPE, content_type).body(body.clone())
+            });
+            let outcome = match request {
+                Ok(request) => send(request).await,
+                Err(error) => Err(error),
+            };
+            let reason = match outcome {
+                Ok(answer) => {
+                    self.renewed(sent);
+                    return Ok(answer);
+                }
+                Err(ApiError::Refused(problem)) if problem.status == StatusCode::CONFLICT.as_u16() => {
+                    self.lost.cancel();
+                    return Err(Trouble::Lost);
+                }
+                Err(ApiError::Refused(problem)) => return Err(Trouble::Refused(problem)),
+                Err(ApiError::Unreachable(reason) | ApiError::Transient(reason) | ApiError::Unreadable(reason)) => {
+                    reason
+                }
+            };
+            if Instant::now() + pause >= held_until {
+                self.give_up(&reason);
+                return Err(Trouble::Lost);
+            }
+            tracing::warn!(task_id = %self.task_id, reason, "the run API is tried again");
+            self.api.metrics.run_api_retry();
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn renewed(&self, sent: Instant) {
+        let until = sent + self.lease();
+        let mut held_until = self.held_until.lock().unwrap_or_else(PoisonError::into_inner);
+        *held_until = (*held_until).max(until);
+        self.renewals.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Lets go of the task: whoever claims it next carries on from what is committed.
+    fn give_up(&self, reason: &str) -> Lost {
+        tracing::error!(task_id = %self.task_id, reason, "the task is given up");
+        self.lost.cancel();
+        Lost
+    }
+}
+
+enum Trouble {
+    Lost,
+    Refused(Box<Problem>),
+}
+
+/// Whether nothing of the task can be done any more: its token is not good, or it is not there.
+fn is_for_good(problem: &Problem) -> bool {
+    matches!(problem.status, 401 | 403 | 404)
+}
+
+fn form(fields: &[(&str, Option<&str>)]) -> String {
+    let fields = fields.iter().filter_map(|(name, value)| Some((*name, (*value)?)));
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
+}
