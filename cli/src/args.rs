@@ -73,6 +73,9 @@ pub(crate) enum Command {
         // Base64url: one in 64 begins with a dash.
         #[arg(allow_hyphen_values = true)]
         token: String,
+        /// Read the password from standard input (or set RESTROY_PASSWORD); asked for unless given
+        #[arg(long)]
+        password_stdin: bool,
     },
     Password(Password),
     Logout(Logout),

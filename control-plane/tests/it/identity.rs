@@ -165,7 +165,8 @@ async fn a_reset_verifies_the_address_and_replaces_what_was_there() {
     let own = token(&world, "ann@example.com").await;
     confirm_reset(&world, &own, PASSWORD).await.expect(204);
     login(&world, "ann@example.com", PASSWORD).await.expect(200);
-    world.anonymous(Method::POST, "/v1/auth/verify-email", Some(json!({ "token": link }))).await.expect(204);
+    let verify = Some(json!({ "token": link, "password": "the thief's password" }));
+    world.anonymous(Method::POST, "/v1/auth/verify-email", verify).await.expect(204);
     login(&world, "ann@example.com", "the thief's password").await.problem("invalid_credentials");
     login(&world, "ann@example.com", PASSWORD).await.expect(200);
 }

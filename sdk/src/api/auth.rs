@@ -38,6 +38,8 @@ pub struct Accepted {
 pub struct VerifyEmail {
     /// The token from the e-mail.
     pub token: String,
+    /// The password of the registration that the e-mail tells of.
+    pub password: String,
 }
 
 /// `POST /v1/auth/login`.
