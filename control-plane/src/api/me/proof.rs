@@ -24,7 +24,14 @@ pub(super) async fn prove(state: &AppState, caller: Caller, password: String) ->
     let user = users::by_id(&mut state.db.system_read().await?, caller.user_id).await?;
     let user = user.ok_or_else(ApiError::not_found)?;
     let right = state.passwords.verify(SecretString::from(password), user.stored_password()).await?;
-    if right { Ok(user) } else { Err(wrong("not the account's password")) }
+    if right {
+        return Ok(user);
+    }
+    Err(wrong(if user.password_hash.is_empty() {
+        "the account has no password; POST /v1/auth/password-reset sends an e-mail with which one can be chosen"
+    } else {
+        "not the account's password"
+    }))
 }
 
 /// Begins a transaction that goes on with what [`prove`] found, if it still holds: the account is there, has that
