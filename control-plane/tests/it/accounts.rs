@@ -229,8 +229,10 @@ async fn attempts_are_limited_for_known_and_unknown_accounts() {
         settings.sign_ins_per_minute = 3;
     })
     .await;
-    world.person("ann").await; // two attempts
-    login(&world, "ann@example.com", "wrong").await.problem("invalid_credentials");
+    world.person("ann").await; // an attempt
+    for _ in 0..2 {
+        login(&world, "ann@example.com", "wrong").await.problem("invalid_credentials");
+    }
     login(&world, "ann@example.com", PASSWORD).await.problem("rate_limited");
     for _ in 0..3 {
         login(&world, "bob@example.com", "wrong").await.problem("invalid_credentials");
@@ -238,6 +240,78 @@ async fn attempts_are_limited_for_known_and_unknown_accounts() {
     login(&world, "bob@example.com", "wrong").await.problem("rate_limited");
     world.clock.advance(Duration::from_secs(61));
     login(&world, "ann@example.com", PASSWORD).await.expect(200);
+}
+
+/// A POST from a network address, as a proxy tells it.
+async fn from(world: &World, address: &str, path: &str, body: Value) -> Reply {
+    let headers = vec![("x-forwarded-for", address.to_owned())];
+    world.send(Request { headers, body: Some(body), ..Request::new(Method::POST, path) }).await
+}
+
+/// An installation that lets one attempt a minute through from an address for an account, and ten for the account.
+async fn behind_a_proxy() -> World {
+    World::with(|settings| {
+        settings.dev = true;
+        settings.sign_ins_per_minute = 1;
+        settings.trusted_proxies = 1;
+    })
+    .await
+}
+
+/// Guesses from ever more addresses until whoever comes from nowhere known, with the right password, is refused.
+async fn lock_out(world: &World, email: &str) {
+    let mut address = 0_u16;
+    let mut next = |net: &str| {
+        address += 1;
+        let [high, low] = address.to_be_bytes();
+        format!("{net}.{high}.{low}")
+    };
+    let try_it = async |address: String, password: &str| {
+        let body = json!({ "email": email, "password": password });
+        from(world, &address, "/v1/auth/login", body).await.status == 429
+    };
+    for _ in 0..100 {
+        while !try_it(next("198.51"), "not the password").await {}
+        // In between the next one may have become due.
+        if try_it(next("203.0"), PASSWORD).await {
+            return;
+        }
+    }
+    panic!("nobody is refused");
+}
+
+#[tokio::test]
+async fn who_guesses_from_many_addresses_locks_nobody_out_of_where_they_have_signed_in() {
+    let world = behind_a_proxy().await;
+    let account = json!({ "email": "ann@example.com", "password": PASSWORD, "name": "Ann" });
+    from(&world, "192.0.2.1", "/v1/auth/register", account).await.expect(202);
+    let right = || json!({ "email": "Ann@example.com", "password": PASSWORD });
+    for home in ["192.0.2.1", "2001:db8::1"] {
+        from(&world, home, "/v1/auth/login", right()).await.expect(200);
+    }
+    world.clock.advance(Duration::from_secs(61));
+    // The count is the same for an address without an account.
+    lock_out(&world, "nobody@example.com").await;
+    lock_out(&world, "ann@example.com").await;
+    for home in ["192.0.2.1", "2001:db8::2"] {
+        from(&world, home, "/v1/auth/login", right()).await.expect(200);
+        // There, too, one may not guess as often as one likes.
+        from(&world, home, "/v1/auth/login", right()).await.problem("rate_limited");
+    }
+}
+
+#[tokio::test]
+async fn what_floods_registrations_and_resets_stops_neither_them_nor_logins() {
+    let world = behind_a_proxy().await;
+    let account = || json!({ "email": "ann@example.com", "password": PASSWORD, "name": "Ann" });
+    let right = || json!({ "email": "ann@example.com", "password": PASSWORD });
+    for n in 0..30 {
+        let address = format!("198.51.100.{n}");
+        from(&world, &address, "/v1/auth/register", account()).await.expect(202);
+        from(&world, &address, "/v1/auth/password-reset", json!({ "email": "ann@example.com" })).await.expect(202);
+    }
+    from(&world, "203.0.113.1", "/v1/auth/password-reset", json!({ "email": "ann@example.com" })).await.expect(202);
+    from(&world, "203.0.113.1", "/v1/auth/login", right()).await.expect(200);
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! `POST /v1/auth/login`
 
+use std::net::IpAddr;
+
 use axum::{Json, extract::State, http::HeaderMap};
 use restroy_sdk::{
     api::auth::{Login, Tokens},
@@ -10,10 +12,13 @@ use secrecy::SecretString;
 use super::{failed, session};
 use crate::{
     api::http::{Body, Fields},
-    auth::Peer,
+    auth::{
+        Peer,
+        limit::{self, Kind},
+    },
     error::{ApiError, ApiResult},
     state::AppState,
-    store::users,
+    store::{sessions, users},
 };
 
 /// Signs in. Takes the same path and time whether the account exists or not; one whose address nobody has verified
@@ -33,7 +38,12 @@ pub(super) async fn login(
     if body.email.contains('\0') {
         Fields::new().fault("/email", "an e-mail address, such as `ann@example.com`").done()?;
     }
-    state.sign_ins.attempt(&state.ambient, peer, &users::fold(&body.email))?;
+    let folded = users::fold(&body.email);
+    if let Err(refused) = state.sign_ins.attempt(&state.ambient, peer, Kind::Login, &folded)
+        && !(refused.by_others && is_at_home(&state, &folded, peer).await?)
+    {
+        return Err(refused.into());
+    }
     let found = {
         let mut tx = state.db.system_read().await?;
         users::by_email(&mut tx, &body.email).await?
@@ -59,6 +69,14 @@ pub(super) async fn login(
         return Err(refused());
     }
     session::enter(&state, tx, user.id, peer, &headers, now).await.map(Json)
+}
+
+/// Whether somebody comes from where the account has been signed in to of late: they are not locked out by those who
+/// guess from elsewhere.
+async fn is_at_home(state: &AppState, folded: &str, peer: Option<IpAddr>) -> ApiResult<bool> {
+    let Some(peer) = peer else { return Ok(false) };
+    let addresses = sessions::addresses(&mut state.db.system_read().await?, folded).await?;
+    Ok(addresses.iter().filter_map(|address| address.parse().ok()).any(|address| limit::same_network(address, peer)))
 }
 
 /// The same for everybody.

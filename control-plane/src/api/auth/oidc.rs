@@ -15,6 +15,7 @@ use crate::{
     api::http::{Body, Fields},
     auth::{
         Peer,
+        limit::Kind,
         oidc::{self, Flow, Identity},
         token::{self, Opaque},
     },
@@ -40,7 +41,7 @@ const LIFE: Duration = Duration::from_mins(10);
     responses((status = 200, description = "Where to go", body = OidcBegun)),
 )]
 pub(super) async fn begin(State(state): State<AppState>, Peer(peer): Peer) -> ApiResult<Json<OidcBegun>> {
-    state.sign_ins.attempt(&state.ambient, peer, "oidc")?;
+    state.sign_ins.attempt_from(&state.ambient, peer)?;
     let (authorization_url, flow) = oidc::begin(&state).await?;
     let kept = Opaque::new(&state.ambient);
     let now = state.ambient.now();
@@ -65,7 +66,7 @@ pub(super) async fn finish(
 ) -> ApiResult<Json<Tokens>> {
     let refused =
         || ApiError::with(ProblemCode::InvalidCredentials, "The flow is not valid, or no longer; begin again.");
-    state.sign_ins.attempt(&state.ambient, peer, &body.flow)?;
+    state.sign_ins.attempt(&state.ambient, peer, Kind::Token, &body.flow)?;
     let hash = token::hash(&body.flow);
     let now = state.ambient.now();
     let begun = one_time::look_at_flow(&mut state.db.system_read().await?, &hash, now).await?;

@@ -13,6 +13,7 @@ use crate::{
     api::http::{Body, Fields},
     auth::{
         Peer,
+        limit::Kind,
         token::{self, Opaque},
     },
     error::{ApiError, ApiResult},
@@ -43,7 +44,7 @@ pub(super) async fn ask(
 ) -> ApiResult<(StatusCode, Json<Accepted>)> {
     Fields::new().email("/email", &body.email).done()?;
     let folded = users::fold(&body.email);
-    state.sign_ins.attempt(&state.ambient, peer, &folded)?;
+    state.sign_ins.attempt(&state.ambient, peer, Kind::Reset, &folded)?;
     let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;
     let user = users::by_email(&mut tx, &body.email).await?;
@@ -90,7 +91,7 @@ pub(super) async fn confirm(
     Body(body): Body<ConfirmReset>,
 ) -> ApiResult<StatusCode> {
     Fields::new().password("/password", &body.password).done()?;
-    state.sign_ins.attempt(&state.ambient, peer, &body.token)?;
+    state.sign_ins.attempt(&state.ambient, peer, Kind::Token, &body.token)?;
     let hash = token::hash(&body.token);
     // Asked of a reader first: guessing takes neither the writer nor a password's hash.
     if !one_time::is_known(&mut state.db.system_read().await?, Purpose::ResetPassword, &hash).await? {

@@ -15,7 +15,7 @@ use crate::{
         http::{Body, Fields},
         notices::Happened,
     },
-    auth::{Peer, token::Opaque},
+    auth::{Peer, limit::Kind, token::Opaque},
     error::{ApiError, ApiResult},
     state::AppState,
     store::{
@@ -52,7 +52,7 @@ pub(super) async fn register(
     Body(new): Body<Register>,
 ) -> ApiResult<(StatusCode, Json<Accepted>)> {
     check(&new)?;
-    state.sign_ins.attempt(&state.ambient, peer, &users::fold(&new.email))?;
+    state.sign_ins.attempt(&state.ambient, peer, Kind::Register, &users::fold(&new.email))?;
     let password_hash = state.passwords.hash(SecretString::from(new.password)).await?;
     let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;

@@ -15,6 +15,7 @@ use crate::{
     api::http::Body,
     auth::{
         Peer,
+        limit::Kind,
         second_factor::{self, Shown},
         token::{self, Opaque},
     },
@@ -57,7 +58,7 @@ pub(super) async fn second_factor(
 ) -> ApiResult<Json<Tokens>> {
     let refused =
         || ApiError::with(ProblemCode::InvalidCredentials, "The challenge is not valid, or no longer; sign in again.");
-    state.sign_ins.attempt(&state.ambient, peer, &body.challenge)?;
+    state.sign_ins.attempt(&state.ambient, peer, Kind::Token, &body.challenge)?;
     let hash = token::hash(&body.challenge);
     if !one_time::is_known(&mut state.db.system_read().await?, Purpose::SecondFactor, &hash).await? {
         return Err(refused());

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use super::register::Registration;
 use crate::{
     api::http::Body,
-    auth::{Peer, token},
+    auth::{Peer, limit::Kind, token},
     error::{ApiError, ApiResult},
     state::AppState,
     store::{
@@ -32,7 +32,7 @@ pub(super) async fn verify_email(
     Peer(peer): Peer,
     Body(body): Body<VerifyEmail>,
 ) -> ApiResult<StatusCode> {
-    state.sign_ins.attempt(&state.ambient, peer, &body.token)?;
+    state.sign_ins.attempt(&state.ambient, peer, Kind::Token, &body.token)?;
     let hash = token::hash(&body.token);
     // Asked of a reader first: guessing takes neither the writer nor the work for a password.
     let looked =

@@ -16,6 +16,7 @@ use crate::{
     api::http::{Body, Fields},
     auth::{
         Caller, Peer,
+        limit::Kind,
         token::{self, Opaque},
     },
     error::{ApiError, ApiResult, is_unique_violation},
@@ -104,7 +105,7 @@ pub(super) async fn confirm_email(
     Peer(peer): Peer,
     Body(body): Body<ConfirmEmail>,
 ) -> ApiResult<Json<EmailChange>> {
-    state.sign_ins.attempt(&state.ambient, peer, &body.token)?;
+    state.sign_ins.attempt(&state.ambient, peer, Kind::Token, &body.token)?;
     let hash = token::hash(&body.token);
     let now = state.ambient.now();
     let mut tx = state.db.system_read().await?;

@@ -7,7 +7,7 @@ use restroy_sdk::{
 use secrecy::SecretString;
 
 use crate::{
-    auth::Caller,
+    auth::{Caller, limit::Kind},
     error::{ApiError, ApiResult},
     state::AppState,
     store::{
@@ -20,7 +20,7 @@ use crate::{
 /// attempts are counted like those to sign in.
 pub(super) async fn prove(state: &AppState, caller: Caller, password: String) -> ApiResult<User> {
     caller.session()?;
-    state.sign_ins.attempt(&state.ambient, caller.address, &caller.user_id.to_string())?;
+    state.sign_ins.attempt(&state.ambient, caller.address, Kind::Proof, &caller.user_id.to_string())?;
     let user = users::by_id(&mut state.db.system_read().await?, caller.user_id).await?;
     let user = user.ok_or_else(ApiError::not_found)?;
     let right = state.passwords.verify(SecretString::from(password), user.stored_password()).await?;

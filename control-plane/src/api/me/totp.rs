@@ -11,6 +11,7 @@ use crate::{
     api::http::Body,
     auth::{
         Caller,
+        limit::Kind,
         second_factor::{self, Shown},
     },
     error::{ApiError, ApiResult},
@@ -52,7 +53,7 @@ pub(super) async fn confirm_totp(
     Body(body): Body<ConfirmTotp>,
 ) -> ApiResult<Json<RecoveryCodes>> {
     caller.session()?;
-    state.sign_ins.attempt(&state.ambient, caller.address, &caller.user_id.to_string())?;
+    state.sign_ins.attempt(&state.ambient, caller.address, Kind::Proof, &caller.user_id.to_string())?;
     let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;
     users::lock(&mut tx, caller.user_id).await?;
