@@ -68,7 +68,7 @@ pub(super) async fn login(
     if !same {
         return Err(refused());
     }
-    session::enter(&state, tx, user.id, peer, &headers, now).await.map(Json)
+    session::enter(&state, tx, user.id, peer, &headers, session::PASSWORD, now).await.map(Json)
 }
 
 /// Whether somebody comes from where the account has been signed in to of late: they are not locked out by those who

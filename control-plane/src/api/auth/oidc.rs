@@ -82,7 +82,7 @@ pub(super) async fn finish(
         return Err(refused());
     }
     let user = account(&state, &mut tx, &identity, peer, now).await?;
-    session::enter(&state, tx, user, peer, &headers, now).await.map(Json)
+    session::enter(&state, tx, user, peer, &headers, "openid", now).await.map(Json)
 }
 
 /// The account of an identity, linked or made now.
@@ -113,8 +113,10 @@ async fn account(
         audit::of_user(tx, &state.ambient, Actor::user(new.id, peer), entry).await?;
         new.id
     } else {
-        let user = users::by_email(tx, email).await?.ok_or_else(ApiError::again)?;
-        users::lock(tx, user.id).await?;
+        let found = users::by_email(tx, email).await?.ok_or_else(ApiError::again)?;
+        users::lock(tx, found.id).await?;
+        // Judged as it is now that nobody else changes it.
+        let user = users::by_email(tx, email).await?.filter(|user| user.id == found.id).ok_or_else(ApiError::again)?;
         if user.email_verified_at.is_none() {
             // Whoever registered it has never shown that the address is theirs; their password goes.
             users::reset_password(tx, user.id, "", now).await?;

@@ -9,8 +9,12 @@ use restroy_sdk::{
 };
 use secrecy::SecretString;
 
+use super::failed;
 use crate::{
-    api::http::{Body, Fields},
+    api::{
+        http::{Body, Fields},
+        notices::{self, Happened},
+    },
     auth::{
         Peer,
         limit::Kind,
@@ -74,6 +78,7 @@ pub(super) async fn ask(
     }
     tx.commit().await?;
     state.mail_queued();
+    failed::note_reset(&state, user.map(|user| user.id), peer);
     let message = "If an account has the address, an e-mail tells how to choose another password.".into();
     Ok((StatusCode::ACCEPTED, Json(Accepted { message })))
 }
@@ -118,7 +123,13 @@ pub(super) async fn confirm(
     }
     let entry = audit::Entry::new("user.password_reset", "user", user);
     audit::of_user(&mut tx, &state.ambient, Actor::user(user, peer), entry).await?;
+    let account = users::by_id(&mut tx, user).await?.ok_or_else(refused)?;
+    let ended = if body.revoke_api_tokens { "every session and API token" } else { "every session" };
+    let what = format!("Another password was chosen for your account by an e-mail to this address; {ended} has ended.");
+    let happened = Happened { at: now, from: peer };
+    notices::tell(&state, &mut tx, &account.email, "Another password was chosen", &what, happened).await?;
     tx.commit().await?;
+    state.mail_queued();
     Ok(StatusCode::NO_CONTENT)
 }
 

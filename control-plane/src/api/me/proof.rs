@@ -7,6 +7,7 @@ use restroy_sdk::{
 use secrecy::SecretString;
 
 use crate::{
+    api::auth::failed,
     auth::{Caller, limit::Kind},
     error::{ApiError, ApiResult},
     state::AppState,
@@ -27,6 +28,7 @@ pub(super) async fn prove(state: &AppState, caller: Caller, password: String) ->
     if right {
         return Ok(user);
     }
+    failed::note(state, Some(user.id), caller.address, "wrong_password_in_session");
     Err(wrong(if user.password_hash.is_empty() {
         "the account has no password; POST /v1/auth/password-reset sends an e-mail with which one can be chosen"
     } else {
