@@ -55,7 +55,11 @@ async fn a_stolen_session_alone_makes_no_token() {
     }
     assert_eq!(world.count("api_tokens").await, 0);
     program(&ann, json!({ "name": "Nightly build" })).await;
-    assert_eq!(world.count("outbox WHERE body_text LIKE '%Nightly build%from 127.0.0.1%'").await, 1, "its owner is told");
+    assert_eq!(
+        world.count("outbox WHERE body_text LIKE '%Nightly build%from 127.0.0.1%'").await,
+        1,
+        "its owner is told"
+    );
     // The password is not to be found by what is kept of the request.
     assert_eq!(world.count("audit_log WHERE details LIKE '%password%' AND action = 'token.create'").await, 0);
 }

@@ -90,6 +90,15 @@ async fn a_session_that_is_ended_elsewhere_ends_with_the_next_request() {
     ann.get("/v1/me").await.problem("unauthorized");
     third.get("/v1/me").await.problem("unauthorized");
     bob.get("/v1/me").await.expect(200);
+
+    // Those that were ended are forgotten after a day, those that go on are not.
+    assert_eq!(world.count("sessions").await, 6);
+    world.clock.advance(Duration::from_hours(23));
+    runs::purge::step(&world.state).await.unwrap();
+    assert_eq!(world.count("sessions").await, 6);
+    world.clock.advance(Duration::from_hours(2));
+    runs::purge::step(&world.state).await.unwrap();
+    assert_eq!(world.count("sessions").await, 1);
 }
 
 #[tokio::test]

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use restroy_sdk::problem::{
     Fault, LimitHit, MEDIA_TYPE, Problem,
     ProblemCode::{
-        self, BadRequest, Conflict, Forbidden, IdempotencyInFlight, IdempotencyMismatch, Internal,
-        Invalid, InvalidCredentials, InvalidDefinition, InvalidParams, NameTaken, NotFound, QuotaExceeded, RateLimited,
+        self, BadRequest, Conflict, Forbidden, IdempotencyInFlight, IdempotencyMismatch, Internal, Invalid,
+        InvalidCredentials, InvalidDefinition, InvalidParams, NameTaken, NotFound, QuotaExceeded, RateLimited,
         SecondFactorRequired, TooLarge, Unauthorized, Unavailable, UnsupportedMediaType, VersionMismatch,
     },
 };
