@@ -163,14 +163,14 @@ async fn who_gets_no_e_mail_of_their_own_chooses_a_password_by_a_reset() {
 #[tokio::test]
 async fn the_e_mail_tells_of_the_registration() {
     let world = World::with(|_| {}).await;
+    let day = || world.state.ambient.now().to_string().chars().take(10).collect::<String>();
+    let before = day();
     register(&world, "ann@example.com", PASSWORD).await.expect(202);
     let mut tx = world.state.db.system_read().await.unwrap();
     let text = "SELECT body_text FROM outbox";
     let text: String = restroy_control_plane::sql!(&mut tx, fetch_one, sqlx::query_scalar(text)).unwrap();
-    let day: String = world.state.ambient.now().to_string().chars().take(10).collect();
-    for told in ["as Somebody", day.as_str(), "UTC, from 127.0.0.1"] {
-        assert!(text.contains(told), "{told}: {text}");
-    }
+    assert!(text.contains("as Somebody: ") && text.contains(" UTC, from 127.0.0.1."), "{text}");
+    assert!(text.contains(&before) || text.contains(&day()), "{text}");
 }
 
 #[tokio::test]
