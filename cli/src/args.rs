@@ -73,6 +73,9 @@ pub(crate) enum Command {
         // Base64url: one in 64 begins with a dash.
         #[arg(allow_hyphen_values = true)]
         token: String,
+        /// Read the password from standard input (or set RESTROY_PASSWORD); asked for unless given
+        #[arg(long)]
+        password_stdin: bool,
     },
     Password(Password),
     Logout(Logout),
@@ -286,7 +289,7 @@ pub(crate) struct Roles {
 #[command(after_help = "\
 Examples:
   restroy password ada@example.com                sends the e-mail
-  restroy password --token TOKEN                  asks for the new password; every session ends")]
+  restroy password --token TOKEN                  asks for the new password; every session and API token ends")]
 pub(crate) struct Password {
     /// The account's e-mail address: the token is sent there
     #[arg(required_unless_present = "token", conflicts_with = "token")]
@@ -298,9 +301,9 @@ pub(crate) struct Password {
     /// With --token: read the new password from standard input; asked for unless given
     #[arg(long = "password-stdin", requires = "token")]
     pub(crate) stdin: bool,
-    /// With --token: end the account's API tokens too
+    /// With --token: let the account's API tokens go on; they end unless given
     #[arg(long, requires = "token")]
-    pub(crate) revoke_tokens: bool,
+    pub(crate) keep_tokens: bool,
 }
 
 /// End the session
@@ -334,6 +337,10 @@ pub(crate) struct Tokens {
     /// With --create: the only team that it reaches, by name or id
     #[arg(long, requires = "create", value_name = "NAME")]
     pub(crate) team: Option<String>,
+    /// With --create: read the account's password from standard input (or set RESTROY_PASSWORD); asked for unless
+    /// given
+    #[arg(long, requires = "create")]
+    pub(crate) password_stdin: bool,
     /// End the token of this id
     #[arg(long, conflicts_with = "create", value_name = "ID")]
     pub(crate) revoke: Option<String>,

@@ -88,7 +88,9 @@ async fn dispatch(cli: Cli) -> Outcome {
             commands::settings(&settings, json)
         }
         Command::Config(Config { action: Some(action), .. }) => commands::configure(&context()?, &action).await,
-        Command::VerifyEmail { token } => commands::verify_email(&context()?, &token).await,
+        Command::VerifyEmail { token, password_stdin } => {
+            commands::verify_email(&context()?, &token, password_stdin).await
+        }
         Command::Login(args) => commands::login(&context()?, &args).await,
         Command::Password(args) => commands::password(&context()?, &args).await,
         Command::Logout(args) => commands::logout(&context()?, &args).await,

@@ -49,12 +49,10 @@ codes! {
     BadRequest = "bad_request" 400 "The request cannot be read";
     /// No valid credentials came with the request.
     Unauthorized = "unauthorized" 401 "Sign in first";
-    /// The e-mail address and password do not belong together.
+    /// The e-mail address and password do not belong together, or nobody has verified the address.
     InvalidCredentials = "invalid_credentials" 401 "Wrong e-mail address or password";
     /// The password is right; the account has a second factor: go on with `challenge` and a code.
     SecondFactorRequired = "second_factor_required" 401 "A code is needed too";
-    /// The address was not verified yet.
-    EmailNotVerified = "email_not_verified" 403 "The e-mail address is not verified";
     /// The caller's role does not allow it.
     Forbidden = "forbidden" 403 "Your role does not allow this";
     /// No such thing, or not the caller's.

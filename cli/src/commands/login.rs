@@ -26,7 +26,7 @@ pub(crate) async fn login(context: &Context, args: &Login) -> Outcome {
         Some(email) => email.clone(),
         None => prompt::line("E-mail address", "write it on the command line: restroy login EMAIL --password-stdin")?,
     };
-    let password = password(args)?;
+    let password = prompt::password(args.password_stdin, args.register)?;
     let local = email.split('@').next().unwrap_or_default();
     let name = args.name.clone().unwrap_or_else(|| local.chars().take(32).collect());
     if args.register {
@@ -47,7 +47,7 @@ pub(crate) async fn login(context: &Context, args: &Login) -> Outcome {
                 let code = code(args)?;
                 client.second_factor(&challenge, &code).await?;
             }
-            None => return Err(unverified(error, &email)),
+            None => return Err(refused(error, &email, args.register)),
         },
     }
     context.credentials.set_current(&context.server).map_err(stored)?;
@@ -88,38 +88,29 @@ async fn login_by_token(context: &Context) -> Outcome {
     })
 }
 
-/// What is to be done where an address must be verified first.
-fn unverified(error: Error, email: &str) -> Failure {
+/// What is to be done where nobody is let in. The server does not say whether it is because of the password, or
+/// because the address was not verified yet.
+fn refused(error: Error, email: &str, registered: bool) -> Failure {
+    let verify = format!("follow the e-mail with `restroy verify-email TOKEN`, then `restroy login {email}`");
     match error.problem() {
-        Some(problem) if problem.code == ProblemCode::EmailNotVerified => {
-            Failure::new("the e-mail address is not verified yet").with_code(code::NO_ACCESS).help(format!(
-                "follow the link in the e-mail, or `restroy verify-email TOKEN`; then `restroy login {email}`"
-            ))
-        }
-        _ => error.into(),
+        Some(problem) if problem.code != ProblemCode::InvalidCredentials => error.into(),
+        None => error.into(),
+        Some(_) if registered => Failure::new("not signed in yet: a new account's e-mail address is verified first")
+            .with_code(code::NO_ACCESS)
+            .help(format!("{verify}; if you had an account before, it has its old password")),
+        Some(_) => Failure::from(error).help(format!(
+            "try again; a new account: {verify}; none yet: `restroy login --register`; another password: \
+             `restroy password {email}`"
+        )),
     }
 }
 
 /// Verifies the address of a new account.
-pub(crate) async fn verify_email(context: &Context, token: &str) -> Outcome {
-    context.client()?.verify_email(token).await?;
+pub(crate) async fn verify_email(context: &Context, token: &str, password_stdin: bool) -> Outcome {
+    let password = prompt::password(password_stdin, false)?;
+    context.client()?.verify_email(token, &password).await?;
     let verified = serde_json::json!({ "server": context.server });
     context.show(&verified, |_| "the address is verified; sign in with `restroy login`".to_owned())
-}
-
-fn password(args: &Login) -> Outcome<String> {
-    if args.password_stdin {
-        return prompt::stdin();
-    }
-    if let Some(password) = std::env::var("RESTROY_PASSWORD").ok().filter(|password| !password.is_empty()) {
-        return Ok(password);
-    }
-    let otherwise = "give the password with --password-stdin or RESTROY_PASSWORD";
-    let password = prompt::secret("Password", otherwise)?;
-    if args.register && prompt::secret("Once more", otherwise)? != password {
-        return Err(Failure::usage("the two passwords differ"));
-    }
-    Ok(password)
 }
 
 /// A place to push to, for those who have none.

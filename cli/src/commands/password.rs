@@ -28,9 +28,9 @@ pub(crate) async fn password(context: &Context, args: &Password) -> Outcome {
         }
         password
     };
-    let reset = ConfirmReset { token: token.clone(), password, revoke_api_tokens: args.revoke_tokens };
+    let reset = ConfirmReset { token: token.clone(), password, revoke_api_tokens: !args.keep_tokens };
     client.confirm_reset(&reset).await?;
     let said = serde_json::json!({ "server": context.server });
-    context
-        .show(&said, |_| "the new password holds, and every session has ended; sign in with `restroy login`".to_owned())
+    let ended = if args.keep_tokens { "every session" } else { "every session and API token" };
+    context.show(&said, |_| format!("the new password holds, and {ended} has ended; sign in with `restroy login`"))
 }

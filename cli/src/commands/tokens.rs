@@ -13,7 +13,7 @@ use crate::{
     args::Tokens,
     context::Context,
     failure::{Failure, Outcome},
-    find, output,
+    find, output, prompt,
 };
 
 /// Lists the person's API tokens, makes one, or ends one.
@@ -38,7 +38,8 @@ pub(crate) async fn tokens(context: &Context, args: &Tokens) -> Outcome {
             permissions: Some(args.scopes.clone()).filter(|scopes| !scopes.is_empty()),
             expires_at: args.expires.as_deref().map(span).transpose()?.map(|span| now.after(span)),
         };
-        let created = client.create_api_token(&new).await?;
+        let password = prompt::password(args.password_stdin, false)?;
+        let created = client.create_api_token(&new, &password).await?;
         // The token alone on standard output: it can go on to where it is kept.
         return context.show(&created, |created| created.token.clone().unwrap_or_default());
     }

@@ -85,7 +85,8 @@ impl Person {
         if PRODUCTION {
             assert!(self.types_with(&login, PASSWORD).fails(3).contains("restroy verify-email TOKEN"));
             let token = server.mailed_token(email);
-            self.types(&["verify-email", &token, "--server", &server.url]).ok();
+            let verify = ["verify-email", &token, "--password-stdin", "--server", &server.url];
+            self.types_with(&verify, PASSWORD).ok();
         }
         self.types_with(&login, PASSWORD).ok();
     }
@@ -176,7 +177,8 @@ fn what_is_wrong_outside_has_its_own_exit_code() {
     let nobody = ["login", "a@example.com", "--password-stdin", "--server", "http://127.0.0.1:1"];
     assert!(ada.types_with(&nobody, "x\n").fails(3).contains("restroy dev"));
     let token = "-N0t-an-option";
-    ada.types(&["verify-email", token, "--server", "http://127.0.0.1:1"]).fails(3);
+    let verify = ["verify-email", token, "--password-stdin", "--server", "http://127.0.0.1:1"];
+    ada.types_with(&verify, "x\n").fails(3);
     ada.types(&["whoami", "--server", "nonsense"]).fails(2);
     ada.types(&["no-such-command"]).fails(2);
     assert!(ada.types(&["completion", "bash"]).ok().contains("_restroy()"));

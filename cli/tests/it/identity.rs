@@ -55,8 +55,10 @@ async fn a_program_works_with_a_token() {
         "board.read",
         "--team",
         "Sales",
+        "--password-stdin",
     ];
-    let token = ok(types(&home, &make, "", &[])).trim().to_owned();
+    assert_eq!(types(&home, &make, "not the password\n", &[]).0, 1, "a session alone makes no token");
+    let token = ok(types(&home, &make, "password of ada\n", &[])).trim().to_owned();
     assert!(token.starts_with("rst_"), "{token}");
     let list = ok(types(&home, &["tokens"], "", &[]));
     assert!(list.contains("CI") && list.contains("Sales") && list.contains("board.read"), "{list}");

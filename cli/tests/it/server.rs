@@ -158,11 +158,11 @@ impl Server {
     }
 
     /// Does what whoever has just registered does before the first login: in production, verify the
-    /// address with the token from the e-mail.
-    pub fn verify(&self, email: &str) {
+    /// address with the token from the e-mail and the password.
+    pub fn verify(&self, email: &str, password: &str) {
         if PRODUCTION {
             let token = self.mailed_token(email);
-            wait_for(async || Client::new(&self.url).unwrap().verify_email(&token).await.unwrap());
+            wait_for(async || Client::new(&self.url).unwrap().verify_email(&token, password).await.unwrap());
         }
     }
 

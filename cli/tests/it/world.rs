@@ -35,7 +35,7 @@ pub async fn person(server: &Server, name: &str) -> Client {
     let (email, password) = (format!("{name}@example.com"), format!("password of {name}"));
     let account = Register { email: email.clone(), password: password.clone(), name: name.into() };
     client.register(&account).await.unwrap();
-    server.verify(&email);
+    server.verify(&email, &password);
     client.login(&email, &password).await.unwrap();
     client
 }

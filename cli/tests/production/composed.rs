@@ -104,7 +104,8 @@ impl Composed {
         assert!(!self.client(&login).output().unwrap().status.success(), "an address has to be verified");
         let mail = self.sql("SELECT body_text FROM outbox");
         let token = mail.split_once('#').unwrap().1.split_whitespace().next().unwrap();
-        wait_for(async || Client::new(other).unwrap().verify_email(token).await.unwrap());
+        let password = "correct horse battery staple";
+        wait_for(async || Client::new(other).unwrap().verify_email(token, password).await.unwrap());
         succeed(&mut self.client(&login));
     }
 

@@ -13,6 +13,7 @@ mod limits;
 mod me;
 mod my_invitations;
 mod new_token;
+mod notices;
 mod openapi;
 mod permissions;
 mod pipelines;

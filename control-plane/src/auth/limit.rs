@@ -4,15 +4,67 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use restroy_sdk::{problem::ProblemCode, time::Ambient};
+use restroy_sdk::{
+    problem::ProblemCode,
+    time::{Ambient, Timestamp},
+};
 
 use super::gcra::{Key, Rate, Table};
-use crate::error::{ApiError, ApiResult};
+use crate::error::ApiError;
 
 /// What attempts are counted over.
 const WINDOW: Duration = Duration::from_mins(1);
 /// How many addresses, accounts and pairs of them are counted at once.
-const MAX_KEYS: usize = 30_000;
+const MAX_KEYS: usize = 50_000;
+/// How much more an IPv6 site may do than one of its networks.
+const SITE: u32 = 3;
+
+/// What is attempted. What is counted for one does not stop another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// To sign in with a password.
+    Login,
+    /// To show the password once more within a session.
+    Proof,
+    /// To show a token: of an e-mail, or of a sign-in that is half done.
+    Token,
+    /// To register an address.
+    Register,
+    /// To have an e-mail sent with which another password can be chosen.
+    Reset,
+}
+
+impl Kind {
+    fn as_bytes(self) -> &'static [u8] {
+        match self {
+            Self::Login => b"login",
+            Self::Proof => b"proof",
+            Self::Token => b"token",
+            Self::Register => b"register",
+            Self::Reset => b"reset",
+        }
+    }
+
+    /// Whether it guesses, so that it is counted for the account wherever it comes from. What guesses nothing is
+    /// not: others could use it up.
+    fn guesses(self) -> bool {
+        matches!(self, Self::Login | Self::Proof | Self::Token)
+    }
+}
+
+/// An attempt that was one too many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused {
+    wait: Duration,
+    /// By what is counted for the account alone: whoever tries has done little, others much.
+    pub by_others: bool,
+}
+
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> Self {
+        Self::with(ProblemCode::RateLimited, "Too many attempts; wait a minute and try again.").after(refused.wait)
+    }
+}
 
 /// Counts attempts.
 #[derive(Debug)]
@@ -27,28 +79,51 @@ impl SignInLimits {
         Self { per_window: per_minute.max(1), table: Table::new(MAX_KEYS) }
     }
 
-    /// Counts an attempt; 429 when it is one too many. `account` is whatever was typed: whether it
+    /// Counts an attempt; refuses when it is one too many. `account` is whatever was typed: whether it
     /// exists makes no difference.
-    pub fn attempt(&self, ambient: &Ambient, address: Option<IpAddr>, account: &str) -> ApiResult<()> {
-        let now = ambient.now();
-        let address = address.map(network).unwrap_or_default();
-        let (address, account) = (address.as_bytes(), account.as_bytes());
-        let wide = self.per_window.saturating_mul(10);
+    pub fn attempt(
+        &self,
+        ambient: &Ambient,
+        address: Option<IpAddr>,
+        what: Kind,
+        account: &str,
+    ) -> Result<(), Refused> {
         // From the attacker's own counters to the shared one: what is refused by the former does not
         // reach the latter, so that nobody alone locks an account, or fills the table, for others.
-        for (key, most) in [
-            (Key::of(&[b"address", address]), wide),
-            (Key::of(&[b"both", address, account]), self.per_window),
-            (Key::of(&[b"account", account]), wide),
-        ] {
-            let standing = self.table.count(key, Rate { most, window: WINDOW }, now);
-            match standing.map(|standing| standing.refused) {
-                Some(None) => {}
-                Some(Some(wait)) => return Err(refused(wait)),
-                None => return Err(refused(WINDOW)),
-            }
+        self.attempt_from(ambient, address)?;
+        let now = ambient.now();
+        let (what_for, account) = (what.as_bytes(), account.as_bytes());
+        for (network, factor) in networks(address) {
+            let key = Key::of(&[b"both", network.as_bytes(), what_for, account]);
+            self.count(key, self.per_window.saturating_mul(factor), now)?;
+        }
+        if what.guesses() {
+            let key = Key::of(&[b"account", what_for, account]);
+            self.count(key, self.wide(), now).map_err(|refused| Refused { by_others: true, ..refused })?;
         }
         Ok(())
+    }
+
+    /// Counts an attempt that names no account.
+    pub fn attempt_from(&self, ambient: &Ambient, address: Option<IpAddr>) -> Result<(), Refused> {
+        let now = ambient.now();
+        for (network, factor) in networks(address) {
+            self.count(Key::of(&[b"address", network.as_bytes()]), self.wide().saturating_mul(factor), now)?;
+        }
+        Ok(())
+    }
+
+    fn wide(&self) -> u32 {
+        self.per_window.saturating_mul(10)
+    }
+
+    fn count(&self, key: Key, most: u32, now: Timestamp) -> Result<(), Refused> {
+        let standing = self.table.count(key, Rate { most, window: WINDOW }, now);
+        match standing.map(|standing| standing.refused) {
+            Some(None) => Ok(()),
+            Some(Some(wait)) => Err(Refused { wait, by_others: false }),
+            None => Err(Refused { wait: WINDOW, by_others: false }),
+        }
     }
 }
 
@@ -60,13 +135,24 @@ pub(super) fn network(address: IpAddr) -> String {
     }
 }
 
-fn refused(wait: Duration) -> ApiError {
-    ApiError::with(ProblemCode::RateLimited, "Too many attempts; wait a minute and try again.").after(wait)
+/// Whether two addresses belong to the same.
+pub(crate) fn same_network(one: IpAddr, other: IpAddr) -> bool {
+    network(one) == network(other)
+}
+
+/// The network of an address and, of IPv6, the site that it may be one of 65,536 of; each with how much more than
+/// a network it may do.
+fn networks(address: Option<IpAddr>) -> impl Iterator<Item = (String, u32)> {
+    let site = address.and_then(|address| match address.to_canonical() {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(address) => Some((format!("{:x}/48", address.to_bits() >> 80), SITE)),
+    });
+    std::iter::once((address.map(network).unwrap_or_default(), 1)).chain(site)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Kind::Login, *};
 
     fn address(text: &str) -> IpAddr {
         text.parse().unwrap()
@@ -76,20 +162,48 @@ mod tests {
     fn one_address_locks_nobody_else_out() {
         let (limits, ambient) = (SignInLimits::new(10), Ambient::system());
         for _ in 0..1_000 {
-            let _ = limits.attempt(&ambient, Some(address("192.0.2.1")), "ann"); // most are refused
+            let _ = limits.attempt(&ambient, Some(address("192.0.2.1")), Login, "ann"); // most are refused
         }
         for n in 0..40_000 {
-            let _ = limits.attempt(&ambient, Some(address("192.0.2.1")), &n.to_string());
+            let _ = limits.attempt(&ambient, Some(address("192.0.2.1")), Login, &n.to_string());
         }
-        limits.attempt(&ambient, Some(address("192.0.2.2")), "ann").unwrap();
-        limits.attempt(&ambient, Some(address("192.0.2.2")), "bob").unwrap();
+        limits.attempt(&ambient, Some(address("192.0.2.2")), Login, "ann").unwrap();
+        limits.attempt(&ambient, Some(address("192.0.2.2")), Login, "bob").unwrap();
     }
 
     #[test]
     fn a_network_of_ipv6_counts_as_one() {
         let (limits, ambient) = (SignInLimits::new(1), Ambient::system());
-        limits.attempt(&ambient, Some(address("2001:db8::1")), "ann").unwrap();
-        assert!(limits.attempt(&ambient, Some(address("2001:db8::2")), "ann").is_err());
-        limits.attempt(&ambient, Some(address("2001:db8:0:1::1")), "ann").unwrap();
+        limits.attempt(&ambient, Some(address("2001:db8::1")), Login, "ann").unwrap();
+        assert!(limits.attempt(&ambient, Some(address("2001:db8::2")), Login, "ann").is_err());
+        limits.attempt(&ambient, Some(address("2001:db8:0:1::1")), Login, "ann").unwrap();
+    }
+
+    /// Whoever has a site, such as a network of 48 bits, has 65,536 networks, and still does not lock others out.
+    #[test]
+    fn a_site_of_ipv6_counts_as_three_networks() {
+        let (limits, ambient) = (SignInLimits::new(10), Ambient::system());
+        let mut through = 0;
+        for n in 0..1_000 {
+            let from = address(&format!("2001:db8:0:{n:x}::1"));
+            through += u32::from(limits.attempt(&ambient, Some(from), Login, "ann").is_ok());
+        }
+        assert_eq!(through, 30);
+        limits.attempt(&ambient, Some(address("2001:db8:1::1")), Login, "ann").unwrap();
+    }
+
+    #[test]
+    fn who_is_refused_because_of_others_is_told_apart() {
+        let (limits, ambient) = (SignInLimits::new(1), Ambient::system());
+        let at = |n: u8| Some(IpAddr::from([192, 0, 2, n]));
+        for n in 0..10 {
+            limits.attempt(&ambient, at(n), Login, "ann").unwrap();
+        }
+        assert!(!limits.attempt(&ambient, at(0), Login, "ann").unwrap_err().by_others);
+        assert!(limits.attempt(&ambient, at(10), Login, "ann").unwrap_err().by_others);
+        // What guesses nothing has no count of the account's that others could use up.
+        for n in 0..20 {
+            limits.attempt(&ambient, at(n), Kind::Reset, "ann").unwrap();
+        }
     }
 }

@@ -96,8 +96,10 @@ fn plain(code: &str) -> String {
 /// What came of a code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shown {
-    /// It is right, and good no more.
-    Right,
+    /// It is right, of the authenticator, and good no more.
+    Code,
+    /// It is a recovery code, and good no more.
+    RecoveryCode,
     /// It is not, or no longer; that is counted, and to be committed.
     Wrong,
 }
@@ -122,20 +124,22 @@ pub async fn show(
         ));
     }
     let code = plain(code);
-    let right = if code.len() == 6 {
+    let (right, shown) = if code.len() == 6 {
         let secret = state.keys.open_of_user(user, &row.sealed, &row.key_id)?;
         let totp: Totp = builder(&secret).build().map_err(|error| internal(&error))?;
         let seconds = u64::try_from(now.micros() / 1_000_000).unwrap_or(0);
         // A code is good once, and with it every earlier one.
-        match totp.check(&code, seconds).and_then(|step| i64::try_from(step).ok()) {
+        let right = match totp.check(&code, seconds).and_then(|step| i64::try_from(step).ok()) {
             Some(step) => second_factor::take_step(tx, user, step).await?,
             None => false,
-        }
+        };
+        (right, Shown::Code)
     } else {
-        recovery && second_factor::spend_recovery_code(tx, user, &hash(&code), now).await?
+        let right = recovery && second_factor::spend_recovery_code(tx, user, &hash(&code), now).await?;
+        (right, Shown::RecoveryCode)
     };
     if right {
-        return Ok(Shown::Right);
+        return Ok(shown);
     }
     let since = if counted { row.failures_since } else { now };
     second_factor::count_failure(tx, user, failures + 1, since).await?;

@@ -26,6 +26,8 @@ const EXECUTORS: Duration = Duration::from_hours(30 * 24);
 const MAIL: Duration = Duration::from_hours(30 * 24);
 /// How long an invitation is shown after its time, whatever became of it.
 const INVITATIONS: Duration = Duration::from_hours(30 * 24);
+/// How long a session is remembered that was ended.
+const ENDED_SESSIONS: Duration = Duration::from_hours(24);
 /// How long an account waits to be verified, unless it has a link that is still good.
 const UNVERIFIED: Duration = Duration::from_hours(7 * 24);
 
@@ -65,6 +67,7 @@ pub async fn step(state: &AppState) -> ApiResult<u64> {
         (remove!("one_time_tokens", "hash", "expires_at <= $1"), now),
         (remove!("idempotency_keys", "scope, route, key", "created_at <= $1"), now.before(IDEMPOTENCY)),
         (remove!("sessions", "id", "expires_at <= $1"), now),
+        (remove!("sessions", "id", "revoked_at <= $1"), now.before(ENDED_SESSIONS)),
         // Compared as a moment: an hour is the one at which it begins.
         (remove!("usage", "team_id, hour, shard", "hour <= $1"), now.before(usage::USAGE_KEPT)),
         (remove!("executors", "id", "revoked_at <= $1"), now.before(EXECUTORS)),

@@ -21,11 +21,9 @@ pub use read::{Filter, Found, of_account, of_team};
 pub const KEPT: Duration = Duration::from_hours(24 * 400);
 /// The longest of each: details, what was before, what is after; as JSON, in bytes.
 const MAX_STATE: usize = 32 * 1024;
-/// How many failed attempts to sign in an account's log takes within [`FAILED_WITHIN`].
-const MAX_FAILED: i64 = 20;
-const FAILED_WITHIN: Duration = Duration::from_hours(1);
-/// The action of a failed attempt to sign in.
-const FAILED: &str = "session.login_failed";
+/// How many attempts of a kind an account's log takes within [`ATTEMPTED_WITHIN`].
+const MAX_ATTEMPTED: i64 = 20;
+const ATTEMPTED_WITHIN: Duration = Duration::from_hours(1);
 
 /// Who did it.
 #[derive(Debug, Clone, Copy)]
@@ -128,31 +126,40 @@ pub async fn of_user(tx: &mut Tx, ambient: &Ambient, actor: Actor, entry: Entry<
     write(tx, ambient, None, Some(actor), entry).await
 }
 
-/// Notes that somebody did not get into an account, unless it was tried too often of late: then the
-/// entries that are there tell enough.
-pub async fn sign_in_failed(
-    tx: &mut Tx,
-    ambient: &Ambient,
-    actor: Actor,
-    reason: &'static str,
-) -> Result<(), sqlx::Error> {
-    let since = ambient.now().before(FAILED_WITHIN);
+/// What somebody tries on an account without getting in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempted {
+    /// To get in, or, within a session, to pass for its owner; why it failed.
+    Failed(&'static str),
+    /// To have an e-mail sent with which another password can be chosen.
+    AskedReset,
+}
+
+/// Notes what somebody tried on an account, unless the same was tried too often of late: then the entries that are
+/// there tell enough. Of each kind and reason so many are kept, so that guesses of one kind do not hide another.
+pub async fn attempted(tx: &mut Tx, ambient: &Ambient, actor: Actor, what: Attempted) -> Result<(), sqlx::Error> {
+    let (action, details) = match what {
+        Attempted::Failed(reason) => ("session.login_failed", json!({ "reason": reason })),
+        Attempted::AskedReset => ("user.password_reset_asked", json!({})),
+    };
+    let since = ambient.now().before(ATTEMPTED_WITHIN);
     let noted: i64 = sql!(
         &mut *tx,
         fetch_one,
         query_scalar(
             "SELECT count(*) FROM audit_log
-             WHERE user_id = $1 AND team_id IS NULL AND id >= $2 AND action = $3 AND created_at > $4"
+             WHERE user_id = $1 AND team_id IS NULL AND id >= $2 AND action = $3 AND details = $4 AND created_at > $5"
         )
         .bind(actor.user)
         .bind(first_id(since))
-        .bind(FAILED)
+        .bind(action)
+        .bind(details.to_string())
         .bind(since)
     )?;
-    if noted >= MAX_FAILED {
+    if noted >= MAX_ATTEMPTED {
         return Ok(());
     }
-    let entry = Entry::new(FAILED, "user", actor.user).details(json!({ "reason": reason }));
+    let entry = Entry::new(action, "user", actor.user).details(details);
     write(tx, ambient, None, Some(actor), entry).await
 }
 

@@ -113,14 +113,39 @@ pub async fn spend(
     )
 }
 
+/// Until the transaction ends nobody else has an e-mail of that kind sent to an address.
+async fn alone(tx: &mut Tx, kind: &str, folded: &str) -> Result<(), sqlx::Error> {
+    if let Tx::Postgres(_) = tx {
+        // There may be no account whose row could be held.
+        let statement = "SELECT pg_advisory_xact_lock(hashtextextended($1 || ' ' || $2, 0))";
+        sql!(tx, execute, query(statement).bind(kind).bind(folded))?;
+    }
+    Ok(())
+}
+
+/// How many changes to an address, of whichever accounts, were begun since a moment. Until the transaction ends,
+/// nobody else begins one.
+pub async fn changes_since(tx: &mut Tx, folded: &str, since: Timestamp) -> Result<i64, sqlx::Error> {
+    alone(&mut *tx, "email", folded).await?;
+    sql!(
+        tx,
+        fetch_one,
+        query_scalar("SELECT count(*) FROM one_time_tokens WHERE address = $1 AND created_at > $2")
+            .bind(folded)
+            .bind(since)
+    )
+}
+
+/// Says which address, folded, a token is sent to, for [`changes_since`].
+pub async fn sent_to(tx: &mut Tx, hash: &[u8], folded: &str) -> Result<(), sqlx::Error> {
+    sql!(tx, execute, query("UPDATE one_time_tokens SET address = $2 WHERE hash = $1").bind(hash).bind(folded))?;
+    Ok(())
+}
+
 /// How many password resets were asked for at an address since a moment. Until the transaction ends,
 /// nobody else asks for one there.
 pub async fn resets_since(tx: &mut Tx, folded: &str, since: Timestamp) -> Result<i64, sqlx::Error> {
-    if let Tx::Postgres(_) = tx {
-        // There may be no account whose row could be held.
-        let statement = "SELECT pg_advisory_xact_lock(hashtextextended('reset ' || $1, 0))";
-        sql!(&mut *tx, execute, query(statement).bind(folded))?;
-    }
+    alone(&mut *tx, "reset", folded).await?;
     sql!(
         tx,
         fetch_one,
@@ -163,6 +188,49 @@ pub async fn spend_all(tx: &mut Tx, purpose: Purpose, user: UserId, now: Timesta
             .bind(now)
     )?;
     Ok(())
+}
+
+/// Whose token it is, spent or not, if it is not too old.
+pub async fn look_even_if_spent(
+    tx: &mut Tx,
+    purpose: Purpose,
+    hash: &[u8],
+    now: Timestamp,
+) -> Result<Option<(UserId, String)>, sqlx::Error> {
+    sql!(
+        tx,
+        fetch_optional,
+        query_as(
+            "SELECT user_id, subject FROM one_time_tokens
+             WHERE hash = $1 AND purpose = $2 AND expires_at > $3 AND user_id IS NOT NULL"
+        )
+        .bind(hash)
+        .bind(purpose.as_str())
+        .bind(now)
+    )
+}
+
+/// Spends an account's token of that purpose and subject; whether there was one, unspent and not too old.
+pub async fn spend_of(
+    tx: &mut Tx,
+    purpose: Purpose,
+    user: UserId,
+    subject: &str,
+    now: Timestamp,
+) -> Result<bool, sqlx::Error> {
+    let done = sql!(
+        tx,
+        execute,
+        query(
+            "UPDATE one_time_tokens SET used_at = $4
+             WHERE user_id = $1 AND purpose = $2 AND subject = $3 AND used_at IS NULL AND expires_at > $4"
+        )
+        .bind(user)
+        .bind(purpose.as_str())
+        .bind(subject)
+        .bind(now)
+    )?;
+    Ok(done.rows_affected() > 0)
 }
 
 /// Whether an account's token of that purpose and subject was spent, and is not too old.

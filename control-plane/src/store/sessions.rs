@@ -5,7 +5,7 @@ use restroy_sdk::{
     ids::{SessionId, UserId},
     time::Timestamp,
 };
-use sqlx::{query, query_as};
+use sqlx::{query, query_as, query_scalar};
 
 use super::Tx;
 use crate::sql;
@@ -188,6 +188,21 @@ pub async fn list(
         expires_at: row.expires_at,
     };
     Ok(rows.into_iter().map(info).collect())
+}
+
+/// Where an account, by its folded address, was signed in from, as far as its sessions tell that are still there:
+/// the newest hundred.
+pub async fn addresses(tx: &mut Tx, folded: &str) -> Result<Vec<String>, sqlx::Error> {
+    sql!(
+        tx,
+        fetch_all,
+        query_scalar(
+            "SELECT s.address FROM sessions s JOIN users u ON u.id = s.user_id
+             WHERE u.email_folded = $1 AND u.kind = 'person' AND u.deleted_at IS NULL AND s.address IS NOT NULL
+             ORDER BY s.id DESC LIMIT 100"
+        )
+        .bind(folded)
+    )
 }
 
 /// Ends the oldest sessions of an account beyond the newest `keep`.

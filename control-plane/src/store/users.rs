@@ -95,12 +95,15 @@ pub async fn by_id(tx: &mut Tx, id: UserId) -> Result<Option<User>, sqlx::Error>
 }
 
 /// Holds an account's row until the transaction ends: what is counted of the account and then
-/// changed is not changed by another meanwhile. On SQLite there is one writer anyway.
-pub async fn lock(tx: &mut Tx, id: UserId) -> Result<(), sqlx::Error> {
-    if let Tx::Postgres(_) = tx {
-        sql!(tx, execute, query("SELECT 1 FROM users WHERE id = $1 FOR NO KEY UPDATE").bind(id))?;
-    }
-    Ok(())
+/// changed is not changed by another meanwhile. On SQLite there is one writer anyway. Whether there was a row
+/// (perhaps of an account that is deleted): what was read before may have been removed since.
+pub async fn lock(tx: &mut Tx, id: UserId) -> Result<bool, sqlx::Error> {
+    let statement = tx.pick(
+        "SELECT CAST(1 AS BIGINT) FROM users WHERE id = $1",
+        "SELECT CAST(1 AS BIGINT) FROM users WHERE id = $1 FOR NO KEY UPDATE",
+    );
+    let found: Option<i64> = sql!(tx, fetch_optional, query_scalar(statement).bind(id))?;
+    Ok(found.is_some())
 }
 
 /// A new account; false when the address is that of an account already, perhaps of one that was made

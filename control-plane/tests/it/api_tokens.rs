@@ -10,9 +10,15 @@ use crate::support::{Home, PASSWORD, Person, World, one_file, one_step};
 
 const TOKENS: &str = "/v1/me/api-tokens";
 
+/// A new token, with the password that it takes.
+fn with_password(mut new: Value) -> Value {
+    new["password"] = PASSWORD.into();
+    new
+}
+
 /// A program that shows a token.
 async fn program<'a>(person: &Person<'a>, new: Value) -> (Person<'a>, String) {
-    let made = person.post(TOKENS, new).await.expect(201);
+    let made = person.post(TOKENS, with_password(new)).await.expect(201);
     let token = made.body["token"].as_str().unwrap().to_owned();
     (Person { world: person.world, id: person.id.clone(), token, refresh: String::new() }, made.id())
 }
@@ -41,6 +47,51 @@ async fn a_token_does_what_its_holder_may_and_is_shown_once() {
 }
 
 #[tokio::test]
+async fn a_stolen_session_alone_makes_no_token() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    for wrong in [json!({ "name": "CI" }), json!({ "name": "CI", "password": "not the password" })] {
+        ann.post(TOKENS, wrong).await.problem("invalid");
+    }
+    assert_eq!(world.count("api_tokens").await, 0);
+    program(&ann, json!({ "name": "Nightly build" })).await;
+    assert_eq!(
+        world.count("outbox WHERE body_text LIKE '%Nightly build%from 127.0.0.1%'").await,
+        1,
+        "its owner is told"
+    );
+    // The password is not to be found by what is kept of the request.
+    assert_eq!(world.count("audit_log WHERE details LIKE '%password%' AND action = 'token.create'").await, 0);
+}
+
+#[tokio::test]
+async fn a_password_reset_ends_tokens_unless_told_otherwise() {
+    let world = World::new().await;
+    world.person("ann").await;
+    for keep in [true, false] {
+        let ann = world.sign_in("ann@example.com").await;
+        let (ci, _) = program(&ann, json!({ "name": "CI" })).await;
+        let body = Some(json!({ "email": "ann@example.com" }));
+        world.anonymous(Method::POST, "/v1/auth/password-reset", body).await.expect(202);
+        let mut confirm = json!({ "token": reset_token(&world).await, "password": PASSWORD });
+        if keep {
+            confirm["revoke_api_tokens"] = false.into();
+        }
+        world.anonymous(Method::POST, "/v1/auth/password-reset/confirm", Some(confirm)).await.expect(204);
+        let expected = if keep { 200 } else { 401 };
+        ci.get("/v1/me").await.expect(expected);
+    }
+}
+
+/// The token in the newest e-mail about a password reset.
+async fn reset_token(world: &World) -> String {
+    let mut tx = world.state.db.system_read().await.unwrap();
+    let newest = "SELECT body_text FROM outbox WHERE body_text LIKE '%/reset-password#%' ORDER BY id DESC LIMIT 1";
+    let text: String = restroy_control_plane::sql!(&mut tx, fetch_one, sqlx::query_scalar(newest)).unwrap();
+    text.split_once('#').unwrap().1.split_whitespace().next().unwrap().to_owned()
+}
+
+#[tokio::test]
 async fn a_token_cannot_change_the_account() {
     let world = World::new().await;
     let ann = world.person("ann").await;
@@ -62,7 +113,7 @@ async fn a_token_cannot_change_the_account() {
         (Method::POST, "/v1/me/totp/confirm".into(), Some(json!({ "code": "123456" }))),
         (Method::DELETE, "/v1/me/totp".into(), proof()),
         (Method::GET, TOKENS.into(), None),
-        (Method::POST, TOKENS.into(), Some(json!({ "name": "more" }))),
+        (Method::POST, TOKENS.into(), Some(with_password(json!({ "name": "more" })))),
         (Method::DELETE, format!("{TOKENS}/{id}"), None),
         (Method::POST, "/v1/auth/logout".into(), None),
         (Method::POST, "/v1/teams".into(), Some(json!({ "name": "Mine" }))),
@@ -101,12 +152,12 @@ async fn a_scope_and_a_team_narrow_it() {
     assert_eq!(bound.get("/v1/me").await.body["teams"].as_array().unwrap().len(), 1);
 
     let eve = world.person("eve").await;
-    let reply = eve.post(TOKENS, json!({ "name": "x", "team_id": home.team })).await.problem("invalid");
+    let reply = eve.post(TOKENS, with_password(json!({ "name": "x", "team_id": home.team }))).await.problem("invalid");
     assert_eq!(reply.pointers(), ["/team_id"]);
     let bad = json!({ "name": "", "permissions": ["pipeline.run", "all"], "expires_at": "2020-01-01T00:00:00Z" });
-    let reply = ann.post(TOKENS, bad).await.problem("invalid");
+    let reply = ann.post(TOKENS, with_password(bad)).await.problem("invalid");
     assert_eq!(reply.pointers(), ["/name", "/expires_at", "/permissions/1"]);
-    ann.post(TOKENS, json!({ "name": "none", "permissions": [] })).await.problem("invalid");
+    ann.post(TOKENS, with_password(json!({ "name": "none", "permissions": [] }))).await.problem("invalid");
 }
 
 #[tokio::test]
@@ -148,9 +199,9 @@ async fn tokens_end_and_are_bounded() {
     let ann = world.sign_in("ann@example.com").await;
     assert!(ann.get(TOKENS).await.items().is_empty());
     for n in 0..50 {
-        ann.post(TOKENS, json!({ "name": format!("n{n}") })).await.expect(201);
+        ann.post(TOKENS, with_password(json!({ "name": format!("n{n}") }))).await.expect(201);
     }
-    ann.post(TOKENS, json!({ "name": "one more" })).await.problem("quota_exceeded");
+    ann.post(TOKENS, with_password(json!({ "name": "one more" }))).await.problem("quota_exceeded");
     let page = ann.get(&format!("{TOKENS}?limit=30")).await.expect(200);
     let next = page.body["next_cursor"].as_str().unwrap();
     assert_eq!(ann.get(&format!("{TOKENS}?limit=30&cursor={next}")).await.items().len(), 20);
@@ -177,7 +228,8 @@ async fn tokens_end_and_are_bounded() {
 async fn a_repeat_makes_one_token_and_does_not_show_it_again() {
     let world = World::new().await;
     let ann = world.person("ann").await;
-    let make = || ann.with(Method::POST, TOKENS, &[("idempotency-key", "k")], Some(json!({ "name": "CI" })));
+    let new = with_password(json!({ "name": "CI" }));
+    let make = || ann.with(Method::POST, TOKENS, &[("idempotency-key", "k")], Some(new.clone()));
     let (first, again) = (make().await.expect(201), make().await.expect(201));
     assert_eq!(first.id(), again.id());
     assert!(first.body["token"].is_string() && again.body["token"].is_null(), "{}", again.text);

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::{
     runs_support::{Installation, steps, text},
-    support::{Home, Person, Reply, World},
+    support::{Home, PASSWORD, Person, Reply, World},
 };
 
 /// Every page of a list.
@@ -213,6 +213,59 @@ async fn sign_ins_are_told_also_those_that_failed() {
     let bob = world.person("bob").await;
     assert_eq!(actions(&all(&bob, "/v1/me/audit?limit=100").await), ["session.login", "user.register"]);
     assert!(all(&ann, "/v1/me/audit?action=team.").await.is_empty());
+}
+
+#[tokio::test]
+async fn what_changes_nothing_is_not_in_the_log() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let before = world.count("audit_log").await;
+    for nothing in [json!({}), json!({ "name": "ann", "about": "", "timezone": "UTC" })] {
+        ann.patch("/v1/me", nothing).await.expect(200);
+    }
+    ann.delete("/v1/me/sessions").await.expect(204);
+    assert_eq!(world.count("audit_log").await, before);
+    ann.patch("/v1/me", json!({ "name": "ann", "about": "Runs things." })).await.expect(200);
+    world.sign_in("ann@example.com").await;
+    ann.delete("/v1/me/sessions").await.expect(204);
+    let entries = all(&ann, "/v1/me/audit?limit=100").await;
+    assert_eq!(actions(&entries)[..3], ["session.end_others", "session.login", "user.change"]);
+    assert_eq!(entries[2]["details"], json!({ "fields": ["about"] }));
+}
+
+#[tokio::test]
+async fn guesses_within_a_session_are_told() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let wrong = || json!({ "password": "not the password" });
+    ann.post("/v1/me/totp", wrong()).await.problem("invalid");
+    ann.post("/v1/me/totp", json!({ "password": PASSWORD })).await.expect(200);
+    ann.post("/v1/me/totp/confirm", json!({ "code": "nocode" })).await.problem("invalid");
+    for address in ["Ann@example.com", "nobody@example.com"] {
+        world.anonymous(Method::POST, "/v1/auth/password-reset", Some(json!({ "email": address }))).await.expect(202);
+    }
+    settled(&world).await;
+    let entries = all(&ann, "/v1/me/audit?limit=100").await;
+    let told: BTreeSet<_> =
+        entries.iter().map(|entry| (entry["action"].as_str(), entry["details"]["reason"].as_str())).collect();
+    for expected in [
+        (Some("session.login_failed"), Some("wrong_password_in_session")),
+        (Some("session.login_failed"), Some("wrong_code_in_session")),
+        (Some("user.password_reset_asked"), None),
+    ] {
+        assert!(told.contains(&expected), "{expected:?}: {told:?}");
+    }
+    let asked = world.count("audit_log WHERE action = 'user.password_reset_asked'").await;
+    assert_eq!(asked, 1, "of an address without an account nothing is kept");
+    // Guesses of one kind, as many as are kept, do not hide those of another.
+    for _ in 0..25 {
+        login(&world, "ann@example.com", "guess").await.problem("invalid_credentials");
+        settled(&world).await;
+    }
+    ann.post("/v1/me/totp", wrong()).await.problem("invalid");
+    settled(&world).await;
+    let within = world.count("audit_log WHERE details LIKE '%wrong_password_in_session%'").await;
+    assert_eq!(within, 2);
 }
 
 #[tokio::test]

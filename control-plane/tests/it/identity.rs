@@ -90,6 +90,15 @@ async fn a_session_that_is_ended_elsewhere_ends_with_the_next_request() {
     ann.get("/v1/me").await.problem("unauthorized");
     third.get("/v1/me").await.problem("unauthorized");
     bob.get("/v1/me").await.expect(200);
+
+    // Those that were ended are forgotten after a day, those that go on are not.
+    assert_eq!(world.count("sessions").await, 6);
+    world.clock.advance(Duration::from_hours(23));
+    runs::purge::step(&world.state).await.unwrap();
+    assert_eq!(world.count("sessions").await, 6);
+    world.clock.advance(Duration::from_hours(2));
+    runs::purge::step(&world.state).await.unwrap();
+    assert_eq!(world.count("sessions").await, 1);
 }
 
 #[tokio::test]
@@ -165,7 +174,8 @@ async fn a_reset_verifies_the_address_and_replaces_what_was_there() {
     let own = token(&world, "ann@example.com").await;
     confirm_reset(&world, &own, PASSWORD).await.expect(204);
     login(&world, "ann@example.com", PASSWORD).await.expect(200);
-    world.anonymous(Method::POST, "/v1/auth/verify-email", Some(json!({ "token": link }))).await.expect(204);
+    let verify = Some(json!({ "token": link, "password": "the thief's password" }));
+    world.anonymous(Method::POST, "/v1/auth/verify-email", verify).await.expect(204);
     login(&world, "ann@example.com", "the thief's password").await.problem("invalid_credentials");
     login(&world, "ann@example.com", PASSWORD).await.expect(200);
 }
@@ -221,6 +231,64 @@ async fn either_address_stops_the_change() {
     ann.post("/v1/me/email", body).await.problem("rate_limited");
     world.clock.advance(Duration::from_hours(25));
     confirm_email(&world, &token(&world, "fifth@example.com").await, false).await.problem("invalid");
+}
+
+/// Who confirmed first may think better of it; whoever has lost the password has lost the change too.
+#[tokio::test]
+async fn a_change_that_waits_is_stopped_by_who_confirmed_it_and_by_another_password() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    for first in ["ann@example.com", "new@example.com"] {
+        let second = if first == "ann@example.com" { "new@example.com" } else { "ann@example.com" };
+        change_email(&ann, "new@example.com").await;
+        let (first, second) = (token(&world, first).await, token(&world, second).await);
+        assert_eq!(confirm_email(&world, &first, false).await.expect(200).body["status"], "waiting");
+        confirm_email(&world, &first, false).await.problem("invalid");
+        assert_eq!(confirm_email(&world, &first, true).await.expect(200).body["status"], "stopped");
+        confirm_email(&world, &second, false).await.problem("invalid");
+        // There is nothing left to stop.
+        confirm_email(&world, &first, true).await.problem("invalid");
+        confirm_email(&world, &second, true).await.problem("invalid");
+    }
+    change_email(&ann, "new@example.com").await;
+    let (old, new) = (token(&world, "ann@example.com").await, token(&world, "new@example.com").await);
+    assert_eq!(confirm_email(&world, &new, false).await.expect(200).body["status"], "waiting");
+    let change = json!({ "password": PASSWORD, "new_password": OTHER });
+    ann.post("/v1/me/password", change).await.expect(204);
+    confirm_email(&world, &old, false).await.problem("invalid");
+    assert_eq!(ann.get("/v1/me").await.body["email"], "ann@example.com");
+    // What was changed is not stopped any more.
+    ann.post("/v1/me/email", json!({ "email": "new@example.com", "password": OTHER })).await.expect(202);
+    let (old, new) = (token(&world, "ann@example.com").await, token(&world, "new@example.com").await);
+    confirm_email(&world, &old, false).await.expect(200);
+    assert_eq!(confirm_email(&world, &new, false).await.expect(200).body["status"], "changed");
+    confirm_email(&world, &old, true).await.problem("invalid");
+}
+
+/// Many accounts cannot be used to send many e-mails to somebody.
+#[tokio::test]
+async fn an_address_gets_few_e_mails_about_changes_whoever_begins_them() {
+    let world = World::new().await;
+    let change = |email: &str| json!({ "email": email, "password": PASSWORD });
+    let mut answers = Vec::new();
+    for name in ["ann", "bob", "carl"] {
+        let person = world.person(name).await;
+        for email in ["victim@example.com", "Victim@example.com", "VICTIM@example.com"] {
+            answers.push(person.post("/v1/me/email", change(email)).await.expect(202).body);
+        }
+        assert_eq!(mails(&world, &format!("{name}@example.com")).await.len(), 3, "one's own address is told");
+    }
+    assert!(answers.iter().all(|answer| *answer == answers[0]));
+    let to_victim = "outbox WHERE lower(recipients) LIKE '%victim%'";
+    assert_eq!(world.count(to_victim).await, 5);
+    // It is a matter of an hour, also when somebody goes on asking.
+    world.clock.advance(Duration::from_secs(3601));
+    let dora = world.person("dora").await;
+    dora.post("/v1/me/email", change("victim@example.com")).await.expect(202);
+    assert_eq!(world.count(to_victim).await, 6);
+    let (old, new) = (token(&world, "dora@example.com").await, token(&world, "victim@example.com").await);
+    confirm_email(&world, &old, false).await.expect(200);
+    assert_eq!(confirm_email(&world, &new, false).await.expect(200).body["status"], "changed");
 }
 
 #[tokio::test]

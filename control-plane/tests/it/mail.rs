@@ -125,7 +125,7 @@ async fn a_verification_arrives_and_its_link_works() {
     let text = mail.readable();
     let link = text.split_whitespace().find(|word| word.starts_with(&world.url) && word.contains('#')).unwrap();
     let token = link.split_once("/verify-email#").unwrap().1;
-    let body = Some(json!({ "token": token }));
+    let body = Some(json!({ "token": token, "password": PASSWORD }));
     world.anonymous(Method::POST, "/v1/auth/verify-email", body).await.expect(204);
     world.sign_in("ann@example.com").await;
     // A token that was mailed is not kept.

@@ -101,7 +101,7 @@ async fn a_code_of_the_second_factor_is_taken_once() {
 async fn tokens_are_bounded() {
     let pair = Pair::start().await;
     let ann = pair.it.person("ann").await;
-    let new = (0..54).map(|n| json!({ "name": format!("n{n}") })).collect();
+    let new = (0..54).map(|n| json!({ "name": format!("n{n}"), "password": PASSWORD })).collect();
     let answers = together(&pair, &ann, Method::POST, "/v1/me/api-tokens", new).await;
     assert_eq!((count(&answers, StatusCode::CREATED), count(&answers, StatusCode::TOO_MANY_REQUESTS)), (50, 4));
     let place = ann.place(None).await;

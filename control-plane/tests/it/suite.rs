@@ -32,6 +32,7 @@ mod library;
 mod mail;
 mod members;
 mod metrics;
+mod notices;
 #[cfg(feature = "oidc")]
 mod oidc;
 mod order;

@@ -5,5 +5,6 @@
 
 include!("../it/suite.rs");
 
+mod late;
 mod retries;
 mod rls;

@@ -24,11 +24,11 @@ use url::Url;
 
 use crate::{races::at_once, runs_support::*};
 
-async fn owner(it: &Installation) -> PgConnection {
+pub(crate) async fn owner(it: &Installation) -> PgConnection {
     it.database.postgres().owner_url.parse::<PgConnectOptions>().unwrap().connect().await.unwrap()
 }
 
-async fn run(connection: &mut PgConnection, statement: &str) {
+pub(crate) async fn run(connection: &mut PgConnection, statement: &str) {
     sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(connection).await.unwrap();
 }
 
@@ -53,7 +53,7 @@ async fn unavailable(request: reqwest::RequestBuilder) -> Value {
 }
 
 /// Waits until some session of the services waits for a lock.
-async fn until_one_waits(owner: &mut PgConnection) {
+pub(crate) async fn until_one_waits(owner: &mut PgConnection) {
     let waiting = async {
         let statement = "SELECT count(*) FROM pg_stat_activity
                          WHERE datname = current_database() AND usename <> current_user AND wait_event_type = 'Lock'";

@@ -175,7 +175,7 @@ async fn two_teams(it: &Arc<Installation>) -> [(TeamId, Person); 2] {
         let team = place.team.parse().unwrap();
         let limits = [(Limit::EmailsPerDay, Some(7))];
         assert!(quota::set(&it.state.db, &it.state.ambient, team, &limits).await.unwrap());
-        let token = json!({ "name": "everywhere" });
+        let token = json!({ "name": "everywhere", "password": "correct horse battery" });
         let token = person.expect(StatusCode::CREATED, Method::POST, "/v1/me/api-tokens", Some(token)).await;
         let path = format!("/v1/teams/{}/api-tokens/{}", place.team, text(&token["id"]));
         person.expect(StatusCode::NO_CONTENT, Method::DELETE, &path, None).await;

@@ -38,6 +38,8 @@ pub struct Accepted {
 pub struct VerifyEmail {
     /// The token from the e-mail.
     pub token: String,
+    /// The password of the registration that the e-mail tells of.
+    pub password: String,
 }
 
 /// `POST /v1/auth/login`.
@@ -82,9 +84,13 @@ pub struct ConfirmReset {
     pub token: String,
     /// The new password: 10 to 256 characters.
     pub password: String,
-    /// Whether the account's API tokens end too.
-    #[serde(default)]
+    /// Whether the account's API tokens end too, as they do unless it is `false`: somebody else may have made one.
+    #[serde(default = "yes")]
     pub revoke_api_tokens: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// The answer to `POST /v1/auth/oidc`.

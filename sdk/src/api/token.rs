@@ -7,7 +7,42 @@ use crate::{
     time::Timestamp,
 };
 
-/// `POST /v1/me/api-tokens`, `POST /v1/teams/{id}/service-accounts/{account_id}/api-tokens`.
+/// `POST /v1/me/api-tokens`: a token outlives the session that makes it, so a stolen session alone must not.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewOwnApiToken {
+    /// The account's password.
+    pub password: String,
+    /// What it is for: 1 to 64 characters.
+    pub name: String,
+    /// The only team that it reaches; all of its holder's unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team_id: Option<TeamId>,
+    /// The permissions that it carries, such as `pipeline.run`; all that its holder has unless given. It never
+    /// allows what its holder may not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permissions: Option<Vec<String>>,
+    /// When it ends; never by itself unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+}
+
+impl NewOwnApiToken {
+    /// Such a token, with the password of the account that it is for.
+    pub fn new(token: NewApiToken, password: String) -> Self {
+        let NewApiToken { name, team_id, permissions, expires_at } = token;
+        Self { password, name, team_id, permissions, expires_at }
+    }
+
+    /// The password, and the token without it: what is kept or told of the one is not to be of the other.
+    pub fn into_parts(self) -> (String, NewApiToken) {
+        let Self { password, name, team_id, permissions, expires_at } = self;
+        (password, NewApiToken { name, team_id, permissions, expires_at })
+    }
+}
+
+/// `POST /v1/teams/{id}/service-accounts/{account_id}/api-tokens`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]

@@ -11,9 +11,10 @@ impl Client {
         self.post(&["v1", "auth", "register"]).anonymous().json(account)?.fetch().await
     }
 
-    /// Says that the address is one's own, with the token from the e-mail.
-    pub async fn verify_email(&self, token: &str) -> Result<()> {
-        let body = VerifyEmail { token: token.to_owned() };
+    /// Says that the address is one's own, with the token from the e-mail and the password of the registration
+    /// that it tells of.
+    pub async fn verify_email(&self, token: &str, password: &str) -> Result<()> {
+        let body = VerifyEmail { token: token.to_owned(), password: password.to_owned() };
         self.post(&["v1", "auth", "verify-email"]).anonymous().json(&body)?.done().await
     }
 

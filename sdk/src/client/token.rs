@@ -6,7 +6,7 @@ use super::{Client, Paging, Result};
 use crate::{
     api::{
         Page,
-        token::{ApiToken, CreatedApiToken, NewApiToken, NewServiceAccount, ServiceAccount},
+        token::{ApiToken, CreatedApiToken, NewApiToken, NewOwnApiToken, NewServiceAccount, ServiceAccount},
     },
     ids::{ApiTokenId, TeamId, UserId},
 };
@@ -17,10 +17,11 @@ impl Client {
         self.get(&["v1", "me", "api-tokens"]).page(paging).fetch().await
     }
 
-    /// Makes an API token of the caller's; it is shown once.
-    pub async fn create_api_token(&self, token: &NewApiToken) -> Result<CreatedApiToken> {
+    /// Makes an API token of the caller's; it is shown once. Takes the account's password.
+    pub async fn create_api_token(&self, token: &NewApiToken, password: &str) -> Result<CreatedApiToken> {
+        let body = NewOwnApiToken::new(token.clone(), password.to_owned());
         // Without an idempotency key: a repeat would not show the token again.
-        self.post(&["v1", "me", "api-tokens"]).json(token)?.fetch().await
+        self.post(&["v1", "me", "api-tokens"]).json(&body)?.fetch().await
     }
 
     /// Ends an API token of the caller's.

@@ -31,7 +31,7 @@ impl Member {
         let account = Register { email: email.clone(), password: password.clone(), name: name.into() };
         client.register(&account).await.unwrap();
         let mail = cluster.installation.verification_token(&email);
-        client.verify_email(&mail).await.unwrap();
+        client.verify_email(&mail, &password).await.unwrap();
         let token = client.login(&email, &password).await.unwrap().access_token;
         let team = client.create_team(&NewTeam { name: format!("Team of {name}") }).await.unwrap().id;
         let board = NewBoard { name: "Board".into(), description: String::new() };

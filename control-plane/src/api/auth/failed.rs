@@ -1,4 +1,4 @@
-//! Failed attempts to sign in, in the log of the account that was meant.
+//! Attempts on an account, in the log of the account that was meant.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -7,7 +7,7 @@ use restroy_sdk::ids::UserId;
 use crate::{
     error::ApiResult,
     state::AppState,
-    store::audit::{self, Actor},
+    store::audit::{self, Actor, Attempted},
 };
 
 /// How many are being noted at once; beyond, an attempt is only told to the operator's log.
@@ -15,20 +15,29 @@ pub const NOTING: usize = 16;
 
 /// Notes that somebody did not get in as `user`: nobody, when there is no such account. Beside the answer,
 /// which therefore comes as soon, and says the same, whether the account exists or not.
-pub(super) fn note(state: &AppState, user: Option<UserId>, address: Option<IpAddr>, reason: &'static str) {
+pub(in crate::api) fn note(state: &AppState, user: Option<UserId>, address: Option<IpAddr>, reason: &'static str) {
     tracing::info!(?user, ?address, reason, "an attempt to sign in failed");
+    beside(state, user, address, Attempted::Failed(reason));
+}
+
+/// Notes that somebody asked for another password of `user`'s, in the same way.
+pub(super) fn note_reset(state: &AppState, user: Option<UserId>, address: Option<IpAddr>) {
+    beside(state, user, address, Attempted::AskedReset);
+}
+
+fn beside(state: &AppState, user: Option<UserId>, address: Option<IpAddr>, what: Attempted) {
     let (Some(user), Ok(turn)) = (user, Arc::clone(&state.noting).try_acquire_owned()) else { return };
     let state = state.clone();
     tokio::spawn(async move {
-        if let Err(error) = write(&state, Actor::user(user, address), reason).await {
-            tracing::warn!(problem = %error.0, "a failed attempt to sign in is not in the audit log");
+        if let Err(error) = write(&state, Actor::user(user, address), what).await {
+            tracing::warn!(problem = %error.0, "an attempt on an account is not in the audit log");
         }
         drop(turn);
     });
 }
 
-async fn write(state: &AppState, actor: Actor, reason: &'static str) -> ApiResult<()> {
+async fn write(state: &AppState, actor: Actor, what: Attempted) -> ApiResult<()> {
     let mut tx = state.db.system_write().await?;
-    audit::sign_in_failed(&mut tx, &state.ambient, actor, reason).await?;
+    audit::attempted(&mut tx, &state.ambient, actor, what).await?;
     Ok(tx.commit().await?)
 }

@@ -1,5 +1,7 @@
 //! `POST /v1/auth/login`
 
+use std::net::IpAddr;
+
 use axum::{Json, extract::State, http::HeaderMap};
 use restroy_sdk::{
     api::auth::{Login, Tokens},
@@ -10,13 +12,17 @@ use secrecy::SecretString;
 use super::{failed, session};
 use crate::{
     api::http::{Body, Fields},
-    auth::Peer,
+    auth::{
+        Peer,
+        limit::{self, Kind},
+    },
     error::{ApiError, ApiResult},
     state::AppState,
-    store::users,
+    store::{sessions, users},
 };
 
-/// Signs in. Takes the same path and time whether the account exists or not. An account with a second factor gets
+/// Signs in. Takes the same path and time whether the account exists or not; one whose address nobody has verified
+/// is as none. An account with a second factor gets
 /// 401 `second_factor_required` and a `challenge`, which
 /// [`POST /v1/auth/login/second-factor`](#/auth/second_factor) takes together with a code.
 #[utoipa::path(
@@ -32,25 +38,27 @@ pub(super) async fn login(
     if body.email.contains('\0') {
         Fields::new().fault("/email", "an e-mail address, such as `ann@example.com`").done()?;
     }
-    state.sign_ins.attempt(&state.ambient, peer, &users::fold(&body.email))?;
-    let user = {
+    let folded = users::fold(&body.email);
+    if let Err(refused) = state.sign_ins.attempt(&state.ambient, peer, Kind::Login, &folded)
+        && !(refused.by_others && is_at_home(&state, &folded, peer).await?)
+    {
+        return Err(refused.into());
+    }
+    let found = {
         let mut tx = state.db.system_read().await?;
         users::by_email(&mut tx, &body.email).await?
     };
-    let meant = user.as_ref().map(|user| user.id);
+    let meant = found.as_ref().map(|user| user.id);
+    // Whoever registered an address that nobody has verified chose its password: to take that for right would tell
+    // them whether the address had an account before.
+    let user = found.filter(|user| user.email_verified_at.is_some());
+    let reason = if meant.is_some() && user.is_none() { "email_not_verified" } else { "wrong_password" };
     let stored = user.as_ref().and_then(users::User::stored_password);
     let right = state.passwords.verify(SecretString::from(body.password), stored).await?;
     let Some(user) = user.filter(|_| right) else {
-        failed::note(&state, meant, peer, "wrong_password");
-        return Err(ApiError::new(ProblemCode::InvalidCredentials));
+        failed::note(&state, meant, peer, reason);
+        return Err(refused());
     };
-    if user.email_verified_at.is_none() {
-        failed::note(&state, meant, peer, "email_not_verified");
-        return Err(ApiError::with(
-            ProblemCode::EmailNotVerified,
-            "Follow the link in the e-mail that came after you registered; register again to get another.",
-        ));
-    }
     let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;
     users::lock(&mut tx, user.id).await?;
@@ -58,7 +66,24 @@ pub(super) async fn login(
     // another password.
     let same = users::by_id(&mut tx, user.id).await?.is_some_and(|now| now.password_hash == user.password_hash);
     if !same {
-        return Err(ApiError::new(ProblemCode::InvalidCredentials));
+        return Err(refused());
     }
-    session::enter(&state, tx, user.id, peer, &headers, now).await.map(Json)
+    session::enter(&state, tx, user.id, peer, &headers, session::PASSWORD, now).await.map(Json)
+}
+
+/// Whether somebody comes from where the account has been signed in to of late: they are not locked out by those who
+/// guess from elsewhere.
+async fn is_at_home(state: &AppState, folded: &str, peer: Option<IpAddr>) -> ApiResult<bool> {
+    let Some(peer) = peer else { return Ok(false) };
+    let addresses = sessions::addresses(&mut state.db.system_read().await?, folded).await?;
+    Ok(addresses.iter().filter_map(|address| address.parse().ok()).any(|address| limit::same_network(address, peer)))
+}
+
+/// The same for everybody.
+fn refused() -> ApiError {
+    ApiError::with(
+        ProblemCode::InvalidCredentials,
+        "Who has just registered verifies the address first, by the e-mail that came then. \
+         POST /v1/auth/password-reset sends an e-mail with which another password can be chosen.",
+    )
 }

@@ -15,6 +15,7 @@ use crate::{
     api::http::{Body, Fields},
     auth::{
         Peer,
+        limit::Kind,
         oidc::{self, Flow, Identity},
         token::{self, Opaque},
     },
@@ -40,7 +41,7 @@ const LIFE: Duration = Duration::from_mins(10);
     responses((status = 200, description = "Where to go", body = OidcBegun)),
 )]
 pub(super) async fn begin(State(state): State<AppState>, Peer(peer): Peer) -> ApiResult<Json<OidcBegun>> {
-    state.sign_ins.attempt(&state.ambient, peer, "oidc")?;
+    state.sign_ins.attempt_from(&state.ambient, peer)?;
     let (authorization_url, flow) = oidc::begin(&state).await?;
     let kept = Opaque::new(&state.ambient);
     let now = state.ambient.now();
@@ -65,7 +66,7 @@ pub(super) async fn finish(
 ) -> ApiResult<Json<Tokens>> {
     let refused =
         || ApiError::with(ProblemCode::InvalidCredentials, "The flow is not valid, or no longer; begin again.");
-    state.sign_ins.attempt(&state.ambient, peer, &body.flow)?;
+    state.sign_ins.attempt(&state.ambient, peer, Kind::Token, &body.flow)?;
     let hash = token::hash(&body.flow);
     let now = state.ambient.now();
     let begun = one_time::look_at_flow(&mut state.db.system_read().await?, &hash, now).await?;
@@ -81,7 +82,7 @@ pub(super) async fn finish(
         return Err(refused());
     }
     let user = account(&state, &mut tx, &identity, peer, now).await?;
-    session::enter(&state, tx, user, peer, &headers, now).await.map(Json)
+    session::enter(&state, tx, user, peer, &headers, "openid", now).await.map(Json)
 }
 
 /// The account of an identity, linked or made now.
@@ -112,8 +113,10 @@ async fn account(
         audit::of_user(tx, &state.ambient, Actor::user(new.id, peer), entry).await?;
         new.id
     } else {
-        let user = users::by_email(tx, email).await?.ok_or_else(ApiError::again)?;
-        users::lock(tx, user.id).await?;
+        let found = users::by_email(tx, email).await?.ok_or_else(ApiError::again)?;
+        users::lock(tx, found.id).await?;
+        // Judged as it is now that nobody else changes it.
+        let user = users::by_email(tx, email).await?.filter(|user| user.id == found.id).ok_or_else(ApiError::again)?;
         if user.email_verified_at.is_none() {
             // Whoever registered it has never shown that the address is theirs; their password goes.
             users::reset_password(tx, user.id, "", now).await?;

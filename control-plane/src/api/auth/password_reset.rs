@@ -9,10 +9,15 @@ use restroy_sdk::{
 };
 use secrecy::SecretString;
 
+use super::failed;
 use crate::{
-    api::http::{Body, Fields},
+    api::{
+        http::{Body, Fields},
+        notices::{self, Happened},
+    },
     auth::{
         Peer,
+        limit::Kind,
         token::{self, Opaque},
     },
     error::{ApiError, ApiResult},
@@ -43,7 +48,7 @@ pub(super) async fn ask(
 ) -> ApiResult<(StatusCode, Json<Accepted>)> {
     Fields::new().email("/email", &body.email).done()?;
     let folded = users::fold(&body.email);
-    state.sign_ins.attempt(&state.ambient, peer, &folded)?;
+    state.sign_ins.attempt(&state.ambient, peer, Kind::Reset, &folded)?;
     let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;
     let user = users::by_email(&mut tx, &body.email).await?;
@@ -73,6 +78,7 @@ pub(super) async fn ask(
     }
     tx.commit().await?;
     state.mail_queued();
+    failed::note_reset(&state, user.map(|user| user.id), peer);
     let message = "If an account has the address, an e-mail tells how to choose another password.".into();
     Ok((StatusCode::ACCEPTED, Json(Accepted { message })))
 }
@@ -90,7 +96,7 @@ pub(super) async fn confirm(
     Body(body): Body<ConfirmReset>,
 ) -> ApiResult<StatusCode> {
     Fields::new().password("/password", &body.password).done()?;
-    state.sign_ins.attempt(&state.ambient, peer, &body.token)?;
+    state.sign_ins.attempt(&state.ambient, peer, Kind::Token, &body.token)?;
     let hash = token::hash(&body.token);
     // Asked of a reader first: guessing takes neither the writer nor a password's hash.
     if !one_time::is_known(&mut state.db.system_read().await?, Purpose::ResetPassword, &hash).await? {
@@ -117,7 +123,13 @@ pub(super) async fn confirm(
     }
     let entry = audit::Entry::new("user.password_reset", "user", user);
     audit::of_user(&mut tx, &state.ambient, Actor::user(user, peer), entry).await?;
+    let account = users::by_id(&mut tx, user).await?.ok_or_else(refused)?;
+    let ended = if body.revoke_api_tokens { "every session and API token" } else { "every session" };
+    let what = format!("Another password was chosen for your account by an e-mail to this address; {ended} has ended.");
+    let happened = Happened { at: now, from: peer };
+    notices::tell(&state, &mut tx, &account.email, "Another password was chosen", &what, happened).await?;
     tx.commit().await?;
+    state.mail_queued();
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -6,14 +6,16 @@ use axum::{Json, extract::State, http::StatusCode};
 use restroy_sdk::{
     api::auth::{Accepted, Register},
     ids::UserId,
-    time::Timestamp,
 };
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    api::http::{Body, Fields},
-    auth::{Peer, token::Opaque},
+    api::{
+        http::{Body, Fields},
+        notices::Happened,
+    },
+    auth::{Peer, limit::Kind, token::Opaque},
     error::{ApiError, ApiResult},
     state::AppState,
     store::{
@@ -29,8 +31,9 @@ use crate::{
 const MAX_MAILS: i64 = 5;
 const MAIL_WINDOW: Duration = Duration::from_hours(1);
 
-/// What a verification link is about. It carries the password of the registration that it was sent
-/// for: whoever registers somebody else's address first gains nothing by it.
+/// What a verification link is about: the registration that it was sent for, and no other. Its password is asked for
+/// with the link, so that whoever registers somebody else's address first gains nothing by it, even when the owner
+/// follows the link.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Registration {
     pub(super) name: String,
@@ -49,13 +52,15 @@ pub(super) async fn register(
     Body(new): Body<Register>,
 ) -> ApiResult<(StatusCode, Json<Accepted>)> {
     check(&new)?;
-    state.sign_ins.attempt(&state.ambient, peer, &users::fold(&new.email))?;
+    state.sign_ins.attempt(&state.ambient, peer, Kind::Register, &users::fold(&new.email))?;
     let password_hash = state.passwords.hash(SecretString::from(new.password)).await?;
     let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;
+    // Until somebody has shown that the address is theirs the account has no password, whoever registered it.
+    let first_password = if state.settings.dev { password_hash.clone() } else { String::new() };
     let user = User {
         email_verified_at: state.settings.dev.then_some(now),
-        ..User::person(state.ambient.id::<UserId>(), &new.email, &new.name, password_hash.clone(), now)
+        ..User::person(state.ambient.id::<UserId>(), &new.email, &new.name, first_password, now)
     };
     let user = if users::insert(&mut tx, &user).await? {
         audit::of_user(
@@ -71,19 +76,23 @@ pub(super) async fn register(
             // It was there a moment ago, and is deleted by now.
             return Err(ApiError::again());
         };
-        // The e-mails to the address are counted one registration after the other.
-        users::lock(&mut tx, user.id).await?;
+        // The e-mails to the address are counted one registration after the other. By now the purge may have
+        // removed an account that nobody verified.
+        if !users::lock(&mut tx, user.id).await? {
+            return Err(ApiError::again());
+        }
         user
     };
     if !state.settings.dev {
-        mail(&state, &mut tx, &user, Registration { name: new.name, password_hash }, now).await?;
+        let happened = Happened { at: now, from: peer };
+        mail(&state, &mut tx, &user, Registration { name: new.name, password_hash }, happened).await?;
     }
     tx.commit().await?;
     state.mail_queued();
     let message = if state.settings.dev {
         "If the address was new, the account is ready: sign in."
     } else {
-        "We sent an e-mail to the address: follow the link in it, then sign in."
+        "We sent an e-mail to the address: verify it with the token in it and your password, then sign in."
     };
     Ok((StatusCode::ACCEPTED, Json(Accepted { message: message.into() })))
 }
@@ -95,7 +104,14 @@ fn check(new: &Register) -> ApiResult<()> {
 
 /// Tells the owner of the address what happened. For a known and an unknown address the same rows
 /// are written.
-async fn mail(state: &AppState, tx: &mut Tx, user: &User, registration: Registration, now: Timestamp) -> ApiResult<()> {
+async fn mail(
+    state: &AppState,
+    tx: &mut Tx,
+    user: &User,
+    registration: Registration,
+    happened: Happened,
+) -> ApiResult<()> {
+    let now = happened.at;
     if one_time::made_since(tx, Purpose::VerifyEmail, user.id, now.before(MAIL_WINDOW)).await? >= MAX_MAILS {
         return Ok(());
     }
@@ -104,19 +120,26 @@ async fn mail(state: &AppState, tx: &mut Tx, user: &User, registration: Registra
     let token = token.into_text();
     let expires = now.after(state.settings.verify_life);
     let url = &state.settings.public_url;
+    let who = format!(
+        "Somebody, perhaps you, registered at {url} with this address, as {}: {happened}.\n\n",
+        registration.name
+    );
     let (subject, registration, text) = if user.email_verified_at.is_some() {
         let text = format!(
-            "Somebody, perhaps you, registered at {url} with this address.\n\n\
+            "{who}\
              You have an account already: sign in with the password you chose then. If it was not you, there is \
              nothing to do.\n"
         );
         ("Your account at Restroy", String::new(), text)
     } else {
         let text = format!(
-            "Somebody, perhaps you, registered at {url} with this address.\n\n\
-             If it was you, verify the address within a day:\n\n  {url}/verify-email#{token}\n\n\
+            "{who}\
+             If it was you, verify the address within a day, with the password that you chose then:\n\n  \
+             {url}/verify-email#{token}\n\n\
              or pass the token to the API or the command line:\n\n  {token}\n\n\
-             If it was not you, there is nothing to do.\n"
+             If it was not you, there is nothing to do: without that password this token is good for nothing. If \
+             you registered at another time, take the e-mail of that time, or ask for another password (\"forgot \
+             password\"): that verifies the address too.\n"
         );
         ("Verify your address", serde_json::to_string(&registration)?, text)
     };

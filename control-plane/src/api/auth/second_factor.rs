@@ -9,12 +9,17 @@ use restroy_sdk::{
     problem::ProblemCode,
     time::Timestamp,
 };
+use serde_json::json;
 
 use super::session;
 use crate::{
-    api::http::Body,
+    api::{
+        http::Body,
+        notices::{self, Happened},
+    },
     auth::{
         Peer,
+        limit::Kind,
         second_factor::{self, Shown},
         token::{self, Opaque},
     },
@@ -22,7 +27,7 @@ use crate::{
     state::AppState,
     store::{
         Tx,
-        audit::{self, Actor},
+        audit::{self, Actor, Attempted},
         one_time::{self, Purpose},
         users,
     },
@@ -33,13 +38,20 @@ const LIFE: Duration = Duration::from_mins(5);
 /// How many logins of an account may be half done.
 const MAX_CHALLENGES: i64 = 50;
 
-/// What the second step takes beside the code: that the password was right. The account's row is held.
-pub(super) async fn challenge(state: &AppState, tx: &mut Tx, user: UserId, now: Timestamp) -> ApiResult<String> {
+/// What the second step takes beside the code: that the first was right, and by what method. The account's row is
+/// held.
+pub(super) async fn challenge(
+    state: &AppState,
+    tx: &mut Tx,
+    user: UserId,
+    method: &str,
+    now: Timestamp,
+) -> ApiResult<String> {
     if one_time::made_since(tx, Purpose::SecondFactor, user, now.before(LIFE)).await? >= MAX_CHALLENGES {
         return Err(ApiError::with(ProblemCode::RateLimited, "Too many logins are half done; wait five minutes."));
     }
     let challenge = Opaque::new(&state.ambient);
-    one_time::insert(tx, Purpose::SecondFactor, &challenge.hash(), user, "", now, now.after(LIFE)).await?;
+    one_time::insert(tx, Purpose::SecondFactor, &challenge.hash(), user, method, now, now.after(LIFE)).await?;
     Ok(challenge.into_text())
 }
 
@@ -57,7 +69,7 @@ pub(super) async fn second_factor(
 ) -> ApiResult<Json<Tokens>> {
     let refused =
         || ApiError::with(ProblemCode::InvalidCredentials, "The challenge is not valid, or no longer; sign in again.");
-    state.sign_ins.attempt(&state.ambient, peer, &body.challenge)?;
+    state.sign_ins.attempt(&state.ambient, peer, Kind::Token, &body.challenge)?;
     let hash = token::hash(&body.challenge);
     if !one_time::is_known(&mut state.db.system_read().await?, Purpose::SecondFactor, &hash).await? {
         return Err(refused());
@@ -65,20 +77,32 @@ pub(super) async fn second_factor(
     let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;
     let looked = one_time::look(&mut tx, Purpose::SecondFactor, &hash, now).await?;
-    let (user, _) = looked.ok_or_else(refused)?;
+    let (user, method) = looked.ok_or_else(refused)?;
     // Codes of an account are tried one after the other.
     users::lock(&mut tx, user).await?;
-    if second_factor::show(&state, &mut tx, user, &body.code, true, now).await? == Shown::Wrong {
-        audit::sign_in_failed(&mut tx, &state.ambient, Actor::user(user, peer), "wrong_code").await?;
-        tx.commit().await?;
-        return Err(ApiError::with(ProblemCode::InvalidCredentials, "The code is wrong, or was used before."));
-    }
-    if one_time::spend(&mut tx, Purpose::SecondFactor, &hash, now).await?.is_none()
-        || users::by_id(&mut tx, user).await?.is_none()
-    {
+    let shown = second_factor::show(&state, &mut tx, user, &body.code, true, now).await?;
+    let by = match shown {
+        Shown::Wrong => {
+            audit::attempted(&mut tx, &state.ambient, Actor::user(user, peer), Attempted::Failed("wrong_code")).await?;
+            tx.commit().await?;
+            return Err(ApiError::with(ProblemCode::InvalidCredentials, "The code is wrong, or was used before."));
+        }
+        Shown::Code => "authenticator",
+        Shown::RecoveryCode => "recovery_code",
+    };
+    if one_time::spend(&mut tx, Purpose::SecondFactor, &hash, now).await?.is_none() {
         return Err(refused());
     }
-    let tokens = session::begin(&state, &mut tx, user, peer, &headers, now).await?;
+    let account = users::by_id(&mut tx, user).await?.ok_or_else(refused)?;
+    let method = if method.is_empty() { session::PASSWORD } else { &method };
+    let how = json!({ "method": method, "second_factor": by });
+    let tokens = session::begin(&state, &mut tx, user, peer, &headers, how, now).await?;
+    if shown == Shown::RecoveryCode {
+        let what = "Somebody signed in to your account with one of its recovery codes, which is used up now.";
+        let happened = Happened { at: now, from: peer };
+        notices::tell(&state, &mut tx, &account.email, "A recovery code was used", what, happened).await?;
+    }
     tx.commit().await?;
+    state.mail_queued();
     Ok(Json(tokens))
 }

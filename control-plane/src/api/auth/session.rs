@@ -7,6 +7,7 @@ use restroy_sdk::{
     problem::ProblemCode,
     time::Timestamp,
 };
+use serde_json::{Value, json};
 use std::net::IpAddr;
 
 use super::second_factor;
@@ -27,18 +28,22 @@ const MAX_SESSIONS: i64 = 50;
 /// What is kept of the client's name, in bytes.
 const MAX_USER_AGENT: usize = 200;
 
-/// Goes on where it is known who somebody is: begins a session, or, where the account has a second factor, refuses
-/// with a challenge for it. Commits. The account's row is held.
+/// By a password.
+pub(super) const PASSWORD: &str = "password";
+
+/// Goes on where it is known, by `method`, who somebody is: begins a session, or, where the account has a second
+/// factor, refuses with a challenge for it. Commits. The account's row is held.
 pub(super) async fn enter(
     state: &AppState,
     mut tx: Tx,
     user: UserId,
     peer: Option<IpAddr>,
     headers: &HeaderMap,
+    method: &str,
     now: Timestamp,
 ) -> ApiResult<Tokens> {
     if factors::is_on(&mut tx, user).await? {
-        let challenge = second_factor::challenge(state, &mut tx, user, now).await?;
+        let challenge = second_factor::challenge(state, &mut tx, user, method, now).await?;
         tx.commit().await?;
         let mut required = ApiError::with(
             ProblemCode::SecondFactorRequired,
@@ -47,18 +52,20 @@ pub(super) async fn enter(
         required.0.challenge = Some(challenge);
         return Err(required);
     }
-    let tokens = begin(state, &mut tx, user, peer, headers, now).await?;
+    let tokens = begin(state, &mut tx, user, peer, headers, json!({ "method": method }), now).await?;
     tx.commit().await?;
     Ok(tokens)
 }
 
-/// Begins a session of an account, in the login's transaction; after its commit the answer is to be given.
+/// Begins a session of an account, in the login's transaction; after its commit the answer is to be given. The audit
+/// log tells `how` somebody got in.
 pub(super) async fn begin(
     state: &AppState,
     tx: &mut Tx,
     user: UserId,
     peer: Option<IpAddr>,
     headers: &HeaderMap,
+    how: Value,
     now: Timestamp,
 ) -> ApiResult<Tokens> {
     let id = state.ambient.id::<SessionId>();
@@ -71,7 +78,7 @@ pub(super) async fn begin(
     users::logged_in(tx, user, now).await?;
     sessions::insert(tx, &session, &from, now, now.after(state.settings.refresh_life)).await?;
     sessions::revoke_beyond(tx, user, MAX_SESSIONS, now).await?;
-    let entry = audit::Entry::new("session.login", "session", id);
+    let entry = audit::Entry::new("session.login", "session", id).details(how);
     audit::of_user(tx, &state.ambient, Actor::user(user, peer), entry).await?;
     tokens(state, &session, refresh.into_text())
 }

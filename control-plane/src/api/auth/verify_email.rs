@@ -6,11 +6,12 @@ use restroy_sdk::{
     problem::{Fault, Problem, ProblemCode},
 };
 use serde_json::json;
+use secrecy::SecretString;
 
 use super::register::Registration;
 use crate::{
     api::http::Body,
-    auth::{Peer, token},
+    auth::{Peer, limit::Kind, token},
     error::{ApiError, ApiResult},
     state::AppState,
     store::{
@@ -20,8 +21,9 @@ use crate::{
     },
 };
 
-/// Verifies an address with the token from the e-mail. The account gets the name and password of
-/// the registration that the e-mail belonged to.
+/// Verifies an address with the token from the e-mail and the password of the registration that the e-mail tells
+/// of: the one shows the mailbox, the other that the registration was one's own. The account gets that
+/// registration's name and password.
 #[utoipa::path(
     post, path = "/v1/auth/verify-email", tag = "auth", request_body = VerifyEmail, security(()),
     responses((status = 204, description = "Verified; sign in")),
@@ -31,14 +33,23 @@ pub(super) async fn verify_email(
     Peer(peer): Peer,
     Body(body): Body<VerifyEmail>,
 ) -> ApiResult<StatusCode> {
-    state.sign_ins.attempt(&state.ambient, peer, &body.token)?;
+    state.sign_ins.attempt(&state.ambient, peer, Kind::Token, &body.token)?;
+    let hash = token::hash(&body.token);
+    // Asked of a reader first: guessing takes neither the writer nor the work for a password.
+    let looked =
+        one_time::look(&mut state.db.system_read().await?, Purpose::VerifyEmail, &hash, state.ambient.now()).await?;
+    let (user, registration) = looked.filter(|(_, registration)| !registration.is_empty()).ok_or_else(refused)?;
+    let registration: Registration = serde_json::from_str(&registration)?;
+    let stored = Some(registration.password_hash.clone());
+    if !state.passwords.verify(SecretString::from(body.password), stored).await? {
+        return Err(another_registration());
+    }
     let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;
-    let spent = one_time::spend(&mut tx, Purpose::VerifyEmail, &token::hash(&body.token), now).await?;
-    let Some((user, registration)) = spent.filter(|(_, registration)| !registration.is_empty()) else {
+    users::lock(&mut tx, user).await?;
+    if one_time::spend(&mut tx, Purpose::VerifyEmail, &hash, now).await?.is_none() {
         return Err(refused());
-    };
-    let registration: Registration = serde_json::from_str(&registration)?;
+    }
     if users::verify(&mut tx, user, &registration.name, &registration.password_hash, now).await? {
         let entry = audit::Entry::new("user.verify", "user", user)
             .before(json!({ "email_verified": false }))
@@ -50,6 +61,17 @@ pub(super) async fn verify_email(
 }
 
 fn refused() -> ApiError {
-    let fault = Fault::new("/token", "unknown, used or too old; register again to get another");
-    Problem::new(ProblemCode::Invalid).errors(vec![fault]).into()
+    fault("/token", "unknown, used or too old; register again to get another")
+}
+
+fn another_registration() -> ApiError {
+    fault(
+        "/password",
+        "not the password of the registration that this token's e-mail tells of; take the e-mail of your own, or ask \
+         for a password reset, which verifies the address too",
+    )
+}
+
+fn fault(pointer: &str, detail: &str) -> ApiError {
+    Problem::new(ProblemCode::Invalid).errors(vec![Fault::new(pointer, detail)]).into()
 }

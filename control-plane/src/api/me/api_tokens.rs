@@ -4,21 +4,23 @@ use axum::{Json, extract::State, http::StatusCode, response::Response};
 use restroy_sdk::{
     api::{
         Page,
-        token::{ApiToken, CreatedApiToken, NewApiToken},
+        token::{ApiToken, CreatedApiToken, NewOwnApiToken},
     },
     ids::{ApiTokenId, Id},
 };
 use serde_json::json;
 
+use super::proof;
 use crate::{
     api::{
         http::{Begun, Body, Fields, Idempotency, Paged, Path, Query, paged},
         new_token,
+        notices::{self, Happened},
     },
     auth::Caller,
     error::{ApiError, ApiResult},
     state::AppState,
-    store::{api_tokens, audit, teams, users},
+    store::{api_tokens, audit, teams},
 };
 
 /// The caller's API tokens that are good, the oldest first.
@@ -39,9 +41,10 @@ pub(super) async fn list_tokens(
 }
 
 /// Makes an API token of the caller's. It is shown once. It allows what the caller may at the time of its use,
-/// within the permissions and the team that it is made for; it cannot change the account.
+/// within the permissions and the team that it is made for; it cannot change the account. Takes the password; an
+/// e-mail tells that it happened.
 #[utoipa::path(
-    post, path = "/v1/me/api-tokens", tag = "tokens", request_body = NewApiToken,
+    post, path = "/v1/me/api-tokens", tag = "tokens", request_body = NewOwnApiToken,
     params(("Idempotency-Key" = Option<String>, Header, description = "Repeats the first answer, without the token, for 24 hours")),
     responses((status = 201, description = "The token", body = CreatedApiToken)),
 )]
@@ -49,13 +52,14 @@ pub(super) async fn create_token(
     State(state): State<AppState>,
     caller: Caller,
     idempotency: Idempotency,
-    Body(new): Body<NewApiToken>,
+    Body(new): Body<NewOwnApiToken>,
 ) -> ApiResult<Response> {
     caller.session()?;
+    let (password, new) = new.into_parts();
+    new_token::check(&new, state.ambient.now())?;
+    let user = proof::prove(&state, caller, password).await?;
     let now = state.ambient.now();
-    new_token::check(&new, now)?;
-    let mut tx = state.db.system_write().await?;
-    users::lock(&mut tx, caller.user_id).await?;
+    let mut tx = proof::go_on(&state, caller, &user, now).await?;
     let slot = match idempotency.begin(&mut tx, caller.user_id.uuid(), &new, now).await? {
         Begun::First(slot) => slot,
         Begun::Again(answer) => return Ok(answer),
@@ -69,7 +73,12 @@ pub(super) async fn create_token(
     let created = new_token::make(&state, &mut tx, caller.user_id, &new, now).await?;
     let entry = audit::Entry::new("token.create", "token", created.about.id).after(serde_json::to_value(&new)?);
     audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
-    new_token::answer(tx, slot, created).await
+    let what = format!("An API token was made for your account: {}.", new.name);
+    let happened = Happened { at: now, from: caller.address };
+    notices::tell(&state, &mut tx, &user.email, "A new API token", &what, happened).await?;
+    let answer = new_token::answer(tx, slot, created).await?;
+    state.mail_queued();
+    Ok(answer)
 }
 
 /// Ends an API token of the caller's, from the next request on.

@@ -13,9 +13,13 @@ use restroy_sdk::{
 
 use super::proof;
 use crate::{
-    api::http::{Body, Fields},
+    api::{
+        http::{Body, Fields},
+        notices::{self, Happened},
+    },
     auth::{
         Caller, Peer,
+        limit::Kind,
         token::{self, Opaque},
     },
     error::{ApiError, ApiResult, is_unique_violation},
@@ -31,10 +35,13 @@ use crate::{
 const LIFE: Duration = Duration::from_hours(24);
 /// How many changes an account may begin within [`LIFE`]: each sends two e-mails.
 const MAX_BEGUN: i64 = 5;
+/// How many of these e-mails a new address gets within [`MAIL_WINDOW`], whichever accounts they are for.
+const MAX_MAILS: i64 = 5;
+const MAIL_WINDOW: Duration = Duration::from_hours(1);
 
 /// Begins to change the account's address: both addresses get an e-mail, both must confirm within a day, and
 /// either may stop it. A change that was begun before is stopped. The answer does not tell whether the new address
-/// is that of another account.
+/// is that of another account, nor whether it got too many such e-mails of late to get another.
 #[utoipa::path(
     post, path = "/v1/me/email", tag = "me", request_body = ChangeEmail,
     responses((status = 202, description = "Look into both mailboxes", body = Accepted)),
@@ -60,12 +67,23 @@ pub(super) async fn change_email(
         one_time::spend_all(&mut tx, purpose, user.id, now).await?;
     }
     // The same address in another spelling is nobody else's.
-    let taken = users::fold(email) != users::fold(&user.email) && users::is_taken(&mut tx, email).await?;
+    let folded = users::fold(email);
+    let taken = folded != users::fold(&user.email) && users::is_taken(&mut tx, email).await?;
+    let crowded = one_time::changes_since(&mut tx, &folded, now.before(MAIL_WINDOW)).await? >= MAX_MAILS;
     let change = format!("{} {email}", state.ambient.uuid());
     let url = &state.settings.public_url;
     for (purpose, to) in [(Purpose::EmailOld, user.email.as_str()), (Purpose::EmailNew, email)] {
         let token = Opaque::new(&state.ambient);
-        one_time::insert(&mut tx, purpose, &token.hash(), user.id, &change, now, now.after(LIFE)).await?;
+        let hash = token.hash();
+        one_time::insert(&mut tx, purpose, &hash, user.id, &change, now, now.after(LIFE)).await?;
+        if purpose == Purpose::EmailNew {
+            if crowded {
+                // As if it were sent: who asks may have nothing to do with that address. What was not sent is not
+                // counted either, or asking on would keep its owner from it for ever.
+                continue;
+            }
+            one_time::sent_to(&mut tx, &hash, &folded).await?;
+        }
         let text = if taken && purpose == Purpose::EmailNew {
             format!(
                 "Somebody, perhaps you, wanted this to be the address of an account at {url}.\n\n\
@@ -93,8 +111,9 @@ pub(super) async fn change_email(
     Ok((StatusCode::ACCEPTED, Json(Accepted { message })))
 }
 
-/// Confirms a change of address with the token from one of the two e-mails, or stops it. The second confirmation
-/// makes the change.
+/// Confirms a change of address with the token from one of the two e-mails, or stops it; a token that has confirmed
+/// may still stop the change while it waits for the other. The second confirmation makes the change; an e-mail to both
+/// addresses tells that it happened.
 #[utoipa::path(
     post, path = "/v1/me/email/confirm", tag = "me", request_body = ConfirmEmail, security(()),
     responses((status = 200, description = "How it stands", body = EmailChange)),
@@ -104,30 +123,35 @@ pub(super) async fn confirm_email(
     Peer(peer): Peer,
     Body(body): Body<ConfirmEmail>,
 ) -> ApiResult<Json<EmailChange>> {
-    state.sign_ins.attempt(&state.ambient, peer, &body.token)?;
+    state.sign_ins.attempt(&state.ambient, peer, Kind::Token, &body.token)?;
     let hash = token::hash(&body.token);
     let now = state.ambient.now();
     let mut tx = state.db.system_read().await?;
     let mut found = None;
     for (purpose, other) in [(Purpose::EmailOld, Purpose::EmailNew), (Purpose::EmailNew, Purpose::EmailOld)] {
-        if let Some((user, _)) = one_time::look(&mut tx, purpose, &hash, now).await? {
-            found = Some((purpose, other, user));
+        if let Some((user, change)) = one_time::look_even_if_spent(&mut tx, purpose, &hash, now).await? {
+            found = Some((purpose, other, user, change));
         }
     }
     drop(tx);
-    let (purpose, other, user) = found.ok_or_else(refused)?;
+    let (purpose, other, user, change) = found.ok_or_else(refused)?;
     let mut tx = state.db.system_write().await?;
     // Both may come at once: the second finds the first's.
     users::lock(&mut tx, user).await?;
-    let (_, change) = one_time::spend(&mut tx, purpose, &hash, now).await?.ok_or_else(refused)?;
-    users::by_id(&mut tx, user).await?.ok_or_else(refused)?;
+    let unspent = one_time::spend(&mut tx, purpose, &hash, now).await?.is_some();
+    let account = users::by_id(&mut tx, user).await?.ok_or_else(refused)?;
     let email = change.split_once(' ').map(|(_, email)| email.to_owned()).ok_or_else(refused)?;
     let actor = Actor::user(user, peer);
     let status = if body.stop {
-        one_time::spend_all(&mut tx, other, user, now).await?;
+        let waited = one_time::spend_of(&mut tx, other, user, &change, now).await?;
+        if !unspent && !waited {
+            return Err(refused());
+        }
         let entry = audit::Entry::new("user.email_change_stopped", "user", user);
         audit::of_user(&mut tx, &state.ambient, actor, entry).await?;
         "stopped"
+    } else if !unspent {
+        return Err(refused());
     } else if one_time::was_spent(&mut tx, other, user, &change, now).await? {
         users::set_email(&mut tx, user, &email, now).await.map_err(|error| {
             if is_unique_violation(&error) {
@@ -141,11 +165,17 @@ pub(super) async fn confirm_email(
         // Without the addresses: what identifies a person goes when they have gone.
         let entry = audit::Entry::new("user.email_change", "user", user);
         audit::of_user(&mut tx, &state.ambient, actor, entry).await?;
+        let what = format!("Your account has the address {email} now, in place of {}.", account.email);
+        let happened = Happened { at: now, from: peer };
+        for to in [account.email.as_str(), email.as_str()] {
+            notices::tell(&state, &mut tx, to, "The address of your account was changed", &what, happened).await?;
+        }
         "changed"
     } else {
         "waiting"
     };
     tx.commit().await?;
+    state.mail_queued();
     Ok(Json(EmailChange { status: status.into() }))
 }
 

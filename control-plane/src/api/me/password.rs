@@ -6,18 +6,22 @@ use secrecy::SecretString;
 
 use super::proof;
 use crate::{
-    api::http::{Body, Fields},
+    api::{
+        http::{Body, Fields},
+        notices::{self, Happened},
+    },
     auth::Caller,
     error::{ApiError, ApiResult},
     state::AppState,
     store::{
         api_tokens, audit,
         one_time::{self, Purpose},
-        outbox, sessions, users,
+        sessions, users,
     },
 };
 
-/// Changes the password. Every other session ends; an e-mail tells that it happened.
+/// Changes the password. Every other session ends, and a change of address that waits is stopped; an e-mail tells
+/// that it happened.
 #[utoipa::path(
     post, path = "/v1/me/password", tag = "me", request_body = ChangePassword,
     responses((status = 204, description = "The new password holds")),
@@ -37,20 +41,18 @@ pub(super) async fn change_password(
         return Err(ApiError::with(ProblemCode::Conflict, "The password was changed at this moment; sign in again."));
     }
     sessions::revoke_others(&mut tx, user.id, Some(session), now).await?;
-    one_time::spend_all(&mut tx, Purpose::ResetPassword, user.id, now).await?;
-    one_time::spend_all(&mut tx, Purpose::SecondFactor, user.id, now).await?;
+    // Whoever knew the old one may have begun more than a session.
+    for purpose in [Purpose::ResetPassword, Purpose::SecondFactor, Purpose::EmailOld, Purpose::EmailNew] {
+        one_time::spend_all(&mut tx, purpose, user.id, now).await?;
+    }
     if body.revoke_api_tokens {
         api_tokens::revoke_all(&mut tx, user.id, now).await?;
     }
     let entry = audit::Entry::new("user.password", "user", user.id);
     audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
-    let url = &state.settings.public_url;
-    let text = format!(
-        "The password of your account at {url} was changed, and every other session has ended.\n\n\
-         If it was not you, choose another at once (\"forgot password\"), and look at your API tokens.\n"
-    );
-    let subject = "Your password was changed";
-    outbox::insert_own(&mut tx, &state.ambient, state.new_mail_status(), &user.email, subject, &text).await?;
+    let what = "The password of your account was changed, and every other session has ended.";
+    let happened = Happened { at: now, from: caller.address };
+    notices::tell(&state, &mut tx, &user.email, "Your password was changed", what, happened).await?;
     tx.commit().await?;
     state.mail_queued();
     Ok(StatusCode::NO_CONTENT)

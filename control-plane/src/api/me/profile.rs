@@ -56,15 +56,22 @@ pub(super) async fn patch_me(
     users::lock(&mut tx, caller.user_id).await?;
     let mut user = users::by_id(&mut tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?;
     // Which fields, not what they say: what identifies a person goes when they have gone.
-    let given =
-        [("name", patch.name.is_some()), ("about", patch.about.is_some()), ("timezone", patch.timezone.is_some())];
-    let fields: Vec<_> = given.iter().filter(|(_, given)| *given).map(|(field, _)| *field).collect();
-    user.name = patch.name.unwrap_or(user.name);
-    user.about = patch.about.unwrap_or(user.about);
-    user.timezone = patch.timezone.unwrap_or(user.timezone);
-    users::describe(&mut tx, &user).await?;
-    let entry = audit::Entry::new("user.change", "user", user.id).details(json!({ "fields": fields }));
-    audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    let mut changed = Vec::new();
+    for (field, value, new) in [
+        ("name", &mut user.name, patch.name),
+        ("about", &mut user.about, patch.about),
+        ("timezone", &mut user.timezone, patch.timezone),
+    ] {
+        if let Some(new) = new.filter(|new| new != value) {
+            *value = new;
+            changed.push(field);
+        }
+    }
+    if !changed.is_empty() {
+        users::describe(&mut tx, &user).await?;
+        let entry = audit::Entry::new("user.change", "user", user.id).details(json!({ "fields": changed }));
+        audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    }
     let me = me(&mut tx, caller, user).await?;
     tx.commit().await?;
     Ok(Json(me))

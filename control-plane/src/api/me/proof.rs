@@ -7,7 +7,8 @@ use restroy_sdk::{
 use secrecy::SecretString;
 
 use crate::{
-    auth::Caller,
+    api::auth::failed,
+    auth::{Caller, limit::Kind},
     error::{ApiError, ApiResult},
     state::AppState,
     store::{
@@ -20,11 +21,19 @@ use crate::{
 /// attempts are counted like those to sign in.
 pub(super) async fn prove(state: &AppState, caller: Caller, password: String) -> ApiResult<User> {
     caller.session()?;
-    state.sign_ins.attempt(&state.ambient, caller.address, &caller.user_id.to_string())?;
+    state.sign_ins.attempt(&state.ambient, caller.address, Kind::Proof, &caller.user_id.to_string())?;
     let user = users::by_id(&mut state.db.system_read().await?, caller.user_id).await?;
     let user = user.ok_or_else(ApiError::not_found)?;
     let right = state.passwords.verify(SecretString::from(password), user.stored_password()).await?;
-    if right { Ok(user) } else { Err(wrong("not the account's password")) }
+    if right {
+        return Ok(user);
+    }
+    failed::note(state, Some(user.id), caller.address, "wrong_password_in_session");
+    Err(wrong(if user.password_hash.is_empty() {
+        "the account has no password; POST /v1/auth/password-reset sends an e-mail with which one can be chosen"
+    } else {
+        "not the account's password"
+    }))
 }
 
 /// Begins a transaction that goes on with what [`prove`] found, if it still holds: the account is there, has that

@@ -40,7 +40,9 @@ pub(super) async fn list_sessions(
 pub(super) async fn end_other_sessions(State(state): State<AppState>, caller: Caller) -> ApiResult<StatusCode> {
     let current = caller.session()?;
     let mut tx = state.db.system_write().await?;
-    sessions::revoke_others(&mut tx, caller.user_id, Some(current), state.ambient.now()).await?;
+    if sessions::revoke_others(&mut tx, caller.user_id, Some(current), state.ambient.now()).await? == 0 {
+        return Ok(StatusCode::NO_CONTENT);
+    }
     let entry = audit::Entry::new("session.end_others", "user", caller.user_id);
     audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;

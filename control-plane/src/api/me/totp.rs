@@ -9,14 +9,21 @@ use serde_json::json;
 
 use super::proof;
 use crate::{
-    api::http::Body,
+    api::{
+        http::Body,
+        notices::{self, Happened},
+    },
     auth::{
         Caller,
+        limit::Kind,
         second_factor::{self, Shown},
     },
     error::{ApiError, ApiResult},
     state::AppState,
-    store::{audit, outbox, second_factor as factors, users},
+    store::{
+        audit::{self, Attempted},
+        second_factor as factors, users,
+    },
 };
 
 /// Begins with a second factor: gives a secret for an authenticator. Logins ask for codes when the first one was
@@ -42,7 +49,8 @@ pub(super) async fn begin_totp(
     Ok(Json(NewTotp { secret: new.text, uri: new.uri }))
 }
 
-/// Confirms the second factor with a code: logins ask for one from now on. Gives ten recovery codes, once.
+/// Confirms the second factor with a code: logins ask for one from now on. Gives ten recovery codes, once; an e-mail
+/// tells that it happened.
 #[utoipa::path(
     post, path = "/v1/me/totp/confirm", tag = "me", request_body = ConfirmTotp,
     responses((status = 200, description = "It is on", body = RecoveryCodes)),
@@ -53,10 +61,13 @@ pub(super) async fn confirm_totp(
     Body(body): Body<ConfirmTotp>,
 ) -> ApiResult<Json<RecoveryCodes>> {
     caller.session()?;
-    state.sign_ins.attempt(&state.ambient, caller.address, &caller.user_id.to_string())?;
+    state.sign_ins.attempt(&state.ambient, caller.address, Kind::Proof, &caller.user_id.to_string())?;
     let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;
     users::lock(&mut tx, caller.user_id).await?;
+    // A password reset at this moment ends the session, and means whoever has it.
+    caller.still_good_within(&mut tx, now).await?;
+    let user = users::by_id(&mut tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?;
     match factors::get(&mut tx, caller.user_id).await? {
         None => {
             return Err(ApiError::with(ProblemCode::Conflict, "There is no secret yet: POST /v1/me/totp gives one."));
@@ -65,6 +76,7 @@ pub(super) async fn confirm_totp(
         Some(_) => {}
     }
     if second_factor::show(&state, &mut tx, caller.user_id, &body.code, false, now).await? == Shown::Wrong {
+        audit::attempted(&mut tx, &state.ambient, caller.actor(), Attempted::Failed("wrong_code_in_session")).await?;
         tx.commit().await?;
         let fault = Fault::new("/code", "not the code that the authenticator shows just now");
         return Err(Problem::new(ProblemCode::Invalid).errors(vec![fault]).into());
@@ -76,7 +88,11 @@ pub(super) async fn confirm_totp(
         .before(json!({ "two_factor": false }))
         .after(json!({ "two_factor": true }));
     audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    let what = "Signing in to your account asks for a code of an authenticator from now on.";
+    let happened = Happened { at: now, from: caller.address };
+    notices::tell(&state, &mut tx, &user.email, "Your second factor is on", what, happened).await?;
     tx.commit().await?;
+    state.mail_queued();
     Ok(Json(RecoveryCodes { recovery_codes }))
 }
 
@@ -91,7 +107,8 @@ pub(super) async fn remove_totp(
     Body(body): Body<Proof>,
 ) -> ApiResult<StatusCode> {
     let user = proof::prove(&state, caller, body.password).await?;
-    let mut tx = proof::go_on(&state, caller, &user, state.ambient.now()).await?;
+    let now = state.ambient.now();
+    let mut tx = proof::go_on(&state, caller, &user, now).await?;
     if !factors::remove(&mut tx, user.id).await? {
         return Err(ApiError::with(ProblemCode::Conflict, "The account has no second factor."));
     }
@@ -99,13 +116,9 @@ pub(super) async fn remove_totp(
         .before(json!({ "two_factor": true }))
         .after(json!({ "two_factor": false }));
     audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
-    let url = &state.settings.public_url;
-    let text = format!(
-        "Signing in to your account at {url} asks for no code any more.\n\n\
-         If it was not you, choose another password at once (\"forgot password\").\n"
-    );
-    let subject = "Your second factor was taken away";
-    outbox::insert_own(&mut tx, &state.ambient, state.new_mail_status(), &user.email, subject, &text).await?;
+    let what = "Signing in to your account asks for no code any more.";
+    let happened = Happened { at: now, from: caller.address };
+    notices::tell(&state, &mut tx, &user.email, "Your second factor was taken away", what, happened).await?;
     tx.commit().await?;
     state.mail_queued();
     Ok(StatusCode::NO_CONTENT)

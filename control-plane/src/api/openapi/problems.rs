@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use restroy_sdk::problem::{
     Fault, LimitHit, MEDIA_TYPE, Problem,
     ProblemCode::{
-        self, BadRequest, Conflict, EmailNotVerified, Forbidden, IdempotencyInFlight, IdempotencyMismatch, Internal,
-        Invalid, InvalidCredentials, InvalidDefinition, InvalidParams, NameTaken, NotFound, QuotaExceeded, RateLimited,
+        self, BadRequest, Conflict, Forbidden, IdempotencyInFlight, IdempotencyMismatch, Internal, Invalid,
+        InvalidCredentials, InvalidDefinition, InvalidParams, NameTaken, NotFound, QuotaExceeded, RateLimited,
         SecondFactorRequired, TooLarge, Unauthorized, Unavailable, UnsupportedMediaType, VersionMismatch,
     },
 };
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 /// What routes answer beyond what follows from their form.
 const BEYOND: &[(&str, &str, &[ProblemCode])] = &[
-    ("POST", "/v1/auth/login", &[InvalidCredentials, EmailNotVerified, SecondFactorRequired]),
+    ("POST", "/v1/auth/login", &[InvalidCredentials, SecondFactorRequired]),
     ("POST", "/v1/auth/login/second-factor", &[InvalidCredentials]),
     ("POST", "/v1/auth/logout", &[Forbidden]),
     #[cfg(feature = "oidc")]
