@@ -4,7 +4,10 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use restroy_sdk::{problem::ProblemCode, time::Ambient};
+use restroy_sdk::{
+    problem::ProblemCode,
+    time::{Ambient, Timestamp},
+};
 
 use super::gcra::{Key, Rate, Table};
 use crate::error::{ApiError, ApiResult};
@@ -30,25 +33,33 @@ impl SignInLimits {
     /// Counts an attempt; 429 when it is one too many. `account` is whatever was typed: whether it
     /// exists makes no difference.
     pub fn attempt(&self, ambient: &Ambient, address: Option<IpAddr>, account: &str) -> ApiResult<()> {
+        // From the attacker's own counters to the shared one: what is refused by the former does not
+        // reach the latter, so that nobody alone locks an account, or fills the table, for others.
+        self.attempt_from(ambient, address)?;
         let now = ambient.now();
         let address = address.map(network).unwrap_or_default();
         let (address, account) = (address.as_bytes(), account.as_bytes());
-        let wide = self.per_window.saturating_mul(10);
-        // From the attacker's own counters to the shared one: what is refused by the former does not
-        // reach the latter, so that nobody alone locks an account, or fills the table, for others.
-        for (key, most) in [
-            (Key::of(&[b"address", address]), wide),
-            (Key::of(&[b"both", address, account]), self.per_window),
-            (Key::of(&[b"account", account]), wide),
-        ] {
-            let standing = self.table.count(key, Rate { most, window: WINDOW }, now);
-            match standing.map(|standing| standing.refused) {
-                Some(None) => {}
-                Some(Some(wait)) => return Err(refused(wait)),
-                None => return Err(refused(WINDOW)),
-            }
+        self.count(Key::of(&[b"both", address, account]), self.per_window, now)?;
+        self.count(Key::of(&[b"account", account]), self.wide(), now)
+    }
+
+    /// Counts an attempt that names no account.
+    pub fn attempt_from(&self, ambient: &Ambient, address: Option<IpAddr>) -> ApiResult<()> {
+        let address = address.map(network).unwrap_or_default();
+        self.count(Key::of(&[b"address", address.as_bytes()]), self.wide(), ambient.now())
+    }
+
+    /// How many from an address, or for an account, whatever the other.
+    fn wide(&self) -> u32 {
+        self.per_window.saturating_mul(10)
+    }
+
+    fn count(&self, key: Key, most: u32, now: Timestamp) -> ApiResult<()> {
+        match self.table.count(key, Rate { most, window: WINDOW }, now).map(|standing| standing.refused) {
+            Some(None) => Ok(()),
+            Some(Some(wait)) => Err(refused(wait)),
+            None => Err(refused(WINDOW)),
         }
-        Ok(())
     }
 }
 

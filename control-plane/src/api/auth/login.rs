@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use super::{failed, session};
 use crate::{
     api::http::{Body, Fields},
-    auth::Peer,
+    auth::Attempt,
     error::{ApiError, ApiResult},
     state::AppState,
     store::users,
@@ -25,14 +25,15 @@ use crate::{
 )]
 pub(super) async fn login(
     State(state): State<AppState>,
-    Peer(peer): Peer,
+    attempt: Attempt,
     headers: HeaderMap,
     Body(body): Body<Login>,
 ) -> ApiResult<Json<Tokens>> {
     if body.email.contains('\0') {
         Fields::new().fault("/email", "an e-mail address, such as `ann@example.com`").done()?;
     }
-    state.sign_ins.attempt(&state.ambient, peer, &users::fold(&body.email))?;
+    attempt.count(&state, &users::fold(&body.email))?;
+    let peer = attempt.address;
     let user = {
         let mut tx = state.db.system_read().await?;
         users::by_email(&mut tx, &body.email).await?

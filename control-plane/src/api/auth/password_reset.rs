@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use crate::{
     api::http::{Body, Fields},
     auth::{
-        Peer,
+        Attempt,
         token::{self, Opaque},
     },
     error::{ApiError, ApiResult},
@@ -38,12 +38,12 @@ const MAX_MAILS: i64 = 5;
 )]
 pub(super) async fn ask(
     State(state): State<AppState>,
-    Peer(peer): Peer,
+    attempt: Attempt,
     Body(body): Body<AskReset>,
 ) -> ApiResult<(StatusCode, Json<Accepted>)> {
     Fields::new().email("/email", &body.email).done()?;
     let folded = users::fold(&body.email);
-    state.sign_ins.attempt(&state.ambient, peer, &folded)?;
+    attempt.count(&state, &folded)?;
     let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;
     let user = users::by_email(&mut tx, &body.email).await?;
@@ -86,11 +86,12 @@ pub(super) async fn ask(
 )]
 pub(super) async fn confirm(
     State(state): State<AppState>,
-    Peer(peer): Peer,
+    attempt: Attempt,
     Body(body): Body<ConfirmReset>,
 ) -> ApiResult<StatusCode> {
     Fields::new().password("/password", &body.password).done()?;
-    state.sign_ins.attempt(&state.ambient, peer, &body.token)?;
+    attempt.count(&state, &body.token)?;
+    let peer = attempt.address;
     let hash = token::hash(&body.token);
     // Asked of a reader first: guessing takes neither the writer nor a password's hash.
     if !one_time::is_known(&mut state.db.system_read().await?, Purpose::ResetPassword, &hash).await? {
@@ -100,8 +101,12 @@ pub(super) async fn confirm(
     let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;
     let looked = one_time::look(&mut tx, Purpose::ResetPassword, &hash, now).await?;
-    let (user, _) = looked.ok_or_else(refused)?;
+    let (user, address) = looked.ok_or_else(refused)?;
     users::lock(&mut tx, user).await?;
+    // It was sent to the address of then: a mailbox that is the account's no more opens nothing.
+    if users::by_id(&mut tx, user).await?.is_none_or(|user| users::fold(&user.email) != address) {
+        return Err(refused());
+    }
     if one_time::spend(&mut tx, Purpose::ResetPassword, &hash, now).await?.is_none() {
         return Err(refused());
     }

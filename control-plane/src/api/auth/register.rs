@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     api::http::{Body, Fields},
-    auth::{Peer, token::Opaque},
+    auth::{Attempt, token::Opaque},
     error::{ApiError, ApiResult},
     state::AppState,
     store::{
@@ -45,11 +45,12 @@ pub(super) struct Registration {
 )]
 pub(super) async fn register(
     State(state): State<AppState>,
-    Peer(peer): Peer,
+    attempt: Attempt,
     Body(new): Body<Register>,
 ) -> ApiResult<(StatusCode, Json<Accepted>)> {
     check(&new)?;
-    state.sign_ins.attempt(&state.ambient, peer, &users::fold(&new.email))?;
+    attempt.count(&state, &users::fold(&new.email))?;
+    let peer = attempt.address;
     let password_hash = state.passwords.hash(SecretString::from(new.password)).await?;
     let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;

@@ -14,7 +14,7 @@ use super::session;
 use crate::{
     api::http::Body,
     auth::{
-        Peer,
+        Attempt,
         second_factor::{self, Shown},
         token::{self, Opaque},
     },
@@ -51,13 +51,14 @@ pub(super) async fn challenge(state: &AppState, tx: &mut Tx, user: UserId, now: 
 )]
 pub(super) async fn second_factor(
     State(state): State<AppState>,
-    Peer(peer): Peer,
+    attempt: Attempt,
     headers: HeaderMap,
     Body(body): Body<SecondFactor>,
 ) -> ApiResult<Json<Tokens>> {
     let refused =
         || ApiError::with(ProblemCode::InvalidCredentials, "The challenge is not valid, or no longer; sign in again.");
-    state.sign_ins.attempt(&state.ambient, peer, &body.challenge)?;
+    attempt.count(&state, &body.challenge)?;
+    let peer = attempt.address;
     let hash = token::hash(&body.challenge);
     if !one_time::is_known(&mut state.db.system_read().await?, Purpose::SecondFactor, &hash).await? {
         return Err(refused());

@@ -9,7 +9,7 @@ use restroy_sdk::{
 use super::register::Registration;
 use crate::{
     api::http::Body,
-    auth::{Peer, token},
+    auth::{Attempt, token},
     error::{ApiError, ApiResult},
     state::AppState,
     store::{
@@ -27,10 +27,11 @@ use crate::{
 )]
 pub(super) async fn verify_email(
     State(state): State<AppState>,
-    Peer(peer): Peer,
+    attempt: Attempt,
     Body(body): Body<VerifyEmail>,
 ) -> ApiResult<StatusCode> {
-    state.sign_ins.attempt(&state.ambient, peer, &body.token)?;
+    attempt.count(&state, &body.token)?;
+    let peer = attempt.address;
     let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;
     let spent = one_time::spend(&mut tx, Purpose::VerifyEmail, &token::hash(&body.token), now).await?;

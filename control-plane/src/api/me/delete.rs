@@ -7,7 +7,7 @@ use restroy_sdk::{api::account::Proof, ids::TeamId, problem::ProblemCode, time::
 use super::proof;
 use crate::{
     api::http::Body,
-    auth::Caller,
+    auth::{Attempt, Caller},
     error::{ApiError, ApiResult},
     runs::removed::{self, Ended, Removed},
     state::AppState,
@@ -24,9 +24,10 @@ use crate::{
 pub(super) async fn delete_me(
     State(state): State<AppState>,
     caller: Caller,
+    attempt: Attempt,
     Body(body): Body<Proof>,
 ) -> ApiResult<StatusCode> {
-    let user = proof::prove(&state, caller, body.password).await?;
+    let user = proof::prove(&state, caller, &attempt, body.password).await?;
     let now = state.ambient.now();
     let mut tx = proof::go_on(&state, caller, &user, now).await?;
     let mut left_alone = Vec::new();

@@ -15,7 +15,7 @@ use super::proof;
 use crate::{
     api::http::{Body, Fields},
     auth::{
-        Caller, Peer,
+        Attempt, Caller,
         token::{self, Opaque},
     },
     error::{ApiError, ApiResult, is_unique_violation},
@@ -42,10 +42,11 @@ const MAX_BEGUN: i64 = 5;
 pub(super) async fn change_email(
     State(state): State<AppState>,
     caller: Caller,
+    attempt: Attempt,
     Body(body): Body<ChangeEmail>,
 ) -> ApiResult<(StatusCode, Json<Accepted>)> {
     Fields::new().email("/email", &body.email).done()?;
-    let user = proof::prove(&state, caller, body.password).await?;
+    let user = proof::prove(&state, caller, &attempt, body.password).await?;
     let email = body.email.trim();
     if email == user.email {
         Fields::new().fault("/email", "the account's address already").done()?;
@@ -101,10 +102,11 @@ pub(super) async fn change_email(
 )]
 pub(super) async fn confirm_email(
     State(state): State<AppState>,
-    Peer(peer): Peer,
+    attempt: Attempt,
     Body(body): Body<ConfirmEmail>,
 ) -> ApiResult<Json<EmailChange>> {
-    state.sign_ins.attempt(&state.ambient, peer, &body.token)?;
+    attempt.count(&state, &body.token)?;
+    let peer = attempt.address;
     let hash = token::hash(&body.token);
     let now = state.ambient.now();
     let mut tx = state.db.system_read().await?;

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use super::proof;
 use crate::{
     api::http::{Body, Fields},
-    auth::Caller,
+    auth::{Attempt, Caller},
     error::{ApiError, ApiResult},
     state::AppState,
     store::{
@@ -25,11 +25,12 @@ use crate::{
 pub(super) async fn change_password(
     State(state): State<AppState>,
     caller: Caller,
+    attempt: Attempt,
     Body(body): Body<ChangePassword>,
 ) -> ApiResult<StatusCode> {
     let session = caller.session()?;
     Fields::new().password("/new_password", &body.new_password).done()?;
-    let user = proof::prove(&state, caller, body.password).await?;
+    let user = proof::prove(&state, caller, &attempt, body.password).await?;
     let hash = state.passwords.hash(SecretString::from(body.new_password)).await?;
     let now = state.ambient.now();
     let mut tx = proof::go_on(&state, caller, &user, now).await?;
@@ -37,8 +38,10 @@ pub(super) async fn change_password(
         return Err(ApiError::with(ProblemCode::Conflict, "The password was changed at this moment; sign in again."));
     }
     sessions::revoke_others(&mut tx, user.id, Some(session), now).await?;
-    one_time::spend_all(&mut tx, Purpose::ResetPassword, user.id, now).await?;
-    one_time::spend_all(&mut tx, Purpose::SecondFactor, user.id, now).await?;
+    // What was begun with the password before: links in e-mails, half-done logins, a change of the address.
+    for purpose in [Purpose::ResetPassword, Purpose::SecondFactor, Purpose::EmailOld, Purpose::EmailNew] {
+        one_time::spend_all(&mut tx, purpose, user.id, now).await?;
+    }
     if body.revoke_api_tokens {
         api_tokens::revoke_all(&mut tx, user.id, now).await?;
     }
