@@ -91,6 +91,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::VerifyEmail { token } => commands::verify_email(&context()?, &token).await,
         Command::Login(args) => commands::login(&context()?, &args).await,
         Command::Password(args) => commands::password(&context()?, &args).await,
+        Command::SecondFactor(args) => commands::second_factor(&context()?, &args).await,
         Command::Logout(args) => commands::logout(&context()?, &args).await,
         Command::Whoami => commands::whoami(&context()?).await,
         Command::Teams(args) => commands::teams(&context()?, &args).await,

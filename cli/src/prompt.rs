@@ -24,6 +24,23 @@ pub(crate) fn secret(question: &str, otherwise: &str) -> Outcome<String> {
     term.write_str(&format!("{question}: ")).and_then(|()| term.read_secure_line()).map_err(|error| asked(&error))
 }
 
+/// An account's password: from standard input where that is said, else from `RESTROY_PASSWORD`, else asked for; twice
+/// where it is a new one.
+pub(crate) fn password(from_stdin: bool, new: bool) -> Outcome<String> {
+    if from_stdin {
+        return stdin();
+    }
+    if let Some(password) = std::env::var("RESTROY_PASSWORD").ok().filter(|password| !password.is_empty()) {
+        return Ok(password);
+    }
+    let otherwise = "give the password with --password-stdin or RESTROY_PASSWORD";
+    let password = secret("Password", otherwise)?;
+    if new && secret("Once more", otherwise)? != password {
+        return Err(Failure::usage("the two passwords differ"));
+    }
+    Ok(password)
+}
+
 /// Asks yes or no; whatever is not a yes is a no.
 pub(crate) fn confirm(question: &str, otherwise: &str) -> Outcome<bool> {
     let answer = line(&format!("{question} [y/N]"), otherwise)?;

@@ -26,7 +26,7 @@ pub(crate) async fn login(context: &Context, args: &Login) -> Outcome {
         Some(email) => email.clone(),
         None => prompt::line("E-mail address", "write it on the command line: restroy login EMAIL --password-stdin")?,
     };
-    let password = password(args)?;
+    let password = prompt::password(args.password_stdin, args.register)?;
     let local = email.split('@').next().unwrap_or_default();
     let name = args.name.clone().unwrap_or_else(|| local.chars().take(32).collect());
     if args.register {
@@ -105,21 +105,6 @@ pub(crate) async fn verify_email(context: &Context, token: &str) -> Outcome {
     context.client()?.verify_email(token).await?;
     let verified = serde_json::json!({ "server": context.server });
     context.show(&verified, |_| "the address is verified; sign in with `restroy login`".to_owned())
-}
-
-fn password(args: &Login) -> Outcome<String> {
-    if args.password_stdin {
-        return prompt::stdin();
-    }
-    if let Some(password) = std::env::var("RESTROY_PASSWORD").ok().filter(|password| !password.is_empty()) {
-        return Ok(password);
-    }
-    let otherwise = "give the password with --password-stdin or RESTROY_PASSWORD";
-    let password = prompt::secret("Password", otherwise)?;
-    if args.register && prompt::secret("Once more", otherwise)? != password {
-        return Err(Failure::usage("the two passwords differ"));
-    }
-    Ok(password)
 }
 
 /// A place to push to, for those who have none.
