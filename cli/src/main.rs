@@ -93,6 +93,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         }
         Command::Login(args) => commands::login(&context()?, &args).await,
         Command::Password(args) => commands::password(&context()?, &args).await,
+        Command::SecondFactor(args) => commands::second_factor(&context()?, &args).await,
         Command::Logout(args) => commands::logout(&context()?, &args).await,
         Command::Whoami => commands::whoami(&context()?).await,
         Command::Teams(args) => commands::teams(&context()?, &args).await,

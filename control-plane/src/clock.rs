@@ -6,9 +6,16 @@
 //! between question and answer, which is off by at most half the round trip. [`DatabaseClock`] is
 //! passed in as the clock of [`Ambient`](restroy_sdk::time::Ambient), so nothing else knows of it.
 //!
+//! The local clock goes on while the machine sleeps, where its system tells (see [`Steady`]). A virtual machine
+//! that was stopped as a whole does not know of it; but its wall clock is set right, by its host or over the
+//! network, and then jumps against the local one: that is reason to ask the database at once, not after ten
+//! seconds.
+//!
 //! Within a process the time does not go back by up to a second: it stands still until it is caught
 //! up. A larger correction (somebody set the database's clock) is taken at once, because standing
 //! still for long would keep leases alive that are over.
+
+mod steady;
 
 use std::{
     future::Future,
@@ -21,8 +28,13 @@ use std::{
 
 use restroy_sdk::time::{Clock, System, Timestamp};
 use sqlx::query_scalar;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
+
+pub use steady::Steady;
 
 use crate::{
     sql,
@@ -40,33 +52,21 @@ const SAMPLES: usize = 3;
 const SLOWEST: Duration = Duration::from_secs(1);
 /// So far back the time stands still instead.
 const HOLD: i64 = 1_000_000;
+/// So far may wall clock and local clock drift apart without anybody asking, in microseconds.
+const JUMP: i64 = 1_000_000;
 /// An offset that an operator should hear of, in microseconds.
 const BIG: i64 = 1_000_000;
-
-/// A machine's clock, read once and then carried on by the time that passes: what somebody does to
-/// the machine's clock later has no effect.
-#[derive(Debug, Clone, Copy)]
-pub struct Steady {
-    started: Timestamp,
-    since: Instant,
-}
-
-impl Steady {
-    /// Goes on from the given moment.
-    pub fn starting_at(now: Timestamp) -> Self {
-        Self { started: now, since: Instant::now() }
-    }
-}
-
-impl Clock for Steady {
-    fn now(&self) -> Timestamp {
-        self.started.after(self.since.elapsed())
-    }
-}
 
 /// A clock that follows the database's. Before the first measurement it is the local one.
 pub struct DatabaseClock {
     local: Arc<dyn Clock>,
+    /// The machine's clock as it is set: only watched, for jumps against the local one.
+    wall: Arc<dyn Clock>,
+    /// By how much it was ahead of the local one when that was looked at last.
+    apart: AtomicI64,
+    /// Told after a jump.
+    jumped: Notify,
+    period: Duration,
     /// What is added to the local clock, in microseconds.
     offset: AtomicI64,
     /// The newest moment that was given.
@@ -116,12 +116,27 @@ struct Measured {
 impl DatabaseClock {
     /// Over this machine's clock.
     pub fn system() -> Self {
-        Self::new(Arc::new(Steady::starting_at(System.now())))
+        Self::over(Arc::new(Steady::starting_at(System.now())), Arc::new(System))
     }
 
-    /// Over a clock that is passed in.
-    pub fn new(local: Arc<dyn Clock>) -> Self {
-        Self { local, offset: AtomicI64::new(0), newest: AtomicI64::new(i64::MIN), told: AtomicBool::new(false) }
+    /// Over clocks that are passed in: the one that is followed, and the one that somebody may set.
+    pub fn over(local: Arc<dyn Clock>, wall: Arc<dyn Clock>) -> Self {
+        Self {
+            apart: AtomicI64::new(wall.now().micros().saturating_sub(local.now().micros())),
+            local,
+            wall,
+            jumped: Notify::new(),
+            period: PERIOD,
+            offset: AtomicI64::new(0),
+            newest: AtomicI64::new(i64::MIN),
+            told: AtomicBool::new(false),
+        }
+    }
+
+    /// Asked for so often, where nothing jumps.
+    #[must_use]
+    pub fn every(self, period: Duration) -> Self {
+        Self { period, ..self }
     }
 
     /// How far the database's clock is ahead of the local one, in microseconds.
@@ -139,8 +154,8 @@ impl DatabaseClock {
         timeout(PATIENCE, measuring).await.map_err(|_| ClockError::TooSlow)?
     }
 
-    /// Measures again and again until `shutdown` is cancelled. What cannot be measured is left as it
-    /// was.
+    /// Measures again and again, and after every jump, until `shutdown` is cancelled. What cannot be
+    /// measured is left as it was.
     pub async fn keep(self: Arc<Self>, state: AppState, shutdown: CancellationToken) {
         loop {
             match self.measure(&state.db).await {
@@ -149,7 +164,8 @@ impl DatabaseClock {
             }
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                () = sleep(PERIOD) => {}
+                () = sleep(self.period) => {}
+                () = self.jumped.notified() => tracing::info!("this machine's clocks went apart; the database is asked"),
             }
         }
     }
@@ -188,9 +204,23 @@ impl DatabaseClock {
     }
 }
 
+impl DatabaseClock {
+    /// Looks whether one of the machine's clocks jumped.
+    fn watch(&self, local: Timestamp) {
+        let apart = self.wall.now().micros().saturating_sub(local.micros());
+        let before = self.apart.load(Ordering::Relaxed);
+        if apart.saturating_sub(before).unsigned_abs() > JUMP.unsigned_abs() {
+            self.apart.store(apart, Ordering::Relaxed);
+            self.jumped.notify_one();
+        }
+    }
+}
+
 impl Clock for DatabaseClock {
     fn now(&self) -> Timestamp {
-        let now = self.local.now().micros().saturating_add(self.offset());
+        let local = self.local.now();
+        self.watch(local);
+        let now = local.micros().saturating_add(self.offset());
         let newest = self.newest.fetch_max(now, Ordering::Relaxed);
         if newest <= now {
             return Timestamp(now);
@@ -256,7 +286,7 @@ mod tests {
 
     fn clock() -> (Arc<Hand>, DatabaseClock) {
         let hand = Arc::new(Hand::default());
-        (Arc::clone(&hand), DatabaseClock::new(hand))
+        (Arc::clone(&hand), DatabaseClock::over(hand.clone(), hand))
     }
 
     fn block<T>(future: impl Future<Output = T>) -> T {
@@ -334,10 +364,24 @@ mod tests {
         assert_eq!(clock.offset(), 1_600);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_steady_clock_goes_on_by_itself() {
-        let steady = Steady::starting_at(Timestamp(START));
-        tokio::time::advance(Duration::from_secs(3)).await;
-        assert_eq!(steady.now(), Timestamp(START + 3_000_000));
+    #[tokio::test]
+    async fn a_jump_of_one_clock_against_the_other_is_reason_to_ask() {
+        let (here, wall) = (Arc::new(Hand::default()), Arc::new(Hand::default()));
+        let clock = DatabaseClock::over(here.clone(), wall.clone());
+        let asks = || async { timeout(Duration::from_millis(1), clock.jumped.notified()).await.is_ok() };
+        for (passes_here, passes_there) in [(5_000_000, 5_000_000), (1_000_000, 1_900_000), (60_000_000, 59_900_000)] {
+            here.0.fetch_add(passes_here, Ordering::SeqCst);
+            wall.0.fetch_add(passes_there, Ordering::SeqCst);
+            clock.now();
+            assert!(!asks().await, "{passes_here} {passes_there}");
+        }
+        // The machine slept, and only one of its clocks knows; later somebody sets that clock back.
+        for jump in [3_600_000_000, -3_600_000_000] {
+            wall.0.fetch_add(jump, Ordering::SeqCst);
+            clock.now();
+            clock.now();
+            assert!(asks().await);
+            assert!(!asks().await, "once");
+        }
     }
 }

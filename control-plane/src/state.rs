@@ -57,7 +57,6 @@ pub struct AppState {
     /// Turns to note failed attempts to sign in, beside their answers.
     pub noting: Arc<Semaphore>,
     /// What is remembered of the OpenID provider.
-    #[cfg(feature = "oidc")]
     pub oidc: Arc<crate::auth::oidc::Provider>,
     /// Told when an e-mail was queued; see [`AppState::mail_queued`].
     pub(crate) outbox: Arc<Notify>,
@@ -169,7 +168,6 @@ impl AppState {
             stopping: CancellationToken::new(),
             metrics: Metrics::new(),
             noting: Arc::new(Semaphore::new(NOTING)),
-            #[cfg(feature = "oidc")]
             oidc: Arc::default(),
             outbox: Arc::default(),
         }

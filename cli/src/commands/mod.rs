@@ -1,7 +1,6 @@
 //! The client commands, and those that manage an installation, one file each.
 
 mod admin;
-mod admin_team;
 mod artifacts;
 mod audit;
 mod boards;
@@ -26,6 +25,7 @@ mod push;
 mod roles;
 mod run;
 mod runs;
+mod second_factor;
 mod settings;
 mod teams;
 mod tokens;
@@ -57,6 +57,7 @@ pub(crate) use push::push;
 pub(crate) use roles::roles;
 pub(crate) use run::run;
 pub(crate) use runs::runs;
+pub(crate) use second_factor::second_factor;
 pub(crate) use settings::settings;
 pub(crate) use teams::teams;
 pub(crate) use tokens::tokens;

@@ -8,7 +8,7 @@ use restroy_control_plane::{
 };
 use restroy_sdk::time::Ambient;
 
-use super::{DevError, data_folder::DataFolder, services::open_database};
+use super::{DevError, data_folder::DataFolder, database};
 use crate::failure::{Failure, Outcome};
 
 const MASTER_KEY: &str = "master.key";
@@ -43,7 +43,7 @@ impl Keys {
         }
         let folder = DataFolder::open(data_dir).map_err(DevError::from)?;
         let ring = ring(&folder, ambient)?;
-        let db = open_database(&folder).await?;
+        let db = database::open(&folder).await?;
         Ok(Self { folder, db, ring })
     }
 

@@ -1,6 +1,7 @@
 //! `restroy dev`: everything in one process, for a developer's own machine.
 
 mod data_folder;
+mod database;
 mod demo;
 mod examples;
 mod keys;
@@ -90,6 +91,6 @@ pub(crate) async fn run(args: Args) -> Outcome {
 /// Brings the schema of a data folder up to date; gives where the database is.
 pub(crate) async fn migrate(data_dir: &std::path::Path) -> Outcome<PathBuf> {
     let folder = DataFolder::open(data_dir).map_err(DevError::from)?;
-    services::open_database(&folder).await?.close().await;
+    database::open(&folder).await?.close().await;
     Ok(folder.database())
 }

@@ -10,7 +10,6 @@ use restroy_control_plane::{
     runs,
     secrets::KeyRing,
     state::{AppState, Parts, Settings as ControlPlaneSettings},
-    store::Db,
 };
 use restroy_executor::{Executor, ExecutorConfig, HttpPolicy};
 use restroy_run_queue::{memory::MemoryQueue, queue::Queue, wake::WakeUps};
@@ -19,7 +18,7 @@ use secrecy::SecretBox;
 use tokio::{net::TcpListener, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{DevError, data_folder::DataFolder};
+use super::{DevError, data_folder::DataFolder, database};
 use crate::{compiler::SandboxCompiler, settings::tables::Dev};
 
 /// How long runs at work may go on after the order to stop.
@@ -57,7 +56,7 @@ impl Installation {
         let listener =
             TcpListener::bind(settings.listen).await.map_err(|error| DevError::Listen(settings.listen, error))?;
         let address = listener.local_addr().map_err(|error| DevError::Listen(settings.listen, error))?;
-        let db = open_database(&folder).await?;
+        let db = database::open(&folder).await?;
         let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new());
         let (keys, tokens) = keys(&folder, &ambient)?;
         let state = AppState::new(Parts {
@@ -132,15 +131,6 @@ impl Installation {
         let _ = timeout(DRAIN, self.parts.join_all()).await;
         self.state.db.close().await;
     }
-}
-
-/// Opens the folder's database with the newest schema.
-pub(super) async fn open_database(folder: &DataFolder) -> Result<Db, DevError> {
-    let path = folder.database();
-    let failed = |error: String| DevError::Database(path.clone(), error);
-    let db = Db::open_sqlite(&path).await.map_err(|error| failed(error.to_string()))?;
-    db.migrate().await.map_err(|error| failed(error.to_string()))?;
-    Ok(db)
 }
 
 fn keys(folder: &DataFolder, ambient: &Ambient) -> Result<(KeyRing, TokenKeys), DevError> {

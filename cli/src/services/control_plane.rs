@@ -8,7 +8,7 @@ use restroy_control_plane::{
     api,
     auth::token::TokenKeys,
     clock::DatabaseClock,
-    mail::MailSettings,
+    mail::{self, MailSettings},
     metrics::scrape,
     runs,
     state::{AppState, OidcSettings, Parts, Settings},
@@ -199,7 +199,9 @@ impl Process {
             tracing::warn!("streams are cut off that did not close in time");
         }
         self.stop.cancel();
-        if tokio::time::timeout(self.drain, self.services.stopped()).await.is_err() {
+        // An e-mail that is being handed over is sent twice when it is cut off.
+        let services = self.drain.max(mail::sender::AT_THE_END + CLOSING);
+        if tokio::time::timeout(services, self.services.stopped()).await.is_err() {
             tracing::warn!("a service did not end in time: what it was at is rolled back");
         }
         // Without the database there is nothing to give up and nothing to wait for.

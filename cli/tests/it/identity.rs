@@ -5,8 +5,12 @@ use std::{
     process::{Output, Stdio},
 };
 
-use restroy_sdk::client::{Client, Paging};
+use restroy_sdk::{
+    client::{Client, Paging},
+    time::{Clock as _, System},
+};
 use serde_json::Value;
+use totp_rs::{Builder, Secret};
 
 use crate::{
     server::{Server, restroy},
@@ -95,4 +99,62 @@ async fn logging_out_everywhere_ends_the_other_sessions() {
     ada.teams(&Paging::default()).await.unwrap();
     ok(types(&home, &["logout", "--everywhere"], "", &[]));
     assert!(ada.teams(&Paging::default()).await.is_err());
+}
+
+/// What an authenticator shows, so many steps from now.
+pub fn code(secret: &str, steps: u64) -> String {
+    let totp = Builder::new().with_secret(Secret::try_from_base32(secret).unwrap()).build().unwrap();
+    let seconds = u64::try_from(System.now().micros() / 1_000_000).unwrap();
+    totp.generate(seconds + 30 * steps).to_string()
+}
+
+fn json(said: &str) -> Value {
+    serde_json::from_str(said).unwrap_or_else(|error| panic!("{error}: {said}"))
+}
+
+/// Signs Ada in and turns her second factor on: the secret, and the recovery codes.
+pub fn turn_on(home: &tempfile::TempDir, server: &Server) -> (String, Vec<String>) {
+    let login = ["login", "ada@example.com", "--password-stdin", "--server", &server.url];
+    ok(types(home, &login, "password of ada\n", &[]));
+    let begun = ok(types(home, &["second-factor", "on", "--password-stdin", "--json"], "password of ada\n", &[]));
+    let secret = json(&begun)["secret"].as_str().unwrap().to_owned();
+    let codes = ok(types(home, &["second-factor", "confirm", &code(&secret, 0), "--json"], "", &[]));
+    let codes = json(&codes)["recovery_codes"].as_array().unwrap().clone();
+    (secret, codes.iter().map(|code| code.as_str().unwrap().to_owned()).collect())
+}
+
+#[tokio::test]
+async fn a_second_factor_by_the_command_line() {
+    let server = Server::start(&[]);
+    person(&server, "ada").await;
+    let (home, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let login = ["login", "ada@example.com", "--password-stdin", "--server", &server.url];
+    ok(types(&other, &login, "password of ada\n", &[]));
+    assert!(ok(types(&other, &["second-factor"], "", &[])).contains("off"));
+    let (code_is_wrong, _, err) = types(&other, &["second-factor", "on", "--password-stdin"], "not it\n", &[]);
+    assert!(code_is_wrong == 1 && err.contains("password"), "{err}");
+    let begun = ok(types(&other, &["second-factor", "on"], "", &[("RESTROY_PASSWORD", "password of ada")]));
+    assert!(begun.contains("otpauth://totp/") && begun.contains("second-factor confirm CODE"), "{begun}");
+
+    let (secret, recovery) = turn_on(&home, &server);
+    assert_eq!(recovery.len(), 10);
+    assert!(ok(types(&home, &["second-factor"], "", &[])).starts_with("on"));
+    assert_eq!(types(&other, &["whoami"], "", &[]).0, 3, "what was signed in without it has ended");
+
+    let (code_is_missing, _, err) = types(&other, &login, "password of ada\n", &[]);
+    assert!(code_is_missing == 2 && err.contains("--code"), "{err}");
+    let with = |code: &str| {
+        let login = [&login[..], &["--code", code]].concat();
+        types(&other, &login, "password of ada\n", &[])
+    };
+    ok(with(&code(&secret, 1)));
+    ok(with(&recovery[0]));
+    assert_ne!(with(&recovery[0]).0, 0, "a recovery code is good once");
+
+    let said = ok(types(&other, &["second-factor", "codes", "--password-stdin"], "password of ada\n", &[]));
+    let renewed: Vec<&str> = said.lines().map(str::trim).filter(|line| line.matches('-').count() == 3).collect();
+    assert_eq!(renewed.len(), 10, "{said}");
+    ok(with(renewed[0]));
+    ok(types(&other, &["second-factor", "off", "--password-stdin"], "password of ada\n", &[]));
+    assert!(ok(types(&other, &["second-factor"], "", &[])).contains("off"));
 }

@@ -9,6 +9,7 @@
 include!("../it/suite.rs");
 
 // Only here, since only production is composed of services.
+mod accounts;
 mod composed;
 #[path = "../it/composition.rs"]
 mod composition;

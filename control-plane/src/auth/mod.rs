@@ -6,12 +6,13 @@
 //! there.
 
 pub mod api_token;
+mod attempt;
 mod caller;
 mod gcra;
 pub mod grant;
 pub mod limit;
-#[cfg(feature = "oidc")]
 pub mod oidc;
+pub mod operator;
 pub mod origin;
 pub mod password;
 mod peer;
@@ -23,6 +24,7 @@ pub mod second_factor;
 pub mod ticket;
 pub mod token;
 
+pub use attempt::Attempt;
 pub use caller::{Caller, Grant, Via};
 pub use peer::Peer;
 pub use permission::{Permission, Permissions, Role};

@@ -7,7 +7,10 @@
 
 use std::{
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -69,15 +72,27 @@ pub struct Rates {
 
 /// What was counted for a request, for its answer's headers. Travels as an extension.
 #[derive(Debug, Clone, Default)]
-pub struct Counted(Arc<Mutex<Vec<(Class, u32, Standing)>>>);
+pub struct Counted(Arc<Once>);
+
+/// What is counted once, however often the request is done again.
+#[derive(Debug, Default)]
+struct Once {
+    classes: Mutex<Vec<(Class, u32, Standing)>>,
+    attempt: AtomicBool,
+}
 
 impl Counted {
     fn has(&self, class: Class) -> bool {
         self.lock().iter().any(|(counted, ..)| *counted == class)
     }
 
+    /// Whether the request is an attempt to sign in that was not counted yet; from now on it is.
+    pub(super) fn begins_attempt(&self) -> bool {
+        !self.0.attempt.swap(true, Ordering::Relaxed)
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(Class, u32, Standing)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.classes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// `RateLimit-Policy` and `RateLimit`; nothing when nothing was counted.

@@ -3,18 +3,18 @@
 //! | what the mail server does | what becomes of the e-mail |
 //! |---|---|
 //! | takes it (2xx) | `sent` |
-//! | refuses it for now (4xx), cannot be reached, breaks off | again after a pause that grows from 10 s to 1 h, for a day |
-//! | refuses us (530, 534, 535, 538: credentials) | the same: that is the operator's to mend, not the e-mail's fault |
-//! | refuses it (5xx) | `failed`, with the reason |
+//! | refuses it for now (4xx to a recipient or the text) | again after a pause that grows from 10 s to 1 h, for a day; with the reason |
+//! | refuses it (5xx to a recipient or the text) | `failed`, with the reason |
+//! | cannot be reached, breaks off, or refuses us (anything up to `MAIL`, 421, credentials) | again as above, and the same plain reason for all: what the server said is for the operator's log |
 //!
 //! An e-mail to several recipients goes to all of them or, when the server refuses one, to none.
+//!
+//! After the order to stop no e-mail is taken and none handed over; one that is being handed over is waited for.
+//! What was taken and not handed over is given back at once, for another replica.
 
 use std::{sync::Arc, time::Duration};
 
-use lettre::{
-    AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor,
-    transport::smtp::{Error as SmtpError, PoolConfig, extension::ClientId},
-};
+use lettre::transport::smtp::extension::ClientId;
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep, sleep_until, timeout},
@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     MailSettings,
+    exchange::{LONGEST, Refused, Server},
     message::{Letter, compose},
 };
 use crate::{
@@ -36,17 +37,15 @@ use crate::{
 const AT_ONCE: usize = 4;
 /// How often it is looked for e-mails that are due, although nobody said so.
 const LOOK: Duration = Duration::from_secs(5);
-/// How long one exchange with the mail server may take.
-const EXCHANGE: Duration = Duration::from_secs(20);
-/// How long the sending of one e-mail may take.
-const SEND: Duration = Duration::from_mins(1);
 /// How long an e-mail is in the hands of the replica that took it: longer than it can take to send
 /// it and to record that.
 const LEASE: Duration = Duration::from_mins(5);
 /// How long it is tried to record what became of an e-mail.
 const RECORD: Duration = Duration::from_mins(3);
-/// After the order to stop, how long e-mails under way may go on.
-const DRAIN: Duration = Duration::from_secs(10);
+const _: () = assert!(LEASE.as_secs() > LONGEST.as_secs() + RECORD.as_secs(), "a row is held for too short a time");
+/// After the order to stop, how long e-mails that are being handed over may go on. What is cut off then is sent
+/// again when its lease ends, under the same Message-ID: twice is better than never.
+pub const AT_THE_END: Duration = Duration::from_secs(20);
 
 /// The pause after the first refusal; each further one makes it three times as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
@@ -58,14 +57,16 @@ const MAX_AGE: Duration = Duration::from_hours(24);
 const MAX_ATTEMPTS: i64 = 40;
 /// While the mail server cannot be reached nothing is taken, for so long at most.
 const LONGEST_REST: Duration = Duration::from_mins(1);
-/// What is kept of a reason, in bytes.
-const MAX_REASON: usize = 500;
+/// What a team is told when the server is away or takes nothing from us. What it said names the operator's
+/// accounts and machines.
+const NO_SERVER: &str = "the mail server cannot be reached or refuses us";
 
 /// Sends the outbox's e-mails through one mail server.
 #[derive(Debug)]
 pub struct Mailer {
     settings: MailSettings,
     hello: ClientId,
+    at_the_end: Duration,
 }
 
 impl Mailer {
@@ -77,19 +78,20 @@ impl Mailer {
             Ok(std::net::IpAddr::V6(ip)) => ClientId::Ipv6(ip),
             Err(_) => ClientId::Domain(host),
         });
-        Self { settings: settings.clone(), hello }
+        Self { settings: settings.clone(), hello, at_the_end: AT_THE_END }
+    }
+
+    /// In place of [`AT_THE_END`].
+    #[must_use]
+    pub fn at_the_end(self, at_the_end: Duration) -> Self {
+        Self { at_the_end, ..self }
     }
 
     /// Sends until `shutdown` is cancelled, then ends what is under way.
     pub async fn run(self, state: AppState, shutdown: CancellationToken) {
-        let at_once = u32::try_from(AT_ONCE).unwrap_or(1);
-        let server = self.settings.server.clone();
-        let server: AsyncSmtpTransport<Tokio1Executor> = server
-            .hello_name(self.hello.clone())
-            .timeout(Some(EXCHANGE))
-            .pool_config(PoolConfig::new().max_size(at_once).idle_timeout(Duration::from_secs(30)))
-            .build();
-        let this = Arc::new(Sending { state, server: server.clone(), settings: self.settings });
+        let Self { settings, hello, at_the_end } = self;
+        let server = Server::new(settings.clone(), hello);
+        let this = Arc::new(Sending { state, server, settings, shutdown: shutdown.clone() });
         let mut under_way: JoinSet<Reached> = JoinSet::new();
         let mut rest = Rest::default();
         loop {
@@ -104,10 +106,11 @@ impl Mailer {
                 }
             };
             tokio::select! {
+                biased; // the order to stop goes before everything that is ready too
                 () = shutdown.cancelled() => break,
+                Some(ended) = under_way.join_next() => rest.after(ended.unwrap_or(Reached::Yes)),
                 () = woken => {}
                 () = sleep_until(look) => {}
-                Some(ended) = under_way.join_next() => rest.after(ended.unwrap_or(Reached::Yes)),
             }
             while let Some(ended) = under_way.try_join_next() {
                 rest.after(ended.unwrap_or(Reached::Yes));
@@ -126,17 +129,26 @@ impl Mailer {
                 Err(error) => tracing::warn!(problem = %error.0, "the outbox cannot be read"),
             }
         }
-        let _ = timeout(DRAIN, async { while under_way.join_next().await.is_some() {} }).await;
+        if timeout(at_the_end, async { while under_way.join_next().await.is_some() {} }).await.is_err() {
+            let cut_off = under_way.len();
+            tracing::warn!(cut_off, "e-mails that were being handed over may be sent a second time");
+        }
         under_way.shutdown().await;
-        let _ = timeout(Duration::from_secs(2), server.shutdown()).await;
+        this.server.close().await;
     }
 }
 
-/// Whether the mail server could be spoken to.
+/// Whether the mail server could be spoken to, and speaks to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reached {
     Yes,
     No,
+}
+
+impl Reached {
+    fn of(refused: &Refused) -> Self {
+        if matches!(refused, Refused::Server(_)) { Self::No } else { Self::Yes }
+    }
 }
 
 /// While the mail server is away nothing is taken from the outbox but a few e-mails now and then, so
@@ -161,8 +173,9 @@ impl Rest {
 
 struct Sending {
     state: AppState,
-    server: AsyncSmtpTransport<Tokio1Executor>,
+    server: Server,
     settings: MailSettings,
+    shutdown: CancellationToken,
 }
 
 impl Sending {
@@ -176,6 +189,10 @@ impl Sending {
         let mut tx = self.state.db.system_write().await?;
         let now = self.state.ambient.now();
         let due = outbox::take_due(&mut tx, now, now.after(LEASE), most).await?;
+        // Rows that were written after the order to stop are not for this process.
+        if self.shutdown.is_cancelled() {
+            return Ok(Vec::new());
+        }
         tx.commit().await?;
         Ok(due)
     }
@@ -184,12 +201,13 @@ impl Sending {
     async fn send(&self, due: Due) -> Reached {
         let (settled, reached) = match self.attempt(&due).await {
             Ok(()) => (Settled::Sent, Reached::Yes),
-            Err(refused) => (self.judge(&due, &refused), if refused.away { Reached::No } else { Reached::Yes }),
+            Err(refused) => (self.judge(&due, &refused), Reached::of(&refused)),
         };
         let outcome = match &settled {
-            Settled::Sent => MailOutcome::Sent,
-            Settled::Again { .. } => MailOutcome::Retried,
-            Settled::Failed { .. } => MailOutcome::Failed,
+            Settled::Sent => Some(MailOutcome::Sent),
+            Settled::Again { .. } => Some(MailOutcome::Retried),
+            Settled::Failed { .. } => Some(MailOutcome::Failed),
+            Settled::Back { .. } => None,
         };
         match &settled {
             Settled::Sent => tracing::debug!(mail_id = %due.id, "an e-mail is sent"),
@@ -197,15 +215,18 @@ impl Sending {
                 tracing::warn!(mail_id = %due.id, reason, "an e-mail is tried again later");
             }
             Settled::Failed { reason } => tracing::error!(mail_id = %due.id, reason, "an e-mail cannot be sent"),
+            Settled::Back { .. } => tracing::debug!(mail_id = %due.id, "an e-mail is left to another replica"),
         }
         self.record(&due, &settled).await;
-        self.state.metrics.mail(outcome);
+        if let Some(outcome) = outcome {
+            self.state.metrics.mail(outcome);
+        }
         reached
     }
 
     async fn attempt(&self, due: &Due) -> Result<(), Refused> {
-        let to: Vec<String> = serde_json::from_str(&due.recipients)
-            .map_err(|_| Refused::for_good("the recipients are not a list".into()))?;
+        let to: Vec<String> =
+            serde_json::from_str(&due.recipients).map_err(|_| Refused::Good("the recipients are not a list".into()))?;
         let letter = Letter {
             message_id: due.message_id.clone(),
             to,
@@ -215,26 +236,25 @@ impl Sending {
             html: due.body_html.clone(),
             at: due.created_at,
         };
-        let (envelope, text) = compose(&letter, &self.settings.from).map_err(Refused::for_good)?;
-        match timeout(SEND, self.server.send_raw(&envelope, &text)).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => {
-                Err(Refused::by(&error, envelope.to().iter().any(|to| !AsRef::<str>::as_ref(to).is_ascii())))
-            }
-            Err(_) => Err(Refused { reason: "the mail server took too long".into(), for_good: false, away: true }),
-        }
+        let (envelope, text) = compose(&letter, &self.settings.from).map_err(Refused::Good)?;
+        self.server.send(&envelope, &text, &self.shutdown).await
     }
 
     fn judge(&self, due: &Due, refused: &Refused) -> Settled {
-        let reason = plain(&refused.reason);
         let now = self.state.ambient.now();
+        let reason = match refused {
+            Refused::Good(reason) => return Settled::Failed { reason: reason.clone() },
+            Refused::Stopped => return Settled::Back { at: now },
+            Refused::Now(reason) => reason.clone(),
+            Refused::Server(said) => {
+                tracing::error!(mail_id = %due.id, server = ?self.settings, said, "{NO_SERVER}");
+                NO_SERVER.to_owned()
+            }
+        };
         let pause = FIRST_PAUSE
             .saturating_mul(3_u32.saturating_pow(u32::try_from(due.attempts - 1).unwrap_or(u32::MAX)))
             .min(LONGEST_PAUSE);
         let at = now.after(pause);
-        if refused.for_good {
-            return Settled::Failed { reason };
-        }
         if due.attempts >= MAX_ATTEMPTS || at.since(due.created_at) > MAX_AGE {
             return Settled::Failed { reason: format!("given up after {} attempts: {reason}", due.attempts) };
         }
@@ -265,52 +285,4 @@ impl Sending {
         outbox::settle(&mut tx, due, settled).await?;
         Ok(tx.commit().await?)
     }
-}
-
-/// Why an e-mail was not sent.
-#[derive(Debug)]
-struct Refused {
-    reason: String,
-    /// Trying again does not help.
-    for_good: bool,
-    /// There was nobody to refuse it.
-    away: bool,
-}
-
-impl Refused {
-    fn for_good(reason: String) -> Self {
-        Self { reason, for_good: true, away: false }
-    }
-
-    fn by(error: &SmtpError, needs_smtputf8: bool) -> Self {
-        let answered = error.status().is_some();
-        let code = error.status().map(u16::from);
-        let credentials = matches!(code, Some(530 | 534 | 535 | 538));
-        // Without an answer's code a client's error is about the connection (no STARTTLS, no way to sign
-        // in), or about an address that only some servers take.
-        let for_good = (error.is_permanent() && !credentials) || (error.is_client() && needs_smtputf8);
-        Self { reason: explain(error), for_good, away: !answered && !for_good }
-    }
-}
-
-/// The error and its causes.
-fn explain(error: &SmtpError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        let next_text = next.to_string();
-        if !text.contains(&next_text) {
-            text.push_str(": ");
-            text.push_str(&next_text);
-        }
-        cause = next.source();
-    }
-    text
-}
-
-/// One line of bounded length: it is shown in terminals.
-fn plain(reason: &str) -> String {
-    let mut plain: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    plain.truncate(plain.floor_char_boundary(MAX_REASON));
-    plain
 }

@@ -2,8 +2,16 @@
 
 use std::fmt;
 
-use lettre::{AsyncSmtpTransport, Tokio1Executor, message::Mailbox, transport::smtp::AsyncSmtpTransportBuilder};
+use lettre::{
+    message::Mailbox,
+    transport::smtp::{authentication::Credentials, client::TlsParameters},
+};
 use url::Url;
+
+/// The ports of mail servers: between servers, for TLS from the first byte (RFC 8314), for who hands mail in.
+const SMTP: u16 = 25;
+const SUBMISSIONS: u16 = 465;
+const SUBMISSION: u16 = 587;
 
 /// A mail server and a sender.
 ///
@@ -20,10 +28,28 @@ use url::Url;
 /// required, or a loopback address. User and password are percent-encoded.
 #[derive(Clone)]
 pub struct MailSettings {
-    pub(super) server: AsyncSmtpTransportBuilder,
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) tls: Tls,
+    pub(super) credentials: Option<Credentials>,
     pub(super) from: Mailbox,
     /// What may be shown of the URL.
     shown: String,
+}
+
+/// How a connection is encrypted.
+#[derive(Clone)]
+pub(super) enum Tls {
+    /// Not at all.
+    None,
+    /// From the first byte.
+    AtOnce(TlsParameters),
+    /// By STARTTLS.
+    Upgrade {
+        parameters: TlsParameters,
+        /// Or nothing is sent; otherwise where the server offers it.
+        required: bool,
+    },
 }
 
 /// Why mail settings cannot be used. No message shows a password.
@@ -57,35 +83,39 @@ pub enum MailSettingsError {
 impl MailSettings {
     /// Checks a URL and a sender such as `Restroy <restroy@example.com>`. Connects to nothing.
     pub fn new(url: &str, from: &str) -> Result<Self, MailSettingsError> {
-        let mut url: Url = url.trim().parse().map_err(|_| MailSettingsError::NotAUrl)?;
-        let host = url.host().ok_or(MailSettingsError::NotAUrl)?;
-        let loopback = match &host {
-            url::Host::Domain(name) => *name == "localhost",
-            url::Host::Ipv4(ip) => ip.is_loopback(),
-            url::Host::Ipv6(ip) => ip.is_loopback(),
-        } || host_is_loopback(&host.to_string());
-        let host = host.to_string();
-        let tls = url.query_pairs().find(|(key, _)| key == "tls").map(|(_, value)| value.into_owned());
-        let required = match (url.scheme(), tls.as_deref()) {
-            ("smtps", None | Some("required")) | ("smtp", Some("required")) => true,
-            ("smtp", Some("opportunistic" | "none")) => false,
-            ("smtp", None) if loopback => false,
+        let url: Url = url.trim().parse().map_err(|_| MailSettingsError::NotAUrl)?;
+        let host = url.host().ok_or(MailSettingsError::NotAUrl)?.to_string();
+        let host = host.trim_matches(['[', ']']).to_owned();
+        // A URL of a scheme that is not special keeps addresses as names.
+        let loopback =
+            host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+        let said = url.query_pairs().find(|(key, _)| key == "tls").map(|(_, value)| value.into_owned());
+        let parameters = || TlsParameters::new(host.clone()).map_err(|error| MailSettingsError::Tls(error.to_string()));
+        let (tls, port) = match (url.scheme(), said.as_deref()) {
+            ("smtps", None | Some("required")) => (Tls::AtOnce(parameters()?), SUBMISSIONS),
+            ("smtp", Some("required")) => (Tls::Upgrade { parameters: parameters()?, required: true }, SUBMISSION),
+            ("smtp", Some("opportunistic")) => {
+                (Tls::Upgrade { parameters: parameters()?, required: false }, SUBMISSION)
+            }
+            ("smtp", Some("none")) => (Tls::None, SMTP),
+            ("smtp", None) if loopback => (Tls::None, SMTP),
             ("smtp", None) => return Err(MailSettingsError::TlsUnsaid(host)),
             ("smtp" | "smtps", Some(other)) => return Err(MailSettingsError::TlsUnknown(other.to_owned())),
             _ => return Err(MailSettingsError::NotAUrl),
         };
+        let required = matches!(tls, Tls::AtOnce(_) | Tls::Upgrade { required: true, .. });
         if url.password().is_some() && !required && !loopback {
             return Err(MailSettingsError::PlainPassword(host));
         }
+        let plain = |text: &str| percent_decoded(text).ok_or(MailSettingsError::NotAUrl);
+        let credentials = match url.password() {
+            Some(password) => Some(Credentials::new(plain(url.username())?, plain(password)?)),
+            None => None,
+        };
         let shown =
             format!("{}://{host}:{}", url.scheme(), url.port().map_or("default".into(), |port| port.to_string()));
-        if !matches!(tls.as_deref(), Some("required" | "opportunistic")) || url.scheme() == "smtps" {
-            url.set_query(None); // the transport's own way to say "in plain", or what the scheme says already
-        }
-        let server = AsyncSmtpTransport::<Tokio1Executor>::from_url(url.as_str())
-            .map_err(|error| MailSettingsError::Tls(error.to_string()))?;
         let from: Mailbox = from.trim().parse().map_err(|_| MailSettingsError::From)?;
-        Ok(Self { server, from, shown })
+        Ok(Self { host, port: url.port().unwrap_or(port), tls, credentials, from, shown })
     }
 
     /// Who the e-mails are from.
@@ -94,15 +124,27 @@ impl MailSettings {
     }
 }
 
-/// A URL of a scheme that is not special keeps IPv4 addresses as names.
-fn host_is_loopback(host: &str) -> bool {
-    host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+/// A part of a URL as it was meant (RFC 3986, section 2.1); nothing when that is no text.
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut bytes = text.as_bytes();
+    while let [byte, rest @ ..] = bytes {
+        let code = match rest {
+            [high, low, ..] if *byte == b'%' => {
+                std::str::from_utf8(&[*high, *low]).ok().and_then(|code| u8::from_str_radix(code, 16).ok())
+            }
+            _ => None,
+        };
+        decoded.push(code.unwrap_or(*byte));
+        bytes = if code.is_some() { &rest[2..] } else { rest };
+    }
+    String::from_utf8(decoded).ok()
 }
 
 impl fmt::Debug for MailSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The password never reaches a log.
-        f.debug_struct("MailSettings").field("server", &self.shown).field("from", &self.from()).finish()
+        f.debug_struct("MailSettings").field("server", &self.shown).field("from", &self.from()).finish_non_exhaustive()
     }
 }
 
@@ -129,6 +171,15 @@ mod tests {
         ] {
             assert!(MailSettings::new(good, FROM).is_ok(), "{good}: {:?}", refused(good));
         }
+        for (url, host, port) in [
+            ("smtps://mail.example.com", "mail.example.com", 465),
+            ("smtp://mail.example.com?tls=required", "mail.example.com", 587),
+            ("smtp://mail.example.com:2525?tls=none", "mail.example.com", 2525),
+            ("smtp://[::1]", "::1", 25),
+        ] {
+            let settings = MailSettings::new(url, FROM).unwrap();
+            assert_eq!((settings.host.as_str(), settings.port), (host, port), "{url}");
+        }
         assert_eq!(refused("smtp://mail:1025"), MailSettingsError::TlsUnsaid("mail".into()));
         assert_eq!(refused("smtp://a:b@mail?tls=none"), MailSettingsError::PlainPassword("mail".into()));
         assert_eq!(refused("smtp://a:b@mail?tls=opportunistic"), MailSettingsError::PlainPassword("mail".into()));
@@ -140,6 +191,13 @@ mod tests {
         for bad in ["", "nobody", "a@b\r\nBcc: c@d"] {
             assert_eq!(MailSettings::new("smtp://localhost", bad).unwrap_err(), MailSettingsError::From, "{bad}");
         }
+    }
+
+    #[test]
+    fn user_and_password_are_what_was_meant() {
+        assert_eq!(percent_decoded("a%40b%25+%zz%4").as_deref(), Some("a@b%+%zz%4"));
+        assert_eq!(percent_decoded("gr%C3%BC%C3%9Fe").as_deref(), Some("grüße"));
+        assert_eq!(percent_decoded("%FF"), None);
     }
 
     #[test]

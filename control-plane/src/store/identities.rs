@@ -36,3 +36,15 @@ pub async fn link(tx: &mut Tx, issuer: &str, subject: &str, user: UserId, now: T
     )?;
     Ok(())
 }
+
+/// Whether an account is linked with somebody at that provider.
+pub async fn has_one(tx: &mut Tx, issuer: &str, user: UserId) -> Result<bool, sqlx::Error> {
+    let found: Option<i64> = sql!(
+        tx,
+        fetch_optional,
+        query_scalar("SELECT CAST(1 AS BIGINT) FROM oidc_identities WHERE user_id = $2 AND issuer = $1 LIMIT 1")
+            .bind(issuer)
+            .bind(user)
+    )?;
+    Ok(found.is_some())
+}

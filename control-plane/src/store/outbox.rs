@@ -155,6 +155,11 @@ pub(crate) enum Settled {
         /// Why.
         reason: String,
     },
+    /// It was taken and not tried: anybody may, from now on.
+    Back {
+        /// Now.
+        at: Timestamp,
+    },
 }
 
 /// Whether there is something to send.
@@ -200,6 +205,7 @@ pub(crate) async fn settle(tx: &mut Tx, due: &Due, settled: &Settled) -> Result<
         Settled::Sent => ("sent", None, None),
         Settled::Again { at, reason } => ("queued", Some(*at), Some(reason)),
         Settled::Failed { reason } => ("failed", None, Some(reason)),
+        Settled::Back { at } => ("queued", Some(*at), None),
     };
     sql!(
         tx,

@@ -209,6 +209,34 @@ async fn an_address_changes_when_both_confirm() {
 }
 
 #[tokio::test]
+async fn another_password_stops_the_change() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    change_email(&ann, "new@example.com").await;
+    let (old, new) = (token(&world, "ann@example.com").await, token(&world, "new@example.com").await);
+    let change = json!({ "password": PASSWORD, "new_password": OTHER });
+    ann.post("/v1/me/password", change).await.expect(204);
+    for token in [old, new] {
+        assert_eq!(confirm_email(&world, &token, false).await.problem("invalid").pointers(), ["/token"]);
+    }
+}
+
+#[tokio::test]
+async fn a_mailbox_that_is_the_accounts_no_more_resets_nothing() {
+    let world = World::new().await;
+    world.person("ann").await;
+    reset(&world, "ann@example.com").await.expect(202);
+    let token = token(&world, "ann@example.com").await;
+    // As if the address had changed between the question and its row.
+    let mut tx = world.state.db.system_write().await.unwrap();
+    let moved = "UPDATE users SET email = 'New@example.com', email_folded = 'new@example.com'";
+    sql!(&mut tx, execute, sqlx::query(moved)).unwrap();
+    tx.commit().await.unwrap();
+    confirm_reset(&world, &token, OTHER).await.problem("invalid");
+    login(&world, "new@example.com", PASSWORD).await.expect(200);
+}
+
+#[tokio::test]
 async fn either_address_stops_the_change() {
     let world = World::new().await;
     let ann = world.person("ann").await;

@@ -16,11 +16,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     smtp::{Reaction, Sink},
-    support::{PASSWORD, World},
+    support::{PASSWORD, Person, World},
 };
 
 const FROM: &str = "Restroy <restroy@example.com>";
 const HOUR: Duration = Duration::from_hours(1);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// An installation with a mail server.
 struct Post {
@@ -33,8 +34,13 @@ struct Post {
 impl Post {
     /// With so many replicas that send.
     async fn with(replicas: usize) -> Self {
+        Self::by(str::to_owned, replicas).await
+    }
+
+    /// The same, with the mail server's URL changed.
+    async fn by(url: impl FnOnce(&str) -> String, replicas: usize) -> Self {
         let sink = Sink::start().await;
-        let settings = MailSettings::new(&sink.url, FROM).unwrap();
+        let settings = MailSettings::new(&url(&sink.url), FROM).unwrap();
         let world = World::with(|all| all.mail = Some(settings)).await;
         let mut post = Self { world, sink, stop: CancellationToken::new(), mailers: Vec::new() };
         for _ in 0..replicas {
@@ -45,10 +51,13 @@ impl Post {
 
     /// One more replica that sends.
     fn send(&mut self) {
-        let state = self.world.state.clone();
-        let settings = state.settings.mail.clone().unwrap();
-        let mailer = Mailer::new(&settings, "https://restroy.example.com");
-        self.mailers.push(tokio::spawn(mailer.run(state, self.stop.clone())));
+        let (state, stop) = (self.world.state.clone(), self.stop.clone());
+        self.mailers.push(tokio::spawn(self.mailer().run(state, stop)));
+    }
+
+    fn mailer(&self) -> Mailer {
+        let settings = self.world.state.settings.mail.clone().unwrap();
+        Mailer::new(&settings, "https://restroy.example.com")
     }
 
     /// Puts an e-mail into the outbox, as it is, and says so.
@@ -78,6 +87,18 @@ impl Post {
         tx.commit().await.unwrap();
         state.mail_queued();
         id
+    }
+
+    /// Somebody who does not look into her mailbox: verified past the API. One e-mail has been sent to her.
+    async fn ann(&self) -> Person<'_> {
+        let world = &self.world;
+        let account = json!({ "email": "ann@example.com", "password": PASSWORD, "name": "Ann" });
+        world.anonymous(Method::POST, "/v1/auth/register", Some(account)).await.expect(202);
+        let mut tx = world.state.db.system_write().await.unwrap();
+        sql!(&mut tx, execute, query("UPDATE users SET email_verified_at = created_at")).unwrap();
+        tx.commit().await.unwrap();
+        self.sink.mails(1).await;
+        world.sign_in("ann@example.com").await
     }
 
     /// Waits until so many rows of the outbox are as described.
@@ -136,7 +157,7 @@ async fn a_verification_arrives_and_its_link_works() {
 #[tokio::test]
 async fn an_e_mail_refused_for_now_is_sent_once_later() {
     let post = Post::with(1).await;
-    let later = ["451 4.7.1 greylisted, try again later", "421 4.3.2 too busy"];
+    let later = ["451 4.7.1 greylisted, try again later", "452 4.3.1 no room just now"];
     post.sink.react([Reaction::RefuseRecipient(later[0]), Reaction::RefuseText(later[1])]);
     post.put(PLAIN).await;
     for attempt in 1..=2 {
@@ -171,13 +192,40 @@ async fn an_e_mail_refused_for_good_fails_with_the_reason() {
 }
 
 #[tokio::test]
-async fn credentials_that_are_refused_are_not_the_e_mails_fault() {
-    let post = Post::with(1).await;
-    post.sink.react([Reaction::RefuseRecipient("530 5.7.0 authentication required")]);
-    post.put(PLAIN).await;
-    post.until(1, "status = 'queued' AND attempts = 1 AND error LIKE '%authentication required%'").await;
-    post.later(HOUR);
-    post.until(1, "status = 'sent'").await;
+async fn a_server_that_refuses_us_is_not_the_e_mails_fault_and_its_words_are_the_operators() {
+    let post = Post::by(|url| url.replace("smtp://", "smtp://restroy:hush-hush@"), 1).await;
+    let ann = post.ann().await;
+    let team = ann.team("Home").await;
+    let mail = Mail { team: Some(team.parse().unwrap()), ..PLAIN };
+    for (n, refused) in [
+        ("", "554 5.7.1 your address is on a list"),
+        ("EHLO", "550 5.7.1 who is that"),
+        ("AUTH", "535 5.7.8 restroy: wrong password"),
+        ("MAIL", "550 5.7.1 restroy@example.com may not send here"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        post.sink.refuse(Some(refused));
+        post.put(mail.clone()).await;
+        let plain = "error = 'the mail server cannot be reached or refuses us'";
+        post.until(1, &format!("status = 'queued' AND attempts = 1 AND {plain}")).await;
+        let page = ann.get(&format!("/v1/teams/{team}/outbox?status=queued")).await.expect(200);
+        assert!(!page.text.contains("5.7."), "{}", page.text);
+        post.sink.refuse(None);
+        post.later(MINUTE);
+        post.until(i64::try_from(n).unwrap() + 1, "status = 'sent' AND error IS NULL AND team_id IS NOT NULL").await;
+    }
+    // With the e-mail at hand, too: these are about us.
+    for answer in ["530 5.7.0 authentication required", "421 4.3.2 closing"] {
+        post.sink.react([Reaction::RefuseRecipient(answer)]);
+        post.put(mail.clone()).await;
+        post.until(1, "status = 'queued' AND attempts = 1 AND error LIKE '%cannot be reached or refuses us'").await;
+        post.later(MINUTE);
+        post.until(0, "status = 'queued'").await;
+    }
+    post.until(6, "status = 'sent' AND team_id IS NOT NULL").await;
+    assert_eq!(post.world.count("outbox WHERE status = 'failed'").await, 0);
 }
 
 #[tokio::test]
@@ -207,16 +255,8 @@ async fn an_e_mail_is_given_up_after_a_day() {
 #[tokio::test]
 async fn a_team_sees_what_became_of_its_e_mails() {
     let post = Post::with(1).await;
-    let world = &post.world;
-    // A person without a mailbox: verified past the API.
-    let account = json!({ "email": "ann@example.com", "password": PASSWORD, "name": "Ann" });
-    world.anonymous(Method::POST, "/v1/auth/register", Some(account)).await.expect(202);
-    let mut tx = world.state.db.system_write().await.unwrap();
-    sql!(&mut tx, execute, query("UPDATE users SET email_verified_at = created_at")).unwrap();
-    tx.commit().await.unwrap();
-    let ann = world.sign_in("ann@example.com").await;
+    let ann = post.ann().await;
     let team = ann.team("Home").await;
-    post.sink.mails(1).await;
     let mail = Mail { team: Some(team.parse().unwrap()), ..PLAIN };
 
     post.put(Mail {
@@ -316,6 +356,42 @@ async fn who_is_told_to_stop_finishes_what_is_under_way() {
     post.mailers.remove(0).await.unwrap();
     assert_eq!(post.world.count("outbox WHERE status = 'sent' AND attempts = 1").await, 1);
     assert_eq!(post.world.count("outbox WHERE status = 'queued' AND attempts = 0").await, 1, "nothing new is taken");
+}
+
+#[tokio::test]
+async fn who_is_told_to_stop_gives_back_what_was_not_handed_over() {
+    let mut post = Post::with(1).await;
+    post.sink.react([Reaction::KeepWaiting]);
+    post.put(PLAIN).await;
+    post.sink.tried(1).await;
+    post.stop.cancel();
+    post.mailers.remove(0).await.unwrap();
+    // Another replica has it at once, not after a lease.
+    post.stop = CancellationToken::new();
+    post.send();
+    post.until(1, "status = 'sent' AND attempts = 2").await;
+    assert_eq!(post.sink.caught().len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_handed_over_without_an_answer_is_sent_again_under_the_same_message_id() {
+    let mut post = Post::with(0).await;
+    let (state, stop) = (post.world.state.clone(), post.stop.clone());
+    let impatient = tokio::spawn(post.mailer().at_the_end(Duration::ZERO).run(state, stop));
+    let told = Arc::new(Notify::new());
+    post.sink.react([Reaction::TakeWhen(Arc::clone(&told))]);
+    post.put(PLAIN).await;
+    post.sink.tried(1).await;
+    post.stop.cancel();
+    impatient.await.unwrap();
+    told.notify_one();
+    post.sink.mails(1).await;
+    post.stop = CancellationToken::new();
+    post.send();
+    post.later(HOUR);
+    let caught = post.sink.mails(2).await;
+    assert_eq!(caught[0].header("message-id"), caught[1].header("message-id"));
+    post.until(1, "status = 'sent' AND attempts = 2").await;
 }
 
 #[tokio::test]

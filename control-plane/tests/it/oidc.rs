@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -18,12 +21,18 @@ use base64::{
 };
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::Method;
-use restroy_control_plane::state::OidcSettings;
+use restroy_control_plane::{
+    sql,
+    state::{OidcSettings, Settings},
+};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 
-use crate::support::{PASSWORD, Reply, Request, World};
+use crate::{
+    second_factor,
+    support::{PASSWORD, Person, Reply, Request, World},
+};
 
 const CLIENT: &str = "restroy";
 const SECRET: &str = "the client's secret";
@@ -67,6 +76,9 @@ struct Provider {
     /// What its tokens are signed with, if not with that.
     other_key: Mutex<Option<Key>>,
     codes: Mutex<HashMap<String, Grant>>,
+    away: Mutex<bool>,
+    /// How often it was asked what it is like.
+    asked: AtomicUsize,
     now: Box<dyn Fn() -> i64 + Send + Sync>,
 }
 
@@ -93,13 +105,17 @@ impl Provider {
     }
 }
 
-async fn describe(State(provider): State<Arc<Provider>>) -> Json<Value> {
+async fn describe(State(provider): State<Arc<Provider>>) -> Result<Json<Value>, StatusCode> {
+    provider.asked.fetch_add(1, Ordering::SeqCst);
+    if *provider.away.lock().unwrap() {
+        return Err(StatusCode::BAD_GATEWAY);
+    }
     let at = |path: &str| format!("{}/{path}", provider.issuer);
-    Json(json!({
+    Ok(Json(json!({
         "issuer": provider.issuer, "authorization_endpoint": at("authorize"), "token_endpoint": at("token"),
         "jwks_uri": at("keys"), "response_types_supported": ["code"], "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["ES256", "none", "HS256"],
-    }))
+    })))
 }
 
 async fn keys(State(provider): State<Arc<Provider>>) -> Json<Value> {
@@ -125,7 +141,13 @@ async fn token(State(provider): State<Arc<Provider>>, headers: HeaderMap, body: 
         json!({ "iss": provider.issuer, "aud": CLIENT, "iat": now, "exp": now + 300, "nonce": grant.nonce });
     claims.as_object_mut().unwrap().extend(grant.claims.as_object().unwrap().clone());
     let other = provider.other_key.lock().unwrap();
-    let id_token = match claims.as_object_mut().unwrap().remove("unsigned") {
+    let algorithm = claims.as_object_mut().unwrap().remove("alg");
+    let id_token = match algorithm.as_ref().and_then(Value::as_str) {
+        Some("HS256") => {
+            // What a client may take that looks at the token's word for how it is signed.
+            let key = EncodingKey::from_secret(SECRET.as_bytes());
+            jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap()
+        }
         Some(_) => {
             let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
             format!("{}.{}.", part(&json!({ "alg": "none" })), part(&claims))
@@ -143,17 +165,27 @@ async fn token(State(provider): State<Arc<Provider>>, headers: HeaderMap, body: 
 
 /// An installation with a provider.
 async fn installation() -> (World, Arc<Provider>) {
+    installation_with(|_| ()).await
+}
+
+async fn installation_with(change: impl FnOnce(&mut Settings)) -> (World, Arc<Provider>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let issuer = format!("http://{}", listener.local_addr().unwrap());
     let settings =
         OidcSettings { issuer: issuer.clone(), client_id: CLIENT.into(), client_secret: SECRET.to_owned().into() };
-    let world = World::with(|all| all.oidc = Some(settings)).await;
+    let world = World::with(|all| {
+        all.oidc = Some(settings);
+        change(all);
+    })
+    .await;
     let ambient = world.state.ambient.clone();
     let provider = Arc::new(Provider {
         issuer,
         key: Mutex::new(Key::new("first")),
         other_key: Mutex::default(),
         codes: Mutex::default(),
+        away: Mutex::default(),
+        asked: AtomicUsize::default(),
         now: Box::new(move || ambient.now().micros() / 1_000_000),
     });
     let router = Router::new()
@@ -185,6 +217,14 @@ async fn sign_in(world: &World, provider: &Provider, claims: Value) -> Reply {
 
 fn ann() -> Value {
     json!({ "sub": "4711", "email": "ann@example.com", "email_verified": true, "name": "Ann" })
+}
+
+/// The token of the newest e-mail.
+async fn mailed(world: &World) -> String {
+    let mut tx = world.state.db.system_read().await.unwrap();
+    let newest = "SELECT body_text FROM outbox ORDER BY id DESC LIMIT 1";
+    let text: String = sql!(&mut tx, fetch_one, sqlx::query_scalar(newest)).unwrap();
+    text.split_once('#').unwrap().1.split_whitespace().next().unwrap().to_owned()
 }
 
 async fn me(world: &World, reply: &Reply) -> Value {
@@ -242,9 +282,11 @@ async fn what_is_not_the_providers_word_is_refused() {
     };
     let now = world.state.ambient.now().micros() / 1_000_000;
     for claims in [
-        with("unsigned", json!(true)),
+        with("alg", json!("none")),
+        with("alg", json!("HS256")),
         with("iss", json!("https://other.example.com")),
         with("aud", json!("another client")),
+        with("aud", json!([CLIENT, "another client"])),
         with("exp", json!(now - 60)),
         with("nonce", json!("another nonce")),
     ] {
@@ -279,6 +321,80 @@ async fn a_flow_is_for_who_began_it_and_good_once() {
     world.clock.advance(Duration::from_secs(601));
     let (code, state) = provider.agree(&url, ann());
     finish(&world, &flow, &code, &state).await.problem("invalid_credentials");
+}
+
+#[tokio::test]
+async fn an_account_with_a_second_factor_asks_for_it() {
+    let (world, provider) = installation().await;
+    let first = sign_in(&world, &provider, ann()).await.expect(200);
+    let token = first.body["access_token"].as_str().unwrap().to_owned();
+    let before = Person { world: &world, id: String::new(), token, refresh: String::new() };
+    // A password by e-mail, a second factor with it.
+    let reset = json!({ "email": "ann@example.com" });
+    world.anonymous(Method::POST, "/v1/auth/password-reset", Some(reset)).await.expect(202);
+    let confirm = json!({ "token": mailed(&world).await, "password": PASSWORD });
+    world.anonymous(Method::POST, "/v1/auth/password-reset/confirm", Some(confirm)).await.expect(204);
+    before.get("/v1/me").await.problem("unauthorized");
+    second_factor::turn_on(&world.sign_in("ann@example.com").await).await;
+    let asked = sign_in(&world, &provider, ann()).await.problem("second_factor_required");
+    assert!(asked.body["challenge"].is_string() && asked.body.get("access_token").is_none(), "{}", asked.text);
+}
+
+#[tokio::test]
+async fn who_had_an_account_before_hears_of_the_link() {
+    let (world, provider) = installation().await;
+    sign_in(&world, &provider, ann()).await.expect(200);
+    assert_eq!(world.count("outbox").await, 0, "who is new knows");
+    let bob = json!({ "email": "bob@example.com", "password": PASSWORD, "name": "Bob" });
+    world.anonymous(Method::POST, "/v1/auth/register", Some(bob)).await.expect(202);
+    let verify = json!({ "token": mailed(&world).await });
+    world.anonymous(Method::POST, "/v1/auth/verify-email", Some(verify)).await.expect(204);
+    let claims = json!({ "sub": "1", "email": "Bob@example.com", "email_verified": true });
+    sign_in(&world, &provider, claims.clone()).await.expect(200);
+    sign_in(&world, &provider, claims).await.expect(200);
+    assert_eq!(world.count("outbox WHERE subject = 'Another way to sign in'").await, 1);
+    // The password is as good as before.
+    world.sign_in("bob@example.com").await;
+}
+
+#[tokio::test]
+async fn an_address_that_went_to_somebody_else_takes_no_account_along() {
+    let (world, provider) = installation().await;
+    let first = sign_in(&world, &provider, ann()).await.expect(200);
+    let account = me(&world, &first).await;
+    let successor = json!({ "sub": "4712", "email": "ann@example.com", "email_verified": true });
+    sign_in(&world, &provider, successor).await.problem("forbidden");
+    let again = sign_in(&world, &provider, ann()).await.expect(200);
+    assert_eq!(me(&world, &again).await["id"], account["id"]);
+}
+
+#[tokio::test]
+async fn a_provider_that_is_away_is_asked_once_and_found_again() {
+    let (world, provider) = installation().await;
+    *provider.away.lock().unwrap() = true;
+    for _ in 0..5 {
+        world.anonymous(Method::POST, "/v1/auth/oidc", None).await.problem("unavailable");
+    }
+    assert_eq!(provider.asked.load(Ordering::SeqCst), 1);
+    *provider.away.lock().unwrap() = false;
+    world.clock.advance(Duration::from_secs(5));
+    sign_in(&world, &provider, ann()).await.expect(200);
+}
+
+#[tokio::test]
+async fn many_behind_one_address_may_begin_and_strangers_elsewhere_do_not_count() {
+    let (world, provider) = installation_with(|all| all.sign_ins_per_minute = 2).await;
+    for _ in 0..10 {
+        sign_in(&world, &provider, ann()).await.expect(200);
+        world.clock.advance(Duration::from_secs(6));
+    }
+    // All that one address may, an account or not.
+    let mut begun = 0;
+    while world.anonymous(Method::POST, "/v1/auth/oidc", None).await.status == 200 {
+        begun += 1;
+        assert!(begun < 100, "nobody is ever refused");
+    }
+    assert!(begun >= 2, "{begun}");
 }
 
 #[tokio::test]

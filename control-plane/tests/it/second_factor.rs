@@ -39,7 +39,7 @@ fn wait(world: &World) {
 }
 
 /// Turns the second factor on; the secret and the recovery codes.
-async fn turn_on(ann: &Person<'_>) -> (String, Vec<String>) {
+pub(crate) async fn turn_on(ann: &Person<'_>) -> (String, Vec<String>) {
     let begun = ann.post("/v1/me/totp", json!({ "password": PASSWORD })).await.expect(200).body;
     let secret = begun["secret"].as_str().unwrap().to_owned();
     let uri = begun["uri"].as_str().unwrap();
@@ -92,6 +92,37 @@ async fn a_recovery_code_is_good_once() {
     second(&world, &again, &recovery[3]).await.problem("invalid_credentials");
     second(&world, &again, &recovery[4]).await.expect(200);
     assert_eq!(world.count("recovery_codes WHERE used_at IS NOT NULL").await, 2);
+}
+
+#[tokio::test]
+async fn recovery_codes_are_replaced_by_others() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let path = "/v1/me/totp/recovery-codes";
+    ann.post(path, json!({ "password": PASSWORD })).await.problem("conflict");
+    let (_, old) = turn_on(&ann).await;
+    assert_eq!(
+        ann.post(path, json!({ "password": "not the password" })).await.problem("invalid").pointers(),
+        ["/password"]
+    );
+    let new = ann.post(path, json!({ "password": PASSWORD })).await.expect(200).body["recovery_codes"].clone();
+    let new: Vec<&str> = new.as_array().unwrap().iter().map(|code| code.as_str().unwrap()).collect();
+    assert_eq!(new.len(), 10);
+    let first = challenge(&world).await;
+    second(&world, &first, &old[0]).await.problem("invalid_credentials");
+    second(&world, &first, new[0]).await.expect(200);
+    assert_eq!(world.count("outbox WHERE subject = 'Your recovery codes were replaced'").await, 1);
+}
+
+#[tokio::test]
+async fn sessions_without_a_second_factor_end_when_there_is_one() {
+    let world = World::new().await;
+    let (thief, ann) = (world.person("ann").await, world.sign_in("ann@example.com").await);
+    turn_on(&ann).await;
+    thief.get("/v1/me").await.problem("unauthorized");
+    let refresh = Some(json!({ "refresh_token": thief.refresh }));
+    world.anonymous(Method::POST, "/v1/auth/refresh", refresh).await.problem("unauthorized");
+    ann.get("/v1/me").await.expect(200);
 }
 
 #[tokio::test]

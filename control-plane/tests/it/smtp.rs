@@ -34,6 +34,8 @@ pub(crate) enum Reaction {
     HangUp,
     /// Takes it, once it is told to.
     TakeWhen(Arc<Notify>),
+    /// Never answers the first recipient.
+    KeepWaiting,
 }
 
 /// An e-mail as it came.
@@ -75,6 +77,8 @@ impl Caught {
 #[derive(Default)]
 struct State {
     reactions: VecDeque<Reaction>,
+    /// The command that everybody is refused at, whatever the e-mail, and the answer.
+    refusing: Option<(&'static str, &'static str)>,
     caught: Vec<Caught>,
 }
 
@@ -119,6 +123,11 @@ impl Sink {
         self.state.lock().unwrap().reactions.extend(reactions);
     }
 
+    /// Refuses everybody from now on, at this command or, with none, at the greeting; or nobody any more.
+    pub(crate) fn refuse(&self, at: Option<(&'static str, &'static str)>) {
+        self.state.lock().unwrap().refusing = at;
+    }
+
     /// What was taken so far.
     pub(crate) fn caught(&self) -> Vec<Caught> {
         self.state.lock().unwrap().caught.clone()
@@ -148,6 +157,10 @@ impl Sink {
 async fn serve(stream: TcpStream, state: &Mutex<State>, tried: &watch::Sender<usize>) -> std::io::Result<()> {
     let (reader, mut out) = stream.into_split();
     let mut lines = BufReader::new(reader);
+    let refused = |at: &str| state.lock().unwrap().refusing.filter(|(command, _)| *command == at);
+    if let Some((_, answer)) = refused("") {
+        return out.write_all(format!("{answer}\r\n").as_bytes()).await;
+    }
     out.write_all(b"220 sink ESMTP\r\n").await?;
     let (mut from, mut to, mut reaction) = (String::new(), Vec::new(), Reaction::Take);
     loop {
@@ -158,7 +171,11 @@ async fn serve(stream: TcpStream, state: &Mutex<State>, tried: &watch::Sender<us
         let word = line.split([' ', '\r']).next().unwrap_or_default().to_ascii_uppercase();
         let address = || line.split(['<', '>']).nth(1).unwrap_or_default().to_owned();
         let answer: &str = match word.as_str() {
-            "EHLO" => "250-sink\r\n250-8BITMIME\r\n250 SMTPUTF8",
+            command if refused(command).is_some() => refused(command).unwrap().1,
+            "EHLO" => "250-sink\r\n250-8BITMIME\r\n250-AUTH PLAIN\r\n250 SMTPUTF8",
+            "AUTH" => "235 known",
+            // Nobody goes on with a connection from better days.
+            "NOOP" if state.lock().unwrap().refusing.is_some() => return Ok(()),
             "HELO" | "NOOP" | "RSET" => "250 ok",
             "MAIL" => {
                 (from, to) = (address(), Vec::new());
@@ -166,6 +183,12 @@ async fn serve(stream: TcpStream, state: &Mutex<State>, tried: &watch::Sender<us
                 "250 ok"
             }
             "RCPT" => {
+                if let Reaction::KeepWaiting = reaction {
+                    tried.send_modify(|tries| *tries += 1);
+                    // The client gives up, or nobody does.
+                    lines.read_line(&mut line).await?;
+                    return Ok(());
+                }
                 if let Reaction::RefuseRecipient(answer) = reaction {
                     reaction = Reaction::Take;
                     tried.send_modify(|tries| *tries += 1);
@@ -195,7 +218,7 @@ async fn serve(stream: TcpStream, state: &Mutex<State>, tried: &watch::Sender<us
                         tried.send_modify(|_| ());
                         "250 taken"
                     }
-                    Reaction::Take => {
+                    Reaction::Take | Reaction::KeepWaiting => {
                         state.lock().unwrap().caught.push(caught);
                         tried.send_modify(|tries| *tries += 1);
                         "250 taken"

@@ -28,9 +28,7 @@ const ROUTES: &[(&str, &str, Reach)] = &[
     ("POST", "/v1/auth/refresh", Public),
     ("POST", "/v1/auth/logout", Own),
     ("POST", "/v1/auth/login/second-factor", Public),
-    #[cfg(feature = "oidc")]
     ("POST", "/v1/auth/oidc", Public),
-    #[cfg(feature = "oidc")]
     ("POST", "/v1/auth/oidc/finish", Public),
     ("POST", "/v1/auth/password-reset", Public),
     ("POST", "/v1/auth/password-reset/confirm", Public),
@@ -52,6 +50,7 @@ const ROUTES: &[(&str, &str, Reach)] = &[
     ("POST", "/v1/me/totp", Own),
     ("DELETE", "/v1/me/totp", Own),
     ("POST", "/v1/me/totp/confirm", Own),
+    ("POST", "/v1/me/totp/recovery-codes", Own),
     ("GET", "/v1/me/api-tokens", Own),
     ("POST", "/v1/me/api-tokens", Own),
     ("DELETE", "/v1/me/api-tokens/{id}", Own),

@@ -22,7 +22,11 @@ use tokio::{
 };
 use url::Url;
 
-use crate::{races::at_once, runs_support::*};
+use crate::{
+    races::at_once,
+    runs_support::*,
+    support::{PASSWORD, World},
+};
 
 pub(crate) async fn owner(it: &Installation) -> PgConnection {
     it.database.postgres().owner_url.parse::<PgConnectOptions>().unwrap().connect().await.unwrap()
@@ -85,6 +89,34 @@ async fn a_deadlock_is_not_the_callers_business() {
     assert_eq!(status, StatusCode::OK, "{answer}");
     assert_eq!(it.count("SELECT count(*) FROM audit_log WHERE action = 'run.cancel'").await, 1);
     assert_eq!(ann.kinds(&started).await, ["run.queued", "run.finished"]);
+}
+
+#[tokio::test]
+async fn a_sign_in_that_is_done_again_counts_as_one() {
+    let world = World::with(|all| (all.dev, all.sign_ins_per_minute) = (true, 1)).await;
+    let account = json!({ "email": "ann@example.com", "password": PASSWORD, "name": "Ann" });
+    world.anonymous(Method::POST, "/v1/auth/register", Some(account)).await.expect(202);
+    world.clock.advance(Duration::from_mins(1));
+    let connect = async || {
+        let url = &world.database.postgres().owner_url;
+        url.parse::<PgConnectOptions>().unwrap().connect().await.unwrap()
+    };
+    let (mut holder, mut owner) = (connect().await, connect().await);
+    run(&mut holder, "BEGIN; SELECT 1 FROM users FOR UPDATE").await;
+    let login = async || {
+        let login = json!({ "email": "ann@example.com", "password": PASSWORD });
+        world.anonymous(Method::POST, "/v1/auth/login", Some(login)).await
+    };
+    let cutting = async {
+        until_one_waits(&mut owner).await;
+        let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                   WHERE datname = current_database() AND usename <> current_user AND wait_event_type = 'Lock'";
+        run(&mut owner, cut).await;
+        run(&mut holder, "COMMIT").await;
+    };
+    let (reply, ()) = tokio::join!(login(), cutting);
+    reply.expect(200);
+    login().await.problem("rate_limited");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

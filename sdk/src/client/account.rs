@@ -1,8 +1,13 @@
 //! Accounts and sessions.
 
+use reqwest::Method;
+
 use super::{Client, Result};
-use crate::api::auth::{
-    Accepted, AskReset, ConfirmReset, Login, Me, NewTicket, Register, SecondFactor, Ticket, Tokens, VerifyEmail,
+use crate::api::{
+    account::{ConfirmTotp, NewTotp, Proof, RecoveryCodes},
+    auth::{
+        Accepted, AskReset, ConfirmReset, Login, Me, NewTicket, Register, SecondFactor, Ticket, Tokens, VerifyEmail,
+    },
 };
 
 impl Client {
@@ -60,6 +65,30 @@ impl Client {
     /// Who is signed in, with the teams.
     pub async fn me(&self) -> Result<Me> {
         self.get(&["v1", "me"]).fetch().await
+    }
+
+    /// Begins with a second factor: a secret for an authenticator.
+    pub async fn begin_totp(&self, password: &str) -> Result<NewTotp> {
+        let body = Proof { password: password.to_owned() };
+        self.post(&["v1", "me", "totp"]).json(&body)?.fetch().await
+    }
+
+    /// Confirms the second factor with the authenticator's code: it is on from now on, and other sessions end.
+    pub async fn confirm_totp(&self, code: &str) -> Result<RecoveryCodes> {
+        let body = ConfirmTotp { code: code.to_owned() };
+        self.post(&["v1", "me", "totp", "confirm"]).json(&body)?.fetch().await
+    }
+
+    /// Makes new recovery codes; the ones before are good no more.
+    pub async fn renew_recovery_codes(&self, password: &str) -> Result<RecoveryCodes> {
+        let body = Proof { password: password.to_owned() };
+        self.post(&["v1", "me", "totp", "recovery-codes"]).json(&body)?.fetch().await
+    }
+
+    /// Takes the second factor away.
+    pub async fn remove_totp(&self, password: &str) -> Result<()> {
+        let body = Proof { password: password.to_owned() };
+        self.request(Method::DELETE, &["v1", "me", "totp"]).json(&body)?.done().await
     }
 
     /// A ticket for a browser's WebSocket on `path`.

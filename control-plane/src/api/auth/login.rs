@@ -13,7 +13,7 @@ use super::{failed, session};
 use crate::{
     api::http::{Body, Fields},
     auth::{
-        Peer,
+        Attempt,
         limit::{self, Kind},
     },
     error::{ApiError, ApiResult},
@@ -31,15 +31,16 @@ use crate::{
 )]
 pub(super) async fn login(
     State(state): State<AppState>,
-    Peer(peer): Peer,
+    attempt: Attempt,
     headers: HeaderMap,
     Body(body): Body<Login>,
 ) -> ApiResult<Json<Tokens>> {
     if body.email.contains('\0') {
         Fields::new().fault("/email", "an e-mail address, such as `ann@example.com`").done()?;
     }
+    let peer = attempt.address;
     let folded = users::fold(&body.email);
-    if let Err(refused) = state.sign_ins.attempt(&state.ambient, peer, Kind::Login, &folded)
+    if let Err(refused) = attempt.count(&state, Kind::Login, &folded)
         && !(refused.by_others && is_at_home(&state, &folded, peer).await?)
     {
         return Err(refused.into());

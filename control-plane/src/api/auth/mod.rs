@@ -3,7 +3,6 @@
 pub(crate) mod failed;
 mod login;
 mod logout;
-#[cfg(feature = "oidc")]
 mod oidc;
 mod password_reset;
 mod refresh;
@@ -17,7 +16,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::state::AppState;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    let router = OpenApiRouter::new()
+    OpenApiRouter::new()
         .routes(routes!(register::register))
         .routes(routes!(verify_email::verify_email))
         .routes(routes!(login::login))
@@ -25,8 +24,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(refresh::refresh))
         .routes(routes!(logout::logout))
         .routes(routes!(password_reset::ask))
-        .routes(routes!(password_reset::confirm));
-    #[cfg(feature = "oidc")]
-    let router = router.routes(routes!(oidc::begin)).routes(routes!(oidc::finish));
-    router
+        .routes(routes!(password_reset::confirm))
+        .routes(routes!(oidc::begin))
+        .routes(routes!(oidc::finish))
 }

@@ -14,7 +14,7 @@ use super::session;
 use crate::{
     api::http::{Body, Fields},
     auth::{
-        Peer,
+        Attempt,
         limit::Kind,
         oidc::{self, Flow, Identity},
         token::{self, Opaque},
@@ -26,6 +26,7 @@ use crate::{
         audit::{self, Actor},
         identities,
         one_time::{self, Purpose},
+        outbox,
         users::{self, User},
     },
 };
@@ -40,8 +41,10 @@ const LIFE: Duration = Duration::from_mins(10);
     post, path = "/v1/auth/oidc", tag = "auth", security(()),
     responses((status = 200, description = "Where to go", body = OidcBegun)),
 )]
-pub(super) async fn begin(State(state): State<AppState>, Peer(peer): Peer) -> ApiResult<Json<OidcBegun>> {
-    state.sign_ins.attempt_from(&state.ambient, peer)?;
+pub(super) async fn begin(State(state): State<AppState>, attempt: Attempt) -> ApiResult<Json<OidcBegun>> {
+    oidc::settings(&state)?;
+    // Whom it is about is not known yet: all who begin share one count otherwise.
+    attempt.count_address(&state)?;
     let (authorization_url, flow) = oidc::begin(&state).await?;
     let kept = Opaque::new(&state.ambient);
     let now = state.ambient.now();
@@ -53,20 +56,23 @@ pub(super) async fn begin(State(state): State<AppState>, Peer(peer): Peer) -> Ap
 }
 
 /// Signs in with what the provider sent back. The account is the one that this identity was linked with before, else
-/// that of the address, if the provider has verified it, else a new one.
+/// that of the address, if the provider has verified it and nobody else there has that account, else a new one. 404
+/// without a provider.
 #[utoipa::path(
     post, path = "/v1/auth/oidc/finish", tag = "auth", request_body = FinishOidc, security(()),
     responses((status = 200, description = "A new session", body = Tokens)),
 )]
 pub(super) async fn finish(
     State(state): State<AppState>,
-    Peer(peer): Peer,
+    attempt: Attempt,
     headers: HeaderMap,
     Body(body): Body<FinishOidc>,
 ) -> ApiResult<Json<Tokens>> {
     let refused =
         || ApiError::with(ProblemCode::InvalidCredentials, "The flow is not valid, or no longer; begin again.");
-    state.sign_ins.attempt(&state.ambient, peer, Kind::Token, &body.flow)?;
+    oidc::settings(&state)?;
+    attempt.count(&state, Kind::Token, &body.flow)?;
+    let peer = attempt.address;
     let hash = token::hash(&body.flow);
     let now = state.ambient.now();
     let begun = one_time::look_at_flow(&mut state.db.system_read().await?, &hash, now).await?;
@@ -82,7 +88,9 @@ pub(super) async fn finish(
         return Err(refused());
     }
     let user = account(&state, &mut tx, &identity, peer, now).await?;
-    session::enter(&state, tx, user, peer, &headers, "openid", now).await.map(Json)
+    let entered = session::enter(&state, tx, user, peer, &headers, "openid", now).await;
+    state.mail_queued();
+    entered.map(Json)
 }
 
 /// The account of an identity, linked or made now.
@@ -108,6 +116,7 @@ async fn account(
         email_verified_at: Some(now),
         ..User::person(state.ambient.id::<UserId>(), email, &name(identity, email), String::new(), now)
     };
+    let mut known_before = None;
     let user = if users::insert(tx, &new).await? {
         let entry = audit::Entry::new("user.register", "user", new.id);
         audit::of_user(tx, &state.ambient, Actor::user(new.id, peer), entry).await?;
@@ -117,15 +126,34 @@ async fn account(
         users::lock(tx, found.id).await?;
         // Judged as it is now that nobody else changes it.
         let user = users::by_email(tx, email).await?.filter(|user| user.id == found.id).ok_or_else(ApiError::again)?;
+        if identities::has_one(tx, &identity.issuer, user.id).await? {
+            // An address that went to somebody else there does not hand over what its last owner has here.
+            return Err(ApiError::with(
+                ProblemCode::Forbidden,
+                "The account of this address belongs to somebody else at the OpenID provider: an administrator there, \
+                 or the operator here, can tell who.",
+            ));
+        }
         if user.email_verified_at.is_none() {
             // Whoever registered it has never shown that the address is theirs; their password goes.
             users::reset_password(tx, user.id, "", now).await?;
+        } else {
+            known_before = Some(user.email);
         }
         user.id
     };
     identities::link(tx, &identity.issuer, &identity.subject, user, now).await?;
     let entry = audit::Entry::new("user.oidc_link", "user", user);
     audit::of_user(tx, &state.ambient, Actor::user(user, peer), entry).await?;
+    if let Some(email) = known_before {
+        let (url, issuer) = (&state.settings.public_url, &identity.issuer);
+        let text = format!(
+            "From now on whoever signs in at {issuer} with this address gets into your account at {url}.\n\n\
+             If it was not you, tell whoever runs {url}.\n"
+        );
+        let subject = "Another way to sign in";
+        outbox::insert_own(tx, &state.ambient, state.new_mail_status(), &email, subject, &text).await?;
+    }
     Ok(user)
 }
 

@@ -16,7 +16,7 @@ use crate::{
         notices::{self, Happened},
     },
     auth::{
-        Peer,
+        Attempt,
         limit::Kind,
         token::{self, Opaque},
     },
@@ -43,12 +43,12 @@ const MAX_MAILS: i64 = 5;
 )]
 pub(super) async fn ask(
     State(state): State<AppState>,
-    Peer(peer): Peer,
+    attempt: Attempt,
     Body(body): Body<AskReset>,
 ) -> ApiResult<(StatusCode, Json<Accepted>)> {
     Fields::new().email("/email", &body.email).done()?;
     let folded = users::fold(&body.email);
-    state.sign_ins.attempt(&state.ambient, peer, Kind::Reset, &folded)?;
+    attempt.count(&state, Kind::Reset, &folded)?;
     let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;
     let user = users::by_email(&mut tx, &body.email).await?;
@@ -92,11 +92,12 @@ pub(super) async fn ask(
 )]
 pub(super) async fn confirm(
     State(state): State<AppState>,
-    Peer(peer): Peer,
+    attempt: Attempt,
     Body(body): Body<ConfirmReset>,
 ) -> ApiResult<StatusCode> {
     Fields::new().password("/password", &body.password).done()?;
-    state.sign_ins.attempt(&state.ambient, peer, Kind::Token, &body.token)?;
+    attempt.count(&state, Kind::Token, &body.token)?;
+    let peer = attempt.address;
     let hash = token::hash(&body.token);
     // Asked of a reader first: guessing takes neither the writer nor a password's hash.
     if !one_time::is_known(&mut state.db.system_read().await?, Purpose::ResetPassword, &hash).await? {
@@ -106,8 +107,12 @@ pub(super) async fn confirm(
     let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;
     let looked = one_time::look(&mut tx, Purpose::ResetPassword, &hash, now).await?;
-    let (user, _) = looked.ok_or_else(refused)?;
+    let (user, address) = looked.ok_or_else(refused)?;
     users::lock(&mut tx, user).await?;
+    // It was sent to the address of then: a mailbox that is the account's no more opens nothing.
+    if users::by_id(&mut tx, user).await?.is_none_or(|user| users::fold(&user.email) != address) {
+        return Err(refused());
+    }
     if one_time::spend(&mut tx, Purpose::ResetPassword, &hash, now).await?.is_none() {
         return Err(refused());
     }

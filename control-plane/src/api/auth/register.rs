@@ -15,7 +15,7 @@ use crate::{
         http::{Body, Fields},
         notices::Happened,
     },
-    auth::{Peer, limit::Kind, token::Opaque},
+    auth::{Attempt, limit::Kind, token::Opaque},
     error::{ApiError, ApiResult},
     state::AppState,
     store::{
@@ -48,11 +48,12 @@ pub(super) struct Registration {
 )]
 pub(super) async fn register(
     State(state): State<AppState>,
-    Peer(peer): Peer,
+    attempt: Attempt,
     Body(new): Body<Register>,
 ) -> ApiResult<(StatusCode, Json<Accepted>)> {
     check(&new)?;
-    state.sign_ins.attempt(&state.ambient, peer, Kind::Register, &users::fold(&new.email))?;
+    attempt.count(&state, Kind::Register, &users::fold(&new.email))?;
+    let peer = attempt.address;
     let password_hash = state.passwords.hash(SecretString::from(new.password)).await?;
     let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;

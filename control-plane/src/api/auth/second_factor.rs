@@ -18,7 +18,7 @@ use crate::{
         notices::{self, Happened},
     },
     auth::{
-        Peer,
+        Attempt,
         limit::Kind,
         second_factor::{self, Shown},
         token::{self, Opaque},
@@ -63,13 +63,14 @@ pub(super) async fn challenge(
 )]
 pub(super) async fn second_factor(
     State(state): State<AppState>,
-    Peer(peer): Peer,
+    attempt: Attempt,
     headers: HeaderMap,
     Body(body): Body<SecondFactor>,
 ) -> ApiResult<Json<Tokens>> {
     let refused =
         || ApiError::with(ProblemCode::InvalidCredentials, "The challenge is not valid, or no longer; sign in again.");
-    state.sign_ins.attempt(&state.ambient, peer, Kind::Token, &body.challenge)?;
+    attempt.count(&state, Kind::Token, &body.challenge)?;
+    let peer = attempt.address;
     let hash = token::hash(&body.challenge);
     if !one_time::is_known(&mut state.db.system_read().await?, Purpose::SecondFactor, &hash).await? {
         return Err(refused());

@@ -5,13 +5,13 @@ use restroy_sdk::{
     api::auth::VerifyEmail,
     problem::{Fault, Problem, ProblemCode},
 };
-use serde_json::json;
 use secrecy::SecretString;
+use serde_json::json;
 
 use super::register::Registration;
 use crate::{
     api::http::Body,
-    auth::{Peer, limit::Kind, token},
+    auth::{Attempt, limit::Kind, token},
     error::{ApiError, ApiResult},
     state::AppState,
     store::{
@@ -30,10 +30,11 @@ use crate::{
 )]
 pub(super) async fn verify_email(
     State(state): State<AppState>,
-    Peer(peer): Peer,
+    attempt: Attempt,
     Body(body): Body<VerifyEmail>,
 ) -> ApiResult<StatusCode> {
-    state.sign_ins.attempt(&state.ambient, peer, Kind::Token, &body.token)?;
+    attempt.count(&state, Kind::Token, &body.token)?;
+    let peer = attempt.address;
     let hash = token::hash(&body.token);
     // Asked of a reader first: guessing takes neither the writer nor the work for a password.
     let looked =

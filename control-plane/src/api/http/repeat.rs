@@ -1,5 +1,7 @@
 //! A request whose transaction failed without changing anything is done again: a serialisation
-//! failure, a deadlock, a database that restarts are not the caller's business.
+//! failure, a deadlock, a database that restarts are not the caller's business. What the request carries as
+//! extensions is the same each time, so that what is counted of it ([`Counted`](crate::auth::rate::Counted)) is
+//! counted once.
 
 use std::{
     pin::Pin,

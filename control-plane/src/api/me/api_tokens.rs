@@ -17,7 +17,7 @@ use crate::{
         new_token,
         notices::{self, Happened},
     },
-    auth::Caller,
+    auth::{Attempt, Caller},
     error::{ApiError, ApiResult},
     state::AppState,
     store::{api_tokens, audit, teams},
@@ -51,13 +51,14 @@ pub(super) async fn list_tokens(
 pub(super) async fn create_token(
     State(state): State<AppState>,
     caller: Caller,
+    attempt: Attempt,
     idempotency: Idempotency,
     Body(new): Body<NewOwnApiToken>,
 ) -> ApiResult<Response> {
     caller.session()?;
     let (password, new) = new.into_parts();
     new_token::check(&new, state.ambient.now())?;
-    let user = proof::prove(&state, caller, password).await?;
+    let user = proof::prove(&state, caller, &attempt, password).await?;
     let now = state.ambient.now();
     let mut tx = proof::go_on(&state, caller, &user, now).await?;
     let slot = match idempotency.begin(&mut tx, caller.user_id.uuid(), &new, now).await? {

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::proof;
 use crate::{
     api::http::Body,
-    auth::Caller,
+    auth::{Attempt, Caller},
     error::{ApiError, ApiResult},
     runs::removed::{self, Ended, Removed},
     state::AppState,
@@ -25,9 +25,10 @@ use crate::{
 pub(super) async fn delete_me(
     State(state): State<AppState>,
     caller: Caller,
+    attempt: Attempt,
     Body(body): Body<Proof>,
 ) -> ApiResult<StatusCode> {
-    let user = proof::prove(&state, caller, body.password).await?;
+    let user = proof::prove(&state, caller, &attempt, body.password).await?;
     let now = state.ambient.now();
     let mut tx = proof::go_on(&state, caller, &user, now).await?;
     let mut left_alone = Vec::new();

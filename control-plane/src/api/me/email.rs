@@ -18,7 +18,7 @@ use crate::{
         notices::{self, Happened},
     },
     auth::{
-        Caller, Peer,
+        Attempt, Caller,
         limit::Kind,
         token::{self, Opaque},
     },
@@ -49,10 +49,11 @@ const MAIL_WINDOW: Duration = Duration::from_hours(1);
 pub(super) async fn change_email(
     State(state): State<AppState>,
     caller: Caller,
+    attempt: Attempt,
     Body(body): Body<ChangeEmail>,
 ) -> ApiResult<(StatusCode, Json<Accepted>)> {
     Fields::new().email("/email", &body.email).done()?;
-    let user = proof::prove(&state, caller, body.password).await?;
+    let user = proof::prove(&state, caller, &attempt, body.password).await?;
     let email = body.email.trim();
     if email == user.email {
         Fields::new().fault("/email", "the account's address already").done()?;
@@ -120,10 +121,11 @@ pub(super) async fn change_email(
 )]
 pub(super) async fn confirm_email(
     State(state): State<AppState>,
-    Peer(peer): Peer,
+    attempt: Attempt,
     Body(body): Body<ConfirmEmail>,
 ) -> ApiResult<Json<EmailChange>> {
-    state.sign_ins.attempt(&state.ambient, peer, Kind::Token, &body.token)?;
+    attempt.count(&state, Kind::Token, &body.token)?;
+    let peer = attempt.address;
     let hash = token::hash(&body.token);
     let now = state.ambient.now();
     let mut tx = state.db.system_read().await?;

@@ -10,7 +10,7 @@ use crate::{
         http::{Body, Fields},
         notices::{self, Happened},
     },
-    auth::Caller,
+    auth::{Attempt, Caller},
     error::{ApiError, ApiResult},
     state::AppState,
     store::{
@@ -29,11 +29,12 @@ use crate::{
 pub(super) async fn change_password(
     State(state): State<AppState>,
     caller: Caller,
+    attempt: Attempt,
     Body(body): Body<ChangePassword>,
 ) -> ApiResult<StatusCode> {
     let session = caller.session()?;
     Fields::new().password("/new_password", &body.new_password).done()?;
-    let user = proof::prove(&state, caller, body.password).await?;
+    let user = proof::prove(&state, caller, &attempt, body.password).await?;
     let hash = state.passwords.hash(SecretString::from(body.new_password)).await?;
     let now = state.ambient.now();
     let mut tx = proof::go_on(&state, caller, &user, now).await?;
@@ -41,7 +42,7 @@ pub(super) async fn change_password(
         return Err(ApiError::with(ProblemCode::Conflict, "The password was changed at this moment; sign in again."));
     }
     sessions::revoke_others(&mut tx, user.id, Some(session), now).await?;
-    // Whoever knew the old one may have begun more than a session.
+    // What was begun with the password before: links in e-mails, half-done logins, a change of the address.
     for purpose in [Purpose::ResetPassword, Purpose::SecondFactor, Purpose::EmailOld, Purpose::EmailNew] {
         one_time::spend_all(&mut tx, purpose, user.id, now).await?;
     }

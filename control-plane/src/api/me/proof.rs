@@ -8,7 +8,7 @@ use secrecy::SecretString;
 
 use crate::{
     api::auth::failed,
-    auth::{Caller, limit::Kind},
+    auth::{Attempt, Caller, limit::Kind},
     error::{ApiError, ApiResult},
     state::AppState,
     store::{
@@ -19,9 +19,9 @@ use crate::{
 
 /// The caller's account, when the caller signed in and this is its password. A wrong one is 422 at `/password`;
 /// attempts are counted like those to sign in.
-pub(super) async fn prove(state: &AppState, caller: Caller, password: String) -> ApiResult<User> {
+pub(super) async fn prove(state: &AppState, caller: Caller, attempt: &Attempt, password: String) -> ApiResult<User> {
     caller.session()?;
-    state.sign_ins.attempt(&state.ambient, caller.address, Kind::Proof, &caller.user_id.to_string())?;
+    attempt.count(state, Kind::Proof, &caller.user_id.to_string())?;
     let user = users::by_id(&mut state.db.system_read().await?, caller.user_id).await?;
     let user = user.ok_or_else(ApiError::not_found)?;
     let right = state.passwords.verify(SecretString::from(password), user.stored_password()).await?;

@@ -14,7 +14,7 @@ use crate::{
         notices::{self, Happened},
     },
     auth::{
-        Caller,
+        Attempt, Caller,
         limit::Kind,
         second_factor::{self, Shown},
     },
@@ -22,7 +22,7 @@ use crate::{
     state::AppState,
     store::{
         audit::{self, Attempted},
-        second_factor as factors, users,
+        second_factor as factors, sessions, users,
     },
 };
 
@@ -35,9 +35,10 @@ use crate::{
 pub(super) async fn begin_totp(
     State(state): State<AppState>,
     caller: Caller,
+    attempt: Attempt,
     Body(body): Body<Proof>,
 ) -> ApiResult<Json<NewTotp>> {
-    let user = proof::prove(&state, caller, body.password).await?;
+    let user = proof::prove(&state, caller, &attempt, body.password).await?;
     let now = state.ambient.now();
     let mut tx = proof::go_on(&state, caller, &user, now).await?;
     if factors::is_on(&mut tx, user.id).await? {
@@ -49,8 +50,8 @@ pub(super) async fn begin_totp(
     Ok(Json(NewTotp { secret: new.text, uri: new.uri }))
 }
 
-/// Confirms the second factor with a code: logins ask for one from now on. Gives ten recovery codes, once; an e-mail
-/// tells that it happened.
+/// Confirms the second factor with a code: logins ask for one from now on, and sessions that began without end, but
+/// for this one. Gives ten recovery codes, once; an e-mail tells that it happened.
 #[utoipa::path(
     post, path = "/v1/me/totp/confirm", tag = "me", request_body = ConfirmTotp,
     responses((status = 200, description = "It is on", body = RecoveryCodes)),
@@ -58,10 +59,11 @@ pub(super) async fn begin_totp(
 pub(super) async fn confirm_totp(
     State(state): State<AppState>,
     caller: Caller,
+    attempt: Attempt,
     Body(body): Body<ConfirmTotp>,
 ) -> ApiResult<Json<RecoveryCodes>> {
-    caller.session()?;
-    state.sign_ins.attempt(&state.ambient, caller.address, Kind::Proof, &caller.user_id.to_string())?;
+    let session = caller.session()?;
+    attempt.count(&state, Kind::Proof, &caller.user_id.to_string())?;
     let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;
     users::lock(&mut tx, caller.user_id).await?;
@@ -84,6 +86,7 @@ pub(super) async fn confirm_totp(
     factors::confirm(&mut tx, caller.user_id, now).await?;
     let (recovery_codes, hashes) = second_factor::new_recovery_codes(&state.ambient);
     factors::set_recovery_codes(&mut tx, caller.user_id, &hashes).await?;
+    sessions::revoke_others(&mut tx, caller.user_id, Some(session), now).await?;
     let entry = audit::Entry::new("user.totp_on", "user", caller.user_id)
         .before(json!({ "two_factor": false }))
         .after(json!({ "two_factor": true }));
@@ -91,6 +94,38 @@ pub(super) async fn confirm_totp(
     let what = "Signing in to your account asks for a code of an authenticator from now on.";
     let happened = Happened { at: now, from: caller.address };
     notices::tell(&state, &mut tx, &user.email, "Your second factor is on", what, happened).await?;
+    tx.commit().await?;
+    state.mail_queued();
+    Ok(Json(RecoveryCodes { recovery_codes }))
+}
+
+/// Makes ten recovery codes in place of those before, which are good no more; an e-mail tells that it happened.
+#[utoipa::path(
+    post, path = "/v1/me/totp/recovery-codes", tag = "me", request_body = Proof,
+    responses((status = 200, description = "The codes", body = RecoveryCodes)),
+)]
+pub(super) async fn renew_recovery_codes(
+    State(state): State<AppState>,
+    caller: Caller,
+    attempt: Attempt,
+    Body(body): Body<Proof>,
+) -> ApiResult<Json<RecoveryCodes>> {
+    let user = proof::prove(&state, caller, &attempt, body.password).await?;
+    let mut tx = proof::go_on(&state, caller, &user, state.ambient.now()).await?;
+    if !factors::is_on(&mut tx, user.id).await? {
+        return Err(none());
+    }
+    let (recovery_codes, hashes) = second_factor::new_recovery_codes(&state.ambient);
+    factors::set_recovery_codes(&mut tx, user.id, &hashes).await?;
+    let entry = audit::Entry::new("user.recovery_codes", "user", user.id);
+    audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    let url = &state.settings.public_url;
+    let text = format!(
+        "Your account at {url} has new recovery codes; those that you had are good no more.\n\n\
+         If it was not you, choose another password at once (\"forgot password\").\n"
+    );
+    let subject = "Your recovery codes were replaced";
+    outbox::insert_own(&mut tx, &state.ambient, state.new_mail_status(), &user.email, subject, &text).await?;
     tx.commit().await?;
     state.mail_queued();
     Ok(Json(RecoveryCodes { recovery_codes }))
@@ -104,13 +139,14 @@ pub(super) async fn confirm_totp(
 pub(super) async fn remove_totp(
     State(state): State<AppState>,
     caller: Caller,
+    attempt: Attempt,
     Body(body): Body<Proof>,
 ) -> ApiResult<StatusCode> {
-    let user = proof::prove(&state, caller, body.password).await?;
+    let user = proof::prove(&state, caller, &attempt, body.password).await?;
     let now = state.ambient.now();
     let mut tx = proof::go_on(&state, caller, &user, now).await?;
     if !factors::remove(&mut tx, user.id).await? {
-        return Err(ApiError::with(ProblemCode::Conflict, "The account has no second factor."));
+        return Err(none());
     }
     let entry = audit::Entry::new("user.totp_off", "user", user.id)
         .before(json!({ "two_factor": true }))
@@ -122,6 +158,10 @@ pub(super) async fn remove_totp(
     tx.commit().await?;
     state.mail_queued();
     Ok(StatusCode::NO_CONTENT)
+}
+
+fn none() -> ApiError {
+    ApiError::with(ProblemCode::Conflict, "The account has no second factor.")
 }
 
 fn already() -> ApiError {

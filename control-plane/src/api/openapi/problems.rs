@@ -19,9 +19,7 @@ const BEYOND: &[(&str, &str, &[ProblemCode])] = &[
     ("POST", "/v1/auth/login", &[InvalidCredentials, SecondFactorRequired]),
     ("POST", "/v1/auth/login/second-factor", &[InvalidCredentials]),
     ("POST", "/v1/auth/logout", &[Forbidden]),
-    #[cfg(feature = "oidc")]
     ("POST", "/v1/auth/oidc", &[NotFound]),
-    #[cfg(feature = "oidc")]
     ("POST", "/v1/auth/oidc/finish", &[NotFound, InvalidCredentials, Forbidden, SecondFactorRequired]),
     ("POST", "/v1/auth/refresh", &[Unauthorized]),
     ("PATCH", "/v1/me", &[Forbidden]),
@@ -33,6 +31,7 @@ const BEYOND: &[(&str, &str, &[ProblemCode])] = &[
     ("DELETE", "/v1/me/sessions", &[Forbidden]),
     ("POST", "/v1/me/totp", &[Forbidden, Conflict]),
     ("POST", "/v1/me/totp/confirm", &[Forbidden, Conflict]),
+    ("POST", "/v1/me/totp/recovery-codes", &[Forbidden, Conflict]),
     ("DELETE", "/v1/me/totp", &[Forbidden, Conflict]),
     ("GET", "/v1/me/api-tokens", &[Forbidden]),
     ("POST", "/v1/me/api-tokens", &[Forbidden, QuotaExceeded]),

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use restroy_control_plane::store::quota::{self, Limit};
 use restroy_sdk::{ids::TeamId, time::Ambient};
 
-use super::admin::Database;
+use super::database::Database;
 use crate::{
     context,
     failure::{Failure, Outcome},

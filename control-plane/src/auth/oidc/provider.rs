@@ -1,4 +1,4 @@
-//! Sign-in by an OpenID provider: the authorization code flow (OpenID Connect Core 1.0, section 3.1) with PKCE
+//! The provider, spoken with: the authorization code flow (OpenID Connect Core 1.0, section 3.1) with PKCE
 //! (RFC 7636), state and nonce.
 
 use std::{collections::HashSet, time::Duration};
@@ -16,8 +16,9 @@ use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use super::token::Opaque;
+use super::{Identity, settings};
 use crate::{
+    auth::token::Opaque,
     error::{ApiError, ApiResult},
     state::{AppState, OidcSettings},
 };
@@ -30,9 +31,19 @@ const STALE: Duration = Duration::from_mins(1);
 const TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_ANSWER: usize = 1024 * 1024;
 
+/// Who asked in vain knows for so long that it is in vain: the others do not wait one after the other.
+const AWAY: Duration = Duration::from_secs(5);
+
 /// What is remembered of the provider.
 #[derive(Debug, Default)]
-pub struct Provider(Mutex<Option<(Timestamp, CoreProviderMetadata)>>);
+pub struct Provider(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    metadata: Option<(Timestamp, CoreProviderMetadata)>,
+    /// When it was asked in vain, since it was asked with success.
+    away: Option<Timestamp>,
+}
 
 /// What a flow begins with; kept until it comes back.
 #[derive(Debug, Serialize, Deserialize)]
@@ -40,19 +51,6 @@ pub struct Flow {
     state: String,
     nonce: String,
     verifier: String,
-}
-
-/// Who the provider says that somebody is.
-#[derive(Debug, Clone)]
-pub struct Identity {
-    /// The provider.
-    pub issuer: String,
-    /// Who, there.
-    pub subject: String,
-    /// Their address, if the provider has verified it.
-    pub email: Option<String>,
-    /// Their name.
-    pub name: Option<String>,
 }
 
 /// Why a flow does not go on.
@@ -83,11 +81,6 @@ impl From<Failed> for ApiError {
             }
         }
     }
-}
-
-/// The settings; 404 on an installation without a provider.
-fn settings(state: &AppState) -> ApiResult<&OidcSettings> {
-    state.settings.oidc.as_ref().ok_or_else(ApiError::not_found)
 }
 
 /// The client of the provider that `metadata` describes. Its type says which endpoints there are, at a length
@@ -203,21 +196,29 @@ fn check(
 /// The provider's description of itself and its keys, no older than `at_most`.
 async fn metadata(state: &AppState, at_most: Duration) -> ApiResult<CoreProviderMetadata> {
     let settings = settings(state)?;
-    let now = state.ambient.now();
     let mut known = state.oidc.0.lock().await;
-    if let Some((since, metadata)) = &*known
+    let now = state.ambient.now();
+    if let Some((since, metadata)) = &known.metadata
         && now.since(*since) < at_most
     {
         return Ok(metadata.clone());
     }
+    if known.away.is_some_and(|since| now.since(since) < AWAY) {
+        return Err(Failed::Unreachable("it was not there a moment ago".into()).into());
+    }
     let issuer = IssuerUrl::new(settings.issuer.clone()).map_err(|error| Failed::Settings(error.to_string()))?;
     let http = http(settings)?;
     let send = |request| send(http.clone(), request);
-    let found = CoreProviderMetadata::discover_async(issuer, &send)
-        .await
-        .map_err(|error| Failed::Unreachable(format!("{error}: {error:?}")))?;
-    *known = Some((now, found.clone()));
-    Ok(found)
+    match CoreProviderMetadata::discover_async(issuer, &send).await {
+        Ok(found) => {
+            *known = Known { metadata: Some((now, found.clone())), away: None };
+            Ok(found)
+        }
+        Err(error) => {
+            known.away = Some(state.ambient.now());
+            Err(Failed::Unreachable(format!("{error}: {error:?}")).into())
+        }
+    }
 }
 
 fn http(settings: &OidcSettings) -> ApiResult<reqwest::Client> {

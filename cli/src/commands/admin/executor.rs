@@ -1,55 +1,27 @@
-//! `restroy admin`: what operators do on the database directly.
+//! `restroy admin executor`: who executes, and by what credential.
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args as ClapArgs, Subcommand};
+use clap::Subcommand;
 use restroy_control_plane::{
-    error::ApiError,
-    runs::{
-        boot::{Restored, restored},
-        executors::{self, Known},
-    },
+    runs::executors::{self, Known},
     store::Db,
 };
 use restroy_sdk::{ids::ExecutorId, problem::ProblemCode, time::Ambient};
 use serde_json::json;
 
-use super::admin_team::TeamCommand;
+use super::{database::Database, failed::failed};
 use crate::{
     context,
     failure::{Failure, Outcome},
     output,
-    services::database,
-    settings::{Given, InForce, environment, tables},
     style::clean,
 };
 
-/// Connections to the database: one command needs no more.
-const CONNECTIONS: u32 = 2;
 /// How many executors are listed at most.
 const MOST_LISTED: u32 = 10_000;
 /// The longest name of an executor, in bytes.
 const MAX_NAME: usize = 100;
-
-/// What operators manage.
-#[derive(Debug, Subcommand)]
-pub(crate) enum AdminCommand {
-    /// Give executors their credentials, take them away, list executors
-    #[command(subcommand)]
-    Executor(ExecutorCommand),
-    /// Show and change the limits of teams
-    #[command(subcommand)]
-    Team(TeamCommand),
-    /// After a backup was restored, and before anything starts: take back all that was handed out
-    ///
-    /// The database has gone back in time, and executors may hold what it handed out since. Every fence
-    /// is raised, so that none of them can write, and all leases run out, so that their work starts
-    /// again. Safe to repeat.
-    RaiseFences {
-        #[command(flatten)]
-        database: Database,
-    },
-}
 
 /// What is to be done with executors.
 #[derive(Debug, Subcommand)]
@@ -89,27 +61,8 @@ Examples:
     },
 }
 
-/// Where the database is.
-#[derive(Debug, ClapArgs)]
-pub(crate) struct Database {
-    #[command(flatten)]
-    settings: Given<tables::Admin>,
-}
-
-impl Database {
-    pub(super) async fn open(&self) -> Outcome<Db> {
-        let settings = InForce::resolve(&self.settings, &environment())?.settings;
-        database(&settings.database_url, CONNECTIONS).await
-    }
-}
-
 /// Does it.
-pub(crate) async fn admin(command: AdminCommand, as_json: bool) -> Outcome {
-    let command = match command {
-        AdminCommand::Executor(command) => command,
-        AdminCommand::Team(command) => return super::admin_team::team(command, as_json).await,
-        AdminCommand::RaiseFences { database } => return raise_fences(&database.open().await?, as_json).await,
-    };
+pub(super) async fn executor(command: ExecutorCommand, as_json: bool) -> Outcome {
     match command {
         ExecutorCommand::Create { name, database } => create(&name, &database.open().await?, as_json).await,
         ExecutorCommand::Import { file, database } => {
@@ -125,21 +78,6 @@ pub(crate) async fn admin(command: AdminCommand, as_json: bool) -> Outcome {
         }
         ExecutorCommand::List { database } => list(&database.open().await?, as_json).await,
     }
-}
-
-async fn raise_fences(db: &Db, as_json: bool) -> Outcome {
-    let Restored { tasks, leases } = restored(db, &Ambient::system()).await.map_err(|error| failed(&error))?;
-    db.close().await;
-    if as_json {
-        output::print(&context::json(&json!({ "tasks": tasks, "leases": leases }))?);
-    } else {
-        output::print(&format!("the fences of {tasks} open tasks are raised; {leases} leases were taken back"));
-    }
-    Ok(())
-}
-
-fn failed(error: &ApiError) -> Failure {
-    Failure::new(error.0.to_string())
 }
 
 async fn create(name: &str, db: &Db, as_json: bool) -> Outcome {

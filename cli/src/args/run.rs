@@ -1,0 +1,101 @@
+//! Runs: starting, watching, what they kept; and a script on the spot.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// Start a run
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  restroy run Hello --param names=Ada,Grace --follow
+  restroy run \"Weather report\" --param csv=@seattle-weather.csv
+  restroy run ./hello --params-file params.json
+
+A value is read as the pipeline's schema says: text where it takes text, else JSON. `@file` reads a
+file; `@@x` is the text `@x`.")]
+pub(crate) struct Run {
+    /// The pipeline: its name, its folder or its id
+    #[arg(value_name = "NAME|DIR|ID")]
+    pub(crate) pipeline: String,
+    /// A parameter; may be given several times
+    #[arg(long = "param", short, value_name = "NAME=VALUE")]
+    pub(crate) params: Vec<String>,
+    /// All parameters, as a JSON object; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) params_file: Option<PathBuf>,
+    /// Watch it until it ends
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// The board, where several have a pipeline of that name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) board: Option<String>,
+}
+
+/// List runs, newest first
+#[derive(Debug, Args)]
+pub(crate) struct Runs {
+    /// Of this pipeline only: its name, folder or id
+    pub(crate) pipeline: Option<String>,
+    /// How many
+    #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) limit: u32,
+}
+
+/// Show what a run printed and did
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// The run's id
+    pub(crate) run: String,
+    /// Go on until it ends
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// Only what came after the event of this number
+    #[arg(long, value_name = "SEQ", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
+    pub(crate) after: i64,
+}
+
+/// List the files that a run kept, or fetch them
+#[derive(Debug, Args)]
+pub(crate) struct Artifacts {
+    /// The run's id
+    pub(crate) run: String,
+    /// Fetch them into this folder; what is there already stays
+    #[arg(long, value_name = "DIR")]
+    pub(crate) download: Option<PathBuf>,
+}
+
+/// Run one script on the spot, in a sandbox, without a server
+///
+/// kv, e-mail and files are there, in memory, and gone afterwards; `require` finds the Lua files
+/// beside the script.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  restroy exec script.lua --input '{\"n\": 7}'
+  restroy exec scripts/fetch.lua --config API_KEY=test --allow-http https://api.example.com
+  restroy exec script.lua --input @inputs.json --json
+
+A value `@file` reads a file.")]
+pub(crate) struct Exec {
+    /// The script
+    pub(crate) script: PathBuf,
+    /// What the script sees as `inputs`, as JSON
+    #[arg(long, value_name = "JSON")]
+    pub(crate) input: Option<String>,
+    /// What the script sees as `params`, as JSON
+    #[arg(long, value_name = "JSON")]
+    pub(crate) params: Option<String>,
+    /// What the script sees as `item`, as JSON
+    #[arg(long, value_name = "JSON")]
+    pub(crate) item: Option<String>,
+    /// A key of `config`; may be given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) config: Vec<String>,
+    /// An origin it may call, such as https://api.example.com; may be given several times
+    #[arg(long, value_name = "ORIGIN")]
+    pub(crate) allow_http: Vec<String>,
+    /// Fuel: about a nanosecond each, so 1000000000, the default, is about a second
+    #[arg(long, value_name = "UNITS", value_parser = clap::value_parser!(u64).range(1..=100_000_000_000))]
+    pub(crate) fuel: Option<u64>,
+}

@@ -1,0 +1,27 @@
+//! Where the database is that operators work on.
+
+use clap::Args;
+use restroy_control_plane::store::Db;
+
+use crate::{
+    failure::Outcome,
+    services::database,
+    settings::{Given, InForce, environment, tables},
+};
+
+/// Connections to the database: one command needs no more.
+const CONNECTIONS: u32 = 2;
+
+/// Where the database is.
+#[derive(Debug, Args)]
+pub(crate) struct Database {
+    #[command(flatten)]
+    settings: Given<tables::Admin>,
+}
+
+impl Database {
+    pub(super) async fn open(&self) -> Outcome<Db> {
+        let settings = InForce::resolve(&self.settings, &environment())?.settings;
+        database(&settings.database_url, CONNECTIONS).await
+    }
+}

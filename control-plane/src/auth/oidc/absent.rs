@@ -1,0 +1,41 @@
+//! What stands in the provider's place in a binary that was built without it: nothing is found there.
+
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::unused_async,
+    clippy::unused_self,
+    reason = "what is there in its place has something to do with what it is given"
+)]
+
+use serde::{Deserialize, Serialize};
+
+use super::Identity;
+use crate::{
+    error::{ApiError, ApiResult},
+    state::AppState,
+};
+
+/// Nothing is known of a provider.
+#[derive(Debug, Default)]
+pub struct Provider;
+
+/// No flow ever began.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Flow {}
+
+/// Begins nothing.
+pub async fn begin(_: &AppState) -> ApiResult<(String, Flow)> {
+    Err(ApiError::not_found())
+}
+
+impl Flow {
+    /// It did not.
+    pub fn began(&self, _: &str) -> bool {
+        false
+    }
+
+    /// There is nobody to ask.
+    pub async fn finish(self, _: &AppState, _: String) -> ApiResult<Identity> {
+        Err(ApiError::not_found())
+    }
+}
