@@ -57,11 +57,10 @@ pub(super) async fn register(
     let password_hash = state.passwords.hash(SecretString::from(new.password)).await?;
     let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;
-    // Until somebody has shown that the address is theirs the account has no password, whoever registered it.
-    let first_password = if state.settings.dev { password_hash.clone() } else { String::new() };
+    // A login takes no password of an account whose address nobody has verified; this one is replaced by then.
     let user = User {
         email_verified_at: state.settings.dev.then_some(now),
-        ..User::person(state.ambient.id::<UserId>(), &new.email, &new.name, first_password, now)
+        ..User::person(state.ambient.id::<UserId>(), &new.email, &new.name, password_hash.clone(), now)
     };
     let user = if users::insert(&mut tx, &user).await? {
         audit::of_user(
