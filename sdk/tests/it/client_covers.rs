@@ -79,7 +79,7 @@ fn calls(client: &Client) -> Vec<(&'static str, Call<'_>)> {
     let (pipeline, run, user): (PipelineId, RunId, UserId) = (id(), id(), id());
     calls! {
         "register" => client.register(&Register { email: text(), password: text(), name: text() }),
-        "verify_email" => client.verify_email("t"),
+        "verify_email" => client.verify_email("t", "p"),
         "login" => client.login("e", "p"),
         "second_factor" => client.second_factor("c", "1"),
         "ask" => client.ask_reset("e"),
@@ -99,7 +99,7 @@ fn calls(client: &Client) -> Vec<(&'static str, Call<'_>)> {
         "confirm_totp" => client.confirm_totp("1"),
         "remove_totp" => client.remove_totp("p"),
         "list_tokens" => client.api_tokens(&paging()),
-        "create_token" => client.create_api_token(&new_token()),
+        "create_token" => client.create_api_token(&new_token(), "p"),
         "revoke_token" => client.revoke_api_token(id()),
         "list_my_audit" => client.my_audit(&AuditFilter::default(), &paging()),
         "list_my_invitations" => client.my_invitations(&paging()),
@@ -172,13 +172,13 @@ fn calls(client: &Client) -> Vec<(&'static str, Call<'_>)> {
         "create_pipeline" => client.create_pipeline(board, "n"),
         "get_pipeline" => client.pipeline(pipeline),
         "patch_pipeline" => client.update_pipeline(pipeline, &PipelinePatch::default()),
-        "delete_pipeline" => client.delete_pipeline(pipeline),
+        "delete_pipeline" => client.delete_pipeline(pipeline, None),
         "restore_pipeline" => client.restore_pipeline(pipeline),
         "move_pipeline" => client.move_pipeline(pipeline, board),
         "get_definition" => client.definition(pipeline),
         "put_definition" => client.put_definition(pipeline, &PutDefinition {
             definition: serde_json::from_str("{}").unwrap(), files: BTreeMap::new(), message: text(), publish: false,
-        }),
+        }, None),
         "list_versions" => client.versions(pipeline, &paging()),
         "get_version" => client.version(pipeline, 1),
         "diff_versions" => client.diff_versions(pipeline, 1, 2),

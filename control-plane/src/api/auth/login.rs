@@ -11,7 +11,7 @@ use secrecy::SecretString;
 
 use super::{failed, session};
 use crate::{
-    api::http::{Body, Fields},
+    api::http::Body,
     auth::{
         Peer,
         limit::{self, Kind},
@@ -35,9 +35,6 @@ pub(super) async fn login(
     headers: HeaderMap,
     Body(body): Body<Login>,
 ) -> ApiResult<Json<Tokens>> {
-    if body.email.contains('\0') {
-        Fields::new().fault("/email", "an e-mail address, such as `ann@example.com`").done()?;
-    }
     let folded = users::fold(&body.email);
     if let Err(refused) = state.sign_ins.attempt(&state.ambient, peer, Kind::Login, &folded)
         && !(refused.by_others && is_at_home(&state, &folded, peer).await?)

@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use super::failed;
 use crate::{
     api::{
-        http::{Body, Fields},
+        http::Body,
         notices::{self, Happened},
     },
     auth::{
@@ -46,7 +46,6 @@ pub(super) async fn ask(
     Peer(peer): Peer,
     Body(body): Body<AskReset>,
 ) -> ApiResult<(StatusCode, Json<Accepted>)> {
-    Fields::new().email("/email", &body.email).done()?;
     let folded = users::fold(&body.email);
     state.sign_ins.attempt(&state.ambient, peer, Kind::Reset, &folded)?;
     let now = state.ambient.now();
@@ -95,7 +94,6 @@ pub(super) async fn confirm(
     Peer(peer): Peer,
     Body(body): Body<ConfirmReset>,
 ) -> ApiResult<StatusCode> {
-    Fields::new().password("/password", &body.password).done()?;
     state.sign_ins.attempt(&state.ambient, peer, Kind::Token, &body.token)?;
     let hash = token::hash(&body.token);
     // Asked of a reader first: guessing takes neither the writer nor a password's hash.

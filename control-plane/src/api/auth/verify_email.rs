@@ -5,8 +5,8 @@ use restroy_sdk::{
     api::auth::VerifyEmail,
     problem::{Fault, Problem, ProblemCode},
 };
-use serde_json::json;
 use secrecy::SecretString;
+use serde_json::json;
 
 use super::register::Registration;
 use crate::{

@@ -51,7 +51,6 @@ pub(super) async fn change_email(
     caller: Caller,
     Body(body): Body<ChangeEmail>,
 ) -> ApiResult<(StatusCode, Json<Accepted>)> {
-    Fields::new().email("/email", &body.email).done()?;
     let user = proof::prove(&state, caller, body.password).await?;
     let email = body.email.trim();
     if email == user.email {
