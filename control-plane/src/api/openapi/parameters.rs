@@ -4,11 +4,15 @@ use serde_json::{Value, json};
 
 use crate::{
     api::{
+        audit::MAX_TEXT,
         http::rule::{Rule as _, Text},
         rules,
     },
     runs::limits::MAX_KV_KEY,
 };
+
+/// A text that both databases take.
+const NO_NUL: &str = r"^[^\u0000]*$";
 
 /// Says of the fields of bodies what they are held to.
 pub(super) fn fields(schemas: &mut Value) {
@@ -23,6 +27,7 @@ pub(super) fn fields(schemas: &mut Value) {
 pub(super) fn settle(path: &str, operation: &mut Value) {
     for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
         let name = parameter["name"].as_str().unwrap_or_default().to_owned();
+        let in_query = parameter["in"] == "query";
         let Some(schema) = parameter.get_mut("schema") else { continue };
         if let Some(types) = schema.get_mut("type").and_then(Value::as_array_mut) {
             types.retain(|kind| kind != "null");
@@ -40,7 +45,10 @@ pub(super) fn settle(path: &str, operation: &mut Value) {
             "Idempotency-Key" => json!({ "pattern": "^[!-~]{1,255}$" }),
             "If-Match" => json!({ "pattern": "^(\"[!#-~]{1,64}\"|[*])$" }),
             "key" if path.contains("/configuration/") => Text::Key.schema(),
-            "key" => json!({ "minLength": 1, "maxLength": MAX_KV_KEY, "pattern": r"^[^\u0000]*$" }),
+            "key" => json!({ "minLength": 1, "maxLength": MAX_KV_KEY, "pattern": NO_NUL }),
+            "name" if in_query => json!({ "pattern": NO_NUL }),
+            "prefix" => json!({ "maxLength": MAX_KV_KEY, "pattern": NO_NUL }),
+            "action" | "subject" => json!({ "maxLength": MAX_TEXT, "pattern": NO_NUL }),
             _ => continue,
         };
         if let (Value::Object(schema), Value::Object(form)) = (schema, form) {
