@@ -48,7 +48,7 @@ impl Team {
         }
         let first = clients.first().ok_or("an installation has a control-plane")?;
         let team = first.create_team(&NewTeam { name: "Bench".into() }).await?.id;
-        let board = first.create_board(team, &NewBoard { name: "Bench".into(), description: String::new() }).await?.id;
+        let board = first.create_board(team, &NewBoard { name: "Bench".into(), ..NewBoard::default() }).await?.id;
         let (one, ten) = (chain(first, board, 1).await?, chain(first, board, 10).await?);
         Ok(Self { clients, one, ten })
     }

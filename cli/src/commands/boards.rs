@@ -29,7 +29,7 @@ pub(crate) async fn boards(context: &Context, args: &Boards) -> Outcome {
                 }
             },
         };
-        let board = client.create_board(team, &NewBoard { name: name.clone(), description: String::new() }).await?;
+        let board = client.create_board(team, &NewBoard { name: name.clone(), ..NewBoard::default() }).await?;
         return context.show(&board, |board| format!("board {} made ({})", board.name, board.id));
     }
     let boards = find::boards(&client).await?;

@@ -118,7 +118,7 @@ async fn first_board(client: &Client, name: &str) -> Outcome {
     if client.me().await?.teams.is_empty() {
         let name: String = format!("Team of {name}").chars().take(64).collect();
         let team = client.create_team(&NewTeam { name }).await?;
-        let board = NewBoard { name: FIRST_BOARD.into(), description: String::new() };
+        let board = NewBoard { name: FIRST_BOARD.into(), ..NewBoard::default() };
         client.create_board(team.id, &board).await?;
     }
     Ok(())

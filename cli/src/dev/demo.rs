@@ -155,7 +155,8 @@ async fn board(client: &Client, team: TeamId) -> ClientResult<BoardId> {
     {
         return Ok(board.id);
     }
-    let board = NewBoard { name: BOARD.into(), description: "What Restroy can do, in three pipelines.".into() };
+    let board =
+        NewBoard { name: BOARD.into(), description: "What Restroy can do, in three pipelines.".into(), private: false };
     Ok(client.create_board(team, &board).await?.id)
 }
 

@@ -65,7 +65,7 @@ async fn boards_do_not_share_their_stores() {
 
     let other = person(&world.server, "bob").await;
     let team = other.create_team(&restroy_sdk::api::team::NewTeam { name: "Bob's".into() }).await.unwrap().id;
-    let board = restroy_sdk::api::board::NewBoard { name: "Board".into(), description: String::new() };
+    let board = restroy_sdk::api::board::NewBoard { name: "Board".into(), ..Default::default() };
     let board = other.create_board(team, &board).await.unwrap().id;
     let theirs = World { client: other, team, board, ..world };
     let pipeline = theirs.push_script("theirs", script, json!({"kv": true})).await;

@@ -46,7 +46,7 @@ impl World {
         let server = Server::start(arguments);
         let client = person(&server, "ada").await;
         let team = client.create_team(&NewTeam { name: "Team of Ada".into() }).await.unwrap().id;
-        let board = NewBoard { name: "Board".into(), description: String::new() };
+        let board = NewBoard { name: "Board".into(), ..NewBoard::default() };
         let board = client.create_board(team, &board).await.unwrap().id;
         Self { server, client, team, board }
     }

@@ -42,10 +42,14 @@ pub(super) const REVISIONS_PER_KEY: i64 = 5_000;
 pub(super) const MAX_VALUE: usize = 8 * 1024;
 /// The least a secret must have, in bytes: what is shorter cannot be masked in outputs.
 pub(super) const MIN_SECRET: usize = 8;
+/// A source, in bytes, whatever the team's own limit is.
+pub(super) const MAX_SOURCE: usize = 1024 * 1024;
 /// The body of a definition, in bytes: 16 MiB of document and sources, and what JSON adds by
 /// escaping them.
 pub(super) const DEFINITION_BODY: usize = 24 * 1024 * 1024;
-/// Characters of a name.
+/// Characters of the name of a person or a service account.
+pub(super) const MAX_PERSON: usize = 32;
+/// Characters of any other name.
 pub(in crate::api) const MAX_NAME: usize = 64;
 /// Characters of the description of a board, a role, a pipeline or a library module.
 pub(super) const MAX_DESCRIPTION: usize = 1024;

@@ -18,6 +18,7 @@ mod openapi;
 mod permissions;
 mod pipelines;
 mod restore;
+mod rules;
 mod scripts;
 mod stream_tickets;
 mod teams;

@@ -18,7 +18,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     api::{
-        http::{Body, Paged, Path, Query, paged},
+        http::{Aged, Body, Path, Query, paged},
         limits,
     },
     auth::{Caller, Permission, grant, token},
@@ -29,6 +29,7 @@ use crate::{
         invitations::{self, Settled, Waiting},
         members,
         roles::{self, AnyRole},
+        sort::Age,
         teams, users,
     },
 };
@@ -43,18 +44,19 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 
 /// The invitations that wait for the caller.
 #[utoipa::path(
-    get, path = "/v1/me/invitations", tag = "me", params(Paged),
-    responses((status = 200, description = "The oldest first", body = Page<MyInvitation>)),
+    get, path = "/v1/me/invitations", tag = "me", params(Aged),
+    responses((status = 200, description = "The oldest first unless told", body = Page<MyInvitation>)),
 )]
 async fn list_my_invitations(
     State(state): State<AppState>,
     caller: Caller,
-    Query(page): Query<Paged>,
+    Query(aged): Query<Aged>,
 ) -> ApiResult<Json<Page<MyInvitation>>> {
     caller.session()?;
+    let (age, page) = aged.or(Age::Oldest);
     let (after, rows) = (page.after::<InvitationId>()?, page.rows()?);
     let mut tx = state.db.system_read().await?;
-    let waiting = invitations::of_user(&mut tx, caller.user_id, state.ambient.now(), after, rows).await?;
+    let waiting = invitations::of_user(&mut tx, caller.user_id, state.ambient.now(), age, after, rows).await?;
     Ok(Json(paged(&page, waiting, |invitation| invitation.id)?))
 }
 

@@ -16,31 +16,17 @@ use super::{
     limits,
 };
 use crate::{
-    auth::{Permission, api_token, token},
+    auth::{api_token, token},
     error::{ApiError, ApiResult},
     state::AppState,
     store::{Tx, api_tokens},
 };
 
-/// Checks the fields.
+/// Checks what takes the time to tell.
 pub(super) fn check(new: &NewApiToken, now: Timestamp) -> ApiResult<()> {
     let mut fields = Fields::new();
-    fields.name("/name", &new.name, limits::MAX_NAME);
     if new.expires_at.is_some_and(|end| end <= now) {
         fields.fault("/expires_at", "a moment that is still to come");
-    }
-    if let Some(names) = &new.permissions {
-        if names.is_empty() || names.len() > Permission::ALL.len() {
-            fields.fault("/permissions", "at least one permission, each once; leave it out for all that you have");
-        } else {
-            for (n, name) in names.iter().enumerate() {
-                if name.parse::<Permission>().is_err() {
-                    let known: Vec<_> = Permission::ALL.iter().map(|permission| permission.as_str()).collect();
-                    let detail = format!("no such permission; there are {}", known.join(", "));
-                    fields.fault(&format!("/permissions/{n}"), detail);
-                }
-            }
-        }
     }
     fields.done()
 }

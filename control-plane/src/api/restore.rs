@@ -1,19 +1,54 @@
-//! What bringing back a board and bringing back a pipeline have in common.
+//! What bringing back a board and bringing back a pipeline have in common: their schedules fire again.
 
 use restroy_sdk::{document::Schedule, problem::ProblemCode, time::Timestamp};
 use uuid::Uuid;
 
 use crate::{
+    auth::{Caller, Scope},
     error::{ApiError, ApiResult},
     runs::schedule::next_fire,
+    state::AppState,
+    store::{
+        TeamTx, audit,
+        schedules::{self, Of},
+    },
 };
+
+/// Something that is being brought back.
+pub(super) struct Restoring {
+    /// To bring it back in.
+    pub(super) tx: TeamTx,
+    /// When it comes back.
+    pub(super) now: Timestamp,
+    schedules: Vec<(Uuid, Option<Timestamp>)>,
+}
+
+impl Restoring {
+    /// Sees when its schedules fire next, before anything is held.
+    pub(super) async fn begin(state: &AppState, scope: &Scope, of: Of) -> ApiResult<Self> {
+        let mut tx = scope.read().await?;
+        let stopped = schedules::stopped(&mut tx, of).await?;
+        drop(tx);
+        let now = state.ambient.now();
+        let schedules = resumed(stopped, now).await?;
+        Ok(Self { tx: scope.write().await?, now, schedules })
+    }
+
+    /// Sets its schedules going, and writes down that it is back.
+    pub(super) async fn finish(self, state: &AppState, caller: &Caller, entry: audit::Entry<'_>) -> ApiResult<()> {
+        let mut tx = self.tx;
+        for (schedule, next) in self.schedules {
+            schedules::resume(&mut tx, schedule, next).await?;
+        }
+        audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
 
 /// When schedules that were stopped fire next; what passed meanwhile passed. Off the async threads: some
 /// expressions take a long search.
-pub(super) async fn resumed(
-    stopped: Vec<(Uuid, Schedule)>,
-    now: Timestamp,
-) -> ApiResult<Vec<(Uuid, Option<Timestamp>)>> {
+async fn resumed(stopped: Vec<(Uuid, Schedule)>, now: Timestamp) -> ApiResult<Vec<(Uuid, Option<Timestamp>)>> {
     let search = move || stopped.into_iter().map(|(id, schedule)| (id, next_fire(&schedule, now))).collect();
     tokio::task::spawn_blocking(search).await.map_err(|error| {
         tracing::error!(%error, "schedules cannot be computed");

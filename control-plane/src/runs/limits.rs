@@ -47,10 +47,6 @@ pub const MAX_QUEUED_AGE: Duration = Duration::from_hours(7 * 24);
 pub const MAX_CALL: usize = 5 * 1024 * 1024;
 /// A key of the key-value store, in bytes.
 pub const MAX_KV_KEY: usize = 512;
-/// A value of the key-value store, as JSON, in bytes.
-pub const MAX_KV_VALUE: usize = 64 * 1024;
-/// A board's key-value store, keys and values together, in bytes.
-pub const MAX_KV_STORE: i64 = 10 * 1024 * 1024;
 /// What a `kv.list` answers, keys and values together, in bytes.
 pub const MAX_KV_LIST: i64 = 1024 * 1024;
 /// Entries in a page of a `kv.list`.

@@ -23,7 +23,7 @@ use crate::{
     store::{
         TeamTx, audit,
         configuration::{self, Pinned, SecretRead},
-        team_keys,
+        quota, team_keys,
     },
 };
 
@@ -94,6 +94,7 @@ pub(crate) async fn plan(
         params: RawValue::from_string(fixed.params)?,
         seed: hex::encode(fixed.seed),
         done,
+        limits: quota::of_steps(tx).await?,
     })
 }
 

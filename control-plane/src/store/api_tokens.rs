@@ -7,7 +7,10 @@ use restroy_sdk::{
 };
 use sqlx::{query, query_as, query_scalar};
 
-use super::{StoreError, TeamTx, Tx};
+use super::{
+    StoreError, TeamTx, Tx,
+    sort::{Selection, by_order},
+};
 use crate::sql;
 
 /// A token that was shown.
@@ -195,24 +198,26 @@ pub async fn get(tx: &mut Tx, user: UserId, id: ApiTokenId, now: Timestamp) -> R
 pub async fn of_user(
     tx: &mut Tx,
     user: UserId,
-    after: Option<ApiTokenId>,
-    rows: i64,
+    selection: &Selection,
     now: Timestamp,
 ) -> Result<Vec<ApiToken>, StoreError> {
+    let statement = by_order!(selection.order, id: "t.id", name: "t.name",
+    concat!(
+        "SELECT ",
+        columns!(),
+        " FROM api_tokens t JOIN users u ON u.id = t.user_id
+         WHERE t.user_id = $1 AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $6)"
+    ));
     let rows: Vec<Row> = sql!(
         tx,
         fetch_all,
-        query_as(concat!(
-            "SELECT ",
-            columns!(),
-            " FROM api_tokens t JOIN users u ON u.id = t.user_id
-             WHERE t.user_id = $1 AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $4)
-               AND ($2 IS NULL OR t.id > $2) ORDER BY t.id LIMIT $3"
-        ))
-        .bind(user)
-        .bind(after)
-        .bind(rows)
-        .bind(now)
+        query_as(statement)
+            .bind(user)
+            .bind(selection.id())
+            .bind(selection.place_name())
+            .bind(&selection.name)
+            .bind(selection.rows)
+            .bind(now)
     )?;
     rows.into_iter().map(Row::token).collect()
 }
@@ -239,31 +244,29 @@ pub async fn revoke_all(tx: &mut Tx, user: UserId, now: Timestamp) -> Result<(),
 
 /// The tokens that reach the team now: of its members, not bound to another team, not barred. The oldest
 /// first, after `after`. For a transaction that sees accounts.
-pub async fn reaching(
-    tx: &mut TeamTx,
-    after: Option<ApiTokenId>,
-    rows: i64,
-    now: Timestamp,
-) -> Result<Vec<ApiToken>, StoreError> {
+pub async fn reaching(tx: &mut TeamTx, selection: &Selection, now: Timestamp) -> Result<Vec<ApiToken>, StoreError> {
     let team = tx.team();
+    let statement = by_order!(selection.order, id: "t.id", name: "t.name",
+    concat!(
+        "SELECT ",
+        columns!(),
+        " FROM memberships m
+         JOIN users u ON u.id = m.user_id AND u.deleted_at IS NULL
+         JOIN api_tokens t ON t.user_id = u.id
+         WHERE m.team_id = $1 AND (t.only_team IS NULL OR t.only_team = $1)
+           AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $6)
+           AND NOT EXISTS (SELECT 1 FROM api_token_bars b WHERE b.team_id = $1 AND b.token_id = t.id)"
+    ));
     let rows: Vec<Row> = sql!(
         &mut **tx,
         fetch_all,
-        query_as(concat!(
-            "SELECT ",
-            columns!(),
-            " FROM memberships m
-             JOIN users u ON u.id = m.user_id AND u.deleted_at IS NULL
-             JOIN api_tokens t ON t.user_id = u.id
-             WHERE m.team_id = $1 AND (t.only_team IS NULL OR t.only_team = $1)
-               AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $4)
-               AND NOT EXISTS (SELECT 1 FROM api_token_bars b WHERE b.team_id = $1 AND b.token_id = t.id)
-               AND ($2 IS NULL OR t.id > $2) ORDER BY t.id LIMIT $3"
-        ))
-        .bind(team)
-        .bind(after)
-        .bind(rows)
-        .bind(now)
+        query_as(statement)
+            .bind(team)
+            .bind(selection.id())
+            .bind(selection.place_name())
+            .bind(&selection.name)
+            .bind(selection.rows)
+            .bind(now)
     )?;
     rows.into_iter().map(Row::token).collect()
 }

@@ -202,7 +202,7 @@ fn bounded(state: &Value) -> String {
 
 /// Less than every id that is made at that moment or later (UUIDv7: RFC 9562, section 5.7). A minute is
 /// left for clocks that differ.
-fn first_id(at: Timestamp) -> Uuid {
+pub(super) fn first_id(at: Timestamp) -> Uuid {
     let millis = u128::try_from(at.before(Duration::from_mins(1)).micros() / 1000).unwrap_or(0);
     Uuid::from_u128(millis.min((1 << 48) - 1) << 80)
 }

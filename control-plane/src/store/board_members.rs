@@ -7,7 +7,11 @@ use restroy_sdk::{
 };
 use sqlx::{query, query_as};
 
-use super::{TeamTx, roles::AnyRole};
+use super::{
+    TeamTx,
+    roles::AnyRole,
+    sort::{Selection, by_order},
+};
 use crate::{auth::Permissions, sql};
 
 #[derive(sqlx::FromRow)]
@@ -33,30 +37,26 @@ impl From<Row> for BoardMember {
     }
 }
 
-/// The board's members by id, after `after`.
-pub async fn list(
-    tx: &mut TeamTx,
-    board: BoardId,
-    after: Option<UserId>,
-    rows: i64,
-) -> Result<Vec<BoardMember>, sqlx::Error> {
+/// The board's members; their age is that of their accounts.
+pub async fn list(tx: &mut TeamTx, board: BoardId, selection: &Selection) -> Result<Vec<BoardMember>, sqlx::Error> {
     let team = tx.team();
+    let statement = by_order!(selection.order, id: "u.id", name: "u.name",
+        "SELECT u.id AS user_id, u.name, u.email, coalesce(bm.role, r.name) AS role, bm.role_id,
+                bm.created_at AS added_at
+         FROM board_members bm
+         JOIN users u ON u.id = bm.user_id AND u.deleted_at IS NULL
+         LEFT JOIN roles r ON r.team_id = bm.team_id AND r.id = bm.role_id
+         WHERE bm.team_id = $1 AND bm.board_id = $6");
     let rows: Vec<Row> = sql!(
         &mut **tx,
         fetch_all,
-        query_as(
-            "SELECT u.id AS user_id, u.name, u.email, coalesce(bm.role, r.name) AS role, bm.role_id,
-                    bm.created_at AS added_at
-             FROM board_members bm
-             JOIN users u ON u.id = bm.user_id AND u.deleted_at IS NULL
-             LEFT JOIN roles r ON r.team_id = bm.team_id AND r.id = bm.role_id
-             WHERE bm.team_id = $1 AND bm.board_id = $2 AND ($3 IS NULL OR bm.user_id > $3)
-             ORDER BY bm.user_id LIMIT $4"
-        )
-        .bind(team)
-        .bind(board)
-        .bind(after)
-        .bind(rows)
+        query_as(statement)
+            .bind(team)
+            .bind(selection.id())
+            .bind(selection.place_name())
+            .bind(&selection.name)
+            .bind(selection.rows)
+            .bind(board)
     )?;
     Ok(rows.into_iter().map(BoardMember::from).collect())
 }

@@ -1,7 +1,7 @@
 //! Boards.
 
 use restroy_sdk::{
-    api::board::Board,
+    api::board::{Board, NewBoard},
     ids::{BoardId, TeamId, UserId},
     time::Timestamp,
 };
@@ -65,28 +65,23 @@ pub async fn count(tx: &mut TeamTx) -> Result<i64, sqlx::Error> {
 }
 
 /// Makes a board; a unique violation when the name is taken.
-pub async fn insert(
-    tx: &mut TeamTx,
-    id: BoardId,
-    name: &str,
-    description: &str,
-    now: Timestamp,
-) -> Result<Board, sqlx::Error> {
+pub async fn insert(tx: &mut TeamTx, id: BoardId, new: &NewBoard, now: Timestamp) -> Result<Board, sqlx::Error> {
     let team = tx.team();
     let row: Row = sql!(
         &mut **tx,
         fetch_one,
         query_as(concat!(
-            "INSERT INTO boards (id, team_id, name, description, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $5)
+            "INSERT INTO boards (id, team_id, name, description, private, created_at, updated_at)
+             VALUES ($1, $2, $3, $4, $6, $5, $5)
              RETURNING ",
             columns!()
         ))
         .bind(id)
         .bind(team)
-        .bind(name)
-        .bind(description)
+        .bind(&new.name)
+        .bind(&new.description)
         .bind(now)
+        .bind(new.private)
     )?;
     Ok(row.into())
 }

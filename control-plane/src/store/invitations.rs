@@ -13,7 +13,11 @@ use restroy_sdk::{
 use sha2::{Digest as _, Sha256};
 use sqlx::{query, query_as, query_scalar};
 
-use super::{TeamTx, Tx, roles::AnyRole};
+use super::{
+    TeamTx, Tx,
+    roles::AnyRole,
+    sort::{Age, by_age},
+};
 use crate::sql;
 
 /// How long an invitation can be accepted.
@@ -117,10 +121,12 @@ impl Row {
     }
 }
 
-/// The team's invitations, the newest first, before `before`.
+/// The team's invitations, after `after`; only those in a state, if one is given.
 pub async fn list(
     tx: &mut TeamTx,
-    before: Option<InvitationId>,
+    state: Option<&str>,
+    age: Age,
+    after: Option<InvitationId>,
     rows: i64,
     now: Timestamp,
 ) -> Result<Vec<Invitation>, sqlx::Error> {
@@ -128,15 +134,20 @@ pub async fn list(
     let rows: Vec<Row> = sql!(
         &mut **tx,
         fetch_all,
-        query_as(
+        query_as(by_age!(
+            age,
+            "i.id",
             "SELECT i.id, i.email, coalesce(i.role, r.name) AS role, i.role_id, i.state, i.invited_by,
                     i.created_at, i.expires_at
              FROM invitations i LEFT JOIN roles r ON r.team_id = i.team_id AND r.id = i.role_id
-             WHERE i.team_id = $1 AND ($2 IS NULL OR i.id < $2) ORDER BY i.id DESC LIMIT $3"
-        )
+             WHERE i.team_id = $1 AND ($5 IS NULL OR $5 = CASE
+                   WHEN i.state = 'pending' AND i.expires_at <= $4 THEN 'expired' ELSE i.state END)"
+        ))
         .bind(team)
-        .bind(before)
+        .bind(after)
         .bind(rows)
+        .bind(now)
+        .bind(state)
     )?;
     Ok(rows.into_iter().map(|row| row.into_api(now)).collect())
 }
@@ -262,33 +273,34 @@ struct MyRow {
     expires_at: Timestamp,
 }
 
-/// The invitations that wait for a person, the oldest first, after `after`.
+/// The invitations that wait for a person, after `after`.
 pub async fn of_user(
     tx: &mut Tx,
     user: UserId,
     now: Timestamp,
+    age: Age,
     after: Option<InvitationId>,
     rows: i64,
 ) -> Result<Vec<MyInvitation>, sqlx::Error> {
     let rows: Vec<MyRow> = sql!(
         tx,
         fetch_all,
-        query_as(
+        query_as(by_age!(
+            age,
+            "i.id",
             "SELECT i.id, i.team_id, t.name AS team_name, coalesce(i.role, r.name) AS role, o.name AS invited_by,
                     i.created_at, i.expires_at
              FROM users u
-             JOIN invitations i ON i.email_folded = u.email_folded AND i.state = 'pending' AND i.expires_at > $2
+             JOIN invitations i ON i.email_folded = u.email_folded AND i.state = 'pending' AND i.expires_at > $4
              JOIN teams t ON t.id = i.team_id AND t.deleted_at IS NULL
              LEFT JOIN roles r ON r.team_id = i.team_id AND r.id = i.role_id
              LEFT JOIN users o ON o.id = i.invited_by AND o.deleted_at IS NULL
-             WHERE u.id = $1 AND u.deleted_at IS NULL AND u.email_verified_at IS NOT NULL
-               AND ($3 IS NULL OR i.id > $3)
-             ORDER BY i.id LIMIT $4"
-        )
+             WHERE u.id = $1 AND u.deleted_at IS NULL AND u.email_verified_at IS NOT NULL"
+        ))
         .bind(user)
-        .bind(now)
         .bind(after)
         .bind(rows)
+        .bind(now)
     )?;
     Ok(rows
         .into_iter()

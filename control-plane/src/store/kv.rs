@@ -4,7 +4,7 @@
 use restroy_sdk::{api::board::KvEntry, ids::BoardId, time::Timestamp};
 use sqlx::query_as;
 
-use super::{StoreError, TeamTx};
+use super::{StoreError, TeamTx, sort::ByKey};
 use crate::sql;
 
 #[derive(sqlx::FromRow)]
@@ -21,6 +21,7 @@ pub async fn list(
     tx: &mut TeamTx,
     board: BoardId,
     prefix: &str,
+    order: ByKey,
     after: Option<&str>,
     now: Timestamp,
     rows: i64,
@@ -28,23 +29,26 @@ pub async fn list(
     // Keys that start with the prefix lie between it and the prefix with the last scalar value appended,
     // in UTF-8's order.
     let end = format!("{prefix}\u{10FFFF}");
+    macro_rules! select {
+        ($end:literal) => {
+            concat!(
+                "SELECT key, value, version, expires_at, updated_at FROM kv_entries
+                 WHERE team_id = $1 AND board_id = $2 AND key >= $3 AND key <= $4
+                   AND (expires_at IS NULL OR expires_at > $6) AND ($5 IS NULL OR key ",
+                $end,
+                " LIMIT $7"
+            )
+        };
+    }
+    let statement = match order {
+        ByKey::Up => select!("> $5) ORDER BY key"),
+        ByKey::Down => select!("< $5) ORDER BY key DESC"),
+    };
     let team = tx.team();
     let rows: Vec<Row> = sql!(
         &mut **tx,
         fetch_all,
-        query_as(
-            "SELECT key, value, version, expires_at, updated_at FROM kv_entries
-             WHERE team_id = $1 AND board_id = $2 AND key >= $3 AND key <= $4 AND key > $5
-               AND (expires_at IS NULL OR expires_at > $6)
-             ORDER BY key LIMIT $7"
-        )
-        .bind(team)
-        .bind(board)
-        .bind(prefix)
-        .bind(end)
-        .bind(after.unwrap_or(""))
-        .bind(now)
-        .bind(rows)
+        query_as(statement).bind(team).bind(board).bind(prefix).bind(end).bind(after).bind(now).bind(rows)
     )?;
     rows.into_iter()
         .map(|row| {

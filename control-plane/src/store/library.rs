@@ -10,7 +10,11 @@ use restroy_sdk::{
 };
 use sqlx::{query, query_as, query_scalar};
 
-use super::{TeamTx, versions::script_version};
+use super::{
+    TeamTx,
+    sort::{Age, Selection, by_age, by_order},
+    versions::script_version,
+};
 use crate::sql;
 
 #[derive(sqlx::FromRow)]
@@ -77,19 +81,19 @@ pub async fn count(tx: &mut TeamTx) -> Result<i64, sqlx::Error> {
 }
 
 /// The team's modules by name, after `after`.
-pub async fn list(tx: &mut TeamTx, after: Option<&str>, rows: i64) -> Result<Vec<LibraryModule>, sqlx::Error> {
+pub async fn list(tx: &mut TeamTx, selection: &Selection) -> Result<Vec<LibraryModule>, sqlx::Error> {
     let team = tx.team();
+    let statement = by_order!(selection.order, id: "id", name: "name",
+        concat!("SELECT ", module_columns!(), " FROM library_modules WHERE team_id = $1"));
     let rows: Vec<ModuleRow> = sql!(
         &mut **tx,
         fetch_all,
-        query_as(concat!(
-            "SELECT ",
-            module_columns!(),
-            " FROM library_modules WHERE team_id = $1 AND ($2 IS NULL OR name > $2) ORDER BY name LIMIT $3"
-        ))
-        .bind(team)
-        .bind(after)
-        .bind(rows)
+        query_as(statement)
+            .bind(team)
+            .bind(selection.id())
+            .bind(selection.place_name())
+            .bind(&selection.name)
+            .bind(selection.rows)
     )?;
     Ok(rows.into_iter().map(LibraryModule::from).collect())
 }
@@ -191,23 +195,25 @@ pub async fn insert_version(tx: &mut TeamTx, ambient: &Ambient, new: &NewVersion
 pub async fn versions(
     tx: &mut TeamTx,
     module: LibraryModuleId,
-    before: Option<i64>,
+    age: Age,
+    after: Option<i64>,
     rows: i64,
 ) -> Result<Vec<LibraryVersion>, sqlx::Error> {
     let team = tx.team();
     let rows: Vec<VersionRow> = sql!(
         &mut **tx,
         fetch_all,
-        query_as(
+        query_as(by_age!(
+            age,
+            "v.number",
             "SELECT v.id, v.module_id, v.number, v.message, s.sha256, v.author_id, v.created_at
              FROM library_versions v JOIN script_versions s ON s.team_id = v.team_id AND s.id = v.script_version_id
-             WHERE v.team_id = $1 AND v.module_id = $2 AND ($3 IS NULL OR v.number < $3)
-             ORDER BY v.number DESC LIMIT $4"
-        )
+             WHERE v.team_id = $1 AND v.module_id = $4"
+        ))
         .bind(team)
-        .bind(module)
-        .bind(before)
+        .bind(after)
         .bind(rows)
+        .bind(module)
     )?;
     Ok(rows.into_iter().map(LibraryVersion::from).collect())
 }

@@ -36,6 +36,7 @@ pub mod kv;
 pub mod library;
 pub mod members;
 pub mod migrate;
+pub mod notices;
 pub mod one_time;
 pub mod order;
 pub mod outbox;

@@ -3,6 +3,7 @@
 //! There is one plan, [`PLAN`]. Two of the limits are columns of `teams`, where admission reads them; the
 //! others are rows of `team_limits` where they differ from the plan's.
 
+use restroy_run_queue::run_api::StepLimits;
 use restroy_sdk::{
     api::usage::{TeamLimit, TeamLimits},
     ids::TeamId,
@@ -17,7 +18,7 @@ use crate::sql;
 pub const PLAN: &str = "default";
 
 macro_rules! limits {
-    ($($(#[doc = $doc:literal])* $variant:ident = $name:literal $default:literal, most $most:literal;)*) => {
+    ($($(#[doc = $doc:literal])* $variant:ident = $name:literal $unit:literal $default:literal, most $most:literal;)*) => {
         /// What a team has so much of.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Limit { $($(#[doc = $doc])* $variant,)* }
@@ -29,6 +30,11 @@ macro_rules! limits {
             /// Its name.
             pub fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
+            }
+
+            /// In what it is counted.
+            pub fn unit(self) -> &'static str {
+                match self { $(Self::$variant => $unit,)* }
             }
 
             /// What the plan gives.
@@ -49,23 +55,92 @@ macro_rules! limits {
     };
 }
 
+// Those of a step's attempt lie below what the sandbox takes at most, whatever a plan says.
 limits! {
     /// Runs that are executed at once.
-    RunsAtOnce = "runs_at_once" 5, most 50;
+    RunsAtOnce = "runs_at_once" "runs" 5, most 50;
     /// Runs that wait for their turn.
-    RunsQueued = "runs_queued" 1_000, most 10_000;
+    RunsQueued = "runs_queued" "runs" 1_000, most 10_000;
     /// E-mails within 24 hours, each recipient counted.
-    EmailsPerDay = "emails_per_day" 200, most 100_000;
+    EmailsPerDay = "emails_per_day" "e-mails" 200, most 100_000;
     /// Bytes that scripts send by HTTP within a full hour.
-    EgressBytesPerHour = "egress_bytes_per_hour" 1_073_741_824, most 1_099_511_627_776;
+    EgressBytesPerHour = "egress_bytes_per_hour" "bytes" 1_073_741_824, most 1_099_511_627_776;
     /// Fuel that scripts use within 24 hours.
-    FuelPerDay = "fuel_per_day" 10_000_000_000_000, most 1_000_000_000_000_000_000;
+    FuelPerDay = "fuel_per_day" "fuel" 10_000_000_000_000, most 1_000_000_000_000_000_000;
+    /// Steps of a pipeline.
+    StepsPerPipeline = "steps_per_pipeline" "steps" 100, most 1_000;
+    /// A script or a library module: its source.
+    SourceBytes = "source_bytes" "bytes" 262_144, most 1_048_576;
+    /// Items of a `for_each`.
+    ItemsPerForEach = "items_per_for_each" "items" 1_000, most 100_000;
+    /// A value in a board's key-value store, as JSON.
+    KvValueBytes = "kv_value_bytes" "bytes" 65_536, most 1_048_576;
+    /// A board's key-value store, keys and values together.
+    KvStoreBytes = "kv_store_bytes" "bytes" 10_485_760, most 1_073_741_824;
+    /// Fuel of one attempt at a step; 10⁹ is about a second.
+    StepFuel = "step_fuel" "fuel" 1_000_000_000, most 100_000_000_000;
+    /// Processor time of one attempt.
+    StepCpuMs = "step_cpu_ms" "ms" 10_000, most 60_000;
+    /// Wall time of one attempt, unless the step has a `timeout`.
+    StepWallMs = "step_wall_ms" "ms" 30_000, most 900_000;
+    /// Memory of one attempt.
+    StepMemoryBytes = "step_memory_bytes" "bytes" 33_554_432, most 134_217_728;
+    /// What a script is given, as JSON.
+    StepInputBytes = "step_input_bytes" "bytes" 1_048_576, most 4_194_304;
+    /// What a script returns, as JSON.
+    StepOutputBytes = "step_output_bytes" "bytes" 262_144, most 4_194_304;
+    /// What one attempt prints.
+    StepLogBytes = "step_log_bytes" "bytes" 262_144, most 4_194_304;
+    /// A line of what it prints.
+    StepLogLineBytes = "step_log_line_bytes" "bytes" 8_192, most 65_536;
+    /// Calls of one attempt to the host.
+    StepHostCalls = "step_host_calls" "calls" 10_000, most 100_000;
+    /// What one such call carries, each way.
+    HostCallBytes = "host_call_bytes" "bytes" 1_048_576, most 4_194_304;
+    /// HTTP requests of one attempt.
+    StepHttpRequests = "step_http_requests" "requests" 50, most 1_000;
+    /// The longest wait for the answer to an HTTP request.
+    HttpTimeoutMs = "http_timeout_ms" "ms" 10_000, most 60_000;
+    /// The body of an HTTP answer.
+    HttpResponseBytes = "http_response_bytes" "bytes" 1_048_576, most 16_777_216;
+    /// Redirects that an HTTP request follows.
+    HttpRedirects = "http_redirects" "redirects" 0, most 3;
 }
 
 impl Limit {
     /// The limit of that name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|limit| limit.name() == name)
+    }
+
+    /// Where an executor is told of it, when a team has another than the plan's.
+    fn of_step(self, limits: &mut StepLimits) -> Option<&mut Option<u64>> {
+        Some(match self {
+            Self::SourceBytes => &mut limits.source_bytes,
+            Self::ItemsPerForEach => &mut limits.items,
+            Self::KvValueBytes => &mut limits.kv_value_bytes,
+            Self::StepFuel => &mut limits.fuel,
+            Self::StepCpuMs => &mut limits.cpu_ms,
+            Self::StepWallMs => &mut limits.wall_ms,
+            Self::StepMemoryBytes => &mut limits.memory_bytes,
+            Self::StepInputBytes => &mut limits.input_bytes,
+            Self::StepOutputBytes => &mut limits.output_bytes,
+            Self::StepLogBytes => &mut limits.log_bytes,
+            Self::StepLogLineBytes => &mut limits.log_line_bytes,
+            Self::StepHostCalls => &mut limits.host_calls,
+            Self::HostCallBytes => &mut limits.host_call_bytes,
+            Self::StepHttpRequests => &mut limits.http_requests,
+            Self::HttpTimeoutMs => &mut limits.http_timeout_ms,
+            Self::HttpResponseBytes => &mut limits.http_response_bytes,
+            Self::HttpRedirects => &mut limits.http_redirects,
+            Self::RunsAtOnce
+            | Self::RunsQueued
+            | Self::EmailsPerDay
+            | Self::EgressBytesPerHour
+            | Self::FuelPerDay
+            | Self::StepsPerPipeline
+            | Self::KvStoreBytes => return None,
+        })
     }
 }
 
@@ -86,6 +161,33 @@ pub async fn in_force(tx: &mut TeamTx, limit: Limit) -> Result<i64, sqlx::Error>
     Ok(value.unwrap_or(limit.default()))
 }
 
+/// The limits that differ from the plan's, but for those that are columns of `teams`.
+async fn given(tx: &mut TeamTx) -> Result<Vec<(Limit, i64)>, sqlx::Error> {
+    let team = tx.team();
+    let rows: Vec<(String, i64)> =
+        sql!(&mut **tx, fetch_all, query_as("SELECT name, value FROM team_limits WHERE team_id = $1").bind(team))?;
+    // A name that a newer version wrote is none of ours.
+    Ok(rows.into_iter().filter_map(|(name, value)| Some((Limit::named(&name)?, value))).collect())
+}
+
+/// The values in force of several limits, in one statement.
+pub async fn several<const N: usize>(tx: &mut TeamTx, limits: [Limit; N]) -> Result<[i64; N], sqlx::Error> {
+    let given = given(tx).await?;
+    let value = |limit: Limit| given.iter().find(|(other, _)| *other == limit).map(|(_, value)| *value);
+    Ok(limits.map(|limit| value(limit).unwrap_or(limit.default())))
+}
+
+/// What an executor is told about a step's limits: where they differ from the plan's.
+pub(crate) async fn of_steps(tx: &mut TeamTx) -> Result<StepLimits, sqlx::Error> {
+    let mut limits = StepLimits::default();
+    for (limit, value) in given(tx).await? {
+        if let Some(field) = limit.of_step(&mut limits) {
+            *field = u64::try_from(value).ok();
+        }
+    }
+    Ok(limits)
+}
+
 async fn columns(tx: &mut TeamTx) -> Result<(i64, i64), sqlx::Error> {
     let team = tx.team();
     sql!(&mut **tx, fetch_one, query_as("SELECT max_running, max_queued FROM teams WHERE id = $1").bind(team))
@@ -102,11 +204,16 @@ pub async fn all(tx: &mut TeamTx) -> Result<Option<TeamLimits>, sqlx::Error> {
     if found.is_none() {
         return Ok(None);
     }
+    let (at_once, queued) = columns(tx).await?;
+    let mut values = given(tx).await?;
+    values.extend([(Limit::RunsAtOnce, at_once), (Limit::RunsQueued, queued)]);
     let mut limits = Vec::new();
     for limit in Limit::ALL {
+        let value = values.iter().rev().find(|(other, _)| other == limit).map(|(_, value)| *value);
         limits.push(TeamLimit {
             name: limit.name().into(),
-            value: in_force(tx, *limit).await?,
+            unit: limit.unit().into(),
+            value: value.unwrap_or(limit.default()),
             default: limit.default(),
             most: limit.most(),
             description: limit.description().into(),

@@ -7,7 +7,10 @@ use restroy_sdk::{
 };
 use sqlx::query_as;
 
-use super::TeamTx;
+use super::{
+    TeamTx,
+    sort::{Age, Selection, by_age, by_order},
+};
 use crate::sql;
 
 #[derive(sqlx::FromRow)]
@@ -63,29 +66,27 @@ pub async fn get(tx: &mut TeamTx, id: ScriptId) -> Result<Option<Script>, sqlx::
 }
 
 /// The pipeline's scripts by path, after `after`; those that the latest version lacks among them.
-pub async fn list(
-    tx: &mut TeamTx,
-    pipeline: PipelineId,
-    after: Option<&str>,
-    rows: i64,
-) -> Result<Vec<Script>, sqlx::Error> {
+pub async fn list(tx: &mut TeamTx, pipeline: PipelineId, selection: &Selection) -> Result<Vec<Script>, sqlx::Error> {
     let team = tx.team();
+    let statement = by_order!(selection.order, id: "s.id", name: "s.path",
+    concat!(
+        scripts!(),
+        "WHERE s.team_id = $1 AND s.pipeline_id = $6
+           AND v.number = (
+               SELECT max(n.number) FROM pipeline_version_scripts o
+               JOIN pipeline_versions n ON n.team_id = o.team_id AND n.id = o.version_id
+               WHERE o.team_id = s.team_id AND o.script_id = s.id)"
+    ));
     let rows: Vec<Row> = sql!(
         &mut **tx,
         fetch_all,
-        query_as(concat!(
-            scripts!(),
-            "WHERE s.team_id = $1 AND s.pipeline_id = $2 AND ($3 IS NULL OR s.path > $3)
-               AND v.number = (
-                   SELECT max(n.number) FROM pipeline_version_scripts o
-                   JOIN pipeline_versions n ON n.team_id = o.team_id AND n.id = o.version_id
-                   WHERE o.team_id = s.team_id AND o.script_id = s.id)
-             ORDER BY s.path LIMIT $4"
-        ))
-        .bind(team)
-        .bind(pipeline)
-        .bind(after)
-        .bind(rows)
+        query_as(statement)
+            .bind(team)
+            .bind(selection.id())
+            .bind(selection.place_name())
+            .bind(&selection.name)
+            .bind(selection.rows)
+            .bind(pipeline)
     )?;
     Ok(rows.into_iter().map(Script::from).collect())
 }
@@ -103,24 +104,26 @@ struct VersionRow {
 pub async fn versions(
     tx: &mut TeamTx,
     script: ScriptId,
-    before: Option<ScriptVersionId>,
+    age: Age,
+    after: Option<ScriptVersionId>,
     rows: i64,
 ) -> Result<Vec<ScriptVersion>, sqlx::Error> {
     let team = tx.team();
     let rows: Vec<VersionRow> = sql!(
         &mut **tx,
         fetch_all,
-        query_as(
+        query_as(by_age!(
+            age,
+            "sv.id",
             "SELECT sv.id, sv.sha256, sv.source, sv.created_at FROM script_versions sv
-             WHERE sv.team_id = $1 AND ($3 IS NULL OR sv.id < $3) AND EXISTS (
+             WHERE sv.team_id = $1 AND EXISTS (
                  SELECT 1 FROM pipeline_version_scripts pvs
-                 WHERE pvs.team_id = sv.team_id AND pvs.script_id = $2 AND pvs.script_version_id = sv.id)
-             ORDER BY sv.id DESC LIMIT $4"
-        )
+                 WHERE pvs.team_id = sv.team_id AND pvs.script_id = $4 AND pvs.script_version_id = sv.id)"
+        ))
         .bind(team)
-        .bind(script)
-        .bind(before)
+        .bind(after)
         .bind(rows)
+        .bind(script)
     )?;
     Ok(rows
         .into_iter()

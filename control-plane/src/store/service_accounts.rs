@@ -6,6 +6,7 @@ use sqlx::{query_as, query_scalar};
 use super::{
     TeamTx, members,
     roles::AnyRole,
+    sort::{Selection, by_order},
     users::{self, SERVICE, User},
 };
 use crate::sql;
@@ -79,20 +80,22 @@ pub async fn insert(
 }
 
 /// The team's, by id, after `after`.
-pub async fn list(tx: &mut TeamTx, after: Option<UserId>, rows: i64) -> Result<Vec<ServiceAccount>, sqlx::Error> {
+pub async fn list(tx: &mut TeamTx, selection: &Selection) -> Result<Vec<ServiceAccount>, sqlx::Error> {
     let team = tx.team();
+    let statement = by_order!(selection.order, id: "u.id", name: "u.name",
+        "SELECT u.id, u.name, coalesce(m.role, r.name) AS role, m.created_at FROM memberships m
+         JOIN users u ON u.id = m.user_id AND u.kind = 'service' AND u.deleted_at IS NULL
+         LEFT JOIN roles r ON r.team_id = m.team_id AND r.id = m.role_id
+         WHERE m.team_id = $1");
     let rows: Vec<Row> = sql!(
         &mut **tx,
         fetch_all,
-        query_as(
-            "SELECT u.id, u.name, coalesce(m.role, r.name) AS role, m.created_at FROM memberships m
-             JOIN users u ON u.id = m.user_id AND u.kind = 'service' AND u.deleted_at IS NULL
-             LEFT JOIN roles r ON r.team_id = m.team_id AND r.id = m.role_id
-             WHERE m.team_id = $1 AND ($2 IS NULL OR u.id > $2) ORDER BY u.id LIMIT $3"
-        )
-        .bind(team)
-        .bind(after)
-        .bind(rows)
+        query_as(statement)
+            .bind(team)
+            .bind(selection.id())
+            .bind(selection.place_name())
+            .bind(&selection.name)
+            .bind(selection.rows)
     )?;
     Ok(rows.into_iter().map(ServiceAccount::from).collect())
 }

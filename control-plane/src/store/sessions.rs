@@ -7,7 +7,10 @@ use restroy_sdk::{
 };
 use sqlx::{query, query_as, query_scalar};
 
-use super::Tx;
+use super::{
+    Tx,
+    sort::{Age, by_age},
+};
 use crate::sql;
 
 /// A session.
@@ -161,20 +164,22 @@ pub async fn list(
     tx: &mut Tx,
     user: UserId,
     current: SessionId,
-    before: Option<SessionId>,
+    age: Age,
+    after: Option<SessionId>,
     rows: i64,
     now: Timestamp,
 ) -> Result<Vec<SessionInfo>, sqlx::Error> {
     let rows: Vec<Row> = sql!(
         tx,
         fetch_all,
-        query_as(
+        query_as(by_age!(
+            age,
+            "id",
             "SELECT id, user_agent, address, created_at, refreshed_at, expires_at FROM sessions
-             WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $4 AND ($2 IS NULL OR id < $2)
-             ORDER BY id DESC LIMIT $3"
-        )
+             WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $4"
+        ))
         .bind(user)
-        .bind(before)
+        .bind(after)
         .bind(rows)
         .bind(now)
     )?;

@@ -1,8 +1,9 @@
-//! In which order a list is read, and from which place on. Each order has an index of its own, and ends
-//! with the id, so that no two things have the same place.
+//! In which order a list is read, and from which place on. Every order ends with the id, so that no two
+//! things have the same place; where a list can be long, it has an index of its own.
 //!
-//! The statement of a list binds, in this order: `$1` whose list it is, `$2` and `$3` the id and name of
-//! the place, `$4` the pattern of the name, `$5` how many rows; then what the list has of its own.
+//! The statement of a list by name binds, in this order: `$1` whose list it is, `$2` and `$3` the id and name
+//! of the place, `$4` the pattern of the name, `$5` how many rows; then what the list has of its own. That of
+//! a list by age: `$1` whose list it is, `$2` the place, `$3` how many rows.
 
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -26,18 +27,6 @@ pub enum Order {
     NameDown,
 }
 
-impl Order {
-    /// As it is asked for.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Oldest => "created_at",
-            Self::Newest => "-created_at",
-            Self::Name => "name",
-            Self::NameDown => "-name",
-        }
-    }
-}
-
 /// By age; `-` for the newest first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
 pub enum Age {
@@ -50,14 +39,16 @@ pub enum Age {
     Newest,
 }
 
-impl Age {
-    /// As it is asked for.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Oldest => "created_at",
-            Self::Newest => "-created_at",
-        }
-    }
+/// By key (byte by byte); `-` for the other way round.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
+pub enum ByKey {
+    /// From the first.
+    #[default]
+    #[serde(rename = "key")]
+    Up,
+    /// From the last.
+    #[serde(rename = "-key")]
+    Down,
 }
 
 /// What of a list is read.
@@ -80,12 +71,12 @@ impl Selection {
     }
 
     /// The id of the place.
-    pub(super) fn id(&self) -> Option<Uuid> {
+    pub(crate) fn id(&self) -> Option<Uuid> {
         self.after.as_ref().map(|(id, _)| *id)
     }
 
     /// The name of the place.
-    pub(super) fn place_name(&self) -> Option<&str> {
+    pub(crate) fn place_name(&self) -> Option<&str> {
         self.after.as_ref().map(|(_, name)| name.as_str())
     }
 }
@@ -103,6 +94,21 @@ pub fn pattern(text: &str) -> String {
     pattern.push('%');
     pattern
 }
+
+/// The statement of a list by age: `SELECT … WHERE …`, completed.
+macro_rules! by_age {
+    ($age:expr, $id:literal, $select:expr) => {
+        match $age {
+            $crate::store::sort::Age::Oldest => {
+                concat!($select, " AND ($2 IS NULL OR ", $id, " > $2) ORDER BY ", $id, " LIMIT $3")
+            }
+            $crate::store::sort::Age::Newest => {
+                concat!($select, " AND ($2 IS NULL OR ", $id, " < $2) ORDER BY ", $id, " DESC LIMIT $3")
+            }
+        }
+    };
+}
+pub(crate) use by_age;
 
 /// The statement for an order: `SELECT … WHERE …`, completed.
 macro_rules! by_order {
@@ -122,7 +128,7 @@ macro_rules! by_order {
         concat!($select, " AND ($4 IS NULL OR lower(", $name, ") LIKE $4 ESCAPE '\\')", $($part,)+ " LIMIT $5")
     };
 }
-pub(super) use by_order;
+pub(crate) use by_order;
 
 #[cfg(test)]
 mod tests {

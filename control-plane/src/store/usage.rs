@@ -16,6 +16,7 @@ use sqlx::{query_as, query_scalar};
 use super::{
     TeamTx,
     quota::{self, Limit},
+    sort::Age,
 };
 use crate::sql;
 
@@ -161,7 +162,7 @@ async fn hours(tx: &mut TeamTx, limit: Limit, now: Timestamp) -> Result<Vec<(i64
         Limit::EmailsPerDay => sum!("emails"),
         Limit::EgressBytesPerHour => sum!("egress_bytes"),
         Limit::FuelPerDay => sum!("fuel"),
-        Limit::RunsAtOnce | Limit::RunsQueued => return Ok(Vec::new()),
+        _ => return Ok(Vec::new()),
     };
     let team = tx.team();
     sql!(&mut **tx, fetch_all, query_as(statement).bind(team).bind(hour(now).saturating_sub(window(limit) * HOUR)))
@@ -192,32 +193,34 @@ impl From<Row> for UsageHour {
     }
 }
 
-/// The hours in which something was used, from the one of `from` on and before `to`; the oldest first,
-/// after `after`.
+/// The hours in which something was used, from the one of `from` on and before `to`, after `after`.
 pub async fn list(
     tx: &mut TeamTx,
     from: Timestamp,
     to: Timestamp,
+    age: Age,
     after: Option<i64>,
     rows: i64,
 ) -> Result<Vec<UsageHour>, sqlx::Error> {
+    macro_rules! select {
+        ($end:literal) => {
+            concat!(
+                "SELECT hour, CAST(sum(runs) AS BIGINT) AS runs, CAST(sum(steps) AS BIGINT) AS steps,
+                        CAST(sum(fuel) AS BIGINT) AS fuel, CAST(sum(cpu_ms) AS BIGINT) AS cpu_ms,
+                        CAST(sum(emails) AS BIGINT) AS emails, CAST(sum(egress_bytes) AS BIGINT) AS egress_bytes
+                 FROM usage WHERE team_id = $1 AND hour >= $2 AND hour < $3 AND ($4 IS NULL OR hour ",
+                $end,
+                " LIMIT $5"
+            )
+        };
+    }
+    let statement = match age {
+        Age::Oldest => select!("> $4) GROUP BY hour ORDER BY hour"),
+        Age::Newest => select!("< $4) GROUP BY hour ORDER BY hour DESC"),
+    };
     let team = tx.team();
-    let rows: Vec<Row> = sql!(
-        &mut **tx,
-        fetch_all,
-        query_as(
-            "SELECT hour, CAST(sum(runs) AS BIGINT) AS runs, CAST(sum(steps) AS BIGINT) AS steps,
-                    CAST(sum(fuel) AS BIGINT) AS fuel, CAST(sum(cpu_ms) AS BIGINT) AS cpu_ms,
-                    CAST(sum(emails) AS BIGINT) AS emails, CAST(sum(egress_bytes) AS BIGINT) AS egress_bytes
-             FROM usage WHERE team_id = $1 AND hour >= $2 AND hour < $3 AND hour > $4
-             GROUP BY hour ORDER BY hour LIMIT $5"
-        )
-        .bind(team)
-        .bind(hour(from))
-        .bind(to)
-        .bind(after.unwrap_or(i64::MIN))
-        .bind(rows)
-    )?;
+    let rows: Vec<Row> =
+        sql!(&mut **tx, fetch_all, query_as(statement).bind(team).bind(hour(from)).bind(to).bind(after).bind(rows))?;
     Ok(rows.into_iter().map(UsageHour::from).collect())
 }
 

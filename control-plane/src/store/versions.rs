@@ -11,7 +11,10 @@ use restroy_sdk::{
 use sha2::{Digest, Sha256};
 use sqlx::{query, query_as, query_scalar};
 
-use super::{StoreError, TeamTx, library};
+use super::{
+    StoreError, TeamTx, library,
+    sort::{Age, by_age},
+};
 use crate::sql;
 
 #[derive(sqlx::FromRow)]
@@ -99,24 +102,26 @@ pub async fn by_number(tx: &mut TeamTx, pipeline: PipelineId, number: i64) -> Re
 pub async fn list(
     tx: &mut TeamTx,
     pipeline: PipelineId,
-    before: Option<i64>,
+    age: Age,
+    after: Option<i64>,
     rows: i64,
 ) -> Result<Vec<Version>, sqlx::Error> {
     let team = tx.team();
     let rows: Vec<Row> = sql!(
         &mut **tx,
         fetch_all,
-        query_as(
+        query_as(by_age!(
+            age,
+            "v.number",
             "SELECT v.id, v.pipeline_id, v.number, v.message, p.published_version IS NOT NULL AND p.published_version = v.number AS published,
                     v.author_id, v.created_at
              FROM pipeline_versions v JOIN pipelines p ON p.team_id = v.team_id AND p.id = v.pipeline_id
-             WHERE v.team_id = $1 AND v.pipeline_id = $2 AND ($3 IS NULL OR v.number < $3)
-             ORDER BY v.number DESC LIMIT $4"
-        )
+             WHERE v.team_id = $1 AND v.pipeline_id = $4"
+        ))
         .bind(team)
-        .bind(pipeline)
-        .bind(before)
+        .bind(after)
         .bind(rows)
+        .bind(pipeline)
     )?;
     Ok(rows.into_iter().map(Version::from).collect())
 }

@@ -152,3 +152,39 @@ async fn runs_of_a_deleted_board_leave_the_teams_list() {
     ann.delete(&format!("/v1/boards/{}", home.board)).await.expect(204);
     assert_eq!(ann.get(&runs).await.expect(200).items().len(), 0);
 }
+
+#[tokio::test]
+async fn a_board_is_private_from_the_start_and_its_maker_its_member() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let team = ann.team("Team").await;
+    let (carol, ed) = (world.person("carol").await, world.person("ed").await);
+    carol.join(&team, Role::Admin).await;
+    ed.join(&team, Role::Editor).await;
+    let boards = format!("/v1/teams/{team}/boards");
+    // Who may make boards, and not administer them, makes open ones.
+    ed.post(&boards, json!({ "name": "Ed's", "private": true })).await.problem("forbidden");
+    ed.post(&boards, json!({ "name": "Ed's", "private": false })).await.expect(201);
+    let made = carol.post(&boards, json!({ "name": "Carol's", "private": true })).await.expect(201);
+    assert_eq!(made.body["private"], true);
+    let at = format!("/v1/boards/{}", made.id());
+    ed.get(&at).await.problem("not_found");
+    let members = carol.get(&format!("{at}/members")).await.expect(200);
+    let [member] = members.items() else { panic!("{}", members.text) };
+    assert_eq!((&member["user_id"], &member["role"]), (&json!(carol.id), &json!("admin")));
+    // The role on the board is what it says, whatever becomes of the one in the team.
+    ann.patch(&format!("/v1/teams/{team}/members/{}", carol.id), json!({ "role": "viewer" })).await.expect(200);
+    carol.patch(&at, json!({ "description": "Still mine" })).await.expect(200);
+    ed.get(&at).await.problem("not_found");
+    // No board has an owner.
+    let own = ann.post(&boards, json!({ "name": "Ann's", "private": true })).await.expect(201).id();
+    let members = ann.get(&format!("/v1/boards/{own}/members")).await.expect(200);
+    assert_eq!(members.items()[0]["role"], "admin");
+    // A role of the team's own is the role on the board.
+    let keeper = json!({ "name": "Keeper", "permissions": ["board.create", "board.read", "board.administer"] });
+    ann.post(&format!("/v1/teams/{team}/roles"), keeper).await.expect(201);
+    ann.patch(&format!("/v1/teams/{team}/members/{}", ed.id), json!({ "role": "Keeper" })).await.expect(200);
+    let kept = ed.post(&boards, json!({ "name": "Kept", "private": true })).await.expect(201).id();
+    let members = ed.get(&format!("/v1/boards/{kept}/members")).await.expect(200);
+    assert_eq!(members.items()[0]["role"], "Keeper");
+}

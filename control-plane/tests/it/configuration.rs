@@ -7,6 +7,7 @@ use restroy_control_plane::{
     store::{
         TeamTx,
         configuration::{self, Pinned, SecretRead},
+        sort::Age,
         team_keys::{self, Rewrapped},
         versions,
     },
@@ -105,7 +106,7 @@ pub(crate) async fn settings_at(
     let scope = caller.pipeline(state, pipeline, permission).await.unwrap();
     assert_eq!(scope.team(), scope_team);
     let mut tx: TeamTx = state.db.team_write(scope_team).await.unwrap();
-    let newest = versions::list(&mut tx, pipeline, None, 1).await.unwrap().remove(0);
+    let newest = versions::list(&mut tx, pipeline, Age::Newest, None, 1).await.unwrap().remove(0);
     let (document, _) = versions::load(&mut tx, newest.id).await.unwrap();
     let keys = team_keys::of_team(&mut tx, &state.keys).await.unwrap();
     let board = home.board.parse().unwrap();

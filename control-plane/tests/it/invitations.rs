@@ -14,7 +14,7 @@ async fn invite(by: &Person<'_>, team: &str, email: &str, role: &str) -> Reply {
 }
 
 /// What lies in the outbox for an address, the oldest first.
-async fn mails(world: &World, email: &str) -> Vec<String> {
+pub(crate) async fn mails(world: &World, email: &str) -> Vec<String> {
     let mut tx = world.state.db.system_read().await.unwrap();
     let texts = "SELECT body_text FROM outbox WHERE team_id IS NULL AND recipients = $1 ORDER BY id";
     let recipients = json!([email]).to_string();

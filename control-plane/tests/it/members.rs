@@ -3,7 +3,10 @@
 use restroy_control_plane::auth::Role;
 use serde_json::json;
 
-use crate::support::{Home, Person, World};
+use crate::{
+    invitations::mails,
+    support::{Home, Person, World},
+};
 
 /// A team of ann's with an admin, an editor and a viewer.
 async fn crew(world: &World) -> (Person<'_>, [Person<'_>; 3], String) {
@@ -138,4 +141,35 @@ async fn a_team_is_handed_over() {
     assert_eq!(editor.get(&format!("/v1/teams/{team}")).await.expect(200).body["role"], "owner");
     ann.post(&transfer, json!({ "user_id": ann.id })).await.problem("forbidden");
     editor.delete(&at(&team, &ann)).await.expect(204);
+}
+
+#[tokio::test]
+async fn who_is_removed_or_made_an_owner_hears_of_it() {
+    let world = World::new().await;
+    let (ann, [admin, editor, viewer], team) = crew(&world).await;
+    admin.delete(&at(&team, &viewer)).await.expect(204);
+    let told = mails(&world, "viewer@example.com").await;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("admin removed you from the team \"Team\""), "{}", told[0]);
+    // Who leaves knows.
+    admin.post(&format!("/v1/teams/{team}/leave"), json!({})).await.expect(204);
+    assert!(mails(&world, "admin@example.com").await.is_empty());
+    ann.post(&format!("/v1/teams/{team}/transfer"), json!({ "user_id": editor.id })).await.expect(200);
+    let told = mails(&world, "editor@example.com").await;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("ann made you an owner of the team \"Team\""), "{}", told[0]);
+    assert!(mails(&world, "ann@example.com").await.is_empty());
+    // A role that makes nobody an owner is told to nobody, and who is one already is told nothing new.
+    editor.patch(&at(&team, &ann), json!({ "role": "viewer" })).await.expect(200);
+    assert!(mails(&world, "ann@example.com").await.is_empty());
+    for _ in 0..12 {
+        editor.patch(&at(&team, &ann), json!({ "role": "owner" })).await.expect(200);
+        editor.patch(&at(&team, &ann), json!({ "role": "owner" })).await.expect(200);
+        editor.patch(&at(&team, &ann), json!({ "role": "viewer" })).await.expect(200);
+    }
+    assert_eq!(mails(&world, "ann@example.com").await.len(), 10, "no more within a day");
+    world.clock.advance(std::time::Duration::from_hours(25));
+    let editor = world.sign_in("editor@example.com").await;
+    editor.patch(&at(&team, &ann), json!({ "role": "owner" })).await.expect(200);
+    assert_eq!(mails(&world, "ann@example.com").await.len(), 11);
 }

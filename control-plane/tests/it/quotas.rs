@@ -5,6 +5,7 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode};
 use restroy_control_plane::{
     store::quota::{self, Limit},
+    store::sort::Age,
     store::usage::{USAGE_KEPT, list},
 };
 use restroy_sdk::time::Timestamp;
@@ -52,8 +53,8 @@ async fn a_team_sees_its_limits_and_the_operator_sets_them() {
         assert_eq!(value(&ann, &place.team, name).await, default, "{name}");
     }
     for limit in Limit::ALL {
-        give(&it, &place.team, *limit, 7).await;
-        assert_eq!(value(&ann, &place.team, limit.name()).await, 7, "{}", limit.name());
+        give(&it, &place.team, *limit, limit.most().min(7)).await;
+        assert_eq!(value(&ann, &place.team, limit.name()).await, limit.most().min(7), "{}", limit.name());
     }
     let team = place.team.parse().unwrap();
     quota::set(&it.state.db, &it.state.ambient, team, &[(Limit::RunsAtOnce, None), (Limit::FuelPerDay, None)])
@@ -64,7 +65,8 @@ async fn a_team_sees_its_limits_and_the_operator_sets_them() {
     assert_eq!(value(&ann, &place.team, "emails_per_day").await, 7);
     let nobody = it.state.ambient.id();
     assert!(!quota::set(&it.state.db, &it.state.ambient, nobody, &[(Limit::FuelPerDay, Some(1))]).await.unwrap());
-    assert_eq!(it.count("SELECT count(*) FROM audit_log WHERE action = 'team.limits' AND user_id IS NULL").await, 6);
+    let told = it.count("SELECT count(*) FROM audit_log WHERE action = 'team.limits' AND user_id IS NULL").await;
+    assert_eq!(usize::try_from(told).unwrap(), Limit::ALL.len() + 1);
 }
 
 #[tokio::test]
@@ -183,10 +185,12 @@ async fn executors_are_told_what_may_still_be_sent() {
     assert_eq!(report(2, 700, json!([printed("a", 1, "x")])).await.1["egress_left"], 0, "counted once");
     let team = place.team.parse().unwrap();
     let mut tx = it.state.db.team_read(team).await.unwrap();
-    let hours = list(&mut tx, Timestamp(0), it.state.ambient.now(), None, 10).await.unwrap();
+    let hours = list(&mut tx, Timestamp(0), it.state.ambient.now(), Age::Oldest, None, 10).await.unwrap();
     assert!(hours.is_empty(), "the hour begins at this very moment, which is not before it");
     let hours =
-        list(&mut tx, Timestamp(0), it.state.ambient.now().after(Duration::from_secs(1)), None, 10).await.unwrap();
+        list(&mut tx, Timestamp(0), it.state.ambient.now().after(Duration::from_secs(1)), Age::Oldest, None, 10)
+            .await
+            .unwrap();
     assert_eq!(hours[0].egress_bytes, 1_100);
 }
 
@@ -204,4 +208,74 @@ async fn runs_at_once_and_in_the_queue_are_the_operators_to_set() {
     assert_eq!(problem["limit"]["value"], 2);
     restroy_control_plane::runs::dispatch::admit(&it.state).await.unwrap();
     assert_eq!(it.messages().await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_kept_is_held_to_the_teams_limits() {
+    let it = Installation::start().await;
+    let (ann, place) = it.pipeline(None).await;
+    let of = |n: usize| {
+        let named = (0..n).map(|n| (format!("s{n}"), json!({ "script": "a.lua" })));
+        steps(named.collect::<serde_json::Map<_, _>>())
+    };
+    let path = format!("/v1/pipelines/{}/definition", place.pipeline);
+    let put = async |document: Value, source: &str| {
+        let body = json!({ "definition": document, "files": { "a.lua": source } });
+        ann.call(Method::PUT, &path, Some(body)).await
+    };
+    let places = |answer: &Value| answer["errors"].as_array().map_or(0, Vec::len);
+    for (limit, most) in [(Limit::StepsPerPipeline, 2), (Limit::SourceBytes, 10)] {
+        give(&it, &place.team, limit, most).await;
+    }
+    assert_eq!(put(of(2), "return 123").await.0, StatusCode::OK);
+    let (status, answer) = put(of(3), "return 1234").await;
+    assert_eq!((status, places(&answer)), (StatusCode::UNPROCESSABLE_ENTITY, 2), "{answer}");
+    let detail = answer.to_string();
+    assert!(detail.contains("a pipeline has at most 2") && detail.contains("at most 10"), "{detail}");
+    let library = format!("/v1/teams/{}/library", place.team);
+    let module = |source: &str| Some(json!({ "name": "text", "source": source }));
+    let invalid = StatusCode::UNPROCESSABLE_ENTITY;
+    ann.expect(invalid, Method::POST, &library, module("return 1234")).await;
+    ann.expect(StatusCode::CREATED, Method::POST, &library, module("return 123")).await;
+    // A team that has more than the plan gives.
+    give(&it, &place.team, Limit::StepsPerPipeline, 120).await;
+    give(&it, &place.team, Limit::SourceBytes, 300_000).await;
+    assert_eq!(put(of(120), &format!("--{}", "x".repeat(299_000))).await.0, StatusCode::OK);
+    assert_eq!(put(of(121), "return 1").await.0, StatusCode::UNPROCESSABLE_ENTITY);
+
+    give(&it, &place.team, Limit::KvValueBytes, 8).await;
+    give(&it, &place.team, Limit::KvStoreBytes, 20).await;
+    let key = |key: &str| format!("/v1/boards/{}/kv/{key}", place.board);
+    let refused = async |name: &str, value: &str| {
+        let (status, answer) = ann.call(Method::PUT, &key(name), Some(json!({ "value": value }))).await;
+        assert!(status.is_client_error(), "{name} {value}: {status} {answer}");
+        answer.to_string()
+    };
+    assert!(refused("a", "1234567").await.contains("at most 8 bytes"));
+    ann.expect(StatusCode::OK, Method::PUT, &key("a"), Some(json!({ "value": "123456" }))).await;
+    ann.expect(StatusCode::OK, Method::PUT, &key("b"), Some(json!({ "value": "123456" }))).await;
+    assert!(refused("c", "123456").await.contains("at most 20 bytes"));
+    give(&it, &place.team, Limit::KvStoreBytes, 27).await;
+    ann.expect(StatusCode::OK, Method::PUT, &key("c"), Some(json!({ "value": "123456" }))).await;
+}
+
+#[tokio::test]
+async fn an_executor_is_told_where_a_teams_steps_have_other_limits() {
+    let it = Installation::start().await;
+    let Scene { ann, place, held, .. } = it.claimed(None).await;
+    assert_eq!(held.plan["limits"], json!({}), "the plan's own limits are the executor's to set");
+    held.reported(1, json!([started("a"), finished("a"), run_finished("succeeded")])).await;
+    for (limit, value) in [
+        (Limit::StepFuel, 7),
+        (Limit::StepMemoryBytes, 64 << 20),
+        (Limit::HttpRedirects, 3),
+        (Limit::ItemsPerForEach, 5),
+        (Limit::EmailsPerDay, 1),
+    ] {
+        give(&it, &place.team, limit, value).await;
+    }
+    ann.run(&place, json!({})).await;
+    let held = it.executor().await.claim(&it.admitted().await).await.expect("the task is claimed");
+    let told = json!({ "fuel": 7, "memory_bytes": 64 << 20, "http_redirects": 3, "items": 5 });
+    assert_eq!(held.plan["limits"], told);
 }

@@ -20,8 +20,6 @@ use super::{
     task::TaskContext,
 };
 
-/// How many items a step may have.
-const MOST_ITEMS: usize = 1_000;
 /// What the results of all items together may take, in bytes of JSON.
 const RESULTS_BYTES: usize = 64 * 1024 * 1024;
 /// How many items at once, unless told.
@@ -111,8 +109,9 @@ async fn items(work: &Arc<Work>, expression: &str) -> Result<(Vec<Arc<str>>, Usa
         }
         Err(failure) => return Err((failure, usage)),
     };
-    if items.len() > MOST_ITEMS {
-        let message = format!("there are {} items, which is too many (limit: {MOST_ITEMS})", items.len());
+    let most = work.task.most_items;
+    if items.len() > most {
+        let message = format!("there are {} items, which is too many (limit: {most})", items.len());
         return Err((Failure::new("for_each_items_limit", message), usage));
     }
     Ok((items.iter().map(|item| item.to_string().into()).collect(), usage))
@@ -143,8 +142,7 @@ fn array(results: &[Option<Arc<str>>]) -> Arc<str> {
 
 /// The results of a step that ended under an earlier lease.
 pub(super) fn committed_results(task: &TaskContext, state: &StepState) -> Option<Arc<str>> {
-    let count = state.items?.min(u32::try_from(MOST_ITEMS).unwrap_or(u32::MAX));
-    let results: Vec<Option<Arc<str>>> = (1..=count)
+    let results: Vec<Option<Arc<str>>> = (1..=state.items?)
         .map(|index| match retry::standing(task.committed(&state.step.step, Some(index))) {
             Standing::Ended(state) => result_of(state).ok(),
             Standing::Due(_) => None,

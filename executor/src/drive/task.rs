@@ -3,10 +3,11 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 use lua_wasm_host::{Engine, Limits, Source};
-use restroy_run_queue::run_api::{Plan, StepSettings, StepState};
+use restroy_run_queue::run_api::{Plan, StepLimits, StepSettings, StepState};
 use restroy_sdk::{
     document::Document,
     event::StepRef,
@@ -23,6 +24,9 @@ use crate::{
     metrics::Metrics,
     report::Reporter,
 };
+
+/// How many items a `for_each` may have, unless the team has another limit.
+const MOST_ITEMS: u64 = 1_000;
 
 /// What all tasks of an executor share.
 #[derive(Clone)]
@@ -47,6 +51,8 @@ pub(crate) struct TaskContext {
     pub(crate) sandboxes: Semaphore,
     /// How many HTTP requests may be under way at once.
     pub(crate) requests: Arc<Semaphore>,
+    /// How many items a `for_each` may have.
+    pub(crate) most_items: usize,
 
     pub(crate) run_id: RunId,
     pub(crate) document: Document,
@@ -90,7 +96,8 @@ impl TaskContext {
         Ok(Self {
             sandboxes: Semaphore::new(tools.sandboxes_per_task.max(1)),
             requests: Arc::new(Semaphore::new(http::AT_ONCE)),
-            tools,
+            most_items: usize::try_from(plan.limits.items.unwrap_or(MOST_ITEMS)).unwrap_or(usize::MAX),
+            tools: Tools { limits: limits(&tools.limits, &plan.limits), ..tools },
             api,
             reporter: Reporter::default(),
             progress: Arc::default(),
@@ -154,5 +161,70 @@ impl TaskContext {
     pub(crate) fn committed(&self, step: &str, index: Option<u32>) -> &[StepState] {
         // A tuple of borrowed parts is no key for the map; steps are few and so are lookups.
         self.committed.get(&(step.to_owned(), index.unwrap_or(0))).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The executor's limits with what the team has other ones of, up to the sandbox's hard maximum.
+fn limits(own: &Limits, team: &StepLimits) -> Limits {
+    let count = |given: Option<u64>, own: u32| given.map_or(own, |given| u32::try_from(given).unwrap_or(u32::MAX));
+    let time = |given: Option<u64>, own: Duration| given.map_or(own, Duration::from_millis);
+    Limits {
+        fuel: team.fuel.unwrap_or(own.fuel),
+        cpu_time: time(team.cpu_ms, own.cpu_time),
+        wall_time: time(team.wall_ms, own.wall_time),
+        memory_bytes: team.memory_bytes.unwrap_or(own.memory_bytes),
+        source_bytes: team.source_bytes.unwrap_or(own.source_bytes),
+        input_bytes: team.input_bytes.unwrap_or(own.input_bytes),
+        output_bytes: team.output_bytes.unwrap_or(own.output_bytes),
+        log_bytes: team.log_bytes.unwrap_or(own.log_bytes),
+        log_line_bytes: team.log_line_bytes.unwrap_or(own.log_line_bytes),
+        host_calls: count(team.host_calls, own.host_calls),
+        host_call_bytes: team.host_call_bytes.unwrap_or(own.host_call_bytes),
+        http_requests: count(team.http_requests, own.http_requests),
+        http_timeout: time(team.http_timeout_ms, own.http_timeout),
+        http_response_bytes: team.http_response_bytes.unwrap_or(own.http_response_bytes),
+        http_redirects: count(team.http_redirects, own.http_redirects),
+        kv_value_bytes: team.kv_value_bytes.unwrap_or(own.kv_value_bytes),
+        open_files: own.open_files,
+    }
+    .clamped()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_teams_limits_go_before_the_executors_and_not_above_the_hard_maximum() {
+        let own = Limits { log_bytes: 77, ..Limits::DEFAULT };
+        assert_eq!(limits(&own, &StepLimits::default()), own);
+        let team =
+            StepLimits { fuel: Some(5), wall_ms: Some(60_000), http_redirects: Some(2), ..StepLimits::default() };
+        let expected = Limits { fuel: 5, wall_time: Duration::from_mins(1), http_redirects: 2, ..own.clone() };
+        assert_eq!(limits(&own, &team), expected);
+        // Every field that there is reaches the sandbox: with all of them at their most, all is at its most.
+        let all = [
+            "fuel",
+            "cpu_ms",
+            "wall_ms",
+            "memory_bytes",
+            "source_bytes",
+            "input_bytes",
+            "output_bytes",
+            "log_bytes",
+            "log_line_bytes",
+            "host_calls",
+            "host_call_bytes",
+            "http_requests",
+            "http_timeout_ms",
+            "http_response_bytes",
+            "http_redirects",
+            "kv_value_bytes",
+            "items",
+        ];
+        let most: serde_json::Map<_, _> = all.iter().map(|name| ((*name).to_owned(), u64::MAX.into())).collect();
+        let most: StepLimits = serde_json::from_value(most.into()).unwrap();
+        assert_eq!(serde_json::to_value(most).unwrap().as_object().map(serde_json::Map::len), Some(all.len()));
+        assert_eq!(limits(&own, &most), Limits { open_files: own.open_files, ..Limits::HARD_MAX });
     }
 }

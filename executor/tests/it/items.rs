@@ -1,12 +1,13 @@
 //! `for_each`: a step that runs once for each item.
 
+use restroy_run_queue::run_api::StepLimits;
 use restroy_sdk::{
     event::EventKind,
     status::{RunStatus, StepStatus},
 };
 use serde_json::json;
 
-use crate::support::{Api, Running, run};
+use crate::support::{Api, Running, run, run_with};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn items_run_and_their_results_come_together() {
@@ -116,4 +117,24 @@ async fn what_is_no_list_or_too_long_is_refused() {
         assert!(error.message.contains(says), "{}", error.message);
         assert_eq!(report.starts("each", Some(1)), 0);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_teams_own_limits_hold() {
+    let api = Api::start(
+        json!({"restroy": 1, "steps": {
+            "two": {"script": "x.lua", "for_each": "{1, 2}"},
+            "three": {"script": "x.lua", "for_each": "{1, 2, 3}"},
+            "burns": {"script": "burns.lua"},
+        }}),
+        &[("x.lua", "return item"), ("burns.lua", "local n = 0 for i = 1, 1e6 do n = n + i end return n")],
+    )
+    .await;
+    api.plan(|plan| plan.limits = StepLimits { items: Some(2), fuel: Some(500_000), ..StepLimits::default() });
+    let report = run_with(api).await;
+    assert_eq!(report.step("two").0, StepStatus::Succeeded);
+    let (_, _, error) = report.step("three");
+    assert_eq!(error.unwrap().code, "for_each_items_limit");
+    let (_, _, error) = report.step("burns");
+    assert_eq!(error.unwrap().code, "fuel_exhausted");
 }

@@ -13,13 +13,10 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct Register {
     /// The address that the account is for.
-    #[cfg_attr(feature = "openapi", schema(format = Email, max_length = 254))]
     pub email: String,
     /// 10 to 256 characters.
-    #[cfg_attr(feature = "openapi", schema(min_length = 10, max_length = 256))]
     pub password: String,
     /// How others see the person; up to 32 characters.
-    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 32))]
     pub name: String,
 }
 
@@ -48,7 +45,6 @@ pub struct VerifyEmail {
 #[serde(deny_unknown_fields)]
 pub struct Login {
     /// The account's address.
-    #[cfg_attr(feature = "openapi", schema(format = Email))]
     pub email: String,
     /// Its password.
     pub password: String,
@@ -200,7 +196,6 @@ pub struct TeamRole {
 #[serde(deny_unknown_fields)]
 pub struct NewTicket {
     /// The path it will be used on, such as `/v1/runs/{id}/stream`.
-    #[cfg_attr(feature = "openapi", schema(max_length = 200, pattern = "^/v1/[A-Za-z0-9/_-]*/stream$"))]
     pub path: String,
 }
 

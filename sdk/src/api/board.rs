@@ -8,17 +8,18 @@ use crate::{
 };
 
 /// `POST /v1/teams/{id}/boards`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewBoard {
     /// 1 to 64 characters, unique within the team.
-    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 64))]
     pub name: String,
     /// What it is for; up to 1,024 characters.
     #[serde(default)]
-    #[cfg_attr(feature = "openapi", schema(max_length = 1024))]
     pub description: String,
+    /// Whether only its members, and who administers boards, see it. Whoever makes it is its first member.
+    #[serde(default)]
+    pub private: bool,
 }
 
 /// `PATCH /v1/boards/{id}`: what is absent stays.
@@ -28,11 +29,9 @@ pub struct NewBoard {
 pub struct BoardPatch {
     /// A new name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 64))]
     pub name: Option<String>,
     /// A new description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(max_length = 1024))]
     pub description: Option<String>,
     /// An archived board can be read, not changed, and starts nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -18,7 +18,6 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct NewPipeline {
     /// 1 to 64 characters, unique on the board.
-    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 64))]
     pub name: String,
     /// What it is for; up to 1,024 characters.
     #[serde(default)]
@@ -88,7 +87,6 @@ pub struct PutDefinition {
     pub files: BTreeMap<String, String>,
     /// Why.
     #[serde(default)]
-    #[cfg_attr(feature = "openapi", schema(max_length = 1024))]
     pub message: String,
     /// Whether runs start with it from now on.
     #[serde(default)]

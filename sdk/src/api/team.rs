@@ -13,7 +13,6 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct NewTeam {
     /// 1 to 64 characters.
-    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 64))]
     pub name: String,
 }
 

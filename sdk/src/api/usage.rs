@@ -20,6 +20,9 @@ pub struct TeamLimits {
 pub struct TeamLimit {
     /// Its name, such as `emails_per_day`.
     pub name: String,
+    /// In what it is counted, such as `bytes`.
+    #[serde(default)]
+    pub unit: String,
     /// The value in force.
     pub value: i64,
     /// What the plan gives.

@@ -15,6 +15,11 @@ impl Client {
         filtered(self.get(&["v1", "teams", &team.to_string(), "audit"]), filter).page(paging).fetch().await
     }
 
+    /// All that was done in a team, as it is exported: a line of JSON for each, the oldest first.
+    pub async fn export_audit(&self, team: TeamId, filter: &AuditFilter) -> Result<Vec<u8>> {
+        filtered(self.get(&["v1", "teams", &team.to_string(), "audit", "export"]), filter).bytes().await
+    }
+
     /// What was done to one's own account, sign-ins among it, the newest first.
     pub async fn my_audit(&self, filter: &AuditFilter, paging: &Paging) -> Result<Page<AuditEntry>> {
         filtered(self.get(&["v1", "me", "audit"]), filter).page(paging).fetch().await

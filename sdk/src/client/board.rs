@@ -6,7 +6,7 @@ use super::{Client, Paging, Result};
 use crate::{
     api::{
         Page,
-        board::{Board, BoardPatch, KvEntry, NewBoard, PutOrder},
+        board::{Board, BoardPatch, KvEntry, NewBoard, PutKv, PutOrder},
     },
     ids::{BoardId, PipelineId, TeamId},
 };
@@ -51,5 +51,20 @@ impl Client {
     /// What its scripts keep in its key-value store.
     pub async fn kv(&self, board: BoardId, paging: &Paging) -> Result<Page<KvEntry>> {
         self.get(&["v1", "boards", &board.to_string(), "kv"]).page(paging).fetch().await
+    }
+
+    /// What a key of the board's store holds.
+    pub async fn kv_entry(&self, board: BoardId, key: &str) -> Result<KvEntry> {
+        self.get(&["v1", "boards", &board.to_string(), "kv", key]).fetch().await
+    }
+
+    /// Writes a key of the board's store, whatever it held.
+    pub async fn put_kv(&self, board: BoardId, key: &str, value: &PutKv) -> Result<KvEntry> {
+        self.request(Method::PUT, &["v1", "boards", &board.to_string(), "kv", key]).json(value)?.fetch().await
+    }
+
+    /// Takes a key out of the board's store.
+    pub async fn delete_kv(&self, board: BoardId, key: &str) -> Result<()> {
+        self.request(Method::DELETE, &["v1", "boards", &board.to_string(), "kv", key]).done().await
     }
 }

@@ -50,6 +50,11 @@ impl Client {
         self.configured(Method::GET, of.into(), &[]).page(paging).fetch().await
     }
 
+    /// What a key holds; of a secret only that it is there.
+    pub async fn configuration_entry(&self, of: impl Into<ConfigurationOf>, key: &str) -> Result<ConfigurationEntry> {
+        self.configured(Method::GET, of.into(), &[key]).fetch().await
+    }
+
     /// Sets a key.
     pub async fn put_configuration(
         &self,

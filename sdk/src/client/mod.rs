@@ -28,6 +28,7 @@ mod configuration;
 mod error;
 mod invitation;
 mod library;
+mod me;
 mod member;
 mod pipeline;
 mod request;

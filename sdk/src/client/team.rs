@@ -8,9 +8,10 @@ use crate::{
         Page,
         run::Run,
         team::{DeleteTeam, NewTeam, OutboxMessage, Team, Transfer},
-        usage::TeamLimits,
+        usage::{TeamLimits, TeamUsage},
     },
     ids::{TeamId, UserId},
+    time::Timestamp,
 };
 
 impl Client {
@@ -69,6 +70,23 @@ impl Client {
     /// Its limits, with their values in force.
     pub async fn limits(&self, team: TeamId) -> Result<TeamLimits> {
         self.get(&["v1", "teams", &team.to_string(), "limits"]).fetch().await
+    }
+
+    /// What it used, by the hour, and what it stores: of the last 24 hours unless told.
+    pub async fn usage(
+        &self,
+        team: TeamId,
+        from: Option<Timestamp>,
+        to: Option<Timestamp>,
+        paging: &Paging,
+    ) -> Result<TeamUsage> {
+        let mut request = self.get(&["v1", "teams", &team.to_string(), "usage"]).page(paging);
+        for (name, moment) in [("from", from), ("to", to)] {
+            if let Some(moment) = moment {
+                request = request.query(name, &moment);
+            }
+        }
+        request.fetch().await
     }
 
     /// The e-mails that its runs sent, newest first.

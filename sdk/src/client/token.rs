@@ -50,6 +50,18 @@ impl Client {
         self.post(&["v1", "teams", &team.to_string(), "service-accounts"]).creates().json(account)?.fetch().await
     }
 
+    /// Deletes a service account; its tokens end.
+    pub async fn delete_service_account(&self, team: TeamId, account: UserId) -> Result<()> {
+        let (team, account) = (team.to_string(), account.to_string());
+        self.request(Method::DELETE, &["v1", "teams", &team, "service-accounts", &account]).done().await
+    }
+
+    /// The API tokens of a service account.
+    pub async fn service_tokens(&self, team: TeamId, account: UserId, paging: &Paging) -> Result<Page<ApiToken>> {
+        let (team, account) = (team.to_string(), account.to_string());
+        self.get(&["v1", "teams", &team, "service-accounts", &account, "api-tokens"]).page(paging).fetch().await
+    }
+
     /// Makes an API token of a service account; it is shown once.
     pub async fn create_service_token(
         &self,

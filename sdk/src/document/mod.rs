@@ -20,7 +20,8 @@ use serde::{Deserialize, Serialize};
 
 pub use capability::{Capability, Touch, Widened, capabilities, widened, widened_touches};
 pub use check::{
-    MAX_FOLDERS, MAX_SOURCE_BYTES, MAX_STEPS, MAX_TOTAL_BYTES, check, is_module_name, order, wrong_path, wrong_paths,
+    Bounds, MAX_FOLDERS, MAX_SOURCE_BYTES, MAX_STEPS, MAX_TOTAL_BYTES, check, check_within, is_module_name, order,
+    wrong_path, wrong_paths,
 };
 pub use diff::{Change, Diff, FieldChange, FileChange, StepChange, TouchChange, diff};
 pub use modules::{check_library, foreign_requires};

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod client_covers;
 mod client_requests;
 mod client_stream;
 mod document_check;

@@ -34,7 +34,7 @@ impl Member {
         client.verify_email(&mail, &password).await.unwrap();
         let token = client.login(&email, &password).await.unwrap().access_token;
         let team = client.create_team(&NewTeam { name: format!("Team of {name}") }).await.unwrap().id;
-        let board = NewBoard { name: "Board".into(), description: String::new() };
+        let board = NewBoard { name: "Board".into(), ..NewBoard::default() };
         let board = client.create_board(team, &board).await.unwrap().id;
         Self { client, token, board, email, password }
     }

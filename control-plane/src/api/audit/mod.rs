@@ -5,6 +5,7 @@ mod me;
 mod query;
 mod team;
 
+pub(super) use query::MAX_TEXT;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::state::AppState;

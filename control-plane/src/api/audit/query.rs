@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The longest text of a filter, in bytes.
-const MAX_TEXT: usize = 200;
+pub(in crate::api) const MAX_TEXT: usize = 200;
 
 /// Which entries, and how many.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]

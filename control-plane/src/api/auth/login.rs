@@ -11,7 +11,7 @@ use secrecy::SecretString;
 
 use super::{failed, session};
 use crate::{
-    api::http::{Body, Fields},
+    api::http::Body,
     auth::{
         Attempt,
         limit::{self, Kind},
@@ -35,9 +35,6 @@ pub(super) async fn login(
     headers: HeaderMap,
     Body(body): Body<Login>,
 ) -> ApiResult<Json<Tokens>> {
-    if body.email.contains('\0') {
-        Fields::new().fault("/email", "an e-mail address, such as `ann@example.com`").done()?;
-    }
     let peer = attempt.address;
     let folded = users::fold(&body.email);
     if let Err(refused) = attempt.count(&state, Kind::Login, &folded)

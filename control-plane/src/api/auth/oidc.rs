@@ -12,7 +12,10 @@ use restroy_sdk::{
 
 use super::session;
 use crate::{
-    api::http::{Body, Fields},
+    api::{
+        http::{Body, rule::Text},
+        limits::MAX_PERSON,
+    },
     auth::{
         Attempt,
         limit::Kind,
@@ -105,7 +108,7 @@ async fn account(
         users::lock(tx, user).await?;
         return Ok(user);
     }
-    let email = identity.email.as_deref().filter(|email| Fields::new().email("", email).done().is_ok());
+    let email = identity.email.as_deref().filter(|email| Text::Email.fits(email));
     let Some(email) = email else {
         return Err(ApiError::with(
             ProblemCode::Forbidden,
@@ -161,6 +164,6 @@ async fn account(
 fn name(identity: &Identity, email: &str) -> String {
     let local = email.split('@').next().unwrap_or_default();
     let names = [identity.name.as_deref().unwrap_or_default(), local];
-    let fits = |name: &&str| Fields::new().name("", name, 32).done().is_ok();
+    let fits = |name: &&str| Text::Name(MAX_PERSON).fits(name);
     names.into_iter().find(fits).unwrap_or("Somebody").to_owned()
 }

@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use super::failed;
 use crate::{
     api::{
-        http::{Body, Fields},
+        http::Body,
         notices::{self, Happened},
     },
     auth::{
@@ -46,7 +46,6 @@ pub(super) async fn ask(
     attempt: Attempt,
     Body(body): Body<AskReset>,
 ) -> ApiResult<(StatusCode, Json<Accepted>)> {
-    Fields::new().email("/email", &body.email).done()?;
     let folded = users::fold(&body.email);
     attempt.count(&state, Kind::Reset, &folded)?;
     let now = state.ambient.now();
@@ -95,7 +94,6 @@ pub(super) async fn confirm(
     attempt: Attempt,
     Body(body): Body<ConfirmReset>,
 ) -> ApiResult<StatusCode> {
-    Fields::new().password("/password", &body.password).done()?;
     attempt.count(&state, Kind::Token, &body.token)?;
     let peer = attempt.address;
     let hash = token::hash(&body.token);

@@ -11,10 +11,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    api::{
-        http::{Body, Fields},
-        notices::Happened,
-    },
+    api::{http::Body, notices::Happened},
     auth::{Attempt, limit::Kind, token::Opaque},
     error::{ApiError, ApiResult},
     state::AppState,
@@ -51,7 +48,6 @@ pub(super) async fn register(
     attempt: Attempt,
     Body(new): Body<Register>,
 ) -> ApiResult<(StatusCode, Json<Accepted>)> {
-    check(&new)?;
     attempt.count(&state, Kind::Register, &users::fold(&new.email))?;
     let peer = attempt.address;
     let password_hash = state.passwords.hash(SecretString::from(new.password)).await?;
@@ -95,11 +91,6 @@ pub(super) async fn register(
         "We sent an e-mail to the address: verify it with the token in it and your password, then sign in."
     };
     Ok((StatusCode::ACCEPTED, Json(Accepted { message: message.into() })))
-}
-
-fn check(new: &Register) -> ApiResult<()> {
-    let mut fields = Fields::new();
-    fields.email("/email", &new.email).password("/password", &new.password).name("/name", &new.name, 32).done()
 }
 
 /// Tells the owner of the address what happened. For a known and an unknown address the same rows

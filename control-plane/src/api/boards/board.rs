@@ -14,10 +14,7 @@ use restroy_sdk::{
 };
 
 use crate::{
-    api::{
-        http::{Body, Fields, Path, if_match, numbered},
-        limits,
-    },
+    api::http::{Body, Path, etag, fits},
     auth::{Caller, Permission},
     error::{ApiError, ApiResult, name_taken},
     runs::removed::{self, Removed},
@@ -39,7 +36,7 @@ pub(super) async fn get_board(
     let scope = caller.board(&state, id, Permission::BoardRead).await?;
     let mut tx = scope.read().await?;
     let board = boards::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
-    Ok((numbered(Some(board.revision)), Json(board)).into_response())
+    Ok((etag(board.revision), Json(board)).into_response())
 }
 
 /// Renames, describes, archives a board, or brings it back; makes it private, or open to the team.
@@ -67,14 +64,6 @@ pub(super) async fn patch_board(
     } else {
         caller.board(&state, id, Permission::BoardEdit).await?
     };
-    let mut fields = Fields::new();
-    if let Some(name) = &patch.name {
-        fields.name("/name", name, limits::MAX_NAME);
-    }
-    if let Some(description) = &patch.description {
-        fields.text("/description", description, limits::MAX_DESCRIPTION);
-    }
-    fields.done()?;
     let now = state.ambient.now();
     let (mut tx, scope) = scope.write_renewed().await?;
     if patch.archived.is_some() {
@@ -84,7 +73,7 @@ pub(super) async fn patch_board(
         scope.require(Permission::BoardEdit)?;
     }
     let mut board = boards::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
-    if_match(&headers, Some(board.revision), "board")?;
+    fits(&headers, Some(board.revision))?;
     let before = serde_json::to_value(&board)?;
     let archived = patch.archived.unwrap_or(board.archived);
     if edits && board.archived && archived {
@@ -104,7 +93,7 @@ pub(super) async fn patch_board(
     if privacy_changed {
         state.wake.send(Wake::Access { team_id: board.team_id });
     }
-    Ok((numbered(Some(board.revision)), Json(board)).into_response())
+    Ok((etag(board.revision), Json(board)).into_response())
 }
 
 /// Deletes a board with its pipelines; their runs end. For 30 days it can be restored.
@@ -126,7 +115,7 @@ pub(super) async fn delete_board(
     let now = state.ambient.now();
     let mut tx = scope.write().await?;
     let board = boards::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
-    if_match(&headers, Some(board.revision), "board")?;
+    fits(&headers, Some(board.revision))?;
     let ended = removed::cancel_runs(&mut tx, now, Removed::Board(id)).await?;
     schedules::stop_on_board(&mut tx, id).await?;
     boards::delete(&mut tx, id, now).await?;

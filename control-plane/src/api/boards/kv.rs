@@ -30,7 +30,7 @@ use crate::{
         limits::MAX_KV_KEY,
     },
     state::AppState,
-    store::{TeamTx, audit, kv},
+    store::{TeamTx, audit, kv, sort::ByKey},
 };
 
 /// Which entries.
@@ -40,6 +40,9 @@ use crate::{
 pub(super) struct Keys {
     /// Only keys that begin so.
     prefix: Option<String>,
+    /// In which order: by key unless told.
+    #[param(inline)]
+    sort: Option<ByKey>,
     /// How many things: 1 to 100, 50 unless told.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
@@ -53,7 +56,7 @@ pub(super) struct Keys {
 #[utoipa::path(
     get, path = "/v1/boards/{id}/kv", tag = "boards",
     params(("id" = BoardId, Path, description = "The board"), Keys),
-    responses((status = 200, description = "By key", body = Page<KvEntry>)),
+    responses((status = 200, description = "By key unless told", body = Page<KvEntry>)),
 )]
 pub(super) async fn list_kv(
     State(state): State<AppState>,
@@ -62,7 +65,8 @@ pub(super) async fn list_kv(
     Query(keys): Query<Keys>,
 ) -> ApiResult<Json<Page<KvEntry>>> {
     let scope = caller.board(&state, id, Permission::KvRead).await?;
-    let (page, prefix) = (Paged::new(keys.limit, keys.cursor), keys.prefix.unwrap_or_default());
+    let (order, prefix) = (keys.sort.unwrap_or_default(), keys.prefix.unwrap_or_default());
+    let page = Paged::new(keys.limit, keys.cursor).of((order, &prefix));
     if prefix.len() > MAX_KV_KEY || prefix.contains('\0') {
         let detail = format!("`prefix` has at most {MAX_KV_KEY} bytes and no character U+0000.");
         return Err(ApiError::with(ProblemCode::BadRequest, detail));
@@ -71,7 +75,7 @@ pub(super) async fn list_kv(
     let (mut filling, now) = (Filling::new(&page)?, state.ambient.now());
     let mut tx = scope.read().await?;
     while let Some(rows) = filling.wants() {
-        let entries = kv::list(&mut tx, id, &prefix, after.as_deref(), now, rows).await?;
+        let entries = kv::list(&mut tx, id, &prefix, order, after.as_deref(), now, rows).await?;
         after = entries.last().map(|entry| entry.key.clone()).or(after);
         filling.take(entries, rows, |entry| entry.key.len() + entry.value.to_string().len());
     }
@@ -174,7 +178,7 @@ async fn held(
 ) -> ApiResult<Option<Entry>> {
     hold(tx, board).await.map_err(Stop::into_api)?;
     let present = find(tx, board, state.ambient.now(), key).await.map_err(Stop::into_api)?;
-    fits(headers, present.as_ref().map(tag).as_deref())?;
+    fits(headers, present.as_ref().map(tag))?;
     Ok(present)
 }
 
@@ -184,7 +188,7 @@ fn tag(entry: &Entry) -> String {
 }
 
 fn tagged(key: String, entry: Entry) -> Response {
-    let tag = etag(&tag(&entry));
+    let tag = etag(tag(&entry));
     let Entry { value, version, expires_at, updated_at } = entry;
     (tag, Json(KvEntry { key, value, version, expires_at, updated_at })).into_response()
 }

@@ -4,14 +4,14 @@ use axum::{Json, extract::State, http::StatusCode};
 use restroy_run_queue::wake::Wake;
 use restroy_sdk::{
     api::{Page, board::BoardMember, team::GiveRole},
-    ids::{BoardId, UserId},
+    ids::{BoardId, Id, UserId},
     problem::{Fault, Problem, ProblemCode},
 };
 use serde_json::json;
 
 use crate::{
     api::{
-        http::{Body, Paged, Path, Query, paged},
+        http::{Body, Path, Query, Sorted},
         teams::role_named,
     },
     auth::{Caller, Permission, Permissions, Role, grant},
@@ -24,25 +24,24 @@ use crate::{
 /// boards in the team. Their addresses are for who holds `member.read` in the team.
 #[utoipa::path(
     get, path = "/v1/boards/{id}/members", tag = "boards",
-    params(("id" = BoardId, Path, description = "The board"), Paged),
-    responses((status = 200, description = "The board's members", body = Page<BoardMember>)),
+    params(("id" = BoardId, Path, description = "The board"), Sorted),
+    responses((status = 200, description = "The oldest accounts first unless told", body = Page<BoardMember>)),
 )]
 pub(super) async fn list_board_members(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<BoardId>,
-    Query(page): Query<Paged>,
+    Query(sorted): Query<Sorted>,
 ) -> ApiResult<Json<Page<BoardMember>>> {
     let scope = caller.board(&state, id, Permission::BoardRead).await?;
-    let (after, rows) = (page.after::<UserId>()?, page.rows()?);
-    let mut tx = scope.read().await?;
-    let mut members = board_members::list(&mut tx, id, after, rows).await?;
+    let selection = sorted.selection()?;
+    let mut members = board_members::list(&mut scope.read().await?, id, &selection).await?;
     if !scope.holds_in_team(Permission::MemberRead) {
         for member in &mut members {
             member.email = None;
         }
     }
-    Ok(Json(paged(&page, members, |member| member.user_id)?))
+    Ok(Json(sorted.page(members, |member| (member.user_id.uuid(), &member.name))?))
 }
 
 /// Gives a member of the team a role on the board: beside the one in the team, and on a private board

@@ -13,7 +13,7 @@ use utoipa::IntoParams;
 
 use crate::{
     api::{
-        http::{Begun, Body, Fields, Idempotency, Paged, Path, Query, Sorted, name_filter, paged},
+        http::{Begun, Body, Idempotency, Paged, Path, Query, Sorted, name_filter, paged},
         limits,
     },
     auth::{Caller, Permission},
@@ -58,12 +58,12 @@ pub(super) async fn list_pipelines(
     let scope = caller.board(&state, id, Permission::PipelineRead).await?;
     let Listing { deleted, sort, name, limit, cursor } = listing;
     if deleted || sort.is_some() {
-        let sorted = Sorted::new(sort, name, limit, cursor);
+        let sorted = Sorted::new(sort, name, limit, cursor).of(deleted);
         let selection = sorted.selection()?;
         let pipelines = pipelines::sorted(&mut scope.read().await?, id, deleted, &selection).await?;
         return Ok(Json(sorted.page(pipelines, |pipeline| (pipeline.id.uuid(), &pipeline.name))?));
     }
-    let page = Paged::new(limit, cursor);
+    let page = Paged::new(limit, cursor).of(("by hand", &name));
     let (after, rows, name) = (page.after::<Place>()?, page.rows()?, name_filter(name.as_deref())?);
     let placed = pipelines::list(&mut scope.read().await?, id, after, name.as_deref(), rows).await?;
     let Page { items, next_cursor } = paged(&page, placed, |(_, place)| *place)?;
@@ -87,10 +87,6 @@ pub(super) async fn create_pipeline(
     Body(new): Body<NewPipeline>,
 ) -> ApiResult<Response> {
     let scope = caller.board(&state, id, Permission::PipelineCreate).await?;
-    Fields::new()
-        .name("/name", &new.name, limits::MAX_NAME)
-        .text("/description", &new.description, limits::MAX_DESCRIPTION)
-        .done()?;
     let now = state.ambient.now();
     let mut tx = scope.write().await?;
     let slot = match idempotency.begin(&mut tx, scope.team().uuid(), &new, now).await? {

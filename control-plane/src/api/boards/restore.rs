@@ -4,15 +4,12 @@ use axum::{Json, extract::State};
 use restroy_sdk::{api::board::Board, ids::BoardId};
 
 use crate::{
-    api::{http::Path, limits, restore::resumed},
+    api::{http::Path, limits, restore::Restoring},
     auth::{Caller, Permission},
     error::{ApiError, ApiResult, name_taken},
     runs::purge_deleted::KEPT,
     state::AppState,
-    store::{
-        audit, boards,
-        schedules::{self, Of},
-    },
+    store::{audit, boards, schedules::Of},
 };
 
 /// Brings a board back that was deleted in the last 30 days, with the pipelines that were on it then; their
@@ -28,23 +25,14 @@ pub(super) async fn restore_board(
     Path(id): Path<BoardId>,
 ) -> ApiResult<Json<Board>> {
     let scope = caller.deleted_board(&state, id, Permission::BoardDelete).await?;
-    let mut tx = scope.read().await?;
-    let stopped = schedules::stopped(&mut tx, Of::Board(id)).await?;
-    drop(tx);
-    let now = state.ambient.now();
-    let resumed = resumed(stopped, now).await?;
-    let mut tx = scope.write().await?;
-    let name = boards::get_deleted(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
-    limits::room(boards::count(&mut tx).await?, limits::BOARDS_PER_TEAM, "boards in a team")?;
-    let board = boards::restore(&mut tx, id, now.before(KEPT), now)
+    let mut back = Restoring::begin(&state, &scope, Of::Board(id)).await?;
+    let name = boards::get_deleted(&mut back.tx, id).await?.ok_or_else(ApiError::not_found)?;
+    limits::room(boards::count(&mut back.tx).await?, limits::BOARDS_PER_TEAM, "boards in a team")?;
+    let board = boards::restore(&mut back.tx, id, back.now.before(KEPT), back.now)
         .await
         .map_err(|error| name_taken(error, "a board of this team", &name))?
         .ok_or_else(ApiError::not_found)?;
-    for (schedule, next) in resumed {
-        schedules::resume(&mut tx, schedule, next).await?;
-    }
     let entry = audit::Entry::new("board.restore", "board", id).after(serde_json::to_value(&board)?);
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
-    tx.commit().await?;
+    back.finish(&state, &caller, entry).await?;
     Ok(Json(board))
 }

@@ -17,7 +17,10 @@ use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    http::{Fields, Paged, Sorted, etag, fits, paged, place_by},
+    http::{
+        Fields, Paged, Sorted, etag, fits, paged,
+        rule::{Rule as _, Text},
+    },
     limits,
 };
 use crate::{
@@ -34,9 +37,6 @@ use crate::{
 };
 
 pub(super) use routes::routes;
-
-/// The longest key, in bytes.
-const MAX_KEY: usize = 64;
 
 /// By key (byte by byte) or by the last change; `-` for the other way round.
 #[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
@@ -126,13 +126,13 @@ async fn history(
     revisions: Revisions,
 ) -> ApiResult<Json<Page<ConfigurationRevision>>> {
     let age = revisions.sort.unwrap_or_default();
-    let page = Paged::new(revisions.limit, revisions.cursor);
-    let (after, rows) = (page.after_by::<i64>(age)?, page.rows()?);
+    let page = Paged::new(revisions.limit, revisions.cursor).of(age);
+    let (after, rows) = (page.after::<i64>()?, page.rows()?);
     let found = configuration::history(&mut scope.read().await?, place, key, age, after, rows).await?;
     if found.is_empty() && after.is_none() {
         return Err(ApiError::not_found());
     }
-    Ok(Json(paged(&page, found, |revision| place_by(age, revision.revision))?))
+    Ok(Json(paged(&page, found, |revision| revision.revision)?))
 }
 
 /// Sets a key. The scope holds the permission that the kind of value takes.
@@ -253,23 +253,14 @@ fn tag(entry: Option<&ConfigurationEntry>) -> Option<String> {
 }
 
 fn tagged(entry: ConfigurationEntry) -> Response {
-    (etag(&entry.revision.to_string()), Json(entry)).into_response()
+    (etag(entry.revision), Json(entry)).into_response()
 }
 
 fn check(key: &str, put: &PutConfiguration) -> ApiResult<()> {
     let mut fields = Fields::new();
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    if !(1..=MAX_KEY).contains(&key.len()) || !key.bytes().all(plain) || key.starts_with(|c: char| c.is_ascii_digit()) {
-        fields.fault("", format!("the key in the path is 1 to {MAX_KEY} letters, digits and `_`, not a digit first"));
-    }
-    let bytes = put.value.len();
-    if bytes > limits::MAX_VALUE {
-        fields.fault("/value", format!("at most {} bytes", limits::MAX_VALUE));
-    }
-    if put.value.contains('\0') {
-        fields.fault("/value", "no character U+0000");
-    }
-    if put.secret && bytes < limits::MIN_SECRET {
+    // The key stands in the path: the fault is nowhere in the body.
+    Text::Key.check("", key, &mut fields);
+    if put.secret && put.value.len() < limits::MIN_SECRET {
         let detail = format!("a secret has at least {} bytes: a shorter one cannot be masked", limits::MIN_SECRET);
         fields.fault("/value", detail);
     }

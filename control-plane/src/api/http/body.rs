@@ -1,21 +1,23 @@
 //! JSON bodies.
 
 use axum::{
+    Extension,
     body::Bytes,
-    extract::{FromRequest, Request, rejection::BytesRejection},
+    extract::{DefaultBodyLimit, FromRequest, Request, rejection::BytesRejection},
     http::{StatusCode, header},
 };
-use restroy_sdk::problem::{Fault, Problem, ProblemCode};
+use restroy_sdk::problem::{Fault, LimitHit, Problem, ProblemCode};
 use serde::de::DeserializeOwned;
 
-use crate::error::ApiError;
+use super::Fields;
+use crate::{api::rules::Ruled, error::ApiError};
 
 /// A JSON body: 415 when it says that it is something else, 413 above the route's limit, 400 when
-/// it is no JSON, 422 with the place when it is not of the expected form.
+/// it is no JSON, 422 with the place when it is not of the expected form or a field breaks its rule.
 #[derive(Debug, Clone, Copy)]
 pub struct Body<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+impl<S: Send + Sync, T: DeserializeOwned + Ruled> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
@@ -25,9 +27,23 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
                 "Send a JSON body with `Content-Type: application/json`.",
             ));
         }
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| unreadable(&rejection))?;
-        read(&bytes).map(Self)
+        let limit = request.extensions().get::<BodyLimit>().copied();
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| unreadable(&rejection, limit))?;
+        let body: T = read(&bytes)?;
+        let mut fields = Fields::new();
+        body.check(&mut fields);
+        fields.done()?;
+        Ok(Self(body))
     }
+}
+
+/// What a body may have here, in bytes; for the answer to one that has more.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyLimit(usize);
+
+/// The layers that bound the bodies of what lies within; the innermost counts.
+pub fn body_limit(bytes: usize) -> (DefaultBodyLimit, Extension<BodyLimit>) {
+    (DefaultBodyLimit::max(bytes), Extension(BodyLimit(bytes)))
 }
 
 fn is_json(request: &Request) -> bool {
@@ -37,10 +53,16 @@ fn is_json(request: &Request) -> bool {
     value.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
 }
 
-fn unreadable(rejection: &BytesRejection) -> ApiError {
+fn unreadable(rejection: &BytesRejection, limit: Option<BodyLimit>) -> ApiError {
     // The rejection's own response knows best whether it was the limit.
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        ApiError::with(ProblemCode::TooLarge, "The body is larger than this route takes.")
+        let mut problem = Problem::new(ProblemCode::TooLarge).detail("The body is larger than this route takes.");
+        if let Some(BodyLimit(bytes)) = limit {
+            let value = i64::try_from(bytes).unwrap_or(i64::MAX);
+            problem = problem.detail(format!("This route takes a body of {bytes} bytes at most."));
+            problem = problem.limit(LimitHit { name: "body_bytes".into(), value, free_at: None });
+        }
+        problem.into()
     } else {
         ApiError::with(ProblemCode::BadRequest, "The body ended before it was whole.")
     }

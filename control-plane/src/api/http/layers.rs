@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, MatchedPath, Request, State},
+    extract::{MatchedPath, Request, State},
     http::{HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -17,7 +17,7 @@ use tower_http::{
     cors::{AllowOrigin, CorsLayer},
 };
 
-use super::repeat::repeat;
+use super::{body_limit, repeat::repeat};
 use crate::{
     auth::{
         Peer, origin,
@@ -41,7 +41,7 @@ const MAX_REQUEST_ID: usize = 64;
 pub fn around(router: Router<AppState>, state: &AppState) -> Router<AppState> {
     router
         .layer(middleware::from_fn(repeat))
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(body_limit(BODY_LIMIT))
         .layer(CatchPanicLayer::custom(|_panic| ApiError::new(ProblemCode::Internal).into_response()))
         .layer(middleware::from_fn_with_state(state.clone(), limit))
         .layer(cross_origin(&state.settings))

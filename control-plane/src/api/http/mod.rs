@@ -8,12 +8,13 @@ mod layers;
 mod page;
 mod path;
 mod repeat;
+pub mod rule;
 mod tags;
 
-pub use body::Body;
+pub use body::{Body, body_limit};
 pub use fields::Fields;
 pub use idempotency::{Begun, Idempotency, Slot};
 pub use layers::{Complete, around, fallback, method_not_allowed};
-pub use page::{Filling, Paged, Sorted, name_filter, paged, place_by};
+pub use page::{Aged, Filling, Paged, Sorted, name_filter, paged};
 pub use path::{Path, Query};
-pub use tags::{etag, fits, if_match, numbered};
+pub use tags::{etag, fits};

@@ -1,9 +1,13 @@
 //! Pages: `?limit=&cursor=`. A cursor is the place after the last thing of a page, opaque to
-//! clients: what comes or goes meanwhile neither repeats nor hides the rest.
+//! clients: what comes or goes meanwhile neither repeats nor hides the rest. It belongs to the order and the
+//! filters that it was given for, and is refused with others.
+
+use std::{fmt, str::FromStr};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use restroy_sdk::{api::Page, problem::ProblemCode};
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 use utoipa::IntoParams;
 use uuid::Uuid;
 
@@ -34,12 +38,23 @@ pub struct Paged {
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
+    /// What else was asked for.
+    #[serde(skip)]
+    #[param(ignore)]
+    of: String,
 }
 
 impl Paged {
     /// From a query that has more than the page.
     pub fn new(limit: Option<u32>, cursor: Option<String>) -> Self {
-        Self { limit, cursor }
+        Self { limit, cursor, of: String::new() }
+    }
+
+    /// The page of a list in this order and with these filters: a cursor of another is refused.
+    #[must_use]
+    pub fn of(mut self, asked: impl fmt::Debug) -> Self {
+        self.of = format!("{asked:?}");
+        self
     }
 
     /// How many things go on the page.
@@ -57,37 +72,61 @@ impl Paged {
     }
 
     /// The place to go on from, as it was given to [`paged`]; `None` on the first page.
-    pub fn after<T: std::str::FromStr>(&self) -> ApiResult<Option<T>> {
-        let refused = || ApiError::with(ProblemCode::BadRequest, "`cursor` is not one that this list gave.");
+    pub fn after<T: FromStr>(&self) -> ApiResult<Option<T>> {
+        let refused = || {
+            let detail = "`cursor` is not one that this list gave for this order and these filters.";
+            ApiError::with(ProblemCode::BadRequest, detail)
+        };
         let Some(cursor) = &self.cursor else { return Ok(None) };
         if cursor.len() > MAX_CURSOR {
             return Err(refused());
         }
         let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| refused())?;
         let text = String::from_utf8(bytes).ok().filter(|text| !text.contains('\0')).ok_or_else(refused)?;
-        text.parse().map(Some).map_err(|_| refused())
+        let place = text.split_once('\n').filter(|(of, _)| *of == self.tag());
+        place.and_then(|(_, place)| place.parse().ok()).map(Some).ok_or_else(refused)
+    }
+
+    /// What a cursor says of the list that it is of.
+    fn tag(&self) -> String {
+        hex::encode(&Sha256::digest(&self.of)[..4])
     }
 }
 
-impl Paged {
-    /// The place to go on from in a list by age, as it was given by [`place_by`]; 400 when the cursor is of
-    /// the other order.
-    pub fn after_by<T: std::str::FromStr>(&self, age: Age) -> ApiResult<Option<T>> {
-        let Some(place) = self.after::<String>()? else { return Ok(None) };
-        let place = place.split_once('\n').filter(|(sort, _)| *sort == age.as_str());
-        let id = place.and_then(|(_, id)| id.parse().ok());
-        let refused = || ApiError::with(ProblemCode::BadRequest, "`cursor` is one of another list or order.");
-        id.map(Some).ok_or_else(refused)
+/// The cursor of a place.
+fn cursor(tag: &str, place: impl fmt::Display) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{tag}\n{place}"))
+}
+
+/// Which page of a list, and in which order by age; used with [`super::Query`].
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct Aged {
+    /// In which order: as the answer says unless told.
+    #[param(inline)]
+    sort: Option<Age>,
+    /// How many things: 1 to 100, 50 unless told.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+impl Aged {
+    /// The order, this one unless told, and the page.
+    pub fn or(self, default: Age) -> (Age, Paged) {
+        let age = self.sort.unwrap_or(default);
+        (age, Paged::new(self.limit, self.cursor).of(age))
     }
 }
 
-/// Which page of a list of named things, in which order; used with [`super::Query`]. A cursor belongs to
-/// the order that it was given in.
+/// Which page of a list of named things, in which order; used with [`super::Query`].
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct Sorted {
-    /// In which order: the oldest first unless told.
+    /// In which order: as the answer says unless told.
     #[param(inline)]
     sort: Option<Order>,
     /// Only what has this in its name; ASCII letters in either case.
@@ -98,42 +137,63 @@ pub struct Sorted {
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
+    /// What else was asked for.
+    #[serde(skip)]
+    #[param(ignore)]
+    of: String,
 }
 
 impl Sorted {
     /// From a query that has more than the page.
     pub fn new(sort: Option<Order>, name: Option<String>, limit: Option<u32>, cursor: Option<String>) -> Self {
-        Self { sort, name, limit, cursor }
+        Self { sort, name, limit, cursor, of: String::new() }
+    }
+
+    /// The page of a list with these filters too: a cursor of another is refused.
+    #[must_use]
+    pub fn of(mut self, asked: impl fmt::Debug) -> Self {
+        self.of = format!("{asked:?}");
+        self
+    }
+
+    /// In this order unless told.
+    #[must_use]
+    pub fn or(mut self, default: Order) -> Self {
+        self.sort = self.sort.or(Some(default));
+        self
     }
 
     fn paged(&self) -> Paged {
-        Paged::new(self.limit, self.cursor.clone())
+        let order = self.sort.unwrap_or_default();
+        Paged::new(self.limit, self.cursor.clone()).of((order, &self.name, &self.of))
     }
 
     /// What is to be read.
     pub fn selection(&self) -> ApiResult<Selection> {
+        let page = self.paged();
+        let after = page.after::<Named>()?.map(|Named(id, name)| (id, name));
         let order = self.sort.unwrap_or_default();
-        let after = match self.paged().after::<String>()? {
-            None => None,
-            Some(place) => {
-                let refused = || ApiError::with(ProblemCode::BadRequest, "`cursor` is one of another list or order.");
-                let mut parts = place.splitn(3, '\n');
-                let (sort, id, name) = (parts.next(), parts.next(), parts.next());
-                let id = id.and_then(|id| id.parse().ok()).ok_or_else(refused)?;
-                let name = name.filter(|_| sort == Some(order.as_str())).ok_or_else(refused)?;
-                Some((id, name.to_owned()))
-            }
-        };
-        Ok(Selection { order, after, name: name_filter(self.name.as_deref())?, rows: self.paged().rows()? })
+        Ok(Selection { order, after, name: name_filter(self.name.as_deref())?, rows: page.rows()? })
     }
 
     /// A page of the rows that were read; `place` tells a row's id and name.
     pub fn page<T>(&self, rows: Vec<T>, place: impl Fn(&T) -> (Uuid, &String)) -> ApiResult<Page<T>> {
-        let order = self.sort.unwrap_or_default().as_str();
         paged(&self.paged(), rows, |row| {
             let (id, name) = place(row);
-            format!("{order}\n{id}\n{name}")
+            format!("{id}\n{name}")
         })
+    }
+}
+
+/// The place of a named thing, in a cursor.
+struct Named(Uuid, String);
+
+impl FromStr for Named {
+    type Err = uuid::Error;
+
+    fn from_str(place: &str) -> Result<Self, uuid::Error> {
+        let (id, name) = place.split_once('\n').unwrap_or_default();
+        Ok(Self(id.parse()?, name.to_owned()))
     }
 }
 
@@ -152,6 +212,7 @@ pub struct Filling<T> {
     items: Vec<T>,
     limit: usize,
     bytes: usize,
+    tag: String,
     /// Whether there are more than go on the page; unknown as long as it is filled.
     more: Option<bool>,
 }
@@ -159,7 +220,7 @@ pub struct Filling<T> {
 impl<T> Filling<T> {
     /// An empty one.
     pub fn new(page: &Paged) -> ApiResult<Self> {
-        Ok(Self { items: Vec::new(), limit: page.limit()? as usize, bytes: 0, more: None })
+        Ok(Self { items: Vec::new(), limit: page.limit()? as usize, bytes: 0, tag: page.tag(), more: None })
     }
 
     /// How many rows to read next; `None` when the page is done.
@@ -186,24 +247,18 @@ impl<T> Filling<T> {
     }
 
     /// The page; `place` tells a row's place in the order.
-    pub fn page<P: ToString>(self, place: impl Fn(&T) -> P) -> Page<T> {
+    pub fn page<P: fmt::Display>(self, place: impl Fn(&T) -> P) -> Page<T> {
         let last = self.items.last().filter(|_| self.more == Some(true));
-        let next_cursor = last.map(|last| URL_SAFE_NO_PAD.encode(place(last).to_string().as_bytes()));
+        let next_cursor = last.map(|last| cursor(&self.tag, place(last)));
         Page { items: self.items, next_cursor }
     }
 }
 
-/// A thing's place in a list by age.
-pub fn place_by(age: Age, id: impl std::fmt::Display) -> String {
-    format!("{}\n{id}", age.as_str())
-}
-
 /// A page of the rows that [`Paged::rows`] asked for; `place` tells a row's place in the order.
-pub fn paged<T, P: ToString>(query: &Paged, mut rows: Vec<T>, place: impl Fn(&T) -> P) -> ApiResult<Page<T>> {
+pub fn paged<T, P: fmt::Display>(query: &Paged, mut rows: Vec<T>, place: impl Fn(&T) -> P) -> ApiResult<Page<T>> {
     let limit = query.limit()? as usize;
     let more = rows.len() > limit;
     rows.truncate(limit);
-    let next_cursor =
-        rows.last().filter(|_| more).map(|last| URL_SAFE_NO_PAD.encode(place(last).to_string().as_bytes()));
+    let next_cursor = rows.last().filter(|_| more).map(|last| cursor(&query.tag(), place(last)));
     Ok(Page { items: rows, next_cursor })
 }

@@ -15,7 +15,7 @@ use restroy_sdk::{
 use super::modules::{check, module_state};
 use crate::{
     api::{
-        http::{Body, Fields, Path, if_match, numbered},
+        http::{Body, Path, etag, fits},
         limits,
     },
     auth::{Caller, Permission},
@@ -38,7 +38,7 @@ pub(super) async fn get_module(
 ) -> ApiResult<Response> {
     let scope = caller.team(&state, id, Permission::PipelineRead).await?;
     let found = whole(&mut scope.read().await?, &name, None).await?;
-    Ok((numbered(Some(found.module.latest_version)), Json(found)).into_response())
+    Ok((etag(found.module.latest_version), Json(found)).into_response())
 }
 
 /// Gives a module a new version. Pipelines stay with the versions that they pin.
@@ -60,16 +60,10 @@ pub(super) async fn put_module(
     Body(put): Body<PutLibraryModule>,
 ) -> ApiResult<Response> {
     let scope = caller.team(&state, id, Permission::LibraryWrite).await?;
-    let mut fields = Fields::new();
-    fields.text("/message", &put.message, limits::MAX_MESSAGE);
-    if let Some(description) = &put.description {
-        fields.text("/description", description, limits::MAX_DESCRIPTION);
-    }
-    fields.done()?;
-    check(state.compiler.as_ref(), &name, &put.source).await?;
+    check(&state, &scope, &name, &put.source).await?;
     let mut tx = scope.write().await?;
     let module = library::get(&mut tx, &name).await?.ok_or_else(ApiError::not_found)?;
-    if_match(&headers, Some(module.latest_version), "module")?;
+    fits(&headers, Some(module.latest_version))?;
     limits::room(module.latest_version, limits::VERSIONS_PER_MODULE, "versions of a library module")?;
     let number = module.latest_version + 1;
     let version = library::NewVersion {
@@ -90,7 +84,7 @@ pub(super) async fn put_module(
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     let made = whole(&mut tx, &name, None).await?;
     tx.commit().await?;
-    Ok((numbered(Some(number)), Json(made)).into_response())
+    Ok((etag(number), Json(made)).into_response())
 }
 
 /// Deletes a module with its versions. 409 while a version of a pipeline is pinned to one of them.

@@ -8,7 +8,7 @@ use restroy_sdk::{
         Page,
         library::{LibraryModule, NewLibraryModule},
     },
-    document::{MAX_SOURCE_BYTES, foreign_requires, is_module_name},
+    document::foreign_requires,
     ids::{Id, LibraryModuleId, TeamId},
     problem::{Fault, Problem, ProblemCode},
 };
@@ -16,33 +16,36 @@ use restroy_sdk::{
 use super::module::whole;
 use crate::{
     api::{
-        http::{Begun, Body, Fields, Idempotency, Paged, Path, Query, paged},
+        http::{Begun, Body, Idempotency, Path, Query, Sorted},
         limits,
     },
-    auth::{Caller, Permission},
+    auth::{Caller, Permission, Scope},
     error::{ApiResult, name_taken},
-    ports::ScriptCompiler,
     state::AppState,
-    store::{audit, library},
+    store::{
+        audit, library,
+        quota::{self, Limit},
+        sort::Order,
+    },
 };
 
 /// The modules of the team's library.
 #[utoipa::path(
     get, path = "/v1/teams/{id}/library", tag = "library",
-    params(("id" = TeamId, Path, description = "The team"), Paged),
-    responses((status = 200, description = "By name", body = Page<LibraryModule>)),
+    params(("id" = TeamId, Path, description = "The team"), Sorted),
+    responses((status = 200, description = "By name unless told", body = Page<LibraryModule>)),
 )]
 pub(super) async fn list_modules(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<TeamId>,
-    Query(page): Query<Paged>,
+    Query(sorted): Query<Sorted>,
 ) -> ApiResult<Json<Page<LibraryModule>>> {
     let scope = caller.team(&state, id, Permission::PipelineRead).await?;
-    let (after, rows) = (page.after::<String>()?, page.rows()?);
-    let mut tx = scope.read().await?;
-    let modules = library::list(&mut tx, after.as_deref(), rows).await?;
-    Ok(Json(paged(&page, modules, |module| module.name.clone())?))
+    let sorted = sorted.or(Order::Name);
+    let selection = sorted.selection()?;
+    let modules = library::list(&mut scope.read().await?, &selection).await?;
+    Ok(Json(sorted.page(modules, |module| (module.id.uuid(), &module.name))?))
 }
 
 /// Makes a module with its first version. Scripts load it with `require "lib.NAME"` once a document pins
@@ -63,15 +66,7 @@ pub(super) async fn create_module(
     Body(new): Body<NewLibraryModule>,
 ) -> ApiResult<Response> {
     let scope = caller.team(&state, id, Permission::LibraryWrite).await?;
-    Fields::new()
-        .text("/description", &new.description, limits::MAX_DESCRIPTION)
-        .text("/message", &new.message, limits::MAX_MESSAGE)
-        .done()?;
-    if !is_module_name(&new.name) {
-        let detail = "a small letter first, then small letters, digits and `_`, at most 64 together";
-        return Err(Problem::new(ProblemCode::Invalid).errors(vec![Fault::new("/name", detail)]).into());
-    }
-    check(state.compiler.as_ref(), &new.name, &new.source).await?;
+    check(&state, &scope, &new.name, &new.source).await?;
     let now = state.ambient.now();
     let mut tx = scope.write().await?;
     let slot = match idempotency.begin(&mut tx, id.uuid(), &new, now).await? {
@@ -106,19 +101,17 @@ pub(super) fn module_state(name: &str, description: &str, version: i64) -> serde
     serde_json::json!({ "name": name, "description": description, "version": version })
 }
 
-/// Refuses a source that is too long, does not compile, or loads what a library module cannot.
-pub(super) async fn check(compiler: &dyn ScriptCompiler, name: &str, source: &str) -> ApiResult<()> {
-    let mut faults = Vec::new();
-    if source.len() > MAX_SOURCE_BYTES {
-        let detail = format!("the source has {} bytes; at most {MAX_SOURCE_BYTES}", source.len());
-        faults.push(Fault::new("/source", detail));
-    } else if source.contains('\0') {
-        faults.push(Fault::new("/source", "holds the character U+0000; in a Lua string write it as `\\0`"));
-    } else {
-        let file = BTreeMap::from([(format!("{name}.lua"), source.to_owned())]);
-        let compiled = compiler.check_files(&file).await?;
-        faults.extend(compiled.into_iter().map(|fault| Fault { pointer: "/source".into(), ..fault }));
-        faults.extend(foreign_requires(source));
+/// Refuses a source that is too long for the team, does not compile, or loads what a library module cannot.
+pub(super) async fn check(state: &AppState, scope: &Scope, name: &str, source: &str) -> ApiResult<()> {
+    let most = quota::in_force(&mut scope.read().await?, Limit::SourceBytes).await?;
+    if i64::try_from(source.len()).unwrap_or(i64::MAX) > most {
+        let detail = format!("the source has {} bytes; at most {most}", source.len());
+        return Err(Problem::new(ProblemCode::Invalid).errors(vec![Fault::new("/source", detail)]).into());
     }
+    let file = BTreeMap::from([(format!("{name}.lua"), source.to_owned())]);
+    let compiled = state.compiler.check_files(&file).await?;
+    let mut faults: Vec<Fault> =
+        compiled.into_iter().map(|fault| Fault { pointer: "/source".into(), ..fault }).collect();
+    faults.extend(foreign_requires(source));
     if faults.is_empty() { Ok(()) } else { Err(Problem::new(ProblemCode::Invalid).errors(faults).into()) }
 }

@@ -11,11 +11,11 @@ use restroy_sdk::{
 
 use super::module::whole;
 use crate::{
-    api::http::{Paged, Path, Query, paged},
+    api::http::{Aged, Path, Query, paged},
     auth::{Caller, Permission},
     error::{ApiError, ApiResult},
     state::AppState,
-    store::library,
+    store::{library, sort::Age},
 };
 
 /// A module's versions, without their sources.
@@ -24,21 +24,22 @@ use crate::{
     params(
         ("id" = TeamId, Path, description = "The team"),
         ("name" = String, Path, description = "The module's name"),
-        Paged,
+        Aged,
     ),
-    responses((status = 200, description = "The newest first", body = Page<LibraryVersion>)),
+    responses((status = 200, description = "The newest first unless told", body = Page<LibraryVersion>)),
 )]
 pub(super) async fn list_module_versions(
     State(state): State<AppState>,
     caller: Caller,
     Path((id, name)): Path<(TeamId, String)>,
-    Query(page): Query<Paged>,
+    Query(aged): Query<Aged>,
 ) -> ApiResult<Json<Page<LibraryVersion>>> {
     let scope = caller.team(&state, id, Permission::PipelineRead).await?;
-    let (before, rows) = (page.after::<i64>()?, page.rows()?);
+    let (age, page) = aged.or(Age::Newest);
+    let (after, rows) = (page.after::<i64>()?, page.rows()?);
     let mut tx = scope.read().await?;
     let module = library::get(&mut tx, &name).await?.ok_or_else(ApiError::not_found)?;
-    let versions = library::versions(&mut tx, module.id, before, rows).await?;
+    let versions = library::versions(&mut tx, module.id, age, after, rows).await?;
     Ok(Json(paged(&page, versions, |version| version.number)?))
 }
 

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::proof;
 use crate::{
     api::{
-        http::{Begun, Body, Fields, Idempotency, Paged, Path, Query, paged},
+        http::{Begun, Body, Fields, Idempotency, Path, Query, Sorted},
         new_token,
         notices::{self, Happened},
     },
@@ -23,21 +23,21 @@ use crate::{
     store::{api_tokens, audit, teams},
 };
 
-/// The caller's API tokens that are good, the oldest first.
+/// The caller's API tokens that are good.
 #[utoipa::path(
-    get, path = "/v1/me/api-tokens", tag = "tokens", params(Paged),
-    responses((status = 200, description = "The tokens", body = Page<ApiToken>)),
+    get, path = "/v1/me/api-tokens", tag = "tokens", params(Sorted),
+    responses((status = 200, description = "The oldest first unless told", body = Page<ApiToken>)),
 )]
 pub(super) async fn list_tokens(
     State(state): State<AppState>,
     caller: Caller,
-    Query(page): Query<Paged>,
+    Query(sorted): Query<Sorted>,
 ) -> ApiResult<Json<Page<ApiToken>>> {
     caller.session()?;
-    let (after, rows) = (page.after::<ApiTokenId>()?, page.rows()?);
+    let selection = sorted.selection()?;
     let mut tx = state.db.system_read().await?;
-    let tokens = api_tokens::of_user(&mut tx, caller.user_id, after, rows, state.ambient.now()).await?;
-    Ok(Json(paged(&page, tokens, |token| token.id)?))
+    let tokens = api_tokens::of_user(&mut tx, caller.user_id, &selection, state.ambient.now()).await?;
+    Ok(Json(sorted.page(tokens, |token| (token.id.uuid(), &token.name))?))
 }
 
 /// Makes an API token of the caller's. It is shown once. It allows what the caller may at the time of its use,

@@ -52,7 +52,6 @@ pub(super) async fn change_email(
     attempt: Attempt,
     Body(body): Body<ChangeEmail>,
 ) -> ApiResult<(StatusCode, Json<Accepted>)> {
-    Fields::new().email("/email", &body.email).done()?;
     let user = proof::prove(&state, caller, &attempt, body.password).await?;
     let email = body.email.trim();
     if email == user.email {

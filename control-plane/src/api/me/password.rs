@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use super::proof;
 use crate::{
     api::{
-        http::{Body, Fields},
+        http::Body,
         notices::{self, Happened},
     },
     auth::{Attempt, Caller},
@@ -33,7 +33,6 @@ pub(super) async fn change_password(
     Body(body): Body<ChangePassword>,
 ) -> ApiResult<StatusCode> {
     let session = caller.session()?;
-    Fields::new().password("/new_password", &body.new_password).done()?;
     let user = proof::prove(&state, caller, &attempt, body.password).await?;
     let hash = state.passwords.hash(SecretString::from(body.new_password)).await?;
     let now = state.ambient.now();

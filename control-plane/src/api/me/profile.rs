@@ -6,10 +6,7 @@ use restroy_sdk::api::{account::MePatch, auth::Me};
 use serde_json::json;
 
 use crate::{
-    api::{
-        http::{Body, Fields},
-        limits,
-    },
+    api::http::{Body, Fields},
     auth::Caller,
     error::{ApiError, ApiResult},
     state::AppState,
@@ -41,17 +38,9 @@ pub(super) async fn patch_me(
     Body(patch): Body<MePatch>,
 ) -> ApiResult<Json<Me>> {
     caller.session()?;
-    let mut fields = Fields::new();
-    if let Some(name) = &patch.name {
-        fields.name("/name", name, 32);
-    }
-    if let Some(about) = &patch.about {
-        fields.text("/about", about, limits::MAX_DESCRIPTION);
-    }
     if patch.timezone.as_deref().is_some_and(|zone| TimeZone::get(zone).is_err()) {
-        fields.fault("/timezone", "no such time zone; one of IANA's, such as `Europe/Kyiv`");
+        Fields::new().fault("/timezone", "no such time zone; one of IANA's, such as `Europe/Kyiv`").done()?;
     }
-    fields.done()?;
     let mut tx = state.db.system_write().await?;
     users::lock(&mut tx, caller.user_id).await?;
     let mut user = users::by_id(&mut tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?;

@@ -7,28 +7,29 @@ use restroy_sdk::{
 };
 
 use crate::{
-    api::http::{Paged, Path, Query, paged},
+    api::http::{Aged, Path, Query, paged},
     auth::Caller,
     error::{ApiError, ApiResult},
     state::AppState,
-    store::{audit, sessions},
+    store::{audit, sessions, sort::Age},
 };
 
-/// The caller's logins that go on, the newest first.
+/// The caller's logins that go on.
 #[utoipa::path(
-    get, path = "/v1/me/sessions", tag = "me", params(Paged),
-    responses((status = 200, description = "The sessions", body = Page<SessionInfo>)),
+    get, path = "/v1/me/sessions", tag = "me", params(Aged),
+    responses((status = 200, description = "The newest first unless told", body = Page<SessionInfo>)),
 )]
 pub(super) async fn list_sessions(
     State(state): State<AppState>,
     caller: Caller,
-    Query(page): Query<Paged>,
+    Query(aged): Query<Aged>,
 ) -> ApiResult<Json<Page<SessionInfo>>> {
     let current = caller.session()?;
-    let (before, rows) = (page.after::<SessionId>()?, page.rows()?);
+    let (age, page) = aged.or(Age::Newest);
+    let (after, rows) = (page.after::<SessionId>()?, page.rows()?);
     let now = state.ambient.now();
     let mut tx = state.db.system_read().await?;
-    let sessions = sessions::list(&mut tx, caller.user_id, current, before, rows, now).await?;
+    let sessions = sessions::list(&mut tx, caller.user_id, current, age, after, rows, now).await?;
     Ok(Json(paged(&page, sessions, |session| session.id)?))
 }
 

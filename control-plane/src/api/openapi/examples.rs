@@ -119,7 +119,7 @@ fn named(name: &str) -> Option<Value> {
     Some(match name {
         "email" | "from" | "reply_to" => json!("ann@example.com"),
         "to" => json!("bob@example.com"),
-        "password" => json!("correct horse battery"),
+        "password" | "new_password" => json!("correct horse battery"),
         "name" | "pipeline_name" => json!("Newsletter"),
         "description" => json!("What goes out every Monday"),
         "message" => json!("Send it on Mondays"),

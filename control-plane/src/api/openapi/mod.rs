@@ -54,10 +54,10 @@ pub(super) fn finish(mut document: openapi::OpenApi) -> Value {
     // The versions of the crates are not those of the API.
     document["info"]["version"] = json!("1");
     document["components"]["responses"] = json!({ "Problem": problems::response() });
-    parameters::names(&mut document["components"]["schemas"]);
+    parameters::fields(&mut document["components"]["schemas"]);
     let schemas = document["components"]["schemas"].clone();
     for (path, method, operation) in operations(&mut document) {
-        parameters::settle(operation);
+        parameters::settle(&path, operation);
         problems::add(&method, &path, operation);
         examples::add(operation, &schemas);
     }

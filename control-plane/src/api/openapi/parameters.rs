@@ -1,40 +1,33 @@
-//! What parameters and names may be, as far as a schema can say it.
+//! What parameters and the fields of bodies may be, as far as a schema can say it.
 
 use serde_json::{Value, json};
 
-/// A name for people, as [`crate::api::http::Fields::name`] takes it: no spaces at either end, and nothing
-/// that nobody sees.
-const NAME: &str = concat!(
-    r"^[^\s\u0000-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]",
-    r"([^\u0000-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]*",
-    r"[^\s\u0000-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff])?$"
-);
-/// A text of several lines.
-const TEXT: &str = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$";
+use crate::{
+    api::{
+        audit::MAX_TEXT,
+        http::rule::{Rule as _, Text},
+        rules,
+    },
+    runs::limits::MAX_KV_KEY,
+};
 
-/// Gives the fields of bodies that are names, or texts for people, the pattern that they are held to.
-pub(super) fn names(schemas: &mut Value) {
-    for (_, schema) in schemas.as_object_mut().into_iter().flatten() {
-        // What takes no unknown field is a body that comes in.
-        if schema["additionalProperties"] != false {
-            continue;
-        }
-        for (name, field) in schema.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten() {
-            if field["maxLength"].is_u64() && field["pattern"].is_null() {
-                match name.as_str() {
-                    "name" => field["pattern"] = json!(NAME),
-                    "description" | "message" | "about" => field["pattern"] = json!(TEXT),
-                    _ => {}
-                }
-            }
-        }
+/// A text that both databases take.
+const NO_NUL: &str = r"^[^\u0000]*$";
+
+/// Says of the fields of bodies what they are held to.
+pub(super) fn fields(schemas: &mut Value) {
+    for (body, field, rule) in rules::schemas() {
+        let Some(Value::Object(property)) = schemas[body]["properties"].get_mut(field) else { continue };
+        let Value::Object(rule) = rule else { continue };
+        property.extend(rule);
     }
 }
 
-/// A parameter that may be left out is not `null`; headers have their forms.
-pub(super) fn settle(operation: &mut Value) {
+/// A parameter that may be left out is not `null`; headers and keys have their forms.
+pub(super) fn settle(path: &str, operation: &mut Value) {
     for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
         let name = parameter["name"].as_str().unwrap_or_default().to_owned();
+        let in_query = parameter["in"] == "query";
         let Some(schema) = parameter.get_mut("schema") else { continue };
         if let Some(types) = schema.get_mut("type").and_then(Value::as_array_mut) {
             types.retain(|kind| kind != "null");
@@ -48,10 +41,19 @@ pub(super) fn settle(operation: &mut Value) {
                 *schema = one.clone();
             }
         }
-        match name.as_str() {
-            "Idempotency-Key" => *schema = json!({ "type": "string", "pattern": "^[!-~]{1,255}$" }),
-            "If-Match" => *schema = json!({ "type": "string", "pattern": "^(\"[!#-~]{1,64}\"|[*])$" }),
-            _ => {}
+        let form = match name.as_str() {
+            "Idempotency-Key" => json!({ "pattern": "^[!-~]{1,255}$" }),
+            "If-Match" => json!({ "pattern": "^(\"[!#-~]{1,64}\"|[*])$" }),
+            "key" if path.contains("/configuration/") => Text::Key.schema(),
+            "key" => json!({ "minLength": 1, "maxLength": MAX_KV_KEY, "pattern": NO_NUL }),
+            "name" if in_query => json!({ "pattern": NO_NUL }),
+            "prefix" => json!({ "maxLength": MAX_KV_KEY, "pattern": NO_NUL }),
+            "action" | "subject" => json!({ "maxLength": MAX_TEXT, "pattern": NO_NUL }),
+            _ => continue,
+        };
+        if let (Value::Object(schema), Value::Object(form)) = (schema, form) {
+            schema.insert("type".into(), json!("string"));
+            schema.extend(form);
         }
     }
 }

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     api::{
-        http::{Body, Fields, Path, if_match, numbered},
+        http::{Body, Path, etag, fits},
         limits,
     },
     auth::{Caller, Permission},
@@ -47,8 +47,9 @@ pub(super) async fn get_definition(
     let scope = caller.pipeline(&state, id, Permission::PipelineRead).await?;
     let mut tx = scope.read().await?;
     let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
-    let definition = whole(&mut tx, id, pipeline.latest_version.ok_or_else(ApiError::not_found)?).await?;
-    Ok((numbered(pipeline.latest_version), Json(definition)).into_response())
+    let number = pipeline.latest_version.ok_or_else(ApiError::not_found)?;
+    let definition = whole(&mut tx, id, number).await?;
+    Ok((etag(number), Json(definition)).into_response())
 }
 
 /// Makes a new version of the pipeline, and publishes it if so asked. All or nothing.
@@ -71,13 +72,13 @@ pub(super) async fn put_definition(
     Body(put): Body<PutDefinition>,
 ) -> ApiResult<Response> {
     let scope = caller.pipeline(&state, id, Permission::PipelineEdit).await?;
-    Fields::new().text("/message", &put.message, limits::MAX_MESSAGE).done()?;
-    let document = review::read(state.compiler.as_ref(), put.definition.get(), &put.files).await?;
+    let bounds = review::bounds(&mut scope.read().await?).await?;
+    let document = review::read(state.compiler.as_ref(), put.definition.get(), &put.files, bounds).await?;
     let now = state.ambient.now();
     let upcoming = if put.publish { upcoming(&state, &document).await? } else { IndexMap::new() };
     let (mut tx, scope) = scope.write_renewed().await?;
     let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
-    if_match(&headers, pipeline.latest_version, "definition")?;
+    fits(&headers, pipeline.latest_version)?;
     let library = review::pinned(&mut tx, &document, &put.files).await?;
     let number = pipeline.latest_version.unwrap_or(0) + 1;
     limits::room(number - 1, limits::VERSIONS_PER_PIPELINE, "versions of a pipeline")?;
@@ -104,5 +105,5 @@ pub(super) async fn put_definition(
     };
     let version = versions::by_number(&mut tx, id, number).await?.ok_or_else(ApiError::not_found)?;
     tx.commit().await?;
-    Ok((numbered(Some(number)), Json(VersionWritten { version, widened })).into_response())
+    Ok((etag(number), Json(VersionWritten { version, widened })).into_response())
 }

@@ -13,13 +13,12 @@ mod scripts;
 mod versions;
 mod widening;
 
-use axum::extract::DefaultBodyLimit;
 use utoipa_axum::{
     router::{OpenApiRouter, UtoipaMethodRouterExt},
     routes,
 };
 
-use super::limits;
+use super::{http::body_limit, limits};
 use crate::state::AppState;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -28,7 +27,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(pipeline::get_pipeline, pipeline::patch_pipeline, pipeline::delete_pipeline))
         .routes(routes!(moving::move_pipeline))
         .routes(routes!(restore::restore_pipeline))
-        .routes(definition.layer(DefaultBodyLimit::max(limits::DEFINITION_BODY)))
+        .routes(definition.layer(body_limit(limits::DEFINITION_BODY)))
         .routes(routes!(versions::list_versions))
         .routes(routes!(versions::get_version))
         .routes(routes!(diff::diff_versions))

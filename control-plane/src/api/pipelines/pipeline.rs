@@ -13,10 +13,7 @@ use restroy_sdk::{
 use serde_json::json;
 
 use crate::{
-    api::{
-        http::{Body, Fields, Path, if_match, numbered},
-        limits,
-    },
+    api::http::{Body, Path, etag, fits},
     auth::{Caller, Permission},
     error::{ApiError, ApiResult, name_taken},
     runs::removed::{self, Removed},
@@ -39,7 +36,7 @@ pub(super) async fn get_pipeline(
     let scope = caller.pipeline(&state, id, Permission::PipelineRead).await?;
     let mut tx = scope.read().await?;
     let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
-    Ok((numbered(Some(pipeline.revision)), Json(pipeline)).into_response())
+    Ok((etag(pipeline.revision), Json(pipeline)).into_response())
 }
 
 /// Renames or describes a pipeline.
@@ -60,17 +57,9 @@ pub(super) async fn patch_pipeline(
     Body(patch): Body<PipelinePatch>,
 ) -> ApiResult<Response> {
     let scope = caller.pipeline(&state, id, Permission::PipelineEdit).await?;
-    let mut fields = Fields::new();
-    if let Some(name) = &patch.name {
-        fields.name("/name", name, limits::MAX_NAME);
-    }
-    if let Some(description) = &patch.description {
-        fields.text("/description", description, limits::MAX_DESCRIPTION);
-    }
-    fields.done()?;
     let mut tx = scope.write().await?;
     let before = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
-    if_match(&headers, Some(before.revision), "pipeline")?;
+    fits(&headers, Some(before.revision))?;
     let was = json!({ "name": before.name, "description": before.description });
     let (name, description) = (patch.name.unwrap_or(before.name), patch.description.unwrap_or(before.description));
     let pipeline = pipelines::update(&mut tx, id, &name, &description, state.ambient.now())
@@ -80,7 +69,7 @@ pub(super) async fn patch_pipeline(
     let entry = entry.before(was).after(json!({ "name": name, "description": description }));
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
-    Ok((numbered(Some(pipeline.revision)), Json(pipeline)).into_response())
+    Ok((etag(pipeline.revision), Json(pipeline)).into_response())
 }
 
 /// Deletes a pipeline; its runs end. For 30 days it can be restored.
@@ -101,7 +90,7 @@ pub(super) async fn delete_pipeline(
     let scope = caller.pipeline(&state, id, Permission::PipelineDelete).await?;
     let mut tx = scope.write().await?;
     let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
-    if_match(&headers, Some(pipeline.revision), "pipeline")?;
+    fits(&headers, Some(pipeline.revision))?;
     let now = state.ambient.now();
     let ended = removed::cancel_runs(&mut tx, now, Removed::Pipeline(id)).await?;
     schedules::stop(&mut tx, id).await?;

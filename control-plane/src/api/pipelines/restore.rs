@@ -4,15 +4,12 @@ use axum::{Json, extract::State};
 use restroy_sdk::{api::pipeline::Pipeline, ids::PipelineId};
 
 use crate::{
-    api::{http::Path, limits, restore::resumed},
+    api::{http::Path, limits, restore::Restoring},
     auth::{Caller, Permission},
     error::{ApiError, ApiResult, name_taken},
     runs::purge_deleted::KEPT,
     state::AppState,
-    store::{
-        audit, pipelines,
-        schedules::{self, Of},
-    },
+    store::{audit, pipelines, schedules::Of},
 };
 
 /// Brings a pipeline back that was deleted in the last 30 days: its versions, configuration, runs and place
@@ -29,23 +26,15 @@ pub(super) async fn restore_pipeline(
     Path(id): Path<PipelineId>,
 ) -> ApiResult<Json<Pipeline>> {
     let scope = caller.deleted_pipeline(&state, id, Permission::PipelineDelete).await?;
-    let mut tx = scope.read().await?;
-    let stopped = schedules::stopped(&mut tx, Of::Pipeline(id)).await?;
-    drop(tx);
-    let now = state.ambient.now();
-    let resumed = resumed(stopped, now).await?;
-    let mut tx = scope.write().await?;
-    let (name, board) = pipelines::get_deleted(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
-    limits::room(pipelines::count(&mut tx, board).await?, limits::PIPELINES_PER_BOARD, "pipelines on a board")?;
-    let pipeline = pipelines::restore(&mut tx, id, now.before(KEPT), now)
+    let mut back = Restoring::begin(&state, &scope, Of::Pipeline(id)).await?;
+    let (name, board) = pipelines::get_deleted(&mut back.tx, id).await?.ok_or_else(ApiError::not_found)?;
+    let present = pipelines::count(&mut back.tx, board).await?;
+    limits::room(present, limits::PIPELINES_PER_BOARD, "pipelines on a board")?;
+    let pipeline = pipelines::restore(&mut back.tx, id, back.now.before(KEPT), back.now)
         .await
         .map_err(|error| name_taken(error, "a pipeline on this board", &name))?
         .ok_or_else(ApiError::not_found)?;
-    for (schedule, next) in resumed {
-        schedules::resume(&mut tx, schedule, next).await?;
-    }
     let entry = audit::Entry::new("pipeline.restore", "pipeline", id).after(serde_json::to_value(&pipeline)?);
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
-    tx.commit().await?;
+    back.finish(&state, &caller, entry).await?;
     Ok(Json(pipeline))
 }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     api::{
-        http::{Begun, Body, Fields, Idempotency, Path},
+        http::{Begun, Body, Idempotency, Path},
         limits,
     },
     auth::{Caller, Permission},
@@ -41,7 +41,6 @@ pub(super) async fn restore_version(
     Body(restore): Body<RestoreVersion>,
 ) -> ApiResult<Response> {
     let scope = caller.pipeline(&state, id, Permission::PipelineEdit).await?;
-    Fields::new().text("/message", &restore.message, limits::MAX_MESSAGE).done()?;
     let mut tx = scope.read().await?;
     let old = versions::by_number(&mut tx, id, number).await?.ok_or_else(ApiError::not_found)?;
     let (document, files) = versions::load(&mut tx, old.id).await?;

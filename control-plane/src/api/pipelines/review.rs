@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use restroy_sdk::{
-    document::{self, Document, MAX_SOURCE_BYTES, MAX_TOTAL_BYTES},
+    document::{self, Bounds, Document, MAX_TOTAL_BYTES},
     ids::LibraryVersionId,
     problem::{Fault, Problem, ProblemCode},
     schema,
@@ -12,7 +12,10 @@ use restroy_sdk::{
 use crate::{
     error::{ApiError, ApiResult},
     ports::{CompilerUnavailable, ScriptCompiler},
-    store::{TeamTx, library},
+    store::{
+        TeamTx, library,
+        quota::{self, Limit},
+    },
 };
 
 /// How many faults are told at once.
@@ -24,11 +27,12 @@ pub(super) async fn read(
     compiler: &dyn ScriptCompiler,
     definition: &str,
     files: &BTreeMap<String, String>,
+    bounds: Bounds,
 ) -> ApiResult<Document> {
     let mut faults = Vec::new();
     let document = match document::read_json(definition) {
         Ok(document) => {
-            faults.extend(document::check(&document, files));
+            faults.extend(document::check_within(&document, files, bounds));
             faults.extend(schemas(&document));
             faults.extend(expressions(compiler, &document).await?);
             Some(document)
@@ -41,7 +45,7 @@ pub(super) async fn read(
     // What is too long is named by `check` and not compiled.
     let fitting: BTreeMap<String, String> = files
         .iter()
-        .filter(|(_, source)| source.len() <= MAX_SOURCE_BYTES)
+        .filter(|(_, source)| source.len() <= bounds.source_bytes)
         .map(|(path, source)| (path.clone(), source.clone()))
         .collect();
     faults.extend(compiler.check_files(&fitting).await?);
@@ -50,6 +54,13 @@ pub(super) async fn read(
         Some(document) if faults.is_empty() => Ok(document),
         _ => Err(Problem::new(ProblemCode::InvalidDefinition).errors(faults).into()),
     }
+}
+
+/// How much a document of the team may hold.
+pub(super) async fn bounds(tx: &mut TeamTx) -> ApiResult<Bounds> {
+    let [steps, source_bytes] = quota::several(tx, [Limit::StepsPerPipeline, Limit::SourceBytes]).await?;
+    let usize = |value: i64| usize::try_from(value).unwrap_or_default();
+    Ok(Bounds { steps: usize(steps), source_bytes: usize(source_bytes) })
 }
 
 /// The versions of library modules that a document pins. Refused when one is not there, when a module

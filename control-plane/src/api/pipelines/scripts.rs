@@ -3,32 +3,32 @@
 use axum::{Json, extract::State};
 use restroy_sdk::{
     api::{Page, script::Script},
-    ids::PipelineId,
+    ids::{Id, PipelineId},
 };
 
 use crate::{
-    api::http::{Paged, Path, Query, paged},
+    api::http::{Path, Query, Sorted},
     auth::{Caller, Permission},
     error::ApiResult,
     state::AppState,
-    store::scripts,
+    store::{scripts, sort::Order},
 };
 
 /// The pipeline's scripts, across its versions.
 #[utoipa::path(
     get, path = "/v1/pipelines/{id}/scripts", tag = "scripts",
-    params(("id" = PipelineId, Path, description = "The pipeline"), Paged),
-    responses((status = 200, description = "By path", body = Page<Script>)),
+    params(("id" = PipelineId, Path, description = "The pipeline"), Sorted),
+    responses((status = 200, description = "By path, which is their name here, unless told", body = Page<Script>)),
 )]
 pub(super) async fn list_scripts(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<PipelineId>,
-    Query(page): Query<Paged>,
+    Query(sorted): Query<Sorted>,
 ) -> ApiResult<Json<Page<Script>>> {
     let scope = caller.pipeline(&state, id, Permission::PipelineRead).await?;
-    let (after, rows) = (page.after::<String>()?, page.rows()?);
-    let mut tx = scope.read().await?;
-    let scripts = scripts::list(&mut tx, id, after.as_deref(), rows).await?;
-    Ok(Json(paged(&page, scripts, |script| script.path.clone())?))
+    let sorted = sorted.or(Order::Name);
+    let selection = sorted.selection()?;
+    let scripts = scripts::list(&mut scope.read().await?, id, &selection).await?;
+    Ok(Json(sorted.page(scripts, |script| (script.id.uuid(), &script.path))?))
 }

@@ -10,29 +10,30 @@ use restroy_sdk::{
 };
 
 use crate::{
-    api::http::{Paged, Path, Query, paged},
+    api::http::{Aged, Path, Query, paged},
     auth::{Caller, Permission},
     error::{ApiError, ApiResult},
     state::AppState,
-    store::{TeamTx, versions},
+    store::{TeamTx, sort::Age, versions},
 };
 
 /// The pipeline's versions.
 #[utoipa::path(
     get, path = "/v1/pipelines/{id}/versions", tag = "pipelines",
-    params(("id" = PipelineId, Path, description = "The pipeline"), Paged),
-    responses((status = 200, description = "The newest first", body = Page<Version>)),
+    params(("id" = PipelineId, Path, description = "The pipeline"), Aged),
+    responses((status = 200, description = "The newest first unless told", body = Page<Version>)),
 )]
 pub(super) async fn list_versions(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<PipelineId>,
-    Query(page): Query<Paged>,
+    Query(aged): Query<Aged>,
 ) -> ApiResult<Json<Page<Version>>> {
     let scope = caller.pipeline(&state, id, Permission::PipelineRead).await?;
-    let (before, rows) = (page.after::<i64>()?, page.rows()?);
+    let (age, page) = aged.or(Age::Newest);
+    let (after, rows) = (page.after::<i64>()?, page.rows()?);
     let mut tx = scope.read().await?;
-    let versions = versions::list(&mut tx, id, before, rows).await?;
+    let versions = versions::list(&mut tx, id, age, after, rows).await?;
     Ok(Json(paged(&page, versions, |version| version.number)?))
 }
 

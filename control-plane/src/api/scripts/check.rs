@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use axum::{Json, extract::State};
 use restroy_sdk::{
     api::script::{CheckResult, CheckScript},
-    document::MAX_SOURCE_BYTES,
     ids::ScriptId,
 };
 
 use crate::{
-    api::http::{Body, Fields, Path},
+    api::http::{Body, Path},
     auth::{Caller, Permission},
     error::{ApiError, ApiResult},
     state::AppState,
@@ -30,9 +29,6 @@ pub(super) async fn check_script(
     Body(body): Body<CheckScript>,
 ) -> ApiResult<Json<CheckResult>> {
     let scope = caller.script(&state, id, Permission::PipelineRead).await?;
-    if body.source.len() > MAX_SOURCE_BYTES {
-        Fields::new().fault("/source", format!("at most {MAX_SOURCE_BYTES} bytes")).done()?;
-    }
     let script = {
         let mut tx = scope.read().await?;
         scripts::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?

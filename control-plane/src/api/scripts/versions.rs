@@ -7,11 +7,11 @@ use restroy_sdk::{
 };
 
 use crate::{
-    api::http::{Filling, Paged, Path, Query},
+    api::http::{Aged, Filling, Path, Query},
     auth::{Caller, Permission},
     error::ApiResult,
     state::AppState,
-    store::scripts,
+    store::{scripts, sort::Age},
 };
 
 /// The script's sources so far.
@@ -19,22 +19,23 @@ use crate::{
 /// A page ends early when the sources take more than 1 MiB.
 #[utoipa::path(
     get, path = "/v1/scripts/{id}/versions", tag = "scripts",
-    params(("id" = ScriptId, Path, description = "The script"), Paged),
-    responses((status = 200, description = "The newest first", body = Page<ScriptVersion>)),
+    params(("id" = ScriptId, Path, description = "The script"), Aged),
+    responses((status = 200, description = "The newest first unless told", body = Page<ScriptVersion>)),
 )]
 pub(super) async fn list_script_versions(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<ScriptId>,
-    Query(page): Query<Paged>,
+    Query(aged): Query<Aged>,
 ) -> ApiResult<Json<Page<ScriptVersion>>> {
     let scope = caller.script(&state, id, Permission::PipelineRead).await?;
-    let mut before = page.after::<ScriptVersionId>()?;
+    let (age, page) = aged.or(Age::Newest);
+    let mut after = page.after::<ScriptVersionId>()?;
     let mut filling = Filling::new(&page)?;
     let mut tx = scope.read().await?;
     while let Some(rows) = filling.wants() {
-        let versions = scripts::versions(&mut tx, id, before, rows).await?;
-        before = versions.last().map(|version| version.id).or(before);
+        let versions = scripts::versions(&mut tx, id, age, after, rows).await?;
+        after = versions.last().map(|version| version.id).or(after);
         filling.take(versions, rows, |version| version.source.len());
     }
     Ok(Json(filling.page(|version| version.id)))

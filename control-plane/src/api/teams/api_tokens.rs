@@ -4,36 +4,36 @@ use axum::{Json, extract::State, http::StatusCode};
 use restroy_run_queue::wake::Wake;
 use restroy_sdk::{
     api::{Page, token::ApiToken},
-    ids::{ApiTokenId, TeamId},
+    ids::{ApiTokenId, Id, TeamId},
     problem::ProblemCode,
 };
 use serde_json::json;
 
 use crate::{
-    api::http::{Paged, Path, Query, paged},
+    api::http::{Path, Query, Sorted},
     auth::{Caller, Permission, Permissions, grant},
     error::{ApiError, ApiResult},
     state::AppState,
     store::{api_tokens, audit},
 };
 
-/// Every API token that reaches the team, of its people and its service accounts, the oldest first.
+/// Every API token that reaches the team, of its people and its service accounts.
 #[utoipa::path(
     get, path = "/v1/teams/{id}/api-tokens", tag = "tokens",
-    params(("id" = TeamId, Path, description = "The team"), Paged),
-    responses((status = 200, description = "The tokens", body = Page<ApiToken>)),
+    params(("id" = TeamId, Path, description = "The team"), Sorted),
+    responses((status = 200, description = "The oldest first unless told", body = Page<ApiToken>)),
 )]
 pub(super) async fn list_team_tokens(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<TeamId>,
-    Query(page): Query<Paged>,
+    Query(sorted): Query<Sorted>,
 ) -> ApiResult<Json<Page<ApiToken>>> {
     let scope = caller.team(&state, id, Permission::TokenManage).await?;
-    let (after, rows) = (page.after::<ApiTokenId>()?, page.rows()?);
+    let selection = sorted.selection()?;
     let mut tx = scope.read_beyond_team().await?;
-    let tokens = api_tokens::reaching(&mut tx, after, rows, state.ambient.now()).await?;
-    Ok(Json(paged(&page, tokens, |token| token.id)?))
+    let tokens = api_tokens::reaching(&mut tx, &selection, state.ambient.now()).await?;
+    Ok(Json(sorted.page(tokens, |token| (token.id.uuid(), &token.name))?))
 }
 
 /// Keeps a token from the team. One that reaches no other team ends; a person's that reaches others goes on there.

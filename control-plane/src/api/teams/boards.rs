@@ -6,20 +6,25 @@ use restroy_sdk::{
         Page,
         board::{Board, NewBoard},
     },
-    ids::{Id, TeamId},
+    ids::{BoardId, Id, TeamId, UserId},
+    time::Timestamp,
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::{
     api::{
-        http::{Begun, Body, Fields, Idempotency, Path, Query, Sorted},
+        http::{Begun, Body, Idempotency, Path, Query, Sorted},
         limits,
     },
-    auth::{Caller, Permission},
-    error::{ApiResult, name_taken},
+    auth::{Caller, Permission, Role},
+    error::{ApiError, ApiResult, name_taken},
     state::AppState,
-    store::{audit, boards, sort::Order},
+    store::{
+        TeamTx, audit, board_members, boards, members,
+        roles::{self, AnyRole},
+        sort::Order,
+    },
 };
 
 /// Which of the team's boards.
@@ -57,14 +62,15 @@ pub(super) async fn list_boards(
 ) -> ApiResult<Json<Page<Board>>> {
     // Whose role in the team sees no boards may have one on some.
     let scope = caller.team(&state, id, Permission::TeamRead).await?;
-    let sorted = Sorted::new(listing.sort, listing.name, listing.limit, listing.cursor);
+    let sorted = Sorted::new(listing.sort, listing.name, listing.limit, listing.cursor).of(listing.deleted);
     let selection = sorted.selection()?;
     let viewer = boards::Viewer::new(&scope, Permission::BoardRead);
     let boards = boards::list(&mut scope.read().await?, viewer, listing.deleted, &selection).await?;
     Ok(Json(sorted.page(boards, |board| (board.id.uuid(), &board.name))?))
 }
 
-/// Makes a board.
+/// Makes a board. A private one takes `board.administer` too, and has whoever makes it as its first member,
+/// with the role that they have in the team (an owner as an admin).
 #[utoipa::path(
     post, path = "/v1/teams/{id}/boards", tag = "boards", request_body = NewBoard,
     params(
@@ -81,23 +87,35 @@ pub(super) async fn create_board(
     Body(new): Body<NewBoard>,
 ) -> ApiResult<Response> {
     let scope = caller.team(&state, id, Permission::BoardCreate).await?;
-    Fields::new()
-        .name("/name", &new.name, limits::MAX_NAME)
-        .text("/description", &new.description, limits::MAX_DESCRIPTION)
-        .done()?;
     let now = state.ambient.now();
-    let mut tx = scope.write().await?;
+    let (mut tx, scope) = scope.write_renewed().await?;
+    if new.private {
+        scope.require(Permission::BoardAdminister)?;
+    }
     let slot = match idempotency.begin(&mut tx, id.uuid(), &new, now).await? {
         Begun::First(slot) => slot,
         Begun::Again(answer) => return Ok(answer),
     };
     limits::room(boards::count(&mut tx).await?, limits::BOARDS_PER_TEAM, "boards in a team")?;
-    let board = boards::insert(&mut tx, state.ambient.id(), &new.name, &new.description, now)
+    let board = boards::insert(&mut tx, state.ambient.id(), &new, now)
         .await
         .map_err(|error| name_taken(error, "a board of this team", &new.name))?;
+    if new.private {
+        first_member(&mut tx, board.id, scope.user(), now).await?;
+    }
     let entry = audit::Entry::new("board.create", "board", board.id).after(serde_json::to_value(&board)?);
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     let answer = slot.answer(&mut tx, StatusCode::CREATED, &board).await?;
     tx.commit().await?;
     Ok(answer)
+}
+
+/// Makes who made a private board its member. They hold there what they hold already.
+async fn first_member(tx: &mut TeamTx, board: BoardId, user: UserId, now: Timestamp) -> ApiResult<()> {
+    let member = members::get(tx, user).await?.ok_or_else(ApiError::not_found)?.member;
+    let wanted = member.role_id.map_or(member.role, |id| id.to_string());
+    let role = roles::find(tx, &wanted).await?.ok_or_else(ApiError::not_found)?;
+    let role = if role.is_owner() { AnyRole::BuiltIn(Role::Admin) } else { role };
+    board_members::put(tx, board, user, &role, now).await?;
+    Ok(())
 }

@@ -11,12 +11,14 @@ use restroy_sdk::{
     ids::{Id, InvitationId, TeamId},
     problem::ProblemCode,
 };
+use serde::Deserialize;
 use serde_json::json;
+use utoipa::{IntoParams, ToSchema};
 
 use super::member::role_named;
 use crate::{
     api::{
-        http::{Begun, Body, Fields, Idempotency, Paged, Path, Query, paged},
+        http::{Begun, Body, Idempotency, Paged, Path, Query, paged},
         limits,
     },
     auth::{Caller, Permission, grant, token::Opaque},
@@ -25,29 +27,79 @@ use crate::{
     store::{
         TeamTx, audit,
         invitations::{self, Settled},
-        members, outbox, teams, users,
+        members, outbox,
+        sort::Age,
+        teams, users,
     },
 };
 
 /// What is counted per day is counted in the last 24 hours.
 const DAY: Duration = Duration::from_hours(24);
 
+/// Which invitations.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Filter {
+    /// Only those in this state.
+    #[param(inline)]
+    state: Option<InvitationState>,
+    /// In which order: the newest first unless told.
+    #[param(inline)]
+    sort: Option<Age>,
+    /// How many things: 1 to 100, 50 unless told.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// What can have become of an invitation.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum InvitationState {
+    /// It waits.
+    Pending,
+    /// The person joined.
+    Accepted,
+    /// The person said no.
+    Declined,
+    /// The team took it back.
+    Revoked,
+    /// Nobody answered in time.
+    Expired,
+}
+
+impl InvitationState {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Accepted => "accepted",
+            Self::Declined => "declined",
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
+        }
+    }
+}
+
 /// The team's invitations, settled ones among them for some weeks.
 #[utoipa::path(
     get, path = "/v1/teams/{id}/invitations", tag = "teams",
-    params(("id" = TeamId, Path, description = "The team"), Paged),
-    responses((status = 200, description = "The newest first", body = Page<Invitation>)),
+    params(("id" = TeamId, Path, description = "The team"), Filter),
+    responses((status = 200, description = "The newest first unless told", body = Page<Invitation>)),
 )]
 pub(super) async fn list_invitations(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<TeamId>,
-    Query(page): Query<Paged>,
+    Query(filter): Query<Filter>,
 ) -> ApiResult<Json<Page<Invitation>>> {
     let scope = caller.team(&state, id, Permission::MemberInvite).await?;
-    let (before, rows) = (page.after::<InvitationId>()?, page.rows()?);
+    let (age, wanted) = (filter.sort.unwrap_or_default(), filter.state.map(InvitationState::as_str));
+    let page = Paged::new(filter.limit, filter.cursor).of((age, wanted));
+    let (after, rows) = (page.after::<InvitationId>()?, page.rows()?);
     let mut tx = scope.read().await?;
-    let invitations = invitations::list(&mut tx, before, rows, state.ambient.now()).await?;
+    let invitations = invitations::list(&mut tx, wanted, age, after, rows, state.ambient.now()).await?;
     Ok(Json(paged(&page, invitations, |invitation| invitation.id)?))
 }
 
@@ -69,7 +121,6 @@ pub(super) async fn invite(
     Body(new): Body<NewInvitation>,
 ) -> ApiResult<Response> {
     let scope = caller.team(&state, id, Permission::MemberInvite).await?;
-    Fields::new().email("/email", &new.email).done()?;
     let (email, folded) = (new.email.trim(), users::fold(&new.email));
     let now = state.ambient.now();
     let (mut tx, held) = scope.write_beyond_team().await?;

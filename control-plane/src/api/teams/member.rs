@@ -9,6 +9,7 @@ use restroy_sdk::{
 };
 use serde_json::json;
 
+use super::notices::{Notice, tell};
 use crate::{
     api::http::{Body, Path},
     auth::{Caller, Permission, Role, grant},
@@ -50,7 +51,7 @@ pub(super) async fn patch_member(
     Body(new): Body<GiveRole>,
 ) -> ApiResult<Json<Member>> {
     let scope = caller.team(&state, id, Permission::MemberEdit).await?;
-    let (mut tx, held) = scope.write_knowing().await?;
+    let (mut tx, held) = scope.write_beyond_team().await?;
     let before = members::get(&mut tx, user).await?.ok_or_else(ApiError::not_found)?;
     let role = role_named(&mut tx, &new.role).await?;
     grant::acts_on(held, before.permissions)?;
@@ -61,18 +62,22 @@ pub(super) async fn patch_member(
     }
     members::set_role(&mut tx, user, &role).await?;
     owned(&mut tx).await?;
+    if role.is_owner() && !before.is_owner() {
+        tell(&state, &mut tx, caller.user_id, &before.member, before.service, Notice::Owner).await?;
+    }
     let entry = audit::Entry::new("member.role", "user", user)
         .before(json!({ "role": before.member.role }))
         .after(json!({ "role": role.name() }));
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
+    state.mail_queued();
     state.wake.send(Wake::Access { team_id: id });
     let (role, role_id) = (role.name().to_owned(), role.id());
     Ok(Json(Member { role, role_id, ..before.member }))
 }
 
-/// Removes a member from the team and its boards; oneself, without any permission. The last owner
-/// stays.
+/// Removes a member from the team and its boards, and tells them by e-mail; oneself, without any permission.
+/// The last owner stays.
 #[utoipa::path(
     delete, path = "/v1/teams/{id}/members/{user}", tag = "teams",
     params(("id" = TeamId, Path, description = "The team"), ("user" = UserId, Path, description = "The person")),
@@ -104,15 +109,17 @@ async fn remove(state: &AppState, caller: Caller, id: TeamId, user: UserId) -> A
     let oneself = user == caller.user_id;
     let permission = if oneself { Permission::TeamRead } else { Permission::MemberRemove };
     let scope = caller.team(state, id, permission).await?;
-    let (mut tx, held) = scope.write_knowing().await?;
+    let (mut tx, held) = scope.write_beyond_team().await?;
     let before = members::get(&mut tx, user).await?.ok_or_else(ApiError::not_found)?;
     grant::acts_on(held, before.permissions)?;
     members::remove(&mut tx, user).await?;
     owned(&mut tx).await?;
+    tell(state, &mut tx, caller.user_id, &before.member, before.service, Notice::Removed).await?;
     let action = if oneself { "member.leave" } else { "member.remove" };
     let entry = audit::Entry::new(action, "user", user).before(json!({ "role": before.member.role }));
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
+    state.mail_queued();
     state.wake.send(Wake::Access { team_id: id });
     Ok(StatusCode::NO_CONTENT)
 }

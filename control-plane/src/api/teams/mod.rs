@@ -5,6 +5,7 @@ mod boards;
 mod invitations;
 mod member;
 mod members;
+mod notices;
 mod outbox;
 mod removal;
 mod role;

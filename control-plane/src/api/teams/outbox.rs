@@ -10,7 +10,7 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    api::http::{Filling, Paged, Path, Query, place_by},
+    api::http::{Filling, Paged, Path, Query},
     auth::{Caller, Permission},
     error::ApiResult,
     state::AppState,
@@ -75,9 +75,9 @@ pub(super) async fn list_outbox(
     Query(filter): Query<Filter>,
 ) -> ApiResult<Json<Page<OutboxMessage>>> {
     let scope = caller.team(&state, id, Permission::OutboxRead).await?;
-    let page = Paged::new(filter.limit, filter.cursor);
     let (age, status) = (filter.sort.unwrap_or_default(), filter.status.map(MailStatus::as_str));
-    let mut after: Option<MessageId> = page.after_by(age)?;
+    let page = Paged::new(filter.limit, filter.cursor).of((age, status));
+    let mut after: Option<MessageId> = page.after()?;
     let mut filling = Filling::new(&page)?;
     let mut tx = scope.read().await?;
     let viewer = boards::Viewer::new(&scope, Permission::RunRead);
@@ -86,5 +86,5 @@ pub(super) async fn list_outbox(
         after = messages.last().map(|message| message.id).or(after);
         filling.take(messages, rows, |message| message.text.len() + message.html.as_ref().map_or(0, String::len));
     }
-    Ok(Json(filling.page(|message| place_by(age, message.id))))
+    Ok(Json(filling.page(|message| message.id)))
 }

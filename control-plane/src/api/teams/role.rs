@@ -8,12 +8,9 @@ use restroy_sdk::{
     problem::ProblemCode,
 };
 
-use super::roles::{check_name, check_permissions};
+use super::roles::{check_name, permissions};
 use crate::{
-    api::{
-        http::{Body, Fields, Path},
-        limits,
-    },
+    api::http::{Body, Fields, Path},
     auth::{Caller, Permission, grant},
     error::{ApiError, ApiResult, name_taken},
     state::AppState,
@@ -57,11 +54,8 @@ pub(super) async fn patch_role(
     if let Some(name) = &patch.name {
         check_name(&mut fields, name);
     }
-    if let Some(description) = &patch.description {
-        fields.text("/description", description, limits::MAX_DESCRIPTION);
-    }
-    let permissions = patch.permissions.as_ref().map(|names| check_permissions(&mut fields, names));
     fields.done()?;
+    let permissions = patch.permissions.as_deref().map(permissions);
     let now = state.ambient.now();
     let (mut tx, held) = scope.write_knowing().await?;
     let mut role = own(&mut tx, &wanted).await?;

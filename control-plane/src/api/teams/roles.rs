@@ -8,10 +8,12 @@ use restroy_sdk::{
     },
     ids::{Id, TeamId},
 };
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::{
     api::{
-        http::{Begun, Body, Fields, Idempotency, Paged, Path, Query, paged},
+        http::{Begun, Body, Fields, Idempotency, Paged, Path, Query, name_filter, paged},
         limits,
     },
     auth::{Caller, Permission, Permissions, Role, grant},
@@ -20,39 +22,72 @@ use crate::{
     store::{
         audit,
         roles::{self, AnyRole, OwnRole},
+        sort::Order,
     },
 };
 
-/// The team's roles.
+/// Which roles.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Listing {
+    /// In which order: the oldest first unless told.
+    #[param(inline)]
+    sort: Option<Order>,
+    /// Only what has this in its name; ASCII letters in either case.
+    #[param(min_length = 1, max_length = 64)]
+    name: Option<String>,
+    /// How many things: 1 to 100, 50 unless told.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// The team's roles. By age the built-in ones come before the team's own, the mightiest first.
 #[utoipa::path(
     get, path = "/v1/teams/{id}/roles", tag = "teams",
-    params(("id" = TeamId, Path, description = "The team"), Paged),
-    responses((
-        status = 200, description = "The built-in ones, the mightiest first, then the team's own, the oldest first",
-        body = Page<RoleInfo>,
-    )),
+    params(("id" = TeamId, Path, description = "The team"), Listing),
+    responses((status = 200, description = "The oldest first unless told", body = Page<RoleInfo>)),
 )]
 pub(super) async fn list_roles(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<TeamId>,
-    Query(page): Query<Paged>,
+    Query(listing): Query<Listing>,
 ) -> ApiResult<Json<Page<RoleInfo>>> {
     let scope = caller.team(&state, id, Permission::TeamRead).await?;
+    let Listing { sort, name, limit, cursor } = listing;
+    let order = sort.unwrap_or_default();
+    name_filter(name.as_deref())?;
+    let page = Paged::new(limit, cursor).of((order, &name));
     let (after, rows) = (page.after::<String>()?, page.rows()?);
     // There are few, and part of them is in the code: the page is cut out here.
     let own = roles::own(&mut scope.read().await?).await?;
     let all = Role::ALL.iter().copied().map(AnyRole::BuiltIn).chain(own.into_iter().map(AnyRole::Own));
-    let left = all.map(AnyRole::into_api).filter(|role| after.as_ref().is_none_or(|after| place(role) > *after));
-    let left = left.take(usize::try_from(rows).unwrap_or(usize::MAX)).collect();
-    Ok(Json(paged(&page, left, place)?))
+    let wanted = name.map(|name| name.to_ascii_lowercase());
+    let named = |role: &RoleInfo| wanted.as_ref().is_none_or(|wanted| role.name.to_ascii_lowercase().contains(wanted));
+    let mut left: Vec<RoleInfo> = all.map(AnyRole::into_api).filter(named).collect();
+    left.sort_by_cached_key(|role| place(order, role));
+    if matches!(order, Order::Newest | Order::NameDown) {
+        left.reverse();
+        left.retain(|role| after.as_ref().is_none_or(|after| place(order, role) < *after));
+    } else {
+        left.retain(|role| after.as_ref().is_none_or(|after| place(order, role) > *after));
+    }
+    left.truncate(usize::try_from(rows).unwrap_or(usize::MAX));
+    Ok(Json(paged(&page, left, |role| place(order, role))?))
 }
 
 /// Where a role stands in the list: `!` comes before every id.
-fn place(role: &RoleInfo) -> String {
-    match role.id {
+fn place(order: Order, role: &RoleInfo) -> String {
+    let by_age = match role.id {
         Some(id) => id.to_string(),
         None => format!("!{}", Role::ALL.iter().take_while(|built_in| built_in.as_str() != role.name).count()),
+    };
+    match order {
+        Order::Oldest | Order::Newest => by_age,
+        Order::Name | Order::NameDown => format!("{}\n{by_age}", role.name),
     }
 }
 
@@ -75,9 +110,8 @@ pub(super) async fn create_role(
     let scope = caller.team(&state, id, Permission::RoleEdit).await?;
     let mut fields = Fields::new();
     check_name(&mut fields, &new.name);
-    fields.text("/description", &new.description, limits::MAX_DESCRIPTION);
-    let permissions = check_permissions(&mut fields, &new.permissions);
     fields.done()?;
+    let permissions = permissions(&new.permissions);
     let now = state.ambient.now();
     let (mut tx, held) = scope.write_knowing().await?;
     let slot = match idempotency.begin(&mut tx, id.uuid(), &new, now).await? {
@@ -106,7 +140,6 @@ pub(super) async fn create_role(
 
 /// A role's name is one by which it can be named: not that of another kind of role, and no id.
 pub(super) fn check_name(fields: &mut Fields, name: &str) {
-    fields.name("/name", name, limits::MAX_NAME);
     if Role::ALL.iter().any(|built_in| built_in.as_str().eq_ignore_ascii_case(name)) {
         fields.fault("/name", "the name of a built-in role; choose another");
     }
@@ -115,20 +148,8 @@ pub(super) fn check_name(fields: &mut Fields, name: &str) {
     }
 }
 
-/// The permissions that a body names.
-pub(super) fn check_permissions(fields: &mut Fields, names: &[String]) -> Permissions {
-    if names.len() > Permission::ALL.len() {
-        fields.fault("/permissions", format!("at most {}: each once", Permission::ALL.len()));
-        return Permissions::default();
-    }
-    let mut permissions = vec![Permission::TeamRead];
-    for (n, name) in names.iter().enumerate() {
-        if let Ok(permission) = name.parse() {
-            permissions.push(permission);
-        } else {
-            let detail = "not a permission; `GET /v1/permissions` lists those there are";
-            fields.fault(&format!("/permissions/{n}"), detail);
-        }
-    }
-    permissions.into_iter().collect()
+/// The permissions that a body names; [`crate::api::rules`] saw to it that there are such.
+pub(super) fn permissions(names: &[String]) -> Permissions {
+    let named = names.iter().filter_map(|name| name.parse().ok());
+    named.chain([Permission::TeamRead]).collect()
 }

@@ -7,7 +7,7 @@ use restroy_sdk::{
         Page,
         token::{ApiToken, CreatedApiToken, NewApiToken, NewServiceAccount, ServiceAccount},
     },
-    ids::{ApiTokenId, Id, TeamId, UserId},
+    ids::{Id, TeamId, UserId},
     problem::{Fault, Problem, ProblemCode},
 };
 use serde_json::json;
@@ -15,7 +15,7 @@ use serde_json::json;
 use super::member::role_named;
 use crate::{
     api::{
-        http::{Begun, Body, Fields, Idempotency, Paged, Path, Query, paged},
+        http::{Begun, Body, Fields, Idempotency, Path, Query, Sorted},
         limits, new_token,
     },
     auth::{Caller, Permission, Permissions, grant},
@@ -31,20 +31,19 @@ use crate::{
 /// The team's service accounts.
 #[utoipa::path(
     get, path = "/v1/teams/{id}/service-accounts", tag = "tokens",
-    params(("id" = TeamId, Path, description = "The team"), Paged),
-    responses((status = 200, description = "The service accounts", body = Page<ServiceAccount>)),
+    params(("id" = TeamId, Path, description = "The team"), Sorted),
+    responses((status = 200, description = "The oldest first unless told", body = Page<ServiceAccount>)),
 )]
 pub(super) async fn list_accounts(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<TeamId>,
-    Query(page): Query<Paged>,
+    Query(sorted): Query<Sorted>,
 ) -> ApiResult<Json<Page<ServiceAccount>>> {
     let scope = caller.team(&state, id, Permission::MemberRead).await?;
-    let (after, rows) = (page.after::<UserId>()?, page.rows()?);
-    let mut tx = scope.read().await?;
-    let accounts = service_accounts::list(&mut tx, after, rows).await?;
-    Ok(Json(paged(&page, accounts, |account| account.id)?))
+    let selection = sorted.selection()?;
+    let accounts = service_accounts::list(&mut scope.read().await?, &selection).await?;
+    Ok(Json(sorted.page(accounts, |account| (account.id.uuid(), &account.name))?))
 }
 
 /// Makes a service account: an account without a person, which acts in this team, by API tokens. Its role may hold
@@ -66,7 +65,6 @@ pub(super) async fn create_account(
     Body(new): Body<NewServiceAccount>,
 ) -> ApiResult<Response> {
     let scope = caller.team(&state, id, Permission::TokenManage).await?;
-    Fields::new().name("/name", &new.name, 32).done()?;
     let now = state.ambient.now();
     let (mut tx, held) = scope.write_beyond_team().await?;
     let slot = match idempotency.begin(&mut tx, id.uuid(), &new, now).await? {
@@ -128,22 +126,22 @@ pub(super) async fn delete_account(
     params(
         ("id" = TeamId, Path, description = "The team"),
         ("account_id" = UserId, Path, description = "The service account"),
-        Paged,
+        Sorted,
     ),
-    responses((status = 200, description = "The tokens", body = Page<ApiToken>)),
+    responses((status = 200, description = "The oldest first unless told", body = Page<ApiToken>)),
 )]
 pub(super) async fn list_account_tokens(
     State(state): State<AppState>,
     caller: Caller,
     Path((id, account)): Path<(TeamId, UserId)>,
-    Query(page): Query<Paged>,
+    Query(sorted): Query<Sorted>,
 ) -> ApiResult<Json<Page<ApiToken>>> {
     let scope = caller.team(&state, id, Permission::TokenManage).await?;
-    let (after, rows) = (page.after::<ApiTokenId>()?, page.rows()?);
+    let selection = sorted.selection()?;
     let mut tx = scope.read_beyond_team().await?;
     service_accounts::get(&mut tx, account).await?.ok_or_else(ApiError::not_found)?;
-    let tokens = api_tokens::of_user(&mut tx, account, after, rows, state.ambient.now()).await?;
-    Ok(Json(paged(&page, tokens, |token| token.id)?))
+    let tokens = api_tokens::of_user(&mut tx, account, &selection, state.ambient.now()).await?;
+    Ok(Json(sorted.page(tokens, |token| (token.id.uuid(), &token.name))?))
 }
 
 /// Makes a token of a service account. It is shown once. Takes a login: a token does not make tokens.

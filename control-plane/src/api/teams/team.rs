@@ -14,7 +14,7 @@ use utoipa::IntoParams;
 
 use crate::{
     api::{
-        http::{Begun, Body, Fields, Idempotency, Path, Query, Sorted},
+        http::{Begun, Body, Idempotency, Path, Query, Sorted},
         limits,
     },
     auth::{Caller, Permission, Role},
@@ -55,7 +55,7 @@ pub(super) async fn list_teams(
     caller: Caller,
     Query(filter): Query<Filter>,
 ) -> ApiResult<Json<Page<Team>>> {
-    let sorted = Sorted::new(filter.sort, filter.name, filter.limit, filter.cursor);
+    let sorted = Sorted::new(filter.sort, filter.name, filter.limit, filter.cursor).of(filter.deleted);
     let selection = sorted.selection()?;
     let since = filter.deleted.then(|| state.ambient.now().before(KEPT));
     let mut tx = state.db.system_read().await?;
@@ -79,7 +79,6 @@ pub(super) async fn create_team(
     Body(new): Body<NewTeam>,
 ) -> ApiResult<Response> {
     caller.session()?;
-    Fields::new().name("/name", &new.name, limits::MAX_NAME).done()?;
     let now = state.ambient.now();
     let id = state.ambient.id::<TeamId>();
     let mut tx = state.db.system_write().await?;
@@ -129,7 +128,6 @@ pub(super) async fn rename_team(
     Body(new): Body<NewTeam>,
 ) -> ApiResult<Json<Team>> {
     let scope = caller.team(&state, id, Permission::TeamEdit).await?;
-    Fields::new().name("/name", &new.name, limits::MAX_NAME).done()?;
     let mut tx = scope.write().await?;
     let before = teams::get(&mut tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?;
     teams::rename(&mut tx, &new.name).await?;

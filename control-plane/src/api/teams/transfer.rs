@@ -9,6 +9,7 @@ use restroy_sdk::{
 };
 use serde_json::json;
 
+use super::notices::{Notice, tell};
 use crate::{
     api::http::{Body, Path},
     auth::{Caller, Permission, Role, grant},
@@ -17,7 +18,8 @@ use crate::{
     store::{audit, members, roles::AnyRole, teams},
 };
 
-/// Hands the team over: the member owns it, the caller is an admin from then on. Other owners stay.
+/// Hands the team over: the member owns it, and hears of it by e-mail; the caller is an admin from then on. Other
+/// owners stay.
 #[utoipa::path(
     post, path = "/v1/teams/{id}/transfer", tag = "teams", request_body = Transfer,
     params(("id" = TeamId, Path, description = "The team")),
@@ -30,7 +32,7 @@ pub(super) async fn transfer_team(
     Body(to): Body<Transfer>,
 ) -> ApiResult<Json<Team>> {
     let scope = caller.team(&state, id, Permission::TeamTransfer).await?;
-    let (mut tx, held) = scope.write_knowing().await?;
+    let (mut tx, held) = scope.write_beyond_team().await?;
     let giver = members::get(&mut tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?;
     if !giver.is_owner() {
         return Err(ApiError::with(ProblemCode::Forbidden, "Only an owner can hand the team over."));
@@ -39,16 +41,18 @@ pub(super) async fn transfer_team(
     if to.user_id == caller.user_id {
         return Err(refused("you own it already; name another member").into());
     }
-    let taker = match members::get(&mut tx, to.user_id).await? {
-        None => return Err(refused("not a member of the team; invite them first").into()),
-        Some(member) if member.service => {
-            return Err(refused("a service account cannot own a team; name a person").into());
-        }
-        Some(member) => member,
+    let Some(taker) = members::get(&mut tx, to.user_id).await? else {
+        return Err(refused("not a member of the team; invite them first").into());
     };
+    if taker.service {
+        return Err(refused("a service account cannot own a team; name a person").into());
+    }
     grant::gives(held, Role::Owner.permissions())?;
     members::set_role(&mut tx, to.user_id, &AnyRole::BuiltIn(Role::Owner)).await?;
     members::set_role(&mut tx, caller.user_id, &AnyRole::BuiltIn(Role::Admin)).await?;
+    if !taker.is_owner() {
+        tell(&state, &mut tx, caller.user_id, &taker.member, taker.service, Notice::Owner).await?;
+    }
     let entry = audit::Entry::new("team.transfer", "team", id)
         .details(json!({ "to": to.user_id }))
         .before(json!({ "role": giver.member.role, "role_of_the_other": taker.member.role }))
@@ -56,6 +60,7 @@ pub(super) async fn transfer_team(
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     let team = teams::get(&mut tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?;
     tx.commit().await?;
+    state.mail_queued();
     state.wake.send(Wake::Access { team_id: id });
     Ok(Json(team))
 }

@@ -19,7 +19,7 @@ use crate::{
     auth::{Caller, Permission},
     error::{ApiError, ApiResult},
     state::AppState,
-    store::{quota, usage},
+    store::{quota, sort::Age, usage},
 };
 
 /// What is shown unless the request says otherwise.
@@ -53,6 +53,9 @@ pub(super) struct Span {
     /// Hours that began before this moment; until now unless told.
     #[param(value_type = Option<String>, format = DateTime)]
     to: Option<Timestamp>,
+    /// In which order: the oldest first unless told.
+    #[param(inline)]
+    sort: Option<Age>,
     /// How many things: 1 to 100, 50 unless told.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
@@ -67,7 +70,7 @@ pub(super) struct Span {
 #[utoipa::path(
     get, path = "/v1/teams/{id}/usage", tag = "teams",
     params(("id" = TeamId, Path, description = "The team"), Span),
-    responses((status = 200, description = "The oldest first, and what is stored now", body = TeamUsage)),
+    responses((status = 200, description = "The oldest first unless told, and what is stored now", body = TeamUsage)),
 )]
 pub(super) async fn get_usage(
     State(state): State<AppState>,
@@ -76,13 +79,14 @@ pub(super) async fn get_usage(
     Query(span): Query<Span>,
 ) -> ApiResult<Json<TeamUsage>> {
     let scope = caller.team(&state, id, Permission::TeamRead).await?;
-    let page = Paged::new(span.limit, span.cursor);
+    let age = span.sort.unwrap_or(Age::Oldest);
+    let page = Paged::new(span.limit, span.cursor).of((age, span.from, span.to));
     let now = state.ambient.now();
     let to = span.to.unwrap_or(now);
     let from = span.from.unwrap_or(to.before(SHOWN));
     let (after, rows) = (page.after::<i64>()?, page.rows()?);
     let mut tx = scope.read().await?;
-    let hours = usage::list(&mut tx, from, to, after, rows).await?;
+    let hours = usage::list(&mut tx, from, to, age, after, rows).await?;
     let storage = usage::storage(&mut tx).await?;
     let Page { items, next_cursor } = paged(&page, hours, |hour| hour.hour.micros())?;
     Ok(Json(TeamUsage { items, next_cursor, storage }))

@@ -9,18 +9,18 @@ use axum::{
 };
 use restroy_sdk::{
     api::{Page, run::Artifact},
-    ids::{ArtifactId, RunId},
+    ids::{ArtifactId, Id, RunId},
     time::Timestamp,
 };
 use sqlx::{FromRow, query_as};
-use uuid::Uuid;
 
 use crate::{
-    api::http::{Paged, Path, Query, paged},
+    api::http::{Path, Query, Sorted},
     auth::{Caller, Permission},
     error::{ApiError, ApiResult},
     sql,
     state::AppState,
+    store::sort::by_order,
 };
 
 #[derive(FromRow)]
@@ -36,30 +36,32 @@ struct Row {
 /// The files that a run kept
 #[utoipa::path(
     get, path = "/v1/runs/{id}/artifacts", tag = "runs", operation_id = "list_artifacts",
-    params(("id" = RunId, Path, description = "The run"), Paged),
-    responses((status = 200, description = "A page of artifacts", body = Page<Artifact>))
+    params(("id" = RunId, Path, description = "The run"), Sorted),
+    responses((status = 200, description = "The oldest first unless told", body = Page<Artifact>))
 )]
 pub(super) async fn list(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<RunId>,
-    Query(page): Query<Paged>,
+    Query(sorted): Query<Sorted>,
 ) -> ApiResult<Json<Page<Artifact>>> {
     let scope = caller.run(&state, id, Permission::RunRead).await?;
+    let selection = sorted.selection()?;
+    let statement = by_order!(selection.order, id: "id", name: "name",
+        "SELECT id, name, step, bytes, sha256, created_at FROM artifacts WHERE team_id = $1 AND run_id = $6");
     let mut tx = scope.read().await?;
     let found: Vec<Row> = sql!(
         &mut *tx,
         fetch_all,
-        query_as(
-            "SELECT id, name, step, bytes, sha256, created_at FROM artifacts
-             WHERE team_id = $1 AND run_id = $2 AND id > $3 ORDER BY id LIMIT $4"
-        )
-        .bind(scope.team())
-        .bind(id)
-        .bind(page.after::<ArtifactId>()?.unwrap_or(ArtifactId(Uuid::nil())))
-        .bind(page.rows()?)
+        query_as(statement)
+            .bind(scope.team())
+            .bind(selection.id())
+            .bind(selection.place_name())
+            .bind(&selection.name)
+            .bind(selection.rows)
+            .bind(id)
     )?;
-    let Page { items, next_cursor } = paged(&page, found, |row| row.id)?;
+    let Page { items, next_cursor } = sorted.page(found, |row| (row.id.uuid(), &row.name))?;
     let items = items.into_iter().map(artifact).collect();
     Ok(Json(Page { items, next_cursor }))
 }

@@ -11,7 +11,7 @@ use sqlx::query_as;
 use utoipa::IntoParams;
 
 use crate::{
-    api::http::{Paged, Path, Query, name_filter, paged, place_by},
+    api::http::{Paged, Path, Query, name_filter, paged},
     auth::{Caller, Permission, Scope},
     error::ApiResult,
     runs::rows::{RunRow, run_columns},
@@ -110,9 +110,9 @@ macro_rules! by_age {
 }
 
 async fn list(scope: &Scope, pipeline: Option<PipelineId>, filter: Filter) -> ApiResult<Json<Page<Run>>> {
-    let page = Paged::new(filter.limit, filter.cursor);
     let age = filter.sort.unwrap_or_default();
-    let (rows, after, name) = (page.rows()?, page.after_by::<RunId>(age)?, name_filter(filter.name.as_deref())?);
+    let page = Paged::new(filter.limit, filter.cursor).of((age, filter.status, &filter.name));
+    let (rows, after, name) = (page.rows()?, page.after::<RunId>()?, name_filter(filter.name.as_deref())?);
     let (of_pipeline, of_team) = match age {
         Age::Oldest => by_age!("> $2) ORDER BY id"),
         Age::Newest => by_age!("< $2) ORDER BY id DESC"),
@@ -146,7 +146,7 @@ async fn list(scope: &Scope, pipeline: Option<PipelineId>, filter: Filter) -> Ap
                 .bind(viewer.user)
         )?
     };
-    let Page { items, next_cursor } = paged(&page, found, |run| place_by(age, run.id))?;
+    let Page { items, next_cursor } = paged(&page, found, |run| run.id)?;
     let items = items.into_iter().map(|run| run.into_api(None)).collect::<ApiResult<Vec<_>>>()?;
     Ok(Json(Page { items, next_cursor }))
 }

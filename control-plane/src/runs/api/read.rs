@@ -12,7 +12,6 @@ use restroy_sdk::{
 use serde::Deserialize;
 use sqlx::{query_as, query_scalar};
 use utoipa::IntoParams;
-use uuid::Uuid;
 
 use crate::{
     api::http::{Filling, Paged, Path, Query},
@@ -24,6 +23,7 @@ use crate::{
     },
     sql,
     state::AppState,
+    store::sort::{Age, by_age},
 };
 
 /// A run
@@ -51,6 +51,9 @@ pub(super) async fn run(State(state): State<AppState>, caller: Caller, Path(id):
 pub(super) struct Filter {
     /// Only those in this state.
     status: Option<StepStatus>,
+    /// In which order: the oldest first unless told.
+    #[param(inline)]
+    sort: Option<Age>,
     /// How many things: 1 to 100, 50 unless told.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
@@ -58,7 +61,7 @@ pub(super) struct Filter {
     cursor: Option<String>,
 }
 
-/// The steps of a run: every attempt, in the order in which they came to be
+/// The steps of a run: every attempt; their age is that of their place in the run
 ///
 /// A page ends early when what the steps returned takes more than 1 MiB.
 #[utoipa::path(
@@ -73,27 +76,27 @@ pub(super) async fn steps(
     Query(filter): Query<Filter>,
 ) -> ApiResult<Json<Page<StepRun>>> {
     let scope = caller.run(&state, id, Permission::RunRead).await?;
-    let page = Paged::new(filter.limit, filter.cursor);
-    let mut after = page.after::<StepRunId>()?.unwrap_or(StepRunId(Uuid::nil()));
+    let age = filter.sort.unwrap_or(Age::Oldest);
+    let page = Paged::new(filter.limit, filter.cursor).of((age, filter.status));
+    let mut after = page.after::<StepRunId>()?;
+    let statement = by_age!(
+        age,
+        "id",
+        concat!(
+            "SELECT ",
+            step_columns!(),
+            " FROM step_runs WHERE team_id = $1 AND run_id = $4 AND ($5 IS NULL OR status = $5)"
+        )
+    );
     let mut filling = Filling::new(&page)?;
     let mut tx = scope.read().await?;
     while let Some(rows) = filling.wants() {
         let found: Vec<StepRow> = sql!(
             &mut *tx,
             fetch_all,
-            query_as(concat!(
-                "SELECT ",
-                step_columns!(),
-                " FROM step_runs WHERE team_id = $1 AND run_id = $2 AND id > $3
-                  AND ($4 IS NULL OR status = $4) ORDER BY id LIMIT $5"
-            ))
-            .bind(scope.team())
-            .bind(id)
-            .bind(after)
-            .bind(filter.status)
-            .bind(rows)
+            query_as(statement).bind(scope.team()).bind(after).bind(rows).bind(id).bind(filter.status)
         )?;
-        after = found.last().map_or(after, |step| step.id);
+        after = found.last().map(|step| step.id).or(after);
         filling.take(found, rows, |step| step.output.as_ref().map_or(0, String::len));
     }
     let Page { items, next_cursor } = filling.page(|step| step.id);

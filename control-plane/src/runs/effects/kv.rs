@@ -12,13 +12,16 @@ use sqlx::{query, query_as, query_scalar};
 
 use super::{Done, Stop, refuse};
 use crate::{
-    runs::limits::{MAX_KV_KEY, MAX_KV_LIST, MAX_KV_PAGE, MAX_KV_STORE, MAX_KV_VALUE},
+    runs::limits::{MAX_KV_KEY, MAX_KV_LIST, MAX_KV_PAGE},
     sql,
-    store::TeamTx,
+    store::{
+        TeamTx,
+        quota::{self, Limit},
+    },
 };
 
-/// The longest an entry can be told to live.
-const MAX_TTL: Duration = Duration::from_hours(24 * 365 * 10);
+/// The longest an entry can be told to live, in milliseconds: ten years.
+pub(crate) const MAX_TTL_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1_000;
 
 /// What a key holds.
 pub(crate) struct Entry {
@@ -208,11 +211,11 @@ fn no_nul() -> Stop {
 
 /// When an entry ends that is to live so long.
 pub(crate) fn expiry(now: Timestamp, ttl_ms: Option<u64>) -> Result<Option<Timestamp>, Stop> {
-    let Some(ttl) = ttl_ms.map(Duration::from_millis) else { return Ok(None) };
-    if ttl.is_zero() || ttl > MAX_TTL {
+    let Some(ttl) = ttl_ms else { return Ok(None) };
+    if !(1..=MAX_TTL_MS).contains(&ttl) {
         return Err(refuse("kv_bad_ttl", "A time to live is at least 1 ms and at most 10 years."));
     }
-    Ok(Some(now.after(ttl)))
+    Ok(Some(now.after(Duration::from_millis(ttl))))
 }
 
 /// What a key holds, if it is there and has not outlived its time.
@@ -245,8 +248,9 @@ pub(crate) async fn write(
     expires_at: Option<Timestamp>,
 ) -> Result<(), Stop> {
     let text = value.to_string();
-    if text.len() > MAX_KV_VALUE {
-        let message = format!("A value has at most {MAX_KV_VALUE} bytes as JSON; this one has {}.", text.len());
+    let [most, store] = quota::several(tx, [Limit::KvValueBytes, Limit::KvStoreBytes]).await?;
+    if i64::try_from(text.len()).unwrap_or(i64::MAX) > most {
+        let message = format!("A value has at most {most} bytes as JSON; this one has {}.", text.len());
         return Err(refuse("kv_value_limit", message));
     }
     let team = tx.team();
@@ -269,7 +273,7 @@ pub(crate) async fn write(
         .bind(expires_at)
         .bind(now)
     )?;
-    if stored_bytes(tx, board).await? > MAX_KV_STORE {
+    if stored_bytes(tx, board).await? > store {
         // What has outlived its time makes room first.
         sql!(
             &mut **tx,
@@ -279,8 +283,8 @@ pub(crate) async fn write(
                 .bind(board)
                 .bind(now)
         )?;
-        if stored_bytes(tx, board).await? > MAX_KV_STORE {
-            let message = format!("A board's store holds at most {MAX_KV_STORE} bytes, keys and values together.");
+        if stored_bytes(tx, board).await? > store {
+            let message = format!("A board's store holds at most {store} bytes, keys and values together.");
             return Err(refuse("kv_store_full", message));
         }
     }

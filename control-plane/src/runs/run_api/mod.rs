@@ -11,7 +11,6 @@ mod report;
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
     routing::{post, put},
 };
 
@@ -23,11 +22,11 @@ pub fn router(state: AppState) -> Router {
     let router = Router::new()
         .route("/run/v1/executors/heartbeat", post(heartbeat::heartbeat))
         .route("/run/v1/tasks/{id}/claim", post(claim::claim))
-        .route("/run/v1/tasks/{id}/events", post(report::report).layer(DefaultBodyLimit::max(MAX_BATCH)))
+        .route("/run/v1/tasks/{id}/events", post(report::report).layer(http::body_limit(MAX_BATCH)))
         .route("/run/v1/tasks/{id}/renew", post(renew::renew))
         .route("/run/v1/tasks/{id}/release", post(release::release))
-        .route("/run/v1/tasks/{id}/calls", post(calls::call).layer(DefaultBodyLimit::max(MAX_CALL)))
-        .route("/run/v1/tasks/{id}/artifacts", put(artifacts::put).layer(DefaultBodyLimit::max(MAX_ARTIFACT + 1)))
+        .route("/run/v1/tasks/{id}/calls", post(calls::call).layer(http::body_limit(MAX_CALL)))
+        .route("/run/v1/tasks/{id}/artifacts", put(artifacts::put).layer(http::body_limit(MAX_ARTIFACT + 1)))
         .fallback(http::fallback)
         .method_not_allowed_fallback(http::method_not_allowed);
     http::around(router, &state).with_state(state)

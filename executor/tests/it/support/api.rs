@@ -16,7 +16,7 @@ use axum::{
     response::Response,
     routing::{post, put},
 };
-use restroy_run_queue::run_api::{Call, CallAnswer, CallError, CallKind, Plan, StepSettings, StepState};
+use restroy_run_queue::run_api::{Call, CallAnswer, CallError, CallKind, Plan, StepLimits, StepSettings, StepState};
 use restroy_sdk::{
     document::Document,
     event::{EventKind, StepRef},
@@ -114,6 +114,7 @@ impl Api {
             params: RawValue::from_string("{}".to_owned()).unwrap(),
             seed: "07".repeat(32),
             done: Vec::new(),
+            limits: StepLimits::default(),
         };
         let inner = Inner {
             plan,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{MAX_SOURCE_BYTES, MAX_TOTAL_BYTES};
+use super::{Bounds, MAX_TOTAL_BYTES};
 use crate::{
     document::{Document, pointer},
     problem::Fault,
@@ -16,7 +16,7 @@ pub const MAX_FOLDERS: usize = 8;
 /// Namespaces").
 const DEVICES: [&str; 6] = ["aux", "con", "nul", "prn", "com", "lpt"];
 
-pub(super) fn check(document: &Document, files: &BTreeMap<String, String>, faults: &mut Vec<Fault>) {
+pub(super) fn check(document: &Document, files: &BTreeMap<String, String>, bounds: Bounds, faults: &mut Vec<Fault>) {
     if files.len() > MAX_FILES {
         faults.push(Fault::new("/files", format!("{} files; at most {MAX_FILES}", files.len())));
     }
@@ -24,8 +24,8 @@ pub(super) fn check(document: &Document, files: &BTreeMap<String, String>, fault
         faults.push(Fault::new(pointer::file(path), format!("the path {reason}")));
     }
     for (path, source) in files {
-        if source.len() > MAX_SOURCE_BYTES {
-            let detail = format!("the file has {} bytes; at most {MAX_SOURCE_BYTES}", source.len());
+        if source.len() > bounds.source_bytes {
+            let detail = format!("the file has {} bytes; at most {}", source.len(), bounds.source_bytes);
             faults.push(Fault::new(pointer::file(path), detail));
         }
         if let Some(at) = source.find('\0') {

@@ -19,31 +19,51 @@ use crate::problem::Fault;
 
 /// The most modules of the library that a document can pin.
 const MAX_MODULES: usize = 50;
-/// The most steps that a pipeline can have.
+/// The most steps that a pipeline can have, unless told.
 pub const MAX_STEPS: usize = 100;
-/// The longest source, in bytes.
+/// The longest source, in bytes, unless told.
 pub const MAX_SOURCE_BYTES: usize = 256 * 1024;
 /// A document and its files together, in bytes.
 pub const MAX_TOTAL_BYTES: usize = super::tree::MAX_BYTES;
 
+/// How much a document may hold; a team can have more than what is said here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Steps.
+    pub steps: usize,
+    /// A source, in bytes.
+    pub source_bytes: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { steps: MAX_STEPS, source_bytes: MAX_SOURCE_BYTES }
+    }
+}
+
 /// Every fault of a document with its files (sources by path); none means that it can be taken.
 pub fn check(document: &Document, files: &BTreeMap<String, String>) -> Vec<Fault> {
+    check_within(document, files, Bounds::default())
+}
+
+/// The same where other bounds are set.
+pub fn check_within(document: &Document, files: &BTreeMap<String, String>, bounds: Bounds) -> Vec<Fault> {
     let mut faults = Vec::new();
-    head(document, &mut faults);
+    head(document, bounds, &mut faults);
     for (name, step) in &document.steps {
         step::check(document, name, step, files, &mut faults);
     }
     graph::check(document, &mut faults);
     concurrency(document, &mut faults);
     schedule::check(document, &mut faults);
-    files::check(document, files, &mut faults);
+    files::check(document, files, bounds, &mut faults);
     library(document, &mut faults);
     modules::check(document, files, &mut faults);
     faults.truncate(MAX_FAULTS);
     faults
 }
 
-fn head(document: &Document, faults: &mut Vec<Fault>) {
+fn head(document: &Document, bounds: Bounds, faults: &mut Vec<Fault>) {
     if document.restroy != 1 {
         let detail = format!("version {} of the format is not known here; write 1", document.restroy);
         faults.push(Fault::new("/restroy", detail));
@@ -69,8 +89,8 @@ fn head(document: &Document, faults: &mut Vec<Fault>) {
     if document.steps.is_empty() {
         faults.push(Fault::new("/steps", "a pipeline has at least one step"));
     }
-    if document.steps.len() > MAX_STEPS {
-        let detail = format!("{} steps; a pipeline has at most {MAX_STEPS}", document.steps.len());
+    if document.steps.len() > bounds.steps {
+        let detail = format!("{} steps; a pipeline has at most {}", document.steps.len(), bounds.steps);
         faults.push(Fault::new("/steps", detail));
     }
 }

@@ -1,0 +1,78 @@
+//! What a person does with their own account.
+
+use reqwest::Method;
+
+use super::{Client, Paging, Result};
+use crate::{
+    api::{
+        Page,
+        account::{
+            ChangeEmail, ChangePassword, ConfirmEmail, ConfirmTotp, EmailChange, MePatch, NewTotp, Proof,
+            RecoveryCodes, SessionInfo,
+        },
+        auth::{Accepted, Me},
+    },
+    ids::SessionId,
+};
+
+impl Client {
+    /// Changes name, description or time zone.
+    pub async fn update_me(&self, patch: &MePatch) -> Result<Me> {
+        self.request(Method::PATCH, &["v1", "me"]).json(patch)?.fetch().await
+    }
+
+    /// Deletes the account. For 30 days its address stays taken.
+    pub async fn delete_me(&self, password: &str) -> Result<()> {
+        self.request(Method::DELETE, &["v1", "me"]).json(&proof(password))?.done().await
+    }
+
+    /// Sets another password; every other session ends.
+    pub async fn change_password(&self, change: &ChangePassword) -> Result<()> {
+        self.post(&["v1", "me", "password"]).json(change)?.done().await
+    }
+
+    /// Begins to change the address: both the old and the new one get an e-mail with a token.
+    pub async fn change_email(&self, change: &ChangeEmail) -> Result<Accepted> {
+        self.post(&["v1", "me", "email"]).json(change)?.fetch().await
+    }
+
+    /// Goes on with a change of the address, or stops it, with the token from either e-mail.
+    pub async fn confirm_email(&self, confirmation: &ConfirmEmail) -> Result<EmailChange> {
+        self.post(&["v1", "me", "email", "confirm"]).anonymous().json(confirmation)?.fetch().await
+    }
+
+    /// The logins that go on.
+    pub async fn sessions(&self, paging: &Paging) -> Result<Page<SessionInfo>> {
+        self.get(&["v1", "me", "sessions"]).page(paging).fetch().await
+    }
+
+    /// Ends a login.
+    pub async fn end_session(&self, id: SessionId) -> Result<()> {
+        self.request(Method::DELETE, &["v1", "me", "sessions", &id.to_string()]).done().await
+    }
+
+    /// Ends every login but this one.
+    pub async fn end_other_sessions(&self) -> Result<()> {
+        self.request(Method::DELETE, &["v1", "me", "sessions"]).done().await
+    }
+
+    /// Begins to ask for a code at every login: the secret goes into an authenticator.
+    pub async fn begin_totp(&self, password: &str) -> Result<NewTotp> {
+        self.post(&["v1", "me", "totp"]).json(&proof(password))?.fetch().await
+    }
+
+    /// Confirms that with the first code; the recovery codes are shown once.
+    pub async fn confirm_totp(&self, code: &str) -> Result<RecoveryCodes> {
+        let body = ConfirmTotp { code: code.to_owned() };
+        self.post(&["v1", "me", "totp", "confirm"]).json(&body)?.fetch().await
+    }
+
+    /// Asks for no codes any more.
+    pub async fn remove_totp(&self, password: &str) -> Result<()> {
+        self.request(Method::DELETE, &["v1", "me", "totp"]).json(&proof(password))?.done().await
+    }
+}
+
+fn proof(password: &str) -> Proof {
+    Proof { password: password.to_owned() }
+}
