@@ -64,4 +64,5 @@ mod support;
 mod texts;
 mod tickets;
 mod tokens;
+mod upkeep;
 mod versions;

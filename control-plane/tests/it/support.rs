@@ -94,7 +94,8 @@ pub(crate) struct World {
     /// The master key, as it is configured.
     pub(crate) master: String,
     server: JoinHandle<()>,
-    _database: TestDb,
+    #[allow(dead_code, reason = "held for its end")]
+    pub(crate) database: TestDb,
 }
 
 impl Drop for World {
@@ -139,7 +140,7 @@ impl World {
         });
         let service = api::router(state.clone()).into_make_service_with_connect_info::<SocketAddr>();
         let server = tokio::spawn(async move { axum::serve(listener, service).await.unwrap() });
-        Self { state, clock, url, client: Client::new(), master, server, _database: database }
+        Self { state, clock, url, client: Client::new(), master, server, database }
     }
 
     /// Sends a request.

@@ -4,10 +4,13 @@ use axum::{Json, extract::State};
 use restroy_sdk::{api::board::Board, ids::BoardId};
 
 use crate::{
-    api::{http::Path, limits, restore::resumed},
+    api::{http::Path, restore::resumed},
     auth::{Caller, Permission},
     error::{ApiError, ApiResult, name_taken},
-    runs::purge_deleted::KEPT,
+    runs::{
+        purge_deleted::KEPT,
+        removed::{self, Removed},
+    },
     state::AppState,
     store::{
         audit, boards,
@@ -35,7 +38,7 @@ pub(super) async fn restore_board(
     let resumed = resumed(stopped, now).await?;
     let mut tx = scope.write().await?;
     let name = boards::get_deleted(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
-    limits::room(boards::count(&mut tx).await?, limits::BOARDS_PER_TEAM, "boards in a team")?;
+    removed::has_ended(&mut tx, Removed::Board(id)).await?;
     let board = boards::restore(&mut tx, id, now.before(KEPT), now)
         .await
         .map_err(|error| name_taken(error, "a board of this team", &name))?

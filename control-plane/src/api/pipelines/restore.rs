@@ -7,7 +7,10 @@ use crate::{
     api::{http::Path, limits, restore::resumed},
     auth::{Caller, Permission},
     error::{ApiError, ApiResult, name_taken},
-    runs::purge_deleted::KEPT,
+    runs::{
+        purge_deleted::KEPT,
+        removed::{self, Removed},
+    },
     state::AppState,
     store::{
         audit, pipelines,
@@ -36,6 +39,7 @@ pub(super) async fn restore_pipeline(
     let resumed = resumed(stopped, now).await?;
     let mut tx = scope.write().await?;
     let (name, board) = pipelines::get_deleted(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
+    removed::has_ended(&mut tx, Removed::Pipeline(id)).await?;
     limits::room(pipelines::count(&mut tx, board).await?, limits::PIPELINES_PER_BOARD, "pipelines on a board")?;
     let pipeline = pipelines::restore(&mut tx, id, now.before(KEPT), now)
         .await
