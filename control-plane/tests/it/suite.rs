@@ -5,6 +5,7 @@
 mod access_property;
 mod accounts;
 mod api_tokens;
+mod archived;
 mod audit;
 mod audit_accounts;
 mod audit_routes;
