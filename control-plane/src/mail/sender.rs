@@ -7,6 +7,9 @@
 //! | refuses us (530, 534, 535, 538: credentials) | the same: that is the operator's to mend, not the e-mail's fault |
 //! | refuses it (5xx) | `failed`, with the reason |
 //!
+//! An e-mail about an invitation that does not wait any more, or into a deleted team, is `failed` without being
+//! sent.
+//!
 //! An e-mail to several recipients goes to all of them or, when the server refuses one, to none.
 
 use std::{sync::Arc, time::Duration};
@@ -29,7 +32,10 @@ use crate::{
     error::ApiResult,
     metrics::MailOutcome,
     state::AppState,
-    store::outbox::{self, Due, Settled},
+    store::{
+        invitations,
+        outbox::{self, Due, Settled},
+    },
 };
 
 /// How many e-mails are under way at once, in one process.
@@ -175,9 +181,18 @@ impl Sending {
         }
         let mut tx = self.state.db.system_write().await?;
         let now = self.state.ambient.now();
-        let due = outbox::take_due(&mut tx, now, now.after(LEASE), most).await?;
+        let mut wanted = Vec::new();
+        for due in outbox::take_due(&mut tx, now, now.after(LEASE), most).await? {
+            match due.invitation_id {
+                Some(invitation) if !invitations::waits(&mut tx, invitation, now).await? => {
+                    let reason = "the invitation does not wait any more".into();
+                    outbox::settle(&mut tx, &due, &Settled::Failed { reason }).await?;
+                }
+                _ => wanted.push(due),
+            }
+        }
         tx.commit().await?;
-        Ok(due)
+        Ok(wanted)
     }
 
     /// Sends an e-mail and records what became of it.

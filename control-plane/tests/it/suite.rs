@@ -64,6 +64,7 @@ mod strangers;
 mod support;
 mod texts;
 mod tickets;
+mod token_makers;
 mod tokens;
 mod upkeep;
 mod versions;

@@ -17,6 +17,7 @@ use crate::{
     store::{
         TeamTx, audit, members,
         roles::{self, AnyRole},
+        token_makers,
     },
 };
 
@@ -50,7 +51,7 @@ pub(super) async fn patch_member(
     Body(new): Body<GiveRole>,
 ) -> ApiResult<Json<Member>> {
     let scope = caller.team(&state, id, Permission::MemberEdit).await?;
-    let (mut tx, held) = scope.write_knowing().await?;
+    let (mut tx, held) = scope.write_beyond_team().await?;
     let before = members::get(&mut tx, user).await?.ok_or_else(ApiError::not_found)?;
     let role = role_named(&mut tx, &new.role).await?;
     grant::acts_on(held, before.permissions)?;
@@ -65,6 +66,7 @@ pub(super) async fn patch_member(
         .before(json!({ "role": before.member.role }))
         .after(json!({ "role": role.name() }));
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    token_makers::end_uncovered(&mut tx, &state.ambient, caller.actor(), state.ambient.now()).await?;
     tx.commit().await?;
     state.wake.send(Wake::Access { team_id: id });
     let (role, role_id) = (role.name().to_owned(), role.id());
@@ -104,7 +106,7 @@ async fn remove(state: &AppState, caller: Caller, id: TeamId, user: UserId) -> A
     let oneself = user == caller.user_id;
     let permission = if oneself { Permission::TeamRead } else { Permission::MemberRemove };
     let scope = caller.team(state, id, permission).await?;
-    let (mut tx, held) = scope.write_knowing().await?;
+    let (mut tx, held) = scope.write_beyond_team().await?;
     let before = members::get(&mut tx, user).await?.ok_or_else(ApiError::not_found)?;
     grant::acts_on(held, before.permissions)?;
     members::remove(&mut tx, user).await?;
@@ -112,6 +114,7 @@ async fn remove(state: &AppState, caller: Caller, id: TeamId, user: UserId) -> A
     let action = if oneself { "member.leave" } else { "member.remove" };
     let entry = audit::Entry::new(action, "user", user).before(json!({ "role": before.member.role }));
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    token_makers::end_uncovered(&mut tx, &state.ambient, caller.actor(), state.ambient.now()).await?;
     tx.commit().await?;
     state.wake.send(Wake::Access { team_id: id });
     Ok(StatusCode::NO_CONTENT)
