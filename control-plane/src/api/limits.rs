@@ -16,6 +16,9 @@ pub(super) const MEMBERS_PER_TEAM: i64 = 1_000;
 pub(super) const PENDING_INVITATIONS: i64 = 100;
 /// Invitations that a team sends in 24 hours, whatever becomes of them.
 pub(super) const INVITATIONS_PER_DAY: i64 = 500;
+/// Invitations that a person sends in 24 hours, in all teams together, deleted ones among them, by themselves and by
+/// tokens that they made.
+pub(super) const INVITATIONS_PER_PERSON: i64 = 100;
 /// E-mails with invitations that an address gets in 24 hours, from all teams.
 pub(super) const INVITATIONS_TO_ADDRESS: i64 = 20;
 /// API tokens of an account that are good at once.
@@ -62,4 +65,13 @@ pub(super) fn room(present: i64, most: i64, what: &str) -> ApiResult<()> {
         return Ok(());
     }
     Err(ApiError::with(ProblemCode::QuotaExceeded, format!("The limit is {most} {what}; delete one first.")))
+}
+
+/// The same for what counts until it is purged: deleting one makes no room.
+pub(super) fn room_with_deleted(present: i64, most: i64, what: &str) -> ApiResult<()> {
+    if present < most {
+        return Ok(());
+    }
+    let detail = format!("The limit is {most} {what}, those that were deleted in the last 30 days among them.");
+    Err(ApiError::with(ProblemCode::QuotaExceeded, detail))
 }

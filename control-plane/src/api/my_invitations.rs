@@ -12,6 +12,7 @@ use restroy_sdk::{
     },
     ids::InvitationId,
     problem::{Fault, Problem, ProblemCode},
+    time::Timestamp,
 };
 use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -60,7 +61,7 @@ async fn list_my_invitations(
     Ok(Json(paged(&page, waiting, |invitation| invitation.id)?))
 }
 
-/// Joins the team. 409 when whoever invited may not do so any more.
+/// Joins the team. 409 when whoever invited may not do so any more. Who is a member by now stays what they are.
 #[utoipa::path(
     post, path = "/v1/me/invitations/{id}/accept", tag = "me",
     params(("id" = InvitationId, Path, description = "The invitation")),
@@ -68,10 +69,7 @@ async fn list_my_invitations(
 )]
 async fn accept(State(state): State<AppState>, caller: Caller, Path(id): Path<InvitationId>) -> ApiResult<Json<Team>> {
     caller.session()?;
-    let mut tx = state.db.system_write().await?;
-    users::lock(&mut tx, caller.user_id).await?;
-    let found = invitations::waiting(&mut tx, caller.user_id, Some(id), None, state.ambient.now()).await?;
-    join(&state, &caller, tx, found.ok_or_else(ApiError::not_found)?).await
+    join(&state, caller, Which::Id(id)).await?.map(Json).ok_or_else(ApiError::not_found)
 }
 
 /// Joins the team, with the token from the e-mail, which must have been sent to the caller's address.
@@ -85,15 +83,12 @@ async fn accept_by_token(
     Body(body): Body<AcceptInvitation>,
 ) -> ApiResult<Json<Team>> {
     caller.session()?;
-    let hash = token::hash(&body.token);
-    let mut tx = state.db.system_write().await?;
-    users::lock(&mut tx, caller.user_id).await?;
-    let found = invitations::waiting(&mut tx, caller.user_id, None, Some(&hash), state.ambient.now()).await?;
-    let found = found.ok_or_else(|| {
+    let team = join(&state, caller, Which::Token(token::hash(&body.token))).await?;
+    let team = team.ok_or_else(|| {
         let detail = "unknown, used, too old, or for another address than yours; ask for another invitation";
         Problem::new(ProblemCode::Invalid).errors(vec![Fault::new("/token", detail)])
     })?;
-    join(&state, &caller, tx, found).await
+    Ok(Json(team))
 }
 
 /// Says no; the team may invite again.
@@ -106,8 +101,7 @@ async fn decline(State(state): State<AppState>, caller: Caller, Path(id): Path<I
     caller.session()?;
     let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;
-    let found = invitations::waiting(&mut tx, caller.user_id, Some(id), None, now).await?;
-    let found = found.ok_or_else(ApiError::not_found)?;
+    let found = Which::Id(id).waiting(&mut tx, caller, now).await?.ok_or_else(ApiError::not_found)?;
     let mut tx = TeamTx::unwalled(tx, found.team_id);
     if !invitations::settle(&mut tx, id, Settled::Declined, now).await? {
         return Err(ApiError::not_found());
@@ -120,48 +114,87 @@ async fn decline(State(state): State<AppState>, caller: Caller, Path(id): Path<I
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Takes the caller, whose account's row is held, into the team.
-async fn join(state: &AppState, caller: &Caller, mut tx: Tx, invitation: Waiting) -> ApiResult<Json<Team>> {
-    let now = state.ambient.now();
-    limits::room(teams::joined(&mut tx, caller.user_id).await?, limits::TEAMS_PER_PERSON, "teams of one person")?;
-    teams::lock(&mut tx, invitation.team_id).await?;
-    let mut tx = TeamTx::unwalled(tx, invitation.team_id);
-    // Once the team's row is held, nothing of the team changes: what was read before is settled here.
-    let role = still_granted(&mut tx, &invitation).await?;
-    let settled = if role.is_some() { Settled::Accepted } else { Settled::Revoked };
-    if !invitations::settle(&mut tx, invitation.id, settled, now).await? {
-        return Err(ApiError::not_found());
+/// How an invitation is named.
+#[derive(Debug)]
+enum Which {
+    Id(InvitationId),
+    /// By the hash of the token from its e-mail.
+    Token(Vec<u8>),
+}
+
+impl Which {
+    /// The invitation, if it waits for the caller.
+    async fn waiting(&self, tx: &mut Tx, caller: Caller, now: Timestamp) -> ApiResult<Option<Waiting>> {
+        let (id, hash) = match self {
+            Self::Id(id) => (Some(*id), None),
+            Self::Token(hash) => (None, Some(hash.as_slice())),
+        };
+        Ok(invitations::waiting(tx, caller.user_id, id, hash, now).await?)
     }
-    let Some(role) = role else {
-        let entry = audit::Entry::new("member.uninvite", "invitation", invitation.id)
-            .details(json!({ "reason": "whoever invited may not do so any more" }))
-            .before(json!({ "state": "pending" }))
-            .after(json!({ "state": settled.as_str() }));
-        audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
-        tx.commit().await?;
-        let detail = "Whoever invited you may not do so any more; ask the team for another invitation.";
-        return Err(ApiError::with(ProblemCode::Conflict, detail));
-    };
-    limits::room(members::count(&mut tx).await?, limits::MEMBERS_PER_TEAM, "members of a team")?;
-    members::add(&mut tx, caller.user_id, &role, now).await?;
-    let entry = audit::Entry::new("member.join", "user", caller.user_id)
-        .details(json!({ "invitation": invitation.id }))
-        .after(json!({ "role": role.name() }));
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+}
+
+/// Takes the caller into the team, or nothing when no such invitation waits for them. Who is a member already stays
+/// what they are; the invitation is settled all the same.
+async fn join(state: &AppState, caller: Caller, which: Which) -> ApiResult<Option<Team>> {
+    let now = state.ambient.now();
+    let found = which.waiting(&mut state.db.system_read().await?, caller, now).await?;
+    let Some(Waiting { team_id, .. }) = found else { return Ok(None) };
+    let turn = state.db.turn(team_id).await?;
+    let mut tx = state.db.system_write().await?;
+    users::lock(&mut tx, caller.user_id).await?;
+    teams::lock(&mut tx, team_id).await?;
+    drop(turn);
+    // Once both rows are held, nothing of the team changes: what is read is settled here.
+    let Some(invitation) = which.waiting(&mut tx, caller, now).await? else { return Ok(None) };
+    let joined = teams::joined(&mut tx, caller.user_id).await?;
+    let mut tx = TeamTx::unwalled(tx, team_id);
+    let member = members::get(&mut tx, caller.user_id).await?.is_some();
+    let role = still_granted(&mut tx, &invitation).await?;
+    let settled = if member || role.is_some() { Settled::Accepted } else { Settled::Revoked };
+    if !invitations::settle(&mut tx, invitation.id, settled, now).await? {
+        return Ok(None);
+    }
+    match role {
+        _ if member => {}
+        Some(role) => {
+            limits::room(joined, limits::TEAMS_PER_PERSON, "teams of one person")?;
+            limits::room(members::count(&mut tx).await?, limits::MEMBERS_PER_TEAM, "members of a team")?;
+            members::add(&mut tx, caller.user_id, &role, now).await?;
+            let entry = audit::Entry::new("member.join", "user", caller.user_id)
+                .details(json!({ "invitation": invitation.id }))
+                .after(json!({ "role": role.name() }));
+            audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+        }
+        None => {
+            let entry = audit::Entry::new("member.uninvite", "invitation", invitation.id)
+                .details(json!({ "reason": "whoever invited may not do so any more" }))
+                .before(json!({ "state": "pending" }))
+                .after(json!({ "state": settled.as_str() }));
+            audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+            tx.commit().await?;
+            let detail = "Whoever invited you may not do so any more; ask the team for another invitation.";
+            return Err(ApiError::with(ProblemCode::Conflict, detail));
+        }
+    }
     // The team may have been deleted in the meantime.
     let team = teams::get(&mut tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?;
     tx.commit().await?;
-    Ok(Json(team))
+    Ok(Some(team))
 }
 
-/// The role, if whoever invited is still a member who could invite to it: who has gone, or holds less
-/// by now, leaves no way in behind.
+/// The role, if whoever invited is still a member who could invite to it, and so is whoever answers for them: who has
+/// gone, or holds less by now, leaves no way in behind.
 async fn still_granted(tx: &mut TeamTx, invitation: &Waiting) -> ApiResult<Option<AnyRole>> {
     let wanted = invitation.role_id.map(|role| role.to_string()).or_else(|| invitation.role.clone());
     let Some(role) = roles::find(tx, &wanted.unwrap_or_default()).await? else { return Ok(None) };
     let Some(inviter) = invitation.invited_by else { return Ok(None) };
-    let Some(inviter) = members::get(tx, inviter).await? else { return Ok(None) };
-    let may = inviter.permissions.holds(Permission::MemberInvite)
-        && grant::gives(inviter.permissions, role.permissions()).is_ok();
-    Ok(may.then_some(role))
+    for person in [Some(inviter), invitation.accountable_id.filter(|person| *person != inviter)].into_iter().flatten() {
+        let Some(member) = members::get(tx, person).await? else { return Ok(None) };
+        let may = member.permissions.holds(Permission::MemberInvite)
+            && grant::gives(member.permissions, role.permissions()).is_ok();
+        if !may {
+            return Ok(None);
+        }
+    }
+    Ok(Some(role))
 }

@@ -31,11 +31,12 @@ pub(super) fn check(new: &NewApiToken, now: Timestamp) -> ApiResult<()> {
     fields.done()
 }
 
-/// Makes a token of an account, whose row is held. 429 when it has too many.
+/// Makes a token of an account, whose row is held; `by` makes it. 429 when it has too many.
 pub(super) async fn make(
     state: &AppState,
     tx: &mut Tx,
     user: UserId,
+    by: UserId,
     new: &NewApiToken,
     now: Timestamp,
 ) -> ApiResult<CreatedApiToken> {
@@ -51,6 +52,7 @@ pub(super) async fn make(
         only_team: new.team_id,
         permissions: new.permissions.as_deref(),
         expires_at: new.expires_at,
+        created_by: by,
     };
     api_tokens::insert(tx, &row, now).await?;
     let about = api_tokens::get(tx, user, id, now).await?.ok_or_else(ApiError::again)?;

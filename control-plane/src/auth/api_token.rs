@@ -69,7 +69,7 @@ pub(super) async fn caller(state: &AppState, token: &str, address: Option<IpAddr
             .filter_map(|name| name.parse::<Permission>().ok())
             .collect(),
     };
-    let grant = Grant { id: shown.id, permissions, team: shown.only_team };
+    let grant = Grant { id: shown.id, permissions, team: shown.only_team, maker: shown.created_by };
     Ok(Caller { user_id: shown.user_id, via: Via::Token(grant), address })
 }
 

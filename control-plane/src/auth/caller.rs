@@ -51,6 +51,8 @@ pub struct Grant {
     pub permissions: Permissions,
     /// The only team that it reaches; all of its holder's otherwise.
     pub team: Option<TeamId>,
+    /// Who made it, as far as that is known.
+    pub maker: Option<UserId>,
 }
 
 impl Caller {
@@ -87,6 +89,12 @@ impl Caller {
             Via::Session(_) => None,
             Via::Token(grant) => Some(grant),
         }
+    }
+
+    /// Who answers for what the caller does to others: the person, also where a service account acts by a token
+    /// that they made.
+    pub fn accountable(self) -> UserId {
+        self.grant().and_then(|grant| grant.maker).unwrap_or(self.user_id)
     }
 
     /// The caller as the audit log names them.

@@ -6,10 +6,8 @@ use std::time::Duration;
 use restroy_sdk::time::Timestamp;
 use sqlx::query;
 
-use crate::{error::ApiResult, sql, state::AppState};
+use crate::{sql, state::AppState};
 
-/// How many rows a statement changes.
-const STEP: i64 = 500;
 /// How long a deleted account keeps its name and address.
 const DELETED: Duration = Duration::from_hours(30 * 24);
 /// How long an API token that ended is remembered.
@@ -22,8 +20,9 @@ macro_rules! both {
     };
 }
 
-/// Takes one step. Gives how many rows it changed; more may be left when it is many.
-pub async fn step(state: &AppState, now: Timestamp) -> ApiResult<u64> {
+/// Takes name and address, and what is left to sign in with, from accounts that were deleted a while ago: of so many
+/// at most. How many it were.
+pub(crate) async fn deleted_accounts(state: &AppState, now: Timestamp, most: i64) -> Result<u64, sqlx::Error> {
     let mut changed = 0;
     let deleted = both!(
         "WITH old AS (SELECT id FROM users WHERE deleted_at <= $1 AND purged_at IS NULL LIMIT $2",
@@ -32,7 +31,7 @@ pub async fn step(state: &AppState, now: Timestamp) -> ApiResult<u64> {
     let mut tx = state.db.system_write().await?;
     let statement = tx.pick(deleted.0, deleted.1);
     let ids: Vec<restroy_sdk::ids::UserId> =
-        sql!(&mut tx, fetch_all, sqlx::query_scalar(statement).bind(now.before(DELETED)).bind(STEP))?;
+        sql!(&mut tx, fetch_all, sqlx::query_scalar(statement).bind(now.before(DELETED)).bind(most))?;
     for id in ids {
         for statement in [
             "DELETE FROM sessions WHERE user_id = $1",
@@ -49,28 +48,38 @@ pub async fn step(state: &AppState, now: Timestamp) -> ApiResult<u64> {
         changed += sql!(&mut tx, execute, query(anonymous).bind(id).bind(now))?.rows_affected();
     }
     tx.commit().await?;
-    for ((sqlite, postgres), before) in [
-        (
-            both!(
-                "WITH old AS (SELECT id FROM api_tokens WHERE (revoked_at IS NOT NULL OR expires_at IS NOT NULL)
-                     AND coalesce(revoked_at, expires_at) <= $1 LIMIT $2",
-                ") DELETE FROM api_tokens WHERE id IN (SELECT id FROM old)"
-            ),
-            now.before(TOKENS),
-        ),
-        (
-            both!(
-                "WITH old AS (SELECT id FROM users u WHERE kind = 'service' AND deleted_at IS NULL
-                     AND NOT EXISTS (SELECT 1 FROM memberships m WHERE m.user_id = u.id) LIMIT $2",
-                ") UPDATE users SET deleted_at = $1 WHERE id IN (SELECT id FROM old)"
-            ),
-            now,
-        ),
-    ] {
-        let mut tx = state.db.system_write().await?;
-        let statement = tx.pick(sqlite, postgres);
-        changed += sql!(&mut tx, execute, query(statement).bind(before).bind(STEP))?.rows_affected();
-        tx.commit().await?;
-    }
     Ok(changed)
+}
+
+/// Forgets API tokens that ended a while ago, so many at most.
+pub(crate) async fn ended_tokens(state: &AppState, now: Timestamp, most: i64) -> Result<u64, sqlx::Error> {
+    let statement = both!(
+        "WITH old AS (SELECT id FROM api_tokens WHERE (revoked_at IS NOT NULL OR expires_at IS NOT NULL)
+             AND coalesce(revoked_at, expires_at) <= $1 LIMIT $2",
+        ") DELETE FROM api_tokens WHERE id IN (SELECT id FROM old)"
+    );
+    change(state, statement, now.before(TOKENS), most).await
+}
+
+/// Deletes service accounts whose team is gone, so many at most.
+pub(crate) async fn left_services(state: &AppState, now: Timestamp, most: i64) -> Result<u64, sqlx::Error> {
+    let statement = both!(
+        "WITH old AS (SELECT id FROM users u WHERE kind = 'service' AND deleted_at IS NULL
+             AND NOT EXISTS (SELECT 1 FROM memberships m WHERE m.user_id = u.id) LIMIT $2",
+        ") UPDATE users SET deleted_at = $1 WHERE id IN (SELECT id FROM old)"
+    );
+    change(state, statement, now, most).await
+}
+
+async fn change(
+    state: &AppState,
+    (sqlite, postgres): (&'static str, &'static str),
+    at: Timestamp,
+    most: i64,
+) -> Result<u64, sqlx::Error> {
+    let mut tx = state.db.system_write().await?;
+    let statement = tx.pick(sqlite, postgres);
+    let rows = sql!(&mut tx, execute, query(statement).bind(at).bind(most))?.rows_affected();
+    tx.commit().await?;
+    Ok(rows)
 }

@@ -14,7 +14,7 @@ use crate::{
     error::{ApiError, ApiResult},
     sql,
     state::AppState,
-    store::{Db, TeamTx, Tx, audit::Actor, teams},
+    store::{Db, TeamTx, Tx, audit::Actor},
 };
 
 /// An authorised caller within one team.
@@ -133,9 +133,7 @@ impl Scope {
     /// e-mail of its own, a service account): no wall but the conditions of its statements is around this
     /// transaction.
     pub async fn write_beyond_team(&self) -> ApiResult<(TeamTx, Permissions)> {
-        let mut tx = self.db.system_write().await?;
-        teams::lock(&mut tx, self.team).await?;
-        let mut tx = TeamTx::unwalled(tx, self.team);
+        let mut tx = TeamTx::unwalled(self.db.system_write_alone(self.team).await?, self.team);
         let renewed = self.renewed(&mut tx).await?;
         Ok((tx, renewed.permissions))
     }

@@ -3,15 +3,18 @@
 //! Whoever has something to say writes a row in its own transaction (`queued`), and calls
 //! [`AppState::mail_queued`](crate::state::AppState::mail_queued) after the commit. The [`sender`]
 //! takes what is due, by a compare-and-set that is a lease at the same time; [`message`] makes the
-//! RFC 5322 text of a row; [`exchange`] speaks with the mail server; [`settings`] is its address.
+//! RFC 5322 text of a row; [`exchange`] speaks with the mail server; [`settings`] is its address; [`quoted()`] is
+//! how names stand in texts.
 //!
 //! An e-mail is sent once, unless a process dies between the mail server's answer and its record:
 //! then it is sent again under the same Message-ID, by which a mailbox can tell.
 
 mod exchange;
 mod message;
+mod quoted;
 pub mod sender;
 pub mod settings;
 
+pub(crate) use quoted::quoted;
 pub use sender::Mailer;
 pub use settings::{MailSettings, MailSettingsError};

@@ -7,6 +7,9 @@
 //! | refuses it (5xx to a recipient or the text) | `failed`, with the reason |
 //! | cannot be reached, breaks off, or refuses us (anything up to `MAIL`, 421, credentials) | again as above, and the same plain reason for all: what the server said is for the operator's log |
 //!
+//! An e-mail about an invitation that does not wait any more, or into a deleted team, is `failed` without being
+//! sent.
+//!
 //! An e-mail to several recipients goes to all of them or, when the server refuses one, to none.
 //!
 //! After the order to stop no e-mail is taken and none handed over; one that is being handed over is waited for.
@@ -30,7 +33,10 @@ use crate::{
     error::ApiResult,
     metrics::MailOutcome,
     state::AppState,
-    store::outbox::{self, Due, Settled},
+    store::{
+        invitations,
+        outbox::{self, Due, Settled},
+    },
 };
 
 /// How many e-mails are under way at once, in one process.
@@ -188,13 +194,22 @@ impl Sending {
         }
         let mut tx = self.state.db.system_write().await?;
         let now = self.state.ambient.now();
-        let due = outbox::take_due(&mut tx, now, now.after(LEASE), most).await?;
+        let mut wanted = Vec::new();
+        for due in outbox::take_due(&mut tx, now, now.after(LEASE), most).await? {
+            match due.invitation_id {
+                Some(invitation) if !invitations::waits(&mut tx, invitation, now).await? => {
+                    let reason = "the invitation does not wait any more".into();
+                    outbox::settle(&mut tx, &due, &Settled::Failed { reason }).await?;
+                }
+                _ => wanted.push(due),
+            }
+        }
         // Rows that were written after the order to stop are not for this process.
         if self.shutdown.is_cancelled() {
             return Ok(Vec::new());
         }
         tx.commit().await?;
-        Ok(due)
+        Ok(wanted)
     }
 
     /// Sends an e-mail and records what became of it.

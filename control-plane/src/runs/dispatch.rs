@@ -4,7 +4,8 @@
 //! A team has as many tasks in flight as its `max_running` allows, a pipeline as many as its
 //! document's `concurrency`, the installation as many as its executors have slots for, a few times
 //! over, and at most [`MAX_IN_FLIGHT`]. All of these count
-//! rows: a slot cannot leak. Among teams the one with the fewest in flight goes first, within a
+//! rows: a slot cannot leak. A run on an archived board does not start, but waits; one that was started before
+//! goes on. Among teams the one with the fewest in flight goes first, within a
 //! team the oldest task.
 //!
 //! One dispatcher is at work at a time, whatever the number of replicas: what it counts in its
@@ -192,13 +193,14 @@ async fn teams(tx: &mut Tx) -> ApiResult<Vec<Waiting>> {
                         (SELECT COUNT(*) FROM tasks f
                          WHERE f.team_id = t.id AND f.state IN ('admitted', 'leased')) AS in_flight
                  FROM teams t
-                 WHERE t.id IN (SELECT DISTINCT team_id FROM tasks WHERE state = 'pending')) AS waiting
+                 WHERE t.deleted_at IS NULL AND t.id IN (SELECT DISTINCT team_id FROM tasks WHERE state = 'pending')) AS waiting
              WHERE in_flight < max_running"
         )
     )?)
 }
 
-/// A team's oldest tasks whose pipelines have a slot, as many as the team has slots.
+/// A team's oldest tasks whose pipelines have a slot and whose boards start something, as many as the team has
+/// slots.
 async fn candidates(tx: &mut Tx, team: &Waiting) -> ApiResult<Vec<Candidate>> {
     Ok(sql!(
         tx,
@@ -211,9 +213,13 @@ async fn candidates(tx: &mut Tx, team: &Waiting) -> ApiResult<Vec<Candidate>> {
              SELECT t.id, r.pipeline_id, r.concurrency_limit, COALESCE(b.n, 0) AS in_flight
              FROM tasks t
              JOIN runs r ON r.team_id = t.team_id AND r.id = t.run_id
+             JOIN pipelines p ON p.team_id = r.team_id AND p.id = r.pipeline_id
+             JOIN boards o ON o.team_id = p.team_id AND o.id = p.board_id
              LEFT JOIN busy b ON b.pipeline_id = r.pipeline_id
              WHERE t.team_id = $1 AND t.state = 'pending'
                AND (r.concurrency_limit IS NULL OR COALESCE(b.n, 0) < r.concurrency_limit)
+               AND (r.status <> 'queued'
+                    OR (o.archived_at IS NULL AND o.deleted_at IS NULL AND p.deleted_at IS NULL))
              ORDER BY t.id LIMIT $2"
         )
         .bind(team.team_id)

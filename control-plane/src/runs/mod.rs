@@ -34,6 +34,7 @@ pub mod schedule;
 mod services;
 pub mod start;
 mod steps;
+mod take_apart;
 pub mod watch;
 
 pub use services::{Services, spawn_services};

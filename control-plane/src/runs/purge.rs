@@ -1,4 +1,5 @@
-//! Removal of what has served its time, in small steps: none holds the writer for long.
+//! Removal of what has served its time, in small steps: none holds the writer for long, and none that fails
+//! keeps the others from their turn.
 
 use std::time::Duration;
 
@@ -8,14 +9,16 @@ use restroy_sdk::{
 };
 use sqlx::{query, query_as};
 
+use super::{purge_deleted, purge_teams, removed};
 use crate::{
-    error::ApiResult,
+    auth,
+    error::{ApiError, ApiResult},
     sql,
     state::AppState,
-    store::{audit, usage},
+    store::{audit, failure, usage},
 };
 
-/// How many rows a statement removes.
+/// How many rows a statement removes, unless that took too long.
 const STEP: i64 = 500;
 /// How long the answers of idempotent requests are kept.
 const IDEMPOTENCY: Duration = Duration::from_hours(24);
@@ -59,44 +62,163 @@ macro_rules! remove {
     };
 }
 
-/// Takes one step. Gives how many rows went; more may be left when it is many.
-pub async fn step(state: &AppState) -> ApiResult<u64> {
-    let now = state.ambient.now();
-    let mut removed = 0;
-    for ((sqlite, postgres), before) in [
-        (remove!("one_time_tokens", "hash", "expires_at <= $1"), now),
-        (remove!("idempotency_keys", "scope, route, key", "created_at <= $1"), now.before(IDEMPOTENCY)),
-        (remove!("sessions", "id", "expires_at <= $1"), now),
-        (remove!("sessions", "id", "revoked_at <= $1"), now.before(ENDED_SESSIONS)),
-        // Compared as a moment: an hour is the one at which it begins.
-        (remove!("usage", "team_id, hour, shard", "hour <= $1"), now.before(usage::USAGE_KEPT)),
-        (remove!("executors", "id", "revoked_at <= $1"), now.before(EXECUTORS)),
-        (remove!("invitations", "id", "expires_at <= $1"), now.before(INVITATIONS)),
-        (remove!("outbox", "id", "status <> 'queued' AND created_at <= $1"), now.before(MAIL)),
-        (
-            // Links that are not good any more went with the first of these statements.
-            remove!(
-                "users",
-                "id",
-                "email_verified_at IS NULL AND deleted_at IS NULL AND created_at <= $1
-                 AND NOT EXISTS (SELECT 1 FROM one_time_tokens t WHERE t.user_id = users.id)"
-            ),
-            now.before(UNVERIFIED),
+/// What is removed by its age.
+#[derive(Debug)]
+enum Part {
+    /// Rows of a table: the statement for each backend, and how long they are kept.
+    Rows(&'static str, (&'static str, &'static str), Duration),
+    Audit,
+    Keys,
+    Accounts,
+    Tokens,
+    Services,
+}
+
+/// All of it. `$1` of a statement is the moment before which a row is old, `$2` how many go.
+const PARTS: [Part; 14] = [
+    Part::Rows("one_time_tokens", remove!("one_time_tokens", "hash", "expires_at <= $1"), Duration::ZERO),
+    Part::Rows("idempotency_keys", remove!("idempotency_keys", "scope, route, key", "created_at <= $1"), IDEMPOTENCY),
+    Part::Rows("sessions", remove!("sessions", "id", "expires_at <= $1"), Duration::ZERO),
+    Part::Rows("ended sessions", remove!("sessions", "id", "revoked_at <= $1"), ENDED_SESSIONS),
+    // Compared as a moment: an hour is the one at which it begins.
+    Part::Rows("usage", remove!("usage", "team_id, hour, shard", "hour <= $1"), usage::USAGE_KEPT),
+    Part::Rows("executors", remove!("executors", "id", "revoked_at <= $1"), EXECUTORS),
+    Part::Rows("invitations", remove!("invitations", "id", "expires_at <= $1"), INVITATIONS),
+    Part::Rows("outbox", remove!("outbox", "id", "status <> 'queued' AND created_at <= $1"), MAIL),
+    Part::Rows(
+        "users",
+        // Links that are not good any more went with the first of these statements.
+        remove!(
+            "users",
+            "id",
+            "email_verified_at IS NULL AND deleted_at IS NULL AND created_at <= $1
+             AND NOT EXISTS (SELECT 1 FROM one_time_tokens t WHERE t.user_id = users.id)"
         ),
-    ] {
-        let mut tx = state.db.system_write().await?;
-        let statement = tx.pick(sqlite, postgres);
-        removed += sql!(&mut tx, execute, query(statement).bind(before).bind(STEP))?.rows_affected();
-        tx.commit().await?;
+        UNVERIFIED,
+    ),
+    Part::Audit,
+    Part::Keys,
+    Part::Accounts,
+    Part::Tokens,
+    Part::Services,
+];
+
+impl Part {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Rows(table, ..) => table,
+            Self::Audit => "audit_log",
+            Self::Keys => "kv_entries",
+            Self::Accounts => "deleted accounts",
+            Self::Tokens => "api_tokens",
+            Self::Services => "service accounts",
+        }
     }
-    Ok(removed
-        + old_audit(state, now).await?
-        + expired_keys(state, now).await?
-        + crate::auth::purge::step(state, now).await?)
+
+    /// Removes so many rows at most; how many it were.
+    async fn remove(&self, state: &AppState, now: Timestamp, most: i64) -> Result<u64, sqlx::Error> {
+        match self {
+            Self::Rows(_, (sqlite, postgres), kept) => {
+                let mut tx = state.db.system_write().await?;
+                let statement = tx.pick(sqlite, postgres);
+                let rows = sql!(&mut tx, execute, query(statement).bind(now.before(*kept)).bind(most))?.rows_affected();
+                tx.commit().await?;
+                Ok(rows)
+            }
+            Self::Audit => old_audit(state, now, most).await,
+            Self::Keys => expired_keys(state, now, most).await,
+            Self::Accounts => auth::purge::deleted_accounts(state, now, most).await,
+            Self::Tokens => auth::purge::ended_tokens(state, now, most).await,
+            Self::Services => auth::purge::left_services(state, now, most).await,
+        }
+    }
+}
+
+/// Takes steps until nothing is left that has served its time: what is old, deleted teams, deleted boards and
+/// pipelines, in turn, so that none waits for the end of another. Of what fails the first error is given, after
+/// all others had their turn.
+pub async fn pass(state: &AppState) -> ApiResult<()> {
+    let (mut aged, mut failed) = (Aged::default(), None);
+    let (mut teams, mut deleted, mut open_runs) = (true, true, true);
+    loop {
+        aged.step(state).await;
+        open_runs = open_runs && turn("runs of what is deleted", removed::cancel_left(state).await, &mut failed);
+        teams = teams && turn("deleted teams", purge_teams::step(state).await, &mut failed);
+        deleted = deleted && turn("deleted things", purge_deleted::step(state).await.map(|rows| rows > 0), &mut failed);
+        if !(aged.more || open_runs || teams || deleted) {
+            return aged.failed.or(failed).map_or(Ok(()), Err);
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Whether there is more to do; what failed has had its turn in this pass.
+fn turn(what: &str, done: ApiResult<bool>, failed: &mut Option<ApiError>) -> bool {
+    done.unwrap_or_else(|error| {
+        tracing::error!(what, problem = %error.0, "cannot be purged in this pass");
+        failed.get_or_insert(error);
+        false
+    })
+}
+
+/// Takes one step with everything that is old. Gives how many rows went; of what fails the first error, after
+/// the others had their turn.
+pub async fn step(state: &AppState) -> ApiResult<u64> {
+    let mut aged = Aged::default();
+    let removed = aged.step(state).await;
+    aged.failed.map_or(Ok(removed), Err)
+}
+
+/// How far a pass has come with what is old.
+#[derive(Debug)]
+struct Aged {
+    /// How many rows of each part go at once; none of a part that failed in this pass.
+    most: [i64; PARTS.len()],
+    /// Whether the newest step may have left something behind.
+    more: bool,
+    /// The first error.
+    failed: Option<ApiError>,
+}
+
+impl Default for Aged {
+    fn default() -> Self {
+        Self { most: [STEP; PARTS.len()], more: false, failed: None }
+    }
+}
+
+impl Aged {
+    async fn step(&mut self, state: &AppState) -> u64 {
+        let now = state.ambient.now();
+        let mut removed = 0;
+        self.more = false;
+        for (part, most) in PARTS.iter().zip(&mut self.most) {
+            if *most == 0 {
+                continue;
+            }
+            match part.remove(state, now, *most).await {
+                Ok(rows) => {
+                    removed += rows;
+                    self.more |= rows >= most.unsigned_abs();
+                }
+                // What goes with a row may be much.
+                Err(error) if *most > 1 && failure::took_too_long(&error) => {
+                    tracing::warn!(part = part.name(), rows = *most, "a step of the purge took too long: half of it");
+                    *most /= 2;
+                    self.more = true;
+                }
+                Err(error) => {
+                    tracing::error!(part = part.name(), %error, "cannot be purged in this pass");
+                    *most = 0;
+                    self.failed.get_or_insert(error.into());
+                }
+            }
+        }
+        removed
+    }
 }
 
 /// Removes what is old in the audit log, found by the age of its ids.
-async fn old_audit(state: &AppState, now: Timestamp) -> ApiResult<u64> {
+async fn old_audit(state: &AppState, now: Timestamp, most: i64) -> Result<u64, sqlx::Error> {
     let mut tx = state.db.system_write().await?;
     // Without a lock: nobody may change an entry, so nobody holds one. What the table would refuse to give
     // up, since by the database's own clock it is young, is left.
@@ -111,47 +233,59 @@ async fn old_audit(state: &AppState, now: Timestamp) -> ApiResult<u64> {
         };
     }
     let statement = tx.pick(old!("unixepoch()"), old!("extract(epoch FROM now())"));
-    let removed = sql!(&mut tx, execute, query(statement).bind(audit::oldest_kept(now)).bind(STEP))?.rows_affected();
+    let removed = sql!(&mut tx, execute, query(statement).bind(audit::oldest_kept(now)).bind(most))?.rows_affected();
     tx.commit().await?;
     Ok(removed)
 }
 
 /// Removes what has outlived its time in the boards' stores. The board's row is held first, as by
 /// whoever writes there.
-async fn expired_keys(state: &AppState, now: Timestamp) -> ApiResult<u64> {
+async fn expired_keys(state: &AppState, now: Timestamp, most: i64) -> Result<u64, sqlx::Error> {
     let mut tx = state.db.system_read().await?;
     let boards: Vec<(TeamId, BoardId)> = sql!(
         &mut tx,
         fetch_all,
         query_as("SELECT DISTINCT team_id, board_id FROM kv_entries WHERE expires_at <= $1 LIMIT $2")
             .bind(now)
-            .bind(STEP)
+            .bind(most)
     )?;
     drop(tx);
-    let mut removed = 0;
+    let (mut removed, mut failed) = (0, None);
     for (team, board) in boards {
-        let mut tx = state.db.team_write(team).await?;
-        tx.lock_board(board).await?;
-        removed += sql!(
-            &mut *tx,
-            execute,
-            query(
-                "DELETE FROM kv_entries WHERE team_id = $1 AND board_id = $2 AND key IN
-                     (SELECT key FROM kv_entries
-                      WHERE team_id = $1 AND board_id = $2 AND expires_at <= $3 LIMIT $4)"
-            )
-            .bind(team)
-            .bind(board)
-            .bind(now)
-            .bind(STEP)
-        )?
-        .rows_affected();
-        tx.commit().await?;
+        match expired_keys_of(state, team, board, now, most).await {
+            Ok(rows) => removed += rows,
+            Err(error) => {
+                tracing::error!(%board, %error, "what has outlived its time on a board cannot be removed");
+                failed = Some(error);
+            }
+        }
     }
-    Ok(removed)
+    failed.map_or(Ok(removed), Err)
 }
 
-/// Whether a step may have left something behind.
-pub fn again(removed: u64) -> bool {
-    removed >= STEP.unsigned_abs()
+async fn expired_keys_of(
+    state: &AppState,
+    team: TeamId,
+    board: BoardId,
+    now: Timestamp,
+    most: i64,
+) -> Result<u64, sqlx::Error> {
+    let mut tx = state.db.team_write(team).await?;
+    tx.lock_board(board).await?;
+    let rows = sql!(
+        &mut *tx,
+        execute,
+        query(
+            "DELETE FROM kv_entries WHERE team_id = $1 AND board_id = $2 AND key IN
+                 (SELECT key FROM kv_entries
+                  WHERE team_id = $1 AND board_id = $2 AND expires_at <= $3 LIMIT $4)"
+        )
+        .bind(team)
+        .bind(board)
+        .bind(now)
+        .bind(most)
+    )?
+    .rows_affected();
+    tx.commit().await?;
+    Ok(rows)
 }

@@ -1,16 +1,26 @@
-//! What is deleted ends its runs, in the transaction that deletes it.
+//! What is deleted ends its runs: in the transaction that deletes it those that go on, and of those that wait so
+//! many that nobody is held up. The others never start ([`super::dispatch`]), and are cancelled by the purge.
 
 use restroy_run_queue::wake::Wake;
 use restroy_sdk::{
-    ids::{BoardId, Id, PipelineId, RunId},
+    ids::{BoardId, Id, PipelineId, RunId, TeamId},
+    problem::ProblemCode,
     status::RunStatus,
     time::Timestamp,
 };
-use sqlx::query_scalar;
+use sqlx::{query_as, query_scalar};
 use uuid::Uuid;
 
 use super::end::{Ending, end};
-use crate::{error::ApiResult, sql, state::AppState, store::TeamTx};
+use crate::{
+    error::{ApiError, ApiResult},
+    sql,
+    state::AppState,
+    store::TeamTx,
+};
+
+/// How many runs a transaction cancels. More than a team can have at work at once, which are the first.
+const STEP: i64 = 100;
 
 /// What was deleted.
 #[derive(Debug, Clone, Copy)]
@@ -40,25 +50,29 @@ impl Ended {
     }
 }
 
-/// Cancels every run that goes on or waits.
+impl Removed {
+    /// Its id, in a team, and what it is called.
+    fn named(self, team: TeamId) -> (Uuid, &'static str) {
+        match self {
+            Self::Pipeline(id) => (id.uuid(), "pipeline"),
+            Self::Board(id) => (id.uuid(), "board"),
+            Self::Team => (team.uuid(), "team"),
+        }
+    }
+}
+
+/// The runs of `$2`, a pipeline, a board or the team `$1`, that have not ended: first those at work.
+const OPEN: &str = "SELECT r.id FROM runs r JOIN pipelines p ON p.team_id = r.team_id AND p.id = r.pipeline_id
+     WHERE r.team_id = $1 AND $2 IN (p.id, p.board_id, r.team_id) AND r.status IN ('queued', 'running', 'waiting')
+     ORDER BY CASE r.status WHEN 'queued' THEN 1 ELSE 0 END, r.id LIMIT $3";
+
+/// Cancels the runs that go on, and the first of those that wait.
 pub(crate) async fn cancel_runs(tx: &mut TeamTx, now: Timestamp, removed: Removed) -> ApiResult<Ended> {
     let team = tx.team();
-    let (id, what): (Uuid, _) = match removed {
-        Removed::Pipeline(id) => (id.uuid(), "pipeline"),
-        Removed::Board(id) => (id.uuid(), "board"),
-        Removed::Team => (team.uuid(), "team"),
-    };
-    let open: Vec<RunId> = sql!(
-        &mut **tx,
-        fetch_all,
-        query_scalar(
-            "SELECT r.id FROM runs r JOIN pipelines p ON p.team_id = r.team_id AND p.id = r.pipeline_id
-             WHERE r.team_id = $1 AND $2 IN (p.id, p.board_id, r.team_id) AND r.status IN ('queued', 'running', 'waiting')
-             ORDER BY r.id"
-        )
-        .bind(team)
-        .bind(id)
-    )?;
+    let (id, what) = removed.named(team);
+    let mut open: Vec<RunId> = sql!(&mut **tx, fetch_all, query_scalar(OPEN).bind(team).bind(id).bind(STEP))?;
+    // In the order in which everybody takes several.
+    open.sort_unstable();
     let ending = Ending::because(RunStatus::Cancelled, "deleted", format!("Somebody deleted the {what}."));
     let mut ended = Ended::default();
     for run in open {
@@ -68,4 +82,57 @@ pub(crate) async fn cancel_runs(tx: &mut TeamTx, now: Timestamp, removed: Remove
     }
     ended.0.push(Wake::Admit);
     Ok(ended)
+}
+
+/// Refuses with 409 to bring something back before all of its runs have ended: those that are left would start.
+pub(crate) async fn has_ended(tx: &mut TeamTx, removed: Removed) -> ApiResult<()> {
+    let team = tx.team();
+    let (id, what) = removed.named(team);
+    let open: Option<RunId> = sql!(&mut **tx, fetch_optional, query_scalar(OPEN).bind(team).bind(id).bind(1_i64))?;
+    if open.is_none() {
+        return Ok(());
+    }
+    let detail = format!("Runs of the {what} are still being cancelled; bring it back in a minute.");
+    Err(ApiError::with(ProblemCode::Conflict, detail))
+}
+
+/// Cancels some of the runs that were left when their pipeline, board or team was deleted; whether there may be
+/// more.
+pub(super) async fn cancel_left(state: &AppState) -> ApiResult<bool> {
+    let mut tx = state.db.system_read().await?;
+    let left: Vec<(TeamId, RunId)> = sql!(
+        &mut tx,
+        fetch_all,
+        query_as(
+            "SELECT r.team_id, r.id FROM runs r
+             JOIN pipelines p ON p.team_id = r.team_id AND p.id = r.pipeline_id
+             JOIN boards b ON b.team_id = p.team_id AND b.id = p.board_id
+             JOIN teams t ON t.id = r.team_id
+             WHERE r.status IN ('queued', 'running', 'waiting')
+               AND (p.deleted_at IS NOT NULL OR b.deleted_at IS NOT NULL OR t.deleted_at IS NOT NULL)
+             ORDER BY r.id LIMIT $1"
+        )
+        .bind(STEP)
+    )?;
+    drop(tx);
+    let ending = Ending::because(RunStatus::Cancelled, "deleted", "Somebody deleted what the run belongs to.");
+    let mut ended = Ended::default();
+    for (team, run) in &left {
+        // Nobody brings back what it belongs to before it has ended: see `has_ended`.
+        match cancel_one(state, *team, *run, &ending).await {
+            Ok(Some(last_seq)) => ended.0.push(Wake::Run { run_id: *run, last_seq }),
+            Ok(None) => {}
+            Err(error) => tracing::error!(run_id = %run, problem = %error.0, "a run of what is deleted cannot end"),
+        }
+    }
+    let more = ended.0.len() >= usize::try_from(STEP).unwrap_or(usize::MAX);
+    ended.announce(state);
+    Ok(more)
+}
+
+async fn cancel_one(state: &AppState, team: TeamId, run: RunId, ending: &Ending) -> ApiResult<Option<i64>> {
+    let mut tx = state.db.team_write(team).await?;
+    let last_seq = end(&mut tx, run, state.ambient.now(), ending).await?;
+    tx.commit().await?;
+    Ok(last_seq)
 }

@@ -12,10 +12,12 @@ use uuid::Uuid;
 
 use crate::error::ApiResult;
 
-/// The columns of a [`RunRow`], without the parameters.
+/// The columns of a [`RunRow`], without the parameters, from `runs`. The board is that of the pipeline, which may
+/// have been moved since.
 macro_rules! run_columns {
     () => {
-        "id, team_id, board_id, pipeline_id, version_id, version, pipeline_name, config_revision, \
+        "id, team_id, (SELECT p.board_id FROM pipelines p WHERE p.team_id = runs.team_id AND p.id = runs.pipeline_id) \
+         AS board_id, pipeline_id, version_id, version, pipeline_name, config_revision, \
          board_config_revision, team_config_revision, status, error, last_seq, started_by, created_at, started_at, finished_at"
     };
 }

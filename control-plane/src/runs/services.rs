@@ -10,7 +10,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{dispatch, leader::Lead, purge, purge_deleted, purge_teams, reconcile, schedule};
+use super::{dispatch, leader::Lead, purge, reconcile, schedule};
 use crate::{error::ApiResult, mail::Mailer, state::AppState};
 
 /// How often each loop looks, whether it was woken or not.
@@ -141,16 +141,7 @@ async fn schedule_pass(state: AppState) -> ApiResult<()> {
 }
 
 async fn purge_pass(state: AppState) -> ApiResult<()> {
-    while purge::again(purge::step(&state).await?) {
-        tokio::task::yield_now().await;
-    }
-    while purge_teams::step(&state).await? {
-        tokio::task::yield_now().await;
-    }
-    while purge_deleted::step(&state).await? > 0 {
-        tokio::task::yield_now().await;
-    }
-    Ok(())
+    purge::pass(&state).await
 }
 
 fn ticks(period: Duration) -> tokio::time::Interval {

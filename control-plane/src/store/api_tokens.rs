@@ -26,6 +26,8 @@ pub struct Shown {
     pub permissions: Option<String>,
     /// When it was used last, as far as that was noted.
     pub last_used_at: Option<Timestamp>,
+    /// Who made it; nobody knows of the oldest.
+    pub created_by: Option<UserId>,
 }
 
 /// The token of a hash, if it is good now and its holder's account too.
@@ -34,7 +36,7 @@ pub async fn shown(tx: &mut Tx, hash: &[u8], now: Timestamp) -> Result<Option<Sh
         tx,
         fetch_optional,
         query_as(
-            "SELECT t.id, t.user_id, t.only_team, t.permissions, t.last_used_at
+            "SELECT t.id, t.user_id, t.only_team, t.permissions, t.last_used_at, t.created_by
              FROM api_tokens t JOIN users u ON u.id = t.user_id AND u.deleted_at IS NULL
              WHERE t.hash = $1 AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $2)"
         )
@@ -100,6 +102,8 @@ pub struct New<'a> {
     pub permissions: Option<&'a [String]>,
     /// When it ends.
     pub expires_at: Option<Timestamp>,
+    /// Who makes it.
+    pub created_by: UserId,
 }
 
 /// How many tokens of an account are good now.
@@ -123,8 +127,8 @@ pub async fn insert(tx: &mut Tx, new: &New<'_>, now: Timestamp) -> Result<(), St
         tx,
         execute,
         query(
-            "INSERT INTO api_tokens (id, user_id, only_team, name, hash, permissions, created_at, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+            "INSERT INTO api_tokens (id, user_id, only_team, name, hash, permissions, created_at, expires_at, created_by)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
         )
         .bind(new.id)
         .bind(new.user)
@@ -134,6 +138,7 @@ pub async fn insert(tx: &mut Tx, new: &New<'_>, now: Timestamp) -> Result<(), St
         .bind(permissions)
         .bind(now)
         .bind(new.expires_at)
+        .bind(new.created_by)
     )?;
     Ok(())
 }
@@ -147,6 +152,7 @@ struct Row {
     only_team: Option<TeamId>,
     permissions: Option<String>,
     created_at: Timestamp,
+    created_by: Option<UserId>,
     expires_at: Option<Timestamp>,
     last_used_at: Option<Timestamp>,
 }
@@ -161,6 +167,7 @@ impl Row {
             team_id: self.only_team,
             permissions: self.permissions.as_deref().map(serde_json::from_str).transpose()?,
             created_at: self.created_at,
+            created_by: self.created_by,
             expires_at: self.expires_at,
             last_used_at: self.last_used_at,
         })
@@ -170,8 +177,8 @@ impl Row {
 /// The columns of a [`Row`], from `api_tokens t` and `users u`.
 macro_rules! columns {
     () => {
-        "t.id, t.name, t.user_id, u.name AS holder, t.only_team, t.permissions, t.created_at, t.expires_at, \
-         t.last_used_at"
+        "t.id, t.name, t.user_id, u.name AS holder, t.only_team, t.permissions, t.created_at, t.created_by, \
+         t.expires_at, t.last_used_at"
     };
 }
 

@@ -54,14 +54,10 @@ impl From<Row> for Board {
     }
 }
 
-/// How many boards the team has.
+/// How many boards the team has, those among them that were deleted and are not purged yet.
 pub async fn count(tx: &mut TeamTx) -> Result<i64, sqlx::Error> {
     let team = tx.team();
-    sql!(
-        &mut **tx,
-        fetch_one,
-        query_scalar("SELECT count(*) FROM boards WHERE team_id = $1 AND deleted_at IS NULL").bind(team)
-    )
+    sql!(&mut **tx, fetch_one, query_scalar("SELECT count(*) FROM boards WHERE team_id = $1").bind(team))
 }
 
 /// Makes a board; a unique violation when the name is taken.

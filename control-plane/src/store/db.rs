@@ -4,7 +4,7 @@ use std::path::Path;
 
 use restroy_sdk::ids::TeamId;
 use sqlx::Transaction;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit};
 
 use super::{
     TeamTx, failure,
@@ -33,6 +33,13 @@ pub enum Tx {
     Sqlite(Transaction<'static, sqlx::Sqlite>, Option<OwnedSemaphorePermit>),
     /// Postgres.
     Postgres(Transaction<'static, sqlx::Postgres>),
+}
+
+/// The right to wait for a team's row; see [`Db::turn`].
+#[derive(Debug)]
+#[must_use]
+pub struct Turn {
+    _held: Option<OwnedMutexGuard<()>>,
 }
 
 /// What a statement changed.
@@ -119,6 +126,21 @@ impl Db {
     /// A transaction that writes, for all teams.
     pub async fn system_write(&self) -> Result<Tx, sqlx::Error> {
         self.begin_write(Role::System).await
+    }
+
+    /// The same while nobody else writes for a team through the API, whose row it holds; see
+    /// [`Self::team_write_alone`].
+    pub async fn system_write_alone(&self, team: TeamId) -> Result<Tx, sqlx::Error> {
+        self.begin_write(Role::SystemAlone(team)).await
+    }
+
+    /// Waits to be the one who may wait for a team's row in a transaction that holds something else already. Keep
+    /// it from before the transaction begins until the row is held: others wait without a connection.
+    pub async fn turn(&self, team: TeamId) -> Result<Turn, sqlx::Error> {
+        match &self.0 {
+            Backend::Sqlite(_) => Ok(Turn { _held: None }),
+            Backend::Postgres(postgres) => Ok(Turn { _held: Some(postgres.wait(team).await?) }),
+        }
     }
 
     /// A transaction that only reads, within a team.

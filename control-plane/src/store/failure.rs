@@ -31,6 +31,11 @@ pub(crate) fn unavailable(error: &sqlx::Error) -> bool {
         || sqlstate(error).is_some_and(|code| busy(&code))
 }
 
+/// Whether a statement was ended because it took longer than a statement may: less may go.
+pub(crate) fn took_too_long(error: &sqlx::Error) -> bool {
+    sqlstate(error).is_some_and(|code| code == "57014")
+}
+
 /// Whether it was a COMMIT that got no answer.
 pub(crate) fn commit_unknown(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::AnyDriverError(cause) if cause.is::<CommitUnknown>())

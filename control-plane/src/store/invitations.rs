@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use restroy_sdk::{
     api::invitation::{Invitation, MyInvitation},
-    ids::{InvitationId, RoleId, TeamId, UserId},
+    ids::{Id as _, InvitationId, RoleId, TeamId, UserId},
     time::Timestamp,
 };
 use sha2::{Digest as _, Sha256};
@@ -65,6 +65,8 @@ pub struct NewInvitation<'a> {
     pub mailed: bool,
     /// Who invites.
     pub invited_by: UserId,
+    /// The person who answers for it.
+    pub accountable: UserId,
 }
 
 /// Makes an invitation. No other may wait for the same address in the team.
@@ -75,8 +77,8 @@ pub async fn insert(tx: &mut TeamTx, new: &NewInvitation<'_>, now: Timestamp) ->
         execute,
         query(
             "INSERT INTO invitations (id, team_id, email, email_folded, role, role_id, token_hash, state, mailed,
-                                      invited_by, created_at, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, 'pending', $8, $9, $10, $11)"
+                                      invited_by, created_at, expires_at, accountable_id)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, 'pending', $8, $9, $10, $11, $12)"
         )
         .bind(new.id)
         .bind(team)
@@ -89,6 +91,7 @@ pub async fn insert(tx: &mut TeamTx, new: &NewInvitation<'_>, now: Timestamp) ->
         .bind(new.invited_by)
         .bind(now)
         .bind(now.after(LIFE))
+        .bind(new.accountable)
     )?;
     Ok(())
 }
@@ -248,17 +251,50 @@ pub async fn settle(tx: &mut TeamTx, id: InvitationId, settled: Settled, now: Ti
 /// holds the address until the transaction ends, so that they are counted one after the other: the
 /// last lock in the order of [`TeamTx::lock_run`].
 pub async fn mails_since(tx: &mut Tx, email_folded: &str, since: Timestamp) -> Result<i64, sqlx::Error> {
-    if let Tx::Postgres(_) = tx {
-        let mut first = [0; 8];
-        first.copy_from_slice(&Sha256::digest(email_folded)[..8]);
-        sql!(&mut *tx, execute, query("SELECT pg_advisory_xact_lock($1)").bind(i64::from_be_bytes(first)))?;
-    }
+    hold(tx, email_folded.as_bytes()).await?;
     sql!(
         tx,
         fetch_one,
         query_scalar("SELECT count(*) FROM invitations WHERE email_folded = $1 AND created_at > $2 AND mailed")
             .bind(email_folded)
             .bind(since)
+    )
+}
+
+/// How many invitations a person answers for that were made since a moment, in all teams. On Postgres holds the
+/// person, as [`mails_since`] does an address, and before that.
+pub async fn answered_for_since(tx: &mut Tx, person: UserId, since: Timestamp) -> Result<i64, sqlx::Error> {
+    hold(tx, person.uuid().as_bytes()).await?;
+    sql!(
+        tx,
+        fetch_one,
+        query_scalar("SELECT count(*) FROM invitations WHERE accountable_id = $1 AND created_at > $2")
+            .bind(person)
+            .bind(since)
+    )
+}
+
+/// Lets one transaction after the other count by a key. On SQLite there is one writer anyway.
+async fn hold(tx: &mut Tx, key: &[u8]) -> Result<(), sqlx::Error> {
+    if let Tx::Postgres(_) = tx {
+        let mut first = [0; 8];
+        first.copy_from_slice(&Sha256::digest(key)[..8]);
+        sql!(&mut *tx, execute, query("SELECT pg_advisory_xact_lock($1)").bind(i64::from_be_bytes(first)))?;
+    }
+    Ok(())
+}
+
+/// Whether an invitation still waits, into a team that is there.
+pub async fn waits(tx: &mut Tx, id: InvitationId, now: Timestamp) -> Result<bool, sqlx::Error> {
+    sql!(
+        tx,
+        fetch_one,
+        query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM invitations i JOIN teams t ON t.id = i.team_id AND t.deleted_at IS NULL
+                            WHERE i.id = $1 AND i.state = 'pending' AND i.expires_at > $2)"
+        )
+        .bind(id)
+        .bind(now)
     )
 }
 
@@ -329,6 +365,8 @@ pub struct Waiting {
     pub role_id: Option<RoleId>,
     /// Who sent it.
     pub invited_by: Option<UserId>,
+    /// The person who answers for it, where that was noted.
+    pub accountable_id: Option<UserId>,
 }
 
 /// An invitation that waits for a person, by its id or by the token from its e-mail. One that is
@@ -344,7 +382,7 @@ pub async fn waiting(
         tx,
         fetch_optional,
         query_as(
-            "SELECT i.id, i.team_id, i.role, i.role_id, i.invited_by
+            "SELECT i.id, i.team_id, i.role, i.role_id, i.invited_by, i.accountable_id
              FROM users u
              JOIN invitations i ON i.email_folded = u.email_folded AND i.state = 'pending' AND i.expires_at > $2
              JOIN teams t ON t.id = i.team_id AND t.deleted_at IS NULL

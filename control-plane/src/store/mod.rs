@@ -12,10 +12,11 @@
 //! - accounts: `api/auth/*`, `api/audit/me.rs`, `api/me/*`, `api/teams/team.rs` (a person's teams, a new
 //!   team), `api/my_invitations.rs` (into teams that the person is not in yet),
 //!   `store/second_factor.rs` (whose secrets are to be sealed anew), `auth/purge.rs`; an invitation with its
-//!   e-mail, a service account and the tokens that reach a team go by `Scope::write_beyond_team`
+//!   e-mail, a service account, the tokens that reach a team and changes of members, which end some, go by
+//!   `Scope::write_beyond_team`
 //! - work for all teams: `runs/dispatch.rs`, `runs/leader.rs`, `runs/reconcile.rs` and
 //!   `runs/schedule.rs` (which look for what is due), `runs/purge.rs`, `runs/purge_deleted.rs`,
-//!   `runs/purge_teams.rs`, `runs/boot.rs`,
+//!   `runs/purge_teams.rs`, `runs/removed.rs`, `runs/boot.rs`,
 //!   `mail/sender.rs`, `runs/run_api/heartbeat.rs`
 //! - the installation: `api/health.rs`, `metrics/scrape.rs`, `clock.rs`, `store/team_keys` (which
 //!   teams' keys are to be sealed anew, or replaced)
@@ -54,11 +55,12 @@ pub mod sort;
 mod sqlite;
 pub mod team_keys;
 pub mod teams;
+pub mod token_makers;
 pub mod usage;
 pub mod users;
 pub mod versions;
 
-pub use db::{Db, Done, Tx};
+pub use db::{Db, Done, Turn, Tx};
 pub use error::StoreError;
 pub use postgres::PostgresOptions;
 pub use scope::TeamTx;

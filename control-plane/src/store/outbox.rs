@@ -6,7 +6,7 @@
 
 use restroy_sdk::{
     api::team::OutboxMessage,
-    ids::{MessageId, RunId},
+    ids::{InvitationId, MessageId, RunId},
     time::{Ambient, Timestamp},
 };
 use sqlx::{query, query_as, query_scalar};
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::sql;
 
-/// Puts an e-mail of the installation itself into the outbox.
+/// Puts an e-mail of the installation itself into the outbox; its id.
 pub async fn insert_own(
     tx: &mut Tx,
     ambient: &Ambient,
@@ -26,7 +26,7 @@ pub async fn insert_own(
     to: &str,
     subject: &str,
     text: &str,
-) -> Result<(), StoreError> {
+) -> Result<MessageId, StoreError> {
     let id: MessageId = ambient.id();
     let recipients = serde_json::to_string(&[to])?;
     sql!(
@@ -44,6 +44,12 @@ pub async fn insert_own(
         .bind(status)
         .bind(ambient.now())
     )?;
+    Ok(id)
+}
+
+/// Notes the invitation that an e-mail is about.
+pub async fn set_invitation(tx: &mut Tx, id: MessageId, invitation: InvitationId) -> Result<(), sqlx::Error> {
+    sql!(tx, execute, query("UPDATE outbox SET invitation_id = $2 WHERE id = $1").bind(id).bind(invitation))?;
     Ok(())
 }
 
@@ -136,6 +142,8 @@ pub(crate) struct Due {
     pub(crate) body_text: String,
     pub(crate) body_html: Option<String>,
     pub(crate) created_at: Timestamp,
+    /// What it is about, if it is an invitation.
+    pub(crate) invitation_id: Option<InvitationId>,
 }
 
 /// What became of an attempt to send.
@@ -190,7 +198,8 @@ pub(crate) async fn take_due(
                 "SELECT id FROM outbox WHERE status = 'queued' AND next_attempt_at <= $1
                      ORDER BY next_attempt_at, id LIMIT $3 ",
                 $end,
-                " RETURNING id, attempts, message_id, recipients, reply_to, subject, body_text, body_html, created_at"
+                " RETURNING id, attempts, message_id, recipients, reply_to, subject, body_text, body_html, created_at,
+                     invitation_id"
             )
         };
     }

@@ -89,6 +89,8 @@ pub(super) enum Role {
     Team(TeamId),
     /// One team, and nobody else writes for it through the API meanwhile.
     TeamAlone(TeamId),
+    /// All of them, and nobody else writes for this one through the API meanwhile.
+    SystemAlone(TeamId),
     /// All of them.
     System,
 }
@@ -162,13 +164,14 @@ impl Postgres {
                 "ROLLBACK; {begin}; SET LOCAL ROLE restroy_app; SELECT set_config('app.team_id', '{team}', true); \
                  SELECT 1 FROM teams WHERE id = '{team}' FOR NO KEY UPDATE"
             ),
+            Role::SystemAlone(team) => format!(
+                "ROLLBACK; {begin}; SET LOCAL ROLE restroy_system; \
+                 SELECT 1 FROM teams WHERE id = '{team}' FOR NO KEY UPDATE"
+            ),
         };
         let give_up = Instant::now() + self.acquire_timeout;
         let _turn = match role {
-            Role::TeamAlone(team) => {
-                let turn = timeout_at(give_up, self.turns.wait(team)).await;
-                Some(turn.map_err(|_| sqlx::Error::PoolTimedOut)?)
-            }
+            Role::TeamAlone(team) | Role::SystemAlone(team) => Some(self.turn(team, give_up).await?),
             Role::Team(_) | Role::System => None,
         };
         let (mut at_once, mut pause) = (self.connections, FIRST_PAUSE);
@@ -193,6 +196,15 @@ impl Postgres {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Waits to be the one of a team that may wait for the team's row with a connection in hand.
+    pub(super) async fn wait(&self, team: TeamId) -> Result<OwnedMutexGuard<()>, sqlx::Error> {
+        self.turn(team, Instant::now() + self.acquire_timeout).await
+    }
+
+    async fn turn(&self, team: TeamId, give_up: Instant) -> Result<OwnedMutexGuard<()>, sqlx::Error> {
+        timeout_at(give_up, self.turns.wait(team)).await.map_err(|_| sqlx::Error::PoolTimedOut)
     }
 
     pub(super) async fn close(&self) {

@@ -257,9 +257,23 @@ pub async fn holders(tx: &mut TeamTx, id: RoleId, now: Timestamp) -> Result<Hold
     )
 }
 
-/// Deletes a role that nobody has; settled invitations that came with it go too.
-pub async fn delete(tx: &mut TeamTx, id: RoleId) -> Result<(), sqlx::Error> {
+/// Deletes a role that nobody has. Settled invitations that came with it stay, with its name: they are counted.
+/// What still waits among them, being late, is settled: a new role of that name is not what was meant.
+pub async fn delete(tx: &mut TeamTx, role: &OwnRole) -> Result<(), sqlx::Error> {
     let team = tx.team();
-    sql!(&mut **tx, execute, query("DELETE FROM roles WHERE team_id = $1 AND id = $2").bind(team).bind(id))?;
+    sql!(
+        &mut **tx,
+        execute,
+        query(
+            "UPDATE invitations SET role = $3, role_id = NULL,
+                 settled_at = CASE state WHEN 'pending' THEN expires_at ELSE settled_at END,
+                 state = CASE state WHEN 'pending' THEN 'expired' ELSE state END
+             WHERE team_id = $1 AND role_id = $2"
+        )
+        .bind(team)
+        .bind(role.id)
+        .bind(&role.name)
+    )?;
+    sql!(&mut **tx, execute, query("DELETE FROM roles WHERE team_id = $1 AND id = $2").bind(team).bind(role.id))?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Service accounts: members of one team without a person. Transactions here see accounts.
 
 use restroy_sdk::{api::token::ServiceAccount, ids::UserId, time::Timestamp};
-use sqlx::{query_as, query_scalar};
+use sqlx::{query, query_as, query_scalar};
 
 use super::{
     TeamTx, members,
@@ -20,11 +20,12 @@ struct Row {
     name: String,
     role: String,
     created_at: Timestamp,
+    created_by: Option<UserId>,
 }
 
 impl From<Row> for ServiceAccount {
     fn from(row: Row) -> Self {
-        Self { id: row.id, name: row.name, role: row.role, created_at: row.created_at }
+        Self { id: row.id, name: row.name, role: row.role, created_at: row.created_at, created_by: row.created_by }
     }
 }
 
@@ -60,10 +61,11 @@ pub async fn has_name(tx: &mut TeamTx, name: &str) -> Result<bool, sqlx::Error> 
     Ok(found.is_some())
 }
 
-/// Makes one.
+/// Makes one; `maker` does.
 pub async fn insert(
     tx: &mut TeamTx,
     id: UserId,
+    maker: UserId,
     name: &str,
     role: &AnyRole,
     now: Timestamp,
@@ -75,6 +77,7 @@ pub async fn insert(
         ..User::person(id, &format!("{id}@{DOMAIN}"), name, String::new(), now)
     };
     users::insert(tx, &user).await?;
+    sql!(&mut **tx, execute, query("UPDATE users SET created_by = $2 WHERE id = $1").bind(id).bind(maker))?;
     members::add(tx, id, role, now).await?;
     Ok(())
 }
@@ -83,7 +86,7 @@ pub async fn insert(
 pub async fn list(tx: &mut TeamTx, selection: &Selection) -> Result<Vec<ServiceAccount>, sqlx::Error> {
     let team = tx.team();
     let statement = by_order!(selection.order, id: "u.id", name: "u.name",
-        "SELECT u.id, u.name, coalesce(m.role, r.name) AS role, m.created_at FROM memberships m
+        "SELECT u.id, u.name, coalesce(m.role, r.name) AS role, m.created_at, u.created_by FROM memberships m
          JOIN users u ON u.id = m.user_id AND u.kind = 'service' AND u.deleted_at IS NULL
          LEFT JOIN roles r ON r.team_id = m.team_id AND r.id = m.role_id
          WHERE m.team_id = $1");
@@ -107,7 +110,7 @@ pub async fn get(tx: &mut TeamTx, id: UserId) -> Result<Option<ServiceAccount>, 
         &mut **tx,
         fetch_optional,
         query_as(
-            "SELECT u.id, u.name, coalesce(m.role, r.name) AS role, m.created_at FROM memberships m
+            "SELECT u.id, u.name, coalesce(m.role, r.name) AS role, m.created_at, u.created_by FROM memberships m
              JOIN users u ON u.id = m.user_id AND u.kind = 'service' AND u.deleted_at IS NULL
              LEFT JOIN roles r ON r.team_id = m.team_id AND r.id = m.role_id
              WHERE m.team_id = $1 AND u.id = $2"

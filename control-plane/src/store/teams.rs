@@ -83,16 +83,12 @@ pub async fn add_member(
     Ok(())
 }
 
-/// How many teams a person owns.
+/// How many teams a person owns, those among them that were deleted and are not purged yet.
 pub async fn owned(tx: &mut Tx, user: UserId) -> Result<i64, sqlx::Error> {
     sql!(
         tx,
         fetch_one,
-        query_scalar(
-            "SELECT count(*) FROM memberships m JOIN teams t ON t.id = m.team_id AND t.deleted_at IS NULL
-             WHERE m.user_id = $1 AND m.role = 'owner'"
-        )
-        .bind(user)
+        query_scalar("SELECT count(*) FROM memberships WHERE user_id = $1 AND role = 'owner'").bind(user)
     )
 }
 

@@ -142,6 +142,36 @@ async fn limits_are_named() {
 }
 
 #[tokio::test]
+async fn deleted_boards_count_until_they_are_gone() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let team = ann.team("Team").await;
+    let first = ann.board(&team, "Board").await;
+    for _ in 0..99 {
+        ann.delete(&format!("/v1/boards/{}", ann.board(&team, "Again").await)).await.expect(204);
+    }
+    let boards = format!("/v1/teams/{team}/boards");
+    let over = ann.post(&boards, json!({ "name": "Again" })).await.problem("quota_exceeded");
+    assert!(over.text.contains("100 boards") && over.text.contains("30 days"), "{}", over.text);
+    ann.delete(&format!("/v1/boards/{first}")).await.expect(204);
+    ann.post(&format!("/v1/boards/{first}/restore"), json!(null)).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_run_is_on_the_board_of_its_pipeline() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let home = Home::of(&ann).await;
+    let run = ann.post(&format!("/v1/pipelines/{}/runs", home.pipeline), json!({})).await.expect(202).id();
+    ann.post(&format!("/v1/runs/{run}/cancel"), json!(null)).await.expect(200);
+    let other = ann.board(&home.team, "Other").await;
+    ann.post(&format!("/v1/pipelines/{}/move", home.pipeline), json!({ "board": other })).await.expect(200);
+    assert_eq!(ann.get(&format!("/v1/runs/{run}")).await.expect(200).body["board_id"], json!(other));
+    let listed = ann.get(&format!("/v1/teams/{}/runs", home.team)).await.expect(200);
+    assert_eq!(listed.items()[0]["board_id"], json!(other));
+}
+
+#[tokio::test]
 async fn runs_of_a_deleted_board_leave_the_teams_list() {
     let world = World::new().await;
     let ann = world.person("ann").await;

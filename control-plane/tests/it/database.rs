@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
-use restroy_control_plane::store::{Db, PostgresOptions};
+use restroy_control_plane::{
+    sql,
+    store::{Db, PostgresOptions},
+};
 use restroy_run_queue::{
     memory::MemoryQueue,
     queue::Queue,
@@ -11,6 +14,7 @@ use restroy_run_queue::{
     wake::WakeUps,
 };
 use restroy_sdk::time::Ambient;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, postgres::PgConnectOptions};
 use tempfile::TempDir;
 
 #[path = "postgres.rs"]
@@ -35,6 +39,22 @@ impl TestDb {
         match self {
             Self::File(_) => panic!("the embedded suite has no Postgres"),
             Self::Postgres(database) => database,
+        }
+    }
+
+    /// Changes the schema, as whoever owns the tables.
+    pub(crate) async fn alter(&self, db: &Db, statement: String) {
+        let statement = AssertSqlSafe(statement);
+        match self {
+            Self::File(_) => {
+                let mut tx = db.system_write().await.unwrap();
+                sql!(&mut tx, execute, sqlx::query(statement)).unwrap();
+                tx.commit().await.unwrap();
+            }
+            Self::Postgres(database) => {
+                let mut owner = database.owner_url.parse::<PgConnectOptions>().unwrap().connect().await.unwrap();
+                sqlx::raw_sql(statement).execute(&mut owner).await.unwrap();
+            }
         }
     }
 

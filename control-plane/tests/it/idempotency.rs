@@ -31,6 +31,22 @@ async fn the_same_request_twice_creates_once() {
 }
 
 #[tokio::test]
+async fn an_id_typed_in_another_way_is_the_same_route() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let team = ann.team("Team").await;
+    let mut made = Vec::new();
+    for id in [team.clone(), team.to_uppercase(), team.replace('-', "")] {
+        let body = Some(json!({ "email": "bob@example.com", "role": "viewer" }));
+        let path = format!("/v1/teams/{id}/invitations");
+        made.push(ann.with(Method::POST, &path, &[("idempotency-key", "k")], body).await.expect(201).id());
+    }
+    assert!(made.iter().all(|id| *id == made[0]), "{made:?}");
+    assert_eq!(world.count("invitations").await, 1);
+    assert_eq!(world.count("idempotency_keys").await, 1);
+}
+
+#[tokio::test]
 async fn a_key_belongs_to_a_route_and_team_and_lasts_a_day() {
     let world = World::new().await;
     let ann = world.person("ann").await;

@@ -84,7 +84,7 @@ async fn an_invitation_waits_for_an_account() {
     let team = ann.team("Team").await;
     invite(&ann, &team, "new@example.com", "operator").await.expect(201);
     let mail = mails(&world, "new@example.com").await.remove(0);
-    assert!(mail.contains("ann invites you into the team \"Team\""), "{mail}");
+    assert!(mail.contains("\"ann\" invites you into the team \"Team\""), "{mail}");
     let new = world.person("new").await;
     assert_eq!(waiting(&new).await.len(), 1);
     // The token is good for that address only, and once.
@@ -185,10 +185,14 @@ async fn an_address_gets_so_many_mails_a_day_and_a_team_waits_for_so_many() {
     let other = ann.team("Other").await;
     invite(&ann, &other, "bob@example.com", "viewer").await.expect(201);
     assert_eq!(mails(&world, "bob@example.com").await.len(), 20);
+    // Of one person fewer are taken in a day.
+    let admin = world.person("admin").await;
+    admin.join(&team, Role::Admin).await;
     for n in 0..100 {
-        invite(&ann, &team, &format!("p{n}@example.com"), "viewer").await.expect(201);
+        let by = if n < 50 { &ann } else { &admin };
+        invite(by, &team, &format!("p{n}@example.com"), "viewer").await.expect(201);
     }
-    let over = invite(&ann, &team, "one.more@example.com", "viewer").await.problem("quota_exceeded");
+    let over = invite(&admin, &team, "one.more@example.com", "viewer").await.problem("quota_exceeded");
     assert!(over.text.contains("100 invitations"), "{}", over.text);
     assert!(mails(&world, "one.more@example.com").await.is_empty());
     world.clock.advance(DAY + Duration::from_secs(1));
@@ -198,6 +202,96 @@ async fn an_address_gets_so_many_mails_a_day_and_a_team_waits_for_so_many() {
     bob.post(&format!("/v1/me/invitations/{}/decline", found[0]["id"].as_str().unwrap()), json!({})).await.expect(204);
     invite(&ann, &other, "bob@example.com", "viewer").await.expect(201);
     assert_eq!(mails(&world, "bob@example.com").await.len(), 21);
+}
+
+#[tokio::test]
+async fn a_role_that_goes_leaves_its_invitations_there() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let team = ann.team("Team").await;
+    let roles = format!("/v1/teams/{team}/roles");
+    let own = json!({ "name": "Own", "permissions": ["board.read"] });
+    for n in 0..22 {
+        ann.post(&roles, own.clone()).await.expect(201);
+        let sent = invite(&ann, &team, "bob@example.com", "Own").await.expect(201).id();
+        ann.delete(&format!("{roles}/Own")).await.problem("conflict");
+        ann.delete(&format!("/v1/teams/{team}/invitations/{sent}")).await.expect(204);
+        ann.delete(&format!("{roles}/Own")).await.expect(204);
+        assert_eq!(mails(&world, "bob@example.com").await.len(), (n + 1).min(20), "the limit holds");
+        ann.delete(&format!("/v1/teams/{team}/invitations/{sent}")).await.problem("conflict");
+    }
+    let list = ann.get(&format!("/v1/teams/{team}/invitations")).await.expect(200);
+    assert_eq!(list.items().len(), 22);
+    assert!(list.items().iter().all(|one| one["role"] == "Own" && one.get("role_id").is_none()), "{}", list.text);
+
+    // What waits too late for its role is not good for another role of that name.
+    ann.post(&roles, own.clone()).await.expect(201);
+    let late = invite(&ann, &team, "bob@example.com", "Own").await.expect(201).id();
+    world.clock.advance(DAY * 7 + Duration::from_secs(1));
+    let ann = world.sign_in("ann@example.com").await;
+    ann.delete(&format!("{roles}/Own")).await.expect(204);
+    ann.post(&roles, json!({ "name": "Own", "permissions": ["token.manage"] })).await.expect(201);
+    assert_eq!(states(&ann, &team).await[0], "expired");
+    let bob = world.person("bob").await;
+    bob.post(&format!("/v1/me/invitations/{late}/accept"), json!({})).await.problem("not_found");
+}
+
+#[tokio::test]
+async fn a_person_sends_so_many_a_day_whatever_they_delete() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    for round in 0..2 {
+        let team = ann.team("Team").await;
+        for n in 0..45 {
+            invite(&ann, &team, &format!("p{round}-{n}@example.com"), "viewer").await.expect(201);
+        }
+        let name = Some(json!({ "name": "Team" }));
+        ann.call(reqwest::Method::DELETE, &format!("/v1/teams/{team}"), name).await.expect(204);
+    }
+    // Nor by whom they let act for them.
+    let team = ann.team("Team").await;
+    let accounts = format!("/v1/teams/{team}/service-accounts");
+    let robot = ann.post(&accounts, json!({ "name": "Robot", "role": "admin" })).await.expect(201).id();
+    let made = ann.post(&format!("{accounts}/{robot}/api-tokens"), json!({ "name": "CI" })).await.expect(201);
+    let token = made.body["token"].as_str().unwrap().to_owned();
+    let robot = Person { world: &world, id: robot, token, refresh: String::new() };
+    for n in 0..10 {
+        invite(&robot, &team, &format!("q{n}@example.com"), "viewer").await.expect(201);
+    }
+    for by in [&ann, &robot] {
+        let over = invite(by, &team, "one.more@example.com", "viewer").await.problem("quota_exceeded");
+        assert!(over.text.contains("100 invitations of one person"), "{}", over.text);
+    }
+    assert_eq!(world.count("outbox").await, 100);
+    world.clock.advance(DAY + Duration::from_secs(1));
+    let ann = world.sign_in("ann@example.com").await;
+    invite(&ann, &team, "one.more@example.com", "viewer").await.expect(201);
+}
+
+#[tokio::test]
+async fn who_is_a_member_by_now_did_not_join() {
+    let world = World::new().await;
+    let (ann, bob) = (world.person("ann").await, world.person("bob").await);
+    let team = ann.team("Team").await;
+    let sent = invite(&ann, &team, "bob@example.com", "admin").await.expect(201).id();
+    bob.join(&team, Role::Viewer).await;
+    let accepted = bob.post(&format!("/v1/me/invitations/{sent}/accept"), json!({})).await.expect(200);
+    assert_eq!(accepted.body["role"], "viewer", "they stay what they are");
+    assert!(waiting(&bob).await.is_empty());
+    let log = ann.get(&format!("/v1/teams/{team}/audit?action=member.join")).await.expect(200);
+    assert!(log.items().is_empty(), "{}", log.text);
+}
+
+#[tokio::test]
+async fn names_in_an_e_mail_are_no_links() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    ann.patch("/v1/me", json!({ "name": "Bank http://evil.example" })).await.expect(200);
+    let team = ann.team("You won: evil.example/now \"really\"").await;
+    invite(&ann, &team, "bob@example.com", "viewer").await.expect(201);
+    let mail = mails(&world, "bob@example.com").await.remove(0);
+    assert!(!mail.contains("evil.example") && !mail.contains("http://evil"), "{mail}");
+    assert!(mail.starts_with("\"Bank http:[/]/evil[.]example\" invites you into the team \"You won: "), "{mail}");
 }
 
 #[tokio::test]

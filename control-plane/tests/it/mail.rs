@@ -395,6 +395,31 @@ async fn what_was_handed_over_without_an_answer_is_sent_again_under_the_same_mes
 }
 
 #[tokio::test]
+async fn an_invitation_that_does_not_wait_any_more_is_not_sent() {
+    let sink = Sink::start().await;
+    let settings = MailSettings::new(&sink.url, FROM).unwrap();
+    let world = World::with(|all| (all.dev, all.mail) = (true, Some(settings))).await;
+    let mut post = Post { world, sink, stop: CancellationToken::new(), mailers: Vec::new() };
+    let ann = post.world.person("ann").await;
+    let (team, gone) = (ann.team("Team").await, ann.team("Gone").await);
+    let invite = async |team: &str, name: &str| {
+        let body = json!({ "email": format!("{name}@example.com"), "role": "viewer" });
+        ann.post(&format!("/v1/teams/{team}/invitations"), body).await.expect(201).id()
+    };
+    let taken_back = invite(&team, "bob").await;
+    invite(&gone, "carl").await;
+    invite(&team, "dora").await;
+    ann.delete(&format!("/v1/teams/{team}/invitations/{taken_back}")).await.expect(204);
+    let name = Some(json!({ "name": "Gone" }));
+    ann.call(Method::DELETE, &format!("/v1/teams/{gone}"), name).await.expect(204);
+    post.send();
+    assert_eq!(post.sink.mails(1).await[0].to, ["dora@example.com"]);
+    post.until(2, "status = 'failed' AND body_text = '' AND error LIKE '%does not wait%'").await;
+    post.until(1, "status = 'sent'").await;
+    assert_eq!(post.sink.tries(), 1);
+}
+
+#[tokio::test]
 async fn without_a_mail_server_nothing_is_queued_and_old_e_mails_go() {
     let world = World::with(|_| {}).await;
     let account = json!({ "email": "ann@example.com", "password": PASSWORD, "name": "Ann" });

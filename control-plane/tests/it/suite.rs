@@ -5,6 +5,7 @@
 mod access_property;
 mod accounts;
 mod api_tokens;
+mod archived;
 mod audit;
 mod audit_accounts;
 mod audit_routes;
@@ -65,5 +66,7 @@ mod strangers;
 mod support;
 mod texts;
 mod tickets;
+mod token_makers;
 mod tokens;
+mod upkeep;
 mod versions;

@@ -5,6 +5,7 @@
 
 include!("../it/suite.rs");
 
+mod busy;
 mod late;
 mod retries;
 mod rls;

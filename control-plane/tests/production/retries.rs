@@ -37,7 +37,11 @@ pub(crate) async fn run(connection: &mut PgConnection, statement: &str) {
 }
 
 /// The same person at another replica, whose database is reached in another way.
-async fn through(it: &Installation, person: &Person, change: impl FnOnce(&mut PostgresOptions)) -> (Db, Person) {
+pub(crate) async fn through(
+    it: &Installation,
+    person: &Person,
+    change: impl FnOnce(&mut PostgresOptions),
+) -> (Db, Person) {
     let mut options = PostgresOptions::new(&it.database.postgres().service_url);
     change(&mut options);
     let mut state = it.state.clone();

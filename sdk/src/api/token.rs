@@ -79,6 +79,10 @@ pub struct ApiToken {
     pub permissions: Option<Vec<String>>,
     /// Since when.
     pub created_at: Timestamp,
+    /// Who made it; null for the oldest, of which that was not noted. A service account's token ends when its maker
+    /// is no member of the team any more, or may less there than it carries.
+    #[serde(default)]
+    pub created_by: Option<UserId>,
     /// When it ends by itself.
     pub expires_at: Option<Timestamp>,
     /// When it was used last, to a minute.
@@ -121,4 +125,7 @@ pub struct ServiceAccount {
     pub role: String,
     /// Since when.
     pub created_at: Timestamp,
+    /// Who made it; null for the oldest, of which that was not noted.
+    #[serde(default)]
+    pub created_by: Option<UserId>,
 }

@@ -39,7 +39,8 @@ pub(super) async fn get_board(
     Ok((etag(board.revision), Json(board)).into_response())
 }
 
-/// Renames, describes, archives a board, or brings it back; makes it private, or open to the team.
+/// Renames, describes, archives a board, or brings it back; makes it private, or open to the team. Runs that wait
+/// when it is archived wait until it is back, seven days at most; those at work go on.
 #[utoipa::path(
     patch, path = "/v1/boards/{id}", tag = "boards", request_body = BoardPatch,
     params(
@@ -75,6 +76,7 @@ pub(super) async fn patch_board(
     let mut board = boards::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
     fits(&headers, Some(board.revision))?;
     let before = serde_json::to_value(&board)?;
+    let comes_back = board.archived && patch.archived == Some(false);
     let archived = patch.archived.unwrap_or(board.archived);
     if edits && board.archived && archived {
         return Err(ApiError::with(ProblemCode::Conflict, "The board is archived; bring it back first."));
@@ -90,6 +92,10 @@ pub(super) async fn patch_board(
     let entry = audit::Entry::new("board.change", "board", id).before(before).after(serde_json::to_value(&board)?);
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
+    if comes_back {
+        // What waited for it.
+        state.wake.send(Wake::Admit);
+    }
     if privacy_changed {
         state.wake.send(Wake::Access { team_id: board.team_id });
     }

@@ -4,10 +4,13 @@ use axum::{Json, extract::State};
 use restroy_sdk::{api::board::Board, ids::BoardId};
 
 use crate::{
-    api::{http::Path, limits, restore::Restoring},
+    api::{http::Path, restore::Restoring},
     auth::{Caller, Permission},
     error::{ApiError, ApiResult, name_taken},
-    runs::purge_deleted::KEPT,
+    runs::{
+        purge_deleted::KEPT,
+        removed::{self, Removed},
+    },
     state::AppState,
     store::{audit, boards, schedules::Of},
 };
@@ -27,7 +30,7 @@ pub(super) async fn restore_board(
     let scope = caller.deleted_board(&state, id, Permission::BoardDelete).await?;
     let mut back = Restoring::begin(&state, &scope, Of::Board(id)).await?;
     let name = boards::get_deleted(&mut back.tx, id).await?.ok_or_else(ApiError::not_found)?;
-    limits::room(boards::count(&mut back.tx).await?, limits::BOARDS_PER_TEAM, "boards in a team")?;
+    removed::has_ended(&mut back.tx, Removed::Board(id)).await?;
     let board = boards::restore(&mut back.tx, id, back.now.before(KEPT), back.now)
         .await
         .map_err(|error| name_taken(error, "a board of this team", &name))?

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use axum::{
     Json,
-    extract::FromRequestParts,
+    extract::{FromRequestParts, MatchedPath, RawPathParams},
     http::{StatusCode, request::Parts},
     response::{IntoResponse, Response},
 };
@@ -52,7 +52,7 @@ pub struct Idempotency {
 impl<S: Send + Sync> FromRequestParts<S> for Idempotency {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let mut sent = parts.headers.get_all("idempotency-key").iter();
         let key = match (sent.next(), sent.next()) {
             (None, _) => None,
@@ -64,8 +64,22 @@ impl<S: Send + Sync> FromRequestParts<S> for Idempotency {
             }
             (Some(_), Some(_)) => return Err(malformed()),
         };
-        Ok(Self { key, route: format!("{} {}", parts.method, parts.uri.path()) })
+        let path = canonical(parts, state).await;
+        Ok(Self { key, route: format!("{} {path}", parts.method) })
     }
+}
+
+/// The path as we would write it: an id may be typed in several ways, and is the same id.
+async fn canonical<S: Send + Sync>(parts: &mut Parts, state: &S) -> String {
+    let typed = parts.uri.path().to_owned();
+    let Some(route) = parts.extensions.get::<MatchedPath>().map(|route| route.as_str().to_owned()) else {
+        return typed;
+    };
+    let Ok(values) = RawPathParams::from_request_parts(parts, state).await else { return typed };
+    values.iter().fold(route, |path, (name, value)| {
+        let value = value.parse::<Uuid>().map_or_else(|_| value.to_owned(), |id| id.to_string());
+        path.replace(&format!("{{{name}}}"), &value)
+    })
 }
 
 fn malformed() -> ApiError {

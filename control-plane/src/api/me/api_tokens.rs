@@ -71,7 +71,7 @@ pub(super) async fn create_token(
             Fields::new().fault("/team_id", "no team of yours").done()?;
         }
     }
-    let created = new_token::make(&state, &mut tx, caller.user_id, &new, now).await?;
+    let created = new_token::make(&state, &mut tx, caller.user_id, caller.user_id, &new, now).await?;
     let entry = audit::Entry::new("token.create", "token", created.about.id).after(serde_json::to_value(&new)?);
     audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
     let what = format!("An API token was made for your account: {}.", new.name);

@@ -12,12 +12,12 @@ use crate::{
     error::{ApiError, ApiResult},
     runs::removed::{self, Ended, Removed},
     state::AppState,
-    store::{TeamTx, Tx, audit, members, teams, users},
+    store::{TeamTx, Tx, audit, members, teams, token_makers, users},
 };
 
 /// Deletes the account: it cannot sign in any more, its sessions and API tokens end, it leaves its teams, and teams
-/// without anybody else are deleted. Name and address go 30 days later. 409 while another team would be left without
-/// an owner.
+/// without anybody else are deleted; tokens of service accounts that it made end. Name and address go 30 days later.
+/// 409 while another team would be left without an owner.
 #[utoipa::path(
     delete, path = "/v1/me", tag = "me", request_body = Proof,
     responses((status = 204, description = "It is gone")),
@@ -68,6 +68,11 @@ pub(super) async fn delete_me(
         tx = team.leave();
     }
     users::delete(&mut tx, user.id, now).await?;
+    for team in &teams {
+        let mut of_team = TeamTx::unwalled(tx, *team);
+        token_makers::end_uncovered(&mut of_team, &state.ambient, caller.actor(), now).await?;
+        tx = of_team.leave();
+    }
     let entry = audit::Entry::new("user.delete", "user", user.id);
     audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;

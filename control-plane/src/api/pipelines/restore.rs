@@ -7,7 +7,10 @@ use crate::{
     api::{http::Path, limits, restore::Restoring},
     auth::{Caller, Permission},
     error::{ApiError, ApiResult, name_taken},
-    runs::purge_deleted::KEPT,
+    runs::{
+        purge_deleted::KEPT,
+        removed::{self, Removed},
+    },
     state::AppState,
     store::{audit, pipelines, schedules::Of},
 };
@@ -28,6 +31,7 @@ pub(super) async fn restore_pipeline(
     let scope = caller.deleted_pipeline(&state, id, Permission::PipelineDelete).await?;
     let mut back = Restoring::begin(&state, &scope, Of::Pipeline(id)).await?;
     let (name, board) = pipelines::get_deleted(&mut back.tx, id).await?.ok_or_else(ApiError::not_found)?;
+    removed::has_ended(&mut back.tx, Removed::Pipeline(id)).await?;
     let present = pipelines::count(&mut back.tx, board).await?;
     limits::room(present, limits::PIPELINES_PER_BOARD, "pipelines on a board")?;
     let pipeline = pipelines::restore(&mut back.tx, id, back.now.before(KEPT), back.now)

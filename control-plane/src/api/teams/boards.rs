@@ -96,7 +96,7 @@ pub(super) async fn create_board(
         Begun::First(slot) => slot,
         Begun::Again(answer) => return Ok(answer),
     };
-    limits::room(boards::count(&mut tx).await?, limits::BOARDS_PER_TEAM, "boards in a team")?;
+    limits::room_with_deleted(boards::count(&mut tx).await?, limits::BOARDS_PER_TEAM, "boards in a team")?;
     let board = boards::insert(&mut tx, state.ambient.id(), &new, now)
         .await
         .map_err(|error| name_taken(error, "a board of this team", &new.name))?;

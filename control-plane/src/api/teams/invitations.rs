@@ -23,6 +23,7 @@ use crate::{
     },
     auth::{Caller, Permission, grant, token::Opaque},
     error::{ApiError, ApiResult},
+    mail::quoted,
     state::AppState,
     store::{
         TeamTx, audit,
@@ -137,6 +138,11 @@ pub(super) async fn invite(
         let detail = format!("The limit is {} invitations in 24 hours.", limits::INVITATIONS_PER_DAY);
         return Err(ApiError::with(ProblemCode::QuotaExceeded, detail));
     }
+    let sent = invitations::answered_for_since(&mut tx, caller.accountable(), now.before(DAY)).await?;
+    if sent >= limits::INVITATIONS_PER_PERSON {
+        let detail = format!("The limit is {} invitations of one person in 24 hours.", limits::INVITATIONS_PER_PERSON);
+        return Err(ApiError::with(ProblemCode::QuotaExceeded, detail));
+    }
     if members::has_address(&mut tx, &folded).await? {
         return Err(ApiError::with(ProblemCode::Conflict, "Whoever has this address is a member of the team already."));
     }
@@ -155,10 +161,11 @@ pub(super) async fn invite(
         token_hash: token.hash(),
         mailed: mails < limits::INVITATIONS_TO_ADDRESS,
         invited_by: caller.user_id,
+        accountable: caller.accountable(),
     };
     invitations::insert(&mut tx, &invitation, now).await?;
     if invitation.mailed {
-        mail(&state, &mut tx, &caller, email, token.into_text()).await?;
+        mail(&state, &mut tx, &caller, &invitation, token.into_text()).await?;
     }
     let entry = audit::Entry::new("member.invite", "invitation", invitation.id)
         .after(json!({ "email": email, "role": role.name(), "state": "pending" }));
@@ -170,21 +177,30 @@ pub(super) async fn invite(
     Ok(answer)
 }
 
-/// Tells the owner of the address. The same for one with an account and one without.
-async fn mail(state: &AppState, tx: &mut TeamTx, caller: &Caller, to: &str, token: String) -> ApiResult<()> {
+/// Tells the owner of the address. The same for one with an account and one without. It is not sent once the
+/// invitation does not wait any more.
+async fn mail(
+    state: &AppState,
+    tx: &mut TeamTx,
+    caller: &Caller,
+    invitation: &invitations::NewInvitation<'_>,
+    token: String,
+) -> ApiResult<()> {
     let team = teams::get(tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?.name;
     let inviter = members::get(tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?.member.name;
+    let (team, inviter) = (quoted(&team), quoted(&inviter));
     let url = &state.settings.public_url;
     let text = format!(
-        "{inviter} invites you into the team \"{team}\" at {url}.\n\n\
+        "{inviter} invites you into the team {team} at {url}.\n\n\
          If you want to join, sign in with this address, or register with it first, within seven days:\n\n  \
          {url}/invitations#{token}\n\n\
          or pass the token to the API or the command line:\n\n  {token}\n\n\
          If you do not know what this is about, there is nothing to do.\n"
     );
     let status = state.new_mail_status();
-    outbox::insert_own(tx, &state.ambient, status, to, "An invitation into a team at Restroy", &text).await?;
-    Ok(())
+    let subject = "An invitation into a team at Restroy";
+    let mail = outbox::insert_own(tx, &state.ambient, status, invitation.email, subject, &text).await?;
+    Ok(outbox::set_invitation(tx, mail, invitation.id).await?)
 }
 
 /// Takes an invitation back that waits.
@@ -205,8 +221,10 @@ pub(super) async fn revoke_invitation(
     let now = state.ambient.now();
     let (mut tx, held) = scope.write_knowing().await?;
     let found = invitations::get(&mut tx, invitation, now).await?.ok_or_else(ApiError::not_found)?;
-    let wanted = found.role_id.map_or_else(|| found.role.clone(), |role| role.to_string());
-    grant::acts_on(held, role_named(&mut tx, &wanted).await?.permissions())?;
+    if found.state == "pending" {
+        let wanted = found.role_id.map_or_else(|| found.role.clone(), |role| role.to_string());
+        grant::acts_on(held, role_named(&mut tx, &wanted).await?.permissions())?;
+    }
     if !invitations::settle(&mut tx, invitation, Settled::Revoked, now).await? {
         let detail = format!("The invitation does not wait any more: it is {}.", found.state);
         return Err(ApiError::with(ProblemCode::Conflict, detail));

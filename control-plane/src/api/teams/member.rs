@@ -18,6 +18,7 @@ use crate::{
     store::{
         TeamTx, audit, members,
         roles::{self, AnyRole},
+        token_makers,
     },
 };
 
@@ -69,6 +70,7 @@ pub(super) async fn patch_member(
         .before(json!({ "role": before.member.role }))
         .after(json!({ "role": role.name() }));
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    token_makers::end_uncovered(&mut tx, &state.ambient, caller.actor(), state.ambient.now()).await?;
     tx.commit().await?;
     state.mail_queued();
     state.wake.send(Wake::Access { team_id: id });
@@ -118,6 +120,7 @@ async fn remove(state: &AppState, caller: Caller, id: TeamId, user: UserId) -> A
     let action = if oneself { "member.leave" } else { "member.remove" };
     let entry = audit::Entry::new(action, "user", user).before(json!({ "role": before.member.role }));
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    token_makers::end_uncovered(&mut tx, &state.ambient, caller.actor(), state.ambient.now()).await?;
     tx.commit().await?;
     state.mail_queued();
     state.wake.send(Wake::Access { team_id: id });

@@ -10,10 +10,7 @@ use restroy_sdk::{
 use serde_json::json;
 
 use crate::{
-    api::{
-        http::{Body, Path},
-        limits,
-    },
+    api::http::{Body, Path},
     auth::{Caller, Permission},
     error::{ApiError, ApiResult},
     runs::{
@@ -70,8 +67,9 @@ pub(super) async fn restore_team(
 ) -> ApiResult<Json<Team>> {
     let scope = caller.deleted_team(&state, id, Permission::TeamDelete).await?;
     let now = state.ambient.now();
-    let (mut tx, _) = scope.write_beyond_team().await?;
-    limits::room(teams::owned(&mut tx, caller.user_id).await?, limits::TEAMS_PER_OWNER, "teams owned by one person")?;
+    // It has counted among its owner's teams all along.
+    let mut tx = scope.write().await?;
+    removed::has_ended(&mut tx, Removed::Team).await?;
     if !teams::restore(&mut tx, now.before(KEPT)).await? {
         return Err(ApiError::not_found());
     }

@@ -17,6 +17,7 @@ use crate::{
     store::{
         TeamTx, audit,
         roles::{self, AnyRole, OwnRole},
+        token_makers,
     },
 };
 
@@ -57,7 +58,7 @@ pub(super) async fn patch_role(
     fields.done()?;
     let permissions = patch.permissions.as_deref().map(permissions);
     let now = state.ambient.now();
-    let (mut tx, held) = scope.write_knowing().await?;
+    let (mut tx, held) = scope.write_beyond_team().await?;
     let mut role = own(&mut tx, &wanted).await?;
     grant::acts_on(held, role.permissions)?;
     let before = AnyRole::Own(role.clone()).into_api();
@@ -83,6 +84,7 @@ pub(super) async fn patch_role(
         .before(serde_json::to_value(&before)?)
         .after(serde_json::to_value(&role)?);
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    token_makers::end_uncovered(&mut tx, &state.ambient, caller.actor(), now).await?;
     tx.commit().await?;
     state.wake.send(Wake::Access { team_id: id });
     Ok(Json(role))
@@ -114,7 +116,7 @@ pub(super) async fn delete_role(
             ),
         ));
     }
-    roles::delete(&mut tx, role.id).await?;
+    roles::delete(&mut tx, &role).await?;
     let entry =
         audit::Entry::new("role.delete", "role", role.id).before(serde_json::to_value(AnyRole::Own(role).into_api())?);
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;

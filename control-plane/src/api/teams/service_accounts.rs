@@ -85,10 +85,17 @@ pub(super) async fn create_account(
         return Err(ApiError::with(ProblemCode::NameTaken, detail));
     }
     let account = state.ambient.id::<UserId>();
-    service_accounts::insert(&mut tx, account, &new.name, &role, now).await?;
+    let maker = caller.accountable();
+    service_accounts::insert(&mut tx, account, maker, &new.name, &role, now).await?;
     let entry = audit::Entry::new("service_account.create", "user", account).after(serde_json::to_value(&new)?);
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
-    let account = ServiceAccount { id: account, name: new.name, role: role.name().to_owned(), created_at: now };
+    let account = ServiceAccount {
+        id: account,
+        name: new.name,
+        role: role.name().to_owned(),
+        created_at: now,
+        created_by: Some(maker),
+    };
     let answer = slot.answer(&mut tx, StatusCode::CREATED, &account).await?;
     tx.commit().await?;
     Ok(answer)
@@ -144,7 +151,8 @@ pub(super) async fn list_account_tokens(
     Ok(Json(sorted.page(tokens, |token| (token.id.uuid(), &token.name))?))
 }
 
-/// Makes a token of a service account. It is shown once. Takes a login: a token does not make tokens.
+/// Makes a token of a service account. It is shown once. Takes a login: a token does not make tokens. It ends when the
+/// caller is no member any more, or may less in the team than it carries.
 #[utoipa::path(
     post, path = "/v1/teams/{id}/service-accounts/{account_id}/api-tokens", tag = "tokens",
     params(
@@ -176,7 +184,7 @@ pub(super) async fn create_account_token(
         Begun::First(slot) => slot,
         Begun::Again(answer) => return Ok(answer),
     };
-    let created = new_token::make(&state, &mut tx, account, &new, now).await?;
+    let created = new_token::make(&state, &mut tx, account, caller.user_id, &new, now).await?;
     let entry = audit::Entry::new("token.create", "token", created.about.id).after(serde_json::to_value(&new)?);
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     new_token::answer(tx.leave(), slot, created).await

@@ -87,7 +87,8 @@ pub(super) async fn create_team(
         Begun::Again(answer) => return Ok(answer),
     };
     users::lock(&mut tx, caller.user_id).await?;
-    limits::room(teams::owned(&mut tx, caller.user_id).await?, limits::TEAMS_PER_OWNER, "teams owned by one person")?;
+    let owned = teams::owned(&mut tx, caller.user_id).await?;
+    limits::room_with_deleted(owned, limits::TEAMS_PER_OWNER, "teams owned by one person")?;
     let (data_key, key_id) = state.keys.new_team_key(&state.ambient, id)?;
     let team = teams::NewTeam { id, name: &new.name, data_key, key_id, owner: caller.user_id };
     teams::insert(&mut tx, &team, now).await?;

@@ -15,7 +15,7 @@ use crate::{
     auth::{Caller, Permission, Role, grant},
     error::{ApiError, ApiResult},
     state::AppState,
-    store::{audit, members, roles::AnyRole, teams},
+    store::{audit, members, roles::AnyRole, teams, token_makers},
 };
 
 /// Hands the team over: the member owns it, and hears of it by e-mail; the caller is an admin from then on. Other
@@ -58,6 +58,7 @@ pub(super) async fn transfer_team(
         .before(json!({ "role": giver.member.role, "role_of_the_other": taker.member.role }))
         .after(json!({ "role": Role::Admin.as_str(), "role_of_the_other": Role::Owner.as_str() }));
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    token_makers::end_uncovered(&mut tx, &state.ambient, caller.actor(), state.ambient.now()).await?;
     let team = teams::get(&mut tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?;
     tx.commit().await?;
     state.mail_queued();

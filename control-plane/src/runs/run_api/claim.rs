@@ -53,6 +53,10 @@ pub(super) async fn claim(
 
     let (mut tx, now) = (state.db.team_write(task.team_id).await?, state.ambient.now());
     tx.lock_run(run.id).await?;
+    if run.status == RunStatus::Queued && put_back(&mut tx, &task).await? {
+        tx.commit().await?;
+        return Err(not_claimable());
+    }
     let (fence, token) = match take(&state, &mut tx, &task, (executor, claim.claim_id), now).await? {
         Take::Taken { fence, token } => (fence, token),
         Take::TooLate => return Err(not_claimable()),
@@ -107,6 +111,29 @@ fn is_repeat(task: &TaskRow, executor: ExecutorId, claim: &Claim, now: Timestamp
         && task.claim_id == claim.claim_id
         && task.last_batch == 0
         && task.lease_until.is_some_and(|until| until >= now)
+}
+
+/// Lets a task wait again that was admitted just before its board was archived, or its pipeline deleted: what
+/// starts, starts here. Whether it was such a task.
+async fn put_back(tx: &mut TeamTx, task: &TaskRow) -> ApiResult<bool> {
+    let team = tx.team();
+    let done = sql!(
+        &mut **tx,
+        execute,
+        query(
+            "UPDATE tasks SET state = 'pending', admitted_at = NULL
+             WHERE team_id = $1 AND id = $2 AND state = 'admitted' AND EXISTS (
+                 SELECT 1 FROM runs r
+                 JOIN pipelines p ON p.team_id = r.team_id AND p.id = r.pipeline_id
+                 JOIN boards b ON b.team_id = p.team_id AND b.id = p.board_id
+                 WHERE r.team_id = $1 AND r.id = $3 AND r.status = 'queued'
+                   AND (b.archived_at IS NOT NULL OR b.deleted_at IS NOT NULL OR p.deleted_at IS NOT NULL))"
+        )
+        .bind(team)
+        .bind(task.id)
+        .bind(task.run_id)
+    )?;
+    Ok(done.rows_affected() == 1)
 }
 
 enum Take {
