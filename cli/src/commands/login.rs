@@ -39,12 +39,15 @@ pub(crate) async fn login(context: &Context, args: &Login) -> Outcome {
     // Another process may be about to change the file.
     let session = context.credentials.on(&context.server);
     let stored = |error: std::io::Error| Failure::from(Error::Store(error));
-    let lock = session.lock().await.map_err(stored)?;
+    let mut lock = session.lock().await.map_err(stored)?;
     match client.login(&email, &password).await {
         Ok(_) => {}
         Err(error) => match challenge(&error) {
             Some(challenge) => {
+                // Others need the file while a person looks for their telephone.
+                drop(lock);
                 let code = code(args)?;
+                lock = session.lock().await.map_err(stored)?;
                 client.second_factor(&challenge, &code).await?;
             }
             None => return Err(refused(error, &email, args.register)),

@@ -35,6 +35,19 @@ async fn every_error_is_a_problem_document() {
 }
 
 #[tokio::test]
+async fn a_developers_own_installation_answers_to_no_strangers_name() {
+    let own = World::new().await;
+    let ask = async |world: &World, host: &str| {
+        let request = world.client.get(format!("{}/v1/teams", world.url)).header("host", host);
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(ask(&own, "evil.example:8080").await, 403);
+    assert_eq!(ask(&own, "localhost:8080").await, 401);
+    let everybodys = World::with(|settings| settings.dev = false).await;
+    assert_eq!(ask(&everybodys, "restroy.example").await, 401, "behind a proxy the name is the proxy's business");
+}
+
+#[tokio::test]
 async fn a_panic_ends_one_request_and_tells_nothing() {
     let world = World::new().await;
     let ann = world.person("ann").await;

@@ -183,7 +183,7 @@ routes_of! {
 
 routes_of! {
     of_teams: TeamId, Team, tag "teams", called "The team",
-    entered by team, read with TeamRead, written with ConfigurationWrite,
+    entered by team, read with PipelineRead, written with ConfigurationWrite,
     /// What is set for all of the team's scripts; secrets without their values.
     GET list_team_configuration "/v1/teams/{id}/configuration",
     /// What a key of the team holds; a secret without its value.

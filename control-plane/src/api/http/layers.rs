@@ -44,6 +44,7 @@ pub fn around(router: Router<AppState>, state: &AppState) -> Router<AppState> {
         .layer(body_limit(BODY_LIMIT))
         .layer(CatchPanicLayer::custom(|_panic| ApiError::new(ProblemCode::Internal).into_response()))
         .layer(middleware::from_fn_with_state(state.clone(), limit))
+        .layer(middleware::from_fn_with_state(state.clone(), expected))
         .layer(cross_origin(&state.settings))
         .layer(middleware::from_fn_with_state(state.clone(), frame))
 }

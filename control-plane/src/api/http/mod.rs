@@ -3,6 +3,7 @@
 
 mod body;
 mod fields;
+mod host;
 mod idempotency;
 mod layers;
 mod page;
