@@ -149,9 +149,9 @@ impl Installation {
     }
 
     /// Does to the database what no request can.
-    pub(crate) async fn sql(&self, statement: &'static str) {
+    pub(crate) async fn sql(&self, statement: &str) {
         let mut tx = self.state.db.system_write().await.unwrap();
-        restroy_control_plane::sql!(&mut tx, execute, sqlx::query(statement)).unwrap();
+        restroy_control_plane::sql!(&mut tx, execute, sqlx::query(sqlx::AssertSqlSafe(statement.to_owned()))).unwrap();
         tx.commit().await.unwrap();
     }
 

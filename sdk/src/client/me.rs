@@ -6,10 +6,7 @@ use super::{Client, Paging, Result};
 use crate::{
     api::{
         Page,
-        account::{
-            ChangeEmail, ChangePassword, ConfirmEmail, ConfirmTotp, EmailChange, MePatch, NewTotp, Proof,
-            RecoveryCodes, SessionInfo,
-        },
+        account::{ChangeEmail, ChangePassword, ConfirmEmail, EmailChange, MePatch, Proof, SessionInfo},
         auth::{Accepted, Me},
     },
     ids::SessionId,
@@ -54,22 +51,6 @@ impl Client {
     /// Ends every login but this one.
     pub async fn end_other_sessions(&self) -> Result<()> {
         self.request(Method::DELETE, &["v1", "me", "sessions"]).done().await
-    }
-
-    /// Begins to ask for a code at every login: the secret goes into an authenticator.
-    pub async fn begin_totp(&self, password: &str) -> Result<NewTotp> {
-        self.post(&["v1", "me", "totp"]).json(&proof(password))?.fetch().await
-    }
-
-    /// Confirms that with the first code; the recovery codes are shown once.
-    pub async fn confirm_totp(&self, code: &str) -> Result<RecoveryCodes> {
-        let body = ConfirmTotp { code: code.to_owned() };
-        self.post(&["v1", "me", "totp", "confirm"]).json(&body)?.fetch().await
-    }
-
-    /// Asks for no codes any more.
-    pub async fn remove_totp(&self, password: &str) -> Result<()> {
-        self.request(Method::DELETE, &["v1", "me", "totp"]).json(&proof(password))?.done().await
     }
 }
 

@@ -35,8 +35,8 @@ use crate::installation::{client, serve};
 /// Operations without a call, and why.
 const LEFT_OUT: &[(&str, &str)] = &[
     ("refresh", "the client refreshes by itself: client_requests.rs"),
-    ("begin_oidc", "takes a browser"),
-    ("finish_oidc", "takes a browser"),
+    ("begin", "OpenID takes a browser"),
+    ("finish", "OpenID takes a browser"),
 ];
 
 fn document() -> Value {
@@ -97,6 +97,7 @@ fn calls(client: &Client) -> Vec<(&'static str, Call<'_>)> {
         "end_other_sessions" => client.end_other_sessions(),
         "begin_totp" => client.begin_totp("p"),
         "confirm_totp" => client.confirm_totp("1"),
+        "renew_recovery_codes" => client.renew_recovery_codes("p"),
         "remove_totp" => client.remove_totp("p"),
         "list_tokens" => client.api_tokens(&paging()),
         "create_token" => client.create_api_token(&new_token(), "p"),
