@@ -101,6 +101,7 @@ impl SignInLimits {
             let key = Key::of(&[b"account", what_for, account]);
             self.count(key, self.wide(), now).map_err(|refused| Refused { by_others: true, ..refused })?;
         }
+        Ok(())
     }
 
     /// Counts an attempt that names no account.

@@ -111,7 +111,8 @@ pub(super) async fn renew_recovery_codes(
     Body(body): Body<Proof>,
 ) -> ApiResult<Json<RecoveryCodes>> {
     let user = proof::prove(&state, caller, &attempt, body.password).await?;
-    let mut tx = proof::go_on(&state, caller, &user, state.ambient.now()).await?;
+    let now = state.ambient.now();
+    let mut tx = proof::go_on(&state, caller, &user, now).await?;
     if !factors::is_on(&mut tx, user.id).await? {
         return Err(none());
     }
@@ -119,13 +120,9 @@ pub(super) async fn renew_recovery_codes(
     factors::set_recovery_codes(&mut tx, user.id, &hashes).await?;
     let entry = audit::Entry::new("user.recovery_codes", "user", user.id);
     audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
-    let url = &state.settings.public_url;
-    let text = format!(
-        "Your account at {url} has new recovery codes; those that you had are good no more.\n\n\
-         If it was not you, choose another password at once (\"forgot password\").\n"
-    );
-    let subject = "Your recovery codes were replaced";
-    outbox::insert_own(&mut tx, &state.ambient, state.new_mail_status(), &user.email, subject, &text).await?;
+    let what = "Your account has new recovery codes; those that you had are good no more.";
+    let happened = Happened { at: now, from: caller.address };
+    notices::tell(&state, &mut tx, &user.email, "Your recovery codes were replaced", what, happened).await?;
     tx.commit().await?;
     state.mail_queued();
     Ok(Json(RecoveryCodes { recovery_codes }))
