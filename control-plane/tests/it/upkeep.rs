@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     database::PRODUCTION,
-    support::{Home, World},
+    support::{Home, PASSWORD, World},
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -105,7 +105,7 @@ async fn what_cannot_be_removed_keeps_nothing_else_from_it() {
     for pipeline in [&stuck, &gone] {
         ann.delete(&format!("/v1/pipelines/{pipeline}")).await.expect(204);
     }
-    let token = ann.post("/v1/me/api-tokens", json!({ "name": "CI" })).await.expect(201).id();
+    let token = ann.post("/v1/me/api-tokens", json!({ "name": "CI", "password": PASSWORD })).await.expect(201).id();
     ann.delete(&format!("/v1/me/api-tokens/{token}")).await.expect(204);
     let mut tx = world.state.db.system_write().await.unwrap();
     let unverified = "INSERT INTO users (id, email, email_folded, name, password_hash, created_at)
