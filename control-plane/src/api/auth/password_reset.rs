@@ -77,7 +77,7 @@ pub(super) async fn ask(
     }
     tx.commit().await?;
     state.mail_queued();
-    failed::note_reset(&state, user.map(|user| user.id), peer);
+    failed::note_reset(&state, user.map(|user| user.id), attempt.address);
     let message = "If an account has the address, an e-mail tells how to choose another password.".into();
     Ok((StatusCode::ACCEPTED, Json(Accepted { message })))
 }
