@@ -22,7 +22,7 @@ use crate::{
     state::AppState,
     store::{
         audit::{self, Attempted},
-        second_factor as factors, sessions, users,
+        outbox, second_factor as factors, sessions, users,
     },
 };
 
