@@ -15,7 +15,7 @@ use crate::{
     mail::MailSettings,
     metrics::Metrics,
     ports::ScriptCompiler,
-    runs::{limits::LEASE, watch::Watchers},
+    runs::{limits::LEASE, schedule::Looks, watch::Watchers},
     secrets::KeyRing,
     store::Db,
 };
@@ -55,6 +55,8 @@ pub struct AppState {
     pub comparisons: Turns,
     /// What the database last said when it was asked whether it serves.
     pub(crate) recent: Arc<Recent>,
+    /// Until when schedules were looked after here.
+    pub schedules: Arc<Looks>,
     /// Cancelled when this process is to end: it is not ready any more, and streams end so that their
     /// readers go on elsewhere.
     pub stopping: CancellationToken,
@@ -180,6 +182,7 @@ impl AppState {
             checks: Turns::new(2, 32, "definitions are checked"),
             comparisons: Turns::new(2, 8, "versions are compared"),
             recent: Arc::default(),
+            schedules: Arc::default(),
             stopping: CancellationToken::new(),
             metrics: Metrics::new(),
             noting: Arc::new(Semaphore::new(NOTING)),
