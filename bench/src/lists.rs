@@ -1,5 +1,5 @@
 //! `bench lists`: pages of long lists in embedded mode, in a team of 1,000 members with a board of 10,000
-//! pipelines. The rows are written past the API, which would take its time.
+//! pipelines, one of which has 400 versions of 100 scripts. The rows are written past the API, which would take its time.
 //!
 //! Every median must stay below 50 ms; the command fails where one does not.
 
@@ -11,7 +11,7 @@ use std::{
 use restroy_sdk::{
     api::Page,
     client::{Client, Paging, Result as ClientResult},
-    ids::{BoardId, TeamId},
+    ids::{BoardId, PipelineId, TeamId},
 };
 use sqlx::SqliteConnection;
 
@@ -22,6 +22,8 @@ use crate::{
 
 const PIPELINES: i64 = 10_000;
 const MEMBERS: i64 = 1_000;
+const VERSIONS: i64 = 400;
+const SCRIPTS: i64 = 100;
 /// How often each page is asked for.
 const REQUESTS: usize = 100;
 const WARM_UP: usize = 10;
@@ -41,6 +43,15 @@ pub(crate) async fn run() -> Result<(), Box<dyn Error>> {
     println!("| list | page | median | p99 |\n|---|---|---|---|");
     let mut slow = Vec::new();
     slow.extend(list("pipelines of a board", PIPELINES, async |paging| client.pipelines(board, &paging).await).await?);
+    let versioned = versioned(&mut embedded.database().await?, team, board).await?;
+    slow.extend(list("scripts of a pipeline", SCRIPTS, async |paging| client.scripts(versioned, &paging).await).await?);
+    slow.extend(
+        list("versions of a pipeline", VERSIONS, async |paging| client.versions(versioned, &paging).await).await?,
+    );
+    let script = client.scripts(versioned, &longest).await?.items.first().ok_or("the pipeline has scripts")?.id;
+    slow.extend(
+        list("sources of a script", VERSIONS, async |paging| client.script_versions(script, &paging).await).await?,
+    );
     slow.extend(list("members of a team", MEMBERS, async |paging| client.members(team, &paging).await).await?);
     slow.extend(list("boards of a team", 1, async |paging| client.boards(team, &paging).await).await?);
     slow.extend(list("runs of a team", 0, async |paging| client.team_runs(team, &paging).await).await?);
@@ -83,6 +94,42 @@ async fn fill(database: &mut SqliteConnection, team: TeamId, board: BoardId) -> 
     .execute(&mut *database)
     .await?;
     Ok(())
+}
+
+/// A pipeline with many versions of many scripts, each of another source in each.
+async fn versioned(
+    database: &mut SqliteConnection,
+    team: TeamId,
+    board: BoardId,
+) -> Result<PipelineId, Box<dyn Error>> {
+    let pipeline: sqlx::types::Uuid =
+        sqlx::query_scalar("SELECT id FROM pipelines WHERE board_id = $1 ORDER BY name LIMIT 1")
+            .bind(board.0)
+            .fetch_one(&mut *database)
+            .await?;
+    for statement in [
+        "INSERT INTO pipeline_versions (id, team_id, pipeline_id, number, definition, created_at)
+         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $3)
+         SELECT randomblob(16), $1, $2, i, '{}', i FROM n WHERE $4 = $4",
+        "INSERT INTO scripts (id, team_id, pipeline_id, path, created_at)
+         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $4)
+         SELECT randomblob(16), $1, $2, 'scripts/' || i || '.lua', i FROM n WHERE $3 = $3",
+        "INSERT INTO script_versions (id, team_id, sha256, source, created_at)
+         SELECT randomblob(16), $1, CAST(v.number || s.path AS BLOB), v.number || s.path, 1
+         FROM pipeline_versions v JOIN scripts s ON s.pipeline_id = v.pipeline_id
+         WHERE v.pipeline_id = $2 AND v.number <= $3 AND $4 = $4",
+        "INSERT INTO pipeline_version_scripts (team_id, version_id, script_id, script_version_id)
+         SELECT $1, v.id, s.id, (SELECT w.id FROM script_versions w WHERE w.team_id = $1 AND w.sha256 = CAST(v.number || s.path AS BLOB))
+         FROM pipeline_versions v JOIN scripts s ON s.pipeline_id = v.pipeline_id
+         WHERE v.pipeline_id = $2 AND v.number <= $3 AND $4 = $4",
+        "UPDATE scripts SET version_id = (SELECT id FROM pipeline_versions WHERE pipeline_id = $2 AND number = $3)
+         WHERE team_id = $1 AND pipeline_id = $2 AND $4 = $4",
+        "UPDATE pipelines SET latest_version = $3 WHERE team_id = $1 AND id = $2 AND $4 = $4",
+    ] {
+        let query = sqlx::query(statement).bind(team.0).bind(pipeline).bind(VERSIONS).bind(SCRIPTS);
+        query.execute(&mut *database).await?;
+    }
+    Ok(PipelineId(pipeline))
 }
 
 /// Walks a list to its end, to see that all is there, and measures its first, a middle and its last page.

@@ -10,12 +10,12 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    api::NOTING,
+    api::{NOTING, Turns, health::Recent},
     auth::{limit::SignInLimits, password::Passwords, rate::Rates, token::TokenKeys},
     mail::MailSettings,
     metrics::Metrics,
     ports::ScriptCompiler,
-    runs::{limits::LEASE, watch::Watchers},
+    runs::{limits::LEASE, schedule::Looks, watch::Watchers},
     secrets::KeyRing,
     store::Db,
 };
@@ -49,6 +49,14 @@ pub struct AppState {
     pub replica: Uuid,
     /// The runs that are watched here.
     pub watchers: Watchers,
+    /// Turns to check a definition.
+    pub checks: Turns,
+    /// Turns to compare versions.
+    pub comparisons: Turns,
+    /// What the database last said when it was asked whether it serves.
+    pub(crate) recent: Arc<Recent>,
+    /// Until when schedules were looked after here.
+    pub schedules: Arc<Looks>,
     /// Cancelled when this process is to end: it is not ready any more, and streams end so that their
     /// readers go on elsewhere.
     pub stopping: CancellationToken,
@@ -117,6 +125,10 @@ pub struct Settings {
     /// Requests per minute with one token; an account has three times as many, an address ten times. 0:
     /// no limit.
     pub requests_per_minute: u32,
+    /// Bytes of bodies that a listener may have under way at once, all requests together.
+    pub bodies_bytes: usize,
+    /// How long a body may take to come, beside what its bytes take at 32 KiB a second.
+    pub body_patience: Duration,
     /// How many proxies of the operator's own are in front: the caller is so many addresses from the
     /// right of `X-Forwarded-For`. 0: the peer is the caller.
     pub trusted_proxies: u32,
@@ -140,6 +152,8 @@ impl Default for Settings {
             verify_life: Duration::from_hours(24),
             sign_ins_per_minute: 10,
             requests_per_minute: 1_200,
+            bodies_bytes: 256 * 1024 * 1024,
+            body_patience: Duration::from_secs(10),
             trusted_proxies: 0,
             stream_recheck: Duration::from_mins(1),
             lease: LEASE,
@@ -165,6 +179,10 @@ impl AppState {
             tokens: Arc::new(tokens),
             settings: Arc::new(settings),
             watchers: Watchers::default(),
+            checks: Turns::new(2, 32, "definitions are checked"),
+            comparisons: Turns::new(2, 8, "versions are compared"),
+            recent: Arc::default(),
+            schedules: Arc::default(),
             stopping: CancellationToken::new(),
             metrics: Metrics::new(),
             noting: Arc::new(Semaphore::new(NOTING)),

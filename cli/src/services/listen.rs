@@ -12,9 +12,14 @@ use axum_server::{
     accept::NoDelayAcceptor,
     tls_rustls::{RustlsAcceptor, RustlsConfig},
 };
+use hyper_util::rt::TokioTimer;
 use tokio::task::JoinSet;
 
 use crate::failure::{Failure, Outcome};
+
+/// How long the head of a request may take to come, and a connection be idle. Longer than clients of ours
+/// and the proxy keep a connection that they do not use: none is closed under a request.
+const HEAD: Duration = Duration::from_secs(30);
 
 /// A bound address at which nothing is served yet; connections wait.
 #[derive(Debug)]
@@ -40,10 +45,17 @@ impl Listener {
 }
 
 /// Listeners at work.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Serving {
+    head: Duration,
     handles: Vec<Handle<SocketAddr>>,
     tasks: JoinSet<(&'static str, io::Result<()>)>,
+}
+
+impl Default for Serving {
+    fn default() -> Self {
+        Self { head: HEAD, handles: Vec::new(), tasks: JoinSet::new() }
+    }
 }
 
 impl Serving {
@@ -58,13 +70,17 @@ impl Serving {
         let handle = Handle::new();
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
         // A frame must not wait for the next one to fill a packet.
-        let server = axum_server::from_tcp(listener.socket)?.handle(handle.clone());
+        let mut server = axum_server::from_tcp(listener.socket)?.handle(handle.clone());
+        // Who says nothing, or only half of what he wants, is not waited for. Bodies have their own bounds,
+        // and what was upgraded has none.
+        server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(self.head);
         self.handles.push(handle);
         if let Some(tls) = tls {
             let server = server.acceptor(RustlsAcceptor::new(tls).acceptor(NoDelayAcceptor));
             self.tasks.spawn(async move { (name, server.serve(service).await) });
         } else {
-            let server = server.acceptor(NoDelayAcceptor);
+            // Without TLS nobody says beforehand which version of HTTP it will be: it is the first.
+            let server = server.acceptor(NoDelayAcceptor).http1_only();
             self.tasks.spawn(async move { (name, server.serve(service).await) });
         }
         Ok(())
@@ -88,5 +104,38 @@ impl Serving {
             handle.graceful_shutdown(Some(deadline));
         }
         while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpStream,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn half_a_head_is_not_waited_for() {
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), "none").unwrap();
+        let address = listener.address;
+        let mut serving = Serving { head: Duration::from_millis(100), ..Serving::default() };
+        serving.serve("a test", listener, Router::new().route("/", get(async || "here")), None).unwrap();
+        for sent in ["", "G", "GET / HTTP/1.1\r\nHost: local", "PRI * HTTP/2.0\r\n"] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(sent.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            // It ends, with or without an answer; who is cut off meanwhile sees an error.
+            let _ = stream.read_to_string(&mut answer).await;
+            assert!(!answer.contains("200"), "{sent}: {answer}");
+        }
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: local\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.contains("here"), "{answer}");
+        serving.stop(Duration::ZERO).await;
     }
 }

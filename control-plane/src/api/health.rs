@@ -14,16 +14,40 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use restroy_sdk::time::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 use sqlx::query_scalar;
-use tokio::time::timeout;
+use tokio::{sync::Mutex, time::timeout};
 
 use super::http::Complete;
 use crate::{sql, state::AppState, store::migrate::MigrateError};
 
 /// How long the database has to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How long its answer is good: anybody may ask, and as often as they like.
+const GOOD: Duration = Duration::from_secs(1);
+
+/// What the database said when it was last asked, and when that was. One asks at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Recent(Mutex<Option<(Timestamp, Option<String>)>>);
+
+impl Recent {
+    /// What is wrong with the database.
+    async fn database(&self, state: &AppState) -> Option<String> {
+        let mut recent = self.0.lock().await;
+        let now = state.ambient.now();
+        if let Some((at, wrong)) = recent.as_ref()
+            && now.since(*at) < GOOD
+            && *at <= now
+        {
+            return wrong.clone();
+        }
+        let wrong = database(state).await;
+        *recent = Some((state.ambient.now(), wrong.clone()));
+        wrong
+    }
+}
 
 /// The two routes. They show nothing of any team, and ask for no credential.
 pub fn routes() -> Router<AppState> {
@@ -56,18 +80,7 @@ pub async fn readiness(state: &AppState) -> Readiness {
     if state.stopping.is_cancelled() {
         reasons.push("it is stopping".to_owned());
     }
-    // What exactly is wrong with the database is for the operator's log: anybody may ask here.
-    match timeout(PATIENCE, schema(state)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(MigrateError::Version { found, needed })) => {
-            reasons.push(format!("the database's schema is at version {found}, and version {needed} is needed"));
-        }
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "not ready: the database does not answer as it should");
-            reasons.push("the database does not answer as it should".to_owned());
-        }
-        Err(_) => reasons.push("the database does not answer in time".to_owned()),
-    }
+    reasons.extend(state.recent.database(state).await);
     if !reasons.is_empty() {
         return Readiness { status: "unready", reasons };
     }
@@ -76,6 +89,21 @@ pub async fn readiness(state: &AppState) -> Readiness {
         return Readiness { status: "degraded", reasons: vec![note] };
     }
     Readiness { status: "ready", reasons }
+}
+
+/// What is wrong with the database. What exactly is for the operator's log: anybody may ask here.
+async fn database(state: &AppState) -> Option<String> {
+    match timeout(PATIENCE, schema(state)).await {
+        Ok(Ok(())) => None,
+        Ok(Err(MigrateError::Version { found, needed })) => {
+            Some(format!("the database's schema is at version {found}, and version {needed} is needed"))
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "not ready: the database does not answer as it should");
+            Some("the database does not answer as it should".to_owned())
+        }
+        Err(_) => Some("the database does not answer in time".to_owned()),
+    }
 }
 
 /// Whether the database answers and its schema is this program's.

@@ -1,8 +1,11 @@
 //! How much of everything there may be; an error at the limit names it.
 
-use restroy_sdk::problem::ProblemCode;
+use restroy_sdk::problem::{LimitHit, Problem, ProblemCode};
 
-use crate::error::{ApiError, ApiResult};
+use crate::{
+    error::{ApiError, ApiResult},
+    store::{TeamTx, quota::Limit, sources},
+};
 
 /// Teams that a person owns.
 pub(super) const TEAMS_PER_OWNER: i64 = 20;
@@ -25,12 +28,16 @@ pub(super) const INVITATIONS_TO_ADDRESS: i64 = 20;
 pub(super) const TOKENS_PER_ACCOUNT: i64 = 50;
 /// Service accounts of a team.
 pub(super) const SERVICE_ACCOUNTS_PER_TEAM: i64 = 50;
+/// Pipelines on a board, with those deleted within 30 days.
+pub(super) const PIPELINES_WITH_DELETED: i64 = 20_000;
 /// Boards of a team.
 pub(super) const BOARDS_PER_TEAM: i64 = 100;
 /// Pipelines on a board.
 pub(super) const PIPELINES_PER_BOARD: i64 = 10_000;
 /// Versions of a pipeline.
 pub(super) const VERSIONS_PER_PIPELINE: i64 = 10_000;
+/// Schedules of a team.
+pub(super) const SCHEDULES_PER_TEAM: i64 = 500;
 /// Modules of a team's library.
 pub(super) const MODULES_PER_LIBRARY: i64 = 500;
 /// Versions of a library module.
@@ -39,6 +46,8 @@ pub(super) const VERSIONS_PER_MODULE: i64 = 1_000;
 pub(super) const VALUES_PER_PLACE: i64 = 200;
 /// Secrets of a script, a board, a team.
 pub(super) const SECRETS_PER_PLACE: i64 = 50;
+/// Keys of a script, a board, a team that were removed and cannot be forgotten yet.
+pub(super) const REMOVED_PER_PLACE: i64 = 1_000;
 /// Revisions of a configuration key that cannot be forgotten yet.
 pub(super) const REVISIONS_PER_KEY: i64 = 5_000;
 /// A configuration value, in bytes.
@@ -50,6 +59,8 @@ pub(super) const MAX_SOURCE: usize = 1024 * 1024;
 /// The body of a definition, in bytes: 16 MiB of document and sources, and what JSON adds by
 /// escaping them.
 pub(super) const DEFINITION_BODY: usize = 24 * 1024 * 1024;
+/// The body of a request to sign in or the like, in bytes.
+pub(super) const AUTH_BODY: usize = 16 * 1024;
 /// Characters of the name of a person or a service account.
 pub(super) const MAX_PERSON: usize = 32;
 /// Characters of any other name.
@@ -74,4 +85,16 @@ pub(super) fn room_with_deleted(present: i64, most: i64, what: &str) -> ApiResul
     }
     let detail = format!("The limit is {most} {what}, those that were deleted in the last 30 days among them.");
     Err(ApiError::with(ProblemCode::QuotaExceeded, detail))
+}
+
+/// 429 when the team's versions, with one that this transaction wrote, are more bytes than they may be.
+pub(super) async fn sources(tx: &mut TeamTx) -> ApiResult<()> {
+    let Some((most, present)) = sources::above_limit(tx).await? else { return Ok(()) };
+    let name = Limit::VersionBytes.name();
+    let detail = format!(
+        "The team's versions would have {present} bytes and may have {most} (limit `{name}`). What a deleted pipeline has \
+         is free 30 days later, what a deleted library module has at once."
+    );
+    let problem = Problem::new(ProblemCode::QuotaExceeded).detail(detail);
+    Err(problem.limit(LimitHit { name: name.into(), value: most, free_at: None }).into())
 }

@@ -22,8 +22,10 @@ mod rules;
 mod scripts;
 mod stream_tickets;
 mod teams;
+mod turns;
 
 pub use auth::failed::NOTING;
+pub use turns::{Turn, Turns};
 
 use axum::{Router, http::header, routing::get};
 use bytes::Bytes;

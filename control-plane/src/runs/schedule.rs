@@ -3,10 +3,14 @@
 //! A schedule's row holds when it fires next. What is due is claimed and moved on in the same
 //! transaction that starts the run, and a run's `(schedule_id, fire_at)` is unique: however many
 //! look, a moment fires once. Times that passed while nothing ran are a misfire: one run for all of
-//! them, for the newest (`run_once`), or none (`skip`). A moment that comes while the schedule's last run
+//! them, for the newest (`run_once`), or none (`skip`). A moment that came while the scheduler was busy with
+//! others is no misfire: lateness is counted from when it could have looked. A moment that comes while the schedule's last run
 //! still goes on is left out (`overlap: skip`) or fires all the same (`allow`).
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use restroy_sdk::{
     document::{Misfire, Overlap, Schedule},
@@ -20,14 +24,47 @@ use uuid::Uuid;
 
 pub use super::cron::next_fire;
 use super::start::{self, Prepared, Starter};
-use crate::{error::ApiResult, sql, state::AppState, store::TeamTx};
+use crate::{
+    error::{ApiError, ApiResult},
+    sql,
+    state::AppState,
+    store::TeamTx,
+};
 
 /// How many schedules a pass looks at.
-const STEP: i64 = 100;
+const STEP: usize = 100;
+/// How many full passes follow each other before others have their turn.
+const PASSES: usize = 5;
 /// How late a moment may be fired without being a misfire.
 const PUNCTUAL: Duration = Duration::from_mins(1);
 /// How many missed moments are counted, to find the newest of them.
 const MAX_MISSED: usize = 10_000;
+
+/// What the scheduler of this process last saw of the clock. A moment that comes while it is busy with
+/// others' is not late.
+#[derive(Debug, Default)]
+pub struct Looks(Mutex<Option<Look>>);
+
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    /// When it last looked.
+    ended: Timestamp,
+    /// Until when everything that was due is dealt with.
+    done_until: Timestamp,
+}
+
+impl Looks {
+    /// What comes after the moment that is given could not be fired before: nobody was there, which is a
+    /// misfire and counts from `now`, or others were in front.
+    fn begin(&self, now: Timestamp) -> Timestamp {
+        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.filter(|last| now.since(last.ended) <= PUNCTUAL).map_or(now, |last| last.done_until)
+    }
+
+    fn end(&self, ended: Timestamp, done_until: Timestamp) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Look { ended, done_until });
+    }
+}
 
 #[derive(Debug, FromRow)]
 struct Due {
@@ -53,68 +90,138 @@ impl Due {
     }
 }
 
-/// Starts what is due. Gives how many runs.
+/// Starts what is due. Gives how many runs. Teams take turns: of each the schedule that is due longest, then
+/// of each the next, so that nobody waits behind all of another's.
 pub async fn fire_due(state: &AppState) -> ApiResult<usize> {
-    let now = state.ambient.now();
-    let mut tx = state.db.system_read().await?;
-    // What lies on an archived board or below something deleted waits; its times pass by as misfires.
-    let due: Vec<Due> = sql!(
-        &mut tx,
-        fetch_all,
-        query_as(
-            "SELECT s.id, s.team_id, s.pipeline_id, s.name, s.cron, s.timezone, s.misfire, s.overlap, s.next_fire_at
-             FROM schedules s
-             JOIN pipelines p ON p.team_id = s.team_id AND p.id = s.pipeline_id AND p.deleted_at IS NULL
-             JOIN boards b ON b.team_id = p.team_id AND b.id = p.board_id AND b.deleted_at IS NULL
-             JOIN teams t ON t.id = s.team_id AND t.deleted_at IS NULL
-             WHERE s.next_fire_at <= $1 AND b.archived_at IS NULL
-             ORDER BY s.next_fire_at LIMIT $2"
-        )
-        .bind(now)
-        .bind(STEP)
-    )?;
-    drop(tx);
-    let mut started = 0;
-    for due in due {
-        match fire(state, &due, now).await {
-            Ok(true) => started += 1,
-            Ok(false) => {}
-            // One schedule's trouble is not the others'.
-            Err(error) => {
-                tracing::error!(schedule = %due.name, pipeline_id = %due.pipeline_id, problem = %error.0, "a schedule did not fire");
+    let looked_until = state.schedules.begin(state.ambient.now());
+    let mut told = Told::default();
+    let (mut started, mut done_until) = (0, looked_until);
+    for _ in 0..PASSES {
+        let now = state.ambient.now();
+        let due = due(state, now).await?;
+        let full = due.len() == STEP;
+        let mut away = false;
+        for due in due {
+            match fire(state, &due, now, looked_until).await {
+                Ok(Fired::Started) => started += 1,
+                Ok(Fired::Nothing) => {}
+                Ok(Fired::Refused(error)) => told.refused(&due, error),
+                // One schedule's trouble is not the others'.
+                Err(error) => {
+                    away |= error.code() == ProblemCode::Unavailable;
+                    told.failed(&due, error);
+                }
             }
         }
+        if !full && !away {
+            done_until = now;
+        }
+        if !full || away {
+            break;
+        }
+        tokio::task::yield_now().await;
     }
+    state.schedules.end(state.ambient.now(), done_until);
+    told.tell();
     Ok(started)
 }
 
-/// Fires a schedule for the newest of its moments that have come; whether that started a run.
-async fn fire(state: &AppState, due: &Due, now: Timestamp) -> ApiResult<bool> {
+/// The next that are due, of every team the longest due first.
+async fn due(state: &AppState, now: Timestamp) -> ApiResult<Vec<Due>> {
+    let mut tx = state.db.system_read().await?;
+    // What lies on an archived board or below something deleted waits; its times pass by as misfires.
+    Ok(sql!(
+        &mut tx,
+        fetch_all,
+        query_as(
+            "SELECT id, team_id, pipeline_id, name, cron, timezone, misfire, overlap, next_fire_at
+             FROM (SELECT s.id, s.team_id, s.pipeline_id, s.name, s.cron, s.timezone, s.misfire, s.overlap,
+                          s.next_fire_at,
+                          row_number() OVER (PARTITION BY s.team_id ORDER BY s.next_fire_at, s.id) AS turn
+                   FROM schedules s
+                   JOIN pipelines p ON p.team_id = s.team_id AND p.id = s.pipeline_id AND p.deleted_at IS NULL
+                   JOIN boards b ON b.team_id = p.team_id AND b.id = p.board_id AND b.deleted_at IS NULL
+                   JOIN teams t ON t.id = s.team_id AND t.deleted_at IS NULL
+                   WHERE s.next_fire_at <= $1 AND b.archived_at IS NULL) AS due
+             ORDER BY turn, next_fire_at, id LIMIT $2"
+        )
+        .bind(now)
+        .bind(i64::try_from(STEP).unwrap_or(i64::MAX))
+    )?)
+}
+
+/// What a look could not start: the log has a line about all of them, with the first of each kind.
+#[derive(Debug, Default)]
+struct Told {
+    refused: Option<(usize, PipelineId, ApiError)>,
+    failed: Option<(usize, PipelineId, ApiError)>,
+}
+
+impl Told {
+    fn refused(&mut self, due: &Due, error: ApiError) {
+        self.refused.get_or_insert((0, due.pipeline_id, error)).0 += 1;
+    }
+
+    fn failed(&mut self, due: &Due, error: ApiError) {
+        self.failed.get_or_insert((0, due.pipeline_id, error)).0 += 1;
+    }
+
+    fn tell(self) {
+        if let Some((schedules, pipeline_id, error)) = self.refused {
+            tracing::warn!(schedules, %pipeline_id, problem = %error.0, "scheduled runs cannot start, such as one of this pipeline");
+        }
+        if let Some((schedules, pipeline_id, error)) = self.failed {
+            tracing::error!(schedules, %pipeline_id, problem = %error.0, "schedules did not fire, such as one of this pipeline");
+        }
+    }
+}
+
+/// What became of a moment.
+enum Fired {
+    /// A run was started.
+    Started,
+    /// It was left out, or fired by somebody else.
+    Nothing,
+    /// It could not be started and has passed.
+    Refused(ApiError),
+}
+
+/// Fires a schedule for the newest of its moments that have come. What came before `looked_until` by more
+/// than a moment is late.
+async fn fire(state: &AppState, due: &Due, now: Timestamp, looked_until: Timestamp) -> ApiResult<Fired> {
     let schedule = due.schedule();
     let (fire_at, next) = newest(&schedule, due.next_fire_at, now);
-    let late = now.since(fire_at) > PUNCTUAL;
-    let prepared = if late && schedule.misfire == Misfire::Skip { None } else { prepare(state, due).await? };
+    let late = looked_until.since(fire_at) > PUNCTUAL;
+    let prepared = if late && schedule.misfire == Misfire::Skip { Ok(None) } else { prepare(state, due).await? };
     let mut tx = state.db.team_write_alone_durably(due.team_id).await?;
     if !move_on(&mut tx, due, next).await? {
         // Somebody else fired it, or it was published anew.
-        return Ok(false);
+        return Ok(Fired::Nothing);
     }
-    let Some(prepared) = prepared else {
-        tx.commit().await?;
-        return Ok(false);
+    let prepared = match prepared {
+        Ok(Some(prepared)) => prepared,
+        Ok(None) => {
+            tx.commit().await?;
+            return Ok(Fired::Nothing);
+        }
+        Err(refused) => {
+            tx.commit().await?;
+            return Ok(Fired::Refused(refused));
+        }
     };
     if schedule.overlap == Overlap::Skip && goes_on(&mut tx, due.id).await? {
-        tracing::info!(schedule = %due.name, pipeline_id = %due.pipeline_id, "a scheduled run is left out: the last one goes on");
+        tracing::debug!(schedule = %due.name, pipeline_id = %due.pipeline_id, "a scheduled run is left out: the last one goes on");
         tx.commit().await?;
-        return Ok(false);
+        return Ok(Fired::Nothing);
     }
     match start::start(state, &mut tx, prepared, Starter::Schedule { id: due.id, fire_at }).await {
         Ok(started) => {
             tx.commit().await?;
             started.announce(state);
-            Ok(true)
+            Ok(Fired::Started)
         }
-        // The database was busy or away: the next pass finds the schedule as due as this one did.
+        // The database was busy or away, or another version was just published: the next pass finds the
+        // schedule as due as this one did.
         Err(error) if error.code() == ProblemCode::Unavailable => Err(error),
         Err(error) => {
             // The moment passes all the same: it is not tried again every second.
@@ -122,7 +229,7 @@ async fn fire(state: &AppState, due: &Due, now: Timestamp) -> ApiResult<bool> {
             let mut tx = state.db.team_write_alone(due.team_id).await?;
             move_on(&mut tx, due, next).await?;
             tx.commit().await?;
-            Err(error)
+            Ok(Fired::Refused(error))
         }
     }
 }
@@ -140,17 +247,16 @@ fn newest(schedule: &Schedule, first: Timestamp, now: Timestamp) -> (Timestamp, 
     (newest, next_fire(schedule, now))
 }
 
-/// What can be started, or nothing when the pipeline cannot be started without a person: it is not
-/// published any more, or its parameters need values.
-async fn prepare(state: &AppState, due: &Due) -> ApiResult<Option<Prepared>> {
+/// What can be started; refused when the pipeline cannot be started without a person: it is not published
+/// any more, or its parameters need values.
+async fn prepare(state: &AppState, due: &Due) -> ApiResult<Result<Option<Prepared>, ApiError>> {
     let tx = state.db.team_read(due.team_id).await?;
     match start::prepare(tx, due.pipeline_id, Map::new()).await {
-        Ok(prepared) => Ok(Some(prepared)),
+        Ok(prepared) => Ok(Ok(Some(prepared))),
         Err(error)
             if matches!(error.code(), ProblemCode::InvalidParams | ProblemCode::Conflict | ProblemCode::NotFound) =>
         {
-            tracing::warn!(schedule = %due.name, pipeline_id = %due.pipeline_id, problem = %error.0, "a scheduled run cannot start");
-            Ok(None)
+            Ok(Err(error))
         }
         Err(error) => Err(error),
     }
@@ -185,4 +291,24 @@ async fn goes_on(tx: &mut TeamTx, schedule: Uuid) -> ApiResult<bool> {
         .bind(schedule)
     )?;
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn late_is_what_nobody_was_there_for() {
+        let at = |second: i64| Timestamp(second * 1_000_000);
+        let looks = Looks::default();
+        assert_eq!(looks.begin(at(1_000)), at(1_000), "who just came was not there before");
+        looks.end(at(1_001), at(1_000));
+        assert_eq!(looks.begin(at(1_030)), at(1_000));
+        // It is busy for longer than a moment may be late, and does not get to everything.
+        looks.end(at(1_300), at(1_000));
+        assert_eq!(looks.begin(at(1_301)), at(1_000), "what came since has waited for others");
+        looks.end(at(1_302), at(1_301));
+        assert_eq!(looks.begin(at(1_303)), at(1_301));
+        assert_eq!(looks.begin(at(2_000)), at(2_000), "nobody looked for ten minutes");
+    }
 }

@@ -132,10 +132,14 @@ pub async fn prepare(mut tx: TeamTx, pipeline: PipelineId, given: Map<String, Va
 }
 
 /// Starts a run. 409 when the board is archived or the pipeline gone, 429 when the team has as many
-/// queued runs as it may have.
+/// queued runs as it may have; 503, to be prepared again at once, when another version was published since.
 pub async fn start(state: &AppState, tx: &mut TeamTx, prepared: Prepared, starter: Starter) -> ApiResult<Started> {
     let now = state.ambient.now();
     let place = place(tx, prepared.pipeline).await?;
+    if place.published_version != Some(prepared.version) {
+        // Another version was published after this one was chosen: what holds now is chosen again.
+        return Err(ApiError::again());
+    }
     let (mut wakes, skipped) = make_room(tx, &prepared, now).await?;
     if !skipped {
         check_queue(tx, place.max_queued).await?;
@@ -163,6 +167,7 @@ pub async fn start(state: &AppState, tx: &mut TeamTx, prepared: Prepared, starte
 struct Place {
     board_id: restroy_sdk::ids::BoardId,
     name: String,
+    published_version: Option<i64>,
     config_revision: i64,
     board_config_revision: i64,
     team_config_revision: i64,
@@ -177,7 +182,7 @@ async fn place(tx: &mut TeamTx, pipeline: PipelineId) -> ApiResult<Place> {
         &mut **tx,
         fetch_optional,
         query_as(
-            "SELECT p.board_id, p.name, p.config_revision, b.config_revision AS board_config_revision,
+            "SELECT p.board_id, p.name, p.published_version, p.config_revision, b.config_revision AS board_config_revision,
                     t.config_revision AS team_config_revision, b.archived_at IS NOT NULL AS archived, t.max_queued
              FROM pipelines p
              JOIN boards b ON b.team_id = p.team_id AND b.id = p.board_id AND b.deleted_at IS NULL

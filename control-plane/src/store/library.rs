@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use restroy_sdk::{
     api::library::{LibraryModule, LibraryVersion},
-    ids::{LibraryModuleId, LibraryVersionId, TeamId, UserId, VersionId},
+    ids::{LibraryModuleId, LibraryVersionId, ScriptVersionId, TeamId, UserId, VersionId},
     time::{Ambient, Timestamp},
 };
 use sqlx::{query, query_as, query_scalar};
@@ -265,14 +265,35 @@ pub async fn users(tx: &mut TeamTx, module: LibraryModuleId) -> Result<i64, sqlx
     )
 }
 
-/// Deletes a module that nothing is pinned to, with its versions.
+/// Deletes a module that nothing is pinned to, with its versions, and those of their sources that nothing
+/// else consists of.
 pub async fn delete(tx: &mut TeamTx, module: LibraryModuleId) -> Result<(), sqlx::Error> {
     let team = tx.team();
+    let sources: Vec<ScriptVersionId> = sql!(
+        &mut **tx,
+        fetch_all,
+        query_scalar("SELECT DISTINCT script_version_id FROM library_versions WHERE team_id = $1 AND module_id = $2")
+            .bind(team)
+            .bind(module)
+    )?;
     sql!(
         &mut **tx,
         execute,
         query("DELETE FROM library_modules WHERE team_id = $1 AND id = $2").bind(team).bind(module)
     )?;
+    for source in sources {
+        sql!(
+            &mut **tx,
+            execute,
+            query(
+                "DELETE FROM script_versions WHERE team_id = $1 AND id = $2
+                   AND NOT EXISTS (SELECT 1 FROM pipeline_version_scripts p WHERE p.script_version_id = $2)
+                   AND NOT EXISTS (SELECT 1 FROM library_versions l WHERE l.script_version_id = $2)"
+            )
+            .bind(team)
+            .bind(source)
+        )?;
+    }
     Ok(())
 }
 
@@ -306,6 +327,24 @@ pub async fn pinned(tx: &mut TeamTx, name: &str, number: u32) -> Result<Result<P
         return Ok(Ok(Pinned { id, source }));
     }
     Ok(Err(get(tx, name).await?.map(|module| module.latest_version)))
+}
+
+/// Whether all of those versions are still there.
+pub async fn are_there(tx: &mut TeamTx, versions: &[LibraryVersionId]) -> Result<bool, sqlx::Error> {
+    let team = tx.team();
+    for version in versions {
+        let found: Option<i64> = sql!(
+            &mut **tx,
+            fetch_optional,
+            query_scalar("SELECT CAST(1 AS BIGINT) FROM library_versions WHERE team_id = $1 AND id = $2")
+                .bind(team)
+                .bind(version)
+        )?;
+        if found.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Notes that a pipeline's version is pinned to a module's.

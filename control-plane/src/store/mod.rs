@@ -52,6 +52,7 @@ pub mod second_factor;
 pub mod service_accounts;
 pub mod sessions;
 pub mod sort;
+pub mod sources;
 mod sqlite;
 pub mod team_keys;
 pub mod teams;

@@ -67,6 +67,16 @@ pub async fn count(tx: &mut TeamTx, board: BoardId) -> Result<i64, sqlx::Error> 
     )
 }
 
+/// How many pipelines the board has, those that were deleted and are not removed yet among them.
+pub async fn count_with_deleted(tx: &mut TeamTx, board: BoardId) -> Result<i64, sqlx::Error> {
+    let team = tx.team();
+    sql!(
+        &mut **tx,
+        fetch_one,
+        query_scalar("SELECT count(*) FROM pipelines WHERE team_id = $1 AND board_id = $2").bind(team).bind(board)
+    )
+}
+
 /// A pipeline to be made.
 #[derive(Debug)]
 pub struct New<'a> {
@@ -176,9 +186,15 @@ pub async fn sorted(
     selection: &Selection,
 ) -> Result<Vec<Pipeline>, sqlx::Error> {
     let team = tx.team();
-    let statement = by_order!(selection.order, id: "id", name: "name",
-        concat!("SELECT ", columns!(),
-         " FROM pipelines WHERE team_id = $1 AND board_id = $6 AND (deleted_at IS NOT NULL) = $7"));
+    let statement = if deleted {
+        by_order!(selection.order, id: "id", name: "name",
+            concat!("SELECT ", columns!(),
+             " FROM pipelines WHERE team_id = $1 AND board_id = $6 AND deleted_at IS NOT NULL"))
+    } else {
+        by_order!(selection.order, id: "id", name: "name",
+            concat!("SELECT ", columns!(),
+             " FROM pipelines WHERE team_id = $1 AND board_id = $6 AND deleted_at IS NULL"))
+    };
     let rows: Vec<Row> = sql!(
         &mut **tx,
         fetch_all,
@@ -189,7 +205,6 @@ pub async fn sorted(
             .bind(&selection.name)
             .bind(selection.rows)
             .bind(board)
-            .bind(deleted)
     )?;
     Ok(rows.into_iter().map(Pipeline::from).collect())
 }

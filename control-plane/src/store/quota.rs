@@ -65,6 +65,9 @@ limits! {
     EmailsPerDay = "emails_per_day" "e-mails" 200, most 100_000;
     /// Bytes that scripts send by HTTP within a full hour.
     EgressBytesPerHour = "egress_bytes_per_hour" "bytes" 1_073_741_824, most 1_099_511_627_776;
+    /// Bytes of all versions of pipelines and library modules, those of deleted pipelines until they are
+    /// removed among them; the same source counts once.
+    VersionBytes = "version_bytes" "bytes" 1_073_741_824, most 1_099_511_627_776;
     /// Fuel that scripts use within 24 hours.
     FuelPerDay = "fuel_per_day" "fuel" 10_000_000_000_000, most 1_000_000_000_000_000_000;
     /// Steps of a pipeline.

@@ -20,8 +20,22 @@ pub struct Upcoming {
     pub first: Option<Timestamp>,
 }
 
+/// How many schedules the team's other pipelines have; those of deleted ones, which may come back, among
+/// them.
+pub async fn count_of_others(tx: &mut TeamTx, pipeline: PipelineId) -> Result<i64, sqlx::Error> {
+    let team = tx.team();
+    sql!(
+        &mut **tx,
+        fetch_one,
+        query_scalar("SELECT count(*) FROM schedules WHERE team_id = $1 AND pipeline_id <> $2")
+            .bind(team)
+            .bind(pipeline)
+    )
+}
+
 /// Makes the pipeline's schedules exactly those of a document. One that keeps its name keeps its
-/// id: what it fired already it does not fire again.
+/// id: what it fired already it does not fire again. One that keeps its times keeps its next moment as well,
+/// which may have come and be about to fire.
 pub async fn replace(
     tx: &mut TeamTx,
     ambient: &Ambient,
@@ -56,7 +70,11 @@ pub async fn replace(
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
                  ON CONFLICT (pipeline_id, name) DO UPDATE SET
                      cron = excluded.cron, timezone = excluded.timezone, misfire = excluded.misfire,
-                     overlap = excluded.overlap, next_fire_at = excluded.next_fire_at"
+                     overlap = excluded.overlap,
+                     next_fire_at = CASE
+                         WHEN schedules.cron = excluded.cron AND schedules.timezone = excluded.timezone
+                         THEN COALESCE(schedules.next_fire_at, excluded.next_fire_at)
+                         ELSE excluded.next_fire_at END"
             )
             .bind(id)
             .bind(team)

@@ -5,11 +5,11 @@ use restroy_sdk::{
     ids::{PipelineId, ScriptId, ScriptVersionId},
     time::Timestamp,
 };
-use sqlx::query_as;
+use sqlx::{query_as, types::Uuid};
 
 use super::{
     TeamTx,
-    sort::{Age, Selection, by_age, by_order},
+    sort::{Age, Selection, by_order},
 };
 use crate::sql;
 
@@ -36,13 +36,14 @@ impl From<Row> for Script {
     }
 }
 
-/// A row for every version that a script is part of.
+/// A row for each script, as it is in the newest version that has it.
 macro_rules! scripts {
     () => {
         "SELECT s.id, s.pipeline_id, s.path, s.created_at, v.number = p.latest_version AS current, sv.sha256
              FROM scripts s
              JOIN pipelines p ON p.team_id = s.team_id AND p.id = s.pipeline_id
-             JOIN pipeline_version_scripts pvs ON pvs.team_id = s.team_id AND pvs.script_id = s.id
+             JOIN pipeline_version_scripts pvs
+               ON pvs.team_id = s.team_id AND pvs.version_id = s.version_id AND pvs.script_id = s.id
              JOIN pipeline_versions v ON v.team_id = s.team_id AND v.id = pvs.version_id
              JOIN script_versions sv ON sv.team_id = s.team_id AND sv.id = pvs.script_version_id "
     };
@@ -54,13 +55,7 @@ pub async fn get(tx: &mut TeamTx, id: ScriptId) -> Result<Option<Script>, sqlx::
     let row: Option<Row> = sql!(
         &mut **tx,
         fetch_optional,
-        query_as(concat!(
-            scripts!(),
-            "WHERE s.team_id = $1 AND s.id = $2
-             ORDER BY v.number DESC LIMIT 1"
-        ))
-        .bind(team)
-        .bind(id)
+        query_as(concat!(scripts!(), "WHERE s.team_id = $1 AND s.id = $2")).bind(team).bind(id)
     )?;
     Ok(row.map(Script::from))
 }
@@ -71,11 +66,7 @@ pub async fn list(tx: &mut TeamTx, pipeline: PipelineId, selection: &Selection) 
     let statement = by_order!(selection.order, id: "s.id", name: "s.path",
     concat!(
         scripts!(),
-        "WHERE s.team_id = $1 AND s.pipeline_id = $6
-           AND v.number = (
-               SELECT max(n.number) FROM pipeline_version_scripts o
-               JOIN pipeline_versions n ON n.team_id = o.team_id AND n.id = o.version_id
-               WHERE o.team_id = s.team_id AND o.script_id = s.id)"
+        "WHERE s.team_id = $1 AND s.pipeline_id = $6"
     ));
     let rows: Vec<Row> = sql!(
         &mut **tx,
@@ -100,7 +91,8 @@ struct VersionRow {
 }
 
 /// The script's sources, the newest first, each once, before `before`. (A source that another
-/// script of the team brought first is as old as there.)
+/// script of the team brought first is as old as there.) From one to the next it is a look into an index,
+/// however many versions have the same.
 pub async fn versions(
     tx: &mut TeamTx,
     script: ScriptId,
@@ -108,22 +100,38 @@ pub async fn versions(
     after: Option<ScriptVersionId>,
     rows: i64,
 ) -> Result<Vec<ScriptVersion>, sqlx::Error> {
+    macro_rules! by_age {
+        ($after:literal, $order:literal) => {
+            concat!(
+                "WITH RECURSIVE found (id, place) AS (
+                     SELECT (SELECT f.script_version_id FROM pipeline_version_scripts f
+                             WHERE f.team_id = $1 AND f.script_id = $2 AND f.script_version_id ",
+                $after,
+                " $3 ORDER BY f.script_version_id ",
+                $order,
+                " LIMIT 1), CAST(1 AS BIGINT)
+                     UNION ALL
+                     SELECT (SELECT n.script_version_id FROM pipeline_version_scripts n
+                             WHERE n.team_id = $1 AND n.script_id = $2 AND n.script_version_id ",
+                $after,
+                " found.id ORDER BY n.script_version_id ",
+                $order,
+                " LIMIT 1), found.place + 1
+                     FROM found WHERE found.id IS NOT NULL AND found.place < $4)
+                 SELECT sv.id, sv.sha256, sv.source, sv.created_at
+                 FROM found JOIN script_versions sv ON sv.team_id = $1 AND sv.id = found.id ORDER BY found.place"
+            )
+        };
+    }
+    let (statement, first) = match age {
+        Age::Oldest => (by_age!(">", "ASC"), Uuid::nil()),
+        Age::Newest => (by_age!("<", "DESC"), Uuid::max()),
+    };
     let team = tx.team();
     let rows: Vec<VersionRow> = sql!(
         &mut **tx,
         fetch_all,
-        query_as(by_age!(
-            age,
-            "sv.id",
-            "SELECT sv.id, sv.sha256, sv.source, sv.created_at FROM script_versions sv
-             WHERE sv.team_id = $1 AND EXISTS (
-                 SELECT 1 FROM pipeline_version_scripts pvs
-                 WHERE pvs.team_id = sv.team_id AND pvs.script_id = $4 AND pvs.script_version_id = sv.id)"
-        ))
-        .bind(team)
-        .bind(after)
-        .bind(rows)
-        .bind(script)
+        query_as(statement).bind(team).bind(script).bind(after.map_or(first, |after| after.0)).bind(rows)
     )?;
     Ok(rows
         .into_iter()

@@ -17,6 +17,7 @@ use super::{
     TeamTx,
     quota::{self, Limit},
     sort::Age,
+    sources,
 };
 use crate::sql;
 
@@ -237,7 +238,8 @@ pub async fn storage(tx: &mut TeamTx) -> Result<Storage, sqlx::Error> {
         )
         .bind(team)
     )?;
-    Ok(Storage { kv_bytes, artifact_bytes, event_bytes })
+    let version_bytes = sources::bytes(tx).await?;
+    Ok(Storage { kv_bytes, artifact_bytes, event_bytes, version_bytes })
 }
 
 /// How long an hour's rows are kept.

@@ -168,7 +168,7 @@ pub async fn insert(tx: &mut TeamTx, ambient: &Ambient, new: &NewVersion<'_>) ->
         .bind(ambient.now())
     )?;
     for (path, source) in new.files {
-        let script = script(tx, ambient, new.pipeline, path).await?;
+        let script = script(tx, ambient, new.pipeline, (id, path)).await?;
         let source = script_version(tx, ambient, source).await?;
         sql!(
             &mut **tx,
@@ -189,29 +189,28 @@ pub async fn insert(tx: &mut TeamTx, ambient: &Ambient, new: &NewVersion<'_>) ->
     Ok(id)
 }
 
-/// The pipeline's script at a path: the same one across versions.
-async fn script(tx: &mut TeamTx, ambient: &Ambient, pipeline: PipelineId, path: &str) -> Result<ScriptId, sqlx::Error> {
+/// The pipeline's script at a path: the same one across versions, of which `version` is the newest.
+async fn script(
+    tx: &mut TeamTx,
+    ambient: &Ambient,
+    pipeline: PipelineId,
+    (version, path): (VersionId, &str),
+) -> Result<ScriptId, sqlx::Error> {
     let team = tx.team();
     sql!(
         &mut **tx,
-        execute,
-        query(
-            "INSERT INTO scripts (id, team_id, pipeline_id, path, created_at)
-             VALUES ($1, $2, $3, $4, $5) ON CONFLICT (pipeline_id, path) DO NOTHING"
+        fetch_one,
+        query_scalar(
+            "INSERT INTO scripts (id, team_id, pipeline_id, path, version_id, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6)
+             ON CONFLICT (pipeline_id, path) DO UPDATE SET version_id = excluded.version_id RETURNING id"
         )
         .bind(ambient.id::<ScriptId>())
         .bind(team)
         .bind(pipeline)
         .bind(path)
+        .bind(version)
         .bind(ambient.now())
-    )?;
-    sql!(
-        &mut **tx,
-        fetch_one,
-        query_scalar("SELECT id FROM scripts WHERE team_id = $1 AND pipeline_id = $2 AND path = $3")
-            .bind(team)
-            .bind(pipeline)
-            .bind(path)
     )
 }
 

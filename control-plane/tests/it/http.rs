@@ -110,6 +110,7 @@ async fn who_stops_or_has_no_database_is_not_ready_and_says_why() {
     assert_eq!(stopping.status, 503);
     assert_eq!(stopping.body["reasons"][0], "it is stopping", "{}", stopping.body);
     world.state.db.close().await;
+    world.clock.advance(std::time::Duration::from_secs(2));
     let lost = world.anonymous(Method::GET, "/readyz", None).await;
     assert_eq!(lost.status, 503);
     assert!(lost.body["reasons"][1].as_str().is_some_and(|why| why.contains("database")), "{}", lost.body);

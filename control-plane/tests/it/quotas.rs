@@ -48,6 +48,7 @@ async fn a_team_sees_its_limits_and_the_operator_sets_them() {
         ("runs_queued", 1_000),
         ("emails_per_day", 200),
         ("egress_bytes_per_hour", GIB),
+        ("version_bytes", GIB),
         ("fuel_per_day", 10_000_000_000_000),
     ] {
         assert_eq!(value(&ann, &place.team, name).await, default, "{name}");

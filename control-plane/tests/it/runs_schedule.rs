@@ -100,3 +100,67 @@ async fn a_run_that_cannot_start_by_itself_passes_by() {
     assert_eq!(after(&it, HOUR).await, 0);
     assert_eq!(runs(&ann.login("ann").await, &place).await.len(), 0);
 }
+
+#[tokio::test]
+async fn nobody_waits_behind_all_of_anothers_schedules() {
+    let it = Installation::start().await;
+    let (ann, crowd) = it.pipeline(Some(hourly(&json!({ "overlap": "allow" })))).await;
+    let skipping = ann.place(Some(hourly(&json!({ "misfire": "skip" })))).await;
+    // More than a look takes, of one team, all due before the other's; none of them can start.
+    let team = crowd.team.parse().unwrap();
+    let mut tx = it.state.db.team_write(team).await.unwrap();
+    for number in 0..800_i64 {
+        let (id, pipeline): (uuid::Uuid, uuid::Uuid) = (it.state.ambient.uuid(), crowd.pipeline.parse().unwrap());
+        let due = it.state.ambient.now().after(Duration::from_mins(30));
+        restroy_control_plane::sql!(
+            &mut *tx,
+            execute,
+            sqlx::query(
+                "INSERT INTO schedules
+                     (id, team_id, pipeline_id, name, cron, timezone, misfire, overlap, next_fire_at, created_at)
+                 VALUES ($1, $2, $3, $4, '0 * * * *', 'UTC', 'run_once', 'allow', $5, $5)"
+            )
+            .bind(id)
+            .bind(team)
+            .bind(pipeline)
+            .bind(format!("n{number}"))
+            .bind(due)
+        )
+        .unwrap();
+    }
+    tx.commit().await.unwrap();
+    it.sql("UPDATE pipelines SET published_version = NULL WHERE id IN (SELECT pipeline_id FROM schedules WHERE name = 'n1')")
+        .await;
+    assert_eq!(after(&it, HOUR).await, 1, "it takes its turn");
+    assert_eq!(runs(&ann.login("ann").await, &skipping).await.len(), 1);
+    // What is left is dealt with in the looks that follow.
+    for _ in 0..2 {
+        fire_due(&it.state).await.unwrap();
+    }
+    let now = it.state.ambient.now();
+    let mut tx = it.state.db.system_read().await.unwrap();
+    let left: i64 = restroy_control_plane::sql!(
+        &mut tx,
+        fetch_one,
+        sqlx::query_scalar("SELECT count(*) FROM schedules WHERE next_fire_at <= $1").bind(now)
+    )
+    .unwrap();
+    assert_eq!(left, 0);
+}
+
+#[tokio::test]
+async fn publishing_drops_no_moment_that_has_come() {
+    let it = Installation::start().await;
+    let (ann, place) = it.pipeline(Some(hourly(&json!({ "overlap": "allow" })))).await;
+    it.clock.advance(HOUR);
+    let ann = ann.login("ann").await;
+    ann.publish(&place.pipeline, hourly(&json!({ "overlap": "allow" }))).await;
+    assert_eq!(fire_due(&it.state).await.unwrap(), 1);
+    assert_eq!(fire_due(&it.state).await.unwrap(), 0);
+    // Other times are counted from now.
+    it.clock.advance(HOUR);
+    let ann = ann.login("ann").await;
+    ann.publish(&place.pipeline, hourly(&json!({ "cron": "30 * * * *", "overlap": "allow" }))).await;
+    assert_eq!(fire_due(&it.state).await.unwrap(), 0);
+    assert_eq!(after(&it, Duration::from_mins(30)).await, 1);
+}

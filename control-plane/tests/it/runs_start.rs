@@ -1,7 +1,7 @@
 //! Starting runs: what is refused, what waits, who sees what.
 
 use reqwest::{Method, StatusCode};
-use restroy_control_plane::runs::dispatch;
+use restroy_control_plane::runs::{dispatch, start};
 use serde_json::{Value, json};
 
 use crate::runs_support::*;
@@ -257,4 +257,23 @@ async fn one_replica_at_a_time_admits() {
     assert_eq!(dispatch::admit(&other).await.unwrap(), 1);
     ann.run(&place, json!({})).await;
     assert_eq!(dispatch::admit(&it.state).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_version_that_is_published_no_more_is_not_started() {
+    let it = Installation::start().await;
+    let (ann, place) = it.pipeline(None).await;
+    let (team, pipeline) = (place.team.parse().unwrap(), place.pipeline.parse().unwrap());
+    let read = it.state.db.team_read(team).await.unwrap();
+    let prepared = start::prepare(read, pipeline, serde_json::Map::new()).await.unwrap();
+    // Between the choice and the start.
+    ann.publish(&place.pipeline, steps(json!({ "other": { "script": "a.lua" } }))).await;
+    let user = text(&ann.get("/v1/me").await["id"]).parse().unwrap();
+    let mut tx = it.state.db.team_write_alone_durably(team).await.unwrap();
+    let refused = start::start(&it.state, &mut tx, prepared, start::Starter::User(user)).await.unwrap_err();
+    assert_eq!(refused.code(), restroy_sdk::problem::ProblemCode::Unavailable, "it is chosen again");
+    drop(tx);
+    assert_eq!(it.count("SELECT count(*) FROM runs").await, 0);
+    let run = ann.run(&place, json!({})).await;
+    assert_eq!(ann.get(&format!("/v1/runs/{run}")).await["version"], 2);
 }

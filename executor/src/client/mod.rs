@@ -24,6 +24,8 @@ pub(crate) use task::{CallEnd, Lost, NotTaken, TaskApi};
 
 /// How long one exchange may take, the plan's transfer included.
 const EXCHANGE: Duration = Duration::from_secs(15);
+/// How long an idle connection is kept: the run API closes it after 30 seconds.
+const IDLE: Duration = Duration::from_secs(20);
 /// The largest answer that is read: a plan with a document and outputs.
 const ANSWER_BYTES: usize = 256 * 1024 * 1024;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -102,6 +104,7 @@ impl RunApi {
         let http = builder
             .map_err(ExecutorError::Http)?
             .timeout(EXCHANGE)
+            .pool_idle_timeout(IDLE)
             .tcp_nodelay(true)
             .build()
             .map_err(|error| ExecutorError::Http(error.to_string()))?;

@@ -75,4 +75,7 @@ pub struct Storage {
     pub artifact_bytes: i64,
     /// The events of its runs.
     pub event_bytes: i64,
+    /// The versions of its pipelines and library modules.
+    #[serde(default)]
+    pub version_bytes: i64,
 }

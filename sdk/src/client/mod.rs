@@ -54,6 +54,8 @@ pub use tokens::{MemoryTokens, TokenStore};
 use crate::time::Ambient;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an idle connection is kept: a service closes it after 30 seconds.
+const IDLE: Duration = Duration::from_secs(20);
 
 /// A client of one installation. Cheap to clone; clones share the session.
 #[derive(Clone)]
@@ -98,6 +100,7 @@ impl Client {
             // WebSockets upgrade an HTTP/1.1 connection.
             .http1_only()
             .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(IDLE)
             // A redirect would carry a POST elsewhere as a GET; the API has none.
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("restroy-sdk/", env!("CARGO_PKG_VERSION")))

@@ -12,6 +12,8 @@ use super::{Document, Touch, capabilities, pointer};
 const CONTEXT: usize = 3;
 /// How long is searched for a short answer to one file; after that, for any.
 const SEARCH: Duration = Duration::from_millis(50);
+/// How long is searched in all: the more files differ, the less is left for each.
+const SEARCH_IN_ALL: Duration = Duration::from_millis(500);
 /// How many files are told line by line, and with how many bytes together.
 const MAX_FILES: usize = 100;
 const MAX_BYTES: usize = 1024 * 1024;
@@ -102,7 +104,7 @@ impl Diff {
 /// A version: its document and its sources by path.
 type Version<'a> = (&'a Document, &'a BTreeMap<String, String>);
 
-/// What differs from one version to another. Takes its time with much text: at most some seconds.
+/// What differs from one version to another. Takes its time with much text: about a second.
 pub fn diff(from: Version<'_>, to: Version<'_>) -> Diff {
     Diff {
         document: fields("", &head(from.0), &head(to.0)),
@@ -163,17 +165,19 @@ fn files(from: &BTreeMap<String, String>, to: &BTreeMap<String, String>) -> Vec<
     let mut paths: Vec<_> = from.keys().chain(to.keys()).collect();
     paths.sort_unstable();
     paths.dedup();
+    paths.retain(|path| from.get(*path) != to.get(*path));
+    let told = u32::try_from(paths.len().clamp(1, MAX_FILES)).unwrap_or(u32::MAX);
+    let search = SEARCH.min(SEARCH_IN_ALL / told);
     let mut changes = Vec::new();
     let mut left = MAX_BYTES;
     for path in paths {
         let (old, new) = (from.get(path), to.get(path));
         let change = match (old, new) {
-            (Some(old), Some(new)) if old == new => continue,
             (Some(_), Some(_)) => Change::Changed,
             (None, _) => Change::Added,
             (_, None) => Change::Removed,
         };
-        let told = (changes.len() < MAX_FILES && left > 0).then(|| lines(path, old, new));
+        let told = (changes.len() < MAX_FILES && left > 0).then(|| lines(path, (old, new), search));
         let told = told.filter(|text| text.len() <= left);
         left = told.as_ref().map_or(left, |text| left - text.len());
         changes.push(FileChange { path: path.clone(), change, diff: told });
@@ -182,11 +186,11 @@ fn files(from: &BTreeMap<String, String>, to: &BTreeMap<String, String>) -> Vec<
 }
 
 /// A unified diff of a file.
-fn lines(path: &str, from: Option<&String>, to: Option<&String>) -> String {
+fn lines(path: &str, (from, to): (Option<&String>, Option<&String>), search: Duration) -> String {
     let name = |there: bool, side: &str| if there { format!("{side}/{path}") } else { "/dev/null".to_owned() };
     let (old, new) = (name(from.is_some(), "a"), name(to.is_some(), "b"));
     let (from, to) = (from.map_or("", String::as_str), to.map_or("", String::as_str));
-    let diff = TextDiff::configure().timeout(SEARCH).diff_lines(from, to);
+    let diff = TextDiff::configure().timeout(search).diff_lines(from, to);
     diff.unified_diff().context_radius(CONTEXT).header(&old, &new).to_string()
 }
 

@@ -3,20 +3,34 @@
 /// The longest name that somebody may have meant otherwise, in bytes.
 const MAX_GIVEN: usize = 200;
 
+/// How many letters are compared with each other for one suggestion. Of very many names the rest is not
+/// looked at: a fault is told all the same.
+const MAX_COMPARED: usize = 100_000;
+
 /// The closest of `known` to `given`, if one is close enough to be a slip.
 pub(super) fn closest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Nobody slips in a name as long as that, and comparing takes its length for each of the known.
     if given.len() > MAX_GIVEN {
         return None;
     }
-    let reach = (given.chars().count() / 3).clamp(1, 4);
-    known
-        .into_iter()
-        .filter(|name| *name != given)
-        .map(|name| (strsim::damerau_levenshtein(&given.to_lowercase(), &name.to_lowercase()), name))
-        .filter(|(distance, _)| *distance <= reach)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, name)| name)
+    let length = given.chars().count();
+    let reach = (length / 3).clamp(1, 4);
+    let lower = given.to_lowercase();
+    let mut left = MAX_COMPARED;
+    let mut best: Option<(usize, &str)> = None;
+    for name in known {
+        // A name that is so much longer or shorter is no slip, whatever is in it.
+        if name == given || name.len() > 4 * MAX_GIVEN || name.chars().count().abs_diff(length) > reach {
+            continue;
+        }
+        let Some(rest) = left.checked_sub(length * name.len()) else { break };
+        left = rest;
+        let distance = strsim::osa_distance(&lower, &name.to_lowercase());
+        if distance <= reach && best.is_none_or(|(least, _)| distance < least) {
+            best = Some((distance, name));
+        }
+    }
+    best.map(|(_, name)| name)
 }
 
 /// `; did you mean `…`?`, or nothing.
@@ -50,6 +64,14 @@ mod tests {
         assert_eq!(closest("colour", known), None);
         assert_eq!(closest(&"s".repeat(1_000_000), known), None);
         assert_eq!(hint("scrpit", known), "; did you mean `script`?");
+    }
+
+    #[test]
+    fn looks_at_so_many_names_only() {
+        // As many as nobody could compare.
+        let given = "a".repeat(MAX_GIVEN);
+        let other = "b".repeat(MAX_GIVEN);
+        assert_eq!(closest(&given, std::iter::repeat(other.as_str())), None);
     }
 
     #[test]

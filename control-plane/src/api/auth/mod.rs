@@ -13,6 +13,7 @@ mod verify_email;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use super::{http::body_limit, limits};
 use crate::state::AppState;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -27,4 +28,6 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(password_reset::confirm))
         .routes(routes!(oidc::begin))
         .routes(routes!(oidc::finish))
+        // Anybody may send here: no more than an account's few fields.
+        .layer(body_limit(limits::AUTH_BODY))
 }

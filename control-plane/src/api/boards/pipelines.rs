@@ -94,6 +94,8 @@ pub(super) async fn create_pipeline(
         Begun::Again(answer) => return Ok(answer),
     };
     limits::room(pipelines::count(&mut tx, id).await?, limits::PIPELINES_PER_BOARD, "pipelines on a board")?;
+    let with_deleted = pipelines::count_with_deleted(&mut tx, id).await?;
+    limits::room_with_deleted(with_deleted, limits::PIPELINES_WITH_DELETED, "pipelines on a board")?;
     let made = pipelines::New { id: state.ambient.id(), board: id, name: &new.name, description: &new.description };
     let pipeline = pipelines::insert(&mut tx, made, now)
         .await

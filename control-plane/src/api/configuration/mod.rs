@@ -8,9 +8,12 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
-use restroy_sdk::api::{
-    Page,
-    script::{ConfigurationEntry, ConfigurationRevision, PutConfiguration},
+use restroy_sdk::{
+    api::{
+        Page,
+        script::{ConfigurationEntry, ConfigurationRevision, PutConfiguration},
+    },
+    problem::ProblemCode,
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -152,7 +155,8 @@ async fn put(
         // Writing a plain value over a secret takes the secret away.
         scope.require(Permission::SecretWrite)?;
     }
-    room(&mut tx, place, present.as_ref(), put.secret).await?;
+    configuration::forget_removed(&mut tx, place, state.ambient.now()).await?;
+    room(&mut tx, place, (key, present.as_ref()), put.secret).await?;
     configuration::forget_old(&mut tx, place, key, state.ambient.now()).await?;
     limits::room(
         configuration::revisions(&mut tx, place, key).await?,
@@ -215,17 +219,32 @@ async fn raise(tx: &mut TeamTx, place: Place) -> ApiResult<i64> {
 }
 
 /// 429 unless there is room for one more key of that sort.
-async fn room(tx: &mut TeamTx, place: Place, present: Option<&ConfigurationEntry>, secret: bool) -> ApiResult<()> {
+async fn room(
+    tx: &mut TeamTx,
+    place: Place,
+    (key, present): (&str, Option<&ConfigurationEntry>),
+    secret: bool,
+) -> ApiResult<()> {
     if present.is_some_and(|present| present.secret == secret) {
         return Ok(());
     }
-    let (values, secrets) = configuration::count(tx, place).await?;
+    let count = configuration::count(tx, place).await?;
     let kind = kind(place);
     if secret {
-        limits::room(secrets, limits::SECRETS_PER_PLACE, &format!("secrets of a {kind}"))
+        limits::room(count.secrets, limits::SECRETS_PER_PLACE, &format!("secrets of a {kind}"))?;
     } else {
-        limits::room(values, limits::VALUES_PER_PLACE, &format!("values of a {kind}"))
+        limits::room(count.plain, limits::VALUES_PER_PLACE, &format!("values of a {kind}"))?;
     }
+    // Runs may have started with what was removed: it is kept for a while, and that counts as well.
+    if count.removed < limits::REMOVED_PER_PLACE || configuration::revisions(tx, place, key).await? > 0 {
+        return Ok(());
+    }
+    let detail = format!(
+        "The limit is {} keys of a {kind} that were removed within the last 9 days, which runs may have started with; set \
+         one of them again, or wait.",
+        limits::REMOVED_PER_PLACE
+    );
+    Err(ApiError::with(ProblemCode::QuotaExceeded, detail))
 }
 
 async fn note(

@@ -1,5 +1,7 @@
 //! JSON bodies.
 
+use std::error::Error;
+
 use axum::{
     Extension,
     body::Bytes,
@@ -9,11 +11,12 @@ use axum::{
 use restroy_sdk::problem::{Fault, LimitHit, Problem, ProblemCode};
 use serde::de::DeserializeOwned;
 
-use super::Fields;
+use super::{Fields, receive::Refused};
 use crate::{api::rules::Ruled, error::ApiError};
 
 /// A JSON body: 415 when it says that it is something else, 413 above the route's limit, 400 when
-/// it is no JSON, 422 with the place when it is not of the expected form or a field breaks its rule.
+/// it is no JSON or does not come in time, 503 when too much is under way, 422 with the place when it is not
+/// of the expected form or a field breaks its rule.
 #[derive(Debug, Clone, Copy)]
 pub struct Body<T>(pub T);
 
@@ -54,6 +57,14 @@ fn is_json(request: &Request) -> bool {
 }
 
 fn unreadable(rejection: &BytesRejection, limit: Option<BodyLimit>) -> ApiError {
+    match refused(rejection) {
+        Some(Refused::Slow) => return ApiError::with(ProblemCode::BadRequest, "The body did not come in time."),
+        Some(Refused::Full) => {
+            let detail = "The bodies of too many requests are under way; try again in a moment.";
+            return ApiError::with(ProblemCode::Unavailable, detail);
+        }
+        None => {}
+    }
     // The rejection's own response knows best whether it was the limit.
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
         let mut problem = Problem::new(ProblemCode::TooLarge).detail("The body is larger than this route takes.");
@@ -66,6 +77,18 @@ fn unreadable(rejection: &BytesRejection, limit: Option<BodyLimit>) -> ApiError 
     } else {
         ApiError::with(ProblemCode::BadRequest, "The body ended before it was whole.")
     }
+}
+
+/// Whether it was one of our bounds.
+fn refused(rejection: &BytesRejection) -> Option<Refused> {
+    let mut error: Option<&dyn Error> = Some(rejection);
+    while let Some(found) = error {
+        if let Some(refused) = found.downcast_ref() {
+            return Some(*refused);
+        }
+        error = found.source();
+    }
+    None
 }
 
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {

@@ -17,7 +17,11 @@ use tower_http::{
     cors::{AllowOrigin, CorsLayer},
 };
 
-use super::{body_limit, repeat::repeat};
+use super::{
+    body_limit,
+    receive::{Bounds, receive},
+    repeat::repeat,
+};
 use crate::{
     auth::{
         Peer, origin,
@@ -41,6 +45,7 @@ const MAX_REQUEST_ID: usize = 64;
 pub fn around(router: Router<AppState>, state: &AppState) -> Router<AppState> {
     router
         .layer(middleware::from_fn(repeat))
+        .layer(middleware::from_fn_with_state(Bounds::new(&state.settings), receive))
         .layer(body_limit(BODY_LIMIT))
         .layer(CatchPanicLayer::custom(|_panic| ApiError::new(ProblemCode::Internal).into_response()))
         .layer(middleware::from_fn_with_state(state.clone(), limit))

@@ -8,6 +8,7 @@ mod idempotency;
 mod layers;
 mod page;
 mod path;
+mod receive;
 mod repeat;
 pub mod rule;
 mod tags;

@@ -75,6 +75,7 @@ pub(super) async fn put_module(
         author: caller.user_id,
     };
     library::insert_version(&mut tx, &state.ambient, &version).await?;
+    limits::sources(&mut tx).await?;
     let entry = audit::Entry::new("library.change", "library_module", module.id);
     let entry = entry.before(module_state(&name, &module.description, module.latest_version)).after(module_state(
         &name,

@@ -87,6 +87,7 @@ pub(super) async fn create_module(
         author: caller.user_id,
     };
     library::insert_version(&mut tx, &state.ambient, &version).await?;
+    limits::sources(&mut tx).await?;
     let entry = audit::Entry::new("library.create", "library_module", module);
     let entry = entry.after(module_state(&new.name, &new.description, 1));
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;

@@ -60,6 +60,7 @@ const BEYOND: &[(&str, &str, &[ProblemCode])] = &[
     ("POST", "/v1/pipelines/{id}/move", &[NameTaken, QuotaExceeded]),
     ("POST", "/v1/pipelines/{id}/restore", &[NameTaken, QuotaExceeded]),
     ("POST", "/v1/pipelines/{id}/versions/{number}/restore", &[InvalidDefinition, QuotaExceeded]),
+    ("POST", "/v1/pipelines/{id}/versions/{number}/publish", &[QuotaExceeded]),
     ("POST", "/v1/pipelines/{id}/runs", &[InvalidParams, QuotaExceeded]),
     ("PUT", "/v1/scripts/{id}/configuration/{key}", &[QuotaExceeded]),
 ];

@@ -1,5 +1,7 @@
 //! `/v1/pipelines/{id}/definition`
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::State,
@@ -27,7 +29,7 @@ use crate::{
     auth::{Caller, Permission},
     error::{ApiError, ApiResult},
     state::AppState,
-    store::{audit, pipelines, versions},
+    store::{audit, library, pipelines, versions},
 };
 
 /// The latest version, published or not.
@@ -73,25 +75,31 @@ pub(super) async fn put_definition(
 ) -> ApiResult<Response> {
     let scope = caller.pipeline(&state, id, Permission::PipelineEdit).await?;
     let bounds = review::bounds(&mut scope.read().await?).await?;
-    let document = review::read(state.compiler.as_ref(), put.definition.get(), &put.files, bounds).await?;
+    let files = Arc::new(put.files);
+    let document = Arc::new(review::read(&state, put.definition, &files, bounds).await?);
+    let library = review::pinned(&state, &scope, &document, &files).await?;
     let now = state.ambient.now();
     let upcoming = if put.publish { upcoming(&state, &document).await? } else { IndexMap::new() };
     let (mut tx, scope) = scope.write_renewed().await?;
     let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
     fits(&headers, pipeline.latest_version)?;
-    let library = review::pinned(&mut tx, &document, &put.files).await?;
+    if !library::are_there(&mut tx, &library).await? {
+        // A module was deleted since: done again at once, its absence is told.
+        return Err(ApiError::again());
+    }
     let number = pipeline.latest_version.unwrap_or(0) + 1;
     limits::room(number - 1, limits::VERSIONS_PER_PIPELINE, "versions of a pipeline")?;
     let new = versions::NewVersion {
         pipeline: id,
         number,
         document: &document,
-        files: &put.files,
+        files: &files,
         library: &library,
         message: &put.message,
         author: caller.user_id,
     };
     versions::insert(&mut tx, &state.ambient, &new).await?;
+    limits::sources(&mut tx).await?;
     pipelines::set_latest(&mut tx, id, number, now).await?;
     let entry = audit::Entry::new("pipeline.define", "pipeline", id);
     let entry = entry

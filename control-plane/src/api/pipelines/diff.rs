@@ -5,19 +5,18 @@ use restroy_sdk::{
     api::pipeline::{Definition, VersionDiff},
     document,
     ids::PipelineId,
-    problem::ProblemCode,
 };
 
 use super::versions::whole;
 use crate::{
     api::http::Path,
     auth::{Caller, Permission},
-    error::{ApiError, ApiResult},
+    error::ApiResult,
     state::AppState,
 };
 
 /// What differs from one version to another: fields and steps of the document, files line by line, what
-/// may be touched.
+/// may be touched. Few are compared at once: 503 with `Retry-After` when too many wait.
 #[utoipa::path(
     get, path = "/v1/pipelines/{id}/versions/{number}/diff/{other}", tag = "pipelines",
     params(
@@ -33,14 +32,12 @@ pub(super) async fn diff_versions(
     Path((id, number, other)): Path<(PipelineId, i64, i64)>,
 ) -> ApiResult<Json<VersionDiff>> {
     let scope = caller.pipeline(&state, id, Permission::PipelineRead).await?;
+    // Both versions are in memory from here on.
+    let turn = state.comparisons.turn().await?;
     let mut tx = scope.read().await?;
     let (from, to) = (whole(&mut tx, id, number).await?, whole(&mut tx, id, other).await?);
     drop(tx);
-    let compared = tokio::task::spawn_blocking(move || compare(from, to)).await;
-    compared.map(Json).map_err(|error| {
-        tracing::error!(%error, "two versions cannot be compared");
-        ApiError::new(ProblemCode::Internal)
-    })
+    turn.work(move || compare(from, to)).await.map(Json)
 }
 
 /// Takes its time with much text: off the async threads.

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::widening::Widening;
 use crate::{
-    api::http::Path,
+    api::{http::Path, limits},
     auth::{Caller, Permission, Scope},
     error::{ApiError, ApiResult},
     runs::schedule::next_fire,
@@ -79,6 +79,7 @@ pub(super) async fn publish(
     let widened = Widening::against_published(tx, pipeline, document).await?;
     widened.check(scope, tx, "This version may do more than the published one; to publish it").await?;
     let widened = widened.faults();
+    room_for(tx, pipeline.id, upcoming.len()).await?;
     pipelines::set_published(tx, pipeline.id, number, state.ambient.now()).await?;
     schedules::replace(tx, &state.ambient, pipeline.id, upcoming).await?;
     let entry = audit::Entry::new("pipeline.publish", "pipeline", pipeline.id);
@@ -88,4 +89,21 @@ pub(super) async fn publish(
         .after(json!({ "published_version": number }));
     audit::in_team(tx, &state.ambient, scope.actor(), entry).await?;
     Ok(widened)
+}
+
+/// 429 when the team has too many schedules, with this many of the pipeline.
+async fn room_for(tx: &mut TeamTx, pipeline: PipelineId, schedules: usize) -> ApiResult<()> {
+    let most = limits::SCHEDULES_PER_TEAM;
+    if schedules == 0 {
+        return Ok(());
+    }
+    let others = schedules::count_of_others(tx, pipeline).await?;
+    if others.saturating_add(i64::try_from(schedules).unwrap_or(i64::MAX)) <= most {
+        return Ok(());
+    }
+    let detail = format!(
+        "The limit is {most} schedules of a team: its other pipelines have {others}, those deleted within 30 days among \
+         them, and this version has {schedules}. Take some out of a document and publish it."
+    );
+    Err(ApiError::with(ProblemCode::QuotaExceeded, detail))
 }

@@ -68,6 +68,7 @@ pub(super) async fn restore_version(
         author: caller.user_id,
     };
     versions::insert(&mut tx, &state.ambient, &new).await?;
+    limits::sources(&mut tx).await?;
     pipelines::set_latest(&mut tx, id, next, now).await?;
     let entry = audit::Entry::new("pipeline.define", "pipeline", id);
     let entry = entry

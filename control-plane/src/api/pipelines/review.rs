@@ -1,6 +1,6 @@
 //! What is wrong with a definition: everything, at once.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use restroy_sdk::{
     document::{self, Bounds, Document, MAX_TOTAL_BYTES},
@@ -8,10 +8,13 @@ use restroy_sdk::{
     problem::{Fault, Problem, ProblemCode},
     schema,
 };
+use serde_json::value::RawValue;
 
 use crate::{
+    auth::Scope,
     error::{ApiError, ApiResult},
     ports::{CompilerUnavailable, ScriptCompiler},
+    state::AppState,
     store::{
         TeamTx, library,
         quota::{self, Limit},
@@ -24,23 +27,20 @@ const MAX_FAULTS: usize = 200;
 /// Reads and checks a document with its files: its form, what must hold beyond, every script and
 /// expression, and the schema of its parameters.
 pub(super) async fn read(
-    compiler: &dyn ScriptCompiler,
-    definition: &str,
-    files: &BTreeMap<String, String>,
+    state: &AppState,
+    definition: Box<RawValue>,
+    files: &Arc<BTreeMap<String, String>>,
     bounds: Bounds,
 ) -> ApiResult<Document> {
-    let mut faults = Vec::new();
-    let document = match document::read_json(definition) {
-        Ok(document) => {
-            faults.extend(document::check_within(&document, files, bounds));
-            faults.extend(schemas(&document));
+    let compiler = state.compiler.as_ref();
+    let of_document = Arc::clone(files);
+    let checked = state.checks.turn().await?.work(move || check(&definition, &of_document, bounds)).await?;
+    let (document, mut faults) = match checked {
+        Ok((document, mut faults)) => {
             faults.extend(expressions(compiler, &document).await?);
-            Some(document)
+            (Some(document), faults)
         }
-        Err(read) => {
-            faults.extend(read);
-            None
-        }
+        Err(faults) => (None, faults),
     };
     // What is too long is named by `check` and not compiled.
     let fitting: BTreeMap<String, String> = files
@@ -63,16 +63,35 @@ pub(super) async fn bounds(tx: &mut TeamTx) -> ApiResult<Bounds> {
     Ok(Bounds { steps: usize(steps), source_bytes: usize(source_bytes) })
 }
 
+/// What needs no compiler; what is wrong when it is no document.
+fn check(
+    definition: &RawValue,
+    files: &BTreeMap<String, String>,
+    bounds: Bounds,
+) -> Result<(Document, Vec<Fault>), Vec<Fault>> {
+    let document = document::read_json(definition.get())?;
+    let mut faults = document::check_within(&document, files, bounds);
+    faults.extend(schemas(&document));
+    Ok((document, faults))
+}
+
 /// The versions of library modules that a document pins. Refused when one is not there, when a module
-/// loads one that is not pinned or itself, or when all sources together are too many bytes.
+/// loads one that is not pinned or itself, or when all sources together are too many bytes. Read and
+/// checked before the writer is taken; [`library::are_there`] tells whether they still are then.
 pub(super) async fn pinned(
-    tx: &mut TeamTx,
-    document: &Document,
+    state: &AppState,
+    scope: &Scope,
+    document: &Arc<Document>,
     files: &BTreeMap<String, String>,
 ) -> ApiResult<Vec<LibraryVersionId>> {
     let (mut versions, mut sources, mut faults) = (Vec::new(), BTreeMap::new(), Vec::new());
+    if document.library.is_empty() {
+        return Ok(versions);
+    }
+    let turn = state.checks.turn().await?;
+    let mut tx = scope.read().await?;
     for (name, number) in &document.library {
-        let detail = match library::pinned(tx, name, *number).await? {
+        let detail = match library::pinned(&mut tx, name, *number).await? {
             Ok(pinned) => {
                 versions.push(pinned.id);
                 sources.insert(name.clone(), pinned.source);
@@ -83,8 +102,10 @@ pub(super) async fn pinned(
         };
         faults.push(Fault::new(format!("/library/{}", name.replace('~', "~0").replace('/', "~1")), detail));
     }
-    faults.extend(document::check_library(document, &sources));
+    drop(tx);
     let bytes = files.values().chain(sources.values()).map(String::len).sum::<usize>();
+    let of_sources = Arc::clone(document);
+    faults.extend(turn.work(move || document::check_library(&of_sources, &sources)).await?);
     if bytes > MAX_TOTAL_BYTES {
         let detail =
             format!("the files and the library's modules have {bytes} bytes together; at most {MAX_TOTAL_BYTES}");

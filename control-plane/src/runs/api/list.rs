@@ -9,6 +9,7 @@ use restroy_sdk::{
 use serde::Deserialize;
 use sqlx::query_as;
 use utoipa::IntoParams;
+use uuid::Uuid;
 
 use crate::{
     api::http::{Paged, Path, Query, name_filter, paged},
@@ -76,28 +77,38 @@ pub(super) async fn of_team(
     list(&scope, None, filter).await
 }
 
-/// The statement, by age; `$1` to `$5` are team, place, status, pattern of the name and number of rows.
+/// The statement, by age; `$1` to `$5` are team, place, status, pattern of the name and number of rows. Each
+/// finds its beginning in an index.
 macro_rules! runs {
-    ($end:literal, $($which:expr),+) => {
+    ($status:literal, $end:literal, $($which:expr),+) => {
         concat!(
             "SELECT ",
             run_columns!(),
-            " FROM runs WHERE team_id = $1 AND ($3 IS NULL OR status = $3)
-              AND ($4 IS NULL OR lower(pipeline_name) LIKE $4 ESCAPE '\\') AND ",
+            " FROM runs WHERE team_id = $1 AND ",
+            $status,
+            " AND ($4 IS NULL OR lower(pipeline_name) LIKE $4 ESCAPE '\\') AND ",
             $($which,)+
-            " AND ($2 IS NULL OR id ",
+            " AND id ",
             $end,
             " LIMIT $5"
         )
     };
 }
 
+/// Those in any state, and those in the one of `$3`.
+macro_rules! by_status {
+    ($status:expr, $end:literal) => {
+        if $status.is_some() { by_age!("status = $3", $end) } else { by_age!("($3 IS NULL OR $3 = $3)", $end) }
+    };
+}
+
 /// Those of a pipeline, `$6`, and those of a team that its viewer sees, `$6` to `$8`.
 macro_rules! by_age {
-    ($end:literal) => {
+    ($status:literal, $end:literal) => {
         (
-            runs!($end, "pipeline_id = $6"),
+            runs!($status, $end, "pipeline_id = $6"),
             runs!(
+                $status,
                 $end,
                 "EXISTS (SELECT 1 FROM pipelines p
                      JOIN boards b ON b.team_id = p.team_id AND b.id = p.board_id AND b.deleted_at IS NULL
@@ -114,9 +125,11 @@ async fn list(scope: &Scope, pipeline: Option<PipelineId>, filter: Filter) -> Ap
     let page = Paged::new(filter.limit, filter.cursor).of((age, filter.status, &filter.name));
     let (rows, after, name) = (page.rows()?, page.after::<RunId>()?, name_filter(filter.name.as_deref())?);
     let (of_pipeline, of_team) = match age {
-        Age::Oldest => by_age!("> $2) ORDER BY id"),
-        Age::Newest => by_age!("< $2) ORDER BY id DESC"),
+        Age::Oldest => by_status!(filter.status, "> $2 ORDER BY id"),
+        Age::Newest => by_status!(filter.status, "< $2 ORDER BY id DESC"),
     };
+    let first = if age == Age::Oldest { Uuid::nil() } else { Uuid::max() };
+    let after = after.unwrap_or(RunId(first));
     let mut tx = scope.read().await?;
     let found: Vec<RunRow> = if let Some(pipeline) = pipeline {
         sql!(

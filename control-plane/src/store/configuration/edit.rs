@@ -18,6 +18,8 @@ use crate::{
 
 /// Of each key so many revisions are kept, however old.
 const KEPT: i64 = 1_000;
+/// Of the keys that were removed so many are remembered, however long ago that was.
+const REMOVED_KEPT: i64 = 500;
 /// What a run may have started with is kept: none waits and goes on for longer.
 const PINNED: Duration = Duration::from_hours(9 * 24);
 
@@ -154,6 +156,30 @@ pub async fn forget_old(tx: &mut TeamTx, place: Place, key: &str, now: Timestamp
         .bind(key)
         .bind(now.before(PINNED))
         .bind(KEPT)
+    )?;
+    Ok(())
+}
+
+/// Forgets keys of a place with all their revisions: those that were removed so long ago that no run may have
+/// started with them, unless they are among the last that were removed.
+pub async fn forget_removed(tx: &mut TeamTx, place: Place, now: Timestamp) -> Result<(), sqlx::Error> {
+    let team = tx.team();
+    sql!(
+        &mut **tx,
+        execute,
+        query(
+            "DELETE FROM configurations
+             WHERE team_id = $1 AND place_id = $2 AND key IN (
+                 SELECT o.key FROM (
+                     SELECT n.key, n.created_at FROM configurations n
+                     WHERE n.team_id = $1 AND n.place_id = $2 AND n.newest AND n.removed
+                     ORDER BY n.created_at DESC, n.key LIMIT 1000000 OFFSET $4) o
+                 WHERE o.created_at < $3)"
+        )
+        .bind(team)
+        .bind(place.id())
+        .bind(now.before(PINNED))
+        .bind(REMOVED_KEPT)
     )?;
     Ok(())
 }

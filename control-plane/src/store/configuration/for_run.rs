@@ -1,6 +1,6 @@
 //! What a run's scripts are configured with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use restroy_run_queue::run_api::StepSettings;
 use restroy_sdk::{
@@ -72,7 +72,7 @@ pub async fn for_run(
 ) -> Result<(BTreeMap<String, StepSettings>, Vec<SecretRead>), StoreError> {
     let team = Place::Team(tx.team());
     let scripts: BTreeMap<String, ScriptId> = scripts(tx, pinned.version).await?.into_iter().collect();
-    let rows = rows(tx, pinned).await?;
+    let rows = rows(tx, pinned, document).await?;
     let known = Known::new(&rows, pinned, team);
     let mut steps = BTreeMap::new();
     let mut reads: Vec<SecretRead> = Vec::new();
@@ -113,7 +113,7 @@ struct Holds<'a> {
 struct Known<'a>(BTreeMap<(Uuid, &'a str), Holds<'a>>);
 
 impl<'a> Known<'a> {
-    /// From rows that come oldest first.
+    /// From rows that come oldest first, as far as they are of one key.
     fn new(rows: &'a [Row], pinned: Pinned, team: Place) -> Self {
         let mut known: BTreeMap<_, Holds<'a>> = BTreeMap::new();
         for row in rows {
@@ -188,39 +188,116 @@ async fn scripts(tx: &mut TeamTx, version: VersionId) -> Result<Vec<(String, Scr
     )
 }
 
-/// Of every key of the version's scripts, the board and the team: the revision in force when the run
-/// started, and the newest; oldest first.
-async fn rows(tx: &mut TeamTx, pinned: Pinned) -> Result<Vec<Row>, sqlx::Error> {
+/// The columns of a [`Row`].
+macro_rules! columns {
+    () => {
+        "c.script_id, c.board_id, c.key, c.revision, c.config_revision, c.secret, c.removed, c.plain, c.sealed, \
+         c.data_key_no"
+    };
+}
+
+/// Which keys are read, `$n` being the newest revision of each: of the scripts whose paths `$5` lists all,
+/// of the board and the team those that `$6` lists. `$lists` opens a list, `$end` closes it.
+macro_rules! wanted {
+    ($lists:literal, $end:literal) => {
+        concat!(
+            "n.team_id = $1 AND n.newest AND n.place_id IN (
+                 SELECT p.script_id FROM pipeline_version_scripts p
+                 JOIN scripts s ON s.team_id = p.team_id AND s.id = p.script_id
+                 WHERE p.team_id = $1 AND p.version_id = $2 AND s.path IN (",
+            $lists,
+            "$5",
+            $end,
+            ") UNION ALL SELECT $3 UNION ALL SELECT $4)
+             AND (n.script_id IS NOT NULL OR n.key IN (",
+            $lists,
+            "$6",
+            $end,
+            "))"
+        )
+    };
+}
+
+/// The newest revision of each key that is wanted.
+macro_rules! newest {
+    ($lists:literal, $end:literal) => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM configurations n JOIN configurations c ON c.team_id = n.team_id AND c.id = n.id WHERE ",
+            wanted!($lists, $end)
+        )
+    };
+}
+
+/// Of the keys whose newest revision came after the run's start, the one that was in force then. A place
+/// counts its changes in `config_revision`, so that this is one look into an index for each key.
+macro_rules! pinned {
+    ($lists:literal, $end:literal) => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM (
+                 SELECT n.place_id, n.key,
+                        CASE WHEN n.script_id IS NOT NULL THEN $7 WHEN n.board_id IS NOT NULL THEN $8 ELSE $9 END AS most
+                 FROM configurations n
+                 WHERE ",
+            wanted!($lists, $end),
+            " AND n.config_revision >
+                     CASE WHEN n.script_id IS NOT NULL THEN $7 WHEN n.board_id IS NOT NULL THEN $8 ELSE $9 END) k
+             JOIN configurations c ON c.team_id = $1 AND c.id = (
+                 SELECT x.id FROM configurations x
+                 WHERE x.place_id = k.place_id AND x.key = k.key AND x.config_revision <= k.most
+                 ORDER BY x.config_revision DESC LIMIT 1)"
+        )
+    };
+}
+
+/// Of every key that the document's steps can see: the revision in force when the run started, and the
+/// newest, in this order.
+async fn rows(tx: &mut TeamTx, pinned: Pinned, document: &Document) -> Result<Vec<Row>, StoreError> {
     let team = tx.team();
-    sql!(
+    let scripts: BTreeSet<&str> = document.steps.values().filter_map(|step| step.script.as_deref()).collect();
+    let keys: BTreeSet<&str> = document.steps.values().flat_map(keys).collect();
+    let (scripts, keys) = (serde_json::to_string(&scripts)?, serde_json::to_string(&keys)?);
+    let statement = tx.pick(
+        pinned!("SELECT value FROM json_each(", ")"),
+        pinned!("SELECT jsonb_array_elements_text(CAST(", " AS jsonb))"),
+    );
+    let mut rows: Vec<Row> = sql!(
         &mut **tx,
         fetch_all,
-        query_as(
-            "SELECT c.script_id, c.board_id, c.key, c.revision, c.config_revision, c.secret, c.removed, c.plain,
-                    c.sealed, c.data_key_no
-             FROM configurations c
-             WHERE c.team_id = $1
-               AND c.place_id IN (
-                   SELECT p.script_id FROM pipeline_version_scripts p WHERE p.team_id = $1 AND p.version_id = $2
-                   UNION ALL SELECT $3 UNION ALL SELECT $4)
-               AND c.revision IN (
-                   SELECT max(n.revision) FROM configurations n
-                   WHERE n.team_id = c.team_id AND n.place_id = c.place_id AND n.key = c.key
-                   UNION ALL
-                   SELECT max(n.revision) FROM configurations n
-                   WHERE n.team_id = c.team_id AND n.place_id = c.place_id AND n.key = c.key
-                     AND n.config_revision <= CASE
-                         WHEN c.script_id IS NOT NULL THEN $5
-                         WHEN c.board_id IS NOT NULL THEN $6
-                         ELSE $7 END)
-             ORDER BY c.revision"
-        )
-        .bind(team)
-        .bind(pinned.version)
-        .bind(pinned.board.uuid())
-        .bind(team.uuid())
-        .bind(pinned.revision)
-        .bind(pinned.board_revision)
-        .bind(pinned.team_revision)
-    )
+        query_as(statement)
+            .bind(team)
+            .bind(pinned.version)
+            .bind(pinned.board.uuid())
+            .bind(team.uuid())
+            .bind(&scripts)
+            .bind(&keys)
+            .bind(pinned.revision)
+            .bind(pinned.board_revision)
+            .bind(pinned.team_revision)
+    )?;
+    let statement = tx.pick(
+        newest!("SELECT value FROM json_each(", ")"),
+        newest!("SELECT jsonb_array_elements_text(CAST(", " AS jsonb))"),
+    );
+    let newest: Vec<Row> = sql!(
+        &mut **tx,
+        fetch_all,
+        query_as(statement)
+            .bind(team)
+            .bind(pinned.version)
+            .bind(pinned.board.uuid())
+            .bind(team.uuid())
+            .bind(&scripts)
+            .bind(&keys)
+    )?;
+    rows.extend(newest);
+    Ok(rows)
+}
+
+/// The keys that a step names.
+fn keys(step: &Step) -> impl Iterator<Item = &str> {
+    step.config.keys().map(String::as_str).chain(step.secrets.iter().map(String::as_str))
 }

@@ -7,7 +7,7 @@ mod for_run;
 mod place;
 mod read;
 
-pub use edit::{Change, Value, forget_old, write};
+pub use edit::{Change, Value, forget_old, forget_removed, write};
 pub use for_run::{Pinned, SecretRead, for_run};
 pub use place::{Level, Place};
-pub use read::{count, get, history, list, revisions, scripts_have_secrets};
+pub use read::{Count, count, get, history, list, revisions, scripts_have_secrets};

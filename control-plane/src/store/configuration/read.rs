@@ -48,10 +48,7 @@ pub async fn list(
     let team = tx.team();
     let statement = by_order!(selection.order, id: "c.id", name: "c.key",
         "SELECT c.id, c.key, c.secret, c.plain, c.revision, c.created_at FROM configurations c
-         WHERE c.place_id = $1 AND c.team_id = $6 AND NOT c.removed
-           AND c.revision = (
-               SELECT max(n.revision) FROM configurations n
-               WHERE n.team_id = c.team_id AND n.place_id = c.place_id AND n.key = c.key)");
+         WHERE c.place_id = $1 AND c.team_id = $6 AND c.newest AND NOT c.removed");
     let rows: Vec<Row> = sql!(
         &mut **tx,
         fetch_all,
@@ -74,10 +71,7 @@ pub async fn get(tx: &mut TeamTx, place: Place, key: &str) -> Result<Option<Conf
         fetch_optional,
         query_as(
             "SELECT c.id, c.key, c.secret, c.plain, c.revision, c.created_at FROM configurations c
-             WHERE c.team_id = $1 AND c.place_id = $2 AND c.key = $3 AND NOT c.removed
-               AND c.revision = (
-                   SELECT max(n.revision) FROM configurations n
-                   WHERE n.team_id = c.team_id AND n.place_id = c.place_id AND n.key = c.key)"
+             WHERE c.team_id = $1 AND c.place_id = $2 AND c.key = $3 AND c.newest AND NOT c.removed"
         )
         .bind(team)
         .bind(place.id())
@@ -86,18 +80,28 @@ pub async fn get(tx: &mut TeamTx, place: Place, key: &str) -> Result<Option<Conf
     Ok(row.map(ConfigurationEntry::from))
 }
 
-/// How many entries are in force: plain ones, secrets.
-pub async fn count(tx: &mut TeamTx, place: Place) -> Result<(i64, i64), sqlx::Error> {
+/// How many keys a place has.
+#[derive(Debug, Clone, Copy, sqlx::FromRow)]
+pub struct Count {
+    /// In force, with a plain value.
+    pub plain: i64,
+    /// In force, with a secret.
+    pub secrets: i64,
+    /// Removed, but not forgotten yet.
+    pub removed: i64,
+}
+
+/// Counts the keys of a place.
+pub async fn count(tx: &mut TeamTx, place: Place) -> Result<Count, sqlx::Error> {
     let team = tx.team();
     sql!(
         &mut **tx,
         fetch_one,
         query_as(
-            "SELECT count(*) FILTER (WHERE NOT c.secret), count(*) FILTER (WHERE c.secret) FROM configurations c
-             WHERE c.team_id = $1 AND c.place_id = $2 AND NOT c.removed
-               AND c.revision = (
-                   SELECT max(n.revision) FROM configurations n
-                   WHERE n.team_id = c.team_id AND n.place_id = c.place_id AND n.key = c.key)"
+            "SELECT count(*) FILTER (WHERE NOT c.removed AND NOT c.secret) AS plain,
+                    count(*) FILTER (WHERE NOT c.removed AND c.secret) AS secrets,
+                    count(*) FILTER (WHERE c.removed) AS removed
+             FROM configurations c WHERE c.team_id = $1 AND c.place_id = $2 AND c.newest"
         )
         .bind(team)
         .bind(place.id())
@@ -113,11 +117,9 @@ pub async fn scripts_have_secrets(tx: &mut TeamTx, pipeline: PipelineId) -> Resu
         query_scalar(
             "SELECT EXISTS (
                  SELECT 1 FROM scripts s
-                 JOIN configurations c ON c.team_id = s.team_id AND c.place_id = s.id AND c.secret AND NOT c.removed
-                 WHERE s.team_id = $1 AND s.pipeline_id = $2 AND NOT EXISTS (
-                     SELECT 1 FROM configurations n
-                     WHERE n.team_id = c.team_id AND n.place_id = c.place_id AND n.key = c.key
-                       AND n.revision > c.revision))"
+                 JOIN configurations c
+                   ON c.team_id = s.team_id AND c.place_id = s.id AND c.newest AND c.secret AND NOT c.removed
+                 WHERE s.team_id = $1 AND s.pipeline_id = $2)"
         )
         .bind(team)
         .bind(pipeline)
