@@ -142,7 +142,8 @@ impl Limit {
             | Self::EgressBytesPerHour
             | Self::FuelPerDay
             | Self::StepsPerPipeline
-            | Self::KvStoreBytes => return None,
+            | Self::KvStoreBytes
+            | Self::VersionBytes => return None,
         })
     }
 }

@@ -56,7 +56,7 @@ async fn the_owner_hears_of_every_other_way_in() {
     let world = World::new().await;
     let ann = world.person("ann").await;
     let (secret, recovery) = turn_on(&ann).await;
-    world.clock.advance(Duration::from_secs(60));
+    world.clock.advance(Duration::from_mins(1));
     sign_in(&world, &code(&world, &secret)).await;
     sign_in(&world, recovery[0].as_str().unwrap()).await;
     ann.post("/v1/me/api-tokens", json!({ "name": "CI", "password": PASSWORD })).await.expect(201);
@@ -92,7 +92,7 @@ async fn the_log_tells_how_somebody_got_in() {
     let world = World::new().await;
     let ann = world.person("ann").await;
     let (secret, recovery) = turn_on(&ann).await;
-    world.clock.advance(Duration::from_secs(60));
+    world.clock.advance(Duration::from_mins(1));
     sign_in(&world, &code(&world, &secret)).await;
     sign_in(&world, recovery[0].as_str().unwrap()).await;
     let log = ann.get("/v1/me/audit?action=session.login").await.expect(200);

@@ -47,8 +47,14 @@ fn only_the_proxy_and_the_catcher_of_mail_are_published() {
 #[test]
 fn the_proxy_says_who_calls_and_repeats_only_what_may_be_repeated() {
     let caddyfile = file("deploy/Caddyfile");
-    for line in ["health_uri /readyz", "method GET HEAD", "reverse_proxy control-plane-1:8080 control-plane-2:8080",
-        "read_body 15m", "max_size 24MiB", "respond @inside 404"] {
+    for line in [
+        "health_uri /readyz",
+        "method GET HEAD",
+        "reverse_proxy control-plane-1:8080 control-plane-2:8080",
+        "read_body 15m",
+        "max_size 24MiB",
+        "respond @inside 404",
+    ] {
         assert!(caddyfile.contains(line), "the Caddyfile lacks `{line}`");
     }
     let settings = caddyfile.lines().filter(|line| !line.trim_start().starts_with('#')).collect::<String>();

@@ -19,6 +19,7 @@ use tower_http::{
 
 use super::{
     body_limit,
+    host::expected,
     receive::{Bounds, receive},
     repeat::repeat,
 };

@@ -22,7 +22,7 @@ use crate::{
     state::AppState,
     store::{
         audit::{self, Attempted},
-        outbox, second_factor as factors, sessions, users,
+        second_factor as factors, sessions, users,
     },
 };
 
