@@ -24,7 +24,7 @@ ALTER TABLE pipeline_version_scripts FORCE ROW LEVEL SECURITY;
 ALTER TABLE pipeline_versions FORCE ROW LEVEL SECURITY;
 
 CREATE INDEX configurations_newest ON configurations (team_id, place_id, key) WHERE newest;
-CREATE INDEX configurations_pinned ON configurations (place_id, key, config_revision);
+CREATE INDEX configurations_pinned ON configurations (team_id, place_id, key, config_revision) WHERE NOT newest;
 CREATE FUNCTION configuration_superseded() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE configurations SET newest = false

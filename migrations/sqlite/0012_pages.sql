@@ -7,7 +7,7 @@ UPDATE configurations SET newest = 0 WHERE EXISTS (
     SELECT 1 FROM configurations n
     WHERE n.place_id = configurations.place_id AND n.key = configurations.key AND n.revision > configurations.revision);
 CREATE INDEX configurations_newest ON configurations (team_id, place_id, key) WHERE newest;
-CREATE INDEX configurations_pinned ON configurations (place_id, key, config_revision);
+CREATE INDEX configurations_pinned ON configurations (team_id, place_id, key, config_revision) WHERE NOT newest;
 CREATE TRIGGER configurations_newest AFTER INSERT ON configurations
 BEGIN
     UPDATE configurations SET newest = 0

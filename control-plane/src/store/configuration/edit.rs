@@ -169,12 +169,13 @@ pub async fn forget_removed(tx: &mut TeamTx, place: Place, now: Timestamp) -> Re
         execute,
         query(
             "DELETE FROM configurations
-             WHERE team_id = $1 AND place_id = $2 AND key IN (
-                 SELECT o.key FROM (
+             WHERE id IN (
+                 SELECT c.id FROM (
                      SELECT n.key, n.created_at FROM configurations n
                      WHERE n.team_id = $1 AND n.place_id = $2 AND n.newest AND n.removed
                      ORDER BY n.created_at DESC, n.key LIMIT 1000000 OFFSET $4) o
-                 WHERE o.created_at < $3)"
+                 CROSS JOIN configurations c
+                 WHERE c.team_id = $1 AND c.place_id = $2 AND c.key = o.key AND c.revision > 0 AND o.created_at < $3)"
         )
         .bind(team)
         .bind(place.id())

@@ -247,7 +247,8 @@ macro_rules! pinned {
                      CASE WHEN n.script_id IS NOT NULL THEN $7 WHEN n.board_id IS NOT NULL THEN $8 ELSE $9 END) k
              JOIN configurations c ON c.team_id = $1 AND c.id = (
                  SELECT x.id FROM configurations x
-                 WHERE x.place_id = k.place_id AND x.key = k.key AND x.config_revision <= k.most
+                 WHERE x.team_id = $1 AND x.place_id = k.place_id AND x.key = k.key AND NOT x.newest
+                   AND x.config_revision <= k.most
                  ORDER BY x.config_revision DESC LIMIT 1)"
         )
     };

@@ -132,10 +132,13 @@ pub async fn revisions(tx: &mut TeamTx, place: Place, key: &str) -> Result<i64, 
     sql!(
         &mut **tx,
         fetch_one,
-        query_scalar("SELECT count(*) FROM configurations WHERE team_id = $1 AND place_id = $2 AND key = $3")
-            .bind(team)
-            .bind(place.id())
-            .bind(key)
+        // Where it begins to count leads SQLite to the index of the revisions.
+        query_scalar(
+            "SELECT count(*) FROM configurations WHERE team_id = $1 AND place_id = $2 AND key = $3 AND revision > 0"
+        )
+        .bind(team)
+        .bind(place.id())
+        .bind(key)
     )
 }
 
