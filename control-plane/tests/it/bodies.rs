@@ -16,7 +16,11 @@ const METHODS: [&str; 5] = ["GET", "PUT", "POST", "DELETE", "PATCH"];
 
 /// How many bytes a route takes.
 fn limit(path: &str) -> usize {
-    if path == "/v1/pipelines/{id}/definition" { 24 * MIB } else { 2 * MIB }
+    match path {
+        "/v1/pipelines/{id}/definition" => 24 * MIB,
+        path if path.starts_with("/v1/auth/") => 16 * 1024,
+        _ => 2 * MIB,
+    }
 }
 
 /// Every operation: its method in capitals and its path, and whether it has a body.

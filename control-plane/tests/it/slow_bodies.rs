@@ -13,8 +13,9 @@ use crate::support::{PASSWORD, World};
 
 /// A request that says it has a body of so many bytes, and sends the beginning of it.
 async fn begun(world: &World, head: &str, bytes: usize, sent: usize) -> TcpStream {
-    let mut stream = TcpStream::connect(world.url.trim_start_matches("http://")).await.unwrap();
-    let head = format!("{head}\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: {bytes}\r\n\r\n");
+    let host = world.url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(host).await.unwrap();
+    let head = format!("{head}\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {bytes}\r\n\r\n");
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.write_all(&vec![b' '; sent]).await.unwrap();
     stream
