@@ -57,8 +57,8 @@ async fn of_board(context: &Context, client: &Client, args: &Members, wanted: &s
     }
     if let Some(wanted) = &args.change {
         let member = find::member(client, board.team_id, wanted).await?;
-        let member = client.give_board_role(board.id, member.user_id, &role(args)?).await?;
-        return context.show(&member, |member| format!("{} is {} on {} now", member.name, member.role, board.name));
+        let given = client.give_board_role(board.id, member.user_id, &role(args)?).await?;
+        return context.show(&given, |given| format!("{} is {} on {} now", member.email, given.role, board.name));
     }
     if let Some(wanted) = &args.remove {
         let member = find::member(client, board.team_id, wanted).await?;

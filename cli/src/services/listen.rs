@@ -9,11 +9,12 @@ use std::{
 use axum::Router;
 use axum_server::{
     Handle,
-    accept::NoDelayAcceptor,
+    accept::{Accept, NoDelayAcceptor},
     tls_rustls::{RustlsAcceptor, RustlsConfig},
 };
+use futures_util::future::BoxFuture;
 use hyper_util::rt::TokioTimer;
-use tokio::task::JoinSet;
+use tokio::{net::TcpStream, task::JoinSet, time};
 
 use crate::failure::{Failure, Outcome};
 
@@ -79,8 +80,7 @@ impl Serving {
             let server = server.acceptor(RustlsAcceptor::new(tls).acceptor(NoDelayAcceptor));
             self.tasks.spawn(async move { (name, server.serve(service).await) });
         } else {
-            // Without TLS nobody says beforehand which version of HTTP it will be: it is the first.
-            let server = server.acceptor(NoDelayAcceptor).http1_only();
+            let server = server.acceptor(Begun { within: self.head });
             self.tasks.spawn(async move { (name, server.serve(service).await) });
         }
         Ok(())
@@ -107,13 +107,48 @@ impl Serving {
     }
 }
 
+/// Takes connections on which a request in HTTP/1.1 begins within a time. The server underneath waits for the
+/// first bytes however long they take, to see which version they are of; and if it is told that it is the first, it
+/// upgrades nothing to a WebSocket.
+#[derive(Debug, Clone)]
+struct Begun {
+    within: Duration,
+}
+
+impl<S: Send + 'static> Accept<TcpStream, S> for Begun {
+    type Stream = TcpStream;
+    type Service = S;
+    type Future = BoxFuture<'static, io::Result<(TcpStream, S)>>;
+
+    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
+        let within = self.within;
+        Box::pin(async move {
+            let (stream, service) = NoDelayAcceptor::new().accept(stream, service).await?;
+            time::timeout(within, first_version(&stream)).await??;
+            Ok((stream, service))
+        })
+    }
+}
+
+/// Waits until it is certain that what comes is not the preface of HTTP/2 (RFC 9113, section 3.4), which begins
+/// with `PRI`: no method of ours begins with `PR`.
+async fn first_version(stream: &TcpStream) -> io::Result<()> {
+    let mut begin = [0; 2];
+    loop {
+        match stream.peek(&mut begin).await? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            2 if begin == *b"PR" => return Err(io::ErrorKind::Unsupported.into()),
+            // What is there stays readable: the second byte cannot be waited for.
+            1 if begin[0] == b'P' => time::sleep(Duration::from_millis(10)).await,
+            _ => return Ok(()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use axum::routing::get;
-    use tokio::{
-        io::{AsyncReadExt as _, AsyncWriteExt as _},
-        net::TcpStream,
-    };
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
 
@@ -123,7 +158,7 @@ mod tests {
         let address = listener.address;
         let mut serving = Serving { head: Duration::from_millis(100), ..Serving::default() };
         serving.serve("a test", listener, Router::new().route("/", get(async || "here")), None).unwrap();
-        for sent in ["", "G", "GET / HTTP/1.1\r\nHost: local", "PRI * HTTP/2.0\r\n"] {
+        for sent in ["", "G", "P", "GET / HTTP/1.1\r\nHost: local", "PRI * HTTP/2.0\r\n"] {
             let mut stream = TcpStream::connect(address).await.unwrap();
             stream.write_all(sent.as_bytes()).await.unwrap();
             let mut answer = String::new();

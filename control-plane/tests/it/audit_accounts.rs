@@ -103,12 +103,12 @@ async fn what_is_done_to_an_account_is_told() {
     let account = json!({ "email": ann.email, "password": PASSWORD, "name": "ann" });
     ann.call("POST", "/v1/auth/register", "", account).await;
     let token = ann.mailed(1).await.remove(0);
-    ann.call("POST", "/v1/auth/verify-email", "", json!({ "token": token })).await;
+    ann.call("POST", "/v1/auth/verify-email", "", json!({ "token": token, "password": PASSWORD })).await;
     let tokens = ann.login(PASSWORD).await.body;
     ann.call("POST", "/v1/auth/refresh", "", json!({ "refresh_token": tokens["refresh_token"] })).await;
     ann.call("PATCH", "/v1/me", "", json!({ "name": "Ann", "about": "Somebody" })).await;
 
-    let made = ann.call("POST", "/v1/me/api-tokens", "", json!({ "name": "CI" })).await.id();
+    let made = ann.call("POST", "/v1/me/api-tokens", "", json!({ "name": "CI", "password": PASSWORD })).await.id();
     ann.call("DELETE", "/v1/me/api-tokens/{id}", &made, Value::Null).await;
     let body = json!({ "email": "moved@example.com", "password": PASSWORD });
     ann.call("POST", "/v1/me/email", "", body).await;
@@ -172,6 +172,7 @@ async fn second_factor(ann: &mut Course<'_>) {
     let asked = ann.send("POST", "/v1/auth/login", body).await.problem("second_factor_required");
     let body = json!({ "challenge": asked.body["challenge"], "code": code(ann.world, &secret, 0) });
     ann.call("POST", "/v1/auth/login/second-factor", "", body).await;
+    ann.call("POST", "/v1/me/totp/recovery-codes", "", json!({ "password": NEW_PASSWORD })).await;
     ann.call("DELETE", "/v1/me/totp", "", json!({ "password": NEW_PASSWORD })).await;
 }
 

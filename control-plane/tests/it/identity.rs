@@ -55,9 +55,11 @@ async fn a_profile_says_what_its_owner_says() {
     let me = ann.get("/v1/me").await.expect(200).body;
     assert_eq!((&me["name"], &me["about"], &me["kind"]), (&json!("Ann"), &json!(""), &json!("person")));
     assert!(me["last_login_at"].is_string());
-    let bad = json!({ "name": "x".repeat(33), "about": "x".repeat(1025), "timezone": "Mars/Olympus" });
+    let bad = json!({ "name": "x".repeat(33), "about": "x".repeat(1025), "timezone": "" });
     let reply = ann.patch("/v1/me", bad).await.problem("invalid");
     assert_eq!(reply.pointers(), ["/name", "/about", "/timezone"]);
+    let nowhere = ann.patch("/v1/me", json!({ "timezone": "Mars/Olympus" })).await.problem("invalid");
+    assert_eq!(nowhere.pointers(), ["/timezone"]);
     ann.patch("/v1/me", json!({ "email": "eve@example.com" })).await.problem("invalid");
 }
 

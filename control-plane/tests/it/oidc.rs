@@ -347,7 +347,7 @@ async fn who_had_an_account_before_hears_of_the_link() {
     assert_eq!(world.count("outbox").await, 0, "who is new knows");
     let bob = json!({ "email": "bob@example.com", "password": PASSWORD, "name": "Bob" });
     world.anonymous(Method::POST, "/v1/auth/register", Some(bob)).await.expect(202);
-    let verify = json!({ "token": mailed(&world).await });
+    let verify = json!({ "token": mailed(&world).await, "password": PASSWORD });
     world.anonymous(Method::POST, "/v1/auth/verify-email", Some(verify)).await.expect(204);
     let claims = json!({ "sub": "1", "email": "Bob@example.com", "email_verified": true });
     sign_in(&world, &provider, claims.clone()).await.expect(200);

@@ -178,8 +178,8 @@ fn files_lie_within_bounds() {
         &found,
         &[
             "/files/..~1evil.lua: the path leaves",
-            "/files/big.lua: the file has 262145 bytes; at most 262144",
             "/files/data.csv: the path does not end in `.lua`",
+            "/files/big.lua: the file has 262145 bytes; at most 262144",
         ],
     );
     let large = (0..65).map(|n| (format!("scripts/{n}.lua"), " ".repeat(256 * 1024)));

@@ -70,7 +70,9 @@ impl Text {
                 // Nothing is ever reached below `.invalid` (RFC 2606); accounts without a person have addresses
                 // there.
                 let reachable = !value.to_lowercase().ends_with(".invalid");
-                value.len() <= MAX_EMAIL && reachable && garde::rules::email::parse_email(value).is_ok()
+                // The local part is a dot-atom (RFC 5322, section 3.2.3), as the document's `email` format has it.
+                let dots = value.starts_with('.') || value.contains("..") || value.contains(".@");
+                value.len() <= MAX_EMAIL && reachable && !dots && garde::rules::email::parse_email(value).is_ok()
             }
             Self::Password => within(10, 256),
             Self::Module => is_module_name(value),

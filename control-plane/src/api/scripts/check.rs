@@ -6,6 +6,7 @@ use axum::{Json, extract::State};
 use restroy_sdk::{
     api::script::{CheckResult, CheckScript},
     ids::ScriptId,
+    problem::{Fault, Problem, ProblemCode},
 };
 
 use crate::{
@@ -13,7 +14,10 @@ use crate::{
     auth::{Caller, Permission},
     error::{ApiError, ApiResult},
     state::AppState,
-    store::scripts,
+    store::{
+        quota::{self, Limit},
+        scripts,
+    },
 };
 
 /// Compiles a source in the script's place, without keeping or running it.
@@ -29,10 +33,15 @@ pub(super) async fn check_script(
     Body(body): Body<CheckScript>,
 ) -> ApiResult<Json<CheckResult>> {
     let scope = caller.script(&state, id, Permission::PipelineRead).await?;
-    let script = {
+    let (script, most) = {
         let mut tx = scope.read().await?;
-        scripts::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?
+        let script = scripts::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
+        (script, quota::in_force(&mut tx, Limit::SourceBytes).await?)
     };
+    if i64::try_from(body.source.len()).unwrap_or(i64::MAX) > most {
+        let detail = format!("the source has {} bytes; at most {most}", body.source.len());
+        return Err(Problem::new(ProblemCode::Invalid).errors(vec![Fault::new("/source", detail)]).into());
+    }
     let errors = state.compiler.check_files(&BTreeMap::from([(script.path, body.source)])).await?;
     Ok(Json(CheckResult { ok: errors.is_empty(), errors }))
 }
