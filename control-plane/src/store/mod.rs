@@ -11,7 +11,8 @@
 //!   `auth/ticket.rs`, `auth/api_token.rs`, `runs/executors.rs`, `runs/run_api/claim.rs` (the team of a task)
 //! - accounts: `api/auth/*`, `api/audit/me.rs`, `api/me/*`, `api/teams/team.rs` (a person's teams, a new
 //!   team), `api/my_invitations.rs` (into teams that the person is not in yet),
-//!   `store/second_factor.rs` (whose secrets are to be sealed anew), `auth/purge.rs`; an invitation with its
+//!   `store/second_factor.rs` (whose secrets are to be sealed anew), `auth/purge.rs`, `auth/operator.rs` (what
+//!   the operator does to one); an invitation with its
 //!   e-mail, a service account, the tokens that reach a team and changes of members, which end some, go by
 //!   `Scope::write_beyond_team`
 //! - work for all teams: `runs/dispatch.rs`, `runs/leader.rs`, `runs/reconcile.rs` and

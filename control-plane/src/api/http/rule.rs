@@ -285,7 +285,7 @@ mod tests {
         }
 
         #[test]
-        fn what_fits_is_allowed(value in texts(), local in "[a-z0-9.+_-]{1,20}", domain in "[a-z0-9-]{1,20}") {
+        fn what_fits_is_allowed(value in texts(), local in "[a-z0-9.+_-]{1,20}", domain in "[a-z0-9]{1,9}(-[a-z0-9]{1,9})?") {
             let email = format!("{local}@{domain}.example");
             for (rule, value) in [(Text::Bytes(12), &value), (Text::Email, &value), (Text::Email, &email)] {
                 if rule.fits(value) {
