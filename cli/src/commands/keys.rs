@@ -95,17 +95,34 @@ fn failed(error: impl Into<StoreError>) -> Failure {
     Failure::new(ApiError::from(error.into()).0.to_string()).help("RESTROY_LOG=info tells more")
 }
 
-/// How many teams each key seals.
-async fn uses(open: &Open) -> Outcome<BTreeMap<String, i64>> {
-    Ok(team_keys::key_uses(open.parts().0).await.map_err(failed)?.into_iter().collect())
+/// How much each key seals.
+async fn uses(open: &Open) -> Outcome<BTreeMap<String, Uses>> {
+    let (db, _) = open.parts();
+    let mut uses: BTreeMap<String, Uses> = BTreeMap::new();
+    for (id, teams) in team_keys::key_uses(db).await.map_err(failed)? {
+        uses.entry(id).or_default().teams = teams;
+    }
+    for (id, second_factors) in second_factor::key_uses(db).await.map_err(failed)? {
+        uses.entry(id).or_default().second_factors = second_factors;
+    }
+    Ok(uses)
+}
+
+/// What a master key seals.
+#[derive(Debug, Default, Serialize)]
+struct Uses {
+    /// How many teams' keys.
+    teams: i64,
+    /// How many accounts' second factors.
+    second_factors: i64,
 }
 
 /// A master key, and what it seals.
 #[derive(Serialize)]
 struct Key {
     id: String,
-    /// How many teams' keys.
-    teams: i64,
+    #[serde(flatten)]
+    uses: Uses,
     /// Whether it seals what is made from now on.
     newest: bool,
     /// Whether it is in the ring: without it, what it seals is not opened.
@@ -117,10 +134,10 @@ async fn list(open: &Open, as_json: bool) -> Outcome {
     let (db, ring) = open.parts();
     let mut keys: Vec<Key> = Vec::new();
     for id in ring.ids() {
-        let teams = uses.remove(id).unwrap_or(0);
-        keys.push(Key { id: id.to_owned(), teams, newest: id == ring.newest(), known: true });
+        let uses = uses.remove(id).unwrap_or_default();
+        keys.push(Key { id: id.to_owned(), uses, newest: id == ring.newest(), known: true });
     }
-    keys.extend(uses.into_iter().map(|(id, teams)| Key { id, teams, newest: false, known: false }));
+    keys.extend(uses.into_iter().map(|(id, uses)| Key { id, uses, newest: false, known: false }));
     db.close().await;
     if as_json {
         output::print(&context::json(&keys)?);
@@ -132,18 +149,19 @@ async fn list(open: &Open, as_json: bool) -> Outcome {
             (false, true) => "",
             (false, false) => "not in the ring",
         };
-        [key.id, key.teams.to_string(), note.to_owned()]
+        [key.id, key.uses.teams.to_string(), key.uses.second_factors.to_string(), note.to_owned()]
     });
-    output::print(&output::table(["KEY", "TEAMS", ""], rows));
+    output::print(&output::table(["KEY", "TEAMS", "SECOND FACTORS", ""], rows));
     Ok(())
 }
 
 async fn rotate(mut open: Open, as_json: bool) -> Outcome {
     let ambient = Ambient::system();
     let uses = uses(&open).await?;
-    let all: i64 = uses.values().sum();
+    let all: i64 = uses.values().map(|uses| uses.teams).sum();
     if let Open::Folder(keys) = &mut open {
-        let begun = uses.keys().any(|id| id != keys.ring.newest());
+        // What is sealed with a key that is lost is not what a rotation left.
+        let begun = keys.ring.ids().any(|id| id != keys.ring.newest() && uses.contains_key(id));
         if begun {
             eprintln!("an earlier rotation was broken off; it goes on");
         } else {
@@ -164,18 +182,20 @@ async fn rotate(mut open: Open, as_json: bool) -> Outcome {
         let answer = json!({
             "newest": newest,
             "teams": rewrapped.done,
-            "second_factors": second_factors,
+            "second_factors": second_factors.done,
             "unknown": rewrapped.unknown,
+            "unknown_of_second_factors": second_factors.unknown,
         });
         output::print(&context::json(&answer)?);
     } else {
-        let seconds = match second_factors {
+        let seconds = match second_factors.done {
             0 => String::new(),
             some => format!(" and {some} second factors"),
         };
         output::print(&format!("the keys of {} teams{seconds} are sealed with `{newest}` now", rewrapped.done));
     }
-    all_known(&rewrapped.unknown)
+    all_known(&rewrapped.unknown, "teams' keys")?;
+    all_known(&second_factors.unknown, "second factors")
 }
 
 /// Gives every team a new data key.
@@ -214,17 +234,14 @@ async fn replace(open: &Open, as_json: bool) -> Outcome {
         ))
         .help("RESTROY_LOG=error names them; a backup may have them whole"));
     }
-    all_known(&replaced.unknown)
+    all_known(&replaced.unknown, "teams' keys")
 }
 
-fn all_known(unknown: &BTreeMap<String, u64>) -> Outcome {
+fn all_known(unknown: &BTreeMap<String, u64>, what: &str) -> Outcome {
     if unknown.is_empty() {
         return Ok(());
     }
-    let unknown: Vec<_> = unknown.iter().map(|(id, teams)| format!("`{id}` ({teams})")).collect();
-    Err(Failure::new(format!(
-        "some teams' keys are sealed with master keys that the ring lacks: {}",
-        unknown.join(", ")
-    ))
-    .help("add those keys to the end of the list, and call this again"))
+    let unknown: Vec<_> = unknown.iter().map(|(id, number)| format!("`{id}` ({number})")).collect();
+    Err(Failure::new(format!("some {what} are sealed with master keys that the ring lacks: {}", unknown.join(", ")))
+        .help("add those keys to the end of the list, and call this again"))
 }

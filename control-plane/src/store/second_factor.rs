@@ -4,9 +4,9 @@ use restroy_sdk::{
     ids::UserId,
     time::{Ambient, Timestamp},
 };
-use sqlx::{query, query_as, query_scalar};
+use sqlx::{query, query_as, types::Uuid};
 
-use super::{Db, StoreError, Tx};
+use super::{Db, StoreError, Tx, team_keys::Rewrapped};
 use crate::{secrets::KeyRing, sql};
 
 /// An account's authenticator.
@@ -123,30 +123,65 @@ pub async fn spend_recovery_code(tx: &mut Tx, user: UserId, hash: &[u8], now: Ti
     Ok(done.rows_affected() == 1)
 }
 
-/// Seals every secret anew that is sealed with an older master key; gives how many. May be repeated, and
-/// go on while the service runs.
-pub async fn rewrap(db: &Db, keys: &KeyRing, ambient: &Ambient) -> Result<usize, StoreError> {
+/// How many secrets each master key seals, by its id.
+pub async fn key_uses(db: &Db) -> Result<Vec<(String, i64)>, sqlx::Error> {
     let mut tx = db.system_read().await?;
-    let users: Vec<UserId> =
-        sql!(&mut tx, fetch_all, query_scalar("SELECT user_id FROM totp WHERE key_id <> $1").bind(keys.newest()))?;
-    drop(tx);
-    let mut rewrapped = 0;
-    for user in users {
-        let mut tx = db.system_write().await?;
-        let Some(totp) = get(&mut tx, user).await? else { continue };
-        let plain = keys.open_of_user(user, &totp.sealed, &totp.key_id)?;
-        let (sealed, key_id) = keys.seal_for_user(ambient, user, &plain)?;
-        let done = sql!(
-            &mut tx,
-            execute,
-            query("UPDATE totp SET sealed = $2, key_id = $3 WHERE user_id = $1 AND sealed = $4")
-                .bind(user)
-                .bind(sealed)
-                .bind(key_id)
-                .bind(&totp.sealed)
-        )?;
-        tx.commit().await?;
-        rewrapped += usize::from(done.rows_affected() == 1);
+    let count = "SELECT key_id, count(*) FROM totp GROUP BY key_id ORDER BY key_id";
+    sql!(&mut tx, fetch_all, query_as(count))
+}
+
+/// How many secrets are looked up at a time.
+const REWRAP_STEP: i64 = 200;
+
+/// Seals every secret anew that is sealed with an older master key, as [`team_keys::rewrap`](super::team_keys::rewrap)
+/// does with the teams' keys: it may be repeated, and go on while the service runs; what is sealed with a key that
+/// the ring lacks stays as it is, and is counted.
+pub async fn rewrap(db: &Db, keys: &KeyRing, ambient: &Ambient) -> Result<Rewrapped, StoreError> {
+    let mut rewrapped = Rewrapped::default();
+    loop {
+        let before = rewrapped.done;
+        rewrapped.unknown.clear();
+        let mut last = UserId(Uuid::nil());
+        loop {
+            let users = not_newest(db, keys, last).await?;
+            let Some((newest, _)) = users.last() else { break };
+            last = *newest;
+            for (user, key_id) in users {
+                if !keys.ids().any(|id| id == key_id) {
+                    *rewrapped.unknown.entry(key_id).or_default() += 1;
+                } else if rewrap_one(db, keys, ambient, user).await? {
+                    rewrapped.done += 1;
+                }
+            }
+        }
+        if rewrapped.done == before {
+            return Ok(rewrapped);
+        }
     }
-    Ok(rewrapped)
+}
+
+/// Accounts after `after` whose secret is not sealed with the newest master key, and with which.
+async fn not_newest(db: &Db, keys: &KeyRing, after: UserId) -> Result<Vec<(UserId, String)>, sqlx::Error> {
+    let mut tx = db.system_read().await?;
+    let older = "SELECT user_id, key_id FROM totp WHERE user_id > $1 AND key_id <> $2 ORDER BY user_id LIMIT $3";
+    sql!(&mut tx, fetch_all, query_as(older).bind(after).bind(keys.newest()).bind(REWRAP_STEP))
+}
+
+/// Whether there was anything to do.
+async fn rewrap_one(db: &Db, keys: &KeyRing, ambient: &Ambient, user: UserId) -> Result<bool, StoreError> {
+    let mut tx = db.system_write().await?;
+    let Some(totp) = get(&mut tx, user).await? else { return Ok(false) };
+    let plain = keys.open_of_user(user, &totp.sealed, &totp.key_id)?;
+    let (sealed, key_id) = keys.seal_for_user(ambient, user, &plain)?;
+    let done = sql!(
+        &mut tx,
+        execute,
+        query("UPDATE totp SET sealed = $2, key_id = $3 WHERE user_id = $1 AND sealed = $4")
+            .bind(user)
+            .bind(sealed)
+            .bind(key_id)
+            .bind(&totp.sealed)
+    )?;
+    tx.commit().await?;
+    Ok(done.rows_affected() == 1)
 }

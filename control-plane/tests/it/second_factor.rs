@@ -194,8 +194,14 @@ async fn its_secret_is_sealed_and_moves_to_a_new_master_key() {
     let new = MasterKey::generate(ambient, "k2");
     let key = |text: &str| MasterKey::parse(text).unwrap();
     let both = KeyRing::new(vec![key(&new), key(&world.master)]).unwrap();
-    assert_eq!(second_factor::rewrap(&world.state.db, &both, ambient).await.unwrap(), 1);
-    assert_eq!(second_factor::rewrap(&world.state.db, &both, ambient).await.unwrap(), 0);
+    // A ring without the key that sealed it leaves it, and says so.
+    let strange = KeyRing::new(vec![key(&new)]).unwrap();
+    let left = second_factor::rewrap(&world.state.db, &strange, ambient).await.unwrap();
+    assert_eq!((left.done, left.unknown.get("k1")), (0, Some(&1)));
+    assert_eq!(second_factor::key_uses(&world.state.db).await.unwrap(), [("k1".to_owned(), 1)]);
+    assert_eq!(second_factor::rewrap(&world.state.db, &both, ambient).await.unwrap().done, 1);
+    assert_eq!(second_factor::rewrap(&world.state.db, &both, ambient).await.unwrap().done, 0);
+    assert_eq!(second_factor::key_uses(&world.state.db).await.unwrap(), [("k2".to_owned(), 1)]);
     let mut tx = world.state.db.system_read().await.unwrap();
     let row = second_factor::get(&mut tx, user).await.unwrap().unwrap();
     let only_new = KeyRing::new(vec![key(&new)]).unwrap();
