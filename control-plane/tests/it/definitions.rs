@@ -236,3 +236,39 @@ async fn a_source_is_checked_in_the_scripts_place() {
     assert_eq!((&bad["ok"], &bad["errors"][0]["pointer"]), (&json!(false), &json!("/files/scripts~1a.lua")));
     ann.post(&at, json!({ "source": "x".repeat(300_000) })).await.problem("invalid");
 }
+
+#[tokio::test]
+async fn what_is_done_to_a_thing_may_be_held_to_what_was_read() {
+    let world = World::new().await;
+    let ann = world.person("ann").await;
+    let home = Home::of(&ann).await;
+    let at = format!("/v1/pipelines/{}", home.pipeline);
+    let tag = async |path: &str| ann.get(path).await.expect(200).headers["etag"].to_str().unwrap().to_owned();
+    let old = tag(&at).await;
+    ann.publish(&home.pipeline, one_step(), one_file()).await.expect(200);
+    let team = format!("/v1/teams/{}", home.team);
+    let there = ann.board(&home.team, "There").await;
+    ann.post(&format!("{team}/library"), json!({ "name": "m", "source": "return 1" })).await.expect(201);
+    ann.post(&format!("{team}/roles"), json!({ "name": "Own", "permissions": [] })).await.expect(201);
+    let role = format!("{team}/roles/Own");
+    let first = tag(&role).await;
+    let renamed = ann.with(Method::PATCH, &role, &[("if-match", &first)], Some(json!({ "description": "x" }))).await;
+    assert_eq!(renamed.expect(200).headers["etag"].to_str().unwrap(), tag(&role).await);
+    for (method, path, body, stale) in [
+        (Method::POST, format!("{at}/versions/1/publish"), None, &old),
+        (Method::POST, format!("{at}/move"), Some(json!({ "board": there })), &old),
+        (Method::POST, format!("{at}/versions/1/restore"), Some(json!({})), &"\"1\"".to_owned()),
+        (Method::PATCH, role.clone(), Some(json!({ "description": "y" })), &first),
+        (Method::DELETE, role.clone(), None, &first),
+        (Method::DELETE, format!("{team}/library/m"), None, &"\"9\"".to_owned()),
+    ] {
+        ann.with(method.clone(), &path, &[("if-match", stale)], body.clone()).await.problem("version_mismatch");
+        let fresh = match &path {
+            path if path.ends_with("/restore") => tag(&format!("{at}/definition")).await,
+            path if path.starts_with(&at) => tag(&at).await,
+            path => tag(path).await,
+        };
+        let done = ann.with(method, &path, &[("if-match", &fresh)], body).await;
+        assert!(done.status.is_success(), "{path}: {}", done.text);
+    }
+}

@@ -91,17 +91,23 @@ pub(super) async fn put_module(
 /// Deletes a module with its versions. 409 while a version of a pipeline is pinned to one of them.
 #[utoipa::path(
     delete, path = "/v1/teams/{id}/library/{name}", tag = "library",
-    params(("id" = TeamId, Path, description = "The team"), ("name" = String, Path, description = "The module's name")),
+    params(
+        ("id" = TeamId, Path, description = "The team"),
+        ("name" = String, Path, description = "The module's name"),
+        ("If-Match" = Option<String>, Header, description = "Refused with 412 unless it is the module's tag"),
+    ),
     responses((status = 204, description = "It is gone")),
 )]
 pub(super) async fn delete_module(
     State(state): State<AppState>,
     caller: Caller,
     Path((id, name)): Path<(TeamId, String)>,
+    headers: HeaderMap,
 ) -> ApiResult<StatusCode> {
     let scope = caller.team(&state, id, Permission::LibraryWrite).await?;
     let mut tx = scope.write().await?;
     let module = library::get(&mut tx, &name).await?.ok_or_else(ApiError::not_found)?;
+    fits(&headers, Some(module.latest_version))?;
     let users = library::users(&mut tx, module.id).await?;
     if users > 0 {
         let detail = format!(

@@ -1,6 +1,6 @@
 //! `POST /v1/pipelines/{id}/move`
 
-use axum::{Json, extract::State};
+use axum::{Json, extract::State, http::HeaderMap};
 use restroy_sdk::{
     api::pipeline::{MovePipeline, Pipeline},
     document::capabilities,
@@ -12,7 +12,7 @@ use serde_json::json;
 use super::widening::{self, Widening};
 use crate::{
     api::{
-        http::{Body, Path},
+        http::{Body, Path, fits},
         limits,
     },
     auth::{Caller, Permission},
@@ -30,13 +30,17 @@ use crate::{
 /// `capability.grant` here.
 #[utoipa::path(
     post, path = "/v1/pipelines/{id}/move", tag = "pipelines", request_body = MovePipeline,
-    params(("id" = PipelineId, Path, description = "The pipeline")),
+    params(
+        ("id" = PipelineId, Path, description = "The pipeline"),
+        ("If-Match" = Option<String>, Header, description = "Refused with 412 unless it is the pipeline's tag"),
+    ),
     responses((status = 200, description = "The pipeline, on the other board", body = Pipeline)),
 )]
 pub(super) async fn move_pipeline(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<PipelineId>,
+    headers: HeaderMap,
     Body(to): Body<MovePipeline>,
 ) -> ApiResult<Json<Pipeline>> {
     let scope = caller.pipeline(&state, id, Permission::PipelineDelete).await?;
@@ -49,6 +53,7 @@ pub(super) async fn move_pipeline(
     let (mut tx, scope) = scope.write_renewed().await?;
     let there = there.renewed(&mut tx).await?;
     let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
+    fits(&headers, Some(pipeline.revision))?;
     if pipeline.board_id == to.board {
         return Ok(Json(pipeline));
     }

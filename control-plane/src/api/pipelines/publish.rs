@@ -1,6 +1,6 @@
 //! `POST /v1/pipelines/{id}/versions/{n}/publish`
 
-use axum::{Json, extract::State};
+use axum::{Json, extract::State, http::HeaderMap};
 use indexmap::IndexMap;
 use restroy_sdk::{
     api::pipeline::{Pipeline, Version, VersionWritten},
@@ -12,7 +12,10 @@ use serde_json::json;
 
 use super::widening::Widening;
 use crate::{
-    api::{http::Path, limits},
+    api::{
+        http::{Path, fits},
+        limits,
+    },
     auth::{Caller, Permission, Scope},
     error::{ApiError, ApiResult},
     runs::schedule::next_fire,
@@ -30,6 +33,7 @@ use crate::{
     params(
         ("id" = PipelineId, Path, description = "The pipeline"),
         ("number" = i64, Path, description = "The version's number"),
+        ("If-Match" = Option<String>, Header, description = "Refused with 412 unless it is the pipeline's tag"),
     ),
     responses((status = 200, description = "The version, published, and where it may touch more", body = VersionWritten)),
 )]
@@ -37,6 +41,7 @@ pub(super) async fn publish_version(
     State(state): State<AppState>,
     caller: Caller,
     Path((id, number)): Path<(PipelineId, i64)>,
+    headers: HeaderMap,
 ) -> ApiResult<Json<VersionWritten>> {
     let scope = caller.pipeline(&state, id, Permission::PipelineEdit).await?;
     let mut tx = scope.read().await?;
@@ -46,6 +51,7 @@ pub(super) async fn publish_version(
     let upcoming = upcoming(&state, &document).await?;
     let (mut tx, scope) = scope.write_renewed().await?;
     let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
+    fits(&headers, Some(pipeline.revision))?;
     let widened = publish(&state, &scope, &mut tx, &pipeline, number, &document, &upcoming).await?;
     tx.commit().await?;
     Ok(Json(VersionWritten { version: Version { published: true, ..version }, widened }))

@@ -1,6 +1,10 @@
 //! `POST /v1/pipelines/{id}/versions/{n}/restore`
 
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::Response,
+};
 use indexmap::IndexMap;
 use restroy_sdk::{
     api::pipeline::{RestoreVersion, VersionWritten},
@@ -13,7 +17,7 @@ use super::{
 };
 use crate::{
     api::{
-        http::{Begun, Body, Idempotency, Path},
+        http::{Begun, Body, Idempotency, Path, fits},
         limits,
     },
     auth::{Caller, Permission},
@@ -30,6 +34,7 @@ use crate::{
         ("id" = PipelineId, Path, description = "The pipeline"),
         ("number" = i64, Path, description = "The version's number"),
         ("Idempotency-Key" = Option<String>, Header, description = "Repeats the first answer for 24 hours"),
+        ("If-Match" = Option<String>, Header, description = "Refused with 412 unless it is the latest version's tag"),
     ),
     responses((status = 201, description = "The new version, and where it may touch more", body = VersionWritten)),
 )]
@@ -38,6 +43,7 @@ pub(super) async fn restore_version(
     caller: Caller,
     Path((id, number)): Path<(PipelineId, i64)>,
     idempotency: Idempotency,
+    headers: HeaderMap,
     Body(restore): Body<RestoreVersion>,
 ) -> ApiResult<Response> {
     let scope = caller.pipeline(&state, id, Permission::PipelineEdit).await?;
@@ -54,6 +60,7 @@ pub(super) async fn restore_version(
         Begun::Again(answer) => return Ok(answer),
     };
     let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
+    fits(&headers, pipeline.latest_version)?;
     let next = pipeline.latest_version.unwrap_or(0) + 1;
     limits::room(next - 1, limits::VERSIONS_PER_PIPELINE, "versions of a pipeline")?;
     let told = format!("As version {number} was");

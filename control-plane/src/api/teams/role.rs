@@ -1,6 +1,13 @@
 //! `/v1/teams/{id}/roles/{role}`
 
-use axum::{Json, extract::State, http::StatusCode};
+use std::time::Duration;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse as _, Response},
+};
 use restroy_run_queue::wake::Wake;
 use restroy_sdk::{
     api::role::{Role as RoleInfo, RolePatch},
@@ -10,7 +17,7 @@ use restroy_sdk::{
 
 use super::roles::{check_name, permissions};
 use crate::{
-    api::http::{Body, Fields, Path},
+    api::http::{Body, Fields, Path, etag, fits},
     auth::{Caller, Permission, grant},
     error::{ApiError, ApiResult, name_taken},
     state::AppState,
@@ -25,31 +32,47 @@ use crate::{
 #[utoipa::path(
     get, path = "/v1/teams/{id}/roles/{role}", tag = "teams",
     params(("id" = TeamId, Path, description = "The team"), ("role" = String, Path, description = "Its name or id")),
-    responses((status = 200, description = "The role", body = RoleInfo)),
+    responses(
+        (status = 200, description = "The role", body = RoleInfo,
+         headers(("ETag" = String, description = "For `If-Match` of the next change; the team's own roles have one"))),
+    ),
 )]
 pub(super) async fn get_role(
     State(state): State<AppState>,
     caller: Caller,
     Path((id, role)): Path<(TeamId, String)>,
-) -> ApiResult<Json<RoleInfo>> {
+) -> ApiResult<Response> {
     let scope = caller.team(&state, id, Permission::TeamRead).await?;
     let role = roles::find(&mut scope.read().await?, &role).await?.ok_or_else(ApiError::not_found)?;
-    Ok(Json(role.into_api()))
+    Ok(match &role {
+        AnyRole::Own(own) => (etag(tag(own)), Json(role.into_api())).into_response(),
+        AnyRole::BuiltIn(_) => Json(role.into_api()).into_response(),
+    })
+}
+
+/// The tag of a team's own role: the moment of its last change.
+fn tag(role: &OwnRole) -> i64 {
+    role.updated_at.micros()
 }
 
 /// Changes a role of the team's own, for everybody who has it, with their next request. Nobody can put
 /// into it what they do not hold, nor change one that holds more than they do.
 #[utoipa::path(
     patch, path = "/v1/teams/{id}/roles/{role}", tag = "teams", request_body = RolePatch,
-    params(("id" = TeamId, Path, description = "The team"), ("role" = String, Path, description = "Its name or id")),
+    params(
+        ("id" = TeamId, Path, description = "The team"),
+        ("role" = String, Path, description = "Its name or id"),
+        ("If-Match" = Option<String>, Header, description = "Refused with 412 unless it is the role's tag"),
+    ),
     responses((status = 200, description = "The role", body = RoleInfo)),
 )]
 pub(super) async fn patch_role(
     State(state): State<AppState>,
     caller: Caller,
     Path((id, wanted)): Path<(TeamId, String)>,
+    headers: HeaderMap,
     Body(patch): Body<RolePatch>,
-) -> ApiResult<Json<RoleInfo>> {
+) -> ApiResult<Response> {
     let scope = caller.team(&state, id, Permission::RoleEdit).await?;
     let mut fields = Fields::new();
     if let Some(name) = &patch.name {
@@ -61,6 +84,7 @@ pub(super) async fn patch_role(
     let (mut tx, held) = scope.write_beyond_team().await?;
     let mut role = own(&mut tx, &wanted).await?;
     grant::acts_on(held, role.permissions)?;
+    fits(&headers, Some(tag(&role)))?;
     let before = AnyRole::Own(role.clone()).into_api();
     if let Some(permissions) = permissions {
         grant::gives(held, permissions)?;
@@ -76,7 +100,9 @@ pub(super) async fn patch_role(
     }
     role.name = patch.name.unwrap_or(role.name);
     role.description = patch.description.unwrap_or(role.description);
-    role.updated_at = now;
+    // Two changes within one tick of the clock are two.
+    role.updated_at = now.max(role.updated_at.after(Duration::from_micros(1)));
+    let changed = tag(&role);
     roles::update(&mut tx, &role).await.map_err(|error| name_taken(error, "a role of this team", &role.name))?;
     let role_id = role.id;
     let role = AnyRole::Own(role).into_api();
@@ -87,24 +113,30 @@ pub(super) async fn patch_role(
     token_makers::end_uncovered(&mut tx, &state.ambient, caller.actor(), now).await?;
     tx.commit().await?;
     state.wake.send(Wake::Access { team_id: id });
-    Ok(Json(role))
+    Ok((etag(changed), Json(role)).into_response())
 }
 
 /// Deletes a role of the team's own. 409 while somebody has it.
 #[utoipa::path(
     delete, path = "/v1/teams/{id}/roles/{role}", tag = "teams",
-    params(("id" = TeamId, Path, description = "The team"), ("role" = String, Path, description = "Its name or id")),
+    params(
+        ("id" = TeamId, Path, description = "The team"),
+        ("role" = String, Path, description = "Its name or id"),
+        ("If-Match" = Option<String>, Header, description = "Refused with 412 unless it is the role's tag"),
+    ),
     responses((status = 204, description = "It is gone")),
 )]
 pub(super) async fn delete_role(
     State(state): State<AppState>,
     caller: Caller,
     Path((id, wanted)): Path<(TeamId, String)>,
+    headers: HeaderMap,
 ) -> ApiResult<StatusCode> {
     let scope = caller.team(&state, id, Permission::RoleEdit).await?;
     let (mut tx, held) = scope.write_knowing().await?;
     let role = own(&mut tx, &wanted).await?;
     grant::acts_on(held, role.permissions)?;
+    fits(&headers, Some(tag(&role)))?;
     let holders = roles::holders(&mut tx, role.id, state.ambient.now()).await?;
     if holders.members + holders.on_boards + holders.invitations > 0 {
         return Err(ApiError::with(
