@@ -164,12 +164,23 @@ pub async fn look(
     hash: &[u8],
     now: Timestamp,
 ) -> Result<Option<(UserId, String)>, sqlx::Error> {
+    let found = look_even_if_spent(tx, purpose, hash, now).await?;
+    Ok(found.filter(|(.., spent)| !spent).map(|(user, subject, _)| (user, subject)))
+}
+
+/// The same, be it spent, if it is not too old; and whether it is spent.
+pub async fn look_even_if_spent(
+    tx: &mut Tx,
+    purpose: Purpose,
+    hash: &[u8],
+    now: Timestamp,
+) -> Result<Option<(UserId, String, bool)>, sqlx::Error> {
     sql!(
         tx,
         fetch_optional,
         query_as(
-            "SELECT user_id, subject FROM one_time_tokens
-             WHERE hash = $1 AND purpose = $2 AND used_at IS NULL AND expires_at > $3 AND user_id IS NOT NULL"
+            "SELECT user_id, subject, used_at IS NOT NULL FROM one_time_tokens
+             WHERE hash = $1 AND purpose = $2 AND expires_at > $3 AND user_id IS NOT NULL"
         )
         .bind(hash)
         .bind(purpose.as_str())
@@ -188,26 +199,6 @@ pub async fn spend_all(tx: &mut Tx, purpose: Purpose, user: UserId, now: Timesta
             .bind(now)
     )?;
     Ok(())
-}
-
-/// Whose token it is, spent or not, if it is not too old.
-pub async fn look_even_if_spent(
-    tx: &mut Tx,
-    purpose: Purpose,
-    hash: &[u8],
-    now: Timestamp,
-) -> Result<Option<(UserId, String)>, sqlx::Error> {
-    sql!(
-        tx,
-        fetch_optional,
-        query_as(
-            "SELECT user_id, subject FROM one_time_tokens
-             WHERE hash = $1 AND purpose = $2 AND expires_at > $3 AND user_id IS NOT NULL"
-        )
-        .bind(hash)
-        .bind(purpose.as_str())
-        .bind(now)
-    )
 }
 
 /// Spends an account's token of that purpose and subject; whether there was one, unspent and not too old.

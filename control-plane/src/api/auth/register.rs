@@ -14,6 +14,7 @@ use crate::{
     api::{http::Body, notices::Happened},
     auth::{Attempt, limit::Kind, token::Opaque},
     error::{ApiError, ApiResult},
+    mail::quoted,
     state::AppState,
     store::{
         Tx,
@@ -113,7 +114,7 @@ async fn mail(
     let url = &state.settings.public_url;
     let who = format!(
         "Somebody, perhaps you, registered at {url} with this address, as {}: {happened}.\n\n",
-        registration.name
+        quoted(&registration.name).trim_matches('"')
     );
     let (subject, registration, text) = if user.email_verified_at.is_some() {
         let text = format!(

@@ -23,6 +23,7 @@ use crate::{
         token::{self, Opaque},
     },
     error::{ApiError, ApiResult, is_unique_violation},
+    mail::quoted,
     state::AppState,
     store::{
         audit::{self, Actor},
@@ -97,7 +98,8 @@ pub(super) async fn change_email(
                  If that is right, confirm it from both addresses within a day. From this one:\n\n  \
                  {url}/change-email#{token}\n\nor pass the token to the API:\n\n  {token}\n\n\
                  If it is not, stop it in the same place, or do nothing: then nothing changes.\n",
-                user.name, user.email
+                quoted(&user.name),
+                user.email
             )
         };
         let subject = "Another address for your account";
@@ -130,7 +132,7 @@ pub(super) async fn confirm_email(
     let mut tx = state.db.system_read().await?;
     let mut found = None;
     for (purpose, other) in [(Purpose::EmailOld, Purpose::EmailNew), (Purpose::EmailNew, Purpose::EmailOld)] {
-        if let Some((user, change)) = one_time::look_even_if_spent(&mut tx, purpose, &hash, now).await? {
+        if let Some((user, change, _)) = one_time::look_even_if_spent(&mut tx, purpose, &hash, now).await? {
             found = Some((purpose, other, user, change));
         }
     }

@@ -6,6 +6,7 @@ use restroy_sdk::{api::team::Member, ids::UserId};
 
 use crate::{
     error::{ApiError, ApiResult},
+    mail::quoted,
     state::AppState,
     store::{TeamTx, members, notices, outbox, teams},
 };
@@ -34,11 +35,11 @@ impl Notice {
     fn text(self, by: &str, team: &str, url: &str) -> String {
         match self {
             Self::Removed => format!(
-                "{by} removed you from the team \"{team}\" at {url}.\n\n\
+                "{by} removed you from the team {team} at {url}.\n\n\
                  Neither you nor your API tokens reach the team any more. Your account stays as it is.\n"
             ),
             Self::Owner => format!(
-                "{by} made you an owner of the team \"{team}\" at {url}.\n\n\
+                "{by} made you an owner of the team {team} at {url}.\n\n\
                  An owner can do everything in it, also hand it over and delete it.\n"
             ),
         }
@@ -64,7 +65,7 @@ pub(super) async fn tell(
     }
     let by_name = members::get(tx, by).await?.ok_or_else(ApiError::not_found)?.member.name;
     let team = teams::get(tx, by).await?.ok_or_else(ApiError::not_found)?.name;
-    let text = notice.text(&by_name, &team, &state.settings.public_url);
+    let text = notice.text(&by_name, &quoted(&team), &state.settings.public_url);
     outbox::insert_own(tx, &state.ambient, state.new_mail_status(), &to.email, notice.subject(), &text).await?;
     Ok(())
 }
