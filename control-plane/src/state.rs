@@ -55,6 +55,8 @@ pub struct AppState {
     pub comparisons: Turns,
     /// What the database last said when it was asked whether it serves.
     pub(crate) recent: Arc<Recent>,
+    /// What steps may do, for the calls of their scripts.
+    pub(crate) allowed: Arc<crate::runs::effects::Versions>,
     /// Until when schedules were looked after here.
     pub schedules: Arc<Looks>,
     /// Cancelled when this process is to end: it is not ready any more, and streams end so that their
@@ -182,6 +184,7 @@ impl AppState {
             checks: Turns::new(2, 32, "definitions are checked"),
             comparisons: Turns::new(2, 8, "versions are compared"),
             recent: Arc::default(),
+            allowed: Arc::default(),
             schedules: Arc::default(),
             stopping: CancellationToken::new(),
             metrics: Metrics::new(),

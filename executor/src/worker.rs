@@ -13,6 +13,7 @@ use restroy_sdk::{
     status::RunStatus,
     time::Ambient,
 };
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -140,10 +141,16 @@ impl Executor {
             })
         };
         let stopped = Box::pin(stopping.clone().cancelled_owned());
-        let work = this.queue.consume(this.config.slots.max(1) as usize, handler, stopped);
+        let (allowed, mut allows) = watch::channel(None);
+        let work = async {
+            // The answer to the first heartbeat says how much may be taken; without one it is tried all the same.
+            let answered = allows.wait_for(Option::is_some).await.map(|allowed| *allowed);
+            let slots = this.slots(answered.ok().flatten());
+            this.queue.consume(slots, handler, stopped).await;
+        };
         tokio::select! {
             () = work => {}
-            () = this.say_alive(&stopping) => {}
+            () = this.say_alive(&stopping, &allowed) => {}
             () = this.clean() => {}
         }
         // Word of it must not hold up the end.
@@ -151,20 +158,44 @@ impl Executor {
         stop.abort();
     }
 
+    /// How many tasks it takes at once: as many as it is set up for, within what its operator allows.
+    fn slots(&self, allowed: Option<u32>) -> usize {
+        let own = self.config.slots.max(1);
+        match allowed {
+            Some(allowed) if allowed < own => {
+                tracing::warn!(
+                    own,
+                    allowed,
+                    "the operator allows fewer slots than this executor is set up for: it takes as many as are allowed \
+                     (`restroy admin executor set`)"
+                );
+                allowed.max(1) as usize
+            }
+            _ => own as usize,
+        }
+    }
+
     /// Says that it is there, with how many slots: none once it drains, so that nothing is admitted
-    /// on its account.
-    async fn say_alive(&self, stopping: &CancellationToken) {
+    /// on its account. Tells each time how many slots the answer allows.
+    async fn say_alive(&self, stopping: &CancellationToken, allowed: &watch::Sender<Option<u32>>) {
         loop {
             let draining = stopping.is_cancelled();
-            match self.api.heartbeat(if draining { 0 } else { self.config.slots }).await {
+            let allows = match self.api.heartbeat(if draining { 0 } else { self.config.slots }).await {
                 Ok(answer) => {
                     self.health.heard();
+                    self.health.expires(answer.expires_at.map(|at| at.since(self.tools.ambient.now())));
                     tracing::debug!(executor_id = %answer.executor_id, "heartbeat");
+                    answer.slots
                 }
                 Err(error) => {
                     self.health.refused(&error.to_string());
                     tracing::warn!(%error, "the heartbeat is not heard");
+                    None
                 }
+            };
+            allowed.send_replace(Some(allows.unwrap_or(u32::MAX)));
+            if let Some(warning) = self.health.warning() {
+                tracing::warn!("{warning}");
             }
             tokio::select! {
                 () = tokio::time::sleep(HEARTBEAT) => {}

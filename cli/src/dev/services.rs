@@ -7,7 +7,7 @@ use lua_wasm_host::{Engine, EngineConfig};
 use restroy_control_plane::{
     api,
     auth::token::TokenKeys,
-    runs,
+    runs::{self, executors::Terms},
     secrets::KeyRing,
     state::{AppState, Parts, Settings as ControlPlaneSettings},
 };
@@ -77,7 +77,8 @@ impl Installation {
 
         // No other process can hold a lease: what the last one left is taken back at once.
         runs::boot::embedded(&state).await.map_err(|error| DevError::Part("recovery", error.0.to_string()))?;
-        let credential = runs::executors::create(&state, "embedded")
+        let terms = Terms { slots: settings.slots.0, ..Terms::default() };
+        let credential = runs::executors::create(&state, "embedded", &terms)
             .await
             .map_err(|error| DevError::Part("the executor's credential", error.0.to_string()))?
             .1;

@@ -133,7 +133,7 @@ fn for_operators(health: Health, metrics: Metrics, queue: Arc<RedisQueue>) -> Ro
             } else {
                 (StatusCode::SERVICE_UNAVAILABLE, "unready")
             };
-            (code, Json(json!({ "status": status, "reasons": trouble })))
+            (code, Json(json!({ "status": status, "reasons": trouble, "notes": health.warning() })))
         }
     };
     let figures = async move || {

@@ -38,6 +38,14 @@ impl TeamTx {
         self.tx
     }
 
+    /// Leaves the team for the rest of the transaction, which from now on sees all of them.
+    pub(crate) async fn leave_for_all_teams(mut self) -> Result<Tx, sqlx::Error> {
+        if let Tx::Postgres(tx) = &mut self.tx {
+            query("SET LOCAL ROLE restroy_system").execute(&mut **tx).await?;
+        }
+        Ok(self.tx)
+    }
+
     /// The team.
     pub fn team(&self) -> TeamId {
         self.team

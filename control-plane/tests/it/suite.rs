@@ -24,6 +24,7 @@ mod database;
 mod definitions;
 mod deleted;
 mod documented;
+mod executors;
 mod exposition;
 mod http;
 mod idempotency;

@@ -142,7 +142,11 @@ async fn two_teams(it: &Arc<Installation>) -> [(TeamId, Person); 2] {
     let mut teams = Vec::new();
     for name in ["ann", "bob"] {
         let person = it.person(name).await;
-        let mut document = steps(json!({ "a": { "script": "a.lua", "secrets": ["SECRET"] } }));
+        let mut document = steps(json!({ "a": {
+            "script": "a.lua",
+            "secrets": ["SECRET"],
+            "allow": { "kv": true, "email": true, "files": true },
+        } }));
         document["schedules"] = json!({ "hourly": { "cron": "0 * * * *" } });
         let place = person.place(Some(document.clone())).await;
         let module = json!({ "name": "text", "source": "return 1" });

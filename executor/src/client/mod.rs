@@ -8,7 +8,10 @@ use std::{fmt::Write as _, path::Path, time::Duration};
 use bytes::Bytes;
 use reqwest::{Method, StatusCode, header};
 use restroy_run_queue::run_api::{Claim, Claimed, Heartbeat, HeartbeatAnswer, PROTOCOL};
-use restroy_sdk::{ids::TaskId, problem::Problem};
+use restroy_sdk::{
+    ids::TaskId,
+    problem::{Problem, ProblemCode},
+};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
@@ -55,7 +58,9 @@ impl ApiError {
     pub(crate) fn is_ours(&self) -> bool {
         match self {
             Self::Unreachable(_) => true,
-            Self::Refused(problem) => matches!(problem.status, 401 | 403),
+            Self::Refused(problem) => {
+                matches!(problem.status, 401 | 403) || problem.code == ProblemCode::SlotsExhausted
+            }
             Self::Transient(_) | Self::Unreadable(_) => false,
         }
     }
@@ -207,15 +212,19 @@ async fn send<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> Result<T
     if status.is_success() {
         return serde_json::from_slice(&body).map_err(|error| ApiError::Unreadable(error.to_string()));
     }
-    if status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT) {
+    let problem: Option<Problem> = serde_json::from_slice(&body).ok();
+    // No slot is free until a task ends: asking again at once is in vain.
+    let exhausted = problem.as_ref().is_some_and(|problem| problem.code == ProblemCode::SlotsExhausted);
+    let transient = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT) && !exhausted;
+    if status.is_server_error() || transient {
         return Err(ApiError::Transient(format!("it answers {status}")));
     }
-    let problem = serde_json::from_slice(&body).unwrap_or_else(|_| Problem {
+    let problem = problem.unwrap_or_else(|| Problem {
         kind: "about:blank".to_owned(),
         title: status.canonical_reason().unwrap_or("refused").to_owned(),
         status: status.as_u16(),
         detail: None,
-        code: restroy_sdk::problem::ProblemCode::Unknown,
+        code: ProblemCode::Unknown,
         errors: Vec::new(),
         limit: None,
         challenge: None,
