@@ -6,7 +6,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use lua_wasm_host::{Engine, EngineConfig};
 use restroy_control_plane::{
     api,
-    auth::token::TokenKeys,
+    auth::{Registration, token::TokenKeys},
     runs::{self, executors::Terms},
     secrets::KeyRing,
     state::{AppState, Parts, Settings as ControlPlaneSettings},
@@ -69,6 +69,7 @@ impl Installation {
             tokens,
             settings: ControlPlaneSettings {
                 dev: true,
+                registration: Registration::Open,
                 public_url: format!("http://{address}"),
                 requests_per_minute: REQUESTS_PER_MINUTE,
                 ..ControlPlaneSettings::default()

@@ -16,7 +16,10 @@ use futures_util::future::BoxFuture;
 use hyper_util::rt::TokioTimer;
 use tokio::{net::TcpStream, task::JoinSet, time};
 
-use crate::failure::{Failure, Outcome};
+use crate::{
+    failure::{Failure, Outcome},
+    settings::network::ListenOn,
+};
 
 /// How long the head of a request may take to come, and a connection be idle. Longer than clients of ours
 /// and the proxy keep a connection that they do not use: none is closed under a request.
@@ -31,6 +34,14 @@ pub(super) struct Listener {
 }
 
 impl Listener {
+    /// Binds every address that `setting` names.
+    pub(super) fn bind_all(on: &ListenOn, setting: &str) -> Outcome<Vec<Self>> {
+        let addresses = on.addresses().map_err(|error| {
+            Failure::new(format!("cannot listen on {on}: {error}")).help(format!("name another address with {setting}"))
+        })?;
+        addresses.into_iter().map(|address| Self::bind(address, setting)).collect()
+    }
+
     /// Binds the address that `setting` names.
     pub(super) fn bind(address: SocketAddr, setting: &str) -> Outcome<Self> {
         let bound = || -> io::Result<Self> {

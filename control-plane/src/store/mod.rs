@@ -55,6 +55,7 @@ pub mod sessions;
 pub mod sort;
 pub mod sources;
 mod sqlite;
+pub mod stranger_mails;
 pub mod team_keys;
 pub mod teams;
 pub mod token_makers;

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use reqwest::{Method, StatusCode};
 use restroy_control_plane::{
     api,
-    auth::token::TokenKeys,
+    auth::{Registration, token::TokenKeys},
     ports::{CompilerUnavailable, ScriptCompiler},
     runs::{
         self,
@@ -111,6 +111,7 @@ impl Installation {
         let key = MasterKey::parse(&MasterKey::generate(&ambient, "test")).unwrap();
         let mut settings = Settings {
             dev: true,
+            registration: Registration::Open,
             sign_ins_per_minute: 1_000,
             requests_per_minute: 1_000_000,
             stream_recheck: Duration::from_millis(20),

@@ -178,6 +178,10 @@ async fn act(
     caller: &Caller,
     effect: Effect<'_>,
 ) -> ApiResult<CallAnswer> {
+    let of_owner = match (&effect, lease::team_of(token)) {
+        (Effect::Call(CallKind::EmailSend { .. }), Some(team)) => Some(email::of_owner(state, team).await?),
+        _ => None,
+    };
     let (mut tx, holding) = lease::hold(&state.db, effect.durability(), task, token).await?;
     check_caller(&mut tx, holding.run_id, caller).await?;
     let now = state.ambient.now();
@@ -188,7 +192,7 @@ async fn act(
         return Ok(CallAnswer::Ok(answer));
     }
     let done = match journal::room(&mut tx, holding.run_id).await {
-        Ok(()) => perform(state, &mut tx, &holding, now, caller, effect).await,
+        Ok(()) => perform(state, &mut tx, &holding, now, (caller, of_owner), effect).await,
         Err(stop) => Err(stop),
     };
     match answer(done)? {
@@ -217,7 +221,7 @@ async fn perform(
     tx: &mut TeamTx,
     holding: &lease::Holding,
     now: restroy_sdk::time::Timestamp,
-    caller: &Caller,
+    (caller, of_owner): (&Caller, Option<email::OfOwner>),
     effect: Effect<'_>,
 ) -> Done {
     check_declared(state, tx, holding, caller, effect.capability()).await?;
@@ -239,7 +243,7 @@ async fn perform(
             }
             CallKind::EmailSend { to, subject, text, html, reply_to } => {
                 let mail = email::Mail { to, subject, text, html, reply_to };
-                email::send(state, tx, holding.run_id, now, &caller.key, &mail).await
+                email::send(state, tx, holding.run_id, now, &caller.key, &mail, of_owner).await
             }
             CallKind::HttpAnswered { .. } => Ok(Value::Null),
         },

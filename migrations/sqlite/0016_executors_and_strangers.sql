@@ -11,3 +11,13 @@ ALTER TABLE executors ADD COLUMN certificate BLOB;
 
 -- What an executor holds.
 CREATE INDEX tasks_owner ON tasks (owner) WHERE state = 'leased';
+
+-- E-mails within the last hour to addresses that had nothing to do with the installation, by where they came from.
+CREATE TABLE stranger_mails (
+    id             BLOB PRIMARY KEY,
+    kind           TEXT NOT NULL CHECK (kind IN ('visitor', 'account')), -- who caused it
+    network        TEXT NOT NULL,           -- a network of IPv4/24 or IPv6/48
+    created_at     INTEGER NOT NULL
+) STRICT;
+CREATE INDEX stranger_mails_network ON stranger_mails (kind, network, created_at);
+CREATE INDEX stranger_mails_age ON stranger_mails (created_at);

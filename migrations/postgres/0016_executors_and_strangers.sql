@@ -11,3 +11,13 @@ ALTER TABLE executors ADD COLUMN certificate BYTEA;
 
 -- What an executor holds.
 CREATE INDEX tasks_owner ON tasks (owner) WHERE state = 'leased';
+
+-- E-mails within the last hour to addresses that had nothing to do with the installation, by where they came from.
+CREATE TABLE stranger_mails (
+    id             UUID PRIMARY KEY,
+    kind           TEXT COLLATE "C" NOT NULL CHECK (kind IN ('visitor', 'account')), -- who caused it
+    network        TEXT COLLATE "C" NOT NULL,           -- a network of IPv4/24 or IPv6/48
+    created_at     BIGINT NOT NULL
+);
+CREATE INDEX stranger_mails_network ON stranger_mails (kind, network, created_at);
+CREATE INDEX stranger_mails_age ON stranger_mails (created_at);
