@@ -83,8 +83,7 @@ impl Executor {
             .map_err(|error| ExecutorError::Scratch { path: config.scratch_dir.clone(), error })?;
         let engine_id = engine.id().as_str();
         let metrics = Metrics::new(engine_id, config.slots.max(1));
-        let authority = config.run_api_ca.as_deref();
-        let api = RunApi::new(&config.run_api_url, &config.credential, engine_id, authority, metrics.clone())?;
+        let api = RunApi::new(&config, engine_id, metrics.clone())?;
         let api = Arc::new(api);
         let tools = Tools {
             engine,

@@ -10,12 +10,13 @@ use axum::Router;
 use axum_server::{
     Handle,
     accept::{Accept, NoDelayAcceptor},
-    tls_rustls::{RustlsAcceptor, RustlsConfig},
+    tls_rustls::RustlsConfig,
 };
 use futures_util::future::BoxFuture;
 use hyper_util::rt::TokioTimer;
 use tokio::{net::TcpStream, task::JoinSet, time};
 
+use super::client_certificate::WithCertificates;
 use crate::{
     failure::{Failure, Outcome},
     settings::network::ListenOn,
@@ -88,7 +89,7 @@ impl Serving {
         server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(self.head);
         self.handles.push(handle);
         if let Some(tls) = tls {
-            let server = server.acceptor(RustlsAcceptor::new(tls).acceptor(NoDelayAcceptor));
+            let server = server.acceptor(WithCertificates::new(tls));
             self.tasks.spawn(async move { (name, server.serve(service).await) });
         } else {
             let server = server.acceptor(Begun { within: self.head });

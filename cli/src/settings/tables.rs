@@ -200,6 +200,10 @@ settings! {
         run_api_url: WebUrl = required, "URL";
         /// The certificate of the authority that signed the run API's, as PEM. Only it is trusted then
         run_api_ca: PathBuf = optional, "FILE";
+        /// The client certificate that the run API is shown, as PEM, where the credential is bound to one
+        run_api_client_cert: PathBuf = optional, "FILE";
+        /// Its private key, as PEM
+        run_api_client_key: PathBuf = optional, "FILE";
         /// The executor's own credential, from `restroy admin executor create`
         credential: SecretText = required, "TOKEN";
         /// The queue: redis://:PASSWORD@host, or rediss:// for TLS
@@ -226,9 +230,14 @@ settings! {
 }
 
 impl Executor {
-    #[allow(clippy::unused_self, reason = "the table asks every service")]
     fn conflicts(&self) -> Vec<String> {
-        Vec::new()
+        if self.run_api_client_cert.is_some() == self.run_api_client_key.is_some() {
+            return Vec::new();
+        }
+        vec![
+            "RESTROY_RUN_API_CLIENT_CERT and RESTROY_RUN_API_CLIENT_KEY belong together: set both or neither"
+                .to_owned(),
+        ]
     }
 }
 

@@ -49,6 +49,7 @@ mod races;
 mod races_identity;
 mod races_runs;
 mod rates;
+mod registration;
 mod removed_teams;
 mod roles;
 mod round_trip;

@@ -2,8 +2,9 @@
 //! that it has is in [`task`].
 
 mod task;
+mod tls;
 
-use std::{fmt::Write as _, path::Path, time::Duration};
+use std::{fmt::Write as _, time::Duration};
 
 use bytes::Bytes;
 use reqwest::{Method, StatusCode, header};
@@ -12,14 +13,13 @@ use restroy_sdk::{
     ids::TaskId,
     problem::{Problem, ProblemCode},
 };
-use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
 use url::Url;
 use uuid::Uuid;
 
 use crate::{
-    config::ExecutorError,
+    config::{ExecutorConfig, ExecutorError},
     metrics::{self, Metrics},
 };
 
@@ -77,13 +77,8 @@ pub(crate) struct RunApi {
 }
 
 impl RunApi {
-    pub(crate) fn new(
-        address: &str,
-        credential: &str,
-        engine_id: &str,
-        authority: Option<&Path>,
-        metrics: Metrics,
-    ) -> Result<Self, ExecutorError> {
+    pub(crate) fn new(config: &ExecutorConfig, engine_id: &str, metrics: Metrics) -> Result<Self, ExecutorError> {
+        let (address, credential) = (config.run_api_url.as_str(), config.credential.clone());
         let wrong = || ExecutorError::Address(address.to_owned());
         let mut base = Url::parse(address).map_err(|_| wrong())?;
         let loopback = match base.host().ok_or_else(wrong)? {
@@ -100,20 +95,13 @@ impl RunApi {
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
         }
-        let builder = match authority {
-            Some(path) => crate::capability::http::client_builder_trusting(
-                authorities(path).map_err(|error| ExecutorError::Authority { path: path.to_owned(), error })?,
-            ),
-            None => crate::capability::http::client_builder(),
-        };
-        let http = builder
-            .map_err(ExecutorError::Http)?
+        let http = tls::builder(config.run_api_ca.as_deref(), config.run_api_client.as_ref())?
             .timeout(EXCHANGE)
             .pool_idle_timeout(IDLE)
             .tcp_nodelay(true)
             .build()
             .map_err(|error| ExecutorError::Http(error.to_string()))?;
-        Ok(Self { http, base, credential: credential.to_owned(), engine_id: engine_id.to_owned(), metrics })
+        Ok(Self { http, base, credential, engine_id: engine_id.to_owned(), metrics })
     }
 
     pub(crate) fn engine_id(&self) -> &str {
@@ -171,16 +159,6 @@ impl RunApi {
         let url = self.base.join(path).map_err(|error| ApiError::Unreadable(error.to_string()))?;
         Ok(self.http.request(method, url).bearer_auth(token))
     }
-}
-
-/// The certificates in a file.
-fn authorities(path: &Path) -> Result<rustls::RootCertStore, String> {
-    let mut roots = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())? {
-        let certificate = certificate.map_err(|error| format!("it is no PEM: {error}"))?;
-        roots.add(certificate).map_err(|error| error.to_string())?;
-    }
-    if roots.is_empty() { Err("it holds no certificate as PEM".to_owned()) } else { Ok(roots) }
 }
 
 fn json(body: &impl Serialize) -> Result<Bytes, ApiError> {

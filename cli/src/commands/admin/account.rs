@@ -119,7 +119,10 @@ fn show(made: &PasswordToken, url: Option<&str>, as_json: bool) -> Outcome {
         "The password of {} is chosen with this token, once, until {until}: `restroy password --token TOKEN --server URL`.",
         clean(email)
     );
-    output::print(link.as_ref().unwrap_or(token));
+    if let Some(link) = link {
+        eprintln!("As a link: {link}");
+    }
+    output::print(token);
     Ok(())
 }
 

@@ -94,7 +94,7 @@ impl Cluster {
 
     /// Makes an executor known; gives its id and its credential.
     pub fn credential(&self, name: &str) -> (String, String) {
-        let made = self.installation.admin(&["executor", "create", name, "--json"]);
+        let made = self.installation.admin(&["executor", "create", name, "--slots", "256", "--json"]);
         let made: Value = serde_json::from_str(&made).unwrap();
         (made["id"].as_str().unwrap().to_owned(), made["credential"].as_str().unwrap().to_owned())
     }

@@ -52,8 +52,7 @@ pub(crate) struct OfOwner {
     most: i64,
 }
 
-/// Puts an e-mail into the outbox; answers `{message_id}`, and `html: false` if the HTML was left out, as it is unless
-/// the operator allows it. The Message-ID derives from the key, so
+/// Puts an e-mail into the outbox, without its HTML unless the operator allows that; answers `{message_id}`. The Message-ID derives from the key, so
 /// that a script which sets its own key sends under it once per team.
 pub(super) async fn send(
     state: &AppState,
@@ -111,11 +110,7 @@ pub(super) async fn send(
     if queued.rows_affected() > 0 {
         usage::add(tx, run, now, Used { emails: recipients, ..Used::default() }).await?;
     }
-    let mut answer = json!({ "message_id": message_id });
-    if mail.html.is_some() && html.is_none() {
-        answer["html"] = json!(false);
-    }
-    Ok(answer)
+    Ok(json!({ "message_id": message_id }))
 }
 
 fn check(mail: &Mail) -> Result<(), Stop> {
