@@ -3,7 +3,7 @@
 
 use std::{fs, process::Command, time::Instant};
 
-use restroy_sdk::{client::Client, time::Ambient};
+use restroy_sdk::time::Ambient;
 use serde_json::Value;
 use sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
 use url::Url;
