@@ -143,9 +143,11 @@ impl Executor {
         let (allowed, mut allows) = watch::channel(None);
         let work = async {
             // The answer to the first heartbeat says how much may be taken; without one it is tried all the same.
-            let answered = allows.wait_for(Option::is_some).await.map(|allowed| *allowed);
-            let slots = this.slots(answered.ok().flatten());
-            this.queue.consume(slots, handler, stopped).await;
+            let allowed = tokio::select! {
+                answered = allows.wait_for(Option::is_some) => answered.ok().and_then(|allowed| *allowed),
+                () = stopping.cancelled() => None,
+            };
+            this.queue.consume(this.slots(allowed), handler, stopped).await;
         };
         tokio::select! {
             () = work => {}

@@ -122,3 +122,58 @@ impl<S: Service<Request<B>>, B> Service<Request<B>> for Identified<S> {
         self.service.call(request)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::{Extension, Router, routing::get};
+    use rustls::{ClientConfig, RootCertStore, pki_types::PrivateKeyDer};
+
+    use super::*;
+    use crate::services::{
+        listen::{Listener, Serving},
+        tls::Files,
+    };
+
+    /// What a connection with a client certificate, or none, is known by.
+    async fn known(url: &str, roots: &RootCertStore, identity: Option<&rcgen::CertifiedKey<rcgen::KeyPair>>) -> String {
+        let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots.clone());
+        let tls = match identity {
+            None => tls.with_no_client_auth(),
+            Some(identity) => {
+                let key = PrivateKeyDer::try_from(identity.signing_key.serialize_der()).unwrap();
+                tls.with_client_auth_cert(vec![identity.cert.der().clone()], key).unwrap()
+            }
+        };
+        let client = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().unwrap();
+        client.get(url).send().await.unwrap().text().await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_request_says_which_certificate_its_connection_came_with() {
+        let made = |name: &str| rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+        let (server, executor, other) = (made("127.0.0.1"), made("executor"), made("executor"));
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files { certificate: folder.path().join("cert.pem"), key: folder.path().join("key.pem") };
+        std::fs::write(&files.certificate, server.cert.pem()).unwrap();
+        std::fs::write(&files.key, server.signing_key.serialize_pem()).unwrap();
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), "none").unwrap();
+        let url = format!("https://{}", listener.address);
+        let shown = async |certificate: Option<Extension<ClientCertificate>>| {
+            certificate.map_or_else(|| "nobody".to_owned(), |Extension(ClientCertificate(hash))| hex::encode(hash))
+        };
+        let mut serving = Serving::default();
+        serving.serve("a test", listener, Router::new().route("/", get(shown)), Some(files.load().unwrap())).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(server.cert.der().clone()).unwrap();
+
+        assert_eq!(known(&url, &roots, None).await, "nobody");
+        for identity in [&executor, &other] {
+            let hash = hex::encode(Sha256::digest(identity.cert.der()));
+            assert_eq!(known(&url, &roots, Some(identity)).await, hash);
+        }
+        serving.stop(std::time::Duration::ZERO).await;
+    }
+}

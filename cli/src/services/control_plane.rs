@@ -177,7 +177,7 @@ impl Process {
             tokio::spawn(stop.run_until_cancelled_owned(files.keep_fresh(config.clone())));
         }
         let (mut api, mut operators) = (Serving::default(), Serving::default());
-        let mut serve = || {
+        let serve = || {
             // One router each, whose bounds hold for all its listeners together.
             let (router, run_router) = (api::router(state.clone()), runs::run_api::router(state.clone()));
             for listener in listeners {

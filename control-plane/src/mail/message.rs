@@ -49,8 +49,11 @@ impl Header for TeamHeader {
 
 /// What stands at the end of a team's e-mail, so that nobody takes it for the installation's own.
 fn footer(origin: &Origin, url: &str) -> String {
-    let (team, pipeline) = (quoted(&origin.team), quoted(&origin.pipeline));
-    format!("The pipeline {pipeline} of the team {team} sent this e-mail through Restroy at {url}.")
+    let who = match &origin.pipeline {
+        Some(pipeline) => format!("The pipeline {} of the team {}", quoted(pipeline), quoted(&origin.team)),
+        None => format!("The team {}", quoted(&origin.team)),
+    };
+    format!("{who} sent this e-mail through Restroy at {url}.")
 }
 
 /// A text with what it has no characters for in HTML replaced.
@@ -199,7 +202,7 @@ mod tests {
         let origin = Origin {
             team_id: uuid::Uuid::from_u128(7).into(),
             team: "Restroy Support <support@restroy.example>\r\nBcc: eve@example.com".into(),
-            pipeline: "News at evil.example".into(),
+            pipeline: Some("News at evil.example".into()),
         };
         let letter = Letter {
             subject: "Hi".into(),

@@ -16,7 +16,7 @@
 //!   e-mail (`api/teams/invitations.rs`), a service account and the tokens that reach a team
 //!   (`api/teams/service_accounts.rs`, `api/teams/api_tokens.rs`) and changes of members, which end some
 //!   (`api/teams/member.rs`, `api/teams/role.rs`, `api/teams/transfer.rs`), go by `Scope::write_bypassing_rls`: a
-//!   transaction of a team that goes by row-level security is made with a reason of [`bypass`]
+//!   transaction of a team that goes by row-level security is made with a reason of `store/bypass.rs`
 //! - work for all teams: `runs/dispatch.rs`, `runs/leader.rs`, `runs/reconcile.rs` and
 //!   `runs/schedule.rs` (which look for what is due), `runs/purge.rs`, `runs/purge_deleted.rs`,
 //!   `runs/purge_teams.rs`, `runs/removed.rs`, `runs/boot.rs`,

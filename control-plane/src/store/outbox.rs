@@ -156,7 +156,7 @@ pub(crate) struct Origin {
     /// The team's name, as its people chose it.
     pub(crate) team: String,
     /// The name of the pipeline whose script sent it.
-    pub(crate) pipeline: String,
+    pub(crate) pipeline: Option<String>,
 }
 
 impl Due {
@@ -165,7 +165,7 @@ impl Due {
         Some(Origin {
             team_id: self.team_id?,
             team: self.team_name.clone().unwrap_or_default(),
-            pipeline: self.pipeline_name.clone().unwrap_or_default(),
+            pipeline: self.pipeline_name.clone(),
         })
     }
 }

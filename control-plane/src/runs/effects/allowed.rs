@@ -51,29 +51,25 @@ impl Capability {
     }
 }
 
-/// What a step declared.
+/// What a step declared: http, kv, email, files.
 #[derive(Debug, Clone, Copy)]
-struct Declared {
-    http: bool,
-    kv: bool,
-    email: bool,
-    files: bool,
-}
+struct Declared([bool; 4]);
 
 impl Declared {
     fn contains(self, capability: Capability) -> bool {
+        let Self([http, kv, email, files]) = self;
         match capability {
-            Capability::Http => self.http,
-            Capability::Kv => self.kv,
-            Capability::Email => self.email,
-            Capability::Files => self.files,
+            Capability::Http => http,
+            Capability::Kv => kv,
+            Capability::Email => email,
+            Capability::Files => files,
         }
     }
 }
 
 impl From<&Allow> for Declared {
     fn from(allow: &Allow) -> Self {
-        Self { http: !allow.http.is_empty(), kv: allow.kv, email: allow.email, files: allow.files }
+        Self([!allow.http.is_empty(), allow.kv, allow.email, allow.files])
     }
 }
 

@@ -80,7 +80,7 @@ enum Kind {
 impl Kind {
     fn of(path: &str) -> Self {
         match path.rsplit('/').next() {
-            Some("heartbeat" | "renew" | "release") => Self::Lease,
+            Some("heartbeat" | "renew" | "release" | "wait" | "stopped") => Self::Lease,
             _ => Self::Work,
         }
     }
@@ -192,7 +192,7 @@ mod tests {
         drop(first);
         assert!(second.await.is_some());
         for key in 3..=255 {
-            bounded.enter(key, 1, 1).await.unwrap();
+            drop(bounded.enter(key, 1, 1).await.unwrap());
         }
         assert!(bounded.0.lock().unwrap().keys.len() <= 64, "keys that nobody uses are forgotten");
     }
