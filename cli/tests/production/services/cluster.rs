@@ -86,7 +86,8 @@ impl Cluster {
         self.start_control_plane(name, command)
     }
 
-    fn start_control_plane(&self, name: &str, command: Command) -> ControlPlane {
+    /// Starts a control-plane by a command of the test's own.
+    pub fn start_control_plane(&self, name: &str, command: Command) -> ControlPlane {
         let greetings = ["Restroy listens on ", "run API on ", "metrics on "];
         let (service, [url, run_api, metrics]) = Service::start(name, self.installation.work(), command, greetings);
         ControlPlane { service, url, run_api, metrics }
