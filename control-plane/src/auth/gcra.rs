@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn a_full_table_forgets_who_is_owed_the_most() {
         let table = Table::new(2);
-        let count = |n: u8| table.count(key(n), Group::KNOWN, RATE, Timestamp(0)).remaining;
+        let count = |n: u32| table.count(key(n), Group::KNOWN, RATE, Timestamp(0)).remaining;
         assert_eq!((count(1), count(1), count(2)), (9, 8, 9));
         assert_eq!(count(3), 9, "nobody is turned away");
         assert_eq!(count(1), 7, "who has done the most is counted on");

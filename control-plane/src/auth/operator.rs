@@ -121,7 +121,7 @@ pub async fn reset_password(db: &Db, ambient: &Ambient, id: UserId) -> ApiResult
     users::lock(&mut tx, id).await?;
     let user = users::by_id(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
     let token = password_token(&mut tx, ambient, id, &user.email, now).await?;
-    let entry = Entry::new("user.password_reset_begun", "user", id).details(json!({ "by": "operator" }));
+    let entry = Entry::new("user.password_reset_asked", "user", id).details(json!({ "by": "operator" }));
     audit::of_user(&mut tx, ambient, Actor::user(id, None), entry).await?;
     tx.commit().await?;
     Ok(token)

@@ -234,13 +234,22 @@ pub(crate) struct Executor {
     pub(crate) lane: Lane,
 }
 
+/// An executor by its credential.
+#[derive(FromRow)]
+struct Row {
+    id: ExecutorId,
+    slot_limit: i64,
+    expires_at: Option<Timestamp>,
+    certificate: Option<Vec<u8>>,
+}
+
 impl FromRequestParts<AppState> for Executor {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> ApiResult<Self> {
         let hash = hash(bearer(parts)?);
         let mut tx = state.db.system_read().await?;
-        let found: Option<(ExecutorId, i64, Option<Timestamp>, Option<Vec<u8>>)> = sql!(
+        let found: Option<Row> = sql!(
             &mut tx,
             fetch_optional,
             query_as(
@@ -250,7 +259,7 @@ impl FromRequestParts<AppState> for Executor {
             .bind(&hash)
         )?;
         drop(tx);
-        let Some((id, slot_limit, expires_at, certificate)) = found else {
+        let Some(Row { id, slot_limit, expires_at, certificate }) = found else {
             return Err(refused(
                 "The executor's credential is not known or was revoked; make another with `restroy admin`.",
             ));

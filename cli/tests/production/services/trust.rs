@@ -149,7 +149,8 @@ async fn a_bound_credential_is_good_with_its_certificate_alone() {
         ("RESTROY_RUN_API_CLIENT_KEY", &mine[1]),
     ];
     let executor = cluster.executor_with("bound", &first.run_api, &settings);
-    let set = ["executor", "set", &executor.id, "--slots", "1", "--expires", "90d", "--certificate", &mine[0], "--json"];
+    let set =
+        ["executor", "set", &executor.id, "--slots", "1", "--expires", "90d", "--certificate", &mine[0], "--json"];
     let said: serde_json::Value = serde_json::from_str(&cluster.installation.admin(&set)).unwrap();
     assert_eq!((&said["slots"], said["certificate"].is_string()), (&json!(1), true), "{said}");
 

@@ -72,10 +72,10 @@ async fn make(state: &AppState, peer: Option<IpAddr>, new: Register) -> ApiResul
     let mut tx = state.db.system_write().await?;
     let account = users::by_email(&mut tx, &new.email).await?;
     let known = account.is_some_and(|user| user.email_verified_at.is_some());
-    if !known
-        && !(state.settings.registration.admits(&mut tx, &new.email, now).await?
-            && strangers::may_mail(state, &mut tx, &new.email, Cause::Visitor, peer, now).await?)
-    {
+    let welcome = known
+        || (state.settings.registration.admits(&mut tx, &new.email, now).await?
+            && strangers::may_mail(state, &mut tx, &new.email, Cause::Visitor, peer, now).await?);
+    if !welcome {
         return Ok(());
     }
     // A login takes no password of an account whose address nobody has verified; this one is replaced by then.

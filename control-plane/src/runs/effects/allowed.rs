@@ -111,13 +111,12 @@ impl Versions {
         step: &str,
         capability: Capability,
     ) -> Result<(), Stop> {
-        let steps = match self.get(version) {
-            Some(steps) => steps,
-            None => {
-                let steps = Arc::new(read(tx, version).await?);
-                self.insert(version, Arc::clone(&steps));
-                steps
-            }
+        let steps = if let Some(steps) = self.get(version) {
+            steps
+        } else {
+            let steps = Arc::new(read(tx, version).await?);
+            self.insert(version, Arc::clone(&steps));
+            steps
         };
         if steps.get(step).is_some_and(|declared| declared.contains(capability)) {
             return Ok(());
