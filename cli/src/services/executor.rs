@@ -123,7 +123,7 @@ fn refused(error: &ExecutorError) -> Failure {
             failure.help("see RESTROY_RUN_API_CLIENT_CERT and RESTROY_RUN_API_CLIENT_KEY")
         }
         ExecutorError::Scratch { .. } => failure.help("see RESTROY_SCRATCH_DIR"),
-        ExecutorError::Http(_) => failure,
+        ExecutorError::Http(_) | ExecutorError::Threads(_) => failure,
     }
 }
 
