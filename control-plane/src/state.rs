@@ -11,13 +11,13 @@ use uuid::Uuid;
 
 use crate::{
     api::{NOTING, Turns, health::Recent},
-    auth::{limit::SignInLimits, password::Passwords, rate::Rates, token::TokenKeys},
+    auth::{Networks, Registration, limit::SignInLimits, password::Passwords, rate::Rates, token::TokenKeys},
     mail::MailSettings,
     metrics::Metrics,
     ports::ScriptCompiler,
     runs::{limits::LEASE, schedule::Looks, watch::Watchers},
     secrets::KeyRing,
-    store::Db,
+    store::{Db, stranger_mails::StrangerMails},
 };
 
 /// The control-plane's parts. Cheap to clone.
@@ -55,6 +55,8 @@ pub struct AppState {
     pub comparisons: Turns,
     /// What the database last said when it was asked whether it serves.
     pub(crate) recent: Arc<Recent>,
+    /// What steps may do, for the calls of their scripts.
+    pub(crate) allowed: Arc<crate::runs::effects::Versions>,
     /// Until when schedules were looked after here.
     pub schedules: Arc<Looks>,
     /// Cancelled when this process is to end: it is not ready any more, and streams end so that their
@@ -114,6 +116,10 @@ pub struct Settings {
     pub mail: Option<MailSettings>,
     /// The OpenID provider, if people may sign in by one; without the feature `oidc` nobody can.
     pub oidc: Option<OidcSettings>,
+    /// Who may make an account.
+    pub registration: Registration,
+    /// How many e-mails go to addresses that have nothing to do with the installation.
+    pub stranger_mails: StrangerMails,
     /// The life of an access token.
     pub access_life: Duration,
     /// The life of a session that nobody refreshes.
@@ -129,9 +135,8 @@ pub struct Settings {
     pub bodies_bytes: usize,
     /// How long a body may take to come, beside what its bytes take at 32 KiB a second.
     pub body_patience: Duration,
-    /// How many proxies of the operator's own are in front: the caller is so many addresses from the
-    /// right of `X-Forwarded-For`. 0: the peer is the caller.
-    pub trusted_proxies: u32,
+    /// The networks of the operator's own proxies: what they say in `X-Forwarded-For` of who calls them counts.
+    pub trusted_proxies: Networks,
     /// How often it is looked whether who watches a stream may still do so.
     pub stream_recheck: Duration,
     /// How long an executor keeps a task that it says nothing about: then others may take it. Executors
@@ -147,6 +152,8 @@ impl Default for Settings {
             allowed_origins: Vec::new(),
             mail: None,
             oidc: None,
+            registration: Registration::Invited,
+            stranger_mails: StrangerMails::default(),
             access_life: Duration::from_mins(15),
             refresh_life: Duration::from_hours(30 * 24),
             verify_life: Duration::from_hours(24),
@@ -154,7 +161,7 @@ impl Default for Settings {
             requests_per_minute: 1_200,
             bodies_bytes: 256 * 1024 * 1024,
             body_patience: Duration::from_secs(10),
-            trusted_proxies: 0,
+            trusted_proxies: Networks::default(),
             stream_recheck: Duration::from_mins(1),
             lease: LEASE,
         }
@@ -182,6 +189,7 @@ impl AppState {
             checks: Turns::new(2, 32, "definitions are checked"),
             comparisons: Turns::new(2, 8, "versions are compared"),
             recent: Arc::default(),
+            allowed: Arc::default(),
             schedules: Arc::default(),
             stopping: CancellationToken::new(),
             metrics: Metrics::new(),

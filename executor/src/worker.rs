@@ -13,6 +13,7 @@ use restroy_sdk::{
     status::RunStatus,
     time::Ambient,
 };
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -82,8 +83,7 @@ impl Executor {
             .map_err(|error| ExecutorError::Scratch { path: config.scratch_dir.clone(), error })?;
         let engine_id = engine.id().as_str();
         let metrics = Metrics::new(engine_id, config.slots.max(1));
-        let authority = config.run_api_ca.as_deref();
-        let api = RunApi::new(&config.run_api_url, &config.credential, engine_id, authority, metrics.clone())?;
+        let api = RunApi::new(&config, engine_id, metrics.clone())?;
         let api = Arc::new(api);
         let tools = Tools {
             engine,
@@ -141,10 +141,18 @@ impl Executor {
             })
         };
         let stopped = Box::pin(stopping.clone().cancelled_owned());
-        let work = this.queue.consume(this.config.slots.max(1) as usize, handler, stopped);
+        let (allowed, mut allows) = watch::channel(None);
+        let work = async {
+            // The answer to the first heartbeat says how much may be taken; without one it is tried all the same.
+            let allowed = tokio::select! {
+                answered = allows.wait_for(Option::is_some) => answered.ok().and_then(|allowed| *allowed),
+                () = stopping.cancelled() => None,
+            };
+            this.queue.consume(this.slots(allowed), handler, stopped).await;
+        };
         tokio::select! {
             () = work => {}
-            () = this.say_alive(&stopping) => {}
+            () = this.say_alive(&stopping, &allowed) => {}
             () = this.clean() => {}
         }
         // Word of it must not hold up the end.
@@ -152,20 +160,44 @@ impl Executor {
         stop.abort();
     }
 
+    /// How many tasks it takes at once: as many as it is set up for, within what its operator allows.
+    fn slots(&self, allowed: Option<u32>) -> usize {
+        let own = self.config.slots.max(1);
+        match allowed {
+            Some(allowed) if allowed < own => {
+                tracing::warn!(
+                    own,
+                    allowed,
+                    "the operator allows fewer slots than this executor is set up for: it takes as many as are allowed \
+                     (`restroy admin executor set`)"
+                );
+                allowed.max(1) as usize
+            }
+            _ => own as usize,
+        }
+    }
+
     /// Says that it is there, with how many slots: none once it drains, so that nothing is admitted
-    /// on its account.
-    async fn say_alive(&self, stopping: &CancellationToken) {
+    /// on its account. Tells each time how many slots the answer allows.
+    async fn say_alive(&self, stopping: &CancellationToken, allowed: &watch::Sender<Option<u32>>) {
         loop {
             let draining = stopping.is_cancelled();
-            match self.api.heartbeat(if draining { 0 } else { self.config.slots }).await {
+            let allows = match self.api.heartbeat(if draining { 0 } else { self.config.slots }).await {
                 Ok(answer) => {
                     self.health.heard();
+                    self.health.expires(answer.expires_at.map(|at| at.since(self.tools.ambient.now())));
                     tracing::debug!(executor_id = %answer.executor_id, "heartbeat");
+                    answer.slots
                 }
                 Err(error) => {
                     self.health.refused(&error.to_string());
                     tracing::warn!(%error, "the heartbeat is not heard");
+                    None
                 }
+            };
+            allowed.send_replace(Some(allows.unwrap_or(u32::MAX)));
+            if let Some(warning) = self.health.warning() {
+                tracing::warn!("{warning}");
             }
             tokio::select! {
                 () = tokio::time::sleep(HEARTBEAT) => {}

@@ -4,7 +4,7 @@
 //! | route | credential | takes | gives |
 //! |---|---|---|---|
 //! | `POST /run/v1/executors/heartbeat` | executor | [`Heartbeat`] | [`HeartbeatAnswer`] |
-//! | `POST /run/v1/tasks/{id}/claim` | executor | [`Claim`] | [`Claimed`]; 409 `not_claimable` |
+//! | `POST /run/v1/tasks/{id}/claim` | executor | [`Claim`] | [`Claimed`]; 409 `not_claimable`, 429 `slots_exhausted` |
 //! | `POST /run/v1/tasks/{id}/events` | task token | [`Batch`] | [`BatchAnswer`]; 409 `lease_lost` |
 //! | `POST /run/v1/tasks/{id}/renew` | task token | nothing | [`Lease`]; 409 `lease_lost` |
 //! | `POST /run/v1/tasks/{id}/release` | task token | nothing | [`Released`]; 409 `lease_lost` |
@@ -46,6 +46,13 @@ pub struct Heartbeat {
 pub struct HeartbeatAnswer {
     /// The executor that the credential belongs to.
     pub executor_id: ExecutorId,
+    /// How many tasks its operator lets it hold at once: claims beyond are refused with 429 `slots_exhausted`.
+    /// Absent: the control-plane is older than this field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slots: Option<u32>,
+    /// When the credential expires; absent: it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
 }
 
 /// `POST /run/v1/tasks/{id}/claim`.

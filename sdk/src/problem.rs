@@ -89,6 +89,8 @@ codes! {
     RateLimited = "rate_limited" 429 "Too many requests";
     /// A limit of the team is reached.
     QuotaExceeded = "quota_exceeded" 429 "A limit of the team is reached";
+    /// The executor holds as many tasks as its operator lets it.
+    SlotsExhausted = "slots_exhausted" 429 "The executor has no slot free";
     /// Our fault.
     Internal = "internal" 500 "Something went wrong on our side";
     /// Something we need is not there; try again.

@@ -6,8 +6,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use lua_wasm_host::{Engine, EngineConfig};
 use restroy_control_plane::{
     api,
-    auth::token::TokenKeys,
-    runs,
+    auth::{Registration, token::TokenKeys},
+    runs::{self, executors::Terms},
     secrets::KeyRing,
     state::{AppState, Parts, Settings as ControlPlaneSettings},
 };
@@ -72,6 +72,7 @@ impl Installation {
             tokens,
             settings: ControlPlaneSettings {
                 dev: true,
+                registration: Registration::Open,
                 public_url: format!("http://{address}"),
                 requests_per_minute: REQUESTS_PER_MINUTE,
                 ..ControlPlaneSettings::default()
@@ -80,7 +81,8 @@ impl Installation {
 
         // No other process can hold a lease: what the last one left is taken back at once.
         runs::boot::embedded(&state).await.map_err(|error| DevError::Part("recovery", error.0.to_string()))?;
-        let credential = runs::executors::create(&state, "embedded")
+        let terms = Terms { slots: settings.slots.0, ..Terms::default() };
+        let credential = runs::executors::create(&state, "embedded", &terms)
             .await
             .map_err(|error| DevError::Part("the executor's credential", error.0.to_string()))?
             .1;

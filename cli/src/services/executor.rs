@@ -8,7 +8,9 @@ use axum::{
     routing::get,
 };
 use clap::Args as ClapArgs;
-use restroy_executor::{Executor, ExecutorConfig, ExecutorError, Health, HttpPolicy, metrics, metrics::Metrics};
+use restroy_executor::{
+    ClientIdentity, Executor, ExecutorConfig, ExecutorError, Health, HttpPolicy, metrics, metrics::Metrics,
+};
 use restroy_run_queue::{queue::Queue, redis::RedisQueue};
 use restroy_sdk::time::Ambient;
 use serde_json::json;
@@ -73,6 +75,10 @@ impl Process {
             drain,
             http: HttpPolicy { allow_loopback: settings.allow_loopback_http },
             run_api_ca: settings.run_api_ca,
+            run_api_client: settings
+                .run_api_client_cert
+                .zip(settings.run_api_client_key)
+                .map(|(certificate, key)| ClientIdentity { certificate, key }),
             ..ExecutorConfig::new(settings.run_api_url.0, settings.credential.expose(), settings.scratch_dir)
         };
         let sandboxes = slots.saturating_mul(config.sandboxes_per_task).clamp(16, 512);
@@ -113,6 +119,9 @@ fn refused(error: &ExecutorError) -> Failure {
     match error {
         ExecutorError::Address(_) | ExecutorError::Plaintext(_) => failure.help("see RESTROY_RUN_API_URL"),
         ExecutorError::Authority { .. } => failure.help("see RESTROY_RUN_API_CA"),
+        ExecutorError::Certificate { .. } => {
+            failure.help("see RESTROY_RUN_API_CLIENT_CERT and RESTROY_RUN_API_CLIENT_KEY")
+        }
         ExecutorError::Scratch { .. } => failure.help("see RESTROY_SCRATCH_DIR"),
         ExecutorError::Http(_) | ExecutorError::Threads(_) => failure,
     }
@@ -133,7 +142,7 @@ fn for_operators(health: Health, metrics: Metrics, queue: Arc<RedisQueue>) -> Ro
             } else {
                 (StatusCode::SERVICE_UNAVAILABLE, "unready")
             };
-            (code, Json(json!({ "status": status, "reasons": trouble })))
+            (code, Json(json!({ "status": status, "reasons": trouble, "notes": health.warning() })))
         }
     };
     let figures = async move || {

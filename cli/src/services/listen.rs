@@ -10,13 +10,17 @@ use axum::Router;
 use axum_server::{
     Handle,
     accept::{Accept, NoDelayAcceptor},
-    tls_rustls::{RustlsAcceptor, RustlsConfig},
+    tls_rustls::RustlsConfig,
 };
 use futures_util::future::BoxFuture;
 use hyper_util::rt::TokioTimer;
 use tokio::{net::TcpStream, task::JoinSet, time};
 
-use crate::failure::{Failure, Outcome};
+use super::client_certificate::WithCertificates;
+use crate::{
+    failure::{Failure, Outcome},
+    settings::network::ListenOn,
+};
 
 /// How long the head of a request may take to come, and a connection be idle. Longer than clients of ours
 /// and the proxy keep a connection that they do not use: none is closed under a request.
@@ -31,6 +35,14 @@ pub(super) struct Listener {
 }
 
 impl Listener {
+    /// Binds every address that `setting` names.
+    pub(super) fn bind_all(on: &ListenOn, setting: &str) -> Outcome<Vec<Self>> {
+        let addresses = on.addresses().map_err(|error| {
+            Failure::new(format!("cannot listen on {on}: {error}")).help(format!("name another address with {setting}"))
+        })?;
+        addresses.into_iter().map(|address| Self::bind(address, setting)).collect()
+    }
+
     /// Binds the address that `setting` names.
     pub(super) fn bind(address: SocketAddr, setting: &str) -> Outcome<Self> {
         let bound = || -> io::Result<Self> {
@@ -77,7 +89,7 @@ impl Serving {
         server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(self.head);
         self.handles.push(handle);
         if let Some(tls) = tls {
-            let server = server.acceptor(RustlsAcceptor::new(tls).acceptor(NoDelayAcceptor));
+            let server = server.acceptor(WithCertificates::new(tls));
             self.tasks.spawn(async move { (name, server.serve(service).await) });
         } else {
             let server = server.acceptor(Begun { within: self.head });

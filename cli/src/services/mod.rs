@@ -5,6 +5,7 @@
 //! Ctrl-C: nothing new is taken, what is under way may finish within a deadline, and the rest is
 //! handed over. A second signal ends the process at once.
 
+mod client_certificate;
 mod control_plane;
 mod executor;
 mod listen;

@@ -158,8 +158,13 @@ async fn choose(tx: &mut Tx, now: Timestamp) -> ApiResult<Vec<TaskId>> {
     let slots: i64 = sql!(
         &mut *tx,
         fetch_one,
-        query_scalar("SELECT CAST(COALESCE(SUM(slots), 0) AS BIGINT) FROM executors WHERE revoked_at IS NULL AND heartbeat_at > $1")
-            .bind(now.before(EXECUTOR_SILENT))
+        query_scalar(
+            "SELECT CAST(COALESCE(SUM(CASE WHEN slots < slot_limit THEN slots ELSE slot_limit END), 0) AS BIGINT)
+             FROM executors
+             WHERE revoked_at IS NULL AND heartbeat_at > $1 AND (expires_at IS NULL OR expires_at > $2)"
+        )
+        .bind(now.before(EXECUTOR_SILENT))
+        .bind(now)
     )?;
     let most = slots.saturating_mul(IN_FLIGHT_PER_SLOT).clamp(MIN_IN_FLIGHT, MAX_IN_FLIGHT);
     let room = usize::try_from(most - in_flight).unwrap_or(0);

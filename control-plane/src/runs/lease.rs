@@ -1,7 +1,7 @@
 //! Who holds a task: every write of an executor begins here, in the write's own transaction.
 
 use restroy_sdk::{
-    ids::{BoardId, Id as _, RunId, TaskId, TeamId},
+    ids::{BoardId, Id as _, RunId, TaskId, TeamId, VersionId},
     problem::ProblemCode,
     status::RunStatus,
     time::{Ambient, Timestamp},
@@ -9,6 +9,7 @@ use restroy_sdk::{
 use sqlx::{FromRow, query, query_as};
 use uuid::Uuid;
 
+use super::run_api::lanes::Lane;
 use crate::{
     auth::token::{Opaque, hash},
     error::{ApiError, ApiResult},
@@ -23,6 +24,7 @@ pub(crate) struct Holding {
     pub(crate) task_id: TaskId,
     pub(crate) run_id: RunId,
     pub(crate) board_id: BoardId,
+    pub(crate) version_id: VersionId,
     pub(crate) fence: i64,
     pub(crate) last_batch: i64,
     pub(crate) last_seq: i64,
@@ -50,14 +52,14 @@ pub(crate) enum Durability {
     PowerCutAlone,
 }
 
-/// The token of a new claim: the team, so that the holder's writes begin within it, and a secret.
-/// The team in it grants nothing: only the whole token's hash on the task does.
-pub(crate) fn new_token(ambient: &Ambient, team: TeamId) -> String {
-    format!("{}.{}", team.uuid().simple(), Opaque::new(ambient).into_text())
+/// The token of a new claim: the team, so that the holder's writes begin within it, the executor's lane, so that
+/// they wait their turn, and a secret. Team and lane grant nothing: only the whole token's hash on the task does.
+pub(crate) fn new_token(ambient: &Ambient, team: TeamId, lane: Lane) -> String {
+    format!("{}.{lane}.{}", team.uuid().simple(), Opaque::new(ambient).into_text())
 }
 
 /// The team that a token names.
-fn team_of(token: &str) -> Option<TeamId> {
+pub(crate) fn team_of(token: &str) -> Option<TeamId> {
     let (team, _) = token.split_once('.')?;
     Uuid::try_parse(team).ok().map(TeamId::from)
 }
@@ -65,7 +67,7 @@ fn team_of(token: &str) -> Option<TeamId> {
 /// The statement of [`find`].
 macro_rules! holding {
     () => {
-        "SELECT t.id AS task_id, t.run_id, r.board_id, t.fence, t.last_batch, r.last_seq, r.started_at, t.state,
+        "SELECT t.id AS task_id, t.run_id, r.board_id, r.version_id, t.fence, t.last_batch, r.last_seq, r.started_at, t.state,
                 r.status
          FROM runs r JOIN tasks t ON t.team_id = r.team_id AND t.run_id = r.id
          WHERE t.team_id = $1 AND t.id = $2 AND t.token_hash = $3"

@@ -2,21 +2,24 @@
 //! that it has is in [`task`].
 
 mod task;
+mod tls;
 
-use std::{fmt::Write as _, path::Path, time::Duration};
+use std::{fmt::Write as _, time::Duration};
 
 use bytes::Bytes;
 use reqwest::{Method, StatusCode, header};
 use restroy_run_queue::run_api::{Claim, Claimed, Heartbeat, HeartbeatAnswer, PROTOCOL};
-use restroy_sdk::{ids::TaskId, problem::Problem};
-use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use restroy_sdk::{
+    ids::TaskId,
+    problem::{Problem, ProblemCode},
+};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
 use url::Url;
 use uuid::Uuid;
 
 use crate::{
-    config::ExecutorError,
+    config::{ExecutorConfig, ExecutorError},
     metrics::{self, Metrics},
 };
 
@@ -55,7 +58,9 @@ impl ApiError {
     pub(crate) fn is_ours(&self) -> bool {
         match self {
             Self::Unreachable(_) => true,
-            Self::Refused(problem) => matches!(problem.status, 401 | 403),
+            Self::Refused(problem) => {
+                matches!(problem.status, 401 | 403) || problem.code == ProblemCode::SlotsExhausted
+            }
             Self::Transient(_) | Self::Unreadable(_) => false,
         }
     }
@@ -75,13 +80,8 @@ pub(crate) struct RunApi {
 }
 
 impl RunApi {
-    pub(crate) fn new(
-        address: &str,
-        credential: &str,
-        engine_id: &str,
-        authority: Option<&Path>,
-        metrics: Metrics,
-    ) -> Result<Self, ExecutorError> {
+    pub(crate) fn new(config: &ExecutorConfig, engine_id: &str, metrics: Metrics) -> Result<Self, ExecutorError> {
+        let (address, credential) = (config.run_api_url.as_str(), config.credential.clone());
         let wrong = || ExecutorError::Address(address.to_owned());
         let mut base = Url::parse(address).map_err(|_| wrong())?;
         let loopback = match base.host().ok_or_else(wrong)? {
@@ -99,14 +99,7 @@ impl RunApi {
             base.set_path(&format!("{}/", base.path()));
         }
         let client = || {
-            let builder = match authority {
-                Some(path) => crate::capability::http::client_builder_trusting(
-                    authorities(path).map_err(|error| ExecutorError::Authority { path: path.to_owned(), error })?,
-                ),
-                None => crate::capability::http::client_builder(),
-            };
-            builder
-                .map_err(ExecutorError::Http)?
+            tls::builder(config.run_api_ca.as_deref(), config.run_api_client.as_ref())?
                 .timeout(EXCHANGE)
                 .pool_idle_timeout(IDLE)
                 .tcp_nodelay(true)
@@ -114,14 +107,7 @@ impl RunApi {
                 .map_err(|error| ExecutorError::Http(error.to_string()))
         };
         let (http, http_of_scripts) = (client()?, client()?);
-        Ok(Self {
-            http,
-            http_of_scripts,
-            base,
-            credential: credential.to_owned(),
-            engine_id: engine_id.to_owned(),
-            metrics,
-        })
+        Ok(Self { http, http_of_scripts, base, credential, engine_id: engine_id.to_owned(), metrics })
     }
 
     pub(crate) fn engine_id(&self) -> &str {
@@ -189,16 +175,6 @@ impl RunApi {
     }
 }
 
-/// The certificates in a file.
-fn authorities(path: &Path) -> Result<rustls::RootCertStore, String> {
-    let mut roots = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())? {
-        let certificate = certificate.map_err(|error| format!("it is no PEM: {error}"))?;
-        roots.add(certificate).map_err(|error| error.to_string())?;
-    }
-    if roots.is_empty() { Err("it holds no certificate as PEM".to_owned()) } else { Ok(roots) }
-}
-
 fn json(body: &impl Serialize) -> Result<Bytes, ApiError> {
     serde_json::to_vec(body).map(Bytes::from).map_err(|error| ApiError::Unreadable(error.to_string()))
 }
@@ -228,15 +204,19 @@ async fn send<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> Result<T
     if status.is_success() {
         return serde_json::from_slice(&body).map_err(|error| ApiError::Unreadable(error.to_string()));
     }
-    if status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT) {
+    let problem: Option<Problem> = serde_json::from_slice(&body).ok();
+    // No slot is free until a task ends: asking again at once is in vain.
+    let exhausted = problem.as_ref().is_some_and(|problem| problem.code == ProblemCode::SlotsExhausted);
+    let transient = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT) && !exhausted;
+    if status.is_server_error() || transient {
         return Err(ApiError::Transient(format!("it answers {status}")));
     }
-    let problem = serde_json::from_slice(&body).unwrap_or_else(|_| Problem {
+    let problem = problem.unwrap_or_else(|| Problem {
         kind: "about:blank".to_owned(),
         title: status.canonical_reason().unwrap_or("refused").to_owned(),
         status: status.as_u16(),
         detail: None,
-        code: restroy_sdk::problem::ProblemCode::Unknown,
+        code: ProblemCode::Unknown,
         errors: Vec::new(),
         limit: None,
         challenge: None,

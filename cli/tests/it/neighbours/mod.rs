@@ -6,6 +6,7 @@
 //! How much slower the victim gets is measured by `bench neighbours`, not asserted here.
 
 mod cpu;
+mod door;
 mod memory;
 
 use std::{cell::Cell, fs};

@@ -86,7 +86,8 @@ impl Cluster {
         self.start_control_plane(name, command)
     }
 
-    fn start_control_plane(&self, name: &str, command: Command) -> ControlPlane {
+    /// Starts a control-plane by a command of the test's own.
+    pub fn start_control_plane(&self, name: &str, command: Command) -> ControlPlane {
         let greetings = ["Restroy listens on ", "run API on ", "metrics on "];
         let (service, [url, run_api, metrics]) = Service::start(name, self.installation.work(), command, greetings);
         ControlPlane { service, url, run_api, metrics }
@@ -94,7 +95,7 @@ impl Cluster {
 
     /// Makes an executor known; gives its id and its credential.
     pub fn credential(&self, name: &str) -> (String, String) {
-        let made = self.installation.admin(&["executor", "create", name, "--json"]);
+        let made = self.installation.admin(&["executor", "create", name, "--slots", "256", "--json"]);
         let made: Value = serde_json::from_str(&made).unwrap();
         (made["id"].as_str().unwrap().to_owned(), made["credential"].as_str().unwrap().to_owned())
     }

@@ -16,7 +16,7 @@ mod tags;
 pub use body::{Body, body_limit};
 pub use fields::Fields;
 pub use idempotency::{Begun, Idempotency, Slot};
-pub use layers::{Complete, around, fallback, method_not_allowed};
+pub use layers::{Complete, around, around_run_api, fallback, method_not_allowed};
 pub use page::{Aged, Filling, Paged, Sorted, name_filter, paged};
 pub use path::{Path, Query};
 pub use tags::{etag, fits};

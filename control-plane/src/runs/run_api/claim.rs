@@ -22,18 +22,18 @@ use crate::{
     error::{ApiError, ApiResult},
     runs::{
         cancel, events,
-        executors::Executor,
+        executors::{self, Executor},
         lease, lost, plan,
         rows::{TaskRow, task_columns},
     },
     sql,
     state::AppState,
-    store::{TeamTx, Tx, usage},
+    store::{Bypass, TeamTx, Tx, usage},
 };
 
 pub(super) async fn claim(
     State(state): State<AppState>,
-    Executor(executor): Executor,
+    executor: Executor,
     Path(id): Path<TaskId>,
     Body(claim): Body<Claim>,
 ) -> ApiResult<Json<Claimed>> {
@@ -41,11 +41,14 @@ pub(super) async fn claim(
     check_engine(&claim.engine_id)?;
 
     // What never changes is read first, beside other readers.
-    let task = task(&mut state.db.system_read().await?, id).await?;
-    let again = is_repeat(&task, executor, &claim, state.ambient.now());
+    let mut tx = state.db.system_read().await?;
+    let task = task(&mut tx, id).await?;
+    let again = is_repeat(&task, executor.id, &claim, state.ambient.now());
     if !again && !claimable(&task, state.ambient.now()) {
         return Err(not_claimable());
     }
+    executors::has_slot(&mut tx, &executor, id).await?;
+    drop(tx);
     let mut tx = state.db.team_read(task.team_id).await?;
     let run = cancel::find(&mut tx, task.run_id).await?;
     let fixed = plan::fixed(&mut tx, &run).await?;
@@ -57,7 +60,7 @@ pub(super) async fn claim(
         tx.commit().await?;
         return Err(not_claimable());
     }
-    let (fence, token) = match take(&state, &mut tx, &task, (executor, claim.claim_id), now).await? {
+    let (fence, token) = match take(&state, &mut tx, &task, (&executor, claim.claim_id), now).await? {
         Take::Taken { fence, token } => (fence, token),
         Take::TooLate => return Err(not_claimable()),
         Take::Ended { last_seq } => {
@@ -74,8 +77,11 @@ pub(super) async fn claim(
     let run = cancel::find(&mut tx, run.id).await?;
     let wake = Wake::Run { run_id: run.id, last_seq: run.last_seq };
     let waited = now.since(run.created_at);
-    let plan = plan::plan(&mut tx, &state, (id, executor, fence), run, fixed, now).await?;
+    let plan = plan::plan(&mut tx, &state, (id, executor.id, fence), run, fixed, now).await?;
     let egress_left = usage::egress_left(&mut tx, now).await?;
+    // Last of all, since it keeps the executor's other claims waiting: what it holds is counted over all teams.
+    let mut tx = tx.leave_bypassing_rls(Bypass::ExecutorSlots).await?;
+    executors::take_slot(&mut tx, &executor, id).await?;
     tx.commit().await?;
     state.wake.send(wake);
     if first {
@@ -148,7 +154,7 @@ async fn take(
     state: &AppState,
     tx: &mut TeamTx,
     task: &TaskRow,
-    (executor, claim_id): (ExecutorId, Option<Uuid>),
+    (executor, claim_id): (&Executor, Option<Uuid>),
     now: Timestamp,
 ) -> ApiResult<Take> {
     let (mut from, mut fence) = (task.state.as_str(), task.fence);
@@ -160,7 +166,7 @@ async fn take(
         (from, fence) = ("pending", lost.fence);
     }
     let team = tx.team();
-    let token = lease::new_token(&state.ambient, team);
+    let token = lease::new_token(&state.ambient, team, executor.lane);
     let taken = sql!(
         &mut **tx,
         execute,
@@ -174,7 +180,7 @@ async fn take(
         .bind(from)
         .bind(fence)
         .bind(hash(&token))
-        .bind(executor)
+        .bind(executor.id)
         .bind(now.after(state.settings.lease))
         .bind(claim_id)
     )?;

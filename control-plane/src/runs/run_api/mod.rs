@@ -5,6 +5,7 @@ mod artifacts;
 mod calls;
 mod claim;
 mod heartbeat;
+pub(crate) mod lanes;
 mod release;
 mod renew;
 mod report;
@@ -29,5 +30,5 @@ pub fn router(state: AppState) -> Router {
         .route("/run/v1/tasks/{id}/artifacts", put(artifacts::put).layer(http::body_limit(MAX_ARTIFACT + 1)))
         .fallback(http::fallback)
         .method_not_allowed_fallback(http::method_not_allowed);
-    http::around(router, &state).with_state(state)
+    http::around_run_api(router, &state).with_state(state)
 }

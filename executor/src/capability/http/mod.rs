@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use lua_wasm_host::{CallContext, CallError, CallResult, HttpRequest, HttpResponse};
 use reqwest::{Method, StatusCode, header, redirect};
 use restroy_run_queue::run_api::CallKind;
+use rustls::client::WantsClientCert;
 use tokio::sync::Semaphore;
 use url::{Host, Url};
 
@@ -44,20 +45,26 @@ pub struct HttpPolicy {
 /// A builder of clients that share nothing and believe nothing: TLS by rustls with ring and the
 /// system's roots, no proxy, no redirects.
 pub(crate) fn client_builder() -> Result<reqwest::ClientBuilder, String> {
+    Ok(client_with(system_roots()?.with_no_client_auth()))
+}
+
+/// TLS that trusts the system's authorities.
+pub(crate) fn system_roots() -> Result<rustls::ConfigBuilder<rustls::ClientConfig, WantsClientCert>, String> {
     let tls = tls()?;
-    let tls = match rustls_platform_verifier::Verifier::new(provider()) {
+    Ok(match rustls_platform_verifier::Verifier::new(provider()) {
         Ok(verifier) => tls.dangerous().with_custom_certificate_verifier(Arc::new(verifier)),
         Err(error) => {
             tracing::warn!(%error, "no trusted certificates on this system: every https request will fail");
             tls.with_root_certificates(rustls::RootCertStore::empty())
         }
-    };
-    Ok(client_with(tls.with_no_client_auth()))
+    })
 }
 
-/// The same, with these roots and no others.
-pub(crate) fn client_builder_trusting(roots: rustls::RootCertStore) -> Result<reqwest::ClientBuilder, String> {
-    Ok(client_with(tls()?.with_root_certificates(roots).with_no_client_auth()))
+/// TLS that trusts these authorities and no others.
+pub(crate) fn own_roots(
+    roots: rustls::RootCertStore,
+) -> Result<rustls::ConfigBuilder<rustls::ClientConfig, WantsClientCert>, String> {
+    Ok(tls()?.with_root_certificates(roots))
 }
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
@@ -70,7 +77,8 @@ fn tls() -> Result<rustls::ConfigBuilder<rustls::ClientConfig, rustls::WantsVeri
         .map_err(|error| error.to_string())
 }
 
-fn client_with(tls: rustls::ClientConfig) -> reqwest::ClientBuilder {
+/// A builder of clients with TLS set up: no proxy, no redirects, nothing tried again.
+pub(crate) fn client_with(tls: rustls::ClientConfig) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .no_proxy()

@@ -29,7 +29,7 @@ pub(super) fn problem(code: ProblemCode) -> Response {
 
 pub(super) async fn heartbeat(headers: HeaderMap) -> Response {
     assert_eq!(headers["authorization"], "Bearer the-credential");
-    Json(HeartbeatAnswer { executor_id: ExecutorId(Uuid::from_u128(9)) }).into_response()
+    Json(HeartbeatAnswer { executor_id: ExecutorId(Uuid::from_u128(9)), slots: None, expires_at: None }).into_response()
 }
 
 pub(super) async fn claim(State(api): State<Api>, Path(id): Path<TaskId>, headers: HeaderMap) -> Response {
