@@ -103,7 +103,15 @@ impl Executor {
             sandboxes_per_task: config.sandboxes_per_task as usize,
             metrics,
         };
-        Ok(Self { config, queue, api, signals: Arc::default(), tools, health: Health::default(), stopping: CancellationToken::new() })
+        Ok(Self {
+            config,
+            queue,
+            api,
+            signals: Arc::default(),
+            tools,
+            health: Health::default(),
+            stopping: CancellationToken::new(),
+        })
     }
 
     /// What it counts; to be asked for before [`Executor::run`] takes the executor.

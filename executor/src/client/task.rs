@@ -14,7 +14,9 @@ use std::{
 
 use bytes::Bytes;
 use reqwest::{Method, StatusCode, header};
-use restroy_run_queue::run_api::{Batch, BatchAnswer, Call, CallAnswer, Lease, ReleaseReason, Released, Wait, WaitingStep};
+use restroy_run_queue::run_api::{
+    Batch, BatchAnswer, Call, CallAnswer, Lease, ReleaseReason, Released, Wait, WaitingStep,
+};
 use restroy_sdk::{
     event::StepRef,
     ids::TaskId,

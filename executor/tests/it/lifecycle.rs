@@ -121,7 +121,8 @@ async fn a_task_that_only_waits_is_given_back_and_goes_on_where_it_was() {
     executor.push(api.task_id()).await;
     api.until("the task is given back", |api| api.waits().len() == 1).await;
     let waits = api.waits();
-    let who: Vec<_> = waits[0].steps.iter().map(|one| (one.step.step.as_str(), one.step.index, one.step.attempt)).collect();
+    let who: Vec<_> =
+        waits[0].steps.iter().map(|one| (one.step.step.as_str(), one.step.index, one.step.attempt)).collect();
     assert_eq!(who.len(), 3, "{who:?}");
     for step in [("a", None, 2), ("each", Some(1), 2), ("each", Some(2), 2)] {
         assert!(who.contains(&step), "{who:?}");
@@ -155,7 +156,11 @@ async fn an_old_control_plane_does_not_take_it_back_and_the_run_goes_on() {
     within("the run ends", api.finished()).await;
     executor.stop().await;
     assert_eq!(api.waits().len(), 0);
-    assert!(api.events().iter().any(|event| matches!(event, EventKind::RunFinished { status, .. } if *status == RunStatus::Succeeded)));
+    assert!(
+        api.events()
+            .iter()
+            .any(|event| matches!(event, EventKind::RunFinished { status, .. } if *status == RunStatus::Succeeded))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

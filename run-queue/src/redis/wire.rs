@@ -145,11 +145,7 @@ struct Pending {
 
 impl Pending {
     fn is_empty(&self) -> bool {
-        !self.admit
-            && !self.missed
-            && self.runs.is_empty()
-            && self.access.is_empty()
-            && self.released.is_empty()
+        !self.admit && !self.missed && self.runs.is_empty() && self.access.is_empty() && self.released.is_empty()
     }
 
     fn add(&mut self, wake: Wake) {

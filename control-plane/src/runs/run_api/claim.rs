@@ -1,18 +1,5 @@
 //! `POST /run/v1/tasks/{id}/claim`: one compare-and-set hands a task out, and raises its fence.
 
-use axum::{Json, extract::State};
-use restroy_run_queue::{
-    run_api::{Claim, Claimed},
-    wake::Wake,
-};
-use restroy_sdk::{
-    event::EventKind,
-    ids::{ExecutorId, RunId, TaskId},
-    problem::ProblemCode,
-    status::RunStatus,
-    time::Timestamp,
-};
-use sqlx::{query, query_as};
 use super::heartbeat::{check_engine, check_protocol};
 use crate::{
     api::http::{Body, Path},
@@ -30,6 +17,19 @@ use crate::{
     state::AppState,
     store::{TeamTx, Tx, usage},
 };
+use axum::{Json, extract::State};
+use restroy_run_queue::{
+    run_api::{Claim, Claimed},
+    wake::Wake,
+};
+use restroy_sdk::{
+    event::EventKind,
+    ids::{ExecutorId, RunId, TaskId},
+    problem::ProblemCode,
+    status::RunStatus,
+    time::Timestamp,
+};
+use sqlx::{query, query_as};
 
 pub(super) async fn claim(
     State(state): State<AppState>,

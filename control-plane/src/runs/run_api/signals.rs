@@ -183,7 +183,8 @@ async fn gone(tx: &mut Tx, executor: ExecutorId, held: &[HeldTask]) -> ApiResult
                 .await?
         }
     };
-    let known: HashMap<TaskId, _> = rows.into_iter().map(|(id, fence, state, owner)| (id, (fence, state, owner))).collect();
+    let known: HashMap<TaskId, _> =
+        rows.into_iter().map(|(id, fence, state, owner)| (id, (fence, state, owner))).collect();
     let gone = held.iter().filter_map(|task| {
         let reason = match known.get(&task.task_id) {
             // A task that is not there went with its run.

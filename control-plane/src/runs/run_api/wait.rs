@@ -106,10 +106,8 @@ async fn mark_steps(
         })
     };
     let log: Vec<EventKind> = all.into_iter().filter(|event| !waits_already(event)).collect();
-    let due: BTreeMap<machine::Place, Timestamp> = waiting
-        .iter()
-        .map(|step| ((step.step.step.clone(), step.step.index.unwrap_or(0)), until(step, now)))
-        .collect();
+    let due: BTreeMap<machine::Place, Timestamp> =
+        waiting.iter().map(|step| ((step.step.step.clone(), step.step.index.unwrap_or(0)), until(step, now))).collect();
     let mut changes = machine::apply(newest, &log, now).map_err(|fault| refused(*fault))?;
     for ((place, _), attempt) in &mut changes.attempts {
         attempt.retry_at = due.get(place).copied();

@@ -9,6 +9,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
+use futures_util::stream;
 use restroy_run_queue::run_api::{
     Batch, BatchAnswer, Call, CallAnswer, CallKind, Claimed, HeartbeatAnswer, Lease, Plan, Released, Signal, Wait,
 };
@@ -17,7 +18,6 @@ use restroy_sdk::{
     ids::{ExecutorId, TaskId},
     problem::{Problem, ProblemCode},
 };
-use futures_util::stream;
 use serde_json::json;
 use uuid::Uuid;
 
