@@ -180,7 +180,7 @@ async fn times_of_events_never_decrease_when_many_write() {
     let clock = std::sync::Arc::clone(&it.clock);
     let ticking = tokio::spawn(async move {
         loop {
-            clock.advance(Duration::from_millis(1));
+            clock.advance(Duration::from_micros(1));
             tokio::task::yield_now().await;
         }
     });
