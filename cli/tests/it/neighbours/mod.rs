@@ -6,6 +6,7 @@
 //! How much slower the victim gets is measured by `bench neighbours`, not asserted here.
 
 mod memory;
+mod waiting;
 
 use std::{cell::Cell, fs};
 

@@ -4,8 +4,8 @@ use futures_util::future::join_all;
 use restroy_sdk::{
     api::{board::NewBoard, run::NewRun, team::NewTeam},
     client::Paging,
+    event::EventKind,
     ids::{PipelineId, RunId},
-    status::RunStatus,
 };
 use serde_json::{Value, json};
 
@@ -32,9 +32,15 @@ impl Tenant {
         self.client.start_run(pipeline, &NewRun::default()).await.ok().map(|run| run.id)
     }
 
+    /// Follows a run until it waits.
+    async fn until_it_waits(&self, run: RunId) {
+        let events = self.follow(run, |event| matches!(event, EventKind::StepWaiting { .. })).await;
+        assert!(!matches!(events.last().unwrap().kind, EventKind::RunFinished { .. }));
+    }
+
     /// Cancels what is left of some runs.
     async fn cancel_all(&self, runs: &[RunId]) {
-        join_all(runs.iter().map(async |run| self.client.cancel_run(*run).await)).await;
+        join_all(runs.iter().map(async |run| self.client.cancel(*run).await)).await;
     }
 }
 
@@ -52,7 +58,7 @@ async fn slots_are_not_held_by_what_waits_or_is_cancelled() {
             }
             // The last of them is at its pause too: none held a slot that another needed.
             for run in &runs {
-                attacker.until_status(*run, RunStatus::Waiting).await;
+                attacker.until_it_waits(*run).await;
             }
             attacker.cancel_all(&runs).await;
         })
@@ -64,7 +70,7 @@ async fn slots_are_not_held_by_what_waits_or_is_cancelled() {
                 "max_parallel": 50, "retry": {"max_attempts": 2, "backoff": "constant", "initial": "1h", "max": "1h"}});
             let pipeline = attacker.push_with("items wait", "error('not yet')", step, json!({})).await;
             let run = attacker.start(pipeline, json!({})).await;
-            attacker.until_status(run, RunStatus::Waiting).await;
+            attacker.until_it_waits(run).await;
             attacker.cancel_all(&[run]).await;
         })
         .await;
