@@ -180,20 +180,37 @@ pub(crate) async fn plant(
     names: impl Iterator<Item = &String>,
 ) -> ApiResult<()> {
     let team = tx.team();
-    for name in names {
-        sql!(
-            &mut **tx,
-            execute,
+    match &mut **tx {
+        Tx::Sqlite(tx, _) => {
+            for name in names {
+                query(
+                    "INSERT INTO step_runs (id, team_id, run_id, step, idx, attempt, status)
+                     VALUES ($1, $2, $3, $4, 0, 1, $5)",
+                )
+                .bind(ambient.id::<StepRunId>())
+                .bind(team)
+                .bind(run)
+                .bind(name)
+                .bind(StepStatus::Pending)
+                .execute(&mut **tx)
+                .await?;
+            }
+        }
+        Tx::Postgres(tx) => {
+            let (ids, names): (Vec<_>, Vec<_>) =
+                names.map(|name| (ambient.id::<StepRunId>().uuid(), name.clone())).unzip();
             query(
                 "INSERT INTO step_runs (id, team_id, run_id, step, idx, attempt, status)
-                 VALUES ($1, $2, $3, $4, 0, 1, $5)"
+                 SELECT id, $1, $2, step, 0, 1, $3 FROM UNNEST($4::uuid[], $5::text[]) AS pending (id, step)",
             )
-            .bind(ambient.id::<StepRunId>())
             .bind(team)
             .bind(run)
-            .bind(name)
             .bind(StepStatus::Pending)
-        )?;
+            .bind(ids)
+            .bind(names)
+            .execute(&mut **tx)
+            .await?;
+        }
     }
     Ok(())
 }
