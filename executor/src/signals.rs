@@ -126,7 +126,7 @@ impl Signals {
         }
     }
 
-    fn deaf(&self) {
+    fn disconnected(&self) {
         self.state().heard = None;
     }
 }
@@ -144,7 +144,7 @@ pub(crate) async fn listen(api: &RunApi, signals: &Signals) {
             }
             Err(error) => tracing::warn!(%error, "no signals are heard: the run API is asked before each request"),
         }
-        signals.deaf();
+        signals.disconnected();
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }

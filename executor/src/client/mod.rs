@@ -157,10 +157,10 @@ impl RunApi {
         if response.status().is_success() {
             return Ok(SignalLines { response, read: Vec::new() });
         }
-        answered::<Released>(response)
-            .await
-            .map(|_| ())
-            .and_then(|()| Err(ApiError::Unreadable("it answers neither yes nor no".to_owned())))
+        match answered::<Released>(response).await {
+            Err(error) => Err(error),
+            Ok(Released {}) => Err(ApiError::Unreadable("it answers neither yes nor no".to_owned())),
+        }
     }
 
     /// Confirms that nothing is done any more for a task whose run was ended by others.

@@ -4,6 +4,7 @@ use std::{process::Command, time::Duration};
 
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _, postgres::PgConnectOptions};
+use url::Url;
 
 use super::{
     proxy::far_away,

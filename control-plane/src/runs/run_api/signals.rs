@@ -105,7 +105,7 @@ pub(super) async fn signals(
     let mut ticks = interval(ALIVE_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let feed = Feed { state, executor, wake, next: gone, ticks, beats: 0, _permit: permit };
-    let lines = stream::unfold(feed, async |mut feed| {
+    let lines = stream::unfold(feed, |mut feed: Feed| async move {
         let mut line = serde_json::to_vec(&feed.next().await?).ok()?;
         line.push(b'\n');
         Some((Ok::<_, std::convert::Infallible>(Bytes::from(line)), feed))

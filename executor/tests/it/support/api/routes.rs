@@ -42,7 +42,7 @@ pub(super) async fn signals(State(api): State<Api>, headers: HeaderMap) -> Respo
     let said = api.signals.subscribe();
     api.tell();
     let alive = Signal::Alive { complete: true };
-    let lines = stream::unfold((Some(alive), said), async move |(first, mut said)| {
+    let lines = stream::unfold((Some(alive), said), move |(first, mut said)| async move {
         let signal = match first {
             Some(first) => first,
             None => match tokio::time::timeout(Duration::from_secs(1), said.recv()).await {
