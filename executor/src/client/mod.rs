@@ -146,7 +146,7 @@ impl RunApi {
     pub(crate) async fn signals(&self, held: Vec<HeldTask>) -> Result<SignalLines, ApiError> {
         let body = json(&Listen { protocol: PROTOCOL, held })?;
         let request = self
-            .request(Method::POST, "run/v1/executors/signals", &self.credential)?
+            .request(&self.http, Method::POST, "run/v1/executors/signals", &self.credential)?
             .timeout(LISTENING)
             .header(header::CONTENT_TYPE, "application/json")
             .body(body);

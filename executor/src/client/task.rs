@@ -168,6 +168,16 @@ impl TaskApi {
         }
     }
 
+    /// Asks whether the task is still held, on behalf of a script; keeps the lease as well.
+    pub(crate) async fn confirm_held(&self) -> Result<(), Lost> {
+        let body = Bytes::from_static(b"{}");
+        match self.exchange_for_script::<Lease>(Method::POST, "renew", "application/json", body).await {
+            Ok(_) => Ok(()),
+            Err(Trouble::Lost) => Err(Lost),
+            Err(Trouble::Refused(problem)) => Err(self.give_up(&problem.to_string())),
+        }
+    }
+
     /// Gives the task back: another executor may claim it at once. Nothing may be reported any more.
     pub(crate) async fn release(&self) -> Result<(), Lost> {
         match self.exchange::<Released>(Method::POST, "release", "application/json", Bytes::from_static(b"{}")).await {

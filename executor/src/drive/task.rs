@@ -142,7 +142,7 @@ impl TaskContext {
         if self.signals.is_live() || self.api.was_renewed_within(ASK_INTERVAL) {
             return Ok(());
         }
-        self.api.renew().await
+        self.api.confirm_held().await
     }
 
     /// Waits until nothing of the task is at work any more. Whoever waits has dropped what drives it.
