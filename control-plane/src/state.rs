@@ -15,7 +15,7 @@ use crate::{
     mail::MailSettings,
     metrics::Metrics,
     ports::ScriptCompiler,
-    runs::{limits::LEASE, schedule::Looks, watch::Watchers},
+    runs::{limits::LEASE, run_api::Listeners, schedule::Looks, watch::Watchers},
     secrets::KeyRing,
     store::{Db, stranger_mails::StrangerMails},
 };
@@ -49,6 +49,8 @@ pub struct AppState {
     pub replica: Uuid,
     /// The runs that are watched here.
     pub watchers: Watchers,
+    /// The executors that listen here for what becomes of their tasks.
+    pub listeners: Listeners,
     /// Turns to check a definition.
     pub checks: Turns,
     /// Turns to compare versions.
@@ -131,6 +133,10 @@ pub struct Settings {
     /// Requests per minute with one token; an account has three times as many, an address ten times. 0:
     /// no limit.
     pub requests_per_minute: u32,
+    /// How many runs an account may have running at once in all the teams that it owns (each team counts for the
+    /// account that has owned it longest), unless the operator lets one of the teams have more. 0: no limit
+    /// beside those of the teams.
+    pub runs_per_owner: u32,
     /// Bytes of bodies that a listener may have under way at once, all requests together.
     pub bodies_bytes: usize,
     /// How long a body may take to come, beside what its bytes take at 32 KiB a second.
@@ -159,6 +165,7 @@ impl Default for Settings {
             verify_life: Duration::from_hours(24),
             sign_ins_per_minute: 10,
             requests_per_minute: 1_200,
+            runs_per_owner: 10,
             bodies_bytes: 256 * 1024 * 1024,
             body_patience: Duration::from_secs(10),
             trusted_proxies: Networks::default(),
@@ -186,6 +193,7 @@ impl AppState {
             tokens: Arc::new(tokens),
             settings: Arc::new(settings),
             watchers: Watchers::default(),
+            listeners: Listeners::default(),
             checks: Turns::new(2, 32, "definitions are checked"),
             comparisons: Turns::new(2, 8, "versions are compared"),
             recent: Arc::default(),

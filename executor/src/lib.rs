@@ -22,6 +22,7 @@ mod lease;
 mod mask;
 pub mod metrics;
 mod report;
+mod signals;
 mod worker;
 
 pub use capability::http::{HttpPolicy, Outbound};

@@ -5,7 +5,7 @@ use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 use lua_wasm_host::{Engine, SandboxThreads};
 use restroy_run_queue::{
     queue::{Handler, Message, Queue},
-    run_api::Batch,
+    run_api::{Batch, HeldTask, ReleaseReason},
 };
 use restroy_sdk::{
     event::{EventKind, StepError},
@@ -22,7 +22,7 @@ use crate::{
         files::{Scratch, remove_stale},
         http::Outbound,
     },
-    client::{RunApi, TaskApi},
+    client::{Lost, RunApi, TaskApi},
     config::{ExecutorConfig, ExecutorError},
     drive::{
         drive,
@@ -31,6 +31,7 @@ use crate::{
     health::Health,
     lease,
     metrics::Metrics,
+    signals::{self, Release, Signals},
 };
 
 /// How often the executor says that it is there.
@@ -39,6 +40,12 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_secs(1);
 /// How long reporting the last and handing a task back may take.
 const HAND_BACK: Duration = Duration::from_secs(5);
+/// How long the sandboxes of a released task may take to stop before its slot is used again all the same.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+/// The pauses after which a confirmation that did not get through is sent again.
+const CONFIRM_PAUSES: [Duration; 3] = [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(5)];
+/// How long after a control-plane did not take a task back that waits, before it is asked again.
+const WAIT_REFUSED_PAUSE: Duration = Duration::from_secs(30);
 /// How long a slot is out of use when it could not even ask for a task.
 const STAND_BACK: Duration = Duration::from_secs(2);
 /// How often scratch folders that nobody uses are looked for.
@@ -49,6 +56,7 @@ pub struct Executor {
     config: ExecutorConfig,
     queue: Arc<dyn Queue>,
     api: Arc<RunApi>,
+    signals: Arc<Signals>,
     tools: Tools,
     health: Health,
     /// Nothing new is taken.
@@ -61,6 +69,8 @@ enum End {
     Done,
     /// The task is in other hands.
     Lost,
+    /// Nothing is left but attempts whose time has not come: it was given back until then.
+    Waiting,
     /// The executor ends before its work does.
     Abandoned,
 }
@@ -94,7 +104,15 @@ impl Executor {
             sandboxes_per_task: config.sandboxes_per_task as usize,
             metrics,
         };
-        Ok(Self { config, queue, api, tools, health: Health::default(), stopping: CancellationToken::new() })
+        Ok(Self {
+            config,
+            queue,
+            api,
+            signals: Arc::default(),
+            tools,
+            health: Health::default(),
+            stopping: CancellationToken::new(),
+        })
     }
 
     /// What it counts; to be asked for before [`Executor::run`] takes the executor.
@@ -154,6 +172,7 @@ impl Executor {
             () = work => {}
             () = this.say_alive(&stopping, &allowed) => {}
             () = this.clean() => {}
+            () = signals::listen(&this.api, &this.signals) => {}
         }
         // Word of it must not hold up the end.
         let _ = tokio::time::timeout(FAREWELL, this.api.heartbeat(0)).await;
@@ -252,10 +271,20 @@ impl Executor {
         let run_id = claimed.plan.run_id;
         let fence = claimed.fence;
         tracing::info!(%run_id, fence, "the task is taken");
-        let api =
-            TaskApi::new(Arc::clone(&self.api), task_id, claimed.token, claimed.lease_ms, asked, claimed.egress_left);
+        let release = Release::default();
+        let _held = self.signals.hold(HeldTask { task_id, fence }, &release);
+        let api = TaskApi::new(
+            Arc::clone(&self.api),
+            task_id,
+            claimed.token,
+            claimed.lease_ms,
+            asked,
+            claimed.egress_left,
+            release,
+        );
         let scratch = Arc::new(Scratch::new(&self.config.scratch_dir, run_id, self.config.scratch_bytes));
-        let task = match TaskContext::new(claimed.plan, api, Arc::clone(&scratch), self.tools.clone()) {
+        let signals = Arc::clone(&self.signals);
+        let task = match TaskContext::new(claimed.plan, api, Arc::clone(&scratch), self.tools.clone(), signals) {
             Ok(task) => Arc::new(task),
             Err((error, api)) => {
                 tracing::error!(%run_id, error, "the plan cannot be executed");
@@ -272,7 +301,8 @@ impl Executor {
             // Not on these threads: they renew leases and report, for all tasks.
             () = self.tools.threads.run(drive(Arc::clone(&task))) => End::Done,
             _ = &mut delivery => End::Lost,
-            () = lease::keep(&task.api, &task.progress) => End::Lost,
+            () = lease::keep(&task, &self.signals) => End::Lost,
+            () = give_back_while_it_waits(&task) => End::Waiting,
             () = task.api.lost.cancelled() => End::Lost,
             () = abandon.cancelled() => End::Abandoned,
         };
@@ -294,13 +324,63 @@ impl Executor {
         }
         if matches!(end, End::Done) {
             tracing::info!(%run_id, "the run is over");
-            Some(scratch)
+            return Some(scratch);
+        }
+        if matches!(end, End::Waiting) {
+            tracing::info!(%run_id, fence, "the task is given back until a step is due");
+            return None;
+        }
+        let ended = task.api.release_reason() == Some(ReleaseReason::Ended);
+        if ended {
+            tracing::info!(%run_id, fence, "the run was ended: its sandboxes are stopped");
         } else {
-            // The run may have been cancelled, or go on elsewhere; if it comes back here its files
-            // are still there, and if not they are removed when they are old.
+            // The run goes on elsewhere; if it comes back here its files are still there, and if not they are
+            // removed when they are old.
             tracing::warn!(%run_id, fence, "the task's lease was lost: its sandboxes are stopped");
             self.tools.metrics.lease_lost();
-            None
         }
+        // What drove it is dropped; its sandboxes end with their next yield. The slot is not free before.
+        let stopped = tokio::time::timeout(STOP_TIMEOUT, task.stopped()).await.is_ok();
+        if ended {
+            let confirm = confirm_stop(Arc::clone(&self.api), task_id, Arc::clone(&task));
+            tokio::spawn(confirm.in_current_span());
+        }
+        if !stopped {
+            tracing::warn!(%run_id, fence, "a sandbox does not stop");
+            return None;
+        }
+        ended.then_some(scratch)
+    }
+}
+
+/// Gives the task back once all that is left of it waits for long enough; never returns if the control-plane
+/// does not take that.
+async fn give_back_while_it_waits(task: &TaskContext) {
+    loop {
+        task.activity.freeze().await;
+        // What they wait for is recorded first: whoever goes on with it finds it.
+        task.reporter.committed(task.reporter.newest()).await;
+        match task.api.wait(task.activity.waiting()).await {
+            Ok(true) => return,
+            // Whoever looks after the lease ends the work.
+            Err(Lost) => std::future::pending().await,
+            Ok(false) => {
+                task.activity.thaw();
+                tokio::time::sleep(WAIT_REFUSED_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Tells the run API that nothing is done any more for a task whose run was ended, once that is so: what waits
+/// for its place starts then. Should the word get lost, it starts when the lease would have ended.
+async fn confirm_stop(api: Arc<RunApi>, task_id: TaskId, task: Arc<TaskContext>) {
+    task.stopped().await;
+    for pause in CONFIRM_PAUSES {
+        match api.stopped(task_id).await {
+            Ok(()) => return,
+            Err(error) => tracing::debug!(%error, "the stop is not confirmed yet"),
+        }
+        tokio::time::sleep(pause).await;
     }
 }

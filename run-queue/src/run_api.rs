@@ -4,15 +4,23 @@
 //! | route | credential | takes | gives |
 //! |---|---|---|---|
 //! | `POST /run/v1/executors/heartbeat` | executor | [`Heartbeat`] | [`HeartbeatAnswer`] |
+//! | `POST /run/v1/executors/signals` | executor | [`Listen`] | lines of JSON, one [`Signal`] each, until either side ends it |
 //! | `POST /run/v1/tasks/{id}/claim` | executor | [`Claim`] | [`Claimed`]; 409 `not_claimable`, 429 `slots_exhausted` |
 //! | `POST /run/v1/tasks/{id}/events` | task token | [`Batch`] | [`BatchAnswer`]; 409 `lease_lost` |
 //! | `POST /run/v1/tasks/{id}/renew` | task token | nothing | [`Lease`]; 409 `lease_lost` |
 //! | `POST /run/v1/tasks/{id}/release` | task token | nothing | [`Released`]; 409 `lease_lost` |
+//! | `POST /run/v1/tasks/{id}/wait` | task token | [`Wait`] | [`Released`]; 409 `lease_lost` |
+//! | `POST /run/v1/tasks/{id}/stopped` | executor | nothing | [`Released`] |
 //! | `POST /run/v1/tasks/{id}/calls` | task token | [`Call`] | [`CallAnswer`]; 409 `lease_lost` |
 //! | `PUT /run/v1/tasks/{id}/artifacts?step=&index=&attempt=&call_number=&key=&name=` | task token | bytes | [`CallAnswer`]; 409 `lease_lost` |
 //!
 //! Credentials travel as `Authorization: Bearer`. Every write is checked against (task, fence) in
-//! its own transaction: a raised fence revokes the token. After the run ended every write gets 409.
+//! its own transaction: a raised fence revokes the token. After the run ended every write gets 409
+//! `run_ended` in place of `lease_lost`.
+//!
+//! An executor hears by a [`Signal`] that a task is not its own any more, within milliseconds. A control-plane
+//! that is older than the route answers 404; then, and whenever the signals are not [`Signal::Alive`] and
+//! complete, the executor asks before each HTTP request of a script whether it still holds the task.
 
 use std::collections::BTreeMap;
 
@@ -55,6 +63,61 @@ pub struct HeartbeatAnswer {
     pub expires_at: Option<Timestamp>,
 }
 
+/// `POST /run/v1/executors/signals`: an executor listens. It sends what it holds, so that it hears of what was
+/// taken from it while it did not listen.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Listen {
+    /// The protocol that the executor speaks.
+    pub protocol: u32,
+    /// The tasks that it holds; at most [`MAX_HELD`].
+    pub held: Vec<HeldTask>,
+}
+
+/// The most tasks that an executor may name as held.
+pub const MAX_HELD: usize = 10_000;
+
+/// A task under the fence with which an executor claimed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldTask {
+    /// Which.
+    pub task_id: TaskId,
+    /// The fence of the claim.
+    pub fence: i64,
+}
+
+/// What an executor hears while it listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Signal {
+    /// The connection stands. Sent first once the held tasks were looked at, then every second.
+    Alive {
+        /// Whether word from the other control-planes arrives too. While it does not, a task may be gone
+        /// without a signal.
+        complete: bool,
+    },
+    /// A task is not the executor's any more.
+    Released {
+        /// Which, and under which fence it was held.
+        #[serde(flatten)]
+        task: HeldTask,
+        /// Why.
+        reason: ReleaseReason,
+    },
+    /// What a newer control-plane says besides.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Why a task is not its executor's any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReleaseReason {
+    /// Its run has ended: nobody goes on with it.
+    Ended,
+    /// Its lease ran out: another executor goes on with it.
+    Taken,
+}
+
 /// `POST /run/v1/tasks/{id}/claim`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Claim {
@@ -66,6 +129,10 @@ pub struct Claim {
     /// granted it once more. None: an executor that is older than this field.
     #[serde(default)]
     pub claim_id: Option<Uuid>,
+    /// Whether the executor confirms with `stopped` that it does nothing any more for a task whose run was
+    /// ended by others. Until it does, or the lease would have ended, the task counts as running.
+    #[serde(default)]
+    pub confirms: bool,
 }
 
 /// A task in the hands of an executor.
@@ -269,6 +336,25 @@ pub struct Lease {
 /// was reported stays; attempts that were running start again.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Released {}
+
+/// `POST /run/v1/tasks/{id}/wait`: nothing is left of the task but attempts whose time has not come. Lease and
+/// slot are given back as by a release; the task is admitted again when the first of them is due. A
+/// control-plane that is older than the route answers 404, and the executor keeps the task.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Wait {
+    /// The attempts that wait: one at least, and one for a step or item.
+    pub steps: Vec<WaitingStep>,
+}
+
+/// An attempt whose time has not come.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WaitingStep {
+    /// The attempt that is to start.
+    #[serde(flatten)]
+    pub step: StepRef,
+    /// How long it still waits, in milliseconds.
+    pub wait_ms: u64,
+}
 
 /// `POST /run/v1/tasks/{id}/calls`: a host call that the control-plane carries out.
 #[derive(Debug, Clone, Serialize, Deserialize)]

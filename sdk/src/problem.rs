@@ -67,6 +67,8 @@ codes! {
     IdempotencyInFlight = "idempotency_in_flight" 409 "The same request is being worked on";
     /// The fence is not the task's: the lease was lost.
     LeaseLost = "lease_lost" 409 "The lease was lost";
+    /// The run of the task has ended: nothing of it is left to do.
+    RunEnded = "run_ended" 409 "The run has ended";
     /// The task is not there to be claimed.
     NotClaimable = "not_claimable" 409 "The task cannot be claimed";
     /// `If-Match` does not name the present version.

@@ -75,6 +75,8 @@ impl Installation {
                 registration: Registration::Open,
                 public_url: format!("http://{address}"),
                 requests_per_minute: REQUESTS_PER_MINUTE,
+                // The slots are one's own.
+                runs_per_owner: 0,
                 ..ControlPlaneSettings::default()
             },
         });

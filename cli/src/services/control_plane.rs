@@ -160,6 +160,7 @@ impl Process {
                 trusted_proxies: settings.trusted_proxies.clone(),
                 sign_ins_per_minute: settings.sign_ins_per_minute.0,
                 requests_per_minute: settings.requests_per_minute.0,
+                runs_per_owner: settings.runs_per_owner.0,
                 lease: settings.lease.0,
                 ..Settings::default()
             },

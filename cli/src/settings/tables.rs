@@ -119,6 +119,9 @@ settings! {
         /// How many requests a minute one token may make; an account may make three times as many, a
         /// network address ten times. 0 for no limit
         requests_per_minute: Count<0, 1_000_000> = default("1200"), "N";
+        /// How many runs one account may have running at once in all the teams that it owns; 0 for no limit
+        /// beside those of the teams
+        runs_per_owner: Count<0, 10_000> = default("10"), "N";
         /// Where compiled sandbox code is kept between starts; a folder only this user can write to
         engine_cache_dir: PathBuf = optional, "DIR";
         /// How long an executor keeps a task without a word of it, from 2s to 10m: then it counts as lost,

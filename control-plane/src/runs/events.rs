@@ -17,6 +17,9 @@ pub(crate) struct Origin {
     pub(crate) n: i64,
 }
 
+/// What an event takes in its log beside its kind: number, time and their names, in bytes.
+const EVENT_FRAME: usize = 59;
+
 /// Where a run's log stands.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Log {
@@ -27,7 +30,8 @@ pub(crate) struct Log {
 }
 
 /// Appends events to a run's log, numbered without gaps: the update of the run's row holds off
-/// whoever else appends until this transaction ends.
+/// whoever else appends until this transaction ends. They are recorded as of `now`, or as of the newest event
+/// if that is later: who waits for the row may have looked at the clock long before.
 pub(crate) async fn append(
     tx: &mut TeamTx,
     run: RunId,
@@ -37,21 +41,23 @@ pub(crate) async fn append(
 ) -> ApiResult<Log> {
     let team = tx.team();
     let kinds = events.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
-    let at = now.to_string();
-    let size: usize = kinds.iter().map(|kind| kind.len() + at.len() + 32).sum();
+    let size: usize = kinds.iter().map(|kind| kind.len() + EVENT_FRAME).sum();
     let count = i64::try_from(kinds.len()).unwrap_or(i64::MAX);
-    let (last_seq, bytes): (i64, i64) = sql!(
+    let (last_seq, bytes, at): (i64, i64, Timestamp) = sql!(
         &mut **tx,
         fetch_one,
         query_as(
-            "UPDATE runs SET last_seq = last_seq + $3, event_bytes = event_bytes + $4
-             WHERE team_id = $1 AND id = $2 RETURNING last_seq, event_bytes"
+            "UPDATE runs SET last_seq = last_seq + $3, event_bytes = event_bytes + $4,
+                    last_event_at = CASE WHEN last_event_at > $5 THEN last_event_at ELSE $5 END
+             WHERE team_id = $1 AND id = $2 RETURNING last_seq, event_bytes, last_event_at"
         )
         .bind(team)
         .bind(run)
         .bind(count)
         .bind(i64::try_from(size).unwrap_or(i64::MAX))
+        .bind(now)
     )?;
+    let (recorded_at, at) = (at, at.to_string());
     if kinds.is_empty() {
         return Ok(Log { last_seq, bytes });
     }
@@ -86,7 +92,7 @@ pub(crate) async fn append(
         .bind(origin.map(|origin| origin.fence))
         .bind(origin.map(|origin| origin.n))
         .bind(text)
-        .bind(now)
+        .bind(recorded_at)
     )?;
     Ok(Log { last_seq, bytes })
 }

@@ -207,6 +207,16 @@ pub async fn change(db: &Db, ambient: &Ambient, id: ExecutorId, new: &NewTerms) 
     Ok(after)
 }
 
+/// Whether an executor may work.
+pub(crate) async fn is_valid(db: &Db, id: ExecutorId) -> ApiResult<bool> {
+    let mut tx = db.system_read().await?;
+    Ok(sql!(
+        &mut tx,
+        fetch_one,
+        query_scalar("SELECT EXISTS (SELECT 1 FROM executors WHERE id = $1 AND revoked_at IS NULL)").bind(id)
+    )?)
+}
+
 /// The executors, the oldest first; at most `limit`.
 pub async fn list(db: &Db, limit: u32) -> ApiResult<Vec<Known>> {
     let mut tx = db.system_read().await?;

@@ -153,7 +153,8 @@ pub async fn start(state: &AppState, tx: &mut TeamTx, prepared: Prepared, starte
         let limit = prepared.concurrency.map_or(0, |concurrency| concurrency.limit);
         let message = format!("The pipeline runs at most {limit} at once and skips the rest (`on_conflict: skip`).");
         let ending = Ending { status: RunStatus::Cancelled, error: Some(StepError::new("concurrency_limit", message)) };
-        last_seq = end(tx, id, now, &ending).await?.unwrap_or(last_seq);
+        // It has no task yet.
+        last_seq = end(tx, id, now, &ending).await?.map_or(last_seq, |ended| ended.last_seq);
     } else {
         insert_task(state, tx, id, now).await?;
         wakes.push(Wake::Admit);
@@ -232,8 +233,8 @@ async fn make_room(tx: &mut TeamTx, prepared: &Prepared, now: Timestamp) -> ApiR
         "A newer run took this one's place (`on_conflict: cancel_running`).",
     );
     for run in active.into_iter().take(surplus) {
-        if let Some(last_seq) = end(tx, run, now, &ending).await? {
-            wakes.push(Wake::Run { run_id: run, last_seq });
+        if let Some(ended) = end(tx, run, now, &ending).await? {
+            wakes.extend(ended.wakes());
         }
     }
     Ok((wakes, false))
@@ -244,13 +245,13 @@ async fn check_queue(tx: &mut TeamTx, most: i64) -> ApiResult<()> {
     let queued: i64 = sql!(
         &mut **tx,
         fetch_one,
-        query_scalar("SELECT COUNT(*) FROM runs WHERE team_id = $1 AND status = 'queued'").bind(team)
+        query_scalar("SELECT COUNT(*) FROM runs WHERE team_id = $1 AND status IN ('queued', 'waiting')").bind(team)
     )?;
     if queued < most {
         return Ok(());
     }
     let detail = format!(
-        "The team has {queued} queued runs and may have {most} (limit `runs_queued`): wait until some have run, or cancel some."
+        "The team has {queued} queued and waiting runs and may have {most} (limit `runs_queued`): wait until some have run, or cancel some."
     );
     let problem = Problem::new(ProblemCode::QuotaExceeded).detail(detail);
     Err(problem.limit(LimitHit { name: "runs_queued".into(), value: most, free_at: None }).into())

@@ -68,6 +68,11 @@ impl Held {
         answer(self.http.post(format!("{}/release", self.base)).bearer_auth(&self.token)).await
     }
 
+    /// Gives the task back until a time.
+    pub(crate) async fn wait(&self, body: Value) -> (StatusCode, Value) {
+        answer(self.http.post(format!("{}/wait", self.base)).bearer_auth(&self.token).json(&body)).await
+    }
+
     pub(crate) async fn call(&self, key: &str, call: Value) -> (StatusCode, Value) {
         let call = json!({ "step": { "step": "a", "attempt": 1 }, "call_number": 1, "key": key, "call": call });
         answer(self.http.post(format!("{}/calls", self.base)).bearer_auth(&self.token).json(&call)).await

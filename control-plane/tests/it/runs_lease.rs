@@ -14,13 +14,21 @@ pub(crate) fn code(answer: &Value) -> &str {
 }
 
 pub(crate) async fn assert_lease_lost(held: &Held, n: i64) {
+    assert_refused(held, n, "lease_lost").await;
+}
+
+pub(crate) async fn assert_run_ended(held: &Held, n: i64) {
+    assert_refused(held, n, "run_ended").await;
+}
+
+async fn assert_refused(held: &Held, n: i64, why: &str) {
     let report = held.report(n, json!([started("a")])).await;
     let renew = held.renew().await;
     let call = held.call("k", json!({ "method": "kv_set", "key": "x", "value": 1, "ttl_ms": null })).await;
     let read = held.call("k", json!({ "method": "kv_get", "key": "x" })).await;
     let artifact = held.artifact("k2", "x.txt", b"x").await;
     for (status, answer) in [report, renew, call, read, artifact] {
-        assert_eq!((status, code(&answer)), (StatusCode::CONFLICT, "lease_lost"), "{answer}");
+        assert_eq!((status, code(&answer)), (StatusCode::CONFLICT, why), "{answer}");
     }
 }
 
@@ -46,7 +54,7 @@ async fn a_run_goes_from_claim_to_its_end() {
     // The lost answer to the last batch can be had again; nothing else can.
     let (status, answer) = held.report(2, json!([finished("a"), run_finished("succeeded")])).await;
     assert_eq!((status, &answer["last_seq"]), (StatusCode::OK, &json!(6)));
-    assert_lease_lost(&held, 3).await;
+    assert_run_ended(&held, 3).await;
 }
 
 #[tokio::test]
@@ -221,7 +229,7 @@ async fn a_cancel_is_decided_without_the_executor() {
     let path = format!("/v1/runs/{run}/cancel");
     let cancelled = ann.expect(StatusCode::OK, Method::POST, &path, None).await;
     assert_eq!(cancelled["status"], "cancelled");
-    assert_lease_lost(&held, 2).await;
+    assert_run_ended(&held, 2).await;
     assert_eq!(executor.claim(&task).await.unwrap_err().0, StatusCode::CONFLICT);
     let again = ann.expect(StatusCode::OK, Method::POST, &path, None).await;
     assert_eq!(again["last_seq"], cancelled["last_seq"]);

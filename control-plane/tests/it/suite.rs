@@ -57,6 +57,7 @@ mod runs_bounds;
 mod runs_calls;
 mod runs_executor;
 mod runs_lease;
+mod runs_lifecycle;
 mod runs_lost;
 mod runs_property;
 mod runs_schedule;

@@ -7,6 +7,7 @@ use restroy_run_queue::run_api::{Call, CallAnswer, CallKind};
 use restroy_sdk::{event::StepRef, problem::Problem};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::{
     client::{CallEnd, Lost},
@@ -21,6 +22,8 @@ pub(crate) struct Attempting {
     pub(crate) epoch: u32,
     /// What must be committed before the attempt may have effects.
     pub(crate) builds_on: Position,
+    /// Something of the task is at work as long as this is held.
+    pub(crate) _at_work: TaskTrackerToken,
 }
 
 impl Attempting {

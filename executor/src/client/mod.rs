@@ -8,11 +8,14 @@ use std::{fmt::Write as _, time::Duration};
 
 use bytes::Bytes;
 use reqwest::{Method, StatusCode, header};
-use restroy_run_queue::run_api::{Claim, Claimed, Heartbeat, HeartbeatAnswer, PROTOCOL};
+use restroy_run_queue::run_api::{
+    Claim, Claimed, Heartbeat, HeartbeatAnswer, HeldTask, Listen, PROTOCOL, Released, Signal,
+};
 use restroy_sdk::{
     ids::TaskId,
     problem::{Problem, ProblemCode},
 };
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
 use url::Url;
@@ -29,6 +32,10 @@ pub(crate) use task::{CallEnd, Lost, NotTaken, TaskApi};
 const EXCHANGE: Duration = Duration::from_secs(15);
 /// How long an idle connection is kept: the run API closes it after 30 seconds.
 const IDLE: Duration = Duration::from_secs(20);
+/// How long a connection for signals is kept before another takes its place.
+const LISTENING: Duration = Duration::from_hours(1);
+/// The longest line of a signal.
+const SIGNAL_BYTES: usize = 64 * 1024;
 /// The largest answer that is read: a plan with a document and outputs.
 const ANSWER_BYTES: usize = 256 * 1024 * 1024;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -122,6 +129,33 @@ impl RunApi {
         answer
     }
 
+    /// Listens for what becomes of the tasks that are held, and of those that are claimed from now on.
+    pub(crate) async fn signals(&self, held: Vec<HeldTask>) -> Result<SignalLines, ApiError> {
+        let body = json(&Listen { protocol: PROTOCOL, held })?;
+        let request = self
+            .request(&self.http, Method::POST, "run/v1/executors/signals", &self.credential)?
+            .timeout(LISTENING)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(body);
+        let response = tokio::time::timeout(EXCHANGE, request.send())
+            .await
+            .map_err(|_| ApiError::Unreachable("no answer in time".to_owned()))?
+            .map_err(|error| ApiError::Unreachable(with_causes(&error.without_url())))?;
+        if response.status().is_success() {
+            return Ok(SignalLines { response, read: Vec::new() });
+        }
+        match answered::<Released>(response).await {
+            Err(error) => Err(error),
+            Ok(Released {}) => Err(ApiError::Unreadable("it answers neither yes nor no".to_owned())),
+        }
+    }
+
+    /// Confirms that nothing is done any more for a task whose run was ended by others.
+    pub(crate) async fn stopped(&self, task_id: TaskId) -> Result<(), ApiError> {
+        let path = format!("run/v1/tasks/{task_id}/stopped");
+        self.post(&path, &self.credential, Bytes::from_static(b"{}")).await.map(|Released {}| ())
+    }
+
     /// Claims a task; none when it is not there to be claimed. `claim_id` is this claim's own: sent again,
     /// it is granted again.
     pub(crate) async fn claim(&self, task_id: TaskId, claim_id: Uuid) -> Result<Option<(Claimed, Instant)>, ApiError> {
@@ -135,7 +169,8 @@ impl RunApi {
     }
 
     async fn try_claim(&self, task_id: TaskId, claim_id: Uuid) -> Result<Option<(Claimed, Instant)>, ApiError> {
-        let body = json(&Claim { protocol: PROTOCOL, engine_id: self.engine_id.clone(), claim_id: Some(claim_id) })?;
+        let engine_id = self.engine_id.clone();
+        let body = json(&Claim { protocol: PROTOCOL, engine_id, claim_id: Some(claim_id), confirms: true })?;
         let path = format!("run/v1/tasks/{task_id}/claim");
         let mut pause = FIRST_PAUSE;
         let mut tries = 1;
@@ -190,9 +225,42 @@ fn with_causes(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// The signals, as they come.
+#[derive(Debug)]
+pub(crate) struct SignalLines {
+    response: reqwest::Response,
+    /// What was read and is not handed on yet.
+    read: Vec<u8>,
+}
+
+impl SignalLines {
+    /// The next one; none at the end. Losing the future loses nothing that was read.
+    pub(crate) async fn next(&mut self) -> Result<Option<Signal>, ApiError> {
+        loop {
+            if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.read.drain(..=end).collect();
+                let signal = serde_json::from_slice(&line).map_err(|error| ApiError::Unreadable(error.to_string()))?;
+                return Ok(Some(signal));
+            }
+            if self.read.len() > SIGNAL_BYTES {
+                return Err(ApiError::Unreadable(format!("a signal is longer than {SIGNAL_BYTES} bytes")));
+            }
+            let unreachable = |error: reqwest::Error| ApiError::Unreachable(with_causes(&error.without_url()));
+            match self.response.chunk().await.map_err(unreachable)? {
+                Some(chunk) => self.read.extend_from_slice(&chunk),
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
 async fn send<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> Result<T, ApiError> {
     let unreachable = |error: reqwest::Error| ApiError::Unreachable(with_causes(&error.without_url()));
-    let mut response = request.send().await.map_err(unreachable)?;
+    answered(request.send().await.map_err(unreachable)?).await
+}
+
+async fn answered<T: DeserializeOwned>(mut response: reqwest::Response) -> Result<T, ApiError> {
+    let unreachable = |error: reqwest::Error| ApiError::Unreachable(with_causes(&error.without_url()));
     let status = response.status();
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(unreachable)? {

@@ -14,6 +14,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::{
+    activity::Busy,
     retry::{self, Attempt, Standing},
     sandbox::{self, Failure},
     step::{Attempted, Ending, Work, broke_down, result_of, within},
@@ -26,7 +27,7 @@ const RESULTS_BYTES: usize = 64 * 1024 * 1024;
 const AT_ONCE: u32 = 10;
 
 /// Executes the step.
-pub(super) async fn execute(work: &Arc<Work>, expression: &str) -> Ending {
+pub(super) async fn execute(work: &Arc<Work>, expression: &str, busy: &Busy) -> Ending {
     let task = &work.task;
     let (items, usage) = match items(work, expression).await {
         Ok(items) => items,
@@ -52,15 +53,17 @@ pub(super) async fn execute(work: &Arc<Work>, expression: &str) -> Ending {
         while under_way.len() < at_once
             && let Some((index, item)) = waiting.next()
         {
-            let work = Arc::clone(work);
+            let (work, busy) = (Arc::clone(work), task.activity.busy());
             under_way.spawn(async move {
-                let attempts = work.attempts(Some(index), Some(item), builds_on);
-                (index, AssertUnwindSafe(attempts).catch_unwind().await)
+                let attempts = work.attempts(Some(index), Some(item), builds_on, &busy);
+                let attempted = AssertUnwindSafe(attempts).catch_unwind().await;
+                // Still busy: until the next item is under way, or the step's end.
+                (index, attempted, busy)
             });
         }
-        match under_way.join_next().await {
+        match busy.idle(under_way.join_next()).await {
             None => break,
-            Some(Ok((index, Ok(Attempted { result: Ok(output), .. })))) => {
+            Some(Ok((index, Ok(Attempted { result: Ok(output), .. }), _))) => {
                 bytes += output.len() + 1;
                 if bytes <= RESULTS_BYTES
                     && let Some(place) = results.get_mut(index as usize - 1)
@@ -68,8 +71,8 @@ pub(super) async fn execute(work: &Arc<Work>, expression: &str) -> Ending {
                     *place = Some(output);
                 }
             }
-            Some(Ok((index, Ok(Attempted { result: Err(error), .. })))) => failures.push((index, error)),
-            Some(Ok((_, Err(_))) | Err(_)) => return work.finish_step(Err(broke_down()), usage).await,
+            Some(Ok((index, Ok(Attempted { result: Err(error), .. }), _))) => failures.push((index, error)),
+            Some(Ok((_, Err(_), _)) | Err(_)) => return work.finish_step(Err(broke_down()), usage).await,
         }
     }
     failures.sort_by_key(|(index, _)| *index);

@@ -5,6 +5,7 @@
 //! each ended. A step's end is in the report before the graph hears of it, so the report is in
 //! topological order, and no step waits for the network before another one starts.
 
+pub(crate) mod activity;
 mod for_each;
 mod graph;
 mod inputs;
@@ -23,6 +24,7 @@ use restroy_sdk::{
 use tokio::task::JoinSet;
 
 use self::{
+    activity::Busy,
     graph::{Decision, Graph, StepIndex, Walk},
     retry::Standing,
     step::{Ending, Work},
@@ -55,13 +57,16 @@ async fn walk(task: &Arc<TaskContext>, graph: &Graph) -> EventKind {
         .collect();
     let ended = endings.iter().enumerate().filter_map(|(index, ending)| Some((index, ending.as_ref()?.end)));
     let mut walk = Walk::new(graph, ended);
-    let mut under_way: JoinSet<(StepIndex, Ending)> = JoinSet::new();
+    let mut under_way: JoinSet<(StepIndex, Ending, Busy)> = JoinSet::new();
+    // Held until what follows from the step that ended last is under way.
+    let mut last: Option<Busy> = Some(task.activity.busy());
     loop {
         while let Some(decision) = walk.next() {
             match decision {
                 Decision::Start(index) => {
                     let Some(work) = work(task, graph, &endings, index) else { continue };
-                    under_way.spawn(async move { (index, Arc::new(work).execute().await) });
+                    let busy = task.activity.busy();
+                    under_way.spawn(async move { (index, Arc::new(work).execute(&busy).await, busy) });
                 }
                 Decision::Skip(index, end) => {
                     if let Some((name, _)) = task.document.steps.get_index(index) {
@@ -73,8 +78,10 @@ async fn walk(task: &Arc<TaskContext>, graph: &Graph) -> EventKind {
         if walk.is_over() {
             break;
         }
+        drop(last.take());
         match under_way.join_next().await {
-            Some(Ok((index, ending))) => {
+            Some(Ok((index, ending, busy))) => {
+                last = Some(busy);
                 walk.ended(index, ending.end);
                 endings[index] = Some(ending);
             }

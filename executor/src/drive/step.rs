@@ -20,6 +20,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{
+    activity::Busy,
     for_each,
     graph::End,
     inputs,
@@ -68,14 +69,14 @@ pub(super) struct Attempted {
 
 impl Work {
     /// Executes the step. Never panics, and never ends without its end reported.
-    pub(super) async fn execute(self: Arc<Self>) -> Ending {
-        match AssertUnwindSafe(Arc::clone(&self).begin()).catch_unwind().await {
+    pub(super) async fn execute(self: Arc<Self>, busy: &Busy) -> Ending {
+        match AssertUnwindSafe(Arc::clone(&self).begin(busy)).catch_unwind().await {
             Ok(ending) => ending,
             Err(_) => self.finish_step(Err(broke_down()), Usage::default()).await,
         }
     }
 
-    async fn begin(self: Arc<Self>) -> Ending {
+    async fn begin(self: Arc<Self>, busy: &Busy) -> Ending {
         let committed = self.task.committed(&self.name, None);
         if committed.is_empty()
             && let Some(condition) = &self.step.condition
@@ -106,9 +107,9 @@ impl Work {
             return self.finish_step(Err(failure), Usage::default()).await;
         }
         if let Some(items) = &self.step.for_each {
-            return for_each::execute(&self, items).await;
+            return for_each::execute(&self, items, busy).await;
         }
-        let Attempted { result, position } = self.attempts(None, None, self.builds_on).await;
+        let Attempted { result, position } = self.attempts(None, None, self.builds_on, busy).await;
         match result {
             Ok(output) => Ending { end: End::Succeeded, output: Some(output), error: None, position },
             Err(error) => Ending { end: End::Failed, output: None, error: Some(*error), position },
@@ -122,6 +123,7 @@ impl Work {
         index: Option<u32>,
         item: Option<Arc<str>>,
         mut builds_on: Position,
+        busy: &Busy,
     ) -> Attempted {
         let task = &self.task;
         let mut attempt = match retry::standing(task.committed(&self.name, index)) {
@@ -129,9 +131,9 @@ impl Work {
             Standing::Due(attempt) => attempt,
         };
         loop {
-            self.wait_for(attempt).await;
-            task.reporter.room().await;
             let step = StepRef { step: self.name.clone(), index, attempt: attempt.number };
+            self.wait_for(attempt, &step, busy).await;
+            task.reporter.room().await;
             if index.is_none() {
                 self.current.store(attempt.number, Ordering::Relaxed);
             }
@@ -169,12 +171,12 @@ impl Work {
     }
 
     /// Waits until an attempt may start, holding no sandbox meanwhile.
-    async fn wait_for(&self, attempt: Attempt) {
+    async fn wait_for(&self, attempt: Attempt, step: &StepRef, busy: &Busy) {
         let Some(not_before) = attempt.not_before else { return };
         // No longer than the longest pause, whatever another machine's clock made of it.
         let longest = self.step.retry.as_ref().map_or(Duration::ZERO, |retry| retry.max.into());
         let until = Instant::now() + not_before.since(self.task.tools.ambient.now()).min(longest);
-        self.task.progress.watch(until, tokio::time::sleep_until(until)).await;
+        self.task.progress.watch(until, busy.pause(step.clone(), until)).await;
     }
 
     pub(super) fn attempting(&self, index: Option<u32>, attempt: Attempt, builds_on: Position) -> Arc<Attempting> {
@@ -183,6 +185,7 @@ impl Work {
             step: StepRef { step: self.name.clone(), index, attempt: attempt.number },
             epoch: attempt.epoch,
             builds_on,
+            _at_work: self.task.at_work.token(),
         })
     }
 

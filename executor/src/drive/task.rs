@@ -15,18 +15,24 @@ use restroy_sdk::{
     time::{Ambient, Timestamp},
 };
 use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 
+use super::activity::Activity;
 use crate::{
     capability::{files::Scratch, http, http::Outbound},
-    client::TaskApi,
+    client::{Lost, TaskApi},
     lease::Progress,
     mask::Masker,
     metrics::Metrics,
     report::Reporter,
+    signals::Signals,
 };
 
 /// How many items a `for_each` may have, unless the team has another limit.
 const MOST_ITEMS: u64 = 1_000;
+
+/// How often the run API is asked, while no signals are heard, whether a task is still held.
+const ASK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What all tasks of an executor share.
 #[derive(Clone)]
@@ -51,6 +57,11 @@ pub(crate) struct TaskContext {
     pub(crate) scratch: Arc<Scratch>,
     /// How many sandboxes may run at once.
     pub(crate) sandboxes: Semaphore,
+    /// What is under way of it, and what waits.
+    pub(crate) activity: Arc<Activity>,
+    /// What is at work for it: attempts, with their sandboxes and requests.
+    pub(crate) at_work: TaskTracker,
+    signals: Arc<Signals>,
     /// How many HTTP requests may be under way at once.
     pub(crate) requests: Arc<Semaphore>,
     /// How many items a `for_each` may have.
@@ -78,6 +89,7 @@ impl TaskContext {
         api: TaskApi,
         scratch: Arc<Scratch>,
         tools: Tools,
+        signals: Arc<Signals>,
     ) -> Result<Self, (String, Box<TaskApi>)> {
         let secrets = plan.steps.values().flat_map(|settings| settings.secrets.values());
         let prepared = hex::decode(&plan.seed)
@@ -97,6 +109,9 @@ impl TaskContext {
         }
         Ok(Self {
             sandboxes: Semaphore::new(tools.sandboxes_per_task.max(1)),
+            activity: Arc::default(),
+            at_work: TaskTracker::new(),
+            signals,
             requests: Arc::new(Semaphore::new(http::AT_ONCE)),
             most_items: usize::try_from(plan.limits.items.unwrap_or(MOST_ITEMS)).unwrap_or(usize::MAX),
             tools: Tools { limits: limits(&tools.limits, &plan.limits), ..tools },
@@ -116,6 +131,24 @@ impl TaskContext {
             started_at: plan.started_at,
             committed,
         })
+    }
+
+    /// Asks the run API whether the task is still held, where it would not be heard if it were not: at most once
+    /// a second.
+    pub(crate) async fn ensure_held(&self) -> Result<(), Lost> {
+        if self.api.lost.is_cancelled() {
+            return Err(Lost);
+        }
+        if self.signals.is_live() || self.api.was_renewed_within(ASK_INTERVAL) {
+            return Ok(());
+        }
+        self.api.confirm_held().await
+    }
+
+    /// Waits until nothing of the task is at work any more. Whoever waits has dropped what drives it.
+    pub(crate) async fn stopped(&self) {
+        self.at_work.close();
+        self.at_work.wait().await;
     }
 
     /// A file of the pipeline.

@@ -38,6 +38,9 @@ pub struct Run {
     pub version: i64,
     /// Its state.
     pub status: RunStatus,
+    /// While it is `waiting`: for what.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
     /// Why it did not succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<StepError>,
@@ -55,6 +58,16 @@ pub struct Run {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
+}
+
+/// What a run waits for: it holds no slot meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Waiting {
+    /// The step that is tried again next.
+    pub step: String,
+    /// When it is due. A moment in the past: it waits for a slot.
+    pub until: Timestamp,
 }
 
 /// One attempt at one step.

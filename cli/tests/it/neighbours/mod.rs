@@ -8,6 +8,7 @@
 mod cpu;
 mod door;
 mod memory;
+mod waiting;
 
 use std::{cell::Cell, fs};
 

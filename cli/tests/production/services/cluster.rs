@@ -1,11 +1,13 @@
 //! An installation of several services, and what can be asked of it.
 
-use std::process::Command;
+use std::{process::Command, time::Duration};
 
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _, postgres::PgConnectOptions};
+use url::Url;
 
 use super::{
+    proxy::far_away,
     servers::{Postgres, Redis},
     service::{Service, eventually},
 };
@@ -83,6 +85,17 @@ impl Cluster {
         let at = |url: &str| url.rsplit('/').next().unwrap().to_owned();
         let mut command = self.control_plane_command();
         command.env("RESTROY_LISTEN", at(&before.url)).env("RESTROY_RUN_API_LISTEN", at(&before.run_api));
+        self.start_control_plane(name, command)
+    }
+
+    /// Starts a control-plane that is far from its database: every byte takes so long, each way.
+    pub async fn control_plane_far_away(&self, name: &str, one_way: Duration) -> ControlPlane {
+        let mut database = Url::parse(&self.installation.at.database).unwrap();
+        let port = far_away(database.port().unwrap_or(5432), one_way).await;
+        database.set_host(Some("127.0.0.1")).unwrap();
+        database.set_port(Some(port)).unwrap();
+        let mut command = self.control_plane_command();
+        command.env("RESTROY_DATABASE_URL", database.as_str());
         self.start_control_plane(name, command)
     }
 

@@ -9,11 +9,15 @@ pub(crate) mod lanes;
 mod release;
 mod renew;
 mod report;
+mod signals;
+mod wait;
 
 use axum::{
     Router,
     routing::{post, put},
 };
+
+pub use signals::Listeners;
 
 use super::limits::{MAX_ARTIFACT, MAX_BATCH, MAX_CALL};
 use crate::{api::http, state::AppState};
@@ -22,10 +26,13 @@ use crate::{api::http, state::AppState};
 pub fn router(state: AppState) -> Router {
     let router = Router::new()
         .route("/run/v1/executors/heartbeat", post(heartbeat::heartbeat))
+        .route("/run/v1/executors/signals", post(signals::signals))
         .route("/run/v1/tasks/{id}/claim", post(claim::claim))
         .route("/run/v1/tasks/{id}/events", post(report::report).layer(http::body_limit(MAX_BATCH)))
         .route("/run/v1/tasks/{id}/renew", post(renew::renew))
         .route("/run/v1/tasks/{id}/release", post(release::release))
+        .route("/run/v1/tasks/{id}/wait", post(wait::wait))
+        .route("/run/v1/tasks/{id}/stopped", post(signals::stopped))
         .route("/run/v1/tasks/{id}/calls", post(calls::call).layer(http::body_limit(MAX_CALL)))
         .route("/run/v1/tasks/{id}/artifacts", put(artifacts::put).layer(http::body_limit(MAX_ARTIFACT + 1)))
         .fallback(http::fallback)

@@ -113,7 +113,7 @@ impl Watchers {
                         reader.wake();
                     }
                 }
-                Ok(Wake::Admit) => {}
+                Ok(Wake::Admit | Wake::Released { .. }) => {}
                 // Nobody watching is no fault.
                 Ok(Wake::Access { team_id }) => drop(self.access.send(Some(team_id))),
                 Ok(Wake::Missed) => self.wake_all(),

@@ -25,6 +25,7 @@ use self::{
     resolve::{Checked, Lookup, OutOfReach},
 };
 use super::attempt::Attempting;
+use crate::client::Lost;
 
 /// No exchange may take longer, whatever the limits say.
 const LONGEST: Duration = Duration::from_mins(1);
@@ -303,7 +304,11 @@ impl lua_wasm_host::Http for AttemptHttp {
             let message = "the team's limit `egress_bytes_per_hour` is used up: some is free again with the next hour";
             return Err(CallError::retryable("quota_exceeded", message).into());
         }
-        let answer = self.outbound.send(request, &key).await?;
+        // The run may have been ended meanwhile, by somebody whose word does not arrive.
+        self.attempt.task.ensure_held().await.map_err(|Lost| super::attempt::lease_lost())?;
+        let exchange = self.outbound.send(request, &key);
+        let answer = self.attempt.task.api.lost.run_until_cancelled(exchange).await;
+        let answer = answer.ok_or_else(super::attempt::lease_lost)??;
         let url = self.attempt.task.masker.mask(url.as_str());
         let answered = CallKind::HttpAnswered { verb, url, status: answer.status };
         self.attempt.call::<serde_json::Value>(call, answered).await?;

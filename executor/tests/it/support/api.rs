@@ -16,7 +16,10 @@ use axum::{
     response::Response,
     routing::{post, put},
 };
-use restroy_run_queue::run_api::{Call, CallAnswer, CallError, CallKind, Plan, StepLimits, StepSettings, StepState};
+use restroy_run_queue::run_api::{
+    Call, CallAnswer, CallError, CallKind, HeldTask, Plan, ReleaseReason, Signal, StepLimits, StepSettings, StepState,
+    Wait,
+};
 use restroy_sdk::{
     document::Document,
     event::{EventKind, StepRef},
@@ -26,7 +29,7 @@ use restroy_sdk::{
     time::{Ambient, Timestamp},
 };
 use serde_json::{Value, json, value::RawValue};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, broadcast, watch};
 use uuid::Uuid;
 
 /// How the run API misbehaves.
@@ -46,6 +49,10 @@ pub(crate) struct Knobs {
     pub(crate) gate: (&'static str, Arc<Semaphore>),
     /// After this batch of the first fence, the lease is lost.
     pub(crate) lose_after: Option<i64>,
+    /// Whether it knows neither signals nor waiting tasks, as older ones do.
+    pub(crate) is_old: bool,
+    /// Whether the pauses before attempts are over for who claims.
+    pub(crate) retries_are_due: bool,
 }
 
 impl Default for Knobs {
@@ -58,6 +65,8 @@ impl Default for Knobs {
             batches: None,
             gate: ("gate", Arc::new(Semaphore::new(0))),
             lose_after: None,
+            is_old: false,
+            retries_are_due: false,
         }
     }
 }
@@ -77,6 +86,11 @@ struct Inner {
     artifacts: BTreeMap<String, (String, Vec<u8>)>,
     refused: usize,
     over: bool,
+    /// The run was ended by somebody.
+    ended: bool,
+    /// Confirmations that an executor has stopped.
+    stopped: usize,
+    waits: Vec<Wait>,
 }
 
 /// The run API.
@@ -85,6 +99,7 @@ pub(crate) struct Api {
     address: SocketAddr,
     inner: Arc<Mutex<Inner>>,
     changed: watch::Sender<u64>,
+    signals: broadcast::Sender<Signal>,
 }
 
 impl Api {
@@ -131,12 +146,19 @@ impl Api {
             artifacts: BTreeMap::new(),
             refused: 0,
             over: false,
+            ended: false,
+            stopped: 0,
+            waits: Vec::new(),
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let api = Self { address, inner: Arc::new(Mutex::new(inner)), changed: watch::Sender::new(0) };
+        let (inner, signals) = (Arc::new(Mutex::new(inner)), broadcast::Sender::new(16));
+        let api = Self { address, inner, changed: watch::Sender::new(0), signals };
         let app = Router::new()
             .route("/run/v1/executors/heartbeat", post(routes::heartbeat))
+            .route("/run/v1/executors/signals", post(routes::signals))
+            .route("/run/v1/tasks/{id}/wait", post(routes::wait))
+            .route("/run/v1/tasks/{id}/stopped", post(routes::stopped))
             .route("/run/v1/tasks/{id}/claim", post(routes::claim))
             .route("/run/v1/tasks/{id}/events", post(routes::events))
             .route("/run/v1/tasks/{id}/renew", post(routes::renew))
@@ -211,6 +233,32 @@ impl Api {
         self.tell();
     }
 
+    /// Ends the run, as a person does that cancels it; says so to the executor that listens.
+    pub(crate) fn end(&self) {
+        let task = {
+            let mut inner = self.inner();
+            (inner.over, inner.ended) = (true, true);
+            HeldTask { task_id: inner.plan.task_id, fence: inner.fence }
+        };
+        let _ = self.signals.send(Signal::Released { task, reason: ReleaseReason::Ended });
+        self.tell();
+    }
+
+    /// How many executors listen.
+    pub(crate) fn listening(&self) -> usize {
+        self.signals.receiver_count()
+    }
+
+    /// How often an executor has confirmed that it stopped.
+    pub(crate) fn stopped(&self) -> usize {
+        self.inner().stopped
+    }
+
+    /// What the task was given back with because it waited.
+    pub(crate) fn waits(&self) -> Vec<Wait> {
+        self.inner().waits.clone()
+    }
+
     fn tell(&self) {
         self.changed.send_modify(|changes| *changes += 1);
     }
@@ -252,7 +300,8 @@ impl Api {
             inner.refused += 1;
             drop(inner);
             self.tell();
-            return Err(routes::problem(ProblemCode::LeaseLost));
+            let ended = self.inner().ended;
+            return Err(routes::problem(if ended { ProblemCode::RunEnded } else { ProblemCode::LeaseLost }));
         }
         Ok(fence)
     }

@@ -1,16 +1,17 @@
 //! The routes of the run API in memory.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::{
     Json,
-    body::Bytes,
+    body::{Body, Bytes},
     extract::{Path, Query, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
+use futures_util::stream;
 use restroy_run_queue::run_api::{
-    Batch, BatchAnswer, Call, CallAnswer, CallKind, Claimed, HeartbeatAnswer, Lease, Plan, Released,
+    Batch, BatchAnswer, Call, CallAnswer, CallKind, Claimed, HeartbeatAnswer, Lease, Plan, Released, Signal, Wait,
 };
 use restroy_sdk::{
     event::{EventKind, StepRef},
@@ -32,6 +33,52 @@ pub(super) async fn heartbeat(headers: HeaderMap) -> Response {
     Json(HeartbeatAnswer { executor_id: ExecutorId(Uuid::from_u128(9)), slots: None, expires_at: None }).into_response()
 }
 
+/// One line at once, then what is said.
+pub(super) async fn signals(State(api): State<Api>, headers: HeaderMap) -> Response {
+    assert_eq!(headers["authorization"], "Bearer the-credential");
+    if api.inner().knobs.is_old {
+        return problem(ProblemCode::NotFound);
+    }
+    let said = api.signals.subscribe();
+    api.tell();
+    let alive = Signal::Alive { complete: true };
+    let lines = stream::unfold((Some(alive), said), move |(first, mut said)| async move {
+        let signal = match first {
+            Some(first) => first,
+            None => match tokio::time::timeout(Duration::from_secs(1), said.recv()).await {
+                Ok(signal) => signal.ok()?,
+                Err(_) => alive,
+            },
+        };
+        let line = format!("{}\n", serde_json::to_string(&signal).unwrap());
+        Some((Ok::<_, std::convert::Infallible>(line), (None, said)))
+    });
+    Body::from_stream(lines).into_response()
+}
+
+pub(super) async fn wait(State(api): State<Api>, headers: HeaderMap, Json(wait): Json<Wait>) -> Response {
+    if api.inner().knobs.is_old {
+        return problem(ProblemCode::NotFound);
+    }
+    if let Err(refused) = api.check(&headers) {
+        return refused;
+    }
+    {
+        let mut inner = api.inner();
+        inner.waits.push(wait);
+        inner.fence += 1;
+    }
+    api.tell();
+    Json(Released {}).into_response()
+}
+
+pub(super) async fn stopped(State(api): State<Api>, headers: HeaderMap) -> Response {
+    assert_eq!(headers["authorization"], "Bearer the-credential");
+    api.inner().stopped += 1;
+    api.tell();
+    Json(Released {}).into_response()
+}
+
 pub(super) async fn claim(State(api): State<Api>, Path(id): Path<TaskId>, headers: HeaderMap) -> Response {
     assert_eq!(headers["authorization"], "Bearer the-credential");
     if api.is_unavailable("credential") {
@@ -46,7 +93,11 @@ pub(super) async fn claim(State(api): State<Api>, Path(id): Path<TaskId>, header
             return problem(ProblemCode::NotClaimable);
         }
         inner.fence += 1;
-        let plan = Plan { done: committed(&inner.events), ..inner.plan.clone() };
+        let mut done = committed(&inner.events);
+        if inner.knobs.retries_are_due {
+            done.iter_mut().for_each(|state| state.retry_at = None);
+        }
+        let plan = Plan { done, ..inner.plan.clone() };
         Claimed {
             token: format!("token-{}", inner.fence),
             fence: inner.fence,
