@@ -25,6 +25,6 @@ mod report;
 mod worker;
 
 pub use capability::http::{HttpPolicy, Outbound};
-pub use config::{ExecutorConfig, ExecutorError};
+pub use config::{DEFAULT_SCRATCH_TOTAL, ExecutorConfig, ExecutorError};
 pub use health::Health;
 pub use worker::Executor;

@@ -9,7 +9,7 @@ use restroy_run_queue::{
 };
 use restroy_sdk::{
     event::{EventKind, StepError},
-    ids::TaskId,
+    ids::{RunId, TaskId},
     status::RunStatus,
     time::Ambient,
 };
@@ -18,7 +18,7 @@ use tracing::Instrument as _;
 
 use crate::{
     capability::{
-        files::{Scratch, remove_stale},
+        files::{Folders, Leave},
         http::Outbound,
     },
     client::{RunApi, TaskApi},
@@ -41,7 +41,7 @@ const HAND_BACK: Duration = Duration::from_secs(5);
 /// How long a slot is out of use when it could not even ask for a task.
 const STAND_BACK: Duration = Duration::from_secs(2);
 /// How often scratch folders that nobody uses are looked for.
-const CLEANING: Duration = Duration::from_hours(1);
+const CLEANING: Duration = Duration::from_mins(1);
 
 /// Executes tasks. See the crate's documentation.
 pub struct Executor {
@@ -49,6 +49,7 @@ pub struct Executor {
     queue: Arc<dyn Queue>,
     api: Arc<RunApi>,
     tools: Tools,
+    folders: Arc<Folders>,
     health: Health,
     /// Nothing new is taken.
     stopping: CancellationToken,
@@ -93,7 +94,9 @@ impl Executor {
             sandboxes_per_task: config.sandboxes_per_task as usize,
             metrics,
         };
-        Ok(Self { config, queue, api, tools, health: Health::default(), stopping: CancellationToken::new() })
+        let folders = Arc::new(Folders::new(&config.scratch_dir, config.scratch_bytes, config.scratch_total_bytes));
+        let (health, stopping) = (Health::default(), CancellationToken::new());
+        Ok(Self { config, queue, api, tools, folders, health, stopping })
     }
 
     /// What it counts; to be asked for before [`Executor::run`] takes the executor.
@@ -131,8 +134,10 @@ impl Executor {
                 let span = tracing::info_span!("task", task_id = %message.task_id);
                 Box::pin(
                     async move {
-                        if let Some(scratch) = this.take(message.task_id, &abandon).await {
-                            let _ = tokio::task::spawn_blocking(move || scratch.remove_all()).await;
+                        if let Some((run_id, leave)) = this.take(message.task_id, &abandon).await {
+                            let folders = Arc::clone(&this.folders);
+                            let leave = move || folders.leave(run_id, leave, tokio::time::Instant::now());
+                            let _ = tokio::task::spawn_blocking(leave).await;
                         }
                     }
                     .instrument(span),
@@ -175,8 +180,8 @@ impl Executor {
 
     async fn clean(&self) {
         loop {
-            let (root, ambient) = (self.config.scratch_dir.clone(), self.tools.ambient.clone());
-            let cleaned = tokio::task::spawn_blocking(move || remove_stale(&root, &ambient)).await;
+            let folders = Arc::clone(&self.folders);
+            let cleaned = tokio::task::spawn_blocking(move || folders.clean(tokio::time::Instant::now())).await;
             if let Ok(Err(error)) = cleaned {
                 tracing::warn!(%error, "old scratch folders cannot be removed");
             }
@@ -196,8 +201,8 @@ impl Executor {
     }
 
     /// Claims a task and has it driven to its end, or until its lease is lost, or until it is to be
-    /// abandoned. Gives the scratch folder of a run that is over.
-    async fn take(&self, task_id: TaskId, abandon: &CancellationToken) -> Option<Arc<Scratch>> {
+    /// abandoned. Gives the run, if it was claimed, and what becomes of its scratch folder.
+    async fn take(&self, task_id: TaskId, abandon: &CancellationToken) -> Option<(RunId, Leave)> {
         if abandon.is_cancelled() {
             return None;
         }
@@ -221,7 +226,8 @@ impl Executor {
         tracing::info!(%run_id, fence, "the task is taken");
         let api =
             TaskApi::new(Arc::clone(&self.api), task_id, claimed.token, claimed.lease_ms, asked, claimed.egress_left);
-        let scratch = Arc::new(Scratch::new(&self.config.scratch_dir, run_id, self.config.scratch_bytes));
+        let (folders, team_id) = (Arc::clone(&self.folders), claimed.plan.team_id);
+        let scratch = tokio::task::spawn_blocking(move || folders.open(run_id, team_id)).await.ok()?;
         let task = match TaskContext::new(claimed.plan, api, Arc::clone(&scratch), self.tools.clone()) {
             Ok(task) => Arc::new(task),
             Err((error, api)) => {
@@ -231,7 +237,7 @@ impl Executor {
                 let events = vec![EventKind::RunFinished { status: RunStatus::Failed, error }];
                 let batch = Batch { n: 1, engine_id: api.engine_id().to_owned(), events, egress_bytes: 0 };
                 let _ = api.events(&batch).await;
-                return None;
+                return Some((run_id, Leave::Remove));
             }
         };
         let mut delivery = pin!(task.reporter.deliver(&task.api));
@@ -256,17 +262,16 @@ impl Executor {
             } else {
                 tracing::warn!(%run_id, fence, "the task cannot be handed back: its lease ends by itself");
             }
-            return None;
+            return Some((run_id, Leave::Keep));
         }
         if matches!(end, End::Done) {
             tracing::info!(%run_id, "the run is over");
-            Some(scratch)
+            Some((run_id, Leave::Remove))
         } else {
-            // The run may have been cancelled, or go on elsewhere; if it comes back here its files
-            // are still there, and if not they are removed when they are old.
+            // If it goes on and comes back here its files are still there, for some minutes.
             tracing::warn!(%run_id, fence, "the task's lease was lost: its sandboxes are stopped");
             self.tools.metrics.lease_lost();
-            None
+            Some((run_id, Leave::Keep))
         }
     }
 }

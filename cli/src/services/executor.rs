@@ -73,6 +73,7 @@ impl Process {
             drain,
             http: HttpPolicy { allow_loopback: settings.allow_loopback_http },
             run_api_ca: settings.run_api_ca,
+            scratch_total_bytes: settings.scratch_total.0,
             ..ExecutorConfig::new(settings.run_api_url.0, settings.credential.expose(), settings.scratch_dir)
         };
         let sandboxes = slots.saturating_mul(config.sandboxes_per_task).clamp(16, 512);

@@ -9,7 +9,7 @@ mod docs;
 pub mod health;
 pub mod http;
 mod library;
-mod limits;
+pub(crate) mod limits;
 mod me;
 mod my_invitations;
 mod new_token;

@@ -7,7 +7,11 @@ use restroy_sdk::{
 };
 use sqlx::{query, query_as};
 
-use crate::{error::ApiResult, sql, store::TeamTx};
+use crate::{
+    error::ApiResult,
+    sql,
+    store::{TeamTx, storage},
+};
 
 /// Which batch of which holder of a task the events came in.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +39,18 @@ pub(crate) async fn append(
     events: &[EventKind],
     origin: Option<Origin>,
 ) -> ApiResult<Log> {
+    append_beside(tx, run, now, events, origin, 0).await
+}
+
+/// The same when the run takes so many bytes more beside its log.
+pub(crate) async fn append_beside(
+    tx: &mut TeamTx,
+    run: RunId,
+    now: Timestamp,
+    events: &[EventKind],
+    origin: Option<Origin>,
+    beside: i64,
+) -> ApiResult<Log> {
     let team = tx.team();
     let kinds = events.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
     let at = now.to_string();
@@ -44,13 +60,15 @@ pub(crate) async fn append(
         &mut **tx,
         fetch_one,
         query_as(
-            "UPDATE runs SET last_seq = last_seq + $3, event_bytes = event_bytes + $4
+            "UPDATE runs SET last_seq = last_seq + $3, event_bytes = event_bytes + $4,
+                             stored_bytes = stored_bytes + $4 + $5
              WHERE team_id = $1 AND id = $2 RETURNING last_seq, event_bytes"
         )
         .bind(team)
         .bind(run)
         .bind(count)
         .bind(i64::try_from(size).unwrap_or(i64::MAX))
+        .bind(beside + if kinds.is_empty() { 0 } else { storage::ROW })
     )?;
     if kinds.is_empty() {
         return Ok(Log { last_seq, bytes });

@@ -18,7 +18,7 @@ macro_rules! run_columns {
     () => {
         "id, team_id, (SELECT p.board_id FROM pipelines p WHERE p.team_id = runs.team_id AND p.id = runs.pipeline_id) \
          AS board_id, pipeline_id, version_id, version, pipeline_name, config_revision, \
-         board_config_revision, team_config_revision, status, error, last_seq, started_by, created_at, started_at, finished_at"
+         board_config_revision, team_config_revision, status, error, last_seq, started_by, created_at, started_at, finished_at, kept_at"
     };
 }
 pub(crate) use run_columns;
@@ -43,6 +43,7 @@ pub(crate) struct RunRow {
     pub(crate) created_at: Timestamp,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) finished_at: Option<Timestamp>,
+    pub(crate) kept_at: Option<Timestamp>,
 }
 
 impl RunRow {
@@ -63,6 +64,7 @@ impl RunRow {
             created_at: self.created_at,
             started_at: self.started_at,
             finished_at: self.finished_at,
+            kept_at: self.kept_at,
         })
     }
 }
