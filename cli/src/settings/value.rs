@@ -153,10 +153,8 @@ pub(crate) struct Bytes<const MIN: u64>(pub(crate) u64);
 impl<const MIN: u64> Value for Bytes<MIN> {
     fn read(text: &str) -> Result<Self, String> {
         let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
-        let (number, unit) = units
-            .into_iter()
-            .find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)))
-            .unwrap_or((text, 1_u64));
+        let (number, unit) =
+            units.into_iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit))).unwrap_or((text, 1_u64));
         let bytes = number.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
         match bytes {
             Some(bytes) if bytes >= MIN => Ok(Self(bytes)),

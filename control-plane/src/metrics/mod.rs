@@ -209,12 +209,14 @@ impl Metrics {
         self.0.wake_ups_missed.inc_by(count);
     }
 
-    /// A pass of the retention removed so much.
-    pub(crate) fn retention(&self, runs: u64, rows: u64, now: Timestamp) {
+    /// A pass of the retention removed so much, and ended at that moment, unless it failed.
+    pub(crate) fn retention(&self, runs: u64, rows: u64, ended: Option<Timestamp>) {
         self.0.retention_runs.inc_by(runs);
         self.0.retention_rows.inc_by(rows);
-        #[allow(clippy::cast_precision_loss, reason = "whole seconds are exact for millions of years")]
-        self.0.retention_last_success.set((now.micros() / 1_000_000) as f64);
+        if let Some(ended) = ended {
+            #[allow(clippy::cast_precision_loss, reason = "whole seconds are exact for millions of years")]
+            self.0.retention_last_success.set((ended.micros() / 1_000_000) as f64);
+        }
     }
 
     /// By how much this process's clock was off when it was last compared with the database's, in

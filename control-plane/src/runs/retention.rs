@@ -171,10 +171,10 @@ impl Retention {
     pub async fn pass(&mut self, state: &AppState, steps: usize) -> ApiResult<Removed> {
         let now = state.ambient.now();
         self.find_deleted(state).await?;
-        if self.due.is_empty() && self.swept_at.is_none_or(|at| now.since(at) >= SWEEP || now < at) {
+        if self.swept_at.is_none_or(|at| now.since(at) >= SWEEP || now < at) {
             self.sweep(state, now).await?;
         }
-        let mut removed = Removed::default();
+        let (mut removed, mut failed) = (Removed::default(), false);
         for _ in 0..steps {
             let Some((team, mut pipelines)) = self.due.pop_front() else { break };
             let Some(pipeline) = pipelines.pop_front() else { continue };
@@ -188,6 +188,7 @@ impl Retention {
                 }
                 // The next sweep finds it again.
                 Err(error) => {
+                    failed = true;
                     tracing::error!(%team, %pipeline, problem = %error.0, "old runs of a pipeline cannot be removed");
                 }
             }
@@ -196,7 +197,7 @@ impl Retention {
             }
             tokio::task::yield_now().await;
         }
-        state.metrics.retention(removed.runs, removed.rows, now);
+        state.metrics.retention(removed.runs, removed.rows, (!failed).then_some(now));
         Ok(removed)
     }
 

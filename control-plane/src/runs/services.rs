@@ -10,7 +10,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{dispatch, leader::Lead, purge, reconcile, retention::{Retention, STEPS}, schedule, storage};
+use super::{
+    dispatch,
+    leader::Lead,
+    purge, reconcile,
+    retention::{Retention, STEPS},
+    schedule, storage,
+};
 use crate::{error::ApiResult, mail::Mailer, state::AppState};
 
 /// How often each loop looks, whether it was woken or not.

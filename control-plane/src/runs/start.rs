@@ -134,7 +134,7 @@ pub async fn prepare(mut tx: TeamTx, pipeline: PipelineId, given: Map<String, Va
 
 /// Starts a run. 409 when the board is archived or the pipeline gone, 429 when the team has as many
 /// queued runs as it may have, started as many within the hour or stores as much; 503, to be prepared again at once, when another version was published since.
-pub async fn start(state: &AppState, tx: &mut TeamTx, prepared: Prepared, starter: Starter) -> ApiResult<Started> {
+pub async fn start(state: &AppState, tx: &mut TeamTx, mut prepared: Prepared, starter: Starter) -> ApiResult<Started> {
     let now = state.ambient.now();
     let place = place(tx, prepared.pipeline).await?;
     if place.published_version != Some(prepared.version) {
@@ -143,7 +143,6 @@ pub async fn start(state: &AppState, tx: &mut TeamTx, prepared: Prepared, starte
     }
     check_starts(tx, now).await?;
     let (mut wakes, skipped) = make_room(tx, &prepared, now).await?;
-    let mut prepared = prepared;
     if skipped {
         // It never runs: nobody needs what it would have run with.
         "{}".clone_into(&mut prepared.params);

@@ -129,29 +129,23 @@ fn share(limit: i64, percent: i64) -> i64 {
 
 /// The sum of what a team stores, and its limit: two expressions in which `$1` is the team, `$2` the limit's name and
 /// `$3` its value in the plan.
-macro_rules! stored {
+macro_rules! stored_columns {
     (sqlite) => {
-        stored!(@ "coalesce((SELECT sum(bytes) FROM team_storage WHERE team_id = $1), 0)")
+        "CAST(coalesce((SELECT sum(bytes) FROM team_storage WHERE team_id = $1), 0) AS BIGINT) AS bytes,
+         CAST(coalesce((SELECT value FROM team_limits WHERE team_id = $1 AND name = $2), $3) AS BIGINT) AS value"
     };
     (postgres) => {
-        stored!(@ "coalesce((SELECT sum(bytes) FROM team_storage WHERE team_id = $1), 0)
-                   + coalesce((SELECT sum(bytes) FROM storage_changes WHERE team_id = $1), 0)")
-    };
-    (@ $sum:literal) => {
-        concat!(
-            "CAST(",
-            $sum,
-            " AS BIGINT) AS bytes,
-             CAST(coalesce((SELECT value FROM team_limits WHERE team_id = $1 AND name = $2), $3) AS BIGINT) AS value"
-        )
+        "CAST(coalesce((SELECT sum(bytes) FROM team_storage WHERE team_id = $1), 0)
+              + coalesce((SELECT sum(bytes) FROM storage_changes WHERE team_id = $1), 0) AS BIGINT) AS bytes,
+         CAST(coalesce((SELECT value FROM team_limits WHERE team_id = $1 AND name = $2), $3) AS BIGINT) AS value"
     };
 }
-pub(super) use stored;
+pub(super) use stored_columns;
 
 /// What the transaction's team stores, with what the transaction itself has written.
 pub async fn stored(tx: &mut TeamTx) -> Result<Stored, sqlx::Error> {
     let team = tx.team();
-    let statement = tx.pick(concat!("SELECT ", stored!(sqlite)), concat!("SELECT ", stored!(postgres)));
+    let statement = tx.pick(concat!("SELECT ", stored_columns!(sqlite)), concat!("SELECT ", stored_columns!(postgres)));
     let (bytes, limit): (i64, i64) = sql!(
         &mut **tx,
         fetch_one,

@@ -127,7 +127,7 @@ macro_rules! allowance {
         concat!(
             "SELECT CAST(coalesce((SELECT value FROM team_limits WHERE team_id = $1 AND name = $4), $5)
                        - coalesce((SELECT sum(egress_bytes) FROM usage WHERE team_id = $1 AND hour = $6), 0) AS BIGINT), ",
-            storage::stored!($backend)
+            storage::stored_columns!($backend)
         )
     };
 }

@@ -146,7 +146,8 @@ async fn what_is_kept_stays_and_what_is_deleted_goes_at_once() {
     ] {
         ann.expect(StatusCode::NOT_FOUND, method, &path, None).await;
     }
-    assert_eq!(runs(&ann, &place.pipeline).await, [kept.clone(), open.clone()]);
+    let both = BTreeSet::from([kept.clone(), open.clone()]);
+    assert_eq!(runs(&ann, &place.pipeline).await.into_iter().collect::<BTreeSet<_>>(), both);
     assert_eq!(sweep(&it).await.runs, 1);
     it.clock.advance(40 * DAY);
     assert_eq!(sweep(&it).await.runs, 0);
@@ -199,20 +200,19 @@ fn modelled() -> impl Strategy<Value = Modelled> {
 }
 
 /// Which of them are still there, by the rules.
-fn left(runs: &[Modelled], rules: &[(i64, usize)]) -> BTreeSet<usize> {
-    let mut left: BTreeSet<usize> = (0..runs.len()).collect();
+fn left(runs: &[(String, Modelled)], rules: &[(i64, usize)]) -> BTreeSet<String> {
+    let mut left: BTreeSet<String> = runs.iter().map(|(id, _)| id.clone()).collect();
     for (pipeline, (days, most)) in rules.iter().enumerate() {
-        let mut candidates: Vec<(i64, usize)> = runs
+        let mut candidates: Vec<(i64, &String)> = runs
             .iter()
-            .enumerate()
             .filter(|(_, run)| run.pipeline == pipeline && !run.kept)
-            .filter_map(|(at, run)| Some((run.ended?, at)))
+            .filter_map(|(id, run)| Some((run.ended?, id)))
             .collect();
-        // The newest first: the fewest hours ago, and of those that ended together the later one.
-        candidates.sort_by_key(|(ended, at)| (*ended, std::cmp::Reverse(*at)));
-        for (place, (ended, at)) in candidates.into_iter().enumerate() {
+        // The newest first: the fewest hours ago, and of those that ended together the greater id.
+        candidates.sort_by_key(|(ended, id)| (*ended, std::cmp::Reverse(*id)));
+        for (place, (ended, id)) in candidates.into_iter().enumerate() {
             if ended >= days * 24 || place >= *most {
-                left.remove(&at);
+                left.remove(id);
             }
         }
     }
@@ -251,8 +251,8 @@ async fn exactly_what_is_due_goes() {
             assert_eq!(retain(&ann, pipeline, json!({ "days": days, "runs": most })).await.0, StatusCode::OK);
         }
         let now = it.state.ambient.now().micros();
-        let mut ids = Vec::new();
-        for run in &modelled {
+        let mut made = Vec::new();
+        for run in modelled {
             let pipeline = Place { pipeline: pipelines[run.pipeline].clone(), team: String::new(), board: String::new() };
             let id = ann.run(&pipeline, json!({})).await;
             if let Some(hours) = run.ended {
@@ -263,12 +263,11 @@ async fn exactly_what_is_due_goes() {
             if run.kept {
                 ann.expect(StatusCode::OK, Method::PUT, &format!("/v1/runs/{id}/keep"), None).await;
             }
-            ids.push(id);
+            made.push((id, run));
         }
         sweep(&it).await;
         let there: BTreeSet<String> = it_runs(&it).await.into_iter().collect();
-        let expected: BTreeSet<String> = left(&modelled, &rules).into_iter().map(|at| ids[at].clone()).collect();
-        assert_eq!(there, expected, "{modelled:?} under {rules:?}");
+        assert_eq!(there, left(&made, &rules), "{made:?} under {rules:?}");
         assert_eq!(sweep(&it).await, Removed::default(), "once is enough");
     }
 }
