@@ -14,7 +14,7 @@ use restroy_sdk::{
 
 use crate::{
     secrets::SecretsError,
-    store::{failure, usage::Exceeded},
+    store::{failure, quota::Limit, storage::Stored, usage::Exceeded},
 };
 
 /// What a handler fails with, whether its request may be done again by us at once, and after how long
@@ -72,6 +72,13 @@ impl ApiError {
         let hit =
             LimitHit { name: exceeded.limit.name().into(), value: exceeded.value, free_at: Some(exceeded.free_at) };
         Self::from(problem.limit(hit)).after(exceeded.free_at.since(now))
+    }
+
+    /// 429: the team stores more than it may.
+    pub(crate) fn storage_full(stored: Stored) -> Self {
+        let problem = Problem::new(ProblemCode::QuotaExceeded).detail(stored.message());
+        let hit = LimitHit { name: Limit::StorageBytes.name().into(), value: stored.limit, free_at: None };
+        problem.limit(hit).into()
     }
 
     /// Its code.

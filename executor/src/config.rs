@@ -6,6 +6,10 @@ use lua_wasm_host::Limits;
 
 use crate::HttpPolicy;
 
+/// What the scratch folders of all runs may hold together unless set otherwise: 448 MiB, within the 512 MiB that the
+/// composition gives an executor.
+pub const DEFAULT_SCRATCH_TOTAL: u64 = 448 * 1024 * 1024;
+
 /// How an executor is set up. [`ExecutorConfig::new`] fills in what has a default.
 #[derive(Clone)]
 pub struct ExecutorConfig {
@@ -26,6 +30,9 @@ pub struct ExecutorConfig {
     pub scratch_dir: PathBuf,
     /// What the scratch folder of one run may hold, in bytes.
     pub scratch_bytes: u64,
+    /// What the scratch folders of all runs may hold together, in bytes: at least some megabytes less than there is.
+    /// A team may fill as much of it as is left free.
+    pub scratch_total_bytes: u64,
     /// What scripts' requests may reach.
     pub http: HttpPolicy,
     /// What one attempt of a step may use; its wall time is the step's own `timeout`, if it has one.
@@ -56,6 +63,7 @@ impl ExecutorConfig {
             sandboxes_per_task: 8,
             scratch_dir: scratch_dir.into(),
             scratch_bytes: 50 * 1024 * 1024,
+            scratch_total_bytes: DEFAULT_SCRATCH_TOTAL,
             http: HttpPolicy::default(),
             limits: Limits::default(),
             drain: Duration::from_secs(10),

@@ -26,6 +26,6 @@ mod signals;
 mod worker;
 
 pub use capability::http::{HttpPolicy, Outbound};
-pub use config::{ClientIdentity, ExecutorConfig, ExecutorError};
+pub use config::{ClientIdentity, DEFAULT_SCRATCH_TOTAL, ExecutorConfig, ExecutorError};
 pub use health::Health;
 pub use worker::Executor;

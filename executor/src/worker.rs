@@ -9,7 +9,7 @@ use restroy_run_queue::{
 };
 use restroy_sdk::{
     event::{EventKind, StepError},
-    ids::TaskId,
+    ids::{RunId, TaskId},
     status::RunStatus,
     time::Ambient,
 };
@@ -19,7 +19,7 @@ use tracing::Instrument as _;
 
 use crate::{
     capability::{
-        files::{Scratch, remove_stale},
+        files::{Folders, Leave},
         http::Outbound,
     },
     client::{Lost, RunApi, TaskApi},
@@ -49,7 +49,7 @@ const WAIT_REFUSED_PAUSE: Duration = Duration::from_secs(30);
 /// How long a slot is out of use when it could not even ask for a task.
 const STAND_BACK: Duration = Duration::from_secs(2);
 /// How often scratch folders that nobody uses are looked for.
-const CLEANING: Duration = Duration::from_hours(1);
+const CLEANING: Duration = Duration::from_mins(1);
 
 /// Executes tasks. See the crate's documentation.
 pub struct Executor {
@@ -58,6 +58,7 @@ pub struct Executor {
     api: Arc<RunApi>,
     signals: Arc<Signals>,
     tools: Tools,
+    folders: Arc<Folders>,
     health: Health,
     /// Nothing new is taken.
     stopping: CancellationToken,
@@ -104,12 +105,14 @@ impl Executor {
             sandboxes_per_task: config.sandboxes_per_task as usize,
             metrics,
         };
+        let folders = Arc::new(Folders::new(&config.scratch_dir, config.scratch_bytes, config.scratch_total_bytes));
         Ok(Self {
             config,
             queue,
             api,
             signals: Arc::default(),
             tools,
+            folders,
             health: Health::default(),
             stopping: CancellationToken::new(),
         })
@@ -150,8 +153,10 @@ impl Executor {
                 let span = tracing::info_span!("task", task_id = %message.task_id);
                 Box::pin(
                     async move {
-                        if let Some(scratch) = this.take(message.task_id, &abandon).await {
-                            let _ = tokio::task::spawn_blocking(move || scratch.remove_all()).await;
+                        if let Some((run_id, leave)) = this.take(message.task_id, &abandon).await {
+                            let folders = Arc::clone(&this.folders);
+                            let leave = move || folders.leave(run_id, leave, tokio::time::Instant::now());
+                            let _ = tokio::task::spawn_blocking(leave).await;
                         }
                     }
                     .instrument(span),
@@ -227,8 +232,8 @@ impl Executor {
 
     async fn clean(&self) {
         loop {
-            let (root, ambient) = (self.config.scratch_dir.clone(), self.tools.ambient.clone());
-            let cleaned = tokio::task::spawn_blocking(move || remove_stale(&root, &ambient)).await;
+            let folders = Arc::clone(&self.folders);
+            let cleaned = tokio::task::spawn_blocking(move || folders.clean(tokio::time::Instant::now())).await;
             if let Ok(Err(error)) = cleaned {
                 tracing::warn!(%error, "old scratch folders cannot be removed");
             }
@@ -248,8 +253,8 @@ impl Executor {
     }
 
     /// Claims a task and has it driven to its end, or until its lease is lost, or until it is to be
-    /// abandoned. Gives the scratch folder of a run that is over.
-    async fn take(&self, task_id: TaskId, abandon: &CancellationToken) -> Option<Arc<Scratch>> {
+    /// abandoned. Gives the run, if it was claimed, and what becomes of its scratch folder.
+    async fn take(&self, task_id: TaskId, abandon: &CancellationToken) -> Option<(RunId, Leave)> {
         if abandon.is_cancelled() {
             return None;
         }
@@ -282,7 +287,8 @@ impl Executor {
             claimed.egress_left,
             release,
         );
-        let scratch = Arc::new(Scratch::new(&self.config.scratch_dir, run_id, self.config.scratch_bytes));
+        let (folders, team_id) = (Arc::clone(&self.folders), claimed.plan.team_id);
+        let scratch = tokio::task::spawn_blocking(move || folders.open(run_id, team_id)).await.ok()?;
         let signals = Arc::clone(&self.signals);
         let task = match TaskContext::new(claimed.plan, api, Arc::clone(&scratch), self.tools.clone(), signals) {
             Ok(task) => Arc::new(task),
@@ -293,7 +299,7 @@ impl Executor {
                 let events = vec![EventKind::RunFinished { status: RunStatus::Failed, error }];
                 let batch = Batch { n: 1, engine_id: api.engine_id().to_owned(), events, egress_bytes: 0 };
                 let _ = api.events(&batch).await;
-                return None;
+                return Some((run_id, Leave::Remove));
             }
         };
         let mut delivery = pin!(task.reporter.deliver(&task.api));
@@ -320,22 +326,21 @@ impl Executor {
             } else {
                 tracing::warn!(%run_id, fence, "the task cannot be handed back: its lease ends by itself");
             }
-            return None;
+            return Some((run_id, Leave::Keep));
         }
         if matches!(end, End::Done) {
             tracing::info!(%run_id, "the run is over");
-            return Some(scratch);
+            return Some((run_id, Leave::Remove));
         }
         if matches!(end, End::Waiting) {
             tracing::info!(%run_id, fence, "the task is given back until a step is due");
-            return None;
+            return Some((run_id, Leave::Keep));
         }
         let ended = task.api.release_reason() == Some(ReleaseReason::Ended);
         if ended {
             tracing::info!(%run_id, fence, "the run was ended: its sandboxes are stopped");
         } else {
-            // The run goes on elsewhere; if it comes back here its files are still there, and if not they are
-            // removed when they are old.
+            // If it comes back here its files are still there, for some minutes.
             tracing::warn!(%run_id, fence, "the task's lease was lost: its sandboxes are stopped");
             self.tools.metrics.lease_lost();
         }
@@ -347,9 +352,9 @@ impl Executor {
         }
         if !stopped {
             tracing::warn!(%run_id, fence, "a sandbox does not stop");
-            return None;
+            return Some((run_id, Leave::Keep));
         }
-        ended.then_some(scratch)
+        Some((run_id, if ended { Leave::Remove } else { Leave::Keep }))
     }
 }
 

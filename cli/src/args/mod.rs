@@ -11,9 +11,9 @@ use clap_complete::Shell;
 
 pub(crate) use account::{Login, Logout, Password, SecondFactor, SecondFactorAction, Tokens};
 pub(crate) use configuration::{Config, Configure, Secrets, Whose};
-pub(crate) use pipeline::{Boards, Check, Diff, Library, LibraryAction, Publish, Pull, Push, Versions};
-pub(crate) use run::{Artifacts, Exec, Logs, Run, Runs};
-pub(crate) use team::{Audit, Invitations, Members, Outbox, Roles, Teams};
+pub(crate) use pipeline::{Boards, Check, Diff, Library, LibraryAction, Publish, Pull, Push, Retention, Versions};
+pub(crate) use run::{Artifacts, Exec, Logs, Run, Runs, RunsAction};
+pub(crate) use team::{Audit, Invitations, Members, Outbox, Roles, Teams, Usage};
 
 use crate::{
     commands::{AdminCommand, KeysCommand, MigrateArgs},
@@ -92,6 +92,7 @@ pub(crate) enum Command {
     /// Show who is signed in, and the teams
     Whoami,
     Teams(Teams),
+    Usage(Usage),
     Members(Members),
     Invitations(Invitations),
     Roles(Roles),
@@ -102,6 +103,7 @@ pub(crate) enum Command {
     Diff(Diff),
     Versions(Versions),
     Publish(Publish),
+    Retention(Retention),
     Library(Library),
     Check(Check),
     Run(Run),

@@ -50,6 +50,33 @@ pub(crate) struct Push {
     pub(crate) yes: bool,
 }
 
+/// Show how long a pipeline's runs are kept, or change it
+///
+/// What exceeds the days or the number is removed in the background; runs that `restroy runs keep` keeps stay.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  restroy retention Newsletter
+  restroy retention Newsletter --days 7 --runs 100
+  restroy retention Newsletter --reset            as the team's limits say")]
+pub(crate) struct Retention {
+    /// The pipeline: its name, its folder or its id
+    #[arg(value_name = "NAME|DIR|ID")]
+    pub(crate) pipeline: String,
+    /// Keep runs for so many days after they ended
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) days: Option<i64>,
+    /// Keep so many runs that have ended
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) runs: Option<i64>,
+    /// Keep what the team's limits `retention_days` and `retention_runs` say
+    #[arg(long, conflicts_with_all = ["days", "runs"])]
+    pub(crate) reset: bool,
+    /// The board, where several have a pipeline of that name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) board: Option<String>,
+}
+
 /// Write a pipeline of the server into a folder
 ///
 /// The folder holds pipeline.yaml and the Lua files then, as `restroy push` takes them. It is made, or is

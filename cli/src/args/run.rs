@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
 /// Start a run
 #[derive(Debug, Args)]
@@ -32,14 +32,46 @@ pub(crate) struct Run {
     pub(crate) board: Option<String>,
 }
 
-/// List runs, newest first
+/// List runs, newest first; keep one from being removed, or delete some
 #[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+Examples:
+  restroy runs Newsletter -n 5
+  restroy runs keep 0198c0de-…                    it stays, however old it gets
+  restroy runs keep 0198c0de-… --undo
+  restroy runs delete 0198c0de-…                  with its events and artifacts
+
+A pipeline that is called `keep` or `delete` is named by its id."
+)]
 pub(crate) struct Runs {
+    #[command(subcommand)]
+    pub(crate) action: Option<RunsAction>,
     /// Of this pipeline only: its name, folder or id
     pub(crate) pipeline: Option<String>,
     /// How many
     #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) limit: u32,
+}
+
+/// What is to be done with a run.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsAction {
+    /// Keep a run from being removed, whatever its pipeline's retention says
+    Keep {
+        /// The run's id
+        run: String,
+        /// Keep it no longer
+        #[arg(long)]
+        undo: bool,
+    },
+    /// Delete runs that have ended, with their events and artifacts
+    Delete {
+        /// Their ids
+        #[arg(required = true)]
+        runs: Vec<String>,
+    },
 }
 
 /// Show what a run printed and did

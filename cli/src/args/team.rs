@@ -44,6 +44,18 @@ pub(crate) struct Teams {
     pub(crate) yes: bool,
 }
 
+/// Show what a team stores and used of late
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  restroy usage
+  restroy usage --team Sales")]
+pub(crate) struct Usage {
+    /// The team's name or id; the only team unless given
+    #[arg(long, value_name = "NAME")]
+    pub(crate) team: Option<String>,
+}
+
 /// List a team's members; invite, remove one, or give one another role
 #[derive(Debug, Args)]
 #[command(

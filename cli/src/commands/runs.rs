@@ -3,16 +3,35 @@
 use restroy_sdk::{api::run::Run, client::Paging};
 
 use crate::{
-    args::Runs,
+    args::{Runs, RunsAction},
     context::Context,
     failure::Outcome,
     find,
     output::{moment, print, table, took},
 };
 
-/// Lists runs, newest first.
+/// Lists runs, newest first, or does something with some.
 pub(crate) async fn runs(context: &Context, args: &Runs) -> Outcome {
     let client = context.client()?;
+    match &args.action {
+        Some(RunsAction::Keep { run, undo }) => {
+            let id = super::run_id(run)?;
+            let run = if *undo { client.unkeep_run(id).await? } else { client.keep_run(id).await? };
+            return context.show(&run, |run| {
+                let word = if run.kept_at.is_some() { "is kept" } else { "is kept no longer" };
+                format!("run {} {word}", run.id)
+            });
+        }
+        Some(RunsAction::Delete { runs }) => {
+            for run in runs {
+                let id = super::run_id(run)?;
+                client.delete_run(id).await?;
+                print(&format!("run {id} deleted"));
+            }
+            return Ok(());
+        }
+        None => {}
+    }
     let paging = Paging { limit: Some(args.limit), cursor: None };
     let mut runs: Vec<Run> = Vec::new();
     if let Some(pipeline) = &args.pipeline {

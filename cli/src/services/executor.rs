@@ -79,6 +79,7 @@ impl Process {
                 .run_api_client_cert
                 .zip(settings.run_api_client_key)
                 .map(|(certificate, key)| ClientIdentity { certificate, key }),
+            scratch_total_bytes: settings.scratch_total.0,
             ..ExecutorConfig::new(settings.run_api_url.0, settings.credential.expose(), settings.scratch_dir)
         };
         let sandboxes = slots.saturating_mul(config.sandboxes_per_task).clamp(16, 512);

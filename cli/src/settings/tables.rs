@@ -10,7 +10,7 @@ use super::{
     network::ListenOn,
     registration::{Domains, RegistrationMode},
     table::settings,
-    value::{Count, LogFormat, MasterKeys, Origins, SecretText, SecretUrl, Span, TokenKey, WebUrl},
+    value::{Bytes, Count, LogFormat, MasterKeys, Origins, SecretText, SecretUrl, Span, TokenKey, WebUrl},
 };
 
 /// Every service with its settings.
@@ -219,6 +219,9 @@ settings! {
         slots: Count<1, 256> = default("4"), "N";
         /// Where the scratch folders of runs lie; nobody else may write there
         scratch_dir: PathBuf = required, "DIR";
+        /// What the scratch folders of all runs may hold together, such as 448MiB: less than the disk there has. A
+        /// team may fill as much of it as is left free
+        scratch_total: Bytes<1_048_576> = default("448MiB"), "BYTES";
         /// Where compiled sandbox code is kept between starts; a folder only this user can write to
         engine_cache_dir: PathBuf = optional, "DIR";
         /// Where health and metrics are served, for operators

@@ -146,6 +146,31 @@ impl Value for Origins {
     }
 }
 
+/// An amount of bytes: `448MiB`, `2GiB`, or a number of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bytes<const MIN: u64>(pub(crate) u64);
+
+impl<const MIN: u64> Value for Bytes<MIN> {
+    fn read(text: &str) -> Result<Self, String> {
+        let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
+        let (number, unit) =
+            units.into_iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit))).unwrap_or((text, 1_u64));
+        let bytes = number.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+        match bytes {
+            Some(bytes) if bytes >= MIN => Ok(Self(bytes)),
+            Some(_) => Err(format!("`{text}` is too little: at least {MIN} bytes")),
+            None => Err(format!("`{text}` is not an amount of bytes, such as 448MiB or 2GiB")),
+        }
+    }
+
+    fn shown(&self) -> toml::Value {
+        let text = [(1_u64 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")]
+            .into_iter()
+            .find_map(|(unit, name)| self.0.is_multiple_of(unit).then(|| format!("{}{name}", self.0 / unit)));
+        text.unwrap_or_else(|| self.0.to_string()).into()
+    }
+}
+
 impl Value for Prefix {
     fn read(text: &str) -> Result<Self, String> {
         Self::new(text).map_err(|error| format!("`{text}`: {error}"))

@@ -4,7 +4,7 @@ use restroy_sdk::problem::{LimitHit, Problem, ProblemCode};
 
 use crate::{
     error::{ApiError, ApiResult},
-    store::{TeamTx, quota::Limit, sources},
+    store::{TeamTx, quota::Limit, sources, storage},
 };
 
 /// Teams that a person owns.
@@ -87,9 +87,10 @@ pub(super) fn room_with_deleted(present: i64, most: i64, what: &str) -> ApiResul
     Err(ApiError::with(ProblemCode::QuotaExceeded, detail))
 }
 
-/// 429 when the team's versions, with one that this transaction wrote, are more bytes than they may be.
+/// 429 when the team's versions, with one that this transaction wrote, are more bytes than they may be, or all
+/// that it stores is.
 pub(super) async fn sources(tx: &mut TeamTx) -> ApiResult<()> {
-    let Some((most, present)) = sources::above_limit(tx).await? else { return Ok(()) };
+    let Some((most, present)) = sources::above_limit(tx).await? else { return storage(tx).await };
     let name = Limit::VersionBytes.name();
     let detail = format!(
         "The team's versions would have {present} bytes and may have {most} (limit `{name}`). What a deleted pipeline has \
@@ -97,4 +98,12 @@ pub(super) async fn sources(tx: &mut TeamTx) -> ApiResult<()> {
     );
     let problem = Problem::new(ProblemCode::QuotaExceeded).detail(detail);
     Err(problem.limit(LimitHit { name: name.into(), value: most, free_at: None }).into())
+}
+
+/// 429 when the team, with what this transaction wrote, stores more than it may.
+pub(crate) async fn storage(tx: &mut TeamTx) -> ApiResult<()> {
+    match storage::above_limit(tx).await? {
+        Some(stored) => Err(ApiError::storage_full(stored)),
+        None => Ok(()),
+    }
 }

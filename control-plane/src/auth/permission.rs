@@ -88,6 +88,8 @@ permissions! {
     RunRead = "run.read";
     /// Cancel runs.
     RunCancel = "run.cancel";
+    /// Keep runs from being removed, and delete runs that have ended.
+    RunKeep = "run.keep";
 }
 
 impl Permission {
@@ -130,7 +132,8 @@ impl Permission {
             | P::SecretWrite
             | P::PipelineRun
             | P::RunRead
-            | P::RunCancel => true,
+            | P::RunCancel
+            | P::RunKeep => true,
             P::TeamRead
             | P::TeamEdit
             | P::TeamDelete
@@ -289,6 +292,7 @@ impl Role {
             | P::ConfigurationWrite
             | P::KvWrite
             | P::LibraryWrite
+            | P::RunKeep
             | P::SecretWrite => Self::Editor,
             P::BoardArchive
             | P::BoardDelete

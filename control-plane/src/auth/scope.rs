@@ -321,7 +321,7 @@ impl Thing {
                 "runs n
                  JOIN pipelines p ON p.team_id = n.team_id AND p.id = n.pipeline_id AND p.deleted_at IS NULL
                  JOIN boards b ON b.team_id = p.team_id AND b.id = p.board_id",
-                "n.id = $1"
+                "n.id = $1 AND n.expired_at IS NULL"
             ),
         }
     }

@@ -14,7 +14,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::{Registry, Unit},
 };
-use restroy_sdk::status::RunStatus;
+use restroy_sdk::{status::RunStatus, time::Timestamp};
 use tokio::sync::Mutex;
 
 pub use scrape::{Exposition, scrape};
@@ -94,6 +94,9 @@ struct Inner {
     wake_ups_missed: Counter,
     redis_connected: Gauge,
     clock_offset: Floating,
+    retention_runs: Counter,
+    retention_rows: Counter,
+    retention_last_success: Floating,
     /// One scrape at a time: the gauges of what stands are written by it.
     scraping: Mutex<()>,
 }
@@ -133,6 +136,9 @@ impl Metrics {
             wake_ups_missed: Counter::default(),
             redis_connected: Gauge::default(),
             clock_offset: Floating::default(),
+            retention_runs: Counter::default(),
+            retention_rows: Counter::default(),
+            retention_last_success: Floating::default(),
             scraping: Mutex::new(()),
         };
         inner.registry = inner.register();
@@ -203,6 +209,16 @@ impl Metrics {
         self.0.wake_ups_missed.inc_by(count);
     }
 
+    /// A pass of the retention removed so much, and ended at that moment, unless it failed.
+    pub(crate) fn retention(&self, runs: u64, rows: u64, ended: Option<Timestamp>) {
+        self.0.retention_runs.inc_by(runs);
+        self.0.retention_rows.inc_by(rows);
+        if let Some(ended) = ended {
+            #[allow(clippy::cast_precision_loss, reason = "whole seconds are exact for millions of years")]
+            self.0.retention_last_success.set((ended.micros() / 1_000_000) as f64);
+        }
+    }
+
     /// By how much this process's clock was off when it was last compared with the database's, in
     /// microseconds; positive when the database's is ahead.
     pub(crate) fn clock_offset(&self, micros: i64) {
@@ -271,6 +287,18 @@ impl Inner {
             "How far the database's clock is ahead of this machine's, when last measured",
             Unit::Seconds,
             self.clock_offset.clone(),
+        );
+        all.register("retention_runs", "Old runs that this process removed", self.retention_runs.clone());
+        all.register(
+            "retention_rows",
+            "Rows of old runs that this process removed or, of e-mails, took off them",
+            self.retention_rows.clone(),
+        );
+        all.register_with_unit(
+            "retention_last_success_timestamp",
+            "When this process last ended a pass of the retention, as Unix time; 0 when it never led it",
+            Unit::Seconds,
+            self.retention_last_success.clone(),
         );
         all
     }

@@ -7,7 +7,11 @@ use restroy_sdk::{
 };
 use sqlx::{query, query_as};
 
-use crate::{error::ApiResult, sql, store::TeamTx};
+use crate::{
+    error::ApiResult,
+    sql,
+    store::{TeamTx, storage},
+};
 
 /// Which batch of which holder of a task the events came in.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +43,18 @@ pub(crate) async fn append(
     events: &[EventKind],
     origin: Option<Origin>,
 ) -> ApiResult<Log> {
+    append_beside(tx, run, now, events, origin, 0).await
+}
+
+/// The same when the run takes so many bytes more beside its log.
+pub(crate) async fn append_beside(
+    tx: &mut TeamTx,
+    run: RunId,
+    now: Timestamp,
+    events: &[EventKind],
+    origin: Option<Origin>,
+    beside: i64,
+) -> ApiResult<Log> {
     let team = tx.team();
     let kinds = events.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
     let size: usize = kinds.iter().map(|kind| kind.len() + EVENT_FRAME).sum();
@@ -48,6 +64,7 @@ pub(crate) async fn append(
         fetch_one,
         query_as(
             "UPDATE runs SET last_seq = last_seq + $3, event_bytes = event_bytes + $4,
+                             stored_bytes = stored_bytes + $4 + $6,
                     last_event_at = CASE WHEN last_event_at > $5 THEN last_event_at ELSE $5 END
              WHERE team_id = $1 AND id = $2 RETURNING last_seq, event_bytes, last_event_at"
         )
@@ -56,6 +73,7 @@ pub(crate) async fn append(
         .bind(count)
         .bind(i64::try_from(size).unwrap_or(i64::MAX))
         .bind(now)
+        .bind(beside + if kinds.is_empty() { 0 } else { storage::ROW })
     )?;
     let (recorded_at, at) = (at, at.to_string());
     if kinds.is_empty() {

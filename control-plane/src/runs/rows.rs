@@ -23,7 +23,7 @@ macro_rules! run_columns {
              AND s.run_id = runs.id AND s.status = 'waiting' ORDER BY s.retry_at, s.id LIMIT 1) END AS waiting_step, \
          CASE WHEN status = 'waiting' THEN (SELECT MIN(s.retry_at) FROM step_runs s WHERE s.team_id = runs.team_id \
              AND s.run_id = runs.id AND s.status = 'waiting') END AS waiting_until, \
-         error, last_seq, started_by, created_at, started_at, finished_at"
+         error, last_seq, started_by, created_at, started_at, finished_at, kept_at"
     };
 }
 pub(crate) use run_columns;
@@ -51,6 +51,7 @@ pub(crate) struct RunRow {
     pub(crate) created_at: Timestamp,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) finished_at: Option<Timestamp>,
+    pub(crate) kept_at: Option<Timestamp>,
 }
 
 impl RunRow {
@@ -72,6 +73,7 @@ impl RunRow {
             created_at: self.created_at,
             started_at: self.started_at,
             finished_at: self.finished_at,
+            kept_at: self.kept_at,
         })
     }
 }

@@ -10,13 +10,21 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{dispatch, leader::Lead, purge, reconcile, schedule};
+use super::{
+    dispatch,
+    leader::Lead,
+    purge, reconcile,
+    retention::{Retention, STEPS},
+    schedule, storage,
+};
 use crate::{error::ApiResult, mail::Mailer, state::AppState};
 
 /// How often each loop looks, whether it was woken or not.
 const LOOK: Duration = Duration::from_secs(1);
 /// How often the purge takes its steps.
 const PURGE: Duration = Duration::from_mins(1);
+/// How often the retention takes its steps.
+const RETENTION: Duration = Duration::from_secs(5);
 /// The longest pause after errors in a row.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
@@ -47,7 +55,7 @@ impl Services {
     }
 }
 
-/// Starts dispatcher, reconciler, purge, scheduler, the router of wake-ups to watchers and, where a
+/// Starts dispatcher, reconciler, purge, retention, the count of storage, scheduler, the router of wake-ups to watchers and, where a
 /// mail server is configured, the sender of e-mails. They end when `shutdown` is cancelled.
 pub fn spawn_services(state: &AppState, shutdown: &CancellationToken) -> Services {
     let mut services = JoinSet::new();
@@ -57,6 +65,9 @@ pub fn spawn_services(state: &AppState, shutdown: &CancellationToken) -> Service
     services.spawn(every("reconcile", LOOK, state.clone(), shutdown.clone(), reconcile));
     services.spawn(every("schedule", LOOK, state.clone(), shutdown.clone(), schedule_pass));
     services.spawn(every("purge", PURGE, state.clone(), shutdown.clone(), purge_pass));
+    services.spawn(every("storage", LOOK, state.clone(), shutdown.clone(), fold_pass));
+    services.spawn(every("recount", PURGE, state.clone(), shutdown.clone(), recount_pass));
+    services.spawn(retention(state.clone(), shutdown.clone()));
     let (watchers, wake, metrics) = (state.watchers.clone(), state.wake.listen(), state.metrics.clone());
     let stop = shutdown.clone();
     services.spawn(async move {
@@ -146,6 +157,40 @@ async fn schedule_pass(state: AppState) -> ApiResult<()> {
 
 async fn purge_pass(state: AppState) -> ApiResult<()> {
     purge::pass(&state).await
+}
+
+async fn fold_pass(state: AppState) -> ApiResult<()> {
+    storage::fold(&state).await
+}
+
+async fn recount_pass(state: AppState) -> ApiResult<()> {
+    storage::pass(&state).await
+}
+
+/// Removes runs whose time is over, some steps at a time: it leads anew between them.
+async fn retention(state: AppState, shutdown: CancellationToken) {
+    let mut look = ticks(RETENTION);
+    let mut errors = Backoff::default();
+    let (mut lead, mut retention) = (Lead::of("retention"), Retention::default());
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = async {
+                if !retention.has_more() {
+                    look.tick().await;
+                }
+            } => {}
+        }
+        let done = match lead.held(&state).await {
+            Ok(true) => retention.pass(&state, STEPS).await.map(|_| ()),
+            Ok(false) => {
+                retention = Retention::default();
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
+        errors.after("retention", done, &shutdown).await;
+    }
 }
 
 fn ticks(period: Duration) -> tokio::time::Interval {

@@ -22,12 +22,14 @@ use super::{
     steps,
 };
 use crate::{
+    api::limits,
     error::{ApiError, ApiResult},
     sql,
     state::AppState,
     store::{
         TeamTx,
         quota::Limit,
+        storage,
         usage::{self, Used},
     },
 };
@@ -61,7 +63,6 @@ pub struct Prepared {
 #[derive(Debug)]
 pub struct Started {
     pub(crate) run: RunRow,
-    pub(crate) params: String,
     wakes: Vec<Wake>,
 }
 
@@ -132,16 +133,20 @@ pub async fn prepare(mut tx: TeamTx, pipeline: PipelineId, given: Map<String, Va
 }
 
 /// Starts a run. 409 when the board is archived or the pipeline gone, 429 when the team has as many
-/// queued runs as it may have; 503, to be prepared again at once, when another version was published since.
-pub async fn start(state: &AppState, tx: &mut TeamTx, prepared: Prepared, starter: Starter) -> ApiResult<Started> {
+/// queued runs as it may have, started as many within the hour or stores as much; 503, to be prepared again at once, when another version was published since.
+pub async fn start(state: &AppState, tx: &mut TeamTx, mut prepared: Prepared, starter: Starter) -> ApiResult<Started> {
     let now = state.ambient.now();
     let place = place(tx, prepared.pipeline).await?;
     if place.published_version != Some(prepared.version) {
         // Another version was published after this one was chosen: what holds now is chosen again.
         return Err(ApiError::again());
     }
+    check_starts(tx, now).await?;
     let (mut wakes, skipped) = make_room(tx, &prepared, now).await?;
-    if !skipped {
+    if skipped {
+        // It never runs: nobody needs what it would have run with.
+        "{}".clone_into(&mut prepared.params);
+    } else {
         check_queue(tx, place.max_queued).await?;
         check_fuel(tx, now).await?;
     }
@@ -160,8 +165,9 @@ pub async fn start(state: &AppState, tx: &mut TeamTx, prepared: Prepared, starte
         wakes.push(Wake::Admit);
     }
     wakes.push(Wake::Run { run_id: id, last_seq });
+    limits::storage(tx).await?;
     usage::add(tx, id, now, Used { runs: 1, ..Used::default() }).await?;
-    Ok(Started { run: cancel::find(tx, id).await?, params: prepared.params, wakes })
+    Ok(Started { run: cancel::find(tx, id).await?, wakes })
 }
 
 #[derive(sqlx::FromRow)]
@@ -257,6 +263,14 @@ async fn check_queue(tx: &mut TeamTx, most: i64) -> ApiResult<()> {
     Err(problem.limit(LimitHit { name: "runs_queued".into(), value: most, free_at: None }).into())
 }
 
+/// Skipped runs count like all others: they take rows, and pass no other limit.
+async fn check_starts(tx: &mut TeamTx, now: Timestamp) -> ApiResult<()> {
+    match usage::exceeded(tx, Limit::StartsPerHour, 1, now).await? {
+        Some(exceeded) => Err(ApiError::exceeded(&exceeded, now)),
+        None => Ok(()),
+    }
+}
+
 async fn check_fuel(tx: &mut TeamTx, now: Timestamp) -> ApiResult<()> {
     match usage::exceeded(tx, Limit::FuelPerDay, 1, now).await? {
         Some(exceeded) => Err(ApiError::exceeded(&exceeded, now)),
@@ -278,14 +292,16 @@ async fn insert(
         Starter::User(user) => (Some(user), None, None),
         Starter::Schedule { id, fire_at } => (None, Some(id), Some(fire_at)),
     };
+    let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    let size = storage::RUN + whole(prepared.params.len()) + whole(prepared.steps.len()) * storage::ROW;
     sql!(
         &mut **tx,
         execute,
         query(
             "INSERT INTO runs (id, team_id, board_id, pipeline_id, version_id, version, pipeline_name, config_revision,
                                board_config_revision, team_config_revision, status, params, seed, concurrency_limit,
-                               started_by, schedule_id, fire_at, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
+                               started_by, schedule_id, fire_at, created_at, stored_bytes)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)"
         )
         .bind(id)
         .bind(team)
@@ -305,6 +321,7 @@ async fn insert(
         .bind(schedule)
         .bind(fire_at)
         .bind(now)
+        .bind(size)
     )?;
     Ok(())
 }

@@ -20,7 +20,9 @@ pub use read::{Filter, Found, of_account, of_team};
 /// How long an entry is kept.
 pub const KEPT: Duration = Duration::from_hours(24 * 400);
 /// The longest of each: details, what was before, what is after; as JSON, in bytes.
-const MAX_STATE: usize = 32 * 1024;
+const MAX_STATE: usize = 4 * 1024;
+/// How much of a long text in it is kept, when all of it is too long.
+const MAX_TEXT: usize = 256;
 /// How many attempts of a kind an account's log takes within [`ATTEMPTED_WITHIN`].
 const MAX_ATTEMPTED: i64 = 20;
 const ATTEMPTED_WITHIN: Duration = Duration::from_hours(1);
@@ -194,10 +196,29 @@ async fn write(
     Ok(())
 }
 
-/// As JSON; of what is too long only how long it is.
+/// As JSON. Where that is too long, long texts in it are cut; where that does not help, only how long it is.
 fn bounded(state: &Value) -> String {
     let text = state.to_string();
-    if text.len() <= MAX_STATE { text } else { json!({ "too_long": true, "bytes": text.len() }).to_string() }
+    if text.len() <= MAX_STATE {
+        return text;
+    }
+    let short = cut(state).to_string();
+    if short.len() <= MAX_STATE { short } else { json!({ "too_long": true, "bytes": text.len() }).to_string() }
+}
+
+/// The same with the beginning of each long text in an object.
+fn cut(state: &Value) -> Value {
+    let Value::Object(fields) = state else { return state.clone() };
+    let fields = fields.iter().map(|(name, value)| {
+        let value = match value {
+            Value::String(text) if text.len() > MAX_TEXT => {
+                format!("{}… ({} bytes)", &text[..text.floor_char_boundary(MAX_TEXT)], text.len()).into()
+            }
+            other => other.clone(),
+        };
+        (name.clone(), value)
+    });
+    Value::Object(fields.collect())
 }
 
 /// Less than every id that is made at that moment or later (UUIDv7: RFC 9562, section 5.7). A minute is
@@ -228,7 +249,10 @@ mod tests {
     #[test]
     fn what_is_too_long_is_told() {
         assert_eq!(bounded(&json!({ "a": 1 })), r#"{"a":1}"#);
-        let told: Value = serde_json::from_str(&bounded(&json!({ "a": "x".repeat(MAX_STATE) }))).unwrap();
-        assert_eq!(told, json!({ "too_long": true, "bytes": MAX_STATE + 8 }));
+        let told = |state: Value| serde_json::from_str::<Value>(&bounded(&state)).unwrap();
+        let cut = format!("{}… ({MAX_STATE} bytes)", "x".repeat(MAX_TEXT));
+        assert_eq!(told(json!({ "a": "x".repeat(MAX_STATE), "b": 1 })), json!({ "a": cut, "b": 1 }));
+        let list = json!({ "a": ["x".repeat(MAX_STATE)] });
+        assert_eq!(told(list), json!({ "too_long": true, "bytes": MAX_STATE + 10 }));
     }
 }

@@ -1,7 +1,7 @@
 //! Pipelines.
 
 use restroy_sdk::{
-    api::pipeline::Pipeline,
+    api::pipeline::{Pipeline, Retention},
     ids::{BoardId, PipelineId, TeamId},
     time::Timestamp,
 };
@@ -27,13 +27,15 @@ struct Row {
     updated_at: Timestamp,
     revision: i64,
     deleted_at: Option<Timestamp>,
+    retention_days: Option<i64>,
+    retention_runs: Option<i64>,
 }
 
 /// What [`Row`] reads.
 macro_rules! columns {
     () => {
         "id, team_id, board_id, name, description, published_version, latest_version, created_at, updated_at, revision, \
-         deleted_at"
+         deleted_at, retention_days, retention_runs"
     };
 }
 
@@ -51,6 +53,7 @@ impl From<Row> for Pipeline {
             updated_at: row.updated_at,
             revision: row.revision,
             deleted_at: row.deleted_at,
+            retention: Retention { days: row.retention_days, runs: row.retention_runs },
         }
     }
 }
@@ -209,12 +212,22 @@ pub async fn sorted(
     Ok(rows.into_iter().map(Pipeline::from).collect())
 }
 
-/// Gives a pipeline another name and description; a unique violation when the name is taken.
+/// What of a pipeline can be changed beside its versions.
+#[derive(Debug)]
+pub struct Change<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What it is for.
+    pub description: &'a str,
+    /// How long its runs are kept, and how many.
+    pub retention: Retention,
+}
+
+/// Changes a pipeline; a unique violation when the name is taken.
 pub async fn update(
     tx: &mut TeamTx,
     id: PipelineId,
-    name: &str,
-    description: &str,
+    change: &Change<'_>,
     now: Timestamp,
 ) -> Result<Pipeline, sqlx::Error> {
     let team = tx.team();
@@ -222,15 +235,18 @@ pub async fn update(
         &mut **tx,
         fetch_one,
         query_as(concat!(
-            "UPDATE pipelines SET name = $3, description = $4, updated_at = $5, revision = revision + 1
+            "UPDATE pipelines SET name = $3, description = $4, updated_at = $5, retention_days = $6, retention_runs = $7,
+                                  revision = revision + 1
              WHERE team_id = $1 AND id = $2 RETURNING ",
             columns!()
         ))
         .bind(team)
         .bind(id)
-        .bind(name)
-        .bind(description)
+        .bind(change.name)
+        .bind(change.description)
         .bind(now)
+        .bind(change.retention.days)
+        .bind(change.retention.runs)
     )?;
     Ok(row.into())
 }

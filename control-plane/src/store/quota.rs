@@ -68,6 +68,15 @@ limits! {
     /// Bytes of all versions of pipelines and library modules, those of deleted pipelines until they are
     /// removed among them; the same source counts once.
     VersionBytes = "version_bytes" "bytes" 1_073_741_824, most 1_099_511_627_776;
+    /// Bytes that the team stores: runs with their events, outputs, artifacts and journals, key-value stores,
+    /// versions, configuration, e-mails, and answers kept for repeats.
+    StorageBytes = "storage_bytes" "bytes" 1_073_741_824, most 1_099_511_627_776;
+    /// Runs that are started within a full hour, those that are skipped among them.
+    StartsPerHour = "starts_per_hour" "runs" 10_000, most 1_000_000;
+    /// The longest that a pipeline keeps a run that has ended.
+    RetentionDays = "retention_days" "days" 30, most 3_650;
+    /// The most runs that have ended that a pipeline keeps.
+    RetentionRuns = "retention_runs" "runs" 10_000, most 1_000_000;
     /// Fuel that scripts use within 24 hours.
     FuelPerDay = "fuel_per_day" "fuel" 10_000_000_000_000, most 1_000_000_000_000_000_000;
     /// Steps of a pipeline.
@@ -143,6 +152,10 @@ impl Limit {
             | Self::FuelPerDay
             | Self::StepsPerPipeline
             | Self::KvStoreBytes
+            | Self::StorageBytes
+            | Self::StartsPerHour
+            | Self::RetentionDays
+            | Self::RetentionRuns
             | Self::VersionBytes => return None,
         })
     }

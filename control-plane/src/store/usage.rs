@@ -17,7 +17,7 @@ use super::{
     TeamTx, Tx,
     quota::{self, Limit},
     sort::Age,
-    sources,
+    storage::{self, Part, Stored},
 };
 use crate::sql;
 
@@ -145,29 +145,45 @@ pub(crate) async fn emails_of_owner(tx: &mut Tx, team: TeamId, now: Timestamp) -
     )
 }
 
-/// How many bytes the team's scripts may still send within this hour. Asked with every report: one
-/// statement.
-pub(crate) async fn egress_left(tx: &mut TeamTx, now: Timestamp) -> Result<u64, sqlx::Error> {
+/// The statement of [`allowance`].
+macro_rules! allowance {
+    ($backend:ident) => {
+        concat!(
+            "SELECT CAST(coalesce((SELECT value FROM team_limits WHERE team_id = $1 AND name = $4), $5)
+                       - coalesce((SELECT sum(egress_bytes) FROM usage WHERE team_id = $1 AND hour = $6), 0) AS BIGINT), ",
+            storage::stored_columns!($backend)
+        )
+    };
+}
+
+/// How many bytes the team's scripts may still send within this hour, and what the team stores. Asked with every
+/// report: one statement.
+pub(crate) async fn allowance(tx: &mut TeamTx, now: Timestamp) -> Result<(u64, Stored), sqlx::Error> {
     let team = tx.team();
-    let limit = Limit::EgressBytesPerHour;
-    let left: i64 = sql!(
+    let (egress, stored) = (Limit::EgressBytesPerHour, Limit::StorageBytes);
+    let statement = tx.pick(allowance!(sqlite), allowance!(postgres));
+    let (left, bytes, limit): (i64, i64, i64) = sql!(
         &mut **tx,
         fetch_one,
-        query_scalar(
-            "SELECT CAST(coalesce((SELECT value FROM team_limits WHERE team_id = $1 AND name = $2), $3)
-                       - coalesce((SELECT sum(egress_bytes) FROM usage WHERE team_id = $1 AND hour = $4), 0) AS BIGINT)"
-        )
-        .bind(team)
-        .bind(limit.name())
-        .bind(limit.default())
-        .bind(hour(now))
+        query_as(statement)
+            .bind(team)
+            .bind(stored.name())
+            .bind(stored.default())
+            .bind(egress.name())
+            .bind(egress.default())
+            .bind(hour(now))
     )?;
-    Ok(u64::try_from(left).unwrap_or(0))
+    Ok((u64::try_from(left).unwrap_or(0), Stored { bytes, limit }))
+}
+
+/// How many bytes the team's scripts may still send within this hour.
+pub(crate) async fn egress_left(tx: &mut TeamTx, now: Timestamp) -> Result<u64, sqlx::Error> {
+    Ok(allowance(tx, now).await?.0)
 }
 
 /// Over how many hours a limit counts.
 fn window(limit: Limit) -> i64 {
-    if limit == Limit::EgressBytesPerHour { 1 } else { DAY }
+    if matches!(limit, Limit::EgressBytesPerHour | Limit::StartsPerHour) { 1 } else { DAY }
 }
 
 /// What was used of a limit in each hour that counts, the oldest first.
@@ -187,6 +203,7 @@ async fn hours(tx: &mut TeamTx, limit: Limit, now: Timestamp) -> Result<Vec<(i64
         Limit::EmailsPerDay => sum!("emails"),
         Limit::EgressBytesPerHour => sum!("egress_bytes"),
         Limit::FuelPerDay => sum!("fuel"),
+        Limit::StartsPerHour => sum!("runs"),
         _ => return Ok(Vec::new()),
     };
     let team = tx.team();
@@ -252,18 +269,31 @@ pub async fn list(
 /// What the team stores now.
 pub async fn storage(tx: &mut TeamTx) -> Result<Storage, sqlx::Error> {
     let team = tx.team();
-    let (kv_bytes, artifact_bytes, event_bytes): (i64, i64, i64) = sql!(
+    let (artifact_bytes, event_bytes): (i64, i64) = sql!(
         &mut **tx,
         fetch_one,
         query_as(
-            "SELECT CAST(coalesce((SELECT sum(kv_bytes) FROM boards WHERE team_id = $1), 0) AS BIGINT),
-                    CAST(coalesce((SELECT sum(bytes) FROM artifacts WHERE team_id = $1), 0) AS BIGINT),
+            "SELECT CAST(coalesce((SELECT sum(bytes) FROM artifacts WHERE team_id = $1), 0) AS BIGINT),
                     CAST(coalesce((SELECT sum(event_bytes) FROM runs WHERE team_id = $1), 0) AS BIGINT)"
         )
         .bind(team)
     )?;
-    let version_bytes = sources::bytes(tx).await?;
-    Ok(Storage { kv_bytes, artifact_bytes, event_bytes, version_bytes })
+    let stored = storage::stored(tx).await?;
+    let parts = storage::by_part(tx).await?;
+    let of = |part: Part| parts.iter().find(|(other, _)| *other == part).map_or(0, |(_, bytes)| *bytes);
+    Ok(Storage {
+        bytes: stored.bytes,
+        limit: stored.limit,
+        near_limit: stored.is_near(),
+        run_bytes: of(Part::Runs),
+        configuration_bytes: of(Part::Configurations),
+        answer_bytes: of(Part::Answers),
+        email_bytes: of(Part::Emails),
+        kv_bytes: of(Part::Kv),
+        artifact_bytes,
+        event_bytes,
+        version_bytes: of(Part::Versions),
+    })
 }
 
 /// How long an hour's rows are kept.

@@ -109,6 +109,9 @@ pub(crate) const ROUTES: &[(&str, &str, Told)] = &[
     ("DELETE", "/v1/scripts/{id}/configuration/{key}", Gone("secret.remove")),
     ("POST", "/v1/scripts/{id}/check", Nothing("it looks, and changes nothing")),
     ("POST", "/v1/runs/{id}/cancel", Edited("run.cancel")),
+    ("PUT", "/v1/runs/{id}/keep", Edited("run.keep")),
+    ("DELETE", "/v1/runs/{id}/keep", Edited("run.unkeep")),
+    ("DELETE", "/v1/runs/{id}", Gone("run.delete")),
 ];
 
 /// Takes a login, whoever's token it is.
@@ -250,6 +253,12 @@ async fn prepare(scene: &Scene, owner: &Person<'_>, method: &str, path: &str) ->
         }
         ("PUT", "/v1/boards/{id}/order") => {
             owner.pipeline(board, "Another").await;
+        }
+        ("DELETE", "/v1/runs/{id}/keep") => {
+            owner.put(&scene.fill(path), Value::Null).await.expect(200);
+        }
+        ("DELETE", "/v1/runs/{id}") => {
+            owner.post(&format!("/v1/runs/{}/cancel", scene.run), Value::Null).await.expect(200);
         }
         ("POST", "/v1/pipelines/{id}/move") => {
             owner.post(&format!("/v1/runs/{}/cancel", scene.run), Value::Null).await.expect(200);

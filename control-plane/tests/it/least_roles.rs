@@ -112,6 +112,9 @@ pub(crate) const LEAST: &[(&str, &str, Role, u16)] = &[
     ("GET", "/v1/runs/{id}/artifacts", Viewer, 200),
     ("GET", "/v1/runs/{id}/artifacts/{artifact_id}", Viewer, 404),
     ("POST", "/v1/runs/{id}/cancel", Operator, 200),
+    ("PUT", "/v1/runs/{id}/keep", Editor, 200),
+    ("DELETE", "/v1/runs/{id}/keep", Editor, 200),
+    ("DELETE", "/v1/runs/{id}", Editor, 204),
 ];
 
 /// A team with something of everything that a route is called on.
@@ -212,6 +215,9 @@ async fn each_role_gets_what_the_table_says() {
             if let Some(thing) = path.strip_suffix("/restore").filter(|thing| !thing.contains("/versions/")) {
                 let name = thing.contains("/teams/").then(|| json!({ "name": "Home" }));
                 founder.call(Method::DELETE, &scene.fill(thing), name).await.expect(204);
+            }
+            if (*method, *path) == ("DELETE", "/v1/runs/{id}") {
+                founder.post(&format!("/v1/runs/{}/cancel", scene.run), Value::Null).await.expect(200);
             }
             let before = world.count("audit_log").await;
             let place = people.iter().position(|(role, _)| role == least).unwrap();

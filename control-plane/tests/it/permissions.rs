@@ -31,6 +31,7 @@ fn allowed(role: Role) -> Vec<&'static str> {
         "secret.write",
         "configuration.write",
         "kv.write",
+        "run.keep",
     ];
     let admin = [
         "audit.read",

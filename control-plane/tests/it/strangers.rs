@@ -152,6 +152,9 @@ const ROUTES: &[(&str, &str, Reach)] = &[
     ("GET", "/v1/runs/{id}/artifacts", Members),
     ("GET", "/v1/runs/{id}/artifacts/{artifact_id}", Members),
     ("POST", "/v1/runs/{id}/cancel", Members),
+    ("PUT", "/v1/runs/{id}/keep", Members),
+    ("DELETE", "/v1/runs/{id}/keep", Members),
+    ("DELETE", "/v1/runs/{id}", Members),
 ];
 
 /// The routes that are for the members of a team.

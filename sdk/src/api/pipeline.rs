@@ -35,6 +35,23 @@ pub struct PipelinePatch {
     /// A new description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// How long runs that have ended are kept, and how many; what is null or absent in it is the team's again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
+}
+
+/// How long a pipeline's runs are kept after they ended, and how many of them: what exceeds either goes. Runs that
+/// are kept on purpose do not count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// In days, up to the team's limit `retention_days`; null for that.
+    #[serde(default)]
+    pub days: Option<i64>,
+    /// Up to the team's limit `retention_runs`; null for that.
+    #[serde(default)]
+    pub runs: Option<i64>,
 }
 
 /// `POST /v1/pipelines/{id}/move`.
@@ -72,6 +89,9 @@ pub struct Pipeline {
     pub revision: i64,
     /// When it was deleted; 30 days later it is gone for good.
     pub deleted_at: Option<Timestamp>,
+    /// How long its runs are kept.
+    #[serde(default)]
+    pub retention: Retention,
 }
 
 /// `PUT /v1/pipelines/{id}/definition`.

@@ -44,7 +44,7 @@ pub struct Run {
     /// Why it did not succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<StepError>,
-    /// What it was started with; absent in lists.
+    /// What it was started with; absent in lists and in the answer to its start, empty for a run that was skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
     pub params: Option<serde_json::Value>,
@@ -58,6 +58,9 @@ pub struct Run {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
+    /// Since when it is kept on purpose, whatever the retention says.
+    #[serde(default)]
+    pub kept_at: Option<Timestamp>,
 }
 
 /// What a run waits for: it holds no slot meanwhile.

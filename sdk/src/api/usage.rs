@@ -65,15 +65,36 @@ pub struct UsageHour {
     pub egress_bytes: i64,
 }
 
-/// What a team stores, in bytes.
+/// What a team stores, in bytes. Each row counts something beyond its content.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Storage {
+    /// All of it.
+    #[serde(default)]
+    pub bytes: i64,
+    /// How much it may be: the limit `storage_bytes`.
+    #[serde(default)]
+    pub limit: i64,
+    /// Whether it is 80 % of the limit or more. The owners get an e-mail when it comes to that.
+    #[serde(default)]
+    pub near_limit: bool,
+    /// Of it, runs: parameters, events, outputs, artifacts and journals.
+    #[serde(default)]
+    pub run_bytes: i64,
+    /// Of it, every revision of configuration.
+    #[serde(default)]
+    pub configuration_bytes: i64,
+    /// Of it, answers that are kept for a day for repeats under an `Idempotency-Key`.
+    #[serde(default)]
+    pub answer_bytes: i64,
+    /// Of it, e-mails of scripts.
+    #[serde(default)]
+    pub email_bytes: i64,
     /// The key-value stores of its boards.
     pub kv_bytes: i64,
-    /// The files that its runs kept.
+    /// The files that its runs kept; counted in `run_bytes`.
     pub artifact_bytes: i64,
-    /// The events of its runs.
+    /// The events of its runs; counted in `run_bytes`.
     pub event_bytes: i64,
     /// The versions of its pipelines and library modules.
     #[serde(default)]

@@ -1,6 +1,7 @@
 //! Runs.
 
 use futures_util::Stream;
+use reqwest::Method;
 
 use super::{Client, Paging, Result, stream};
 use crate::{
@@ -36,6 +37,21 @@ impl Client {
     /// Ends a run that goes on.
     pub async fn cancel(&self, run: RunId) -> Result<Run> {
         self.post(&["v1", "runs", &run.to_string(), "cancel"]).fetch().await
+    }
+
+    /// Keeps a run from retention.
+    pub async fn keep_run(&self, run: RunId) -> Result<Run> {
+        self.request(Method::PUT, &["v1", "runs", &run.to_string(), "keep"]).fetch().await
+    }
+
+    /// Keeps a run no longer than its pipeline's retention says.
+    pub async fn unkeep_run(&self, run: RunId) -> Result<Run> {
+        self.request(Method::DELETE, &["v1", "runs", &run.to_string(), "keep"]).fetch().await
+    }
+
+    /// Deletes a run that has ended.
+    pub async fn delete_run(&self, run: RunId) -> Result<()> {
+        self.request(Method::DELETE, &["v1", "runs", &run.to_string()]).done().await
     }
 
     /// The events after the one numbered `after` (0: from the first), a page of them.

@@ -168,6 +168,7 @@ async fn put(
     let config_revision = raise(&mut tx, place).await?;
     let change = Change { place, key, value, config_revision, author: scope.user() };
     let entry = configuration::write(&mut tx, &state.ambient, &change).await?;
+    limits::storage(&mut tx).await?;
     let action = if put.secret { "secret.set" } else { "configuration.set" };
     note(state, &scope, &mut tx, place, (action, key, entry.revision), (present.as_ref(), Some(&entry))).await?;
     tx.commit().await?;

@@ -7,8 +7,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use restroy_sdk::{
-    api::pipeline::{Pipeline, PipelinePatch},
+    api::pipeline::{Pipeline, PipelinePatch, Retention},
     ids::PipelineId,
+    problem::{Fault, Problem, ProblemCode},
 };
 use serde_json::json;
 
@@ -18,7 +19,11 @@ use crate::{
     error::{ApiError, ApiResult, name_taken},
     runs::removed::{self, Removed},
     state::AppState,
-    store::{audit, pipelines, schedules},
+    store::{
+        TeamTx, audit, pipelines,
+        quota::{self, Limit},
+        schedules,
+    },
 };
 
 /// A pipeline.
@@ -39,7 +44,7 @@ pub(super) async fn get_pipeline(
     Ok((etag(pipeline.revision), Json(pipeline)).into_response())
 }
 
-/// Renames or describes a pipeline.
+/// Renames or describes a pipeline, or says how long its runs are kept.
 #[utoipa::path(
     patch, path = "/v1/pipelines/{id}", tag = "pipelines", request_body = PipelinePatch,
     params(
@@ -60,16 +65,37 @@ pub(super) async fn patch_pipeline(
     let mut tx = scope.write().await?;
     let before = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
     fits(&headers, Some(before.revision))?;
-    let was = json!({ "name": before.name, "description": before.description });
+    if let Some(retention) = patch.retention {
+        check_retention(&mut tx, retention).await?;
+    }
+    let was = json!({ "name": before.name, "description": before.description, "retention": before.retention });
     let (name, description) = (patch.name.unwrap_or(before.name), patch.description.unwrap_or(before.description));
-    let pipeline = pipelines::update(&mut tx, id, &name, &description, state.ambient.now())
+    let retention = patch.retention.unwrap_or(before.retention);
+    let change = pipelines::Change { name: &name, description: &description, retention };
+    let pipeline = pipelines::update(&mut tx, id, &change, state.ambient.now())
         .await
         .map_err(|error| name_taken(error, "a pipeline on this board", &name))?;
     let entry = audit::Entry::new("pipeline.change", "pipeline", id);
-    let entry = entry.before(was).after(json!({ "name": name, "description": description }));
+    let now = json!({ "name": name, "description": description, "retention": retention });
+    let entry = entry.before(was).after(now);
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     Ok((etag(pipeline.revision), Json(pipeline)).into_response())
+}
+
+/// 422 unless the team may keep so many runs for so long.
+async fn check_retention(tx: &mut TeamTx, retention: Retention) -> ApiResult<()> {
+    let [days, runs] = quota::several(tx, [Limit::RetentionDays, Limit::RetentionRuns]).await?;
+    let mut errors = Vec::new();
+    for (field, given, most, limit) in
+        [("days", retention.days, days, Limit::RetentionDays), ("runs", retention.runs, runs, Limit::RetentionRuns)]
+    {
+        if given.is_some_and(|given| !(1..=most).contains(&given)) {
+            let detail = format!("must be between 1 and {most} (the team's limit `{}`), or null", limit.name());
+            errors.push(Fault::new(format!("/retention/{field}"), detail));
+        }
+    }
+    if errors.is_empty() { Ok(()) } else { Err(Problem::new(ProblemCode::Invalid).errors(errors).into()) }
 }
 
 /// Deletes a pipeline; its runs end. For 30 days it can be restored.

@@ -84,7 +84,7 @@ macro_rules! runs {
         concat!(
             "SELECT ",
             run_columns!(),
-            " FROM runs WHERE team_id = $1 AND ",
+            " FROM runs WHERE team_id = $1 AND expired_at IS NULL AND ",
             $status,
             " AND ($4 IS NULL OR lower(pipeline_name) LIKE $4 ESCAPE '\\') AND ",
             $($which,)+

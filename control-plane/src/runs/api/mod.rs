@@ -3,6 +3,7 @@
 mod artifacts;
 mod cancel;
 mod events;
+mod keep;
 mod list;
 mod read;
 mod start;
@@ -17,7 +18,8 @@ pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(list::of_pipeline, start::start))
         .routes(routes!(list::of_team))
-        .routes(routes!(read::run))
+        .routes(routes!(read::run, keep::delete))
+        .routes(routes!(keep::keep, keep::unkeep))
         .routes(routes!(read::steps))
         .routes(routes!(cancel::cancel))
         .routes(routes!(events::events))

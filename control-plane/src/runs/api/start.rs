@@ -19,7 +19,8 @@ use crate::{
 /// Start a run
 ///
 /// Of the pipeline's published version, with parameters that match its schema. Takes the permission
-/// `pipeline.run`. With an `Idempotency-Key` a repeat gives the first answer again.
+/// `pipeline.run`. With an `Idempotency-Key` a repeat gives the first answer again. A run that `on_conflict: skip`
+/// leaves out is recorded without its parameters.
 #[utoipa::path(
     post, path = "/v1/pipelines/{id}/runs", tag = "runs", operation_id = "start_run",
     params(("id" = PipelineId, Path, description = "The pipeline"),
@@ -49,7 +50,8 @@ pub(super) async fn start(
         "status": started.status(),
     }));
     audit::in_team(&mut tx, &state.ambient, scope.actor(), entry).await?;
-    let run = started.run.clone().into_api(Some(serde_json::from_str(&started.params)?))?;
+    // Without the parameters: the caller has them, and the answer is kept for repeats.
+    let run = started.run.clone().into_api(None)?;
     let answer = slot.answer(&mut tx, StatusCode::ACCEPTED, &run).await?;
     tx.commit().await?;
     started.announce(&state);

@@ -14,7 +14,7 @@ use crate::{
     runs::limits::{MAX_ARTIFACT, MAX_RUN_ARTIFACT_BYTES, MAX_RUN_ARTIFACTS},
     sql,
     state::AppState,
-    store::TeamTx,
+    store::{TeamTx, storage},
 };
 
 /// The longest name, in bytes.
@@ -40,12 +40,13 @@ pub(super) async fn keep(
         return Err(refuse("artifact_too_large", message));
     }
     let team = tx.team();
-    let (count, bytes): (i64, i64) = sql!(
+    let (count, bytes, before): (i64, i64, Option<i64>) = sql!(
         &mut **tx,
         fetch_one,
         query_as(
-            "SELECT COUNT(*), CAST(COALESCE(SUM(bytes), 0) AS BIGINT) FROM artifacts
-             WHERE team_id = $1 AND run_id = $2 AND name <> $3"
+            "SELECT COUNT(*), CAST(COALESCE(SUM(bytes), 0) AS BIGINT),
+                    (SELECT bytes FROM artifacts WHERE team_id = $1 AND run_id = $2 AND name = $3)
+             FROM artifacts WHERE team_id = $1 AND run_id = $2 AND name <> $3"
         )
         .bind(team)
         .bind(run)
@@ -57,6 +58,9 @@ pub(super) async fn keep(
             format!("A run keeps at most {MAX_RUN_ARTIFACTS} artifacts of {MAX_RUN_ARTIFACT_BYTES} bytes together.");
         return Err(refuse("artifact_limit", message));
     }
+    let grown = length - before.unwrap_or(-storage::ROW);
+    storage::add_to_run(tx, run, grown).await?;
+    super::check_storage(tx).await?;
     let digest = Sha256::digest(content);
     let id: ArtifactId = sql!(
         &mut **tx,

@@ -106,6 +106,7 @@ pub(super) async fn send(
         .bind(state.new_mail_status())
         .bind(now)
     )?;
+    super::check_storage(tx).await?;
     // Under a key that was seen before nothing goes out again.
     if queued.rows_affected() > 0 {
         usage::add(tx, run, now, Used { emails: recipients, ..Used::default() }).await?;

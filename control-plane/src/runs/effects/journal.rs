@@ -12,7 +12,7 @@ use crate::{
     secrets::Context,
     sql,
     state::AppState,
-    store::{TeamTx, team_keys},
+    store::{TeamTx, storage, team_keys},
 };
 
 /// The answer that was stored under a key, if the key came before. The same key for another kind of
@@ -107,12 +107,14 @@ pub(super) async fn record(
         &mut **tx,
         execute,
         query(
-            "UPDATE runs SET journal_calls = journal_calls + 1, journal_bytes = journal_bytes + $3
+            "UPDATE runs SET journal_calls = journal_calls + 1, journal_bytes = journal_bytes + $3,
+                             stored_bytes = stored_bytes + $3 + $4
              WHERE team_id = $1 AND id = $2"
         )
         .bind(team)
         .bind(run)
         .bind(bytes)
+        .bind(storage::ROW)
     )?;
     Ok(())
 }

@@ -273,6 +273,7 @@ pub(crate) async fn write(
         .bind(expires_at)
         .bind(now)
     )?;
+    super::check_storage(tx).await?;
     if stored_bytes(tx, board).await? > store {
         // What has outlived its time makes room first.
         sql!(

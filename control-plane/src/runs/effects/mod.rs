@@ -27,7 +27,7 @@ use super::{
 use crate::{
     error::{ApiError, ApiResult},
     state::AppState,
-    store::TeamTx,
+    store::{TeamTx, storage},
 };
 
 /// The most an idempotency key may take, in bytes: scripts can set their own.
@@ -58,7 +58,7 @@ impl Stop {
             Self::Refused(refused) => refused,
         };
         match refused.code.as_str() {
-            "kv_store_full" => ApiError::with(ProblemCode::QuotaExceeded, refused.message),
+            "kv_store_full" | "quota_exceeded" => ApiError::with(ProblemCode::QuotaExceeded, refused.message),
             "kv_value_limit" => ApiError::with(ProblemCode::TooLarge, refused.message),
             code => {
                 let pointer = if code == "kv_bad_ttl" { "/ttl_ms" } else { "" };
@@ -71,6 +71,14 @@ impl Stop {
 impl<E: Into<ApiError>> From<E> for Stop {
     fn from(error: E) -> Self {
         Self::Fault(error.into())
+    }
+}
+
+/// Refuses when the team, with what this transaction wrote, stores more than it may.
+async fn check_storage(tx: &mut TeamTx) -> Result<(), Stop> {
+    match storage::above_limit(tx).await? {
+        Some(stored) => Err(refuse("quota_exceeded", stored.message())),
+        None => Ok(()),
     }
 }
 

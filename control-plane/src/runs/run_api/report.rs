@@ -1,5 +1,7 @@
 //! `POST /run/v1/tasks/{id}/events`: a batch is taken as a whole, in one transaction, or refused.
 
+use std::collections::BTreeMap;
+
 use axum::{Json, extract::State};
 use restroy_run_queue::{
     run_api::{Batch, BatchAnswer},
@@ -24,13 +26,15 @@ use crate::{
         executors::TaskToken,
         lease::{self, Durability, Holding},
         limits::MAX_RUN_EVENTS,
-        machine, steps,
+        machine::{self, Attempt},
+        steps,
     },
     sql,
     state::AppState,
     store::{
         TeamTx,
         quota::Limit,
+        storage::{self, Stored},
         usage::{self, Exceeded, Used},
     },
 };
@@ -65,6 +69,12 @@ pub(super) async fn report(
         return Err(too_much(&state, id, &token).await?);
     }
     let counted = count_used(&mut tx, &holding, used, now).await?;
+    if counted.stored.is_over() {
+        // Nothing of the batch is kept: a team that is full does not grow by one batch of each of its runs.
+        drop(tx);
+        let ending = Ending::because(RunStatus::Failed, "quota_exceeded", counted.stored.message());
+        return Err(end_here(&state, id, &token, &ending).await?);
+    }
     tx.commit().await?;
     state.wake.send(Wake::Run { run_id: holding.run_id, last_seq: log.last_seq });
     state.metrics.events_recorded(count);
@@ -100,6 +110,7 @@ fn used(batch: &Batch) -> Used {
 /// How the team stands after a batch.
 struct UsedUp {
     egress_left: u64,
+    stored: Stored,
     /// Its fuel is used up.
     exceeded: Option<Exceeded>,
 }
@@ -113,7 +124,8 @@ async fn count_used(tx: &mut TeamTx, holding: &Holding, used: Used, now: Timesta
             exceeded = usage::exceeded(tx, Limit::FuelPerDay, 0, now).await?;
         }
     }
-    Ok(UsedUp { egress_left: usage::egress_left(tx, now).await?, exceeded })
+    let (egress_left, stored) = usage::allowance(tx, now).await?;
+    Ok(UsedUp { egress_left, stored, exceeded })
 }
 
 struct Taken {
@@ -126,7 +138,9 @@ async fn take(state: &AppState, tx: &mut TeamTx, holding: &Holding, batch: Batch
     let run = holding.run_id;
     check_texts(&batch)?;
     let newest = steps::newest(tx, run, machine::places(&batch.events)).await?;
+    let known: BTreeMap<_, _> = newest.iter().map(|(place, attempt)| (place.clone(), attempt.number)).collect();
     let changes = machine::apply(newest, &batch.events, now).map_err(|fault| refused(*fault))?;
+    let beside = changes.attempts.iter().map(|((place, number), attempt)| size(attempt, known.get(place) < Some(number))).sum();
     steps::save(tx, &state.ambient, run, &changes.attempts, &batch.engine_id).await?;
     lease::renew(state, tx, holding, now, batch.n).await?;
     if batch.events.iter().any(|event| matches!(event, EventKind::StepFinished { .. })) {
@@ -139,8 +153,19 @@ async fn take(state: &AppState, tx: &mut TeamTx, holding: &Holding, batch: Batch
         finish(tx, holding, &mut log, Ending { status, error }, now).await?;
     }
     let origin = Origin { task: holding.task_id, fence: holding.fence, n: batch.n };
-    let log = events::append(tx, run, now, &log, Some(origin)).await?;
+    let log = events::append_beside(tx, run, now, &log, Some(origin), beside).await?;
     Ok(Taken { log, ended })
+}
+
+/// What an attempt takes beside its events: its row, and once it has ended what it returned.
+fn size(attempt: &Attempt, new: bool) -> i64 {
+    let mut size = if new { storage::ROW } else { 0 };
+    if attempt.finished_at.is_some() {
+        let output = attempt.output.as_ref().map_or(0, String::len);
+        let error = attempt.error.as_ref().map_or(0, |error| error.message.len());
+        size += i64::try_from(output + error).unwrap_or(i64::MAX);
+    }
+    size
 }
 
 /// What goes into the database as it is cannot hold U+0000; within events it is escaped.

@@ -1,6 +1,8 @@
 //! The scratch folder of a run, and what of it is kept.
 
+mod folders;
 mod scratch;
+mod shares;
 
 use std::sync::Arc;
 
@@ -8,7 +10,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use lua_wasm_host::{ArtifactRequest, CallContext, CallError, CallResult, FileEntry, Files, WriteAt};
 
-pub(crate) use self::scratch::{Scratch, remove_stale};
+pub(crate) use self::{
+    folders::{Folders, Leave},
+    scratch::Scratch,
+};
 use super::attempt::{Attempting, answered, refuse_secrets};
 
 /// The largest artifact, in bytes.

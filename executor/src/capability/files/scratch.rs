@@ -7,8 +7,7 @@
 use std::{
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use cap_std::{
@@ -16,7 +15,9 @@ use cap_std::{
     fs::{Dir, File, OpenOptions},
 };
 use lua_wasm_host::{CallError, FileEntry, WriteAt};
-use restroy_sdk::{ids::RunId, time::Ambient};
+use restroy_sdk::ids::{RunId, TeamId};
+
+use super::shares::Shares;
 
 /// How many files and folders one run may make.
 const MOST_ENTRIES: u64 = 1_000;
@@ -24,43 +25,70 @@ const MOST_ENTRIES: u64 = 1_000;
 const DEEPEST: usize = 8;
 /// A listing gives at most so many.
 const MOST_LISTED: usize = 1_000;
-/// A scratch folder that nobody touched for so long belongs to a run that ended elsewhere.
-const STALE: Duration = Duration::from_hours(24);
+/// What a file or folder takes beyond its content, in bytes.
+const ENTRY_BYTES: u64 = 4 * 1024;
 
 /// The scratch folder of a run.
 #[derive(Debug)]
 pub(crate) struct Scratch {
     path: PathBuf,
     limit: u64,
+    team: TeamId,
+    shares: Arc<Shares>,
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     /// Made at the first use: most runs have no use for files.
     dir: Option<Dir>,
+    /// The folder was removed: it is not made again.
+    removed: bool,
+    content: Content,
+}
+
+/// What is in a folder.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Content {
     bytes: u64,
     entries: u64,
+}
+
+impl Content {
+    /// As it is booked.
+    pub(super) fn booked(self) -> u64 {
+        self.bytes.saturating_add(self.entries.saturating_mul(ENTRY_BYTES))
+    }
+}
+
+/// Looks through a folder.
+pub(super) fn measure(dir: &Dir) -> io::Result<Content> {
+    let mut content = Content::default();
+    walk(dir, "", 0, &mut |_, size| {
+        content.entries += 1;
+        content.bytes += size.unwrap_or(0);
+    })?;
+    Ok(content)
 }
 
 impl Scratch {
     /// The folder of a run; what an earlier lease left in it is still there. Not made before it is
     /// used.
-    pub(crate) fn new(root: &Path, run: RunId, limit: u64) -> Self {
-        let state = Mutex::new(State { dir: None, bytes: 0, entries: 0 });
-        Self { path: root.join(run.to_string()), limit, state }
+    pub(crate) fn new(root: &Path, run: RunId, team: TeamId, limit: u64, shares: Arc<Shares>) -> Self {
+        Self { path: root.join(run.to_string()), limit, team, shares, state: Mutex::default() }
     }
 
     fn open(&self) -> Result<MutexGuard<'_, State>, CallError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.removed {
+            return Err(CallError::new("file_failed", "the run's scratch folder was removed"));
+        }
         if state.dir.is_none() {
             let dir = std::fs::create_dir_all(&self.path)
                 .and_then(|()| Dir::open_ambient_dir(&self.path, ambient_authority()))
                 .map_err(|error| failed(&error))?;
-            let mut found = Vec::new();
-            walk(&dir, "", 0, &mut |_, size| found.push(size)).map_err(|error| failed(&error))?;
-            state.bytes = found.iter().flatten().sum();
-            state.entries = found.len() as u64;
+            state.content = measure(&dir).map_err(|error| failed(&error))?;
+            self.shares.adopt(self.team, state.content.booked());
             state.dir = Some(dir);
         }
         Ok(state)
@@ -93,10 +121,10 @@ impl Scratch {
     pub(crate) fn create(&self, path: &str) -> Result<(), CallError> {
         check(path)?;
         let mut state = self.open()?;
-        let file = state.file_for_writing(path)?;
+        let file = self.file_for_writing(&mut state, path)?;
         let before = file.metadata().map_err(|error| refused(path, &error))?.len();
         file.set_len(0).map_err(|error| refused(path, &error))?;
-        state.bytes = state.bytes.saturating_sub(before);
+        self.shrunk(&mut state, before);
         Ok(())
     }
 
@@ -104,7 +132,7 @@ impl Scratch {
     pub(crate) fn write(&self, path: &str, at: WriteAt, data: &[u8]) -> Result<u64, CallError> {
         check(path)?;
         let mut state = self.open()?;
-        let mut file = state.file_for_writing(path)?;
+        let mut file = self.file_for_writing(&mut state, path)?;
         let before = file.metadata().map_err(|error| refused(path, &error))?.len();
         let start = match at {
             WriteAt::Offset(offset) => offset,
@@ -112,11 +140,13 @@ impl Scratch {
         };
         let end = start.checked_add(data.len() as u64).ok_or_else(|| self.full())?;
         let grown = end.saturating_sub(before);
-        if state.bytes.saturating_add(grown) > self.limit {
+        if state.content.bytes.saturating_add(grown) > self.limit {
             return Err(self.full());
         }
+        self.book(grown)?;
+        // Booked whatever becomes of it: a part may be written.
+        state.content.bytes += grown;
         file.seek(SeekFrom::Start(start)).and_then(|_| file.write_all(data)).map_err(|error| refused(path, &error))?;
-        state.bytes += grown;
         Ok(end)
     }
 
@@ -131,8 +161,9 @@ impl Scratch {
             Err(error) => return Err(refused(path, &error)),
         };
         state.dir()?.remove_file(path).map_err(|error| refused(path, &error))?;
-        state.bytes = state.bytes.saturating_sub(size);
-        state.entries = state.entries.saturating_sub(1);
+        self.shrunk(&mut state, size);
+        state.content.entries = state.content.entries.saturating_sub(1);
+        self.shares.give_back(self.team, ENTRY_BYTES);
         Ok(true)
     }
 
@@ -153,15 +184,59 @@ impl Scratch {
         Ok(found)
     }
 
-    /// Removes the folder with all that is in it.
+    /// Removes the folder with all that is in it, for good.
     pub(crate) fn remove_all(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.dir = None;
+        state.removed = true;
+        self.shares.give_back(self.team, std::mem::take(&mut state.content).booked());
         match std::fs::remove_dir_all(&self.path) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => tracing::warn!(path = %self.path.display(), %error, "a scratch folder stays behind"),
         }
+    }
+
+    /// Opens a file, making it and the folders above it if need be.
+    fn file_for_writing(&self, state: &mut State, path: &str) -> Result<File, CallError> {
+        let dir = state.dir()?;
+        let mut missing = Vec::new();
+        let mut made = 0;
+        if dir.symlink_metadata(path).is_err() {
+            let parts: Vec<&str> = path.split('/').collect();
+            let above = (1..parts.len()).map(|depth| parts[..depth].join("/"));
+            missing.extend(above.filter(|folder| dir.symlink_metadata(folder).is_err()));
+            made = missing.len() as u64 + 1;
+            if state.content.entries + made > MOST_ENTRIES {
+                let message = format!("the run's scratch folder holds too many files (limit: {MOST_ENTRIES})");
+                return Err(CallError::new("scratch_limit", message));
+            }
+            self.book(made * ENTRY_BYTES)?;
+        }
+        // Booked whatever becomes of it: some folders may be made.
+        state.content.entries += made;
+        let dir = state.dir()?;
+        for folder in missing {
+            dir.create_dir(&folder).map_err(|error| refused(path, &error))?;
+        }
+        open_file(dir, path, OpenOptions::new().read(true).write(true).create(true))
+    }
+
+    /// Takes bytes of the executor's space.
+    fn book(&self, bytes: u64) -> Result<(), CallError> {
+        self.shares.take(self.team, bytes).map_err(|full| {
+            let message = format!(
+                "the team's share of this executor's scratch space is full (limit at this moment: {} bytes)",
+                full.share
+            );
+            CallError::new("scratch_limit", message)
+        })
+    }
+
+    fn shrunk(&self, state: &mut State, bytes: u64) {
+        let bytes = bytes.min(state.content.bytes);
+        state.content.bytes -= bytes;
+        self.shares.give_back(self.team, bytes);
     }
 
     fn full(&self) -> CallError {
@@ -172,28 +247,6 @@ impl Scratch {
 impl State {
     fn dir(&self) -> Result<&Dir, CallError> {
         self.dir.as_ref().ok_or_else(|| CallError::new("file_failed", "the scratch folder is gone"))
-    }
-
-    /// Opens a file, making it and the folders above it if need be.
-    fn file_for_writing(&mut self, path: &str) -> Result<File, CallError> {
-        let dir = self.dir()?;
-        let mut made = 0;
-        if dir.symlink_metadata(path).is_err() {
-            let parts: Vec<&str> = path.split('/').collect();
-            let above = (1..parts.len()).map(|depth| parts[..depth].join("/"));
-            let missing: Vec<String> = above.filter(|folder| dir.symlink_metadata(folder).is_err()).collect();
-            made = missing.len() as u64 + 1;
-            if self.entries + made > MOST_ENTRIES {
-                let message = format!("the run's scratch folder holds too many files (limit: {MOST_ENTRIES})");
-                return Err(CallError::new("scratch_limit", message));
-            }
-            for folder in missing {
-                dir.create_dir(&folder).map_err(|error| refused(path, &error))?;
-            }
-        }
-        let file = open_file(dir, path, OpenOptions::new().read(true).write(true).create(true))?;
-        self.entries += made;
-        Ok(file)
     }
 }
 
@@ -269,21 +322,6 @@ fn refused(path: &str, error: &io::Error) -> CallError {
 fn failed(error: &io::Error) -> CallError {
     tracing::error!(%error, "a scratch folder cannot be used");
     CallError::new("file_failed", format!("the scratch folder cannot be used: {}", error.kind()))
-}
-
-/// Removes the folders of runs that ended elsewhere.
-pub(crate) fn remove_stale(root: &Path, ambient: &Ambient) -> io::Result<()> {
-    let now = Duration::from_micros(u64::try_from(ambient.now().micros()).unwrap_or(0));
-    for entry in std::fs::read_dir(root)? {
-        let entry = entry?;
-        let is_ours = entry.file_name().to_str().is_some_and(|name| name.parse::<RunId>().is_ok());
-        let changed = entry.metadata()?.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        if is_ours && entry.file_type()?.is_dir() && now.saturating_sub(changed) > STALE {
-            tracing::info!(path = %entry.path().display(), "a scratch folder that nobody uses is removed");
-            std::fs::remove_dir_all(entry.path())?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -4,9 +4,14 @@ use uuid::Uuid;
 
 use super::*;
 
+fn in_folder(root: &Path, limit: u64) -> Scratch {
+    let (run, team) = (RunId(Uuid::nil()), TeamId(Uuid::nil()));
+    Scratch::new(root, run, team, limit, Arc::new(Shares::new(1 << 30)))
+}
+
 fn scratch(limit: u64) -> (tempfile::TempDir, Scratch) {
     let root = tempfile::tempdir().unwrap();
-    let scratch = Scratch::new(root.path(), RunId(Uuid::nil()), limit);
+    let scratch = in_folder(root.path(), limit);
     (root, scratch)
 }
 
@@ -112,7 +117,7 @@ fn a_second_look_counts_what_is_there() {
     let (root, first) = scratch(10);
     first.write("x/a", WriteAt::End, b"123456").unwrap();
     drop(first);
-    let second = Scratch::new(root.path(), RunId(Uuid::nil()), 10);
+    let second = in_folder(root.path(), 10);
     assert_eq!(second.read("x/a", 0, 10).unwrap(), b"123456");
     assert_eq!(code(second.write("b", WriteAt::End, b"12345")), "scratch_limit");
 }
@@ -130,20 +135,22 @@ fn files_are_counted() {
 }
 
 #[test]
-fn folders_of_other_runs_are_removed_when_they_are_old() {
-    struct Late;
-    impl restroy_sdk::time::Clock for Late {
-        fn now(&self) -> restroy_sdk::time::Timestamp {
-            restroy_sdk::time::System.now().after(STALE * 2)
-        }
-    }
-    let (root, scratch) = scratch(1000);
-    scratch.create("a").unwrap();
-    std::fs::create_dir(root.path().join("not-ours")).unwrap();
-    remove_stale(root.path(), &Ambient::system()).unwrap();
-    assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 2);
-    let late = Ambient::new(std::sync::Arc::new(Late), std::sync::Arc::new(restroy_sdk::time::System));
-    remove_stale(root.path(), &late).unwrap();
-    let left: Vec<_> = std::fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left, ["not-ours"]);
+fn the_books_hold_what_is_there() {
+    let root = tempfile::tempdir().unwrap();
+    let (run, team) = (RunId(Uuid::nil()), TeamId(Uuid::nil()));
+    let shares = Arc::new(Shares::new(1 << 20));
+    let scratch = Scratch::new(root.path(), run, team, 1 << 19, Arc::clone(&shares));
+    scratch.write("x/a", WriteAt::End, &[0; 1_000]).unwrap();
+    assert_eq!(shares.used(), 1_000 + 2 * ENTRY_BYTES);
+    scratch.create("x/a").unwrap();
+    scratch.write("b", WriteAt::End, &[0; 10]).unwrap();
+    assert_eq!(shares.used(), 10 + 3 * ENTRY_BYTES);
+    scratch.remove("b").unwrap();
+    assert_eq!(shares.used(), 2 * ENTRY_BYTES);
+    // Another team takes its part: this one's share shrinks, below what its own folder may hold.
+    shares.adopt(TeamId(Uuid::max()), 900_000);
+    assert_eq!(code(scratch.write("b", WriteAt::End, &[0; 100_000])), "scratch_limit");
+    scratch.remove_all();
+    assert_eq!(shares.used(), 900_000);
+    assert_eq!(code(scratch.write("b", WriteAt::End, b"1")), "file_failed");
 }
