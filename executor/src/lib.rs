@@ -24,7 +24,7 @@ pub mod metrics;
 mod report;
 mod worker;
 
-pub use capability::http::{HttpPolicy, Outbound};
+pub use capability::http::{HttpPolicy, Network, NetworkError, Outbound};
 pub use config::{ExecutorConfig, ExecutorError};
 pub use health::Health;
 pub use worker::Executor;

@@ -7,8 +7,9 @@
 
 mod control_plane;
 mod executor;
-mod listen;
+pub(crate) mod listen;
 pub(crate) mod log;
+mod pace;
 pub(crate) mod signals;
 mod tls;
 

@@ -7,7 +7,7 @@ use restroy_run_queue::redis::Prefix;
 use super::{
     Service, Setting,
     table::settings,
-    value::{Count, LogFormat, MasterKeys, Origins, SecretText, SecretUrl, Span, TokenKey, WebUrl},
+    value::{Count, LogFormat, MasterKeys, Networks, Origins, SecretText, SecretUrl, Span, TokenKey, WebUrl},
 };
 
 /// Every service with its settings.
@@ -35,6 +35,9 @@ settings! {
         allow_remote: bool = default("false"), "BOOL";
         /// Let scripts call http services on this machine's loopback addresses
         allow_loopback_http: bool = default("false"), "BOOL";
+        /// Networks that scripts may not reach, beside those that are not public: the installation's own public
+        /// addresses, say; commas between them
+        denied_networks: Networks = default(""), "CIDR[,CIDR…]";
     }
 }
 
@@ -187,6 +190,9 @@ settings! {
         drain: Span = default("20s"), "TIME";
         /// Let scripts call http services on this machine's loopback addresses. For development
         allow_loopback_http: bool = default("false"), "BOOL";
+        /// Networks that scripts may not reach, beside those that are not public: the installation's own public
+        /// addresses, say; commas between them
+        denied_networks: Networks = default(""), "CIDR[,CIDR…]";
         /// How the log is written: json or text
         log_format: LogFormat = default("json"), "FORMAT";
     }

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use restroy_control_plane::secrets::{KeyRing, MasterKey};
+use restroy_executor::Network;
 use restroy_run_queue::redis::Prefix;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
@@ -143,6 +144,22 @@ impl Value for Origins {
 
     fn shown(&self) -> toml::Value {
         self.0.clone().into()
+    }
+}
+
+/// Networks, with commas between them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Networks(pub(crate) Vec<Network>);
+
+impl Value for Networks {
+    fn read(text: &str) -> Result<Self, String> {
+        let networks = text.split(',').map(str::trim).filter(|network| !network.is_empty());
+        let read = |text: &str| text.parse::<Network>().map_err(|error| format!("`{text}` {error}"));
+        networks.map(read).collect::<Result<_, _>>().map(Self)
+    }
+
+    fn shown(&self) -> toml::Value {
+        self.0.iter().map(ToString::to_string).collect::<Vec<_>>().into()
     }
 }
 

@@ -56,6 +56,12 @@ impl Process {
         self.child.wait().unwrap();
     }
 
+    /// Its number.
+    #[allow(dead_code, reason = "one mode of the tests asks for it")]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Whether it still runs.
     pub fn is_alive(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()

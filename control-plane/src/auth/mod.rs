@@ -26,6 +26,7 @@ pub mod token;
 
 pub use attempt::Attempt;
 pub use caller::{Caller, Grant, Via};
+pub(crate) use limit::network;
 pub use peer::Peer;
 pub use permission::{Permission, Permissions, Role};
 pub use scope::Scope;

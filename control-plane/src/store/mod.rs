@@ -19,7 +19,7 @@
 //!   `runs/schedule.rs` (which look for what is due), `runs/purge.rs`, `runs/purge_deleted.rs`,
 //!   `runs/purge_teams.rs`, `runs/removed.rs`, `runs/boot.rs`,
 //!   `mail/sender.rs`, `runs/run_api/heartbeat.rs`
-//! - the installation: `api/health.rs`, `metrics/scrape.rs`, `clock.rs`, `store/team_keys/*` (which
+//! - the installation: `store/probe.rs`, `metrics/scrape.rs`, `clock.rs`, `store/team_keys/*` (which
 //!   teams' keys are to be sealed anew, or replaced)
 //!
 //! What is serialised by what is written down in `docs/adr/0024-isolation-and-locks.md`.
@@ -44,6 +44,7 @@ pub mod order;
 pub mod outbox;
 pub mod pipelines;
 pub mod postgres;
+pub(crate) mod probe;
 pub mod quota;
 pub mod roles;
 pub mod schedules;

@@ -4,6 +4,7 @@
 
 mod access_property;
 mod accounts;
+mod answers;
 mod api_tokens;
 mod archived;
 mod audit;
@@ -71,5 +72,6 @@ mod texts;
 mod tickets;
 mod token_makers;
 mod tokens;
+mod unwritable;
 mod upkeep;
 mod versions;

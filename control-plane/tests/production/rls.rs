@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::runs_support::*;
 
 /// The tables of no team, and why `restroy_app` may not read them, or what of them.
-const OF_NO_TEAM: [(&str, &str); 10] = [
+const OF_NO_TEAM: [(&str, &str); 11] = [
     ("_sqlx_migrations", "the schema's version; restroy_system reads it at the start"),
     ("api_tokens", "hashes of tokens of accounts, which are in several teams"),
     ("executors", "they serve all teams; their credentials' hashes are for restroy_system"),
@@ -31,6 +31,7 @@ const OF_NO_TEAM: [(&str, &str); 10] = [
     ("recovery_codes", "hashes of codes of accounts"),
     ("sessions", "hashes of tokens of accounts"),
     ("totp", "sealed secrets of accounts"),
+    ("write_probe", "whether the database takes writes"),
     (
         "users",
         "accounts are in several teams; restroy_app reads names and addresses of those who are or were in the team, by column",

@@ -20,6 +20,7 @@ use tower_http::{
 use super::{
     body_limit,
     host::expected,
+    in_flight::bound,
     receive::{Bounds, receive},
     repeat::repeat,
 };
@@ -53,6 +54,11 @@ pub fn around(router: Router<AppState>, state: &AppState) -> Router<AppState> {
         .layer(middleware::from_fn_with_state(state.clone(), expected))
         .layer(cross_origin(&state.settings))
         .layer(middleware::from_fn_with_state(state.clone(), frame))
+}
+
+/// The layer that bounds what people's requests hold at once: the innermost.
+pub fn bounded(router: Router<AppState>, state: &AppState) -> Router<AppState> {
+    router.layer(middleware::from_fn_with_state(state.clone(), bound))
 }
 
 /// Pages of known origins may call the API (the Fetch standard, section 3.2). They send their tokens
