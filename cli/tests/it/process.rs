@@ -57,7 +57,6 @@ impl Process {
     }
 
     /// Its number.
-    #[allow(dead_code, reason = "one mode of the tests asks for it")]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
