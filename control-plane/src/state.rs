@@ -10,7 +10,11 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    api::{NOTING, Turns, health::Recent},
+    api::{
+        NOTING, Turns,
+        health::Recent,
+        http::{answers::Answers, in_flight::InFlight},
+    },
     auth::{Networks, Registration, limit::SignInLimits, password::Passwords, rate::Rates, token::TokenKeys},
     mail::MailSettings,
     metrics::Metrics,
@@ -51,6 +55,10 @@ pub struct AppState {
     pub watchers: Watchers,
     /// The executors that listen here for what becomes of their tasks.
     pub listeners: Listeners,
+    /// The memory of answers under way.
+    pub answers: Answers,
+    /// The requests under way.
+    pub in_flight: InFlight,
     /// Turns to check a definition.
     pub checks: Turns,
     /// Turns to compare versions.
@@ -139,6 +147,10 @@ pub struct Settings {
     pub runs_per_owner: u32,
     /// Bytes of bodies that a listener may have under way at once, all requests together.
     pub bodies_bytes: usize,
+    /// Bytes of answers that may be under way at once, all requests together; of one account a sixteenth.
+    pub answers_bytes: usize,
+    /// Requests of one account that may be under way at once; of one address four times as many. 0: no limit.
+    pub requests_at_once: u32,
     /// How long a body may take to come, beside what its bytes take at 32 KiB a second.
     pub body_patience: Duration,
     /// The networks of the operator's own proxies: what they say in `X-Forwarded-For` of who calls them counts.
@@ -167,6 +179,8 @@ impl Default for Settings {
             requests_per_minute: 1_200,
             runs_per_owner: 10,
             bodies_bytes: 256 * 1024 * 1024,
+            answers_bytes: 128 * 1024 * 1024,
+            requests_at_once: 64,
             body_patience: Duration::from_secs(10),
             trusted_proxies: Networks::default(),
             stream_recheck: Duration::from_mins(1),
@@ -184,6 +198,8 @@ impl AppState {
             passwords: Arc::new(Passwords::new(&ambient)),
             sign_ins: Arc::new(SignInLimits::new(settings.sign_ins_per_minute)),
             rates: Arc::new(Rates::new(settings.requests_per_minute)),
+            answers: Answers::new(settings.answers_bytes),
+            in_flight: InFlight::new(settings.requests_at_once),
             replica: ambient.uuid(),
             ambient,
             queue,

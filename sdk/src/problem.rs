@@ -89,6 +89,8 @@ codes! {
     PreconditionRequired = "precondition_required" 428 "Send If-Match";
     /// Too many requests, or a quota is used up.
     RateLimited = "rate_limited" 429 "Too many requests";
+    /// The account or the network address has too many requests under way.
+    TooManyConcurrentRequests = "too_many_concurrent_requests" 429 "Too many requests at once";
     /// A limit of the team is reached.
     QuotaExceeded = "quota_exceeded" 429 "A limit of the team is reached";
     /// The executor holds as many tasks as its operator lets it.
@@ -97,6 +99,8 @@ codes! {
     Internal = "internal" 500 "Something went wrong on our side";
     /// Something we need is not there; try again.
     Unavailable = "unavailable" 503 "Not available just now";
+    /// The installation's disk is full; its operator has to see to it.
+    InsufficientStorage = "insufficient_storage" 507 "No space is left";
 }
 
 impl fmt::Display for ProblemCode {

@@ -125,7 +125,7 @@ fn door(as_json: bool, args: &Exec) -> Outcome<Door> {
         .collect::<Outcome<_>>()?;
     if !http.is_empty() {
         let allow_loopback = args.allow_http.iter().any(|origin| origin.starts_with("http://"));
-        let outbound = Outbound::new(HttpPolicy { allow_loopback })
+        let outbound = Outbound::new(HttpPolicy { allow_loopback, ..HttpPolicy::default() })
             .map_err(|error| Failure::new(format!("cannot set up TLS: {error}")))?;
         door.http = Some(Arc::new(Web { outbound, ambient: ambient.clone() }));
     }

@@ -19,7 +19,11 @@ use tokio::{net::TcpListener, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{DevError, data_folder::DataFolder, database};
-use crate::{compiler::SandboxCompiler, settings::tables::Dev};
+use crate::{
+    compiler::SandboxCompiler,
+    services::listen::{Listener, Serving},
+    settings::tables::Dev,
+};
 
 /// How long runs at work may go on after the order to stop.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -98,7 +102,10 @@ impl Installation {
             ExecutorConfig {
                 slots: settings.slots.0,
                 drain: DRAIN,
-                http: HttpPolicy { allow_loopback: settings.allow_loopback_http },
+                http: HttpPolicy {
+                    allow_loopback: settings.allow_loopback_http,
+                    denied_networks: settings.denied_networks.0.clone(),
+                },
                 ..ExecutorConfig::new(run_api_url, credential, folder.scratch())
             },
             engine,
@@ -109,8 +116,8 @@ impl Installation {
 
         let stop = CancellationToken::new();
         let mut parts = JoinSet::new();
-        serve(&mut parts, listener, api::router(state.clone()), &stop);
-        serve(&mut parts, run_api, runs::run_api::router(state.clone()), &stop);
+        serve(&mut parts, "the API", listener, api::router(state.clone()), &stop)?;
+        serve(&mut parts, "the run API", run_api, runs::run_api::router(state.clone()), &stop)?;
         let services = runs::spawn_services(&state, &stop);
         parts.spawn(async move { services.stopped().await });
         let stop_executor = CancellationToken::new();
@@ -148,16 +155,24 @@ fn keys(folder: &DataFolder, ambient: &Ambient) -> Result<(KeyRing, TokenKeys), 
     Ok((ring, tokens))
 }
 
-fn serve(parts: &mut JoinSet<()>, listener: TcpListener, router: axum::Router, stop: &CancellationToken) {
+fn serve(
+    parts: &mut JoinSet<()>,
+    name: &'static str,
+    listener: TcpListener,
+    router: axum::Router,
+    stop: &CancellationToken,
+) -> Result<(), DevError> {
+    let failed = |error: std::io::Error| DevError::Part(name, error.to_string());
+    let mut serving = Serving::default();
+    let listener = listener.into_std().and_then(Listener::of).map_err(failed)?;
+    serving.serve(name, listener, router, None).map_err(failed)?;
     let stop = stop.clone();
     parts.spawn(async move {
-        // A frame must not wait for the next one to fill a packet.
-        let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
-            let _ = stream.set_nodelay(true);
-        });
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await {
-            tracing::error!(%error, "a listener failed");
+        tokio::select! {
+            failure = serving.failed() => tracing::error!(?failure, "a listener failed"),
+            () = stop.cancelled() => {}
         }
+        serving.stop(DRAIN).await;
     });
+    Ok(())
 }

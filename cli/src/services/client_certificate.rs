@@ -10,7 +10,7 @@ use std::{
 
 use axum::http::Request;
 use axum_server::{
-    accept::{Accept, NoDelayAcceptor},
+    accept::Accept,
     tls_rustls::{RustlsAcceptor, RustlsConfig},
 };
 use futures_util::future::BoxFuture;
@@ -25,6 +25,8 @@ use rustls::{
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpStream;
 use tower_service::Service;
+
+use super::listen::Pacing;
 
 /// Takes any client certificate whose key the other side has.
 #[derive(Debug)]
@@ -74,16 +76,16 @@ impl ClientCertVerifier for AnyCertificate {
 
 /// Accepts connections over TLS, and says with each request which certificate its connection came with.
 #[derive(Debug, Clone)]
-pub(super) struct WithCertificates(RustlsAcceptor<NoDelayAcceptor>);
+pub(super) struct WithCertificates(RustlsAcceptor<Pacing>);
 
 impl WithCertificates {
-    pub(super) fn new(tls: RustlsConfig) -> Self {
-        Self(RustlsAcceptor::new(tls).acceptor(NoDelayAcceptor))
+    pub(super) fn new(tls: RustlsConfig, pacing: Pacing) -> Self {
+        Self(RustlsAcceptor::new(tls).acceptor(pacing))
     }
 }
 
 impl<S: Send + 'static> Accept<TcpStream, S> for WithCertificates {
-    type Stream = <RustlsAcceptor<NoDelayAcceptor> as Accept<TcpStream, S>>::Stream;
+    type Stream = <RustlsAcceptor<Pacing> as Accept<TcpStream, S>>::Stream;
     type Service = Identified<S>;
     type Future = BoxFuture<'static, io::Result<(Self::Stream, Identified<S>)>>;
 

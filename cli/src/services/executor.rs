@@ -73,7 +73,10 @@ impl Process {
         let config = ExecutorConfig {
             slots,
             drain,
-            http: HttpPolicy { allow_loopback: settings.allow_loopback_http },
+            http: HttpPolicy {
+                allow_loopback: settings.allow_loopback_http,
+                denied_networks: settings.denied_networks.0,
+            },
             run_api_ca: settings.run_api_ca,
             run_api_client: settings
                 .run_api_client_cert
@@ -135,8 +138,8 @@ fn for_operators(health: Health, metrics: Metrics, queue: Arc<RedisQueue>) -> Ro
         async move || {
             let mut trouble = health.trouble();
             // Without the queue no work comes in, so here it is no mere note.
-            if !queue.connected() {
-                trouble.push("Redis does not answer: no work comes in".to_owned());
+            if let Err(unusable) = queue.check().await {
+                trouble.push(format!("no work comes in: {unusable}"));
             }
             let (code, status) = if trouble.is_empty() {
                 (StatusCode::OK, "ready")

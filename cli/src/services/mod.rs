@@ -8,8 +8,9 @@
 mod client_certificate;
 mod control_plane;
 mod executor;
-mod listen;
+pub(crate) mod listen;
 pub(crate) mod log;
+mod pace;
 pub(crate) mod signals;
 mod tls;
 

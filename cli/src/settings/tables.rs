@@ -10,7 +10,9 @@ use super::{
     network::ListenOn,
     registration::{Domains, RegistrationMode},
     table::settings,
-    value::{Bytes, Count, LogFormat, MasterKeys, Origins, SecretText, SecretUrl, Span, TokenKey, WebUrl},
+    value::{
+        Bytes, Count, DeniedNetworks, LogFormat, MasterKeys, Origins, SecretText, SecretUrl, Span, TokenKey, WebUrl,
+    },
 };
 
 /// Every service with its settings.
@@ -38,6 +40,9 @@ settings! {
         allow_remote: bool = default("false"), "BOOL";
         /// Let scripts call http services on this machine's loopback addresses
         allow_loopback_http: bool = default("false"), "BOOL";
+        /// Networks that scripts may not reach, beside those that are not public: the installation's own public
+        /// addresses, say; commas between them
+        denied_networks: DeniedNetworks = default(""), "CIDR[,CIDR…]";
     }
 }
 
@@ -230,6 +235,9 @@ settings! {
         drain: Span = default("20s"), "TIME";
         /// Let scripts call http services on this machine's loopback addresses. For development
         allow_loopback_http: bool = default("false"), "BOOL";
+        /// Networks that scripts may not reach, beside those that are not public: the installation's own public
+        /// addresses, say; commas between them
+        denied_networks: DeniedNetworks = default(""), "CIDR[,CIDR…]";
         /// How the log is written: json or text
         log_format: LogFormat = default("json"), "FORMAT";
     }

@@ -128,7 +128,7 @@ impl SignInLimits {
 }
 
 /// Whom an address belongs to: one IPv6 subscriber has a network of 64 bits (RFC 6177).
-pub(super) fn network(address: IpAddr) -> String {
+pub(crate) fn network(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => format!("{:x}/64", address.to_bits() >> 64),

@@ -27,6 +27,7 @@ pub mod token;
 
 pub use attempt::Attempt;
 pub use caller::{Caller, Grant, Via};
+pub(crate) use limit::network;
 pub use peer::{Network, Networks, NotANetwork, Peer};
 pub use permission::{Permission, Permissions, Role};
 pub use registration::Registration;

@@ -28,7 +28,7 @@ use crate::{
     state::AppState,
     store::{
         TeamTx,
-        quota::Limit,
+        quota::{self, Limit},
         storage,
         usage::{self, Used},
     },
@@ -117,11 +117,12 @@ pub async fn prepare(mut tx: TeamTx, pipeline: PipelineId, given: Map<String, Va
         .bind(pipeline)
         .bind(version)
     )?;
+    let input = quota::in_force(&mut tx, Limit::StepInputBytes).await?;
     // The check may take a while: others want the connection.
     drop(tx);
     let document: Document = serde_json::from_str(&definition)?;
     let params = params::check(document.params, given).await?.to_string();
-    params::check_size(&params)?;
+    params::check_size(&params, input)?;
     Ok(Prepared {
         pipeline,
         version_id,

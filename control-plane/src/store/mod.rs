@@ -23,7 +23,7 @@
 //!   `mail/sender.rs`, `runs/run_api/heartbeat.rs`, `runs/effects/email.rs` (what an owner's teams sent together),
 //!   `store/storage.rs` and `runs/storage.rs` (the count of what teams store, and who is told of it),
 //!   `runs/retention.rs` (which teams there are)
-//! - the installation: `api/health.rs`, `metrics/scrape.rs`, `clock.rs`, `store/team_keys/*` (which
+//! - the installation: `store/probe.rs`, `metrics/scrape.rs`, `clock.rs`, `store/team_keys/*` (which
 //!   teams' keys are to be sealed anew, or replaced)
 //!
 //! What is serialised by what is written down in `docs/adr/0024-isolation-and-locks.md`.
@@ -49,6 +49,7 @@ pub mod order;
 pub mod outbox;
 pub mod pipelines;
 pub mod postgres;
+pub(crate) mod probe;
 pub mod quota;
 pub mod roles;
 pub mod schedules;

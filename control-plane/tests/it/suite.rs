@@ -4,6 +4,7 @@
 
 mod access_property;
 mod accounts;
+mod answers;
 mod api_tokens;
 mod archived;
 mod audit;
@@ -76,5 +77,6 @@ mod texts;
 mod tickets;
 mod token_makers;
 mod tokens;
+mod unwritable;
 mod upkeep;
 mod versions;

@@ -32,6 +32,7 @@ const OF_NO_TEAM: [(&str, &str); 11] = [
     ("stranger_mails", "e-mails to addresses of no account"),
     ("sessions", "hashes of tokens of accounts"),
     ("totp", "sealed secrets of accounts"),
+    ("write_probe", "whether the database takes writes"),
     (
         "users",
         "accounts are in several teams; restroy_app reads names and addresses of those who are or were in the team, by column",

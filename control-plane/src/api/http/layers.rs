@@ -20,6 +20,7 @@ use tower_http::{
 use super::{
     body_limit,
     host::expected,
+    in_flight::bound,
     receive::{Bounds, receive},
     repeat::repeat,
 };
@@ -68,6 +69,11 @@ fn around_handlers(router: Router<AppState>, state: &AppState) -> Router<AppStat
         .layer(middleware::from_fn_with_state(Bounds::new(&state.settings), receive))
         .layer(body_limit(BODY_LIMIT))
         .layer(CatchPanicLayer::custom(|_panic| ApiError::new(ProblemCode::Internal).into_response()))
+}
+
+/// The layer that bounds what people's requests hold at once: the innermost.
+pub fn bounded(router: Router<AppState>, state: &AppState) -> Router<AppState> {
+    router.layer(middleware::from_fn_with_state(state.clone(), bound))
 }
 
 /// Pages of known origins may call the API (the Fetch standard, section 3.2). They send their tokens
