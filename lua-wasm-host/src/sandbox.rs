@@ -4,6 +4,7 @@ use wasmtime::{Caller, Linker, Memory, ResourceLimiter, Store, Trap};
 
 use crate::dispatch::{Answer, Dispatcher};
 use crate::engine::INSTRUCTIONS_PER_FUEL;
+use crate::invocation::Records;
 use crate::wire::{Failure, op};
 use crate::{CallFailure, CompileError, ErrorCode, StepError};
 
@@ -16,6 +17,9 @@ const THROW_FUEL: u64 = 1_000;
 /// The longest text of an error that a guest may hand over: message, traceback and details.
 const MAX_FAILURE: u32 = 1024 * 1024;
 
+/// The longest name of a module that is looked up.
+const MAX_MODULE_NAME: u32 = 4 * 1024;
+
 /// The longest a panic message is kept.
 const MAX_NOTE: usize = 2_048;
 
@@ -25,8 +29,8 @@ pub(crate) struct State {
     memory: Option<Memory>,
     limiter: MemoryLimiter,
     fuel_limit: u64,
-    /// The invocation, until the guest has taken it.
-    invocation: Vec<u8>,
+    /// The invocation; its bytes until the guest has taken them.
+    invocation: Records,
     /// An answer that did not fit into the guest's buffer.
     waiting: Vec<u8>,
     /// What the guest said the end was.
@@ -37,7 +41,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(dispatcher: Dispatcher, invocation: Vec<u8>) -> Self {
+    pub(crate) fn new(dispatcher: Dispatcher, invocation: Records) -> Self {
         let limits = dispatcher.limits();
         Self {
             memory: None,
@@ -149,8 +153,14 @@ impl Call {
                 return self.answer(&mut caller, waiting);
             }
             op::INVOCATION => {
-                let invocation = std::mem::take(&mut caller.data_mut().invocation);
+                let invocation = caller.data_mut().invocation.take_bytes();
                 return self.answer(&mut caller, invocation);
+            }
+            op::MODULE => {
+                let name = read(&mut caller, (self.head.0, self.head.1.min(MAX_MODULE_NAME)))?;
+                let text = caller.data().invocation.module(&name).unwrap_or_default();
+                charge(&mut caller, text.len() as u64)?;
+                return self.answer(&mut caller, text.as_bytes().to_vec());
             }
             op::OUT_OF_MEMORY => return Err(caller.data_mut().end_at_limit(ErrorCode::MemoryLimit)),
             op::DONE => {
@@ -318,6 +328,7 @@ fn failed(failure: Failure) -> Ended {
             });
         }
         "result_not_json" => ErrorCode::ResultNotJson,
+        "input_not_json" => ErrorCode::InputNotJson,
         _ => {
             tracing::error!(message = failure.message, "a guest failed");
             return Ended::Error(StepError::new(ErrorCode::Internal, "the sandbox failed"));

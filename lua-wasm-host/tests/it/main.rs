@@ -10,4 +10,5 @@ mod hostile;
 mod isolation;
 mod libraries;
 mod limits;
+mod nasty;
 mod support;
