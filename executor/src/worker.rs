@@ -7,12 +7,7 @@ use restroy_run_queue::{
     queue::{Handler, Message, Queue},
     run_api::Batch,
 };
-use restroy_sdk::{
-    event::{EventKind, StepError},
-    ids::TaskId,
-    status::RunStatus,
-    time::Ambient,
-};
+use restroy_sdk::{event::EventKind, ids::TaskId, status::RunStatus, time::Ambient};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -25,7 +20,7 @@ use crate::{
     config::{ExecutorConfig, ExecutorError},
     drive::{
         drive,
-        task::{TaskContext, Tools},
+        task::{TaskContext, Tools, prepare},
     },
     health::Health,
     lease,
@@ -222,12 +217,19 @@ impl Executor {
         let api =
             TaskApi::new(Arc::clone(&self.api), task_id, claimed.token, claimed.lease_ms, asked, claimed.egress_left);
         let scratch = Arc::new(Scratch::new(&self.config.scratch_dir, run_id, self.config.scratch_bytes));
-        let task = match TaskContext::new(claimed.plan, api, Arc::clone(&scratch), self.tools.clone()) {
-            Ok(task) => Arc::new(task),
-            Err((error, api)) => {
-                tracing::error!(%run_id, error, "the plan cannot be executed");
+        let plan = claimed.plan;
+        // Under the lease's first half minute; a lease that is lost meanwhile shows with the first report.
+        let prepared = tokio::task::spawn_blocking(move || (prepare(&plan), plan)).await;
+        let Ok((prepared, plan)) = prepared else {
+            tracing::error!(%run_id, "the plan's preparation broke down: the task's lease ends by itself");
+            return None;
+        };
+        let task = match prepared {
+            Ok(prepared) => Arc::new(TaskContext::new(plan, prepared, api, Arc::clone(&scratch), self.tools.clone())),
+            Err(error) => {
+                tracing::warn!(%run_id, code = error.code, error = error.message, "the plan cannot be executed");
                 // Whoever takes the task next would come to the same point: the run ends here.
-                let error = Some(StepError::new("plan_not_executable", error));
+                let error = Some(*error);
                 let events = vec![EventKind::RunFinished { status: RunStatus::Failed, error }];
                 let batch = Batch { n: 1, engine_id: api.engine_id().to_owned(), events, egress_bytes: 0 };
                 let _ = api.events(&batch).await;

@@ -74,7 +74,7 @@ pub(super) async fn claim(
     let run = cancel::find(&mut tx, run.id).await?;
     let wake = Wake::Run { run_id: run.id, last_seq: run.last_seq };
     let waited = now.since(run.created_at);
-    let plan = plan::plan(&mut tx, &state, (id, executor, fence), run, fixed, now).await?;
+    let plan = plan::plan(&mut tx, &state, (id, executor, fence), run, fixed, (now, claim.fetches_outputs)).await?;
     let egress_left = usage::egress_left(&mut tx, now).await?;
     tx.commit().await?;
     state.wake.send(wake);

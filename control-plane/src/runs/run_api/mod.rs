@@ -5,6 +5,7 @@ mod artifacts;
 mod calls;
 mod claim;
 mod heartbeat;
+mod outputs;
 mod release;
 mod renew;
 mod report;
@@ -24,6 +25,7 @@ pub fn router(state: AppState) -> Router {
         .route("/run/v1/tasks/{id}/claim", post(claim::claim))
         .route("/run/v1/tasks/{id}/events", post(report::report).layer(http::body_limit(MAX_BATCH)))
         .route("/run/v1/tasks/{id}/renew", post(renew::renew))
+        .route("/run/v1/tasks/{id}/outputs", post(outputs::outputs))
         .route("/run/v1/tasks/{id}/release", post(release::release))
         .route("/run/v1/tasks/{id}/calls", post(calls::call).layer(http::body_limit(MAX_CALL)))
         .route("/run/v1/tasks/{id}/artifacts", put(artifacts::put).layer(http::body_limit(MAX_ARTIFACT + 1)))

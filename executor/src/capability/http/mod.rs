@@ -24,6 +24,7 @@ use self::{
     resolve::{Checked, Lookup, OutOfReach},
 };
 use super::attempt::Attempting;
+use crate::memory::TASK_MEMORY_LIMIT;
 
 /// No exchange may take longer, whatever the limits say.
 const LONGEST: Duration = Duration::from_mins(1);
@@ -295,6 +296,14 @@ impl lua_wasm_host::Http for AttemptHttp {
             let message = "the team's limit `egress_bytes_per_hour` is used up: some is free again with the next hour";
             return Err(CallError::retryable("quota_exceeded", message).into());
         }
+        // The answer is there twice while it is read: as it came, and decompressed.
+        let held = request.body.len() + 2 * usize::try_from(request.max_response_bytes).unwrap_or(usize::MAX / 4);
+        let _held = self
+            .attempt
+            .task
+            .memory
+            .guard(held)
+            .map_err(|error| CallError::retryable(TASK_MEMORY_LIMIT, error.to_string()))?;
         let answer = self.outbound.send(request, &key).await?;
         let url = self.attempt.task.masker.mask(url.as_str());
         let answered = CallKind::HttpAnswered { verb, url, status: answer.status };
