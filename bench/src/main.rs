@@ -7,6 +7,8 @@
 //! - `pipeline`: from the request that starts a run to its end on the WebSocket, in embedded mode;
 //! - `lists`: pages of long lists in embedded mode: 10,000 pipelines on a board, 1,000 members in a team;
 //! - `identity`: whether the time of an answer tells if an address has an account;
+//! - `neighbours [embedded] [production]`: how much slower a team gets while another one attacks;
+//!   run as `./with-services --durable target/release/bench neighbours`;
 //! - `services [embedded] [production] [bullmq] [celery]`: the same in both modes, beside BullMQ and Celery;
 //!   run as `./with-services --durable target/release/bench services`.
 //!
@@ -21,6 +23,7 @@ mod lists;
 mod load;
 mod machine;
 mod native;
+mod neighbours;
 mod pipeline;
 mod sandbox;
 mod scripts;
@@ -37,8 +40,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
     let mut named: Vec<_> = std::env::args().skip(1).collect();
-    // What follows `services` is what it measures.
-    let place = named.iter().position(|name| name == "services").map_or(named.len(), |place| place + 1);
+    // What follows these is what they measure.
+    let takes_subjects = |name: &String| matches!(name.as_str(), "services" | "neighbours");
+    let place = named.iter().position(takes_subjects).map_or(named.len(), |place| place + 1);
     let subjects = named.split_off(place);
     let commands =
         if named.is_empty() { ["sandbox", "scripts", "pipeline"].map(str::to_owned).to_vec() } else { named };
@@ -49,11 +53,12 @@ fn main() -> ExitCode {
             "pipeline" => block_on(pipeline::run()),
             "identity" => block_on(identity::run()),
             "lists" => block_on(lists::run()),
+            "neighbours" => block_on(neighbours::run(&subjects)),
             "services" => block_on(services::run(&subjects)),
             _ => {
                 eprintln!(
                     "usage: bench [sandbox] [scripts] [pipeline] [lists] [identity] \
-                     [services [embedded] [production] [bullmq] [celery]]"
+                     [neighbours [embedded] [production]] [services [embedded] [production] [bullmq] [celery]]"
                 );
                 return ExitCode::from(2);
             }

@@ -3,12 +3,26 @@
 use std::{collections::BTreeMap, path::Path};
 
 use async_trait::async_trait;
-use lua_wasm_host::{Engine, Source};
+use lua_wasm_host::{Engine, SandboxThreads, Source};
 use restroy_control_plane::ports::{CompilerUnavailable, ScriptCompiler};
 use restroy_sdk::problem::Fault;
 
 /// Compiles in a sandbox: sources of strangers never meet a Lua compiler outside of one.
-pub(crate) struct SandboxCompiler(pub(crate) Engine);
+pub(crate) struct SandboxCompiler {
+    engine: Engine,
+    /// Not those that serve people.
+    threads: SandboxThreads,
+}
+
+/// How many threads compile.
+const THREADS: usize = 2;
+
+impl SandboxCompiler {
+    /// Fails when threads cannot be made.
+    pub(crate) fn new(engine: Engine) -> std::io::Result<Self> {
+        Ok(Self { engine, threads: SandboxThreads::new("compile", Some(THREADS))? })
+    }
+}
 
 #[async_trait]
 impl ScriptCompiler for SandboxCompiler {
@@ -18,7 +32,9 @@ impl ScriptCompiler for SandboxCompiler {
             .filter(|(path, _)| Path::new(path).extension().is_some_and(|kind| kind == "lua"))
             .map(|(path, text)| Source::new(path.as_str(), text.as_str()))
             .collect();
-        match self.0.check(&scripts).await.map_err(|error| CompilerUnavailable(error.to_string()))? {
+        let engine = self.engine.clone();
+        let checked = self.threads.run(async move { engine.check(&scripts).await });
+        match checked.await.map_err(|error| CompilerUnavailable(error.to_string()))? {
             Ok(()) => Ok(Vec::new()),
             Err(errors) => Ok(errors
                 .into_iter()
@@ -34,7 +50,9 @@ impl ScriptCompiler for SandboxCompiler {
 
     async fn check_expression(&self, expression: &str) -> Result<Option<String>, CompilerUnavailable> {
         let source = Source::new("expression", expression);
-        match self.0.check_expression(&source).await.map_err(|error| CompilerUnavailable(error.to_string()))? {
+        let engine = self.engine.clone();
+        let checked = self.threads.run(async move { engine.check_expression(&source).await });
+        match checked.await.map_err(|error| CompilerUnavailable(error.to_string()))? {
             Ok(()) => Ok(None),
             Err(error) => Ok(Some(format!("column {}: {}", error.column, error.message))),
         }

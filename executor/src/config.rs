@@ -83,6 +83,9 @@ pub enum ExecutorError {
         /// Why not.
         error: String,
     },
+    /// The threads for scripts cannot be made.
+    #[error("cannot start the threads for scripts: {0}")]
+    Threads(std::io::Error),
     /// The HTTP client cannot be made.
     #[error("cannot set up outgoing connections: {0}")]
     Http(String),

@@ -2,7 +2,7 @@
 
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
-use lua_wasm_host::Engine;
+use lua_wasm_host::{Engine, SandboxThreads};
 use restroy_run_queue::{
     queue::{Handler, Message, Queue},
     run_api::Batch,
@@ -82,6 +82,7 @@ impl Executor {
         let api = Arc::new(api);
         let tools = Tools {
             engine,
+            threads: SandboxThreads::new("tenants", None).map_err(ExecutorError::Threads)?,
             ambient,
             outbound: Outbound::new(config.http).map_err(ExecutorError::Http)?,
             limits: config.limits.clamped(),
@@ -238,7 +239,8 @@ impl Executor {
         };
         let mut delivery = pin!(task.reporter.deliver(&task.api));
         let end = tokio::select! {
-            () = drive(Arc::clone(&task)) => End::Done,
+            // Not on these threads: they renew leases and report, for all tasks.
+            () = self.tools.threads.run(drive(Arc::clone(&task))) => End::Done,
             _ = &mut delivery => End::Lost,
             () = lease::keep(&task.api, &task.progress) => End::Lost,
             () = task.api.lost.cancelled() => End::Lost,

@@ -20,10 +20,10 @@ use crate::{
 static GUEST: &[u8] = include_bytes!("../guest.wasm");
 
 /// Changes when settings change that can change a result or its fuel.
-const SETTINGS: &str = "wasmtime 48, settings 1";
+const SETTINGS: &str = "wasmtime 48, settings 2";
 
 /// Fuel between two returns to the executor: about a millisecond.
-const YIELD_FUEL: u64 = 1_000_000;
+pub(crate) const YIELD_FUEL: u64 = 1_000_000;
 
 /// WebAssembly instructions to one unit of fuel. Most instructions of a compiled interpreter are
 /// free (they name locals and constants), so this many take about a nanosecond.

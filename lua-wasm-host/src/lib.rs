@@ -28,6 +28,7 @@ mod limits;
 mod meter;
 mod outcome;
 mod sandbox;
+mod threads;
 mod wasi;
 mod wire;
 
@@ -41,3 +42,4 @@ pub use grants::{Grants, InvalidOrigin, Origin};
 pub use invocation::{Globals, Invocation, Mode, Source};
 pub use limits::Limits;
 pub use outcome::{CompileError, ErrorCode, Outcome, StepError, Usage};
+pub use threads::SandboxThreads;

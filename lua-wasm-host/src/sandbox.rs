@@ -1,10 +1,13 @@
 //! One sandbox: its store, its memory, its guest's calls.
 
+use std::time::{Duration, Instant};
+
 use wasmtime::{Caller, Linker, Memory, ResourceLimiter, Store, Trap};
 
 use crate::dispatch::{Answer, Dispatcher};
-use crate::engine::INSTRUCTIONS_PER_FUEL;
+use crate::engine::{INSTRUCTIONS_PER_FUEL, YIELD_FUEL};
 use crate::invocation::Records;
+use crate::meter::yield_once;
 use crate::wire::{Failure, op};
 use crate::{CallFailure, CompileError, ErrorCode, StepError};
 
@@ -12,7 +15,17 @@ use crate::{CallFailure, CompileError, ErrorCode, StepError};
 const CALL_FUEL: u64 = 2_000;
 
 /// Fuel that throwing an exception costs: about the time it takes the engine, in nanoseconds.
-const THROW_FUEL: u64 = 1_000;
+const THROW_FUEL: u64 = 3_000;
+
+/// Fuel that a byte of randomness costs: an executor derives it with a hash.
+const RANDOM_BYTE_FUEL: u64 = 5;
+
+/// Fuel that a look into the time zone database costs.
+const ZONE_FUEL: u64 = 3_000;
+
+/// How long a sandbox runs between two returns to its executor if it makes calls meanwhile, whatever
+/// fuel says of it: fuel is not quite time.
+const POLL_TIME: Duration = Duration::from_millis(2);
 
 /// The longest text of an error that a guest may hand over: message, traceback and details.
 const MAX_FAILURE: u32 = 1024 * 1024;
@@ -38,6 +51,18 @@ pub(crate) struct State {
     /// Why the host ended the sandbox.
     ending: Option<StepError>,
     note: Vec<u8>,
+    pace: Pace,
+}
+
+/// When the sandbox last returned to its executor, as far as its calls know.
+///
+/// wasmtime yields by itself after an interval of fuel. But charging fuel ([`charge`]) sets the fuel
+/// anew, and with it that interval: a script that makes calls often enough would never yield. So the
+/// calls themselves yield when an interval has gone by.
+struct Pace {
+    /// Fuel left then.
+    fuel: u64,
+    time: Instant,
 }
 
 impl State {
@@ -52,6 +77,7 @@ impl State {
             end: None,
             ending: None,
             note: Vec::new(),
+            pace: Pace { fuel: limits.fuel.saturating_mul(INSTRUCTIONS_PER_FUEL), time: Instant::now() },
             dispatcher,
         }
     }
@@ -138,12 +164,10 @@ struct Call {
 
 impl Call {
     async fn serve(self, mut caller: Caller<'_, State>) -> wasmtime::Result<i64> {
-        if self.op == op::THROW {
-            charge(&mut caller, THROW_FUEL)?;
-            return Ok(0);
-        }
-        charge(&mut caller, CALL_FUEL)?;
+        charge(&mut caller, if self.op == op::THROW { THROW_FUEL } else { CALL_FUEL })?;
+        pause(&mut caller).await?;
         match self.op {
+            op::THROW => return Ok(0),
             op::FUEL => {
                 let used = caller.data().fuel_limit.saturating_sub(caller.get_fuel()? / INSTRUCTIONS_PER_FUEL);
                 return Ok(i64::try_from(used)?);
@@ -167,6 +191,7 @@ impl Call {
                 if u64::from(self.body.1) > caller.data().dispatcher.limits().output_bytes {
                     return Err(caller.data_mut().end_at_limit(ErrorCode::OutputLimit));
                 }
+                charge(&mut caller, u64::from(self.body.1))?;
                 let result = read(&mut caller, self.body)?;
                 caller.data_mut().end = Some(Ok(result));
                 return Ok(0);
@@ -175,6 +200,7 @@ impl Call {
                 if self.head.1 > MAX_FAILURE {
                     wasmtime::bail!("an error that is too long");
                 }
+                charge(&mut caller, u64::from(self.head.1))?;
                 let failure = read(&mut caller, self.head)?;
                 caller.data_mut().end = Some(Err(serde_json::from_slice(&failure)?));
                 return Ok(0);
@@ -199,6 +225,9 @@ impl Call {
                 }
             }
             _ => {
+                if self.op == op::ZONE {
+                    charge(&mut caller, ZONE_FUEL)?;
+                }
                 let bound = caller.data().dispatcher.limits().host_call_bytes;
                 let answer = if carried > bound {
                     Ok(Answer::too_large(carried, bound))
@@ -238,7 +267,7 @@ impl Call {
         if u64::from(length) > caller.data().dispatcher.limits().host_call_bytes {
             wasmtime::bail!("asked for too much randomness");
         }
-        charge(caller, u64::from(length))?;
+        charge(caller, RANDOM_BYTE_FUEL * u64::from(length))?;
         let memory = caller.data().memory()?;
         let (data, state) = memory.data_and_store_mut(caller);
         let start = self.answer.0 as usize;
@@ -271,6 +300,22 @@ fn charge(caller: &mut Caller<'_, State>, fuel: u64) -> wasmtime::Result<()> {
     if left < fuel { Err(Trap::OutOfFuel.into()) } else { Ok(()) }
 }
 
+/// Returns to the executor if the sandbox has run for long enough, or is cancelled: whoever polls it
+/// then looks at its limits.
+async fn pause(caller: &mut Caller<'_, State>) -> wasmtime::Result<()> {
+    let left = caller.get_fuel()?;
+    let state = caller.data_mut();
+    let fuel = state.pace.fuel.saturating_sub(left);
+    if fuel >= YIELD_FUEL * INSTRUCTIONS_PER_FUEL
+        || state.pace.time.elapsed() >= POLL_TIME
+        || state.dispatcher.is_cancelled()
+    {
+        yield_once().await;
+        caller.data_mut().pace = Pace { fuel: left, time: Instant::now() };
+    }
+    Ok(())
+}
+
 /// What a call of the guest's `run` came to.
 pub(crate) enum Ended {
     /// The value, as JSON text.
@@ -296,8 +341,10 @@ pub(crate) fn end(store: &mut Store<State>, called: wasmtime::Result<()>) -> End
             Some(Trap::OutOfFuel) => StepError::limit(ErrorCode::FuelExhausted, &limits),
             Some(Trap::StackOverflow) => StepError::new(ErrorCode::ScriptError, "stack overflow"),
             _ => {
+                // Of a panic the place alone: its message may quote what the script holds.
                 let note = String::from_utf8_lossy(&state.note);
-                tracing::error!(%error, %note, "a sandbox failed");
+                let note = note.lines().next().unwrap_or_default();
+                tracing::error!(%error, note, "a sandbox failed");
                 StepError::new(ErrorCode::Internal, "the sandbox failed")
             }
         });
@@ -330,7 +377,8 @@ fn failed(failure: Failure) -> Ended {
         "result_not_json" => ErrorCode::ResultNotJson,
         "input_not_json" => ErrorCode::InputNotJson,
         _ => {
-            tracing::error!(message = failure.message, "a guest failed");
+            // Not its message, which may quote what the script holds.
+            tracing::error!(message_bytes = failure.message.len(), "a guest failed");
             return Ended::Error(StepError::new(ErrorCode::Internal, "the sandbox failed"));
         }
     };

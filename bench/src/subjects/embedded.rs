@@ -49,6 +49,11 @@ impl Embedded {
         Ok(self.url.trim_start_matches("http://").trim_end_matches('/').parse()?)
     }
 
+    /// The URL of its API.
+    pub(crate) fn url(&self) -> String {
+        self.url.clone()
+    }
+
     /// A signed-in client.
     pub(crate) fn client(&self) -> Option<&Client> {
         self.team.client()

@@ -21,6 +21,7 @@ use crate::{
 /// An installation of so many of each service, in a database and under a prefix of its own.
 pub(crate) struct Production {
     size: usize,
+    url: String,
     team: Team,
     meter: Meter,
     executors: Vec<Process>,
@@ -81,13 +82,19 @@ impl Production {
         sqlx::query("UPDATE users SET email_verified_at = created_at").execute(&mut owner).await?;
         let team = Team::new(&urls).await?;
         sqlx::query("UPDATE teams SET max_running = $1").bind(MAX_RUNNING).execute(&mut owner).await?;
+        let url = first.clone();
         let meter = Meter {
             generator: std::process::id(),
             services: control_planes.iter().chain(&executors).map(Process::id).collect(),
             ..servers.meter()
         };
         let servers = servers.clone();
-        Ok(Self { size, team, meter, executors, control_planes, name, servers, _folder: folder })
+        Ok(Self { size, url, team, meter, executors, control_planes, name, servers, _folder: folder })
+    }
+
+    /// The URL of the first control-plane's API.
+    pub(crate) fn url(&self) -> String {
+        self.url.clone()
     }
 }
 

@@ -20,7 +20,11 @@ use crate::{
 /// What a team may have running at once here: the most that a plan can give.
 pub(crate) const MAX_RUNNING: i64 = 50;
 
-const EMAIL: &str = "bench@example.com";
+/// Who owns the team whose runs are measured.
+pub(crate) const BENCH: &str = "bench@example.com";
+/// Who owns the team that attacks (`bench neighbours`).
+pub(crate) const ATTACKER: &str = "attacker@example.com";
+
 const PASSWORD: &str = "a password for a bench";
 
 /// A team, seen through each of an installation's control-planes.
@@ -30,10 +34,12 @@ pub(crate) struct Team {
     ten: PipelineId,
 }
 
-/// Makes an account; in production its address is not verified yet.
+/// Makes the accounts of both teams; in production their addresses are not verified yet.
 pub(crate) async fn register(url: &str) -> Result<(), Box<dyn Error>> {
-    let account = Register { email: EMAIL.into(), password: PASSWORD.into(), name: "Bench".into() };
-    Client::new(url)?.register(&account).await?;
+    for email in [BENCH, ATTACKER] {
+        let account = Register { email: email.into(), password: PASSWORD.into(), name: "Bench".into() };
+        Client::new(url)?.register(&account).await?;
+    }
     Ok(())
 }
 
@@ -42,13 +48,10 @@ impl Team {
     pub(crate) async fn new(urls: &[String]) -> Result<Self, Box<dyn Error>> {
         let mut clients = Vec::new();
         for url in urls {
-            let client = Client::new(url)?;
-            client.login(EMAIL, PASSWORD).await?;
-            clients.push(client);
+            clients.push(signed_in(url, BENCH).await?);
         }
         let first = clients.first().ok_or("an installation has a control-plane")?;
-        let team = first.create_team(&NewTeam { name: "Bench".into() }).await?.id;
-        let board = first.create_board(team, &NewBoard { name: "Bench".into(), ..NewBoard::default() }).await?.id;
+        let board = board(first).await?;
         let (one, ten) = (chain(first, board, 1).await?, chain(first, board, 10).await?);
         Ok(Self { clients, one, ten })
     }
@@ -65,6 +68,19 @@ impl Team {
         // Where there are several, what starts at one is watched at the next.
         generate(load, meter, async |number| once(one_of(number)?, one_of(number + 1)?, pipeline).await).await
     }
+}
+
+/// A signed-in client.
+pub(crate) async fn signed_in(url: &str, email: &str) -> Result<Client, Box<dyn Error>> {
+    let client = Client::new(url)?;
+    client.login(email, PASSWORD).await?;
+    Ok(client)
+}
+
+/// A board in a team of its own.
+pub(crate) async fn board(client: &Client) -> Result<BoardId, Box<dyn Error>> {
+    let team = client.create_team(&NewTeam { name: "Bench".into() }).await?.id;
+    Ok(client.create_board(team, &NewBoard { name: "Bench".into(), ..NewBoard::default() }).await?.id)
 }
 
 /// Starts a run and waits for its end on the stream.

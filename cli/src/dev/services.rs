@@ -64,7 +64,10 @@ impl Installation {
             ambient: ambient.clone(),
             queue: Arc::clone(&queue),
             wake: WakeUps::default(),
-            compiler: Arc::new(SandboxCompiler(engine.clone())),
+            compiler: Arc::new(
+                SandboxCompiler::new(engine.clone())
+                    .map_err(|error| DevError::Part("the compiler", error.to_string()))?,
+            ),
             keys,
             tokens,
             settings: ControlPlaneSettings {

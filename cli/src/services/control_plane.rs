@@ -142,7 +142,10 @@ impl Process {
             queue: Arc::new(RedisQueue::start(&redis)),
             wake,
             ambient,
-            compiler: Arc::new(SandboxCompiler(engine)),
+            compiler: Arc::new(
+                SandboxCompiler::new(engine)
+                    .map_err(|error| Failure::new(format!("the threads that compile do not start: {error}")))?,
+            ),
             keys: settings.master_keys.ring().map_err(Failure::new)?,
             tokens: TokenKeys::new(&SecretBox::new(settings.token_key.expose().to_vec().into_boxed_slice()))
                 .map_err(|error| Failure::new(error.to_string()).help("see RESTROY_TOKEN_KEY"))?,

@@ -114,7 +114,7 @@ fn refused(error: &ExecutorError) -> Failure {
         ExecutorError::Address(_) | ExecutorError::Plaintext(_) => failure.help("see RESTROY_RUN_API_URL"),
         ExecutorError::Authority { .. } => failure.help("see RESTROY_RUN_API_CA"),
         ExecutorError::Scratch { .. } => failure.help("see RESTROY_SCRATCH_DIR"),
-        ExecutorError::Http(_) => failure,
+        ExecutorError::Http(_) | ExecutorError::Threads(_) => failure,
     }
 }
 

@@ -157,6 +157,16 @@ impl Server {
         }
     }
 
+    /// Its processes: what each is, and its number.
+    pub fn processes(&self) -> Vec<(&'static str, u32)> {
+        match &self.mode {
+            Mode::Embedded { process, .. } => vec![("dev", process.id())],
+            Mode::Production { control_plane, executor, .. } => {
+                vec![("control-plane", control_plane.process.id()), ("executor", executor.id())]
+            }
+        }
+    }
+
     /// Does what whoever has just registered does before the first login: in production, verify the
     /// address with the token from the e-mail and the password.
     pub fn verify(&self, email: &str, password: &str) {

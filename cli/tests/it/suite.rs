@@ -10,6 +10,7 @@ mod hostile;
 mod identity;
 mod installation;
 mod invalid;
+mod neighbours;
 mod newcomer;
 #[path = "../../../control-plane/tests/it/postgres.rs"]
 mod postgres;

@@ -7,7 +7,7 @@ use restroy_sdk::{
 };
 use serde_json::json;
 
-use crate::world::{World, person, problem};
+use crate::world::{Tenant, World, person, problem};
 
 #[tokio::test]
 async fn a_stranger_sees_nothing_and_changes_nothing() {
@@ -63,11 +63,7 @@ async fn boards_do_not_share_their_stores() {
     let ours = world.push_script("ours", script, json!({"kv": true})).await;
     world.run(ours, json!({"word": "ours"})).await.succeeded();
 
-    let other = person(&world.server, "bob").await;
-    let team = other.create_team(&restroy_sdk::api::team::NewTeam { name: "Bob's".into() }).await.unwrap().id;
-    let board = restroy_sdk::api::board::NewBoard { name: "Board".into(), ..Default::default() };
-    let board = other.create_board(team, &board).await.unwrap().id;
-    let theirs = World { client: other, team, board, ..world };
+    let theirs = Tenant::new(&world.server, "bob").await;
     let pipeline = theirs.push_script("theirs", script, json!({"kv": true})).await;
     let first = theirs.run(pipeline, json!({"word": "theirs"})).await.succeeded();
     assert!(first.output("only").get("before").is_none_or(serde_json::Value::is_null));

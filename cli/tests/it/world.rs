@@ -1,6 +1,6 @@
 //! A server with a person, a team and a board on it, and short ways to what tests do most.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Deref};
 
 use futures_util::StreamExt as _;
 use restroy_sdk::{
@@ -21,9 +21,22 @@ use serde_json::{Value, json, value::to_raw_value};
 
 use crate::server::{PATIENCE, Server};
 
-/// A person with a team and a board.
+/// An installation with a person, a team and a board on it.
 pub struct World {
     pub server: Server,
+    pub tenant: Tenant,
+}
+
+impl Deref for World {
+    type Target = Tenant;
+
+    fn deref(&self) -> &Tenant {
+        &self.tenant
+    }
+}
+
+/// A person with a team and a board.
+pub struct Tenant {
     pub client: Client,
     pub team: TeamId,
     pub board: BoardId,
@@ -44,11 +57,19 @@ impl World {
     /// A new installation with Ada on it.
     pub async fn new(arguments: &[&str]) -> Self {
         let server = Server::start(arguments);
-        let client = person(&server, "ada").await;
-        let team = client.create_team(&NewTeam { name: "Team of Ada".into() }).await.unwrap().id;
+        let tenant = Tenant::new(&server, "ada").await;
+        Self { server, tenant }
+    }
+}
+
+impl Tenant {
+    /// A signed-in person of the given name, with a team and a board.
+    pub async fn new(server: &Server, name: &str) -> Self {
+        let client = person(server, name).await;
+        let team = client.create_team(&NewTeam { name: format!("Team of {name}") }).await.unwrap().id;
         let board = NewBoard { name: "Board".into(), ..NewBoard::default() };
         let board = client.create_board(team, &board).await.unwrap().id;
-        Self { server, client, team, board }
+        Self { client, team, board }
     }
 
     /// Tries to publish a definition under a new pipeline.

@@ -65,6 +65,9 @@ impl ApiError {
 #[derive(Debug)]
 pub(crate) struct RunApi {
     http: reqwest::Client,
+    /// For what scripts ask: a connection is served by the threads that opened it, and those of scripts
+    /// must not hold up a report or a renewal.
+    http_of_scripts: reqwest::Client,
     base: Url,
     credential: String,
     engine_id: String,
@@ -95,20 +98,30 @@ impl RunApi {
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
         }
-        let builder = match authority {
-            Some(path) => crate::capability::http::client_builder_trusting(
-                authorities(path).map_err(|error| ExecutorError::Authority { path: path.to_owned(), error })?,
-            ),
-            None => crate::capability::http::client_builder(),
+        let client = || {
+            let builder = match authority {
+                Some(path) => crate::capability::http::client_builder_trusting(
+                    authorities(path).map_err(|error| ExecutorError::Authority { path: path.to_owned(), error })?,
+                ),
+                None => crate::capability::http::client_builder(),
+            };
+            builder
+                .map_err(ExecutorError::Http)?
+                .timeout(EXCHANGE)
+                .pool_idle_timeout(IDLE)
+                .tcp_nodelay(true)
+                .build()
+                .map_err(|error| ExecutorError::Http(error.to_string()))
         };
-        let http = builder
-            .map_err(ExecutorError::Http)?
-            .timeout(EXCHANGE)
-            .pool_idle_timeout(IDLE)
-            .tcp_nodelay(true)
-            .build()
-            .map_err(|error| ExecutorError::Http(error.to_string()))?;
-        Ok(Self { http, base, credential: credential.to_owned(), engine_id: engine_id.to_owned(), metrics })
+        let (http, http_of_scripts) = (client()?, client()?);
+        Ok(Self {
+            http,
+            http_of_scripts,
+            base,
+            credential: credential.to_owned(),
+            engine_id: engine_id.to_owned(),
+            metrics,
+        })
     }
 
     pub(crate) fn engine_id(&self) -> &str {
@@ -162,14 +175,22 @@ impl RunApi {
     }
 
     async fn post<T: DeserializeOwned>(&self, path: &str, token: &str, body: Bytes) -> Result<T, ApiError> {
-        let request =
-            self.request(Method::POST, path, token)?.header(header::CONTENT_TYPE, "application/json").body(body);
+        let request = self
+            .request(&self.http, Method::POST, path, token)?
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(body);
         send(request).await
     }
 
-    fn request(&self, method: Method, path: &str, token: &str) -> Result<reqwest::RequestBuilder, ApiError> {
+    fn request(
+        &self,
+        client: &reqwest::Client,
+        method: Method,
+        path: &str,
+        token: &str,
+    ) -> Result<reqwest::RequestBuilder, ApiError> {
         let url = self.base.join(path).map_err(|error| ApiError::Unreadable(error.to_string()))?;
-        Ok(self.http.request(method, url).bearer_auth(token))
+        Ok(client.request(method, url).bearer_auth(token))
     }
 }
 

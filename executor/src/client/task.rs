@@ -159,7 +159,7 @@ impl TaskApi {
     /// Has a host call carried out.
     pub(crate) async fn call(&self, call: &Call) -> Result<CallEnd, Lost> {
         let Ok(body) = json(call) else { return Err(self.give_up("a call has no JSON form")) };
-        self.answer(self.exchange(Method::POST, "calls", "application/json", body).await)
+        self.answer(self.exchange_for_script(Method::POST, "calls", "application/json", body).await)
     }
 
     /// Keeps an artifact.
@@ -183,7 +183,7 @@ impl TaskApi {
             ("name", Some(name)),
         ];
         let path = format!("artifacts?{}", form(&query));
-        self.answer(self.exchange(Method::PUT, &path, content_type, content).await)
+        self.answer(self.exchange_for_script(Method::PUT, &path, content_type, content).await)
     }
 
     fn answer(&self, end: Result<CallAnswer, Trouble>) -> Result<CallEnd, Lost> {
@@ -204,6 +204,28 @@ impl TaskApi {
         content_type: &str,
         body: Bytes,
     ) -> Result<T, Trouble> {
+        self.exchange_over(&self.api.http, method, path, content_type, body).await
+    }
+
+    /// The same, over the connections of scripts.
+    async fn exchange_for_script<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: Bytes,
+    ) -> Result<T, Trouble> {
+        self.exchange_over(&self.api.http_of_scripts, method, path, content_type, body).await
+    }
+
+    async fn exchange_over<T: DeserializeOwned>(
+        &self,
+        client: &reqwest::Client,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: Bytes,
+    ) -> Result<T, Trouble> {
         let path = format!("run/v1/tasks/{}/{path}", self.task_id);
         let mut pause = FIRST_PAUSE;
         loop {
@@ -212,7 +234,7 @@ impl TaskApi {
             }
             let sent = Instant::now();
             let held_until = *self.held_until.lock().unwrap_or_else(PoisonError::into_inner);
-            let request = self.api.request(method.clone(), &path, &self.token).map(|request| {
+            let request = self.api.request(client, method.clone(), &path, &self.token).map(|request| {
                 // Past the lease's end no answer is of any use.
                 let patience = (held_until.saturating_duration_since(sent)).clamp(FIRST_PAUSE, EXCHANGE);
                 request.timeout(patience).header(header::CONTENT_TYPE, content_type).body(body.clone())

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use lua_wasm_host::{Engine, Limits, Source};
+use lua_wasm_host::{Engine, Limits, SandboxThreads, Source};
 use restroy_run_queue::run_api::{Plan, StepLimits, StepOutput, StepSettings, StepState};
 use restroy_sdk::{
     document::Document,
@@ -33,6 +33,8 @@ const MOST_ITEMS: u64 = 1_000;
 #[derive(Clone)]
 pub(crate) struct Tools {
     pub(crate) engine: Engine,
+    /// Where tasks are driven.
+    pub(crate) threads: SandboxThreads,
     pub(crate) ambient: Ambient,
     pub(crate) outbound: Outbound,
     pub(crate) limits: Limits,

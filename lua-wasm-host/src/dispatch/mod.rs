@@ -66,6 +66,10 @@ impl Dispatcher {
         &self.limits
     }
 
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.door.cancel.is_cancelled()
+    }
+
     pub(crate) fn calls(&self) -> u64 {
         u64::from(self.calls)
     }

@@ -7,6 +7,7 @@ mod compiling;
 mod determinism;
 mod errors;
 mod hostile;
+mod interrupting;
 mod isolation;
 mod libraries;
 mod limits;
