@@ -8,7 +8,7 @@ use restroy_run_queue::{
     run_api::{Batch, HeldTask, ReleaseReason},
 };
 use restroy_sdk::{
-    event::{EventKind, StepError},
+    event::EventKind,
     ids::{RunId, TaskId},
     status::RunStatus,
     time::Ambient,
@@ -26,7 +26,7 @@ use crate::{
     config::{ExecutorConfig, ExecutorError},
     drive::{
         drive,
-        task::{TaskContext, Tools},
+        task::{TaskContext, Tools, prepare},
     },
     health::Health,
     lease,
@@ -287,15 +287,22 @@ impl Executor {
             claimed.egress_left,
             release,
         );
-        let (folders, team_id) = (Arc::clone(&self.folders), claimed.plan.team_id);
+        let plan = claimed.plan;
+        // Under the lease's first half minute; a lease that is lost meanwhile shows with the first report.
+        let prepared = tokio::task::spawn_blocking(move || (prepare(&plan), plan)).await;
+        let Ok((prepared, plan)) = prepared else {
+            tracing::error!(%run_id, "the plan's preparation broke down: the task's lease ends by itself");
+            return None;
+        };
+        let (folders, team_id) = (Arc::clone(&self.folders), plan.team_id);
         let scratch = tokio::task::spawn_blocking(move || folders.open(run_id, team_id)).await.ok()?;
-        let signals = Arc::clone(&self.signals);
-        let task = match TaskContext::new(claimed.plan, api, Arc::clone(&scratch), self.tools.clone(), signals) {
-            Ok(task) => Arc::new(task),
-            Err((error, api)) => {
-                tracing::error!(%run_id, error, "the plan cannot be executed");
+        let (tools, signals) = (self.tools.clone(), Arc::clone(&self.signals));
+        let task = match prepared {
+            Ok(prepared) => Arc::new(TaskContext::new(plan, prepared, api, Arc::clone(&scratch), tools, signals)),
+            Err(error) => {
+                tracing::warn!(%run_id, code = error.code, error = error.message, "the plan cannot be executed");
                 // Whoever takes the task next would come to the same point: the run ends here.
-                let error = Some(StepError::new("plan_not_executable", error));
+                let error = Some(*error);
                 let events = vec![EventKind::RunFinished { status: RunStatus::Failed, error }];
                 let batch = Batch { n: 1, engine_id: api.engine_id().to_owned(), events, egress_bytes: 0 };
                 let _ = api.events(&batch).await;

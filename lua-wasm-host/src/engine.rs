@@ -36,7 +36,7 @@ pub struct EngineConfig {
     /// (8 GiB each), not memory.
     pub max_sandboxes: u32,
     /// Where compiled code is kept between processes: a folder that only this user can write to,
-    /// made if absent. None: the guest is compiled at every start (half a second).
+    /// made if absent. None, or a folder that cannot be used: the guest is compiled at every start (half a second).
     pub cache_dir: Option<PathBuf>,
 }
 
@@ -208,7 +208,7 @@ impl Engine {
         let allowed = Allowed { cpu: limits.cpu_time, wall: limits.wall_time };
         let fuel = limits.fuel;
         let dispatcher = Dispatcher::new(door, limits.clone(), clock.clone());
-        let mut store = Store::new(&self.0.engine, State::new(dispatcher, records.into_bytes()));
+        let mut store = Store::new(&self.0.engine, State::new(dispatcher, records));
         store.limiter(State::limiter);
         let prepared = store
             .set_fuel(fuel * INSTRUCTIONS_PER_FUEL)

@@ -6,6 +6,7 @@ use wasmtime::{Caller, Linker, Memory, ResourceLimiter, Store, Trap};
 
 use crate::dispatch::{Answer, Dispatcher};
 use crate::engine::{INSTRUCTIONS_PER_FUEL, YIELD_FUEL};
+use crate::invocation::Records;
 use crate::meter::yield_once;
 use crate::wire::{Failure, op};
 use crate::{CallFailure, CompileError, ErrorCode, StepError};
@@ -29,6 +30,9 @@ const POLL_TIME: Duration = Duration::from_millis(2);
 /// The longest text of an error that a guest may hand over: message, traceback and details.
 const MAX_FAILURE: u32 = 1024 * 1024;
 
+/// The longest name of a module that is looked up.
+const MAX_MODULE_NAME: u32 = 4 * 1024;
+
 /// The longest a panic message is kept.
 const MAX_NOTE: usize = 2_048;
 
@@ -38,8 +42,8 @@ pub(crate) struct State {
     memory: Option<Memory>,
     limiter: MemoryLimiter,
     fuel_limit: u64,
-    /// The invocation, until the guest has taken it.
-    invocation: Vec<u8>,
+    /// The invocation; its bytes until the guest has taken them.
+    invocation: Records,
     /// An answer that did not fit into the guest's buffer.
     waiting: Vec<u8>,
     /// What the guest said the end was.
@@ -62,7 +66,7 @@ struct Pace {
 }
 
 impl State {
-    pub(crate) fn new(dispatcher: Dispatcher, invocation: Vec<u8>) -> Self {
+    pub(crate) fn new(dispatcher: Dispatcher, invocation: Records) -> Self {
         let limits = dispatcher.limits();
         Self {
             memory: None,
@@ -173,8 +177,14 @@ impl Call {
                 return self.answer(&mut caller, waiting);
             }
             op::INVOCATION => {
-                let invocation = std::mem::take(&mut caller.data_mut().invocation);
+                let invocation = caller.data_mut().invocation.take_bytes();
                 return self.answer(&mut caller, invocation);
+            }
+            op::MODULE => {
+                let name = read(&mut caller, (self.head.0, self.head.1.min(MAX_MODULE_NAME)))?;
+                let text = caller.data().invocation.module(&name).unwrap_or_default();
+                charge(&mut caller, text.len() as u64)?;
+                return self.answer(&mut caller, text.as_bytes().to_vec());
             }
             op::OUT_OF_MEMORY => return Err(caller.data_mut().end_at_limit(ErrorCode::MemoryLimit)),
             op::DONE => {
@@ -365,6 +375,7 @@ fn failed(failure: Failure) -> Ended {
             });
         }
         "result_not_json" => ErrorCode::ResultNotJson,
+        "input_not_json" => ErrorCode::InputNotJson,
         _ => {
             // Not its message, which may quote what the script holds.
             tracing::error!(message_bytes = failure.message.len(), "a guest failed");

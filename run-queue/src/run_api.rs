@@ -8,6 +8,7 @@
 //! | `POST /run/v1/tasks/{id}/claim` | executor | [`Claim`] | [`Claimed`]; 409 `not_claimable`, 429 `slots_exhausted` |
 //! | `POST /run/v1/tasks/{id}/events` | task token | [`Batch`] | [`BatchAnswer`]; 409 `lease_lost` |
 //! | `POST /run/v1/tasks/{id}/renew` | task token | nothing | [`Lease`]; 409 `lease_lost` |
+//! | `POST /run/v1/tasks/{id}/outputs` | task token | [`OutputsRequest`] | [`OutputsPage`]; 409 `lease_lost` |
 //! | `POST /run/v1/tasks/{id}/release` | task token | nothing | [`Released`]; 409 `lease_lost` |
 //! | `POST /run/v1/tasks/{id}/wait` | task token | [`Wait`] | [`Released`]; 409 `lease_lost` |
 //! | `POST /run/v1/tasks/{id}/stopped` | executor | nothing | [`Released`] |
@@ -133,6 +134,10 @@ pub struct Claim {
     /// ended by others. Until it does, or the lease would have ended, the task counts as running.
     #[serde(default)]
     pub confirms: bool,
+    /// The executor fetches outputs with [`OutputsRequest`], those that it needs. False: an executor that is older
+    /// than this field, which gets all of them in the plan.
+    #[serde(default)]
+    pub fetches_outputs: bool,
 }
 
 /// A task in the hands of an executor.
@@ -187,6 +192,10 @@ pub struct Plan {
     pub seed: String,
     /// What is committed so far: every attempt of every step, oldest first.
     pub done: Vec<StepState>,
+    /// The outputs are not in [`Plan::done`]: they are to be fetched with [`OutputsRequest`]. False where the executor
+    /// did not ask for that, or the control-plane is older than this field.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub outputs_apart: bool,
     /// What the team has another limit of than the executor would set.
     #[serde(default)]
     pub limits: StepLimits,
@@ -282,10 +291,11 @@ pub struct StepState {
     /// For a `for_each` step itself: how many items it has.
     #[serde(default)]
     pub items: Option<u32>,
-    /// What it returned.
+    /// What it returned, as the text that was committed; absent where [`Plan::outputs_apart`].
     #[serde(default)]
-    pub output: Option<serde_json::Value>,
-    /// Why it did not succeed.
+    pub output: Option<Box<RawValue>>,
+    /// Why it did not succeed: the code, the beginning of the message, and of the details their `code`. The rest is for
+    /// people and stays where it is.
     #[serde(default)]
     pub error: Option<StepError>,
     /// Another attempt follows this one.
@@ -294,6 +304,49 @@ pub struct StepState {
     /// When that attempt may start.
     #[serde(default)]
     pub retry_at: Option<Timestamp>,
+}
+
+/// `POST /run/v1/tasks/{id}/outputs`: what steps returned that ended under an earlier lease, a page at a time.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OutputsRequest {
+    /// The outputs of these steps and of their items.
+    pub steps: Vec<String>,
+    /// What was fetched already: [`OutputsPage::next`] of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<OutputsCursor>,
+}
+
+/// Where a page of outputs ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputsCursor {
+    /// The step.
+    pub step: String,
+    /// Its item; 0: the step itself.
+    pub index: u32,
+}
+
+/// The most bytes of outputs in one page, unless a single one is larger.
+pub const OUTPUTS_PAGE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// The answer to an [`OutputsRequest`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OutputsPage {
+    /// Outputs, in the order of steps and items, at most [`OUTPUTS_PAGE_BYTES`] together or a single one.
+    pub outputs: Vec<StepOutput>,
+    /// Where the next page begins; absent at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<OutputsCursor>,
+}
+
+/// What a step, or an item of it, returned.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StepOutput {
+    /// The step.
+    pub step: String,
+    /// The item of a `for_each`, from 1; 0: the step itself.
+    pub index: u32,
+    /// The text that was committed.
+    pub output: Box<RawValue>,
 }
 
 /// `POST /run/v1/tasks/{id}/events`: what happened since the last batch, in topological order.
@@ -475,4 +528,25 @@ pub struct CallError {
     pub message: String,
     /// Whether trying again may help.
     pub retryable: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outputs_pass_as_the_text_that_they_are() {
+        let text = r#"{"step":"a","attempt":1,"status":"succeeded","items":null,"output":{"b": 1.0,  "a":[1e2,"\u0041"]},"error":null,"retried":false,"retry_at":null}"#;
+        let state: StepState = serde_json::from_str(text).unwrap();
+        assert_eq!(state.output.as_ref().unwrap().get(), r#"{"b": 1.0,  "a":[1e2,"\u0041"]}"#);
+        assert_eq!(serde_json::to_string(&state).unwrap(), text);
+    }
+
+    #[test]
+    fn claims_and_plans_of_before_outputs_were_apart_are_read() {
+        let claim: Claim = serde_json::from_str(r#"{"protocol":1,"engine_id":"x"}"#).unwrap();
+        assert!(!claim.fetches_outputs);
+        let state: StepState = serde_json::from_str(r#"{"step":"a","attempt":1,"status":"running"}"#).unwrap();
+        assert!(state.output.is_none());
+    }
 }

@@ -7,7 +7,7 @@ use restroy_sdk::{
     status::StepStatus,
     time::{Ambient, Timestamp},
 };
-use sqlx::{query, query_as, query_scalar};
+use sqlx::{FromRow, query, query_as, query_scalar};
 
 use super::{
     machine::{Attempt, Place},
@@ -255,20 +255,106 @@ pub(crate) async fn may_call(
     Ok(known && !ended)
 }
 
-/// Every attempt of a run that has ever begun or ended, in the order of steps, items, attempts.
-pub(crate) async fn committed(tx: &mut TeamTx, run: RunId) -> Result<Vec<StepRow>, sqlx::Error> {
+/// An attempt, as far as whoever takes the run on needs to know.
+#[derive(Debug, FromRow)]
+pub(crate) struct CommittedRow {
+    pub(crate) step: String,
+    pub(crate) idx: i64,
+    pub(crate) attempt: i64,
+    pub(crate) status: StepStatus,
+    pub(crate) items: Option<i64>,
+    pub(crate) output: Option<String>,
+    pub(crate) error: Option<String>,
+    pub(crate) retried: bool,
+    pub(crate) retry_at: Option<Timestamp>,
+}
+
+/// How many attempts are read at once: an error may be 90 KiB.
+const COMMITTED_PAGE: i64 = 100;
+
+/// The next attempts of a run that have ever begun or ended, in the order of steps, items, attempts, after `last`; none
+/// at the end. Outputs are read only where they are wanted.
+pub(crate) async fn committed(
+    tx: &mut TeamTx,
+    run: RunId,
+    last: Option<&CommittedRow>,
+    outputs: bool,
+) -> Result<Vec<CommittedRow>, sqlx::Error> {
     let team = tx.team();
+    let (step, idx, attempt) = last.map_or(("", -1, -1), |last| (last.step.as_str(), last.idx, last.attempt));
     sql!(
         &mut **tx,
         fetch_all,
-        query_as(concat!(
-            "SELECT ",
-            step_columns!(),
-            " FROM step_runs WHERE team_id = $1 AND run_id = $2
-              AND (started_at IS NOT NULL OR finished_at IS NOT NULL)
-              ORDER BY step, idx, attempt"
-        ))
+        query_as(
+            "SELECT step, idx, attempt, status, items, CASE WHEN $7 THEN output END AS output, error, retried, retry_at
+             FROM step_runs WHERE team_id = $1 AND run_id = $2
+             AND (started_at IS NOT NULL OR finished_at IS NOT NULL)
+             AND (step, idx, attempt) > ($3, $4, $5)
+             ORDER BY step, idx, attempt LIMIT $6"
+        )
         .bind(team)
         .bind(run)
+        .bind(step)
+        .bind(idx)
+        .bind(attempt)
+        .bind(COMMITTED_PAGE)
+        .bind(outputs)
     )
+}
+
+/// How many outputs of a step are looked at for a page.
+const OUTPUTS_PAGE: i64 = 1_000;
+
+/// What a step and its items returned, from beyond item `after` on, as many as fit into `room` bytes, and at least one if
+/// `room` is whole (`first`): item and text. And whether that is all.
+pub(crate) async fn outputs(
+    tx: &mut TeamTx,
+    run: RunId,
+    step: &str,
+    after: i64,
+    (room, first): (u64, bool),
+) -> Result<(Vec<(i64, String)>, bool), sqlx::Error> {
+    let team = tx.team();
+    // Their sizes first, so that no more than a page is ever read.
+    let sizes: Vec<(i64, i64)> = sql!(
+        &mut **tx,
+        fetch_all,
+        query_as(
+            "SELECT idx, CAST(octet_length(output) AS BIGINT) FROM step_runs
+             WHERE team_id = $1 AND run_id = $2 AND step = $3 AND idx > $4 AND output IS NOT NULL
+             ORDER BY idx, attempt LIMIT $5"
+        )
+        .bind(team)
+        .bind(run)
+        .bind(step)
+        .bind(after)
+        .bind(OUTPUTS_PAGE)
+    )?;
+    let mut left = room;
+    let mut until = None;
+    for (number, (idx, bytes)) in sizes.iter().enumerate() {
+        let bytes = u64::try_from(*bytes).unwrap_or_default();
+        if bytes > left && !(first && number == 0) {
+            break;
+        }
+        left = left.saturating_sub(bytes);
+        until = Some((number + 1, *idx));
+    }
+    let Some((taken, until)) = until else { return Ok((Vec::new(), sizes.is_empty())) };
+    let all = taken == sizes.len() && sizes.len() < usize::try_from(OUTPUTS_PAGE).unwrap_or(usize::MAX);
+    let outputs = sql!(
+        &mut **tx,
+        fetch_all,
+        query_as(
+            "SELECT idx, output FROM step_runs
+             WHERE team_id = $1 AND run_id = $2 AND step = $3 AND idx > $4 AND idx <= $5 AND output IS NOT NULL
+             ORDER BY idx, attempt"
+        )
+        .bind(team)
+        .bind(run)
+        .bind(step)
+        .bind(after)
+        .bind(until)
+    )?;
+    Ok((outputs, all))
 }

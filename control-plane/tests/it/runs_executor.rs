@@ -60,6 +60,10 @@ impl Held {
         answer["last_seq"].as_i64().unwrap()
     }
 
+    pub(crate) async fn outputs(&self, request: Value) -> (StatusCode, Value) {
+        answer(self.http.post(format!("{}/outputs", self.base)).bearer_auth(&self.token).json(&request)).await
+    }
+
     pub(crate) async fn renew(&self) -> (StatusCode, Value) {
         answer(self.http.post(format!("{}/renew", self.base)).bearer_auth(&self.token)).await
     }

@@ -169,8 +169,13 @@ impl RunApi {
     }
 
     async fn try_claim(&self, task_id: TaskId, claim_id: Uuid) -> Result<Option<(Claimed, Instant)>, ApiError> {
-        let engine_id = self.engine_id.clone();
-        let body = json(&Claim { protocol: PROTOCOL, engine_id, claim_id: Some(claim_id), confirms: true })?;
+        let body = json(&Claim {
+            protocol: PROTOCOL,
+            engine_id: self.engine_id.clone(),
+            claim_id: Some(claim_id),
+            confirms: true,
+            fetches_outputs: true,
+        })?;
         let path = format!("run/v1/tasks/{task_id}/claim");
         let mut pause = FIRST_PAUSE;
         let mut tries = 1;

@@ -15,14 +15,14 @@ use std::{
 use bytes::Bytes;
 use reqwest::{Method, StatusCode, header};
 use restroy_run_queue::run_api::{
-    Batch, BatchAnswer, Call, CallAnswer, Lease, ReleaseReason, Released, Wait, WaitingStep,
+    BatchAnswer, Call, CallAnswer, Lease, OutputsPage, OutputsRequest, ReleaseReason, Released, Wait, WaitingStep,
 };
 use restroy_sdk::{
     event::StepRef,
     ids::TaskId,
     problem::{Problem, ProblemCode},
 };
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -132,8 +132,18 @@ impl TaskApi {
         self.renewals.load(Ordering::Relaxed)
     }
 
+    /// Fetches outputs of steps that ended under an earlier lease.
+    pub(crate) async fn outputs(&self, request: &OutputsRequest) -> Result<OutputsPage, Lost> {
+        let Ok(body) = json(request) else { return Err(self.give_up("a request has no JSON form")) };
+        match self.exchange(Method::POST, "outputs", "application/json", body).await {
+            Ok(page) => Ok(page),
+            Err(Trouble::Lost) => Err(Lost),
+            Err(Trouble::Refused(problem)) => Err(self.give_up(&problem.to_string())),
+        }
+    }
+
     /// Reports. A repost of the same batch is the same bytes: the control-plane takes it once.
-    pub(crate) async fn events(&self, batch: &Batch) -> Result<BatchAnswer, NotTaken> {
+    pub(crate) async fn events(&self, batch: &(impl Serialize + Sync)) -> Result<BatchAnswer, NotTaken> {
         let Ok(body) = json(batch) else {
             self.give_up("a batch has no JSON form");
             return Err(NotTaken::Lost);

@@ -9,6 +9,7 @@ pub(crate) mod activity;
 mod for_each;
 mod graph;
 mod inputs;
+mod outputs;
 mod retry;
 mod sandbox;
 pub(crate) mod seed;
@@ -27,7 +28,7 @@ use self::{
     activity::Busy,
     graph::{Decision, Graph, StepIndex, Walk},
     retry::Standing,
-    step::{Ending, Work},
+    step::{Ending, Inputs, Work},
     task::TaskContext,
 };
 
@@ -46,6 +47,9 @@ pub(crate) async fn drive(task: Arc<TaskContext>) {
 }
 
 async fn walk(task: &Arc<TaskContext>, graph: &Graph) -> EventKind {
+    if let Err(error) = outputs::fetch(task, graph).await {
+        return EventKind::RunFinished { status: RunStatus::Failed, error: Some(error) };
+    }
     let mut endings: Vec<Option<Ending>> = task
         .document
         .steps
@@ -107,7 +111,7 @@ fn failed(code: &str, message: impl Into<String>) -> EventKind {
 fn work(task: &Arc<TaskContext>, graph: &Graph, endings: &[Option<Ending>], index: StepIndex) -> Option<Work> {
     let (name, step) = task.document.steps.get_index(index)?;
     let needs = || graph.needs(index).iter().filter_map(|need| Some((*need, endings[*need].as_ref()?)));
-    let inputs = needs()
+    let inputs: Vec<_> = needs()
         .filter_map(|(need, ending)| {
             let (name, _) = task.document.steps.get_index(need)?;
             Some((name.clone(), Arc::clone(ending.output.as_ref()?)))
@@ -123,7 +127,7 @@ fn work(task: &Arc<TaskContext>, graph: &Graph, endings: &[Option<Ending>], inde
         task: Arc::clone(task),
         name: name.clone(),
         step: step.clone(),
-        inputs,
+        inputs: Inputs::new(inputs),
         builds_on,
         current: current.into(),
     })

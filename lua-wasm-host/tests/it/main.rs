@@ -11,4 +11,5 @@ mod interrupting;
 mod isolation;
 mod libraries;
 mod limits;
+mod nasty;
 mod support;

@@ -8,6 +8,7 @@
 mod answers;
 mod cpu;
 mod door;
+mod masking;
 mod memory;
 mod waiting;
 

@@ -76,7 +76,7 @@ pub(super) async fn claim(
     let run = cancel::find(&mut tx, run.id).await?;
     let wake = Wake::Run { run_id: run.id, last_seq: run.last_seq };
     let waited = now.since(run.created_at);
-    let plan = plan::plan(&mut tx, &state, (id, executor.id, fence), run, fixed, now).await?;
+    let plan = plan::plan(&mut tx, &state, (id, executor.id, fence), run, fixed, (now, claim.fetches_outputs)).await?;
     let egress_left = usage::egress_left(&mut tx, now).await?;
     // Last of all, since it keeps the executor's other claims waiting: what it holds is counted over all teams.
     let mut tx = tx.leave_bypassing_rls(Bypass::ExecutorSlots).await?;

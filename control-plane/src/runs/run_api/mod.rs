@@ -6,6 +6,7 @@ mod calls;
 mod claim;
 mod heartbeat;
 pub(crate) mod lanes;
+mod outputs;
 mod release;
 mod renew;
 mod report;
@@ -30,6 +31,7 @@ pub fn router(state: AppState) -> Router {
         .route("/run/v1/tasks/{id}/claim", post(claim::claim))
         .route("/run/v1/tasks/{id}/events", post(report::report).layer(http::body_limit(MAX_BATCH)))
         .route("/run/v1/tasks/{id}/renew", post(renew::renew))
+        .route("/run/v1/tasks/{id}/outputs", post(outputs::outputs))
         .route("/run/v1/tasks/{id}/release", post(release::release))
         .route("/run/v1/tasks/{id}/wait", post(wait::wait))
         .route("/run/v1/tasks/{id}/stopped", post(signals::stopped))

@@ -28,7 +28,7 @@ use self::{
     resolve::{Checked, Lookup, OutOfReach, is_denied},
 };
 use super::attempt::Attempting;
-use crate::client::Lost;
+use crate::{client::Lost, memory::TASK_MEMORY_LIMIT};
 
 /// No exchange may take longer, whatever the limits say.
 const LONGEST: Duration = Duration::from_mins(1);
@@ -333,6 +333,14 @@ impl lua_wasm_host::Http for AttemptHttp {
         let _ = url.set_password(None);
         // The run may have been ended meanwhile, by somebody whose word does not arrive.
         self.attempt.task.ensure_held().await.map_err(|Lost| super::attempt::lease_lost())?;
+        // The answer is there twice while it is read: as it came, and decompressed.
+        let held = request.body.len() + 2 * usize::try_from(request.max_response_bytes).unwrap_or(usize::MAX / 4);
+        let _held = self
+            .attempt
+            .task
+            .memory
+            .guard(held)
+            .map_err(|error| CallError::retryable(TASK_MEMORY_LIMIT, error.to_string()))?;
         let egress = |bytes| self.attempt.task.api.egress.spend(bytes);
         let exchange = self.outbound.send_metered(request, &key, &egress);
         let answer = self.attempt.task.api.lost.run_until_cancelled(exchange).await;

@@ -39,6 +39,8 @@ pub(crate) struct Knobs {
     pub(crate) unavailable: HashMap<&'static str, usize>,
     /// So many batches are taken, but their answers are lost.
     pub(crate) lost_answers: usize,
+    /// A control-plane that is older than outputs that are fetched: they are in the plan.
+    pub(crate) sends_outputs: bool,
     /// Batches that speak of a step of this name are refused.
     pub(crate) refuse: Option<&'static str>,
     /// How long a lease lasts, in milliseconds.
@@ -60,6 +62,7 @@ impl Default for Knobs {
         Self {
             unavailable: HashMap::new(),
             lost_answers: 0,
+            sends_outputs: false,
             refuse: None,
             lease_ms: 30_000,
             batches: None,
@@ -79,6 +82,7 @@ struct Inner {
     batches: usize,
     renewals: usize,
     released: usize,
+    fetched: Vec<(String, u32)>,
     events: Vec<EventKind>,
     calls: Vec<Call>,
     kv: BTreeMap<String, Value>,
@@ -129,6 +133,7 @@ impl Api {
             params: RawValue::from_string("{}".to_owned()).unwrap(),
             seed: "07".repeat(32),
             done: Vec::new(),
+            outputs_apart: false,
             limits: StepLimits::default(),
         };
         let inner = Inner {
@@ -139,6 +144,7 @@ impl Api {
             batches: 0,
             renewals: 0,
             released: 0,
+            fetched: Vec::new(),
             events: Vec::new(),
             calls: Vec::new(),
             kv: BTreeMap::new(),
@@ -162,6 +168,7 @@ impl Api {
             .route("/run/v1/tasks/{id}/claim", post(routes::claim))
             .route("/run/v1/tasks/{id}/events", post(routes::events))
             .route("/run/v1/tasks/{id}/renew", post(routes::renew))
+            .route("/run/v1/tasks/{id}/outputs", post(routes::outputs))
             .route("/run/v1/tasks/{id}/release", post(routes::release))
             .route("/run/v1/tasks/{id}/calls", post(routes::calls))
             .route("/run/v1/tasks/{id}/artifacts", put(routes::artifacts))
@@ -207,6 +214,11 @@ impl Api {
 
     pub(crate) fn renewals(&self) -> usize {
         self.inner().renewals
+    }
+
+    /// The outputs that were fetched, by step and item.
+    pub(crate) fn fetched(&self) -> Vec<(String, u32)> {
+        self.inner().fetched.clone()
     }
 
     /// How often the task was given back.
@@ -411,7 +423,7 @@ fn committed(events: &[EventKind]) -> Vec<StepState> {
                 state.retry_at = Some(Ambient::system().now().after(delay));
             }
             EventKind::StepFinished { output, error, .. } => {
-                state.output.clone_from(output);
+                state.output = output.as_ref().map(|output| serde_json::value::to_raw_value(output).unwrap());
                 state.error.clone_from(error);
             }
             _ => {}

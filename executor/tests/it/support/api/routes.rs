@@ -11,7 +11,8 @@ use axum::{
 };
 use futures_util::stream;
 use restroy_run_queue::run_api::{
-    Batch, BatchAnswer, Call, CallAnswer, CallKind, Claimed, HeartbeatAnswer, Lease, Plan, Released, Signal, Wait,
+    Batch, BatchAnswer, Call, CallAnswer, CallKind, Claim, Claimed, HeartbeatAnswer, Lease, OutputsCursor, OutputsPage,
+    OutputsRequest, Plan, Released, Signal, StepOutput, Wait,
 };
 use restroy_sdk::{
     event::{EventKind, StepRef},
@@ -79,7 +80,12 @@ pub(super) async fn stopped(State(api): State<Api>, headers: HeaderMap) -> Respo
     Json(Released {}).into_response()
 }
 
-pub(super) async fn claim(State(api): State<Api>, Path(id): Path<TaskId>, headers: HeaderMap) -> Response {
+pub(super) async fn claim(
+    State(api): State<Api>,
+    Path(id): Path<TaskId>,
+    headers: HeaderMap,
+    Json(claim): Json<Claim>,
+) -> Response {
     assert_eq!(headers["authorization"], "Bearer the-credential");
     if api.is_unavailable("credential") {
         return problem(ProblemCode::Unauthorized);
@@ -93,11 +99,15 @@ pub(super) async fn claim(State(api): State<Api>, Path(id): Path<TaskId>, header
             return problem(ProblemCode::NotClaimable);
         }
         inner.fence += 1;
+        let outputs_apart = claim.fetches_outputs && !inner.knobs.sends_outputs;
         let mut done = committed(&inner.events);
         if inner.knobs.retries_are_due {
             done.iter_mut().for_each(|state| state.retry_at = None);
         }
-        let plan = Plan { done, ..inner.plan.clone() };
+        if outputs_apart {
+            done.iter_mut().for_each(|state| state.output = None);
+        }
+        let plan = Plan { done, outputs_apart, ..inner.plan.clone() };
         Claimed {
             token: format!("token-{}", inner.fence),
             fence: inner.fence,
@@ -146,6 +156,34 @@ pub(super) async fn events(State(api): State<Api>, headers: HeaderMap, Json(batc
     };
     api.tell();
     if lost { StatusCode::BAD_GATEWAY.into_response() } else { Json(answer).into_response() }
+}
+
+/// Gives two outputs in a page.
+pub(super) async fn outputs(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    Json(request): Json<OutputsRequest>,
+) -> Response {
+    if let Err(refused) = api.check(&headers) {
+        return refused;
+    }
+    let mut outputs: Vec<StepOutput> = committed(&api.inner().events)
+        .into_iter()
+        .filter(|state| request.steps.contains(&state.step.step))
+        .filter_map(|state| {
+            let (step, index) = (state.step.step, state.step.index.unwrap_or(0));
+            Some(StepOutput { step, index, output: state.output? })
+        })
+        .collect();
+    outputs.sort_by(|left, right| (&left.step, left.index).cmp(&(&right.step, right.index)));
+    let cursor = |output: &StepOutput| OutputsCursor { step: output.step.clone(), index: output.index };
+    if let Some(after) = request.after {
+        outputs.retain(|output| (&output.step, output.index) > (&after.step, after.index));
+    }
+    let next = if outputs.len() > 2 { outputs.get(1).map(cursor) } else { None };
+    outputs.truncate(2);
+    api.inner().fetched.extend(outputs.iter().map(|output| (output.step.clone(), output.index)));
+    Json(OutputsPage { outputs, next }).into_response()
 }
 
 pub(super) async fn release(State(api): State<Api>, headers: HeaderMap) -> Response {
