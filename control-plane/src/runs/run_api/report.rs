@@ -140,7 +140,8 @@ async fn take(state: &AppState, tx: &mut TeamTx, holding: &Holding, batch: Batch
     let newest = steps::newest(tx, run, machine::places(&batch.events)).await?;
     let known: BTreeMap<_, _> = newest.iter().map(|(place, attempt)| (place.clone(), attempt.number)).collect();
     let changes = machine::apply(newest, &batch.events, now).map_err(|fault| refused(*fault))?;
-    let beside = changes.attempts.iter().map(|((place, number), attempt)| size(attempt, known.get(place) < Some(number))).sum();
+    let beside =
+        changes.attempts.iter().map(|((place, number), attempt)| size(attempt, known.get(place) < Some(number))).sum();
     steps::save(tx, &state.ambient, run, &changes.attempts, &batch.engine_id).await?;
     lease::renew(state, tx, holding, now, batch.n).await?;
     if batch.events.iter().any(|event| matches!(event, EventKind::StepFinished { .. })) {
