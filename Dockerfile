@@ -1,8 +1,11 @@
-# syntax=docker/dockerfile:1.7
 # One image with the one binary; what it does is said by its command: `control-plane`, `executor`,
 # `migrate`, `admin`, `health`.
 
-FROM rust:1.95.0-bookworm AS build
+# What it is built on, of the same Debian, so of the same glibc: a registry's mirror may have others.
+ARG BUILD_IMAGE=rust:1.95.0-bookworm
+ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot
+
+FROM ${BUILD_IMAGE} AS build
 # The image's own compiler, which is the one that rust-toolchain.toml pins, without the parts that only
 # development needs.
 ENV RUSTUP_TOOLCHAIN=1.95.0 CARGO_TERM_COLOR=never
@@ -14,8 +17,8 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     && install -D -m 0755 target/release/restroy /out/restroy
 
 # glibc, libgcc, certificates of public authorities (for what scripts call), and nothing else: no
-# shell, no package manager. Of the same Debian as the build's, so of the same glibc.
-FROM gcr.io/distroless/cc-debian12:nonroot
+# shell, no package manager.
+FROM ${RUNTIME_IMAGE}
 ARG VERSION=0.1.0
 LABEL org.opencontainers.image.title="restroy" \
       org.opencontainers.image.description="Pipelines of Lua scripts, each script in a WebAssembly sandbox of its own" \

@@ -11,7 +11,13 @@ fn the_image_has_the_one_binary_a_user_of_its_own_and_no_shell() {
     let from: Vec<_> = lines.iter().filter_map(|line| line.strip_prefix("FROM ")).collect();
     let toolchain: toml::Table = file("rust-toolchain.toml").parse().unwrap();
     let channel = toolchain["toolchain"]["channel"].as_str().unwrap();
-    assert_eq!(from, [format!("rust:{channel}-bookworm AS build").as_str(), "gcr.io/distroless/cc-debian12:nonroot"]);
+    assert_eq!(from, ["${BUILD_IMAGE} AS build", "${RUNTIME_IMAGE}"]);
+    for default in [
+        format!("ARG BUILD_IMAGE=rust:{channel}-bookworm"),
+        "ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot".into(),
+    ] {
+        assert!(lines.contains(&default.as_str()), "not in Dockerfile: {default}");
+    }
     assert!(dockerfile.contains(&format!("RUSTUP_TOOLCHAIN={channel} ")), "the image's own compiler is used");
     assert!(dockerfile.contains("cargo build --locked --release --package restroy --bin restroy "));
 
