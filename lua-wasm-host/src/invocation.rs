@@ -99,7 +99,7 @@ impl Invocation {
 }
 
 /// What a guest reads its invocation from (`wire.rs`): its bytes, and the modules, of which the guest gets those that
-/// it requires. A pipeline's sources may be 16 MiB, and a task has dozens of sandboxes.
+/// it requires.
 pub(crate) struct Records {
     bytes: Vec<u8>,
     modules: Vec<Source>,
@@ -146,14 +146,9 @@ impl Records {
         records
     }
 
-    /// The bytes, which the guest asks for once.
-    pub(crate) fn take_bytes(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.bytes)
-    }
-
-    /// The text of a module.
-    pub(crate) fn module(&self, name: &[u8]) -> Option<Arc<str>> {
-        self.modules.iter().find(|module| module.name.as_bytes() == name).map(|module| Arc::clone(&module.text))
+    /// The bytes, which the guest asks for once, and the modules.
+    pub(crate) fn into_parts(self) -> (Vec<u8>, Vec<Source>) {
+        (self.bytes, self.modules)
     }
 
     /// What Lua may allocate: three quarters of the linear memory, so that it collects garbage

@@ -22,7 +22,7 @@ pub(crate) use answer::Answer;
 use crate::meter::WallClock;
 use crate::wire::op;
 use crate::{
-    CallContext, CallError, CallFailure, CallKind, CallRecord, CallResult, Door, ErrorCode, Limits, StepError,
+    CallContext, CallError, CallFailure, CallKind, CallRecord, CallResult, Door, ErrorCode, Limits, Source, StepError,
 };
 
 /// Serves the calls of one run.
@@ -34,8 +34,8 @@ pub(crate) struct Dispatcher {
     http_requests: u32,
     log_bytes: u64,
     files: files::OpenFiles,
-    bytes_in: u64,
-    bytes_out: u64,
+    /// What `require` can load.
+    modules: Vec<Source>,
 }
 
 /// Whose time a call takes.
@@ -49,17 +49,14 @@ enum Time {
 
 impl Dispatcher {
     pub(crate) fn new(door: Door, limits: Limits, clock: WallClock) -> Self {
-        Self {
-            door,
-            limits,
-            clock,
-            calls: 0,
-            http_requests: 0,
-            log_bytes: 0,
-            files: files::OpenFiles::default(),
-            bytes_in: 0,
-            bytes_out: 0,
-        }
+        let files = files::OpenFiles::default();
+        Self { door, limits, clock, calls: 0, http_requests: 0, log_bytes: 0, files, modules: Vec::new() }
+    }
+
+    /// The same with what `require` can load. A sandbox gets the texts that it asks for: a pipeline's sources may be
+    /// 16 MiB, and a task has dozens of sandboxes.
+    pub(crate) fn with_modules(self, modules: Vec<Source>) -> Self {
+        Self { modules, ..self }
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -74,17 +71,8 @@ impl Dispatcher {
         u64::from(self.calls)
     }
 
-    /// Bytes that entered and left the sandbox.
-    pub(crate) fn bytes(&self) -> (u64, u64) {
-        (self.bytes_in, self.bytes_out)
-    }
-
-    pub(crate) fn carried_in(&mut self, bytes: u64) {
-        self.bytes_in = self.bytes_in.saturating_add(bytes);
-    }
-
-    pub(crate) fn carried_out(&mut self, bytes: u64) {
-        self.bytes_out = self.bytes_out.saturating_add(bytes);
+    pub(crate) fn clock(&self) -> &WallClock {
+        &self.clock
     }
 
     pub(crate) fn now(&self) -> i64 {
@@ -106,6 +94,10 @@ impl Dispatcher {
         }
         match op {
             op::PROGRESS => self.progress(head),
+            op::MODULE => {
+                let module = self.modules.iter().find(|module| module.name.as_bytes() == head);
+                Ok(Answer::body(module.map_or_else(Vec::new, |module| module.text.as_bytes().to_vec())))
+            }
             op::ZONE => zone::answer(&parse(head)?),
             op::SLEEP => self.sleep(head).await,
             op::HTTP => self.http(head, body).await,
