@@ -68,17 +68,18 @@ async fn slots_are_not_held_by_what_waits_or_is_cancelled() {
         .during(async |attacker| {
             let step = json!({"for_each": "(function() local t = {} for i = 1, 200 do t[i] = i end return t end)()",
                 "max_parallel": 50, "retry": {"max_attempts": 2, "backoff": "constant", "initial": "1h", "max": "1h"}});
-            let pipeline = attacker.push_with("items wait", "error('not yet')", step, json!({})).await;
+            let pipeline = attacker.push_with("items-wait", "error('not yet')", step, json!({})).await;
             let run = attacker.start(pipeline, json!({})).await;
             attacker.until_it_waits(run).await;
             attacker.cancel_all(&[run]).await;
         })
         .await;
     // Starts and cancels of scripts that would sleep, or spin, for long.
-    for source in ["sleep(25)", "while true do end", "while true do pcall(error, 'x') end"] {
+    let sources = ["sleep(25)", "while true do end", "while true do pcall(error, 'x') end"];
+    for (n, source) in sources.into_iter().enumerate() {
         neighbours
             .during(async |attacker| {
-                let pipeline = attacker.push_with(&format!("cancelled {source}"), source, json!({}), json!({})).await;
+                let pipeline = attacker.push_with(&format!("cancelled-{n}"), source, json!({}), json!({})).await;
                 for _ in 0..5 {
                     let runs = join_all((0..4).map(|_| attacker.try_start(pipeline))).await;
                     let runs: Vec<RunId> = runs.into_iter().flatten().collect();
