@@ -100,7 +100,7 @@ impl Executor {
             engine,
             threads: SandboxThreads::new("tenants", None).map_err(ExecutorError::Threads)?,
             ambient,
-            outbound: Outbound::new(config.http).map_err(ExecutorError::Http)?,
+            outbound: Outbound::new(config.http.clone()).map_err(ExecutorError::Http)?,
             limits: config.limits.clamped(),
             sandboxes_per_task: config.sandboxes_per_task as usize,
             metrics,

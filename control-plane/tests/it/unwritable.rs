@@ -7,20 +7,19 @@ use reqwest::Method;
 use restroy_control_plane::sql;
 use restroy_sdk::ids::TeamId;
 use serde_json::{Value, json};
+use sqlx::ConnectOptions as _;
 
 use crate::{
     database::PRODUCTION,
-    support::{Home, Person, Reply, World},
+    support::{Home, Person, Reply, World, one_step},
 };
 
-/// Sets something for both of SQLite's writing connections.
-async fn pragma(world: &World, pragma: &'static str) {
+/// Sets something for SQLite's connection that writes, or for the one whose writes survive a power cut.
+async fn pragma(world: &World, durable: bool, pragma: &'static str) {
     let team = TeamId(world.state.ambient.uuid());
-    let mut tx = world.state.db.system_write().await.unwrap();
-    sql!(&mut tx, fetch_all, sqlx::query(pragma)).unwrap();
-    tx.commit().await.unwrap();
-    let mut tx = world.state.db.team_write_durably(team).await.unwrap();
-    sql!(&mut *tx, fetch_all, sqlx::query(pragma)).unwrap();
+    let db = &world.state.db;
+    let mut tx = if durable { db.team_write_durably(team).await } else { db.team_write(team).await }.unwrap();
+    sql!(&mut *tx, execute, sqlx::query(pragma)).unwrap();
     tx.commit().await.unwrap();
 }
 
@@ -46,14 +45,19 @@ async fn a_full_disk_leaves_no_writer_unusable() {
     let home = Home::of(&ann).await;
     start(&ann, &home).await.expect(202);
     // As many pages as there are, for this connection: the next one reports that the disk is full.
-    pragma(&world, "PRAGMA max_page_count = 1").await;
+    pragma(&world, true, "PRAGMA max_page_count = 1").await;
     let refused = start(&ann, &home).await.problem("insufficient_storage");
     assert_eq!(refused.status, 507);
     assert!(refused.body["detail"].as_str().unwrap().contains("disk is full"), "{}", refused.text);
     // SQLite has rolled back by itself. The connection is not used again, and another one has room.
     for _ in 0..3 {
         start(&ann, &home).await.expect(202);
-        ann.team("Another").await;
+    }
+    pragma(&world, false, "PRAGMA max_page_count = 1").await;
+    let files = json!({ "scripts/a.lua": format!("return 1 --{}", "x".repeat(100_000)) });
+    ann.publish(&home.pipeline, one_step(), files.clone()).await.problem("insufficient_storage");
+    for _ in 0..3 {
+        ann.publish(&home.pipeline, one_step(), files.clone()).await.expect(200);
     }
     readyz(&world).await.expect(200);
 }
@@ -67,7 +71,8 @@ async fn a_read_only_database_is_not_ready_and_starts_nothing() {
     if PRODUCTION {
         set_read_only(&world, "on").await;
     } else {
-        pragma(&world, "PRAGMA query_only = 1").await;
+        pragma(&world, false, "PRAGMA query_only = 1").await;
+        pragma(&world, true, "PRAGMA query_only = 1").await;
     }
     let unready = readyz(&world).await.expect(503);
     assert_eq!(unready.body["reasons"], json!(["the database is read-only"]));
@@ -85,7 +90,9 @@ async fn a_read_only_database_is_not_ready_and_starts_nothing() {
 async fn set_read_only(world: &World, value: &str) {
     let owner = &world.database.postgres().owner_url;
     let name = owner.rsplit('/').next().unwrap();
-    let statement = format!("SET default_transaction_read_only = off; ALTER DATABASE {name} SET default_transaction_read_only = {value}");
+    let statement = format!(
+        "BEGIN READ WRITE; ALTER DATABASE {name} SET default_transaction_read_only = {value}; COMMIT"
+    );
     world.database.alter(&world.state.db, statement).await;
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                WHERE datname = current_database() AND pid <> pg_backend_pid()";
@@ -97,7 +104,6 @@ async fn a_locked_table_is_not_ready() {
     if !PRODUCTION {
         return; // SQLite has one lock, which writers queue for.
     }
-    use sqlx::ConnectOptions as _;
     let world = World::new().await;
     readyz(&world).await.expect(200);
     let options: sqlx::postgres::PgConnectOptions = world.database.postgres().owner_url.parse().unwrap();

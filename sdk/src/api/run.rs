@@ -14,7 +14,8 @@ use crate::{
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewRun {
-    /// What the scripts see as `params`; checked against the document's schema. 1 MiB at most.
+    /// What the scripts see as `params`; checked against the document's schema. At most half of
+    /// the team's `step_input_bytes`, and 1 MiB.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub params: serde_json::Map<String, serde_json::Value>,

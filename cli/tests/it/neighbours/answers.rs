@@ -74,7 +74,8 @@ impl Raw {
 async fn left_much(attacker: &Tenant) -> (PipelineId, RunId, String) {
     let source = "local line = ('x'):rep(8000)
         for i = 1, 30 do print(line) end
-        files.write('large.bin', ('x'):rep(12 * 1024 * 1024))
+        local piece = ('x'):rep(1000000)
+        for i = 1, 12 do files.append('large.bin', piece) end
         files.artifact('large.bin')
         return line:rep(30)";
     let pipeline = attacker.push_script("leaves much", source, json!({ "files": true })).await;

@@ -18,7 +18,6 @@ use hickory_resolver::{
     config::{LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts},
     net::runtime::TokioRuntimeProvider,
     proto::rr::Name,
-    system_conf::parse_resolv_conf,
 };
 use tokio::{
     sync::Semaphore,
@@ -145,17 +144,13 @@ impl Names {
 }
 
 fn build(files: &Files, port: u16) -> io::Result<TokioResolver> {
-    // Where no name server is named it is this machine, as resolv.conf(5) has it.
-    let mut servers = parse_resolv_conf(&files.resolv_conf).map_or_else(
-        |_| vec![NameServerConfig::udp_and_tcp(IpAddr::from([127, 0, 0, 1]))],
-        |(config, _)| config.name_servers().to_vec(),
-    );
-    servers.truncate(MOST_SERVERS);
-    for server in &mut servers {
+    let servers = name_servers(&files.resolv_conf).into_iter().map(|address| {
+        let mut server = NameServerConfig::udp_and_tcp(address);
         for connection in &mut server.connections {
             connection.port = port;
         }
-    }
+        server
+    });
     let mut options = ResolverOpts::default();
     options.timeout = QUESTION_TIMEOUT;
     options.attempts = ATTEMPTS;
@@ -165,7 +160,7 @@ fn build(files: &Files, port: u16) -> io::Result<TokioResolver> {
     // Two questions each, for both kinds of address.
     options.max_active_requests = LOOKUPS * 4;
     options.preserve_intermediates = false;
-    let config = ResolverConfig::from_parts(None, Vec::new(), servers);
+    let config = ResolverConfig::from_parts(None, Vec::new(), servers.collect());
     let mut resolver = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
         .with_options(options)
         .build()
@@ -179,6 +174,18 @@ fn build(files: &Files, port: u16) -> io::Result<TokioResolver> {
     }
     resolver.set_hosts(Arc::new(hosts));
     Ok(resolver)
+}
+
+/// The name servers of a resolv.conf(5): this machine where it names none.
+fn name_servers(resolv_conf: &[u8]) -> Vec<IpAddr> {
+    let text = String::from_utf8_lossy(resolv_conf);
+    let servers = text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        // An address within this link may name the interface, which cannot be told here.
+        (words.next()? == "nameserver").then(|| words.next()?.split('%').next()?.parse().ok())?
+    });
+    let servers: Vec<IpAddr> = servers.take(MOST_SERVERS).collect();
+    if servers.is_empty() { vec![IpAddr::from([127, 0, 0, 1])] } else { servers }
 }
 
 #[cfg(test)]

@@ -125,3 +125,12 @@ async fn impatient_callers_take_no_thread() {
     // The test's own runtime has one; the harness a few.
     assert!(threads < 64, "{threads} threads");
 }
+
+#[test]
+fn name_servers_are_read_as_the_system_has_them() {
+    let text = "# comment\nsearch a.example\nnameserver 192.0.2.1\n nameserver\tfe80::1%eth0 \nnameserver x\noptions ndots:5\n";
+    let expected: Vec<IpAddr> = vec!["192.0.2.1".parse().unwrap(), "fe80::1".parse().unwrap()];
+    assert_eq!(name_servers(text.as_bytes()), expected);
+    assert_eq!(name_servers(b""), [IpAddr::from([127, 0, 0, 1])]);
+    assert_eq!(name_servers(&b"nameserver 192.0.2.1\n".repeat(9)).len(), MOST_SERVERS);
+}
