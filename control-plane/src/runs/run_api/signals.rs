@@ -87,7 +87,7 @@ impl Drop for Permit {
 
 pub(super) async fn signals(
     State(state): State<AppState>,
-    Executor(executor): Executor,
+    Executor { id: executor, .. }: Executor,
     Body(listen): Body<Listen>,
 ) -> ApiResult<Response> {
     check_protocol(listen.protocol)?;
@@ -202,7 +202,7 @@ async fn gone(tx: &mut Tx, executor: ExecutorId, held: &[HeldTask]) -> ApiResult
 
 pub(super) async fn stopped(
     State(state): State<AppState>,
-    Executor(executor): Executor,
+    Executor { id: executor, .. }: Executor,
     Path(id): Path<TaskId>,
 ) -> ApiResult<Json<Released>> {
     let mut tx = state.db.system_write().await?;
