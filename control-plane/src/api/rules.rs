@@ -2,7 +2,7 @@
 //! here, holds every body to its rules before a handler sees it, and the OpenAPI document is told the same.
 //! What one field alone does not decide (a name that is taken, a token that is right) is the handler's.
 
-use restroy_run_queue::run_api::{Batch, Call, Claim, Heartbeat, OutputsRequest};
+use restroy_run_queue::run_api::{Batch, Call, Claim, Heartbeat, Listen, OutputsRequest, Wait};
 use restroy_sdk::api::{
     account::{ChangeEmail, ChangePassword, ConfirmEmail, ConfirmTotp, MePatch, Proof},
     auth::{AskReset, ConfirmReset, FinishOidc, Login, NewTicket, Refresh, Register, SecondFactor, VerifyEmail},
@@ -111,6 +111,8 @@ rules! {
     Call {}
     Claim {}
     Heartbeat {}
+    Listen {}
+    Wait {}
 }
 
 #[cfg(test)]

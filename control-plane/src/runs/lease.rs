@@ -117,8 +117,8 @@ pub(crate) async fn hold(db: &Db, durability: Durability, task: TaskId, token: &
     Ok((tx, holding))
 }
 
-/// The holding that a token stands for, in a transaction that only reads; 409, `lease_lost` or `run_ended`, if it may
-/// not write any more.
+/// The holding that a token stands for, in a transaction that only reads; 409 `lease_lost` or `run_ended` if it may not
+/// write any more.
 pub(crate) async fn hold_to_read(db: &Db, task: TaskId, token: &str) -> ApiResult<(TeamTx, Holding)> {
     let team = team_of(token).ok_or_else(lost)?;
     let mut tx = db.team_read(team).await?;

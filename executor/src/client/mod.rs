@@ -15,7 +15,6 @@ use restroy_sdk::{
     ids::TaskId,
     problem::{Problem, ProblemCode},
 };
-use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
 use url::Url;

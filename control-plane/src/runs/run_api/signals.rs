@@ -87,7 +87,7 @@ impl Drop for Permit {
 
 pub(super) async fn signals(
     State(state): State<AppState>,
-    executor: Executor,
+    Executor { id: executor, .. }: Executor,
     Body(listen): Body<Listen>,
 ) -> ApiResult<Response> {
     check_protocol(listen.protocol)?;
@@ -95,16 +95,16 @@ pub(super) async fn signals(
         let fault = Fault::new("/held", format!("at most {MAX_HELD} tasks"));
         return Err(Problem::new(ProblemCode::Invalid).errors(vec![fault]).into());
     }
-    let permit = state.listeners.permit(executor.id).ok_or_else(|| {
+    let permit = state.listeners.permit(executor).ok_or_else(|| {
         let detail = format!("The executor listens on {CONNECTIONS_PER_EXECUTOR} connections already: close one.");
         ApiError::with(ProblemCode::RateLimited, detail)
     })?;
     // Before the look: what happens after it is heard.
     let wake = state.wake.listen();
-    let gone = gone(&mut state.db.system_read().await?, executor.id, &listen.held).await?;
+    let gone = gone(&mut state.db.system_read().await?, executor, &listen.held).await?;
     let mut ticks = interval(ALIVE_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let feed = Feed { state, executor: executor.id, wake, next: gone, ticks, beats: 0, _permit: permit };
+    let feed = Feed { state, executor, wake, next: gone, ticks, beats: 0, _permit: permit };
     let lines = stream::unfold(feed, |mut feed: Feed| async move {
         let mut line = serde_json::to_vec(&feed.next().await?).ok()?;
         line.push(b'\n');
@@ -202,7 +202,7 @@ async fn gone(tx: &mut Tx, executor: ExecutorId, held: &[HeldTask]) -> ApiResult
 
 pub(super) async fn stopped(
     State(state): State<AppState>,
-    executor: Executor,
+    Executor { id: executor, .. }: Executor,
     Path(id): Path<TaskId>,
 ) -> ApiResult<Json<Released>> {
     let mut tx = state.db.system_write().await?;
@@ -214,7 +214,7 @@ pub(super) async fn stopped(
              WHERE id = $1 AND owner = $2 AND state = 'done' AND draining_until IS NOT NULL"
         )
         .bind(id)
-        .bind(executor.id)
+        .bind(executor)
     )?;
     tx.commit().await?;
     if done.rows_affected() > 0 {

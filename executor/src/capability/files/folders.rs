@@ -133,6 +133,7 @@ impl Folders {
         Ok(())
     }
 
+    #[cfg(test)]
     /// What all folders take, in bytes.
     pub(crate) fn used(&self) -> u64 {
         self.shares.used()

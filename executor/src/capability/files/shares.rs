@@ -65,6 +65,7 @@ impl Shares {
         }
     }
 
+    #[cfg(test)]
     /// What is booked, of all teams.
     pub(crate) fn used(&self) -> u64 {
         self.books().used

@@ -298,18 +298,20 @@ async fn each_hop_of_a_redirect_counts_as_sent() {
     follow.method = "PUT".to_owned();
     follow.body = vec![b'x'; 1_000];
     follow.max_redirects = 1;
-    let answer = outbound.send_metered(follow.clone(), "key", &|bytes| {
+    let record = |bytes| {
         sent.lock().unwrap().push(bytes);
         true
-    });
+    };
+    let answer = outbound.send_metered(follow.clone(), "key", &record);
     assert_eq!(answer.await.unwrap().body, b"hello");
     let sent = sent.into_inner().unwrap();
     assert!(sent.len() == 2 && sent.iter().all(|bytes| *bytes > 1_000), "{sent:?}");
     // What is left may suffice for the first alone.
     let left = Mutex::new(1_500_u64);
-    let answer = outbound.send_metered(follow, "key", &|bytes| {
+    let spend = |bytes| {
         let mut left = left.lock().unwrap();
         left.checked_sub(bytes).map(|rest| *left = rest).is_some()
-    });
+    };
+    let answer = outbound.send_metered(follow, "key", &spend);
     assert_eq!(code(answer.await), "quota_exceeded");
 }
