@@ -208,12 +208,17 @@ pub async fn change(db: &Db, ambient: &Ambient, id: ExecutorId, new: &NewTerms) 
 }
 
 /// Whether an executor may work.
-pub(crate) async fn is_valid(db: &Db, id: ExecutorId) -> ApiResult<bool> {
-    let mut tx = db.system_read().await?;
+pub(crate) async fn is_valid(state: &AppState, id: ExecutorId) -> ApiResult<bool> {
+    let mut tx = state.db.system_read().await?;
     Ok(sql!(
         &mut tx,
         fetch_one,
-        query_scalar("SELECT EXISTS (SELECT 1 FROM executors WHERE id = $1 AND revoked_at IS NULL)").bind(id)
+        query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM executors
+             WHERE id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2))"
+        )
+        .bind(id)
+        .bind(state.ambient.now())
     )?)
 }
 

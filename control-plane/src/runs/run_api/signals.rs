@@ -160,7 +160,7 @@ impl Feed {
 
     /// Whether the executor may still listen. Where the database does not say, it has to ask itself.
     async fn is_authorised(&self) -> bool {
-        executors::is_valid(&self.state.db, self.executor).await.unwrap_or(false)
+        executors::is_valid(&self.state, self.executor).await.unwrap_or(false)
     }
 }
 
