@@ -5,6 +5,7 @@
 //! answered. At the end every process must be the one that was started, and must have stayed within its memory budget.
 //! How much slower the victim gets is measured by `bench neighbours`, not asserted here.
 
+mod disk;
 mod memory;
 
 use std::{cell::Cell, fs};

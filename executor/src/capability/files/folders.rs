@@ -134,6 +134,7 @@ impl Folders {
     }
 
     /// What all folders take, in bytes.
+    #[cfg(test)]
     pub(crate) fn used(&self) -> u64 {
         self.shares.used()
     }

@@ -66,6 +66,7 @@ impl Shares {
     }
 
     /// What is booked, of all teams.
+    #[cfg(test)]
     pub(crate) fn used(&self) -> u64 {
         self.books().used
     }
