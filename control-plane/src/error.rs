@@ -14,7 +14,7 @@ use restroy_sdk::{
 
 use crate::{
     secrets::SecretsError,
-    store::{failure, quota::Limit, storage::Stored, usage::Exceeded},
+    store::{failure, failure::Unwritable, quota::Limit, storage::Stored, usage::Exceeded},
 };
 
 /// What a handler fails with, whether its request may be done again by us at once, and after how long
@@ -107,6 +107,17 @@ impl From<sqlx::Error> for ApiError {
                 "The database went away at the last moment; try again. Whether this request was carried out is not known: an \
                  `Idempotency-Key` makes a repeat safe.",
             )
+        } else if let Some(unwritable) = Unwritable::of(&error) {
+            tracing::error!(%error, "the database takes no writes: {}", unwritable.reason());
+            let code = match unwritable {
+                Unwritable::DiskFull => ProblemCode::InsufficientStorage,
+                Unwritable::ReadOnly | Unwritable::Io | Unwritable::OutOfMemory => ProblemCode::Unavailable,
+            };
+            let detail = format!(
+                "Nothing was changed: {}. The operator of this installation has to see to it.",
+                unwritable.reason()
+            );
+            Self::with(code, detail)
         } else if failure::unavailable(&error) {
             tracing::warn!(%error, "the database cannot serve");
             Self::with(

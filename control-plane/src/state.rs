@@ -10,14 +10,18 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    api::{NOTING, Turns, health::Recent},
-    auth::{limit::SignInLimits, password::Passwords, rate::Rates, token::TokenKeys},
+    api::{
+        NOTING, Turns,
+        health::Recent,
+        http::{answers::Answers, in_flight::InFlight},
+    },
+    auth::{Networks, Registration, limit::SignInLimits, password::Passwords, rate::Rates, token::TokenKeys},
     mail::MailSettings,
     metrics::Metrics,
     ports::ScriptCompiler,
-    runs::{limits::LEASE, schedule::Looks, watch::Watchers},
+    runs::{limits::LEASE, run_api::Listeners, schedule::Looks, watch::Watchers},
     secrets::KeyRing,
-    store::Db,
+    store::{Db, stranger_mails::StrangerMails},
 };
 
 /// The control-plane's parts. Cheap to clone.
@@ -49,12 +53,20 @@ pub struct AppState {
     pub replica: Uuid,
     /// The runs that are watched here.
     pub watchers: Watchers,
+    /// The executors that listen here for what becomes of their tasks.
+    pub listeners: Listeners,
+    /// The memory of answers under way.
+    pub answers: Answers,
+    /// The requests under way.
+    pub in_flight: InFlight,
     /// Turns to check a definition.
     pub checks: Turns,
     /// Turns to compare versions.
     pub comparisons: Turns,
     /// What the database last said when it was asked whether it serves.
     pub(crate) recent: Arc<Recent>,
+    /// What steps may do, for the calls of their scripts.
+    pub(crate) allowed: Arc<crate::runs::effects::Versions>,
     /// Until when schedules were looked after here.
     pub schedules: Arc<Looks>,
     /// Cancelled when this process is to end: it is not ready any more, and streams end so that their
@@ -114,6 +126,10 @@ pub struct Settings {
     pub mail: Option<MailSettings>,
     /// The OpenID provider, if people may sign in by one; without the feature `oidc` nobody can.
     pub oidc: Option<OidcSettings>,
+    /// Who may make an account.
+    pub registration: Registration,
+    /// How many e-mails go to addresses that have nothing to do with the installation.
+    pub stranger_mails: StrangerMails,
     /// The life of an access token.
     pub access_life: Duration,
     /// The life of a session that nobody refreshes.
@@ -125,13 +141,20 @@ pub struct Settings {
     /// Requests per minute with one token; an account has three times as many, an address ten times. 0:
     /// no limit.
     pub requests_per_minute: u32,
+    /// How many runs an account may have running at once in all the teams that it owns (each team counts for the
+    /// account that has owned it longest), unless the operator lets one of the teams have more. 0: no limit
+    /// beside those of the teams.
+    pub runs_per_owner: u32,
     /// Bytes of bodies that a listener may have under way at once, all requests together.
     pub bodies_bytes: usize,
+    /// Bytes of answers that may be under way at once, all requests together; of one account a sixteenth.
+    pub answers_bytes: usize,
+    /// Requests of one account that may be under way at once; of one address four times as many. 0: no limit.
+    pub requests_at_once: u32,
     /// How long a body may take to come, beside what its bytes take at 32 KiB a second.
     pub body_patience: Duration,
-    /// How many proxies of the operator's own are in front: the caller is so many addresses from the
-    /// right of `X-Forwarded-For`. 0: the peer is the caller.
-    pub trusted_proxies: u32,
+    /// The networks of the operator's own proxies: what they say in `X-Forwarded-For` of who calls them counts.
+    pub trusted_proxies: Networks,
     /// How often it is looked whether who watches a stream may still do so.
     pub stream_recheck: Duration,
     /// How long an executor keeps a task that it says nothing about: then others may take it. Executors
@@ -147,14 +170,19 @@ impl Default for Settings {
             allowed_origins: Vec::new(),
             mail: None,
             oidc: None,
+            registration: Registration::Invited,
+            stranger_mails: StrangerMails::default(),
             access_life: Duration::from_mins(15),
             refresh_life: Duration::from_hours(30 * 24),
             verify_life: Duration::from_hours(24),
             sign_ins_per_minute: 10,
             requests_per_minute: 1_200,
+            runs_per_owner: 10,
             bodies_bytes: 256 * 1024 * 1024,
+            answers_bytes: 128 * 1024 * 1024,
+            requests_at_once: 64,
             body_patience: Duration::from_secs(10),
-            trusted_proxies: 0,
+            trusted_proxies: Networks::default(),
             stream_recheck: Duration::from_mins(1),
             lease: LEASE,
         }
@@ -170,6 +198,8 @@ impl AppState {
             passwords: Arc::new(Passwords::new(&ambient)),
             sign_ins: Arc::new(SignInLimits::new(settings.sign_ins_per_minute)),
             rates: Arc::new(Rates::new(settings.requests_per_minute)),
+            answers: Answers::new(settings.answers_bytes),
+            in_flight: InFlight::new(settings.requests_at_once),
             replica: ambient.uuid(),
             ambient,
             queue,
@@ -179,9 +209,11 @@ impl AppState {
             tokens: Arc::new(tokens),
             settings: Arc::new(settings),
             watchers: Watchers::default(),
+            listeners: Listeners::default(),
             checks: Turns::new(2, 32, "definitions are checked"),
             comparisons: Turns::new(2, 8, "versions are compared"),
             recent: Arc::default(),
+            allowed: Arc::default(),
             schedules: Arc::default(),
             stopping: CancellationToken::new(),
             metrics: Metrics::new(),

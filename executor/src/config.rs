@@ -18,6 +18,8 @@ pub struct ExecutorConfig {
     /// The certificates (PEM) of the authority that signed the run API's; then only it is trusted, and
     /// else the system's authorities.
     pub run_api_ca: Option<PathBuf>,
+    /// The client certificate that the run API is shown, where the credential is bound to one.
+    pub run_api_client: Option<ClientIdentity>,
     /// The executor's own credential; good for claiming admitted tasks, and nothing else.
     pub credential: String,
     /// How many tasks at once.
@@ -40,12 +42,22 @@ pub struct ExecutorConfig {
     pub drain: Duration,
 }
 
+/// Where a client certificate and its key are, as PEM.
+#[derive(Debug, Clone)]
+pub struct ClientIdentity {
+    /// The certificate, and those between it and its authority.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
 impl ExecutorConfig {
     /// The defaults: four tasks at once, eight sandboxes each, and `Limits::default` for each attempt.
     pub fn new(run_api_url: impl Into<String>, credential: impl Into<String>, scratch_dir: impl Into<PathBuf>) -> Self {
         Self {
             run_api_url: run_api_url.into(),
             run_api_ca: None,
+            run_api_client: None,
             credential: credential.into(),
             slots: 4,
             sandboxes_per_task: 8,
@@ -86,6 +98,14 @@ pub enum ExecutorError {
     /// The authority's certificates cannot be used.
     #[error("the run API's certificate authority {path} cannot be used: {error}", path = path.display())]
     Authority {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        error: String,
+    },
+    /// The client certificate, or its key, cannot be used.
+    #[error("the client certificate for the run API cannot be used: {path}: {error}", path = path.display())]
+    Certificate {
         /// Where.
         path: PathBuf,
         /// Why not.

@@ -10,6 +10,9 @@ use tokio::time::Instant;
 /// For how long a heartbeat counts: three are sent in that time.
 const RECENT: Duration = Duration::from_secs(30);
 
+/// How long before its credential expires an executor says so.
+const EXPIRES_SOON: Duration = Duration::from_hours(7 * 24);
+
 /// How an executor stands. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Health(Arc<Mutex<State>>);
@@ -20,6 +23,8 @@ struct State {
     heard: Option<Instant>,
     /// Why it did not take the newest.
     refused: Option<String>,
+    /// When its credential expires.
+    expires: Option<Instant>,
     draining: bool,
 }
 
@@ -39,6 +44,24 @@ impl Health {
     /// It did not.
     pub(crate) fn refused(&self, why: &str) {
         self.state().refused = Some(why.to_owned());
+    }
+
+    /// The credential expires after so long; never, if absent.
+    pub(crate) fn expires(&self, after: Option<Duration>) {
+        // What is beyond the clock's range is as good as never.
+        self.state().expires = after.and_then(|after| Instant::now().checked_add(after));
+    }
+
+    /// What to see to soon, although work is taken; for `/readyz` and the log.
+    pub fn warning(&self) -> Option<String> {
+        let left = self.state().expires?.saturating_duration_since(Instant::now());
+        (left < EXPIRES_SOON).then(|| {
+            let hours = left.as_secs() / 3_600;
+            format!(
+                "the executor's credential expires in {hours} h: replace it, or let it last longer with `restroy admin \
+                 executor set`"
+            )
+        })
     }
 
     /// Nothing new is taken any more.
@@ -77,6 +100,12 @@ mod tests {
         assert_eq!(health.trouble(), Vec::<String>::new(), "one that is missed is no trouble yet");
         tokio::time::advance(RECENT + Duration::from_secs(1)).await;
         assert!(health.trouble()[0].contains("does not answer"));
+        health.heard();
+        assert_eq!(health.warning(), None);
+        health.expires(Some(Duration::from_hours(24 * 30)));
+        assert_eq!(health.warning(), None);
+        tokio::time::advance(Duration::from_hours(24 * 24)).await;
+        assert!(health.warning().unwrap().contains("expires in 144 h"));
         health.heard();
         health.drains();
         assert!(health.trouble()[0].contains("stopping"));

@@ -18,7 +18,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::client::TaskApi;
+use crate::{drive::task::TaskContext, signals::Signals};
 
 /// Where the parts of a task leave word that they move.
 #[derive(Debug, Default)]
@@ -88,17 +88,31 @@ impl<F> Drop for Watched<'_, F> {
     }
 }
 
-/// Keeps the lease until it is lost or the future is dropped. Looks six times within a lease, which
-/// is also how long a cancelled run may go unnoticed.
-pub(crate) async fn keep(api: &TaskApi, progress: &Progress) {
+/// How often it is looked while no signals are heard: so long a run that was ended may go unnoticed then.
+const LOOK_WITHOUT_SIGNALS: Duration = Duration::from_secs(1);
+
+/// Keeps the lease until it is lost or the future is dropped. Looks six times within a lease, and every second
+/// while no signals are heard.
+pub(crate) async fn keep(task: &TaskContext, signals: &Signals) {
+    let (api, progress) = (&task.api, &task.progress);
     let mut seen = 0;
     let mut renewals = api.renewals();
     loop {
         let pause = (api.lease() / 6).clamp(Duration::from_millis(10), Duration::from_secs(5));
+        let pause = if signals.is_live() { pause } else { pause.min(LOOK_WITHOUT_SIGNALS) };
         tokio::time::sleep(pause).await;
         let moving = progress.look(&mut seen);
         let newest = api.renewals();
+        if task.activity.is_frozen() {
+            // It is being given back: a renewal would only find it gone.
+            continue;
+        }
         if newest == renewals && moving && api.renew().await.is_err() {
+            return;
+        }
+        if !moving && api.is_overdue() {
+            // Others may have it by now: what is still under way must not act.
+            api.expire();
             return;
         }
         renewals = api.renewals();

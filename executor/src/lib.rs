@@ -18,13 +18,16 @@ mod config;
 mod drive;
 mod egress;
 mod health;
+mod json;
 mod lease;
 mod mask;
+mod memory;
 pub mod metrics;
 mod report;
+mod signals;
 mod worker;
 
-pub use capability::http::{HttpPolicy, Outbound};
-pub use config::{DEFAULT_SCRATCH_TOTAL, ExecutorConfig, ExecutorError};
+pub use capability::http::{HttpPolicy, Network, NetworkError, Outbound};
+pub use config::{ClientIdentity, DEFAULT_SCRATCH_TOTAL, ExecutorConfig, ExecutorError};
 pub use health::Health;
 pub use worker::Executor;

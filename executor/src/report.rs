@@ -10,15 +10,16 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use restroy_run_queue::run_api::Batch;
 use restroy_sdk::{
-    event::{EventKind, Line, StepError, StepRef},
-    status::RunStatus,
+    event::{EventKind, Line, StepError, StepRef, Usage},
+    status::{RunStatus, StepStatus},
 };
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 use tokio::{
     sync::{Notify, watch},
     time::Instant,
@@ -37,7 +38,7 @@ const BATCH_BYTES: usize = 1024 * 1024;
 /// A batch is closed at so many events.
 const BATCH_EVENTS: usize = 1_000;
 /// No attempt starts or ends while more than this waits to be sent.
-const BUFFER_BYTES: usize = 8 * 1024 * 1024;
+pub(crate) const BUFFER_BYTES: usize = 8 * 1024 * 1024;
 /// What an event takes besides its variable parts, roughly.
 const EVENT_BYTES: usize = 256;
 
@@ -47,8 +48,53 @@ pub(crate) struct Position(u64);
 
 #[derive(Debug)]
 struct Pending {
-    event: EventKind,
+    event: Reported,
     bytes: usize,
+}
+
+/// An event as it is sent.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Reported {
+    Event(EventKind),
+    Succeeded(Succeeded),
+}
+
+/// [`EventKind::StepFinished`] of a step that returned something, with that as the text that it is.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename = "step.finished")]
+struct Succeeded {
+    #[serde(flatten)]
+    step: StepRef,
+    status: StepStatus,
+    #[serde(serialize_with = "raw")]
+    output: Arc<str>,
+    usage: Usage,
+}
+
+fn raw<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+    serde_json::from_str::<&RawValue>(text).map_err(serde::ser::Error::custom)?.serialize(serializer)
+}
+
+/// [`Batch`](restroy_run_queue::run_api::Batch), as it is sent.
+#[derive(Debug, Serialize)]
+struct Batch<'a> {
+    n: i64,
+    engine_id: &'a str,
+    events: Vec<Reported>,
+    egress_bytes: u64,
+}
+
+impl From<EventKind> for Reported {
+    fn from(event: EventKind) -> Self {
+        Self::Event(event)
+    }
+}
+
+impl From<Succeeded> for Reported {
+    fn from(succeeded: Succeeded) -> Self {
+        Self::Succeeded(succeeded)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -70,7 +116,8 @@ impl State {
         self.pushed - self.events.len() as u64
     }
 
-    fn push(&mut self, event: EventKind, bytes: usize) -> Position {
+    fn push(&mut self, event: impl Into<Reported>, bytes: usize) -> Position {
+        let event = event.into();
         self.events.push_back(Pending { event, bytes });
         self.bytes += bytes;
         self.pushed += 1;
@@ -118,6 +165,19 @@ impl Reporter {
         position
     }
 
+    /// Takes the end of an attempt that returned `output`, which is JSON.
+    pub(crate) fn succeeded(&self, step: StepRef, output: Arc<str>, usage: Usage) -> Position {
+        let position = {
+            let mut state = self.state();
+            state.chunks.remove(&step);
+            state.progress.remove(&step);
+            let bytes = output.len() + EVENT_BYTES;
+            state.push(Succeeded { step, status: StepStatus::Succeeded, output, usage }, bytes)
+        };
+        self.wake.notify_one();
+        position
+    }
+
     /// Takes a line of an attempt, its `number`-th.
     pub(crate) fn line(&self, step: &StepRef, number: u64, mut line: Line) {
         cut(&mut line.text, CHUNK_BYTES);
@@ -127,7 +187,7 @@ impl Reporter {
             let chunk = state.chunks.get(step).copied();
             let chunk = chunk.and_then(|position| state.at(position));
             match chunk {
-                Some(Pending { event: EventKind::StepOutput { lines, .. }, bytes: size })
+                Some(Pending { event: Reported::Event(EventKind::StepOutput { lines, .. }), bytes: size })
                     if *size + bytes <= CHUNK_BYTES + EVENT_BYTES =>
                 {
                     lines.push(line);
@@ -156,7 +216,7 @@ impl Reporter {
             let waiting = state.progress.get(step).copied();
             if let Some(pending) = waiting.and_then(|position| state.at(position)) {
                 let before = pending.bytes;
-                *pending = Pending { event, bytes };
+                *pending = Pending { event: event.into(), bytes };
                 state.bytes = state.bytes + bytes - before;
             } else {
                 let position = state.push(event, bytes);
@@ -207,7 +267,7 @@ impl Reporter {
             }
             n += 1;
             let egress_bytes = api.egress.report();
-            let mut batch = Batch { n, engine_id: api.engine_id().to_owned(), events, egress_bytes };
+            let mut batch = Batch { n, engine_id: api.engine_id(), events, egress_bytes };
             match api.events(&batch).await {
                 Ok(_) => self.committed.send_replace(newest),
                 Err(NotTaken::Lost) => return Lost,
@@ -216,7 +276,7 @@ impl Reporter {
                     tracing::error!(%problem, "the control-plane refuses the report");
                     let message = format!("what the executor reported was refused: {}", problem.title);
                     let error = Some(StepError::new("internal", message));
-                    batch.events = vec![EventKind::RunFinished { status: RunStatus::Failed, error }];
+                    batch.events = vec![EventKind::RunFinished { status: RunStatus::Failed, error }.into()];
                     let _ = api.events(&batch).await;
                     api.lost.cancel();
                     return Lost;
@@ -251,7 +311,7 @@ impl Reporter {
     }
 
     /// The next batch and the position of its last event.
-    fn take(&self) -> (Vec<EventKind>, u64) {
+    fn take(&self) -> (Vec<Reported>, u64) {
         let mut state = self.state();
         let mut events = Vec::new();
         let mut bytes = 0;

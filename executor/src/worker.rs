@@ -5,14 +5,15 @@ use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 use lua_wasm_host::{Engine, SandboxThreads};
 use restroy_run_queue::{
     queue::{Handler, Message, Queue},
-    run_api::Batch,
+    run_api::{Batch, HeldTask, ReleaseReason},
 };
 use restroy_sdk::{
-    event::{EventKind, StepError},
+    event::EventKind,
     ids::{RunId, TaskId},
     status::RunStatus,
     time::Ambient,
 };
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -21,15 +22,16 @@ use crate::{
         files::{Folders, Leave},
         http::Outbound,
     },
-    client::{RunApi, TaskApi},
+    client::{Lost, RunApi, TaskApi},
     config::{ExecutorConfig, ExecutorError},
     drive::{
         drive,
-        task::{TaskContext, Tools},
+        task::{TaskContext, Tools, prepare},
     },
     health::Health,
     lease,
     metrics::Metrics,
+    signals::{self, Release, Signals},
 };
 
 /// How often the executor says that it is there.
@@ -38,6 +40,12 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_secs(1);
 /// How long reporting the last and handing a task back may take.
 const HAND_BACK: Duration = Duration::from_secs(5);
+/// How long the sandboxes of a released task may take to stop before its slot is used again all the same.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+/// The pauses after which a confirmation that did not get through is sent again.
+const CONFIRM_PAUSES: [Duration; 3] = [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(5)];
+/// How long after a control-plane did not take a task back that waits, before it is asked again.
+const WAIT_REFUSED_PAUSE: Duration = Duration::from_secs(30);
 /// How long a slot is out of use when it could not even ask for a task.
 const STAND_BACK: Duration = Duration::from_secs(2);
 /// How often scratch folders that nobody uses are looked for.
@@ -48,6 +56,7 @@ pub struct Executor {
     config: ExecutorConfig,
     queue: Arc<dyn Queue>,
     api: Arc<RunApi>,
+    signals: Arc<Signals>,
     tools: Tools,
     folders: Arc<Folders>,
     health: Health,
@@ -61,6 +70,8 @@ enum End {
     Done,
     /// The task is in other hands.
     Lost,
+    /// Nothing is left but attempts whose time has not come: it was given back until then.
+    Waiting,
     /// The executor ends before its work does.
     Abandoned,
 }
@@ -83,21 +94,28 @@ impl Executor {
             .map_err(|error| ExecutorError::Scratch { path: config.scratch_dir.clone(), error })?;
         let engine_id = engine.id().as_str();
         let metrics = Metrics::new(engine_id, config.slots.max(1));
-        let authority = config.run_api_ca.as_deref();
-        let api = RunApi::new(&config.run_api_url, &config.credential, engine_id, authority, metrics.clone())?;
+        let api = RunApi::new(&config, engine_id, metrics.clone())?;
         let api = Arc::new(api);
         let tools = Tools {
             engine,
             threads: SandboxThreads::new("tenants", None).map_err(ExecutorError::Threads)?,
             ambient,
-            outbound: Outbound::new(config.http).map_err(ExecutorError::Http)?,
+            outbound: Outbound::new(config.http.clone()).map_err(ExecutorError::Http)?,
             limits: config.limits.clamped(),
             sandboxes_per_task: config.sandboxes_per_task as usize,
             metrics,
         };
         let folders = Arc::new(Folders::new(&config.scratch_dir, config.scratch_bytes, config.scratch_total_bytes));
-        let (health, stopping) = (Health::default(), CancellationToken::new());
-        Ok(Self { config, queue, api, tools, folders, health, stopping })
+        Ok(Self {
+            config,
+            queue,
+            api,
+            signals: Arc::default(),
+            tools,
+            folders,
+            health: Health::default(),
+            stopping: CancellationToken::new(),
+        })
     }
 
     /// What it counts; to be asked for before [`Executor::run`] takes the executor.
@@ -146,31 +164,64 @@ impl Executor {
             })
         };
         let stopped = Box::pin(stopping.clone().cancelled_owned());
-        let work = this.queue.consume(this.config.slots.max(1) as usize, handler, stopped);
+        let (allowed, mut allows) = watch::channel(None);
+        let work = async {
+            // The answer to the first heartbeat says how much may be taken; without one it is tried all the same.
+            let allowed = tokio::select! {
+                answered = allows.wait_for(Option::is_some) => answered.ok().and_then(|allowed| *allowed),
+                () = stopping.cancelled() => None,
+            };
+            this.queue.consume(this.slots(allowed), handler, stopped).await;
+        };
         tokio::select! {
             () = work => {}
-            () = this.say_alive(&stopping) => {}
+            () = this.say_alive(&stopping, &allowed) => {}
             () = this.clean() => {}
+            () = signals::listen(&this.api, &this.signals) => {}
         }
         // Word of it must not hold up the end.
         let _ = tokio::time::timeout(FAREWELL, this.api.heartbeat(0)).await;
         stop.abort();
     }
 
+    /// How many tasks it takes at once: as many as it is set up for, within what its operator allows.
+    fn slots(&self, allowed: Option<u32>) -> usize {
+        let own = self.config.slots.max(1);
+        match allowed {
+            Some(allowed) if allowed < own => {
+                tracing::warn!(
+                    own,
+                    allowed,
+                    "the operator allows fewer slots than this executor is set up for: it takes as many as are allowed \
+                     (`restroy admin executor set`)"
+                );
+                allowed.max(1) as usize
+            }
+            _ => own as usize,
+        }
+    }
+
     /// Says that it is there, with how many slots: none once it drains, so that nothing is admitted
-    /// on its account.
-    async fn say_alive(&self, stopping: &CancellationToken) {
+    /// on its account. Tells each time how many slots the answer allows.
+    async fn say_alive(&self, stopping: &CancellationToken, allowed: &watch::Sender<Option<u32>>) {
         loop {
             let draining = stopping.is_cancelled();
-            match self.api.heartbeat(if draining { 0 } else { self.config.slots }).await {
+            let allows = match self.api.heartbeat(if draining { 0 } else { self.config.slots }).await {
                 Ok(answer) => {
                     self.health.heard();
+                    self.health.expires(answer.expires_at.map(|at| at.since(self.tools.ambient.now())));
                     tracing::debug!(executor_id = %answer.executor_id, "heartbeat");
+                    answer.slots
                 }
                 Err(error) => {
                     self.health.refused(&error.to_string());
                     tracing::warn!(%error, "the heartbeat is not heard");
+                    None
                 }
+            };
+            allowed.send_replace(Some(allows.unwrap_or(u32::MAX)));
+            if let Some(warning) = self.health.warning() {
+                tracing::warn!("{warning}");
             }
             tokio::select! {
                 () = tokio::time::sleep(HEARTBEAT) => {}
@@ -225,16 +276,33 @@ impl Executor {
         let run_id = claimed.plan.run_id;
         let fence = claimed.fence;
         tracing::info!(%run_id, fence, "the task is taken");
-        let api =
-            TaskApi::new(Arc::clone(&self.api), task_id, claimed.token, claimed.lease_ms, asked, claimed.egress_left);
-        let (folders, team_id) = (Arc::clone(&self.folders), claimed.plan.team_id);
+        let release = Release::default();
+        let _held = self.signals.hold(HeldTask { task_id, fence }, &release);
+        let api = TaskApi::new(
+            Arc::clone(&self.api),
+            task_id,
+            claimed.token,
+            claimed.lease_ms,
+            asked,
+            claimed.egress_left,
+            release,
+        );
+        let plan = claimed.plan;
+        // Under the lease's first half minute; a lease that is lost meanwhile shows with the first report.
+        let prepared = tokio::task::spawn_blocking(move || (prepare(&plan), plan)).await;
+        let Ok((prepared, plan)) = prepared else {
+            tracing::error!(%run_id, "the plan's preparation broke down: the task's lease ends by itself");
+            return None;
+        };
+        let (folders, team_id) = (Arc::clone(&self.folders), plan.team_id);
         let scratch = tokio::task::spawn_blocking(move || folders.open(run_id, team_id)).await.ok()?;
-        let task = match TaskContext::new(claimed.plan, api, Arc::clone(&scratch), self.tools.clone()) {
-            Ok(task) => Arc::new(task),
-            Err((error, api)) => {
-                tracing::error!(%run_id, error, "the plan cannot be executed");
+        let (tools, signals) = (self.tools.clone(), Arc::clone(&self.signals));
+        let task = match prepared {
+            Ok(prepared) => Arc::new(TaskContext::new(plan, prepared, api, Arc::clone(&scratch), tools, signals)),
+            Err(error) => {
+                tracing::warn!(%run_id, code = error.code, error = error.message, "the plan cannot be executed");
                 // Whoever takes the task next would come to the same point: the run ends here.
-                let error = Some(StepError::new("plan_not_executable", error));
+                let error = Some(*error);
                 let events = vec![EventKind::RunFinished { status: RunStatus::Failed, error }];
                 let batch = Batch { n: 1, engine_id: api.engine_id().to_owned(), events, egress_bytes: 0 };
                 let _ = api.events(&batch).await;
@@ -246,7 +314,8 @@ impl Executor {
             // Not on these threads: they renew leases and report, for all tasks.
             () = self.tools.threads.run(drive(Arc::clone(&task))) => End::Done,
             _ = &mut delivery => End::Lost,
-            () = lease::keep(&task.api, &task.progress) => End::Lost,
+            () = lease::keep(&task, &self.signals) => End::Lost,
+            () = give_back_while_it_waits(&task) => End::Waiting,
             () = task.api.lost.cancelled() => End::Lost,
             () = abandon.cancelled() => End::Abandoned,
         };
@@ -268,12 +337,62 @@ impl Executor {
         }
         if matches!(end, End::Done) {
             tracing::info!(%run_id, "the run is over");
-            Some((run_id, Leave::Remove))
+            return Some((run_id, Leave::Remove));
+        }
+        if matches!(end, End::Waiting) {
+            tracing::info!(%run_id, fence, "the task is given back until a step is due");
+            return Some((run_id, Leave::Keep));
+        }
+        let ended = task.api.release_reason() == Some(ReleaseReason::Ended);
+        if ended {
+            tracing::info!(%run_id, fence, "the run was ended: its sandboxes are stopped");
         } else {
-            // If it goes on and comes back here its files are still there, for some minutes.
+            // If it comes back here its files are still there, for some minutes.
             tracing::warn!(%run_id, fence, "the task's lease was lost: its sandboxes are stopped");
             self.tools.metrics.lease_lost();
-            Some((run_id, Leave::Keep))
         }
+        // What drove it is dropped; its sandboxes end with their next yield. The slot is not free before.
+        let stopped = tokio::time::timeout(STOP_TIMEOUT, task.stopped()).await.is_ok();
+        if ended {
+            let confirm = confirm_stop(Arc::clone(&self.api), task_id, Arc::clone(&task));
+            tokio::spawn(confirm.in_current_span());
+        }
+        if !stopped {
+            tracing::warn!(%run_id, fence, "a sandbox does not stop");
+            return Some((run_id, Leave::Keep));
+        }
+        Some((run_id, if ended { Leave::Remove } else { Leave::Keep }))
+    }
+}
+
+/// Gives the task back once all that is left of it waits for long enough; never returns if the control-plane
+/// does not take that.
+async fn give_back_while_it_waits(task: &TaskContext) {
+    loop {
+        task.activity.freeze().await;
+        // What they wait for is recorded first: whoever goes on with it finds it.
+        task.reporter.committed(task.reporter.newest()).await;
+        match task.api.wait(task.activity.waiting()).await {
+            Ok(true) => return,
+            // Whoever looks after the lease ends the work.
+            Err(Lost) => std::future::pending().await,
+            Ok(false) => {
+                task.activity.thaw();
+                tokio::time::sleep(WAIT_REFUSED_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Tells the run API that nothing is done any more for a task whose run was ended, once that is so: what waits
+/// for its place starts then. Should the word get lost, it starts when the lease would have ended.
+async fn confirm_stop(api: Arc<RunApi>, task_id: TaskId, task: Arc<TaskContext>) {
+    task.stopped().await;
+    for pause in CONFIRM_PAUSES {
+        match api.stopped(task_id).await {
+            Ok(()) => return,
+            Err(error) => tracing::debug!(%error, "the stop is not confirmed yet"),
+        }
+        tokio::time::sleep(pause).await;
     }
 }

@@ -39,7 +39,7 @@ pub struct EngineConfig {
     /// (8 GiB each), not memory.
     pub max_sandboxes: u32,
     /// Where compiled code is kept between processes: a folder that only this user can write to,
-    /// made if absent. None: the guest is compiled at every start (half a second).
+    /// made if absent. None, or a folder that cannot be used: the guest is compiled at every start (half a second).
     pub cache_dir: Option<PathBuf>,
     /// Where sandboxes run.
     pub isolation: Isolation,
@@ -248,11 +248,12 @@ impl Engine {
         let clock = WallClock::default();
         let (shares, owner) = (&self.0.shares, door.owner);
         let allowed = Allowed { cpu: limits.cpu_time, wall: limits.wall_time, shares, owner };
-        let mut dispatcher = Dispatcher::new(door, limits.clone(), clock.clone());
+        let (records, modules) = records.into_parts();
+        let mut dispatcher = Dispatcher::new(door, limits.clone(), clock.clone()).with_modules(modules);
         let (came, spent, cpu, calls) = match &self.0.backend {
             Backend::Here { engine, guest } => {
                 let host = Host::Here(Box::new(dispatcher));
-                let mut store = match new_store(engine, State::new(host, limits.clone(), records.into_bytes())) {
+                let mut store = match new_store(engine, State::new(host, limits.clone(), records)) {
                     Ok(store) => store,
                     Err(error) => return (failed(&error), Usage::default()),
                 };
@@ -265,7 +266,6 @@ impl Engine {
             }
             #[cfg(target_os = "linux")]
             Backend::Processes(workers) => {
-                let records = records.into_bytes();
                 let ran = crate::process::in_worker(workers, &mut dispatcher, &records, &clock, allowed, &cancel);
                 let (came, spent, cpu) = ran.await;
                 (came, spent, cpu, dispatcher.calls())

@@ -98,20 +98,24 @@ impl Invocation {
     }
 }
 
-/// The bytes a guest reads its invocation from (`wire.rs`).
-pub(crate) struct Records(Vec<u8>);
+/// What a guest reads its invocation from (`wire.rs`): its bytes, and the modules, of which the guest gets those that
+/// it requires.
+pub(crate) struct Records {
+    bytes: Vec<u8>,
+    modules: Vec<Source>,
+}
 
 impl Records {
     /// A run.
     pub(crate) fn of(invocation: &Invocation, limits: &Limits) -> Self {
-        let mut records = Self(Vec::new());
+        let mut records = Self { bytes: Vec::new(), modules: invocation.modules.clone() };
         let entry = match invocation.mode {
             Mode::Script => record::SCRIPT,
             Mode::Expression => record::EXPRESSION,
         };
         records.push(entry, &invocation.entry.name, invocation.entry.text.as_bytes());
         for module in &invocation.modules {
-            records.push(record::MODULE, &module.name, module.text.as_bytes());
+            records.push(record::MODULE, &module.name, &[]);
         }
         let globals = &invocation.globals;
         let index = globals.index.map(|index| index.to_string().into());
@@ -134,7 +138,7 @@ impl Records {
 
     /// A compilation.
     pub(crate) fn check(source: &Source, expression: bool, limits: &Limits) -> Self {
-        let mut records = Self(Vec::new());
+        let mut records = Self { bytes: Vec::new(), modules: Vec::new() };
         let tag = if expression { record::CHECK_EXPRESSION } else { record::CHECK_SCRIPT };
         records.push(tag, &source.name, source.text.as_bytes());
         records.push(record::SEED, "", &[0; 16]);
@@ -142,8 +146,9 @@ impl Records {
         records
     }
 
-    pub(crate) fn into_bytes(self) -> Vec<u8> {
-        self.0
+    /// The bytes, which the guest asks for once, and the modules.
+    pub(crate) fn into_parts(self) -> (Vec<u8>, Vec<Source>) {
+        (self.bytes, self.modules)
     }
 
     /// What Lua may allocate: three quarters of the linear memory, so that it collects garbage
@@ -153,15 +158,15 @@ impl Records {
     }
 
     fn push(&mut self, tag: u8, name: &str, text: &[u8]) {
-        self.0.push(tag);
+        self.bytes.push(tag);
         self.field(name.as_bytes());
         self.field(text);
     }
 
     fn field(&mut self, bytes: &[u8]) {
         // Lengths are bounded by the limits on sources and inputs, far below 4 GiB.
-        self.0.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
-        self.0.extend_from_slice(bytes);
+        self.bytes.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
+        self.bytes.extend_from_slice(bytes);
     }
 }
 

@@ -46,6 +46,9 @@ pub enum ErrorCode {
     SyntaxError,
     /// The returned value has no JSON form (a function, a cycle, NaN, text that is not UTF-8).
     ResultNotJson,
+    /// A global is not JSON that a script can have: a number beyond a double's range, half of a surrogate pair, more
+    /// than 127 levels.
+    InputNotJson,
     /// [`Limits::fuel`].
     FuelExhausted,
     /// [`Limits::memory_bytes`].
@@ -84,6 +87,7 @@ impl ErrorCode {
             Self::ScriptError => "script_error",
             Self::SyntaxError => "syntax_error",
             Self::ResultNotJson => "result_not_json",
+            Self::InputNotJson => "input_not_json",
             Self::FuelExhausted => "fuel_exhausted",
             Self::MemoryLimit => "memory_limit",
             Self::CpuTimeLimit => "cpu_time_limit",
@@ -141,6 +145,10 @@ pub struct StepError {
 }
 
 impl StepError {
+    /// The guest cuts the message of an error to so many bytes, marked at its end. So one that is as long as this may
+    /// have been cut anywhere: an embedder that masks messages must treat its end as the beginning of anything.
+    pub const MESSAGE_BYTES: usize = 64 * 1024;
+
     /// An error of this code, with neither details nor traceback.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         let retryable = code.retryable();

@@ -30,6 +30,9 @@ const POLL_TIME: Duration = Duration::from_millis(2);
 /// The longest text of an error that a guest may hand over: message, traceback and details.
 pub(crate) const MAX_FAILURE: u32 = 1024 * 1024;
 
+/// The longest name of a module that is looked up.
+const MAX_MODULE_NAME: u32 = 4 * 1024;
+
 /// The longest a panic message is kept.
 const MAX_NOTE: usize = 2_048;
 
@@ -229,6 +232,18 @@ impl Call {
             op::INVOCATION => {
                 let invocation = std::mem::take(&mut caller.data_mut().invocation);
                 return self.answer(&mut caller, invocation);
+            }
+            op::MODULE => {
+                let name = read(&mut caller, (self.head.0, self.head.1.min(MAX_MODULE_NAME)))?;
+                return match caller.data_mut().host.call(op::MODULE, &name, Vec::new()).await {
+                    Ok(mut answer) => {
+                        // The guest takes the text alone.
+                        answer.drain(..Answer::BODY.min(answer.len()));
+                        charge(&mut caller, answer.len() as u64)?;
+                        self.answer(&mut caller, answer)
+                    }
+                    Err(why) => Err(caller.data_mut().stop(why)),
+                };
             }
             op::OUT_OF_MEMORY => return Err(caller.data_mut().end_at_limit(ErrorCode::MemoryLimit)),
             op::DONE => {
@@ -442,6 +457,7 @@ fn failed(failure: Failure) -> Ended {
             });
         }
         "result_not_json" => ErrorCode::ResultNotJson,
+        "input_not_json" => ErrorCode::InputNotJson,
         _ => {
             // Not its message, which may quote what the script holds.
             tracing::error!(message_bytes = failure.message.len(), "a guest failed");

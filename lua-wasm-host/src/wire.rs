@@ -42,6 +42,9 @@ pub(crate) mod op {
     /// Pays for an exception that is about to be thrown.
     pub(crate) const THROW: u32 = 11;
 
+    /// `head`: the name of a module of the invocation; answers with its text (no status, no head).
+    pub(crate) const MODULE: u32 = 12;
+
     /// From here on calls are counted.
     pub(crate) const COUNTED: u32 = 16;
     /// `{seconds}`.
@@ -97,7 +100,7 @@ pub(crate) mod record {
     pub(crate) const SCRIPT: u8 = 1;
     /// The expression to evaluate.
     pub(crate) const EXPRESSION: u8 = 2;
-    /// Something `require` can load.
+    /// The name of something that `require` can load; the text is empty, [`super::op::MODULE`] gives it.
     pub(crate) const MODULE: u8 = 3;
     /// A global variable: its text is JSON.
     pub(crate) const GLOBAL: u8 = 4;
@@ -114,7 +117,7 @@ pub(crate) mod record {
 /// How a run failed inside the guest.
 #[derive(serde::Serialize, serde::Deserialize)]
 pub(crate) struct Failure {
-    /// `script_error`, `syntax_error` or `result_not_json`.
+    /// `script_error`, `syntax_error`, `result_not_json` or `input_not_json`.
     pub(crate) kind: String,
     pub(crate) message: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]

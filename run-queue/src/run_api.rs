@@ -4,15 +4,24 @@
 //! | route | credential | takes | gives |
 //! |---|---|---|---|
 //! | `POST /run/v1/executors/heartbeat` | executor | [`Heartbeat`] | [`HeartbeatAnswer`] |
-//! | `POST /run/v1/tasks/{id}/claim` | executor | [`Claim`] | [`Claimed`]; 409 `not_claimable` |
+//! | `POST /run/v1/executors/signals` | executor | [`Listen`] | lines of JSON, one [`Signal`] each, until either side ends it |
+//! | `POST /run/v1/tasks/{id}/claim` | executor | [`Claim`] | [`Claimed`]; 409 `not_claimable`, 429 `slots_exhausted` |
 //! | `POST /run/v1/tasks/{id}/events` | task token | [`Batch`] | [`BatchAnswer`]; 409 `lease_lost` |
 //! | `POST /run/v1/tasks/{id}/renew` | task token | nothing | [`Lease`]; 409 `lease_lost` |
+//! | `POST /run/v1/tasks/{id}/outputs` | task token | [`OutputsRequest`] | [`OutputsPage`]; 409 `lease_lost` |
 //! | `POST /run/v1/tasks/{id}/release` | task token | nothing | [`Released`]; 409 `lease_lost` |
+//! | `POST /run/v1/tasks/{id}/wait` | task token | [`Wait`] | [`Released`]; 409 `lease_lost` |
+//! | `POST /run/v1/tasks/{id}/stopped` | executor | nothing | [`Released`] |
 //! | `POST /run/v1/tasks/{id}/calls` | task token | [`Call`] | [`CallAnswer`]; 409 `lease_lost` |
 //! | `PUT /run/v1/tasks/{id}/artifacts?step=&index=&attempt=&call_number=&key=&name=` | task token | bytes | [`CallAnswer`]; 409 `lease_lost` |
 //!
 //! Credentials travel as `Authorization: Bearer`. Every write is checked against (task, fence) in
-//! its own transaction: a raised fence revokes the token. After the run ended every write gets 409.
+//! its own transaction: a raised fence revokes the token. After the run ended every write gets 409
+//! `run_ended` in place of `lease_lost`.
+//!
+//! An executor hears by a [`Signal`] that a task is not its own any more, within milliseconds. A control-plane
+//! that is older than the route answers 404; then, and whenever the signals are not [`Signal::Alive`] and
+//! complete, the executor asks before each HTTP request of a script whether it still holds the task.
 
 use std::collections::BTreeMap;
 
@@ -46,6 +55,68 @@ pub struct Heartbeat {
 pub struct HeartbeatAnswer {
     /// The executor that the credential belongs to.
     pub executor_id: ExecutorId,
+    /// How many tasks its operator lets it hold at once: claims beyond are refused with 429 `slots_exhausted`.
+    /// Absent: the control-plane is older than this field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slots: Option<u32>,
+    /// When the credential expires; absent: it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+}
+
+/// `POST /run/v1/executors/signals`: an executor listens. It sends what it holds, so that it hears of what was
+/// taken from it while it did not listen.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Listen {
+    /// The protocol that the executor speaks.
+    pub protocol: u32,
+    /// The tasks that it holds; at most [`MAX_HELD`].
+    pub held: Vec<HeldTask>,
+}
+
+/// The most tasks that an executor may name as held.
+pub const MAX_HELD: usize = 10_000;
+
+/// A task under the fence with which an executor claimed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldTask {
+    /// Which.
+    pub task_id: TaskId,
+    /// The fence of the claim.
+    pub fence: i64,
+}
+
+/// What an executor hears while it listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Signal {
+    /// The connection stands. Sent first once the held tasks were looked at, then every second.
+    Alive {
+        /// Whether word from the other control-planes arrives too. While it does not, a task may be gone
+        /// without a signal.
+        complete: bool,
+    },
+    /// A task is not the executor's any more.
+    Released {
+        /// Which, and under which fence it was held.
+        #[serde(flatten)]
+        task: HeldTask,
+        /// Why.
+        reason: ReleaseReason,
+    },
+    /// What a newer control-plane says besides.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Why a task is not its executor's any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReleaseReason {
+    /// Its run has ended: nobody goes on with it.
+    Ended,
+    /// Its lease ran out: another executor goes on with it.
+    Taken,
 }
 
 /// `POST /run/v1/tasks/{id}/claim`.
@@ -59,6 +130,14 @@ pub struct Claim {
     /// granted it once more. None: an executor that is older than this field.
     #[serde(default)]
     pub claim_id: Option<Uuid>,
+    /// Whether the executor confirms with `stopped` that it does nothing any more for a task whose run was
+    /// ended by others. Until it does, or the lease would have ended, the task counts as running.
+    #[serde(default)]
+    pub confirms: bool,
+    /// The executor fetches outputs with [`OutputsRequest`], those that it needs. False: an executor that is older
+    /// than this field, which gets all of them in the plan.
+    #[serde(default)]
+    pub fetches_outputs: bool,
 }
 
 /// A task in the hands of an executor.
@@ -113,6 +192,10 @@ pub struct Plan {
     pub seed: String,
     /// What is committed so far: every attempt of every step, oldest first.
     pub done: Vec<StepState>,
+    /// The outputs are not in [`Plan::done`]: they are to be fetched with [`OutputsRequest`]. False where the executor
+    /// did not ask for that, or the control-plane is older than this field.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub outputs_apart: bool,
     /// What the team has another limit of than the executor would set.
     #[serde(default)]
     pub limits: StepLimits,
@@ -208,10 +291,11 @@ pub struct StepState {
     /// For a `for_each` step itself: how many items it has.
     #[serde(default)]
     pub items: Option<u32>,
-    /// What it returned.
+    /// What it returned, as the text that was committed; absent where [`Plan::outputs_apart`].
     #[serde(default)]
-    pub output: Option<serde_json::Value>,
-    /// Why it did not succeed.
+    pub output: Option<Box<RawValue>>,
+    /// Why it did not succeed: the code, the beginning of the message, and of the details their `code`. The rest is for
+    /// people and stays where it is.
     #[serde(default)]
     pub error: Option<StepError>,
     /// Another attempt follows this one.
@@ -220,6 +304,49 @@ pub struct StepState {
     /// When that attempt may start.
     #[serde(default)]
     pub retry_at: Option<Timestamp>,
+}
+
+/// `POST /run/v1/tasks/{id}/outputs`: what steps returned that ended under an earlier lease, a page at a time.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OutputsRequest {
+    /// The outputs of these steps and of their items.
+    pub steps: Vec<String>,
+    /// What was fetched already: [`OutputsPage::next`] of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<OutputsCursor>,
+}
+
+/// Where a page of outputs ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputsCursor {
+    /// The step.
+    pub step: String,
+    /// Its item; 0: the step itself.
+    pub index: u32,
+}
+
+/// The most bytes of outputs in one page, unless a single one is larger.
+pub const OUTPUTS_PAGE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// The answer to an [`OutputsRequest`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OutputsPage {
+    /// Outputs, in the order of steps and items, at most [`OUTPUTS_PAGE_BYTES`] together or a single one.
+    pub outputs: Vec<StepOutput>,
+    /// Where the next page begins; absent at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<OutputsCursor>,
+}
+
+/// What a step, or an item of it, returned.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StepOutput {
+    /// The step.
+    pub step: String,
+    /// The item of a `for_each`, from 1; 0: the step itself.
+    pub index: u32,
+    /// The text that was committed.
+    pub output: Box<RawValue>,
 }
 
 /// `POST /run/v1/tasks/{id}/events`: what happened since the last batch, in topological order.
@@ -262,6 +389,25 @@ pub struct Lease {
 /// was reported stays; attempts that were running start again.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Released {}
+
+/// `POST /run/v1/tasks/{id}/wait`: nothing is left of the task but attempts whose time has not come. Lease and
+/// slot are given back as by a release; the task is admitted again when the first of them is due. A
+/// control-plane that is older than the route answers 404, and the executor keeps the task.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Wait {
+    /// The attempts that wait: one at least, and one for a step or item.
+    pub steps: Vec<WaitingStep>,
+}
+
+/// An attempt whose time has not come.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WaitingStep {
+    /// The attempt that is to start.
+    #[serde(flatten)]
+    pub step: StepRef,
+    /// How long it still waits, in milliseconds.
+    pub wait_ms: u64,
+}
 
 /// `POST /run/v1/tasks/{id}/calls`: a host call that the control-plane carries out.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -382,4 +528,25 @@ pub struct CallError {
     pub message: String,
     /// Whether trying again may help.
     pub retryable: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outputs_pass_as_the_text_that_they_are() {
+        let text = r#"{"step":"a","attempt":1,"status":"succeeded","items":null,"output":{"b": 1.0,  "a":[1e2,"\u0041"]},"error":null,"retried":false,"retry_at":null}"#;
+        let state: StepState = serde_json::from_str(text).unwrap();
+        assert_eq!(state.output.as_ref().unwrap().get(), r#"{"b": 1.0,  "a":[1e2,"\u0041"]}"#);
+        assert_eq!(serde_json::to_string(&state).unwrap(), text);
+    }
+
+    #[test]
+    fn claims_and_plans_of_before_outputs_were_apart_are_read() {
+        let claim: Claim = serde_json::from_str(r#"{"protocol":1,"engine_id":"x"}"#).unwrap();
+        assert!(!claim.fetches_outputs);
+        let state: StepState = serde_json::from_str(r#"{"step":"a","attempt":1,"status":"running"}"#).unwrap();
+        assert!(state.output.is_none());
+    }
 }

@@ -6,13 +6,16 @@
 use std::sync::Arc;
 
 use restroy_sdk::{
-    ids::{RunId, TeamId},
+    ids::{ExecutorId, RunId, TeamId},
     time::Ambient,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
-use crate::redis::{RedisOptions, wire::Remote};
+use crate::{
+    redis::{RedisOptions, wire::Remote},
+    run_api::{HeldTask, ReleaseReason},
+};
 
 /// How many wake-ups may wait for a slow listener; beyond, it is told that it missed some.
 const BACKLOG: usize = 4096;
@@ -33,6 +36,15 @@ pub enum Wake {
     Access {
         /// Which team.
         team_id: TeamId,
+    },
+    /// A task is not its executor's any more.
+    Released {
+        /// Which executor held it.
+        executor_id: ExecutorId,
+        /// The task, under the fence with which it was held.
+        task: HeldTask,
+        /// Why it is not any more.
+        reason: ReleaseReason,
     },
     /// Wake-ups were lost, nobody knows which: look at everything.
     Missed,

@@ -411,14 +411,14 @@ function http.delete(address, options) end
 ---@field to string|string[] 1 to 50 addresses.
 ---@field subject string One line, up to 998 bytes.
 ---@field text string
----@field html? string An alternative to the text.
----@field reply_to? string
+---@field html? string An alternative to the text; left out unless the operator allows HTML.
+---@field reply_to? string No address of the installation itself.
 ---@field idempotency_key? string In place of the one that is made.
 
 ---@class restroy.email
 email = {}
 
----Sends from the installation's own address. Under one idempotency key one message goes out, however often
+---Sends in the team's name: from `Team NAME via Restroy`, with a last line that names team and pipeline. Under
 ---the step is executed again.
 ---@param message restroy.Email
 ---@return string id The Message-ID.

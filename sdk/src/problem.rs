@@ -67,6 +67,8 @@ codes! {
     IdempotencyInFlight = "idempotency_in_flight" 409 "The same request is being worked on";
     /// The fence is not the task's: the lease was lost.
     LeaseLost = "lease_lost" 409 "The lease was lost";
+    /// The run of the task has ended: nothing of it is left to do.
+    RunEnded = "run_ended" 409 "The run has ended";
     /// The task is not there to be claimed.
     NotClaimable = "not_claimable" 409 "The task cannot be claimed";
     /// `If-Match` does not name the present version.
@@ -87,12 +89,18 @@ codes! {
     PreconditionRequired = "precondition_required" 428 "Send If-Match";
     /// Too many requests, or a quota is used up.
     RateLimited = "rate_limited" 429 "Too many requests";
+    /// The account or the network address has too many requests under way.
+    TooManyConcurrentRequests = "too_many_concurrent_requests" 429 "Too many requests at once";
     /// A limit of the team is reached.
     QuotaExceeded = "quota_exceeded" 429 "A limit of the team is reached";
+    /// The executor holds as many tasks as its operator lets it.
+    SlotsExhausted = "slots_exhausted" 429 "The executor has no slot free";
     /// Our fault.
     Internal = "internal" 500 "Something went wrong on our side";
     /// Something we need is not there; try again.
     Unavailable = "unavailable" 503 "Not available just now";
+    /// The installation's disk is full; its operator has to see to it.
+    InsufficientStorage = "insufficient_storage" 507 "No space is left";
 }
 
 impl fmt::Display for ProblemCode {

@@ -128,6 +128,9 @@ impl Settings {
             .env("RESTROY_REDIS_PREFIX", &self.prefix)
             .env("RESTROY_MASTER_KEYS", &self.master_keys)
             .env("RESTROY_TOKEN_KEY", &self.token_key)
+            .env("RESTROY_REGISTRATION", "open")
+            .env("RESTROY_STRANGER_MAILS_PER_NETWORK", "1000000")
+            .env("RESTROY_STRANGER_MAILS_PER_HOUR", "1000000")
             .env("RESTROY_REQUESTS_PER_MINUTE", "0"); // it is not the limit that is measured
         Ok(command)
     }
@@ -135,7 +138,9 @@ impl Settings {
     fn executor(&self, run_api: &str, number: usize, folder: &Path) -> Result<Command, Box<dyn Error>> {
         let name = format!("bench-{number}");
         let credential = output(
-            restroy()?.args(["admin", "executor", "create", &name]).env("RESTROY_DATABASE_URL", &self.database_url),
+            restroy()?
+                .args(["admin", "executor", "create", &name, "--slots", &SLOTS.to_string()])
+                .env("RESTROY_DATABASE_URL", &self.database_url),
         )?;
         let mut command = restroy()?;
         command

@@ -71,7 +71,8 @@ fn given(what: &str, text: Option<&str>, otherwise: &str) -> Outcome<Arc<str>> {
         }
         None => text,
     };
-    match serde_json::from_str::<&serde_json::value::RawValue>(text) {
+    // As a value: half of a surrogate pair, a number beyond a double's range or 128 levels pass as text.
+    match serde_json::from_str::<serde_json::Value>(text) {
         Ok(_) => Ok(text.into()),
         Err(error) => Err(Failure::usage(format!("--{what} is not JSON: {error}"))
             .help(format!("write it such as --{what} '{{\"n\": 7}}', or --{what} @file.json"))),
@@ -125,7 +126,7 @@ fn door(as_json: bool, args: &Exec) -> Outcome<Door> {
         .collect::<Outcome<_>>()?;
     if !http.is_empty() {
         let allow_loopback = args.allow_http.iter().any(|origin| origin.starts_with("http://"));
-        let outbound = Outbound::new(HttpPolicy { allow_loopback })
+        let outbound = Outbound::new(HttpPolicy { allow_loopback, ..HttpPolicy::default() })
             .map_err(|error| Failure::new(format!("cannot set up TLS: {error}")))?;
         door.http = Some(Arc::new(Web { outbound, ambient: ambient.clone() }));
     }

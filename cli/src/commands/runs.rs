@@ -56,11 +56,20 @@ pub(crate) async fn runs(context: &Context, args: &Runs) -> Outcome {
             run.id.to_string(),
             run.pipeline_name,
             run.version.to_string(),
-            crate::follow::words(run.status.as_str()),
+            status(&run),
             moment(run.created_at),
             took(run.started_at, run.finished_at),
         ]
     });
     print(&table(["RUN", "PIPELINE", "VERSION", "STATUS", "CREATED", "TOOK"], rows));
     Ok(())
+}
+
+/// A run's status, and what it waits for.
+fn status(run: &Run) -> String {
+    let status = crate::follow::words(run.status.as_str());
+    match &run.waiting {
+        Some(waiting) => format!("{status} until {} to retry {}", moment(waiting.until), waiting.step),
+        None => status,
+    }
 }

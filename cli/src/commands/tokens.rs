@@ -83,7 +83,7 @@ async fn team(client: &Client, wanted: &str) -> Outcome<TeamId> {
 }
 
 /// Hours, days or weeks.
-fn span(text: &str) -> Outcome<Duration> {
+pub(crate) fn span(text: &str) -> Outcome<Duration> {
     let wrong = || Failure::usage(format!("`{text}` is not a time")).help("write it such as 12h, 90d or 52w");
     let unit = text.chars().last().ok_or_else(wrong)?;
     let hours = match unit {

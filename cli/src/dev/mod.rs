@@ -24,7 +24,8 @@ use crate::{
 
 /// Run everything in one process: API, executor, SQLite. Nothing else to install.
 ///
-/// Keeps its data in ./.restroy; kill it at any moment and start it again, and every run goes on.
+/// Keeps its data in ./.restroy; stop or kill it at any moment and start it again, and every run goes on from what
+/// was recorded.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Args {
     /// Make a demo team with the example pipelines, run one of them, and go on serving

@@ -6,8 +6,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use lua_wasm_host::{Engine, EngineConfig, Isolation, ProcessConfig};
 use restroy_control_plane::{
     api,
-    auth::token::TokenKeys,
-    runs,
+    auth::{Registration, token::TokenKeys},
+    runs::{self, executors::Terms},
     secrets::KeyRing,
     state::{AppState, Parts, Settings as ControlPlaneSettings},
 };
@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::{DevError, data_folder::DataFolder, database};
 use crate::{
     compiler::SandboxCompiler,
+    services::listen::{Listener, Serving},
     settings::{tables::Dev, value::IsolationMode},
 };
 
@@ -77,15 +78,19 @@ impl Installation {
             tokens,
             settings: ControlPlaneSettings {
                 dev: true,
+                registration: Registration::Open,
                 public_url: format!("http://{address}"),
                 requests_per_minute: REQUESTS_PER_MINUTE,
+                // The slots are one's own.
+                runs_per_owner: 0,
                 ..ControlPlaneSettings::default()
             },
         });
 
         // No other process can hold a lease: what the last one left is taken back at once.
         runs::boot::embedded(&state).await.map_err(|error| DevError::Part("recovery", error.0.to_string()))?;
-        let credential = runs::executors::create(&state, "embedded")
+        let terms = Terms { slots: settings.slots.0, ..Terms::default() };
+        let credential = runs::executors::create(&state, "embedded", &terms)
             .await
             .map_err(|error| DevError::Part("the executor's credential", error.0.to_string()))?
             .1;
@@ -99,7 +104,10 @@ impl Installation {
             ExecutorConfig {
                 slots: settings.slots.0,
                 drain: DRAIN,
-                http: HttpPolicy { allow_loopback: settings.allow_loopback_http },
+                http: HttpPolicy {
+                    allow_loopback: settings.allow_loopback_http,
+                    denied_networks: settings.denied_networks.0.clone(),
+                },
                 ..ExecutorConfig::new(run_api_url, credential, folder.scratch())
             },
             executing,
@@ -110,8 +118,8 @@ impl Installation {
 
         let stop = CancellationToken::new();
         let mut parts = JoinSet::new();
-        serve(&mut parts, listener, api::router(state.clone()), &stop);
-        serve(&mut parts, run_api, runs::run_api::router(state.clone()), &stop);
+        serve(&mut parts, "the API", listener, api::router(state.clone()), &stop)?;
+        serve(&mut parts, "the run API", run_api, runs::run_api::router(state.clone()), &stop)?;
         let services = runs::spawn_services(&state, &stop);
         parts.spawn(async move { services.stopped().await });
         let stop_executor = CancellationToken::new();
@@ -156,16 +164,24 @@ fn keys(folder: &DataFolder, ambient: &Ambient) -> Result<(KeyRing, TokenKeys), 
     Ok((ring, tokens))
 }
 
-fn serve(parts: &mut JoinSet<()>, listener: TcpListener, router: axum::Router, stop: &CancellationToken) {
+fn serve(
+    parts: &mut JoinSet<()>,
+    name: &'static str,
+    listener: TcpListener,
+    router: axum::Router,
+    stop: &CancellationToken,
+) -> Result<(), DevError> {
+    let failed = |error: std::io::Error| DevError::Part(name, error.to_string());
+    let mut serving = Serving::default();
+    let listener = listener.into_std().and_then(Listener::of).map_err(failed)?;
+    serving.serve(name, listener, router, None).map_err(failed)?;
     let stop = stop.clone();
     parts.spawn(async move {
-        // A frame must not wait for the next one to fill a packet.
-        let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
-            let _ = stream.set_nodelay(true);
-        });
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await {
-            tracing::error!(%error, "a listener failed");
+        tokio::select! {
+            failure = serving.failed() => tracing::error!(?failure, "a listener failed"),
+            () = stop.cancelled() => {}
         }
+        serving.stop(DRAIN).await;
     });
+    Ok(())
 }

@@ -222,8 +222,9 @@ impl View {
                 if step.index.is_none() {
                     self.step(step).status = StepStatus::Waiting;
                 }
-                let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
-                vec![Note { at, source: source(step), kind: NoteKind::Status, text: format!("waiting{until}") }]
+                let until = until.map(|until| format!(" until {}", crate::output::moment(until))).unwrap_or_default();
+                let text = format!("waiting{until} for attempt {}; the run holds no slot meanwhile", step.attempt);
+                vec![Note { at, source: source(step), kind: NoteKind::Status, text }]
             }
             EventKind::StepFinished { step, status, error, usage, .. } => {
                 self.step_finished(at, step, *status, error.as_ref(), usage.wall_ms)

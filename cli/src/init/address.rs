@@ -71,6 +71,8 @@ RESTROY_HTTPS={https}
 # Whom e-mail is from. Where it goes stands in secrets/smtp-url; the catcher's page is for trying out.
 RESTROY_SMTP_FROM=Restroy <restroy@{host}>
 RESTROY_MAIL_PAGE=127.0.0.1:8025
+# Who may make an account: open, invited, closed. `restroy admin account create` makes the first one.
+RESTROY_REGISTRATION=invited
 # The image that is built here, or pulled.
 RESTROY_IMAGE=restroy:{version}
 ",

@@ -154,7 +154,16 @@ them (rename the folder that was kept), or start with an empty database (`docker
 ",
         );
     }
-    let _ = write!(text, "\nNext:\n  docker compose up --detach --wait\nand then {} answers.", args.public_url);
+    let _ = write!(
+        text,
+        "
+Next:
+  docker compose up --detach --wait
+  docker compose run --rm register-executors admin account create YOU@EXAMPLE.COM
+and then {} answers, and the second command has printed a token: `restroy password --token TOKEN --server {}`
+chooses the password of that first account.",
+        args.public_url, args.public_url
+    );
     text
 }
 

@@ -13,7 +13,7 @@ use restroy_control_plane::{
     metrics::scrape,
     runs,
     state::{AppState, OidcSettings, Parts, Settings},
-    store::{Db, PostgresOptions},
+    store::{Db, PostgresOptions, stranger_mails::StrangerMails},
 };
 use restroy_run_queue::{redis::RedisQueue, wake::WakeUps};
 use restroy_sdk::time::{Ambient, System};
@@ -111,13 +111,10 @@ impl Process {
                 .help("see RESTROY_RUN_API_TLS_CERT and RESTROY_RUN_API_TLS_KEY")
         })?;
         let redis = super::redis(&settings.redis_url, &settings.redis_prefix, settings.redis_ca.as_deref())?;
-        let mail =
-            match (&settings.smtp_url, &settings.smtp_from) {
-                (Some(url), Some(from)) => Some(MailSettings::new(url.expose(), from).map_err(|error| {
-                    Failure::new(error.to_string()).help("see RESTROY_SMTP_URL and RESTROY_SMTP_FROM")
-                })?),
-                _ => None,
-            };
+        let mail = match (&settings.smtp_url, &settings.smtp_from) {
+            (Some(url), Some(from)) => Some(mail_settings(&settings, url, from)?),
+            _ => None,
+        };
         let oidc = match (&settings.oidc_issuer, &settings.oidc_client_id, &settings.oidc_client_secret) {
             (Some(issuer), Some(id), Some(secret)) => Some(OidcSettings {
                 issuer: issuer.clone(),
@@ -127,8 +124,8 @@ impl Process {
             _ => None,
         };
         // Bound first: what is missing for it is known at once, and callers wait instead of failing.
-        let listener = Listener::bind(settings.listen, "RESTROY_LISTEN or --listen")?;
-        let run_api = Listener::bind(settings.run_api_listen, "RESTROY_RUN_API_LISTEN or --run-api-listen")?;
+        let listeners = Listener::bind_all(&settings.listen, "RESTROY_LISTEN or --listen")?;
+        let run_apis = Listener::bind_all(&settings.run_api_listen, "RESTROY_RUN_API_LISTEN or --run-api-listen")?;
         let operators_listener = Listener::bind(settings.metrics_listen, "RESTROY_METRICS_LISTEN or --metrics-listen")?;
         let (db, engine) = tokio::try_join!(
             database(&settings.database_url, settings.database_connections.0),
@@ -156,9 +153,15 @@ impl Process {
                 allowed_origins: settings.allowed_origins.0.clone(),
                 mail,
                 oidc,
-                trusted_proxies: settings.trusted_proxies.0,
+                registration: settings.registration(),
+                stranger_mails: StrangerMails {
+                    per_network: settings.stranger_mails_per_network.0,
+                    per_installation: settings.stranger_mails_per_hour.0,
+                },
+                trusted_proxies: settings.trusted_proxies.clone(),
                 sign_ins_per_minute: settings.sign_ins_per_minute.0,
                 requests_per_minute: settings.requests_per_minute.0,
+                runs_per_owner: settings.runs_per_owner.0,
                 lease: settings.lease.0,
                 ..Settings::default()
             },
@@ -171,23 +174,27 @@ impl Process {
         let stop = CancellationToken::new();
         let services = runs::spawn_services(&state, &stop);
         tokio::spawn(clock.keep(state.clone(), stop.clone()));
-        let (addresses, encrypted) =
-            ([listener.address, run_api.address, operators_listener.address], certificate.is_some());
+        let scheme = if certificate.is_some() { "https" } else { "http" };
+        let (listening, run_api) = (shown("http", &listeners), shown(scheme, &run_apis));
+        let metrics = operators_listener.address;
         if let (Some(files), Some(config)) = (tls, &certificate) {
             let stop = stop.clone();
             tokio::spawn(stop.run_until_cancelled_owned(files.keep_fresh(config.clone())));
         }
         let (mut api, mut operators) = (Serving::default(), Serving::default());
-        let served = api
-            .serve("the API", listener, api::router(state.clone()), None)
-            .and_then(|()| api.serve("the run API", run_api, runs::run_api::router(state.clone()), certificate))
-            .and_then(|()| operators.serve("the metrics", operators_listener, for_operators(&state), None));
-        served.map_err(|error| Failure::new(format!("cannot serve: {error}")))?;
-        let [listening, run_api, metrics] = addresses;
-        let scheme = if encrypted { "https" } else { "http" };
-        output::print(&format!(
-            "Restroy listens on http://{listening}\nrun API on {scheme}://{run_api}\nmetrics on http://{metrics}"
-        ));
+        let serve = || {
+            // One router each, whose bounds hold for all its listeners together.
+            let (router, run_router) = (api::router(state.clone()), runs::run_api::router(state.clone()));
+            for listener in listeners {
+                api.serve("the API", listener, router.clone(), None)?;
+            }
+            for listener in run_apis {
+                api.serve("the run API", listener, run_router.clone(), certificate.clone())?;
+            }
+            operators.serve("the metrics", operators_listener, for_operators(&state), None)
+        };
+        serve().map_err(|error| Failure::new(format!("cannot serve: {error}")))?;
+        output::print(&format!("Restroy listens on {listening}\nrun API on {run_api}\nmetrics on http://{metrics}"));
         tracing::info!(%listening, %run_api, %metrics, replica = %state.replica, "the control-plane serves");
         Ok(Self { state, api, operators, services, stop, drain: settings.drain.0 })
     }
@@ -218,6 +225,18 @@ impl Process {
         self.operators.stop(Duration::ZERO).await;
         tracing::info!("stopped");
     }
+}
+
+/// The addresses of listeners, for people.
+fn shown(scheme: &str, listeners: &[Listener]) -> String {
+    listeners.iter().map(|listener| format!("{scheme}://{}", listener.address)).collect::<Vec<_>>().join(", ")
+}
+
+fn mail_settings(settings: &ControlPlane, url: &SecretUrl, from: &str) -> Outcome<MailSettings> {
+    let mail = MailSettings::new(url.expose(), from)
+        .map_err(|error| Failure::new(error.to_string()).help("see RESTROY_SMTP_URL and RESTROY_SMTP_FROM"))?;
+    mail.for_teams(settings.tenant_mail_from.as_deref(), settings.tenant_mail_html)
+        .map_err(|error| Failure::new(error.to_string()).help("see RESTROY_TENANT_MAIL_FROM"))
 }
 
 fn for_operators(state: &AppState) -> axum::Router {

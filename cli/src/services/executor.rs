@@ -9,7 +9,9 @@ use axum::{
 };
 use clap::Args as ClapArgs;
 use lua_wasm_host::{Engine, Isolation, ProcessConfig};
-use restroy_executor::{Executor, ExecutorConfig, ExecutorError, Health, HttpPolicy, metrics, metrics::Metrics};
+use restroy_executor::{
+    ClientIdentity, Executor, ExecutorConfig, ExecutorError, Health, HttpPolicy, metrics, metrics::Metrics,
+};
 use restroy_run_queue::{queue::Queue, redis::RedisQueue};
 use restroy_sdk::time::Ambient;
 use serde_json::json;
@@ -80,8 +82,15 @@ impl Process {
         let config = ExecutorConfig {
             slots,
             drain,
-            http: HttpPolicy { allow_loopback: settings.allow_loopback_http },
+            http: HttpPolicy {
+                allow_loopback: settings.allow_loopback_http,
+                denied_networks: settings.denied_networks.0,
+            },
             run_api_ca: settings.run_api_ca,
+            run_api_client: settings
+                .run_api_client_cert
+                .zip(settings.run_api_client_key)
+                .map(|(certificate, key)| ClientIdentity { certificate, key }),
             scratch_total_bytes: settings.scratch_total.0,
             ..ExecutorConfig::new(settings.run_api_url.0, settings.credential.expose(), settings.scratch_dir)
         };
@@ -162,6 +171,9 @@ fn refused(error: &ExecutorError) -> Failure {
     match error {
         ExecutorError::Address(_) | ExecutorError::Plaintext(_) => failure.help("see RESTROY_RUN_API_URL"),
         ExecutorError::Authority { .. } => failure.help("see RESTROY_RUN_API_CA"),
+        ExecutorError::Certificate { .. } => {
+            failure.help("see RESTROY_RUN_API_CLIENT_CERT and RESTROY_RUN_API_CLIENT_KEY")
+        }
         ExecutorError::Scratch { .. } => failure.help("see RESTROY_SCRATCH_DIR"),
         ExecutorError::Http(_) | ExecutorError::Threads(_) => failure,
     }
@@ -174,15 +186,16 @@ fn for_operators(health: Health, metrics: Metrics, queue: Arc<RedisQueue>, isola
         async move || {
             let mut trouble = health.trouble();
             // Without the queue no work comes in, so here it is no mere note.
-            if !queue.connected() {
-                trouble.push("Redis does not answer: no work comes in".to_owned());
+            if let Err(unusable) = queue.check().await {
+                trouble.push(format!("no work comes in: {unusable}"));
             }
             let (code, status) = if trouble.is_empty() {
                 (StatusCode::OK, "ready")
             } else {
                 (StatusCode::SERVICE_UNAVAILABLE, "unready")
             };
-            (code, Json(json!({ "status": status, "reasons": trouble, "notes": isolation.notes })))
+            let notes: Vec<_> = isolation.notes.iter().cloned().chain(health.warning()).collect();
+            (code, Json(json!({ "status": status, "reasons": trouble, "notes": notes })))
         }
     };
     let figures = async move || {

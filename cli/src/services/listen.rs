@@ -10,13 +10,20 @@ use axum::Router;
 use axum_server::{
     Handle,
     accept::{Accept, NoDelayAcceptor},
-    tls_rustls::{RustlsAcceptor, RustlsConfig},
+    tls_rustls::RustlsConfig,
 };
 use futures_util::future::BoxFuture;
 use hyper_util::rt::TokioTimer;
 use tokio::{net::TcpStream, task::JoinSet, time};
 
-use crate::failure::{Failure, Outcome};
+use super::{
+    client_certificate::WithCertificates,
+    pace::{PATIENCE, Paced},
+};
+use crate::{
+    failure::{Failure, Outcome},
+    settings::network::ListenOn,
+};
 
 /// How long the head of a request may take to come, and a connection be idle. Longer than clients of ours
 /// and the proxy keep a connection that they do not use: none is closed under a request.
@@ -24,19 +31,32 @@ const HEAD: Duration = Duration::from_secs(30);
 
 /// A bound address at which nothing is served yet; connections wait.
 #[derive(Debug)]
-pub(super) struct Listener {
+pub(crate) struct Listener {
     /// The address, with the port that was chosen when 0 was asked for.
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
     socket: TcpListener,
 }
 
 impl Listener {
+    /// Binds every address that `setting` names.
+    pub(super) fn bind_all(on: &ListenOn, setting: &str) -> Outcome<Vec<Self>> {
+        let addresses = on.addresses().map_err(|error| {
+            Failure::new(format!("cannot listen on {on}: {error}")).help(format!("name another address with {setting}"))
+        })?;
+        addresses.into_iter().map(|address| Self::bind(address, setting)).collect()
+    }
+
+    /// Of a socket that listens already, and does not block.
+    pub(crate) fn of(socket: TcpListener) -> io::Result<Self> {
+        Ok(Self { address: socket.local_addr()?, socket })
+    }
+
     /// Binds the address that `setting` names.
-    pub(super) fn bind(address: SocketAddr, setting: &str) -> Outcome<Self> {
+    pub(crate) fn bind(address: SocketAddr, setting: &str) -> Outcome<Self> {
         let bound = || -> io::Result<Self> {
             let socket = TcpListener::bind(address)?;
             socket.set_nonblocking(true)?;
-            Ok(Self { address: socket.local_addr()?, socket })
+            Self::of(socket)
         };
         bound().map_err(|error| {
             Failure::new(format!("cannot listen on {address}: {error}"))
@@ -47,21 +67,22 @@ impl Listener {
 
 /// Listeners at work.
 #[derive(Debug)]
-pub(super) struct Serving {
+pub(crate) struct Serving {
     head: Duration,
+    patience: Duration,
     handles: Vec<Handle<SocketAddr>>,
     tasks: JoinSet<(&'static str, io::Result<()>)>,
 }
 
 impl Default for Serving {
     fn default() -> Self {
-        Self { head: HEAD, handles: Vec::new(), tasks: JoinSet::new() }
+        Self { head: HEAD, patience: PATIENCE, handles: Vec::new(), tasks: JoinSet::new() }
     }
 }
 
 impl Serving {
     /// Serves a router, over TLS when there is a certificate.
-    pub(super) fn serve(
+    pub(crate) fn serve(
         &mut self,
         name: &'static str,
         listener: Listener,
@@ -72,22 +93,22 @@ impl Serving {
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
         // A frame must not wait for the next one to fill a packet.
         let mut server = axum_server::from_tcp(listener.socket)?.handle(handle.clone());
-        // Who says nothing, or only half of what he wants, is not waited for. Bodies have their own bounds,
-        // and what was upgraded has none.
+        // Who says nothing, or only half of what he wants, is not waited for, nor who does not read. Bodies have
+        // their own bounds.
         server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(self.head);
         self.handles.push(handle);
         if let Some(tls) = tls {
-            let server = server.acceptor(RustlsAcceptor::new(tls).acceptor(NoDelayAcceptor));
+            let server = server.acceptor(WithCertificates::new(tls, Pacing { patience: self.patience }));
             self.tasks.spawn(async move { (name, server.serve(service).await) });
         } else {
-            let server = server.acceptor(Begun { within: self.head });
+            let server = server.acceptor(Begun { within: self.head, pacing: Pacing { patience: self.patience } });
             self.tasks.spawn(async move { (name, server.serve(service).await) });
         }
         Ok(())
     }
 
     /// Waits until a listener ends by itself, which none should.
-    pub(super) async fn failed(&mut self) -> Failure {
+    pub(crate) async fn failed(&mut self) -> Failure {
         let why = match self.tasks.join_next().await {
             Some(Ok((name, Err(error)))) => format!("{name} broke down: {error}"),
             Some(Ok((name, Ok(())))) => format!("{name} ended by itself"),
@@ -99,7 +120,7 @@ impl Serving {
 
     /// Accepts nothing any more, lets requests under way finish, and ends after `deadline` at the
     /// latest.
-    pub(super) async fn stop(mut self, deadline: Duration) {
+    pub(crate) async fn stop(mut self, deadline: Duration) {
         for handle in &self.handles {
             handle.graceful_shutdown(Some(deadline));
         }
@@ -107,25 +128,45 @@ impl Serving {
     }
 }
 
+/// Takes connections whose other end has to read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pacing {
+    patience: Duration,
+}
+
+impl<S: Send + 'static> Accept<TcpStream, S> for Pacing {
+    type Stream = Paced<TcpStream>;
+    type Service = S;
+    type Future = BoxFuture<'static, io::Result<(Paced<TcpStream>, S)>>;
+
+    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
+        let patience = self.patience;
+        Box::pin(async move {
+            let (stream, service) = NoDelayAcceptor::new().accept(stream, service).await?;
+            Ok((Paced::new(stream, patience), service))
+        })
+    }
+}
+
 /// Takes connections on which a request in HTTP/1.1 begins within a time. The server underneath waits for the
 /// first bytes however long they take, to see which version they are of; and if it is told that it is the first, it
 /// upgrades nothing to a WebSocket.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 struct Begun {
     within: Duration,
+    pacing: Pacing,
 }
 
 impl<S: Send + 'static> Accept<TcpStream, S> for Begun {
-    type Stream = TcpStream;
+    type Stream = Paced<TcpStream>;
     type Service = S;
-    type Future = BoxFuture<'static, io::Result<(TcpStream, S)>>;
+    type Future = BoxFuture<'static, io::Result<(Paced<TcpStream>, S)>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        let within = self.within;
+        let Self { within, pacing } = *self;
         Box::pin(async move {
-            let (stream, service) = NoDelayAcceptor::new().accept(stream, service).await?;
             time::timeout(within, first_version(&stream)).await??;
-            Ok((stream, service))
+            pacing.accept(stream, service).await
         })
     }
 }
@@ -171,6 +212,37 @@ mod tests {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         assert!(answer.contains("here"), "{answer}");
+        serving.stop(Duration::ZERO).await;
+    }
+
+    /// Says when it is dropped.
+    struct Held(tokio::sync::mpsc::Sender<()>);
+
+    impl Drop for Held {
+        fn drop(&mut self) {
+            let _ = self.0.try_send(());
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_nobody_reads_is_given_up() {
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), "none").unwrap();
+        let address = listener.address;
+        let mut serving = Serving { patience: Duration::from_millis(200), ..Serving::default() };
+        let (sender, mut gone) = tokio::sync::mpsc::channel::<()>(1);
+        let endless = get(async move || {
+            let held = Held(sender);
+            let slices = futures_util::stream::repeat_with(move || {
+                let _ = &held;
+                Ok::<_, io::Error>(vec![0; 64 * 1024])
+            });
+            axum::body::Body::from_stream(slices)
+        });
+        serving.serve("a test", listener, Router::new().route("/", endless), None).unwrap();
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: local\r\n\r\n").await.unwrap();
+        time::timeout(Duration::from_secs(60), gone.recv()).await.expect("the answer is dropped");
+        drop(stream);
         serving.stop(Duration::ZERO).await;
     }
 }

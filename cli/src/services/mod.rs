@@ -5,10 +5,12 @@
 //! Ctrl-C: nothing new is taken, what is under way may finish within a deadline, and the rest is
 //! handed over. A second signal ends the process at once.
 
+mod client_certificate;
 mod control_plane;
 mod executor;
-mod listen;
+pub(crate) mod listen;
 pub(crate) mod log;
+mod pace;
 pub(crate) mod signals;
 mod tls;
 

@@ -8,7 +8,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
 };
 
-use super::signals;
+use super::{client_certificate::AnyCertificate, signals};
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(30);
@@ -94,9 +94,11 @@ impl Contents {
         }
         let private = PrivateKeyDer::from_pem_slice(&self.key)
             .map_err(|error| format!("{key} holds no private key as PEM: {error}"))?;
-        let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let clients = Arc::new(AnyCertificate(Arc::clone(&provider)));
+        let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private))
+            .and_then(|builder| builder.with_client_cert_verifier(clients).with_single_cert(chain, private))
             .map_err(|error| format!("{certificate} and {key} cannot be used together: {error}"))?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Arc::new(config))

@@ -11,6 +11,8 @@
 
 mod given;
 mod merge;
+pub(crate) mod network;
+pub(crate) mod registration;
 mod table;
 pub(crate) mod tables;
 #[cfg(test)]

@@ -2,13 +2,17 @@
 
 use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
+use restroy_control_plane::auth::{Networks, Registration};
 use restroy_run_queue::redis::Prefix;
 
 use super::{
     Service, Setting,
+    network::ListenOn,
+    registration::{Domains, RegistrationMode},
     table::settings,
     value::{
-        Bytes, Count, IsolationMode, LogFormat, MasterKeys, Origins, SecretText, SecretUrl, Span, TokenKey, WebUrl,
+        Bytes, Count, DeniedNetworks, IsolationMode, LogFormat, MasterKeys, Origins, SecretText, SecretUrl, Span,
+        TokenKey, WebUrl,
     },
 };
 
@@ -39,6 +43,9 @@ settings! {
         allow_remote: bool = default("false"), "BOOL";
         /// Let scripts call http services on this machine's loopback addresses
         allow_loopback_http: bool = default("false"), "BOOL";
+        /// Networks that scripts may not reach, beside those that are not public: the installation's own public
+        /// addresses, say; commas between them
+        denied_networks: DeniedNetworks = default(""), "CIDR[,CIDR…]";
     }
 }
 
@@ -58,10 +65,11 @@ impl Dev {
 settings! {
     /// The settings of `restroy control-plane`.
     ControlPlane("control-plane") with {
-        /// Where the API listens, for people
-        listen: SocketAddr = default("127.0.0.1:8080"), "ADDRESS:PORT";
-        /// Where the run API listens, for executors. Beyond loopback it needs a certificate
-        run_api_listen: SocketAddr = default("127.0.0.1:9000"), "ADDRESS:PORT";
+        /// Where the API listens, for people; commas between several. For an address, a network stands for this
+        /// machine's address in it: 10.0.0.0/24:8080
+        listen: ListenOn = default("127.0.0.1:8080"), "ADDRESS:PORT";
+        /// Where the run API listens, for executors; as above. Beyond loopback it needs a certificate
+        run_api_listen: ListenOn = default("127.0.0.1:9000"), "ADDRESS:PORT";
         /// The run API's certificate and those between it and its authority, as PEM
         run_api_tls_cert: PathBuf = optional, "FILE";
         /// The certificate's private key, as PEM
@@ -90,20 +98,38 @@ settings! {
         smtp_url: SecretUrl = optional, "URL";
         /// Whom e-mail is from: Restroy <restroy@example.com>
         smtp_from: String = optional, "ADDRESS";
+        /// Whom the e-mail of teams' scripts is from, if not the above: Scripts <scripts@example.com>
+        tenant_mail_from: String = optional, "ADDRESS";
+        /// Let scripts send HTML; the rest of their e-mails is plain text
+        tenant_mail_html: bool = default("false"), "BOOL";
+        /// Who may make an account: `open`, `domains`, `invited` or `closed`. Operators make accounts with
+        /// `restroy admin account create`
+        registration: RegistrationMode = default("invited"), "MODE";
+        /// With `domains`: the domains of addresses that may have an account, beside those that are invited;
+        /// commas between them
+        registration_domains: Domains = default(""), "DOMAINS";
+        /// How many e-mails an hour go to addresses unknown to the installation on behalf of one network
+        /// (IPv4/24, IPv6/48); ten times as many on behalf of those who are signed in
+        stranger_mails_per_network: Count<0, 1_000_000> = default("20"), "N";
+        /// The same on behalf of all together
+        stranger_mails_per_hour: Count<0, 1_000_000> = default("500"), "N";
         /// The OpenID provider that people may sign in by: its issuer, exactly as it says itself
         oidc_issuer: String = optional, "URL";
         /// What the OpenID provider knows this installation as
         oidc_client_id: String = optional, "ID";
         /// The secret that goes with it
         oidc_client_secret: SecretText = optional, "SECRET";
-        /// How many proxies of ours are in front. So many addresses from the right of X-Forwarded-For
-        /// is the caller, as far as limits go
-        trusted_proxies: Count<0, 8> = default("0"), "N";
+        /// The addresses or networks of our proxies; commas between them. What they say in X-Forwarded-For of
+        /// who calls counts; nobody else's word does
+        trusted_proxies: Networks = default(""), "NETWORKS";
         /// How often a minute one may try to sign in, from one address for one account
         sign_ins_per_minute: Count<1, 10_000> = default("10"), "N";
         /// How many requests a minute one token may make; an account may make three times as many, a
         /// network address ten times. 0 for no limit
         requests_per_minute: Count<0, 1_000_000> = default("1200"), "N";
+        /// How many runs one account may have running at once in all the teams that it owns; 0 for no limit
+        /// beside those of the teams
+        runs_per_owner: Count<0, 10_000> = default("10"), "N";
         /// Where compiled sandbox code is kept between starts; a folder only this user can write to
         engine_cache_dir: PathBuf = optional, "DIR";
         /// How long an executor keeps a task without a word of it, from 2s to 10m: then it counts as lost,
@@ -120,13 +146,18 @@ settings! {
 const LEASES: RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_mins(10);
 
 impl ControlPlane {
+    /// Who may make an account.
+    pub(crate) fn registration(&self) -> Registration {
+        self.registration.with(&self.registration_domains)
+    }
+
     fn conflicts(&self) -> Vec<String> {
         let mut faults = Vec::new();
         if self.run_api_tls_cert.is_some() != self.run_api_tls_key.is_some() {
             faults.push(
                 "RESTROY_RUN_API_TLS_CERT and RESTROY_RUN_API_TLS_KEY belong together: set both or neither".to_owned(),
             );
-        } else if self.run_api_tls_cert.is_none() && !self.run_api_listen.ip().is_loopback() {
+        } else if self.run_api_tls_cert.is_none() && !self.run_api_listen.is_loopback() {
             faults.push(format!(
                 "the run API would listen on {} in plain text, and plans carry secrets: set RESTROY_RUN_API_TLS_CERT and \
                  RESTROY_RUN_API_TLS_KEY, or listen on 127.0.0.1 (RESTROY_RUN_API_LISTEN)",
@@ -138,6 +169,15 @@ impl ControlPlane {
         }
         if self.smtp_url.is_some() && self.smtp_from.is_none() {
             faults.push("RESTROY_SMTP_URL needs RESTROY_SMTP_FROM: the address that e-mail is from".to_owned());
+        }
+        if self.smtp_url.is_none() && self.tenant_mail_from.is_some() {
+            faults.push("RESTROY_TENANT_MAIL_FROM needs RESTROY_SMTP_URL: without it no e-mail goes out".to_owned());
+        }
+        if (self.registration == RegistrationMode::Domains) == self.registration_domains.0.is_empty() {
+            faults.push(
+                "RESTROY_REGISTRATION=domains and RESTROY_REGISTRATION_DOMAINS go together: set both or neither"
+                    .to_owned(),
+            );
         }
         let oidc = [self.oidc_issuer.is_some(), self.oidc_client_id.is_some(), self.oidc_client_secret.is_some()];
         if oidc.contains(&true) && oidc.contains(&false) {
@@ -171,6 +211,10 @@ settings! {
         run_api_url: WebUrl = required, "URL";
         /// The certificate of the authority that signed the run API's, as PEM. Only it is trusted then
         run_api_ca: PathBuf = optional, "FILE";
+        /// The client certificate that the run API is shown, as PEM, where the credential is bound to one
+        run_api_client_cert: PathBuf = optional, "FILE";
+        /// Its private key, as PEM
+        run_api_client_key: PathBuf = optional, "FILE";
         /// The executor's own credential, from `restroy admin executor create`
         credential: SecretText = required, "TOKEN";
         /// The queue: redis://:PASSWORD@host, or rediss:// for TLS
@@ -201,15 +245,23 @@ settings! {
         drain: Span = default("20s"), "TIME";
         /// Let scripts call http services on this machine's loopback addresses. For development
         allow_loopback_http: bool = default("false"), "BOOL";
+        /// Networks that scripts may not reach, beside those that are not public: the installation's own public
+        /// addresses, say; commas between them
+        denied_networks: DeniedNetworks = default(""), "CIDR[,CIDR…]";
         /// How the log is written: json or text
         log_format: LogFormat = default("json"), "FORMAT";
     }
 }
 
 impl Executor {
-    #[allow(clippy::unused_self, reason = "the table asks every service")]
     fn conflicts(&self) -> Vec<String> {
-        Vec::new()
+        if self.run_api_client_cert.is_some() == self.run_api_client_key.is_some() {
+            return Vec::new();
+        }
+        vec![
+            "RESTROY_RUN_API_CLIENT_CERT and RESTROY_RUN_API_CLIENT_KEY belong together: set both or neither"
+                .to_owned(),
+        ]
     }
 }
 
@@ -275,6 +327,8 @@ settings! {
     Admin("admin") { const LENIENT: bool = true; } with {
         /// The database, as the control-plane's role
         database_url: SecretUrl = required, "URL";
+        /// Where people reach the API; in links that are printed
+        public_url: WebUrl = optional, "URL";
     }
 }
 

@@ -146,7 +146,11 @@ fn a_script_that_fails_says_where() {
     assert!(ada.types(&["exec", "d.lua"]).fails(1).contains("--allow-http"));
     let err = ada.types(&["exec", "d.lua", "--allow-http", "http://169.254.169.254"]).fails(1);
     assert!(err.contains("not a public address"), "{err}");
-    ada.types(&["exec", "d.lua", "--input", "{n"]).fails(2);
+    let deep = format!("{}{}", "[".repeat(128), "]".repeat(128));
+    for no_json in ["{n", r#""\ud800""#, "1e999", &deep] {
+        let err = ada.types(&["exec", "d.lua", "--input", no_json]).fails(2);
+        assert!(err.contains("--input is not JSON"), "{err}");
+    }
     ada.types(&["exec", "gone.lua"]).fails(1);
 }
 

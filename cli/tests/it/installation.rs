@@ -95,6 +95,8 @@ impl Installation {
             .env("RESTROY_MASTER_KEYS", &self.master_keys)
             .env("RESTROY_TOKEN_KEY", &self.token_key)
             .env("RESTROY_REQUESTS_PER_MINUTE", "0") // several people come from one address here
+            .env("RESTROY_STRANGER_MAILS_PER_NETWORK", "10000")
+            .env("RESTROY_REGISTRATION", "open")
             .env("RESTROY_SMTP_URL", &self.mail.url)
             .env("RESTROY_SMTP_FROM", "Restroy <restroy@restroy.example>")
             .env("RESTROY_PUBLIC_URL", PUBLIC_URL);
@@ -137,7 +139,7 @@ impl Installation {
 
     /// Makes an executor known; gives its credential.
     pub fn credential(&self, name: &str) -> String {
-        self.admin(&["executor", "create", name])
+        self.admin(&["executor", "create", name, "--slots", "256"])
     }
 
     /// An executor's command, with a scratch folder of its own.

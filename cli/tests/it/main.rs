@@ -9,6 +9,8 @@ include!("suite.rs");
 
 // Only here, since only `restroy dev` has a data folder and answers for its settings.
 mod embedded;
+// Only here: what is on the disk in production is Postgres's.
+mod full_disk;
 // Of what is deployed, everything that needs no installation: once is enough.
 mod composition;
 mod deployment;

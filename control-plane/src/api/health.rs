@@ -1,9 +1,11 @@
 //! Whether the process lives, and whether it can serve.
 //!
-//! `/readyz` says `ready`, `degraded` or, with 503, `unready`, and why. Without Redis new runs are still
-//! accepted, and wait; those at work go on and are watched by way of the database. So its absence is a
-//! note and no reason to take every replica out of service at once, which would turn work that waits
-//! into work that is refused.
+//! `/readyz` says `ready`, `degraded` or, with 503, `unready`, and why. Ready means that things can be written: each
+//! look writes a little to the database and to Redis, at most once in [`PROBE_INTERVAL`], and says what refused.
+//! Without Redis new runs are still accepted, and wait; active runs continue and are watched by way of the database.
+//! So its absence is a note and no reason to take every replica out of service at once, which would turn work that
+//! waits into work that is refused. A Redis that answers and refuses writes does not recover by itself: that is
+//! `unready`, so that whoever watches the installation hears of it.
 
 use std::time::Duration;
 
@@ -14,19 +16,22 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use restroy_run_queue::queue::Unusable;
 use restroy_sdk::time::Timestamp;
 use serde::Serialize;
 use serde_json::json;
-use sqlx::query_scalar;
 use tokio::{sync::Mutex, time::timeout};
 
 use super::http::Complete;
-use crate::{sql, state::AppState, store::migrate::MigrateError};
+use crate::{
+    state::AppState,
+    store::{migrate::MigrateError, probe},
+};
 
 /// How long the database has to answer.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// How long its answer is good: anybody may ask, and as often as they like.
-const GOOD: Duration = Duration::from_secs(1);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long its answer holds: anybody may ask, and as often as they like.
+const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What the database said when it was last asked, and when that was. One asks at a time.
 #[derive(Debug, Default)]
@@ -38,7 +43,7 @@ impl Recent {
         let mut recent = self.0.lock().await;
         let now = state.ambient.now();
         if let Some((at, wrong)) = recent.as_ref()
-            && now.since(*at) < GOOD
+            && now.since(*at) < PROBE_INTERVAL
             && *at <= now
         {
             return wrong.clone();
@@ -81,10 +86,14 @@ pub async fn readiness(state: &AppState) -> Readiness {
         reasons.push("it is stopping".to_owned());
     }
     reasons.extend(state.recent.database(state).await);
+    let queue = state.queue.check().await;
+    if let Err(unusable @ (Unusable::OutOfMemory | Unusable::ReadOnly | Unusable::WrongType)) = queue {
+        reasons.push(unusable.to_string());
+    }
     if !reasons.is_empty() {
         return Readiness { status: "unready", reasons };
     }
-    if !state.wake.connected() {
+    if queue.is_err() || !state.wake.connected() {
         let note = "Redis does not answer: new runs are taken on and wait for it, the others go on".to_owned();
         return Readiness { status: "degraded", reasons: vec![note] };
     }
@@ -93,27 +102,29 @@ pub async fn readiness(state: &AppState) -> Readiness {
 
 /// What is wrong with the database. What exactly is for the operator's log: anybody may ask here.
 async fn database(state: &AppState) -> Option<String> {
-    match timeout(PATIENCE, schema(state)).await {
-        Ok(Ok(())) => None,
+    let look = async {
+        // Embedded, the schema was brought up to date at the start, and nobody else changes it. Otherwise it belongs
+        // to another role and is only looked at.
+        if state.db.is_shared() {
+            state.db.migrate().await?;
+        }
+        Ok(probe::write(&state.db, state.ambient.now()).await)
+    };
+    let reason = match timeout(PROBE_TIMEOUT, look).await {
+        Ok(Ok(Ok(()))) => return None,
+        Ok(Ok(Err(error))) => {
+            let reason = error.reason();
+            tracing::warn!(%error, "not ready: {reason}");
+            reason.to_owned()
+        }
         Ok(Err(MigrateError::Version { found, needed })) => {
-            Some(format!("the database's schema is at version {found}, and version {needed} is needed"))
+            format!("the database's schema is at version {found}, and version {needed} is needed")
         }
         Ok(Err(error)) => {
             tracing::warn!(%error, "not ready: the database does not answer as it should");
-            Some("the database does not answer as it should".to_owned())
+            "the database does not answer as it should".to_owned()
         }
-        Err(_) => Some("the database does not answer in time".to_owned()),
-    }
-}
-
-/// Whether the database answers and its schema is this program's.
-async fn schema(state: &AppState) -> Result<(), MigrateError> {
-    if state.db.is_shared() {
-        // Only looks: the schema belongs to another role.
-        return state.db.migrate().await;
-    }
-    // Embedded, the schema was brought up to date at the start, and nobody else changes it.
-    let mut tx = state.db.system_read().await?;
-    let _: i64 = sql!(&mut tx, fetch_one, query_scalar("SELECT count(*) FROM leader_leases"))?;
-    Ok(())
+        Err(_) => "the database does not answer in time".to_owned(),
+    };
+    Some(reason)
 }

@@ -62,7 +62,7 @@ pub(super) const DEFINITION_BODY: usize = 24 * 1024 * 1024;
 /// The body of a request to sign in or the like, in bytes.
 pub(super) const AUTH_BODY: usize = 16 * 1024;
 /// Characters of the name of a person or a service account.
-pub(super) const MAX_PERSON: usize = 32;
+pub(crate) const MAX_PERSON: usize = 32;
 /// Characters of any other name.
 pub(in crate::api) const MAX_NAME: usize = 64;
 /// Characters of the description of a board, a role, a pipeline or a library module.

@@ -20,6 +20,7 @@ mod pipelines;
 mod restore;
 mod rules;
 mod scripts;
+mod strangers;
 mod stream_tickets;
 mod teams;
 mod turns;
@@ -27,10 +28,11 @@ mod turns;
 pub use auth::failed::NOTING;
 pub use turns::{Turn, Turns};
 
-use axum::{Router, http::header, routing::get};
+use axum::{Extension, Router, http::header, routing::get};
 use bytes::Bytes;
 use utoipa_axum::router::OpenApiRouter;
 
+use self::http::answers::Accounted;
 use crate::state::AppState;
 
 /// Every route of the API, with its part of the OpenAPI document.
@@ -66,10 +68,13 @@ pub fn router(state: AppState) -> Router {
     let reference = docs::Reference::of(&document);
     let document = Bytes::from(serde_json::to_vec(&document).unwrap_or_default());
     let router = router
-        .route("/v1/openapi.json", get(move || async move { ([(header::CONTENT_TYPE, "application/json")], document) }))
-        .route("/docs", get(move || async move { reference }))
+        .route(
+            "/v1/openapi.json",
+            get(move || async move { (Extension(Accounted), [(header::CONTENT_TYPE, "application/json")], document) }),
+        )
+        .route("/docs", get(move || async move { (Extension(Accounted), reference) }))
         .merge(health::routes())
         .fallback(http::fallback)
         .method_not_allowed_fallback(http::method_not_allowed);
-    http::around(router, &state).with_state(state)
+    http::around(http::bounded(router, &state), &state).with_state(state)
 }

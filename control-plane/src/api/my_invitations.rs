@@ -26,7 +26,7 @@ use crate::{
     error::{ApiError, ApiResult},
     state::AppState,
     store::{
-        TeamTx, Tx, audit,
+        Bypass, TeamTx, Tx, audit,
         invitations::{self, Settled, Waiting},
         members,
         roles::{self, AnyRole},
@@ -102,7 +102,7 @@ async fn decline(State(state): State<AppState>, caller: Caller, Path(id): Path<I
     let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;
     let found = Which::Id(id).waiting(&mut tx, caller, now).await?.ok_or_else(ApiError::not_found)?;
-    let mut tx = TeamTx::unwalled(tx, found.team_id);
+    let mut tx = TeamTx::bypassing_rls(tx, found.team_id, Bypass::Joining);
     if !invitations::settle(&mut tx, id, Settled::Declined, now).await? {
         return Err(ApiError::not_found());
     }
@@ -147,7 +147,7 @@ async fn join(state: &AppState, caller: Caller, which: Which) -> ApiResult<Optio
     // Once both rows are held, nothing of the team changes: what is read is settled here.
     let Some(invitation) = which.waiting(&mut tx, caller, now).await? else { return Ok(None) };
     let joined = teams::joined(&mut tx, caller.user_id).await?;
-    let mut tx = TeamTx::unwalled(tx, team_id);
+    let mut tx = TeamTx::bypassing_rls(tx, team_id, Bypass::Joining);
     let member = members::get(&mut tx, caller.user_id).await?.is_some();
     let role = still_granted(&mut tx, &invitation).await?;
     let settled = if member || role.is_some() { Settled::Accepted } else { Settled::Revoked };

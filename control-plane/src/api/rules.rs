@@ -2,7 +2,7 @@
 //! here, holds every body to its rules before a handler sees it, and the OpenAPI document is told the same.
 //! What one field alone does not decide (a name that is taken, a token that is right) is the handler's.
 
-use restroy_run_queue::run_api::{Batch, Call, Claim, Heartbeat};
+use restroy_run_queue::run_api::{Batch, Call, Claim, Heartbeat, OutputsRequest};
 use restroy_sdk::api::{
     account::{ChangeEmail, ChangePassword, ConfirmEmail, ConfirmTotp, MePatch, Proof},
     auth::{AskReset, ConfirmReset, FinishOidc, Login, NewTicket, Refresh, Register, SecondFactor, VerifyEmail},
@@ -88,6 +88,7 @@ rules! {
     NewServiceAccount { name: Name(MAX_PERSON), role: Name(MAX_NAME) }
     NewTeam { name: Name(MAX_NAME) }
     NewTicket { path: Stream }
+    OutputsRequest {}
     PipelinePatch { name: Name(MAX_NAME), description: Lines(MAX_DESCRIPTION) }
     Proof {}
     PutConfiguration { value: Bytes(MAX_VALUE) }

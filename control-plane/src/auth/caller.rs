@@ -15,6 +15,7 @@ use sqlx::query_scalar;
 
 use super::{Peer, Permissions, api_token, rate::Counted};
 use crate::{
+    api::http::Flight,
     error::{ApiError, ApiResult},
     sql,
     state::AppState,
@@ -149,6 +150,9 @@ impl FromRequestParts<AppState> for Caller {
         let caller = Self::from_token(state, token, Peer::of(parts, state).0).await?;
         let counted = parts.extensions.get::<Counted>().cloned().unwrap_or_default();
         state.rates.caller(&caller, state.ambient.now(), &counted)?;
+        if let Some(flight) = parts.extensions.get::<Flight>() {
+            flight.of_account(state, caller.user_id)?;
+        }
         Ok(caller)
     }
 }

@@ -1,9 +1,13 @@
 //! Counting by the generic cell rate algorithm: for each key one moment, that at which everything it
 //! asked for so far would have come at the agreed rate. No windows that begin anew, and a table of a
 //! bounded size.
+//!
+//! A full table turns nobody away: whoever is owed the most is forgotten for whoever comes. Keys belong to groups, such
+//! as a large network, of which none has more than its share of the table, so that a network with ever new addresses
+//! pushes out itself.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -32,7 +36,7 @@ pub(crate) struct Standing {
 }
 
 /// Whom something is counted for: of fixed length, whatever was typed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key([u8; 16]);
 
 impl Key {
@@ -49,60 +53,118 @@ impl Key {
     }
 }
 
+/// Which keys share a part of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Group(Option<u64>);
+
+impl Group {
+    /// Keys that nobody can make up at will, such as accounts that are there: bounded by the table alone.
+    pub(crate) const KNOWN: Self = Self(None);
+
+    /// Of what they have in common.
+    pub(crate) fn of(what: &[u8]) -> Self {
+        let Key(key) = Key::of(&[what]);
+        let (first, _) = key.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
+        Self(Some(u64::from_be_bytes(*first)))
+    }
+}
+
 /// The moments of so many keys.
 #[derive(Debug)]
 pub(crate) struct Table {
     most: usize,
+    /// The most that a group has of it.
+    share: usize,
     keys: Mutex<Keys>,
 }
+
+/// Into how many shares a table is divided.
+const SHARES: usize = 16;
 
 #[derive(Debug, Default)]
 struct Keys {
     /// In microseconds: when what was let through so far would have come at the agreed rate.
-    due: HashMap<Key, i64>,
-    /// When the table was last rid of those who are owed everything again.
-    swept: i64,
+    due: HashMap<Key, (i64, Group)>,
+    /// The same by group, who is owed the most first.
+    groups: HashMap<Group, BTreeSet<(i64, Key)>>,
+    /// The groups by how many keys they have.
+    sizes: BTreeSet<(usize, Group)>,
 }
 
-/// How often a full table is looked through.
-const SWEEP: i64 = 1_000_000;
-
-impl Table {
-    /// Of at most so many keys; about 64 bytes each.
-    pub(crate) fn new(most: usize) -> Self {
-        Self { most, keys: Mutex::default() }
+impl Keys {
+    /// Writes a key's moment.
+    fn set(&mut self, key: Key, group: Group, due: i64) {
+        self.remove(key);
+        self.due.insert(key, (due, group));
+        let keys = self.groups.entry(group).or_default();
+        self.sizes.remove(&(keys.len(), group));
+        keys.insert((due, key));
+        self.sizes.insert((keys.len(), group));
     }
 
-    /// Counts one for the key. `None` when the table is full of others who are being counted.
-    pub(crate) fn count(&self, key: Key, rate: Rate, now: Timestamp) -> Option<Standing> {
+    fn remove(&mut self, key: Key) {
+        let Some((due, group)) = self.due.remove(&key) else { return };
+        let Some(keys) = self.groups.get_mut(&group) else { return };
+        self.sizes.remove(&(keys.len(), group));
+        keys.remove(&(due, key));
+        if keys.is_empty() {
+            self.groups.remove(&group);
+        } else {
+            self.sizes.insert((keys.len(), group));
+        }
+    }
+
+    /// Forgets whoever of a group is owed the most.
+    fn forget_one(&mut self, group: Group) {
+        let first = self.groups.get(&group).and_then(BTreeSet::first).copied();
+        if let Some((_, key)) = first {
+            self.remove(key);
+        }
+    }
+
+    /// Makes room for a new key of a group.
+    fn make_room(&mut self, group: Group, share: usize, most: usize) {
+        if group != Group::KNOWN && self.groups.get(&group).is_some_and(|keys| keys.len() >= share) {
+            self.forget_one(group);
+        }
+        if self.due.len() >= most
+            && let Some((_, largest)) = self.sizes.last().copied()
+        {
+            self.forget_one(largest);
+        }
+    }
+}
+
+impl Table {
+    /// Of at most so many keys; about 200 bytes each.
+    pub(crate) fn new(most: usize) -> Self {
+        Self { most, share: (most / SHARES).max(1), keys: Mutex::default() }
+    }
+
+    /// Counts one for the key.
+    pub(crate) fn count(&self, key: Key, group: Group, rate: Rate, now: Timestamp) -> Standing {
         let now = now.micros();
         let window = i64::try_from(rate.window.as_micros()).unwrap_or(i64::MAX);
         let step = (window / i64::from(rate.most.max(1))).max(1);
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        if keys.due.len() >= self.most && !keys.due.contains_key(&key) {
-            if now.saturating_sub(keys.swept) < SWEEP {
-                return None;
-            }
-            keys.swept = now;
-            keys.due.retain(|_, due| *due > now);
-            if keys.due.len() >= self.most {
-                return None;
-            }
+        let known = keys.due.get(&key).map(|(due, _)| *due);
+        if known.is_none() {
+            keys.make_room(group, self.share, self.most);
         }
-        let due = keys.due.entry(key).or_insert(now);
         // A clock that was set back must not lock anybody out for longer than a window.
-        let present = (*due).clamp(now, now.saturating_add(window));
+        let present = known.unwrap_or(now).clamp(now, now.saturating_add(window));
         let next = present.saturating_add(step);
         let over = next.saturating_sub(now).saturating_sub(window);
         // Rounding the step down leaves a remainder of less than one step.
         let refused = (over > 0).then(|| micros(over));
-        *due = if refused.is_some() { present } else { next };
+        let due = if refused.is_some() { present } else { next };
+        keys.set(key, group, due);
         let owed = due.saturating_sub(now);
-        Some(Standing {
+        Standing {
             remaining: u32::try_from((window - owed).max(0) / step).unwrap_or(u32::MAX).min(rate.most),
             full_in: micros(owed),
             refused,
-        })
+        }
     }
 }
 
@@ -126,28 +188,49 @@ mod tests {
     fn all_at_once_then_one_after_the_other() {
         let table = Table::new(10);
         for left in (0..10).rev() {
-            let standing = table.count(key(1), RATE, Timestamp(0)).unwrap();
+            let standing = table.count(key(1), Group::KNOWN, RATE, Timestamp(0));
             assert_eq!((standing.remaining, standing.refused), (left, None));
         }
-        let standing = table.count(key(1), RATE, Timestamp(0)).unwrap();
+        let standing = table.count(key(1), Group::KNOWN, RATE, Timestamp(0));
         assert_eq!(standing.refused, Some(Duration::from_secs(6)));
         assert_eq!(standing.full_in, Duration::from_mins(1));
         let later = Timestamp(6_000_000);
-        assert_eq!(table.count(key(1), RATE, later).unwrap().refused, None);
-        assert!(table.count(key(1), RATE, later).unwrap().refused.is_some());
-        assert_eq!(table.count(key(2), RATE, later).unwrap().remaining, 9, "nobody else is touched");
+        assert_eq!(table.count(key(1), Group::KNOWN, RATE, later).refused, None);
+        assert!(table.count(key(1), Group::KNOWN, RATE, later).refused.is_some());
+        assert_eq!(table.count(key(2), Group::KNOWN, RATE, later).remaining, 9, "nobody else is touched");
     }
 
     #[test]
-    fn the_table_is_bounded_and_forgets_who_is_owed_everything() {
+    fn a_full_table_forgets_who_is_owed_the_most() {
         let table = Table::new(2);
-        assert!(table.count(key(1), RATE, Timestamp(0)).is_some());
-        assert!(table.count(key(2), RATE, Timestamp(0)).is_some());
-        assert!(table.count(key(3), RATE, Timestamp(0)).is_none());
-        assert!(table.count(key(1), RATE, Timestamp(0)).is_some(), "who is in is counted on");
-        let later = Timestamp(3_600_000_000);
-        assert!(table.count(key(3), RATE, later).is_some());
-        assert_eq!(table.keys.lock().unwrap().due.len(), 1);
+        let count = |n: u32| table.count(key(n), Group::KNOWN, RATE, Timestamp(0)).remaining;
+        assert_eq!((count(1), count(1), count(2)), (9, 8, 9));
+        assert_eq!(count(3), 9, "nobody is turned away");
+        assert_eq!(count(1), 7, "who has done the most is counted on");
+        assert_eq!(table.keys.lock().unwrap().due.len(), 2);
+    }
+
+    #[test]
+    fn a_group_pushes_out_itself() {
+        let table = Table::new(64);
+        let (ours, theirs) = (Group::of(b"ours"), Group::of(b"theirs"));
+        let of = |n: u32| Key::of(&[&n.to_be_bytes()]);
+        for _ in 0..10 {
+            table.count(of(0), ours, RATE, Timestamp(0));
+            table.count(of(1), theirs, RATE, Timestamp(0));
+        }
+        for n in 2..10_000 {
+            assert_eq!(table.count(of(n), theirs, RATE, Timestamp(0)).remaining, 9);
+        }
+        let keys = table.keys.lock().unwrap();
+        assert_eq!(keys.groups[&theirs].len(), 4, "a sixteenth of the table");
+        assert_eq!(keys.due.len(), 5);
+        assert_eq!(keys.sizes.len(), 2);
+        drop(keys);
+        for n in [0, 1] {
+            let standing = table.count(of(n), if n == 0 { ours } else { theirs }, RATE, Timestamp(0));
+            assert!(standing.refused.is_some(), "who has used up everything is not forgotten for those");
+        }
     }
 
     #[test]
@@ -164,11 +247,11 @@ mod tests {
             let (mut now, mut through) = (0, Vec::new());
             for pause in pauses {
                 now += pause;
-                match table.count(key(1), RATE, Timestamp(now)).unwrap().refused {
+                match table.count(key(1), Group::KNOWN, RATE, Timestamp(now)).refused {
                     None => through.push(now),
                     Some(wait) => {
                         now += i64::try_from(wait.as_micros()).unwrap();
-                        prop_assert_eq!(table.count(key(1), RATE, Timestamp(now)).unwrap().refused, None);
+                        prop_assert_eq!(table.count(key(1), Group::KNOWN, RATE, Timestamp(now)).refused, None);
                         through.push(now);
                     }
                 }

@@ -9,12 +9,13 @@ use restroy_sdk::{
     time::{Ambient, Timestamp},
 };
 
-use super::gcra::{Key, Rate, Table};
+use super::gcra::{Group, Key, Rate, Table};
 use crate::error::ApiError;
 
 /// What attempts are counted over.
 const WINDOW: Duration = Duration::from_mins(1);
-/// How many addresses, accounts and pairs of them are counted at once.
+/// How many addresses, accounts and pairs of them are counted at once. A large network has a sixteenth of it at most;
+/// see [`super::gcra`].
 const MAX_KEYS: usize = 50_000;
 /// How much more an IPv6 site may do than one of its networks.
 const SITE: u32 = 3;
@@ -91,24 +92,25 @@ impl SignInLimits {
         // From the attacker's own counters to the shared one: what is refused by the former does not
         // reach the latter, so that nobody alone locks an account, or fills the table, for others.
         self.attempt_from(ambient, address)?;
-        let now = ambient.now();
+        let (now, group) = (ambient.now(), group(address));
         let (what_for, account) = (what.as_bytes(), account.as_bytes());
         for (network, factor) in networks(address) {
             let key = Key::of(&[b"both", network.as_bytes(), what_for, account]);
-            self.count(key, self.per_window.saturating_mul(factor), now)?;
+            self.count(key, group, self.per_window.saturating_mul(factor), now)?;
         }
         if what.guesses() {
             let key = Key::of(&[b"account", what_for, account]);
-            self.count(key, self.wide(), now).map_err(|refused| Refused { by_others: true, ..refused })?;
+            self.count(key, group, self.wide(), now).map_err(|refused| Refused { by_others: true, ..refused })?;
         }
         Ok(())
     }
 
     /// Counts an attempt that names no account.
     pub fn attempt_from(&self, ambient: &Ambient, address: Option<IpAddr>) -> Result<(), Refused> {
-        let now = ambient.now();
+        let (now, group) = (ambient.now(), group(address));
         for (network, factor) in networks(address) {
-            self.count(Key::of(&[b"address", network.as_bytes()]), self.wide().saturating_mul(factor), now)?;
+            let most = self.wide().saturating_mul(factor);
+            self.count(Key::of(&[b"address", network.as_bytes()]), group, most, now)?;
         }
         Ok(())
     }
@@ -117,21 +119,29 @@ impl SignInLimits {
         self.per_window.saturating_mul(10)
     }
 
-    fn count(&self, key: Key, most: u32, now: Timestamp) -> Result<(), Refused> {
-        let standing = self.table.count(key, Rate { most, window: WINDOW }, now);
-        match standing.map(|standing| standing.refused) {
-            Some(None) => Ok(()),
-            Some(Some(wait)) => Err(Refused { wait, by_others: false }),
-            None => Err(Refused { wait: WINDOW, by_others: false }),
+    fn count(&self, key: Key, group: Group, most: u32, now: Timestamp) -> Result<(), Refused> {
+        match self.table.count(key, group, Rate { most, window: WINDOW }, now).refused {
+            None => Ok(()),
+            Some(wait) => Err(Refused { wait, by_others: false }),
         }
     }
 }
 
 /// Whom an address belongs to: one IPv6 subscriber has a network of 64 bits (RFC 6177).
-pub(super) fn network(address: IpAddr) -> String {
+pub(crate) fn network(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => format!("{:x}/64", address.to_bits() >> 64),
+    }
+}
+
+/// The large network that an address is of: what an Internet provider of IPv6 is given (RFC 6177), and a common block
+/// of IPv4. Whoever has as many addresses as they like has them there.
+pub(super) fn group(address: Option<IpAddr>) -> Group {
+    match address.map(|address| address.to_canonical()) {
+        Some(IpAddr::V4(address)) => Group::of(&address.octets()[..2]),
+        Some(IpAddr::V6(address)) => Group::of(&address.octets()[..4]),
+        None => Group::of(b""),
     }
 }
 
@@ -207,6 +217,22 @@ mod tests {
         }
         assert_eq!(through, 30);
         limits.attempt(&ambient, Some(address("2001:db8:1::1")), Login, "ann").unwrap();
+    }
+
+    /// Whoever has a network of 32 bits, as providers do, has 65,536 sites.
+    #[test]
+    fn a_provider_of_ipv6_shuts_nobody_out() {
+        let (limits, ambient) = (SignInLimits::new(10), still());
+        let ours = Some(address("192.0.2.1"));
+        for _ in 0..10 {
+            limits.attempt(&ambient, ours, Login, "ann").unwrap();
+        }
+        for n in 0..8_000_u32 {
+            let from = address(&format!("2001:db8:{n:x}::1"));
+            let _ = limits.attempt(&ambient, Some(from), Login, &format!("nobody {n}"));
+        }
+        limits.attempt(&ambient, Some(address("198.51.100.1")), Login, "bob").unwrap();
+        assert!(limits.attempt(&ambient, ours, Login, "ann").is_err(), "what was counted elsewhere is not forgotten");
     }
 
     #[test]

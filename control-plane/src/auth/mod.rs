@@ -19,6 +19,7 @@ mod peer;
 pub mod permission;
 pub mod purge;
 pub mod rate;
+mod registration;
 mod scope;
 pub mod second_factor;
 pub mod ticket;
@@ -26,6 +27,8 @@ pub mod token;
 
 pub use attempt::Attempt;
 pub use caller::{Caller, Grant, Via};
-pub use peer::Peer;
+pub(crate) use limit::network;
+pub use peer::{Network, Networks, NotANetwork, Peer};
 pub use permission::{Permission, Permissions, Role};
+pub use registration::Registration;
 pub use scope::Scope;

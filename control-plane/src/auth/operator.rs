@@ -1,18 +1,27 @@
-//! What operators do to an account that its person cannot get into, on the database itself.
+//! What operators do for accounts, on the database itself: they make them, and help those who cannot get into theirs.
+
+use std::time::Duration;
 
 use restroy_sdk::{
     ids::UserId,
+    problem::ProblemCode,
     time::{Ambient, Timestamp},
 };
 use serde_json::json;
 
+use super::token::Opaque;
 use crate::{
+    api::{
+        http::{Fields, rule::Text},
+        limits::MAX_PERSON,
+    },
     error::{ApiError, ApiResult},
     store::{
-        Db,
+        Db, Tx,
         audit::{self, Actor, Entry},
         one_time::{self, Purpose},
-        second_factor, sessions, users,
+        second_factor, sessions,
+        users::{self, User},
     },
 };
 
@@ -59,4 +68,74 @@ pub async fn remove_second_factor(db: &Db, ambient: &Ambient, id: UserId) -> Api
     audit::of_user(&mut tx, ambient, Actor::user(id, None), entry).await?;
     tx.commit().await?;
     Ok(ended)
+}
+
+/// How long the token of an operator is good with which somebody chooses a password.
+pub const PASSWORD_TOKEN_LIFE: Duration = Duration::from_hours(72);
+
+/// A token with which somebody chooses the password of an account, as with one from an e-mail.
+#[derive(Debug)]
+pub struct PasswordToken {
+    /// The account.
+    pub id: UserId,
+    /// Its address.
+    pub email: String,
+    /// The token; shown this once.
+    pub token: String,
+    /// Until when it is good.
+    pub expires_at: Timestamp,
+}
+
+/// Makes an account, whoever may register, and gives the token for its password. The address counts as verified: the
+/// operator vouches for it. 409 when an account has the address, 422 when address or name are none.
+pub async fn create_account(db: &Db, ambient: &Ambient, email: &str, name: Option<&str>) -> ApiResult<PasswordToken> {
+    let email = email.trim();
+    let name = name.unwrap_or_else(|| email.split('@').next().unwrap_or_default());
+    let mut fields = Fields::new();
+    if !Text::Email.fits(email) {
+        fields.fault("/email", "not an e-mail address; write name@host");
+    }
+    if !Text::Name(MAX_PERSON).fits(name) {
+        fields.fault("/name", "not a name: one line of at most 32 characters, without outer spaces");
+    }
+    fields.done()?;
+    let now = ambient.now();
+    let mut tx = db.system_write().await?;
+    let user =
+        User { email_verified_at: Some(now), ..User::person(ambient.id::<UserId>(), email, name, String::new(), now) };
+    if !users::insert(&mut tx, &user).await? {
+        return Err(ApiError::with(ProblemCode::Conflict, "An account has this address already."));
+    }
+    let entry = Entry::new("user.register", "user", user.id).details(json!({ "by": "operator" }));
+    audit::of_user(&mut tx, ambient, Actor::user(user.id, None), entry).await?;
+    let token = password_token(&mut tx, ambient, user.id, email, now).await?;
+    tx.commit().await?;
+    Ok(token)
+}
+
+/// Gives a token with which another password of an account can be chosen; the old one is good until then. 404 when
+/// there is no such account.
+pub async fn reset_password(db: &Db, ambient: &Ambient, id: UserId) -> ApiResult<PasswordToken> {
+    let now = ambient.now();
+    let mut tx = db.system_write().await?;
+    users::lock(&mut tx, id).await?;
+    let user = users::by_id(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
+    let token = password_token(&mut tx, ambient, id, &user.email, now).await?;
+    let entry = Entry::new("user.password_reset_asked", "user", id).details(json!({ "by": "operator" }));
+    audit::of_user(&mut tx, ambient, Actor::user(id, None), entry).await?;
+    tx.commit().await?;
+    Ok(token)
+}
+
+async fn password_token(
+    tx: &mut Tx,
+    ambient: &Ambient,
+    id: UserId,
+    email: &str,
+    now: Timestamp,
+) -> ApiResult<PasswordToken> {
+    let token = Opaque::new(ambient);
+    let expires_at = now.after(PASSWORD_TOKEN_LIFE);
+    one_time::insert(tx, Purpose::ResetPassword, &token.hash(), id, &users::fold(email), now, expires_at).await?;
+    Ok(PasswordToken { id, email: email.to_owned(), token: token.into_text(), expires_at })
 }

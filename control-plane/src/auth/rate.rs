@@ -19,8 +19,8 @@ use uuid::Uuid;
 
 use super::{
     Caller, Via,
-    gcra::{Key, Rate, Standing, Table},
-    limit::network,
+    gcra::{Group, Key, Rate, Standing, Table},
+    limit::{group, network},
 };
 use crate::error::{ApiError, ApiResult, whole_seconds};
 
@@ -121,7 +121,7 @@ impl Rates {
     /// Counts a request from an address, or a WebSocket; 429 when it is one too many.
     pub fn address(&self, class: Class, address: Option<IpAddr>, now: Timestamp, counted: &Counted) -> ApiResult<()> {
         let Some(address) = address else { return Ok(()) };
-        self.count(class, network(address).as_bytes(), now, counted)
+        self.count(class, (network(address).as_bytes(), group(Some(address))), now, counted)
     }
 
     /// Counts a request for who sent it; 429 when it is one too many.
@@ -130,19 +130,18 @@ impl Rates {
             Via::Session(id) => id.uuid(),
             Via::Token(grant) => grant.id.uuid(),
         };
-        self.count(Class::Token, token.as_bytes(), now, counted)?;
-        self.count(Class::Account, caller.user_id.uuid().as_bytes(), now, counted)
+        self.count(Class::Token, (token.as_bytes(), Group::KNOWN), now, counted)?;
+        self.count(Class::Account, (caller.user_id.uuid().as_bytes(), Group::KNOWN), now, counted)
     }
 
-    fn count(&self, class: Class, of: &[u8], now: Timestamp, counted: &Counted) -> ApiResult<()> {
+    fn count(&self, class: Class, (of, group): (&[u8], Group), now: Timestamp, counted: &Counted) -> ApiResult<()> {
         // A request that is done again after a fault of ours is one request.
         if self.per_minute == 0 || counted.has(class) {
             return Ok(());
         }
         let most = self.per_minute.saturating_mul(class.share());
         let key = Key::of(&[class.as_str().as_bytes(), of]);
-        // A table that is full does not shut those out who are not in it: this is no wall.
-        let Some(standing) = self.table.count(key, Rate { most, window: WINDOW }, now) else { return Ok(()) };
+        let standing = self.table.count(key, group, Rate { most, window: WINDOW }, now);
         counted.lock().push((class, most, standing));
         let Some(wait) = standing.refused else { return Ok(()) };
         let detail = match class {

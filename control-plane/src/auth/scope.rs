@@ -14,7 +14,7 @@ use crate::{
     error::{ApiError, ApiResult},
     sql,
     state::AppState,
-    store::{Db, TeamTx, Tx, audit::Actor},
+    store::{Bypass, Db, TeamTx, Tx, audit::Actor},
 };
 
 /// An authorised caller within one team.
@@ -125,15 +125,15 @@ impl Scope {
 
     /// A transaction that reads what of the team lies with accounts: the tokens that reach it. No wall but
     /// the conditions of its statements is around it.
-    pub async fn read_beyond_team(&self) -> Result<TeamTx, sqlx::Error> {
-        Ok(TeamTx::unwalled(self.db.system_read().await?, self.team))
+    pub(crate) async fn read_bypassing_rls(&self, why: Bypass) -> Result<TeamTx, sqlx::Error> {
+        Ok(TeamTx::bypassing_rls(self.db.system_read().await?, self.team, why))
     }
 
     /// The same as [`Self::write_knowing`] for what writes rows of the installation beside the team's (an
     /// e-mail of its own, a service account): no wall but the conditions of its statements is around this
     /// transaction.
-    pub async fn write_beyond_team(&self) -> ApiResult<(TeamTx, Permissions)> {
-        let mut tx = TeamTx::unwalled(self.db.system_write_alone(self.team).await?, self.team);
+    pub(crate) async fn write_bypassing_rls(&self, why: Bypass) -> ApiResult<(TeamTx, Permissions)> {
+        let mut tx = TeamTx::bypassing_rls(self.db.system_write_alone(self.team).await?, self.team, why);
         let renewed = self.renewed(&mut tx).await?;
         Ok((tx, renewed.permissions))
     }

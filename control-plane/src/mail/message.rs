@@ -5,9 +5,15 @@ use std::time::{Duration, SystemTime};
 use lettre::{
     Address,
     address::Envelope,
-    message::{Mailbox, Message, MultiPart, MultiPartKind, SinglePart},
+    message::{
+        Mailbox, Message, MultiPart, MultiPartKind, SinglePart,
+        header::{Header, HeaderName, HeaderValue},
+    },
 };
 use restroy_sdk::time::Timestamp;
+
+use super::quoted;
+use crate::store::outbox::Origin;
 
 /// What is to be sent.
 #[derive(Debug, Clone)]
@@ -19,12 +25,64 @@ pub(super) struct Letter {
     pub(super) text: String,
     pub(super) html: Option<String>,
     pub(super) at: Timestamp,
+    /// The team that it is of; none: the installation's own.
+    pub(super) origin: Option<Origin>,
+}
+
+/// The header that says which team an e-mail is of, by its id.
+#[derive(Debug, Clone)]
+struct TeamHeader(String);
+
+impl Header for TeamHeader {
+    fn name() -> HeaderName {
+        HeaderName::new_from_ascii_str("X-Restroy-Team")
+    }
+
+    fn parse(text: &str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(Self(text.to_owned()))
+    }
+
+    fn display(&self) -> HeaderValue {
+        HeaderValue::new(Self::name(), self.0.clone())
+    }
+}
+
+/// What stands at the end of a team's e-mail, so that nobody takes it for the installation's own.
+fn footer(origin: &Origin, url: &str) -> String {
+    let who = match &origin.pipeline {
+        Some(pipeline) => format!("The pipeline {} of the team {}", quoted(pipeline), quoted(&origin.team)),
+        None => format!("The team {}", quoted(&origin.team)),
+    };
+    format!("{who} sent this e-mail through Restroy at {url}.")
+}
+
+/// A text with what it has no characters for in HTML replaced.
+fn as_html(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// The sender of a team's e-mail: its name says the team's.
+fn of_team(origin: &Origin, from: &Mailbox) -> Mailbox {
+    let via = from.name.as_deref().unwrap_or("Restroy");
+    let team = quoted(&origin.team);
+    Mailbox::new(Some(format!("Team {} via {via}", team.trim_matches('"'))), from.email.clone())
+}
+
+/// In whose name e-mail goes out, and where the installation is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sender<'a> {
+    /// Whom the installation's own e-mail is from.
+    pub(super) own: &'a Mailbox,
+    /// Whom that of teams is from.
+    pub(super) teams: &'a Mailbox,
+    /// Where people reach the installation.
+    pub(super) url: &'a str,
 }
 
 /// Makes the message. The error says what of the row cannot be sent; trying again does not help.
 ///
 /// The same row makes the same text, whoever sends it and however often.
-pub(super) fn compose(letter: &Letter, from: &Mailbox) -> Result<(Envelope, Vec<u8>), String> {
+pub(super) fn compose(letter: &Letter, sender: Sender<'_>) -> Result<(Envelope, Vec<u8>), String> {
     // Whoever wrote the row should have seen to it; here is the last wall before the mail server.
     if letter.subject.chars().any(char::is_control) {
         return Err("the subject has a control character in it".into());
@@ -32,10 +90,17 @@ pub(super) fn compose(letter: &Letter, from: &Mailbox) -> Result<(Envelope, Vec<
     if !is_message_id(&letter.message_id) {
         return Err("the Message-ID is not one".into());
     }
+    let from = letter.origin.as_ref().map_or_else(|| sender.own.clone(), |origin| of_team(origin, sender.teams));
+    let footer = letter.origin.as_ref().map(|origin| footer(origin, sender.url));
+    let text = match &footer {
+        // The line by which mailboxes know where a signature begins (RFC 3676, section 4.3).
+        Some(footer) => format!("{}\n\n-- \n{footer}\n", letter.text.trim_end_matches('\n')),
+        None => letter.text.clone(),
+    };
     let to = letter.to.iter().map(|to| address(to)).collect::<Result<Vec<_>, _>>()?;
     let envelope = Envelope::new(Some(from.email.clone()), to.clone()).map_err(|error| error.to_string())?;
     let mut builder = Message::builder()
-        .from(from.clone())
+        .from(from)
         .subject(letter.subject.clone())
         .message_id(Some(letter.message_id.clone()))
         .date(date(letter.at))
@@ -46,14 +111,21 @@ pub(super) fn compose(letter: &Letter, from: &Mailbox) -> Result<(Envelope, Vec<
     if let Some(reply_to) = &letter.reply_to {
         builder = builder.reply_to(Mailbox::new(None, address(reply_to)?));
     }
-    let message = match &letter.html {
-        None => builder.singlepart(SinglePart::plain(letter.text.clone())),
+    if let Some(origin) = &letter.origin {
+        builder = builder.header(TeamHeader(origin.team_id.to_string()));
+    }
+    let html = letter.html.as_ref().map(|html| match &footer {
+        Some(footer) => format!("{html}\n<hr>\n<p>{}</p>\n", as_html(footer)),
+        None => html.clone(),
+    });
+    let message = match html {
+        None => builder.singlepart(SinglePart::plain(text)),
         Some(html) => builder.multipart(
             MultiPart::builder()
                 .kind(MultiPartKind::Alternative)
                 .boundary(boundary(&letter.message_id))
-                .singlepart(SinglePart::plain(letter.text.clone()))
-                .singlepart(SinglePart::html(html.clone())),
+                .singlepart(SinglePart::plain(text))
+                .singlepart(SinglePart::html(html)),
         ),
     };
     let message = message.map_err(|error| error.to_string())?;
@@ -99,12 +171,15 @@ mod tests {
             text: "Hello,\nworld.\n.\nend".into(),
             html: None,
             at: Timestamp(1_767_225_600_000_000),
+            origin: None,
         }
     }
 
     fn composed(letter: &Letter) -> Result<String, String> {
-        let from: Mailbox = "Restroy <restroy@example.com>".parse().unwrap();
-        compose(letter, &from).map(|(_, text)| String::from_utf8(text).unwrap())
+        let own: Mailbox = "Restroy <restroy@example.com>".parse().unwrap();
+        let teams: Mailbox = "scripts@tenants.example.com".parse().unwrap();
+        let sender = Sender { own: &own, teams: &teams, url: "https://restroy.example.com" };
+        compose(letter, sender).map(|(_, text)| String::from_utf8(text).unwrap())
     }
 
     #[test]
@@ -120,6 +195,33 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line:?} in {text}");
         }
+    }
+
+    #[test]
+    fn a_teams_e_mail_says_whose_it_is() {
+        let origin = Origin {
+            team_id: uuid::Uuid::from_u128(7).into(),
+            team: "Restroy Support <support@restroy.example>\r\nBcc: eve@example.com".into(),
+            pipeline: Some("News at evil.example".into()),
+        };
+        let letter = Letter {
+            subject: "Hi".into(),
+            text: "Hello\n".into(),
+            html: Some("<p>Hello".into()),
+            origin: Some(origin),
+            ..letter()
+        };
+        let text = composed(&letter).unwrap();
+        let unfolded = text.replace("\r\n ", " ");
+        assert!(
+            unfolded.contains("<scripts@tenants.example.com>\r\n") && unfolded.contains("From: \"Team Restroy Support"),
+            "{text}"
+        );
+        assert!(unfolded.contains("via Restroy\""), "{text}");
+        assert!(!unfolded.contains("<support@restroy.example>") && !text.contains("\r\nBcc:"), "{text}");
+        assert!(text.contains("X-Restroy-Team: 00000000-0000-0000-0000-000000000007\r\n"), "{text}");
+        assert!(unfolded.contains("-- \r\nThe pipeline \"News at evil[.]example\""), "{text}");
+        assert!(unfolded.contains("<hr>") && unfolded.contains("&quot;News at evil[.]example&quot;"), "{text}");
     }
 
     #[test]

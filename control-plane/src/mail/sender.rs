@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     MailSettings,
     exchange::{LONGEST, Refused, Server},
-    message::{Letter, compose},
+    message::{Letter, Sender, compose},
 };
 use crate::{
     error::ApiResult,
@@ -250,8 +250,11 @@ impl Sending {
             text: due.body_text.clone(),
             html: due.body_html.clone(),
             at: due.created_at,
+            origin: due.origin(),
         };
-        let (envelope, text) = compose(&letter, &self.settings.from).map_err(Refused::Good)?;
+        let sender =
+            Sender { own: &self.settings.from, teams: &self.settings.from_teams, url: &self.state.settings.public_url };
+        let (envelope, text) = compose(&letter, sender).map_err(Refused::Good)?;
         self.server.send(&envelope, &text, &self.shutdown).await
     }
 

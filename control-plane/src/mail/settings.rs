@@ -33,6 +33,10 @@ pub struct MailSettings {
     pub(super) tls: Tls,
     pub(super) credentials: Option<Credentials>,
     pub(super) from: Mailbox,
+    /// Whom the e-mail of teams is from; the name is what stands behind that of the team.
+    pub(super) from_teams: Mailbox,
+    /// Whether teams may send HTML.
+    pub(crate) html_of_teams: bool,
     /// What may be shown of the URL.
     shown: String,
 }
@@ -75,6 +79,9 @@ pub enum MailSettingsError {
     /// The sender's address.
     #[error("the sender of e-mails is not an address: write `Restroy <restroy@example.com>`")]
     From,
+    /// The sender of the e-mail of teams.
+    #[error("the sender of teams' e-mails is not an address: write `Scripts <scripts@example.com>`")]
+    FromTeams,
     /// No TLS on this machine.
     #[error("TLS for SMTP cannot be set up: {0}")]
     Tls(String),
@@ -115,7 +122,23 @@ impl MailSettings {
         let shown =
             format!("{}://{host}:{}", url.scheme(), url.port().map_or("default".into(), |port| port.to_string()));
         let from: Mailbox = from.trim().parse().map_err(|_| MailSettingsError::From)?;
-        Ok(Self { host, port: url.port().unwrap_or(port), tls, credentials, from, shown })
+        let from_teams = Mailbox::new(None, from.email.clone());
+        let port = url.port().unwrap_or(port);
+        Ok(Self { host, port, tls, credentials, from, from_teams, html_of_teams: false, shown })
+    }
+
+    /// Whom the e-mail of teams' scripts is from, where it is another address, and whether it may be HTML.
+    pub fn for_teams(self, from: Option<&str>, html: bool) -> Result<Self, MailSettingsError> {
+        let from_teams = match from {
+            Some(from) => from.trim().parse().map_err(|_| MailSettingsError::FromTeams)?,
+            None => self.from_teams,
+        };
+        Ok(Self { from_teams, html_of_teams: html, ..self })
+    }
+
+    /// Whether an address is one that the installation itself sends from.
+    pub(crate) fn is_own(&self, address: &str) -> bool {
+        [&self.from, &self.from_teams].iter().any(|own| own.email.to_string().eq_ignore_ascii_case(address))
     }
 
     /// Who the e-mails are from.

@@ -86,6 +86,7 @@ struct Inner {
     run_events: Counter,
     watchers: Gauge,
     watched_runs: Gauge,
+    answers_bytes: Gauge,
     mails: Family<[Label; 1], Counter>,
     mails_queued: Gauge,
     connections: Family<[Label; 1], Gauge>,
@@ -128,6 +129,7 @@ impl Metrics {
             run_events: Counter::default(),
             watchers: Gauge::default(),
             watched_runs: Gauge::default(),
+            answers_bytes: Gauge::default(),
             mails: Family::default(),
             mails_queued: Gauge::default(),
             connections: Family::default(),
@@ -267,6 +269,7 @@ impl Inner {
         all.register("run_events", "Events of runs recorded from executors' reports", self.run_events.clone());
         all.register("watchers", "Streams of runs open in this process", self.watchers.clone());
         all.register("watched_runs", "Runs watched in this process", self.watched_runs.clone());
+        all.register("answers_bytes", "Bytes reserved for answers under way", self.answers_bytes.clone());
         all.register("mails", "Attempts of this process to send an e-mail, by outcome", self.mails.clone());
         all.register("mails_queued", "E-mails in the database that wait to be sent", self.mails_queued.clone());
         all.register(

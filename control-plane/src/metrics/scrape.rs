@@ -39,6 +39,7 @@ pub async fn scrape(state: &AppState) -> Exposition {
     let _alone = metrics.scraping.lock().await;
     metrics.watchers.set(gauge(state.watchers.watching()));
     metrics.watched_runs.set(gauge(state.watchers.watched()));
+    metrics.answers_bytes.set(gauge(state.answers.reserved()));
     metrics.redis_connected.set(state.wake.connected().into());
     let (used, idle) = state.db.connections();
     metrics.connections.get_or_create(&[("state", "used")]).set(used.into());

@@ -2,12 +2,13 @@
 //! folder is locked, so that whatever is leased belonged to a process that is gone; and after a
 //! backup was restored.
 
+use restroy_run_queue::wake::Wake;
 use restroy_sdk::time::Ambient;
 use serde_json::json;
 use sqlx::{query, query_as};
 
 use super::{
-    dispatch, leader, lost, reconcile,
+    dispatch, leader, lost,
     rows::{TaskRow, task_columns},
 };
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
     store::{Db, audit},
 };
 
-/// Takes every leased task back at once, as if its lease had run out, and pushes what was admitted
+/// Takes every leased task back at once, which counts as no loss of a lease, and pushes what was admitted
 /// again: the queue was in the memory of the process that is gone. The executors' credentials are
 /// revoked: the process that is gone was the only one that had them. Gives how many leases it took.
 ///
@@ -104,9 +105,10 @@ pub async fn restored(db: &Db, ambient: &Ambient) -> ApiResult<Restored> {
 async fn release(state: &AppState, task: &TaskRow) -> ApiResult<bool> {
     let mut tx = state.db.team_write(task.team_id).await?;
     tx.lock_run(task.run_id).await?;
-    let Some(lost) = lost::lose(&mut tx, task, state.ambient.now()).await? else { return Ok(false) };
+    let Some(taken) = lost::take_back(&mut tx, task, state.ambient.now()).await? else { return Ok(false) };
     tx.commit().await?;
-    tracing::info!(task_id = %task.id, run_id = %task.run_id, ended = lost.ended, "a lease of the last process was released");
-    reconcile::announce(state, task, lost);
+    tracing::info!(task_id = %task.id, run_id = %task.run_id, "a lease of the last process was released");
+    state.wake.send(Wake::Run { run_id: task.run_id, last_seq: taken.last_seq });
+    state.wake.send(Wake::Admit);
     Ok(true)
 }

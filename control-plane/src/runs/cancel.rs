@@ -1,6 +1,5 @@
 //! Cancelling: decided in the database, without the executor.
 
-use restroy_run_queue::wake::Wake;
 use restroy_sdk::{event::StepError, ids::RunId, problem::ProblemCode, status::RunStatus};
 use serde_json::json;
 use sqlx::query_as;
@@ -20,8 +19,9 @@ use crate::{
 /// Cancels a run. An already cancelled one is given back as it is; one that ended otherwise is a
 /// conflict.
 pub(crate) async fn cancel(state: &AppState, scope: &Scope, run: RunId) -> ApiResult<RunRow> {
-    let now = state.ambient.now();
     let mut tx = scope.write().await?;
+    tx.lock_run(run).await?;
+    let now = state.ambient.now();
     let ending = Ending {
         status: RunStatus::Cancelled,
         error: Some(StepError::new("cancelled", "Somebody cancelled the run.")),
@@ -29,7 +29,7 @@ pub(crate) async fn cancel(state: &AppState, scope: &Scope, run: RunId) -> ApiRe
     let before = find(&mut tx, run).await?.status;
     let ended = end(&mut tx, run, now, &ending).await?;
     let row = find(&mut tx, run).await?;
-    let Some(last_seq) = ended else {
+    let Some(ended) = ended else {
         return if row.status == RunStatus::Cancelled {
             Ok(row)
         } else {
@@ -44,9 +44,7 @@ pub(crate) async fn cancel(state: &AppState, scope: &Scope, run: RunId) -> ApiRe
         .after(json!({ "status": row.status }));
     audit::in_team(&mut tx, &state.ambient, scope.actor(), entry).await?;
     tx.commit().await?;
-    state.wake.send(Wake::Run { run_id: run, last_seq });
-    state.wake.send(Wake::Admit);
-    state.metrics.run_ended(RunStatus::Cancelled, None);
+    ended.announce(state);
     Ok(row)
 }
 

@@ -1,12 +1,16 @@
 //! Admission: which pending tasks may be taken on now. The queue holds no more than what is
 //! admitted; who waits, waits in the database, where fairness is decided.
 //!
-//! A team has as many tasks in flight as its `max_running` allows, a pipeline as many as its
+//! A team has as many tasks in flight as its `max_running` allows, an owner of teams as many in all of them as
+//! the installation's `runs_per_owner`, a pipeline as many as its
 //! document's `concurrency`, the installation as many as its executors have slots for, a few times
 //! over, and at most [`MAX_IN_FLIGHT`]. All of these count
 //! rows: a slot cannot leak. A run on an archived board does not start, but waits; one that was started before
-//! goes on. Among teams the one with the fewest in flight goes first, within a
+//! goes on. Among owners the one with the fewest in flight goes first, then among the owner's teams, within a
 //! team the oldest task.
+//!
+//! A task that was ended by others counts until its executor confirms that it has stopped. One that waits for a
+//! time counts for its pipeline only, and becomes pending again when it is due.
 //!
 //! One dispatcher is at work at a time, whatever the number of replicas: what it counts in its
 //! transaction grows by its hand only.
@@ -19,6 +23,7 @@ use restroy_sdk::{
     time::Timestamp,
 };
 use sqlx::{query, query_as, query_scalar};
+use uuid::Uuid;
 
 use super::leader::lead;
 use super::limits::{EXECUTOR_SILENT, IN_FLIGHT_PER_SLOT, MAX_IN_FLIGHT, MIN_IN_FLIGHT, UNCLAIMED};
@@ -34,15 +39,19 @@ pub async fn admit(state: &AppState) -> ApiResult<usize> {
     let mut total = 0;
     loop {
         // Most wake-ups find nothing to admit: look before taking the writer.
-        if teams(&mut state.db.system_read().await?).await?.is_empty() {
+        let mut tx = state.db.system_read().await?;
+        let now = state.ambient.now();
+        let limit = i64::from(state.settings.runs_per_owner);
+        if owners(&mut tx, limit).await?.is_empty() && !is_due(&mut tx, now).await? {
             return Ok(total);
         }
-        let now = state.ambient.now();
+        drop(tx);
         let mut tx = state.db.system_write().await?;
         if !lead(&mut tx, WORK, state.replica, now).await? {
             return Ok(total);
         }
-        let chosen = choose(&mut tx, now).await?;
+        wake_due(&mut tx, now).await?;
+        let chosen = choose(state, &mut tx, now).await?;
         let admitted = mark(&mut tx, "pending", &chosen, now).await?;
         tx.commit().await?;
         total += admitted.len();
@@ -130,12 +139,32 @@ async fn push(state: &AppState, tasks: &[TaskId]) {
     }
 }
 
-/// A team that has something pending and a slot for it.
+/// A team with tasks that are pending or in flight.
 #[derive(Debug, sqlx::FromRow)]
-struct Waiting {
+struct Team {
     team_id: TeamId,
+    /// Who answers for the team: who has owned it longest; the team's own id, should nobody own it.
+    owner_id: Uuid,
     max_running: i64,
+    /// Whether it has a pending task.
+    pending: bool,
     in_flight: i64,
+}
+
+/// An account and the teams that it owns.
+#[derive(Debug, Default)]
+struct Owner {
+    in_flight: i64,
+    max_running: i64,
+    teams: Vec<Team>,
+}
+
+impl Owner {
+    /// How many more tasks of its teams may go, where each owner may have `limit` in flight: or as many as the
+    /// operator lets one of the teams have, if that is more. 0: as many as the teams may.
+    fn room(&self, limit: i64) -> i64 {
+        if limit == 0 { i64::MAX } else { limit.max(self.max_running) - self.in_flight }
+    }
 }
 
 /// A pending task that may go, as far as its team and pipeline stand now.
@@ -145,12 +174,15 @@ struct Candidate {
     pipeline_id: PipelineId,
     concurrency_limit: Option<i64>,
     in_flight: i64,
+    /// Whether its run has begun: it has its place among the runs of its pipeline.
+    begun: bool,
 }
 
 /// The tasks that may go now, in the order in which they should.
-async fn choose(tx: &mut Tx, now: Timestamp) -> ApiResult<Vec<TaskId>> {
-    let teams = teams(tx).await?;
-    if teams.is_empty() {
+async fn choose(state: &AppState, tx: &mut Tx, now: Timestamp) -> ApiResult<Vec<TaskId>> {
+    let limit = i64::from(state.settings.runs_per_owner);
+    let owners = owners(tx, limit).await?;
+    if owners.is_empty() {
         return Ok(Vec::new());
     }
     let in_flight: i64 =
@@ -158,71 +190,141 @@ async fn choose(tx: &mut Tx, now: Timestamp) -> ApiResult<Vec<TaskId>> {
     let slots: i64 = sql!(
         &mut *tx,
         fetch_one,
-        query_scalar("SELECT CAST(COALESCE(SUM(slots), 0) AS BIGINT) FROM executors WHERE revoked_at IS NULL AND heartbeat_at > $1")
-            .bind(now.before(EXECUTOR_SILENT))
+        query_scalar(
+            "SELECT CAST(COALESCE(SUM(CASE WHEN slots < slot_limit THEN slots ELSE slot_limit END), 0) AS BIGINT)
+             FROM executors
+             WHERE revoked_at IS NULL AND heartbeat_at > $1 AND (expires_at IS NULL OR expires_at > $2)"
+        )
+        .bind(now.before(EXECUTOR_SILENT))
+        .bind(now)
     )?;
     let most = slots.saturating_mul(IN_FLIGHT_PER_SLOT).clamp(MIN_IN_FLIGHT, MAX_IN_FLIGHT);
     let room = usize::try_from(most - in_flight).unwrap_or(0);
     let mut chosen: Vec<(i64, TaskId)> = Vec::new();
-    for team in teams {
-        let mut taken: HashMap<PipelineId, i64> = HashMap::new();
-        let mut place = team.in_flight;
-        for candidate in candidates(tx, &team).await? {
-            let more = taken.entry(candidate.pipeline_id).or_default();
-            if candidate.concurrency_limit.is_some_and(|limit| candidate.in_flight + *more >= limit) {
-                continue;
-            }
-            *more += 1;
-            place += 1;
-            chosen.push((place, candidate.id));
+    for owner in owners {
+        let mut own: Vec<(i64, TaskId)> = Vec::new();
+        for team in &owner.teams {
+            let most = (team.max_running - team.in_flight).min(owner.room(limit));
+            let chosen = choose_of_team(tx, team, most).await?;
+            own.extend((team.in_flight + 1..).zip(chosen));
         }
+        // Among an owner's teams the one with the fewest in flight goes first, and so it is among owners.
+        own.sort_unstable();
+        own.truncate(usize::try_from(owner.room(limit)).unwrap_or(usize::MAX));
+        chosen.extend((owner.in_flight + 1..).zip(own.into_iter().map(|(_, task)| task)));
     }
     chosen.sort_unstable();
     chosen.truncate(room);
     Ok(chosen.into_iter().map(|(_, task)| task).collect())
 }
 
-/// The teams that have something pending and a slot for it.
-async fn teams(tx: &mut Tx) -> ApiResult<Vec<Waiting>> {
-    Ok(sql!(
+/// Those of a team's pending tasks that may go, the oldest first; at most `most`.
+async fn choose_of_team(tx: &mut Tx, team: &Team, most: i64) -> ApiResult<Vec<TaskId>> {
+    let mut taken: HashMap<PipelineId, i64> = HashMap::new();
+    let mut chosen = Vec::new();
+    for candidate in candidates(tx, team.team_id, most).await? {
+        let more = taken.entry(candidate.pipeline_id).or_default();
+        if !candidate.begun {
+            if candidate.concurrency_limit.is_some_and(|limit| candidate.in_flight + *more >= limit) {
+                continue;
+            }
+            *more += 1;
+        }
+        chosen.push(candidate.id);
+    }
+    Ok(chosen)
+}
+
+/// The owners who have something pending and a slot for it, with those of their teams for which that holds.
+async fn owners(tx: &mut Tx, limit: i64) -> ApiResult<Vec<Owner>> {
+    let teams: Vec<Team> = sql!(
         tx,
         fetch_all,
         query_as(
-            "SELECT team_id, max_running, in_flight FROM (
-                 SELECT t.id AS team_id, t.max_running,
-                        (SELECT COUNT(*) FROM tasks f
-                         WHERE f.team_id = t.id AND f.state IN ('admitted', 'leased')) AS in_flight
-                 FROM teams t
-                 WHERE t.deleted_at IS NULL AND t.id IN (SELECT DISTINCT team_id FROM tasks WHERE state = 'pending')) AS waiting
-             WHERE in_flight < max_running"
+            "WITH pending AS (SELECT DISTINCT team_id FROM tasks WHERE state = 'pending'),
+                  flying AS (
+                      SELECT team_id, COUNT(*) AS n FROM (
+                          SELECT team_id FROM tasks WHERE state IN ('admitted', 'leased')
+                          UNION ALL SELECT team_id FROM tasks WHERE draining_until IS NOT NULL) AS tasks_in_flight
+                      GROUP BY team_id)
+             SELECT t.id AS team_id, t.max_running, COALESCE(f.n, 0) AS in_flight,
+                    (t.deleted_at IS NULL AND p.team_id IS NOT NULL) AS pending,
+                    COALESCE((SELECT m.user_id FROM memberships m WHERE m.team_id = t.id AND m.role = 'owner'
+                              ORDER BY m.created_at, m.user_id LIMIT 1), t.id) AS owner_id
+             FROM (SELECT team_id FROM pending UNION SELECT team_id FROM flying) AS a
+             JOIN teams t ON t.id = a.team_id
+             LEFT JOIN pending p ON p.team_id = t.id
+             LEFT JOIN flying f ON f.team_id = t.id"
         )
-    )?)
+    )?;
+    let mut owners: HashMap<Uuid, Owner> = HashMap::new();
+    for team in teams {
+        let owner = owners.entry(team.owner_id).or_default();
+        owner.in_flight += team.in_flight;
+        owner.max_running = owner.max_running.max(team.max_running);
+        if team.pending && team.in_flight < team.max_running {
+            owner.teams.push(team);
+        }
+    }
+    Ok(owners.into_values().filter(|owner| !owner.teams.is_empty() && owner.room(limit) > 0).collect())
 }
 
-/// A team's oldest tasks whose pipelines have a slot and whose boards start something, as many as the team has
-/// slots.
-async fn candidates(tx: &mut Tx, team: &Waiting) -> ApiResult<Vec<Candidate>> {
+/// A team's oldest tasks whose pipelines have a slot and whose boards start something; at most `most`.
+///
+/// A run that has begun has its place among the runs of its pipeline until it ends, also while it waits or is
+/// handed on, and one that was ended by others until its executor has stopped.
+async fn candidates(tx: &mut Tx, team: TeamId, most: i64) -> ApiResult<Vec<Candidate>> {
     Ok(sql!(
         tx,
         fetch_all,
         query_as(
             "WITH busy AS (
-                 SELECT r.pipeline_id, COUNT(*) AS n
-                 FROM tasks t JOIN runs r ON r.team_id = t.team_id AND r.id = t.run_id
-                 WHERE t.team_id = $1 AND t.state IN ('admitted', 'leased') GROUP BY r.pipeline_id)
-             SELECT t.id, r.pipeline_id, r.concurrency_limit, COALESCE(b.n, 0) AS in_flight
+                 SELECT pipeline_id, COUNT(*) AS n FROM (
+                     SELECT r.pipeline_id FROM runs r WHERE r.team_id = $1 AND r.status IN ('running', 'waiting')
+                     UNION ALL
+                     SELECT r.pipeline_id FROM tasks t JOIN runs r ON r.team_id = t.team_id AND r.id = t.run_id
+                     WHERE t.team_id = $1 AND t.state IN ('admitted', 'leased') AND r.status = 'queued'
+                     UNION ALL
+                     SELECT r.pipeline_id FROM tasks t JOIN runs r ON r.team_id = t.team_id AND r.id = t.run_id
+                     WHERE t.team_id = $1 AND t.draining_until IS NOT NULL) AS begun
+                 GROUP BY pipeline_id)
+             SELECT t.id, r.pipeline_id, r.concurrency_limit, COALESCE(b.n, 0) AS in_flight,
+                    r.status <> 'queued' AS begun
              FROM tasks t
              JOIN runs r ON r.team_id = t.team_id AND r.id = t.run_id
              JOIN pipelines p ON p.team_id = r.team_id AND p.id = r.pipeline_id
              JOIN boards o ON o.team_id = p.team_id AND o.id = p.board_id
              LEFT JOIN busy b ON b.pipeline_id = r.pipeline_id
              WHERE t.team_id = $1 AND t.state = 'pending'
-               AND (r.concurrency_limit IS NULL OR COALESCE(b.n, 0) < r.concurrency_limit)
-               AND (r.status <> 'queued'
-                    OR (o.archived_at IS NULL AND o.deleted_at IS NULL AND p.deleted_at IS NULL))
+               AND (r.status <> 'queued' OR (
+                    (r.concurrency_limit IS NULL OR COALESCE(b.n, 0) < r.concurrency_limit)
+                    AND o.archived_at IS NULL AND o.deleted_at IS NULL AND p.deleted_at IS NULL))
              ORDER BY t.id LIMIT $2"
         )
-        .bind(team.team_id)
-        .bind(team.max_running - team.in_flight)
+        .bind(team)
+        .bind(most)
     )?)
+}
+
+/// Whether a task that waits is due.
+async fn is_due(tx: &mut Tx, now: Timestamp) -> ApiResult<bool> {
+    Ok(sql!(
+        tx,
+        fetch_one,
+        query_scalar("SELECT EXISTS (SELECT 1 FROM tasks WHERE state = 'waiting' AND wake_at <= $1)").bind(now)
+    )?)
+}
+
+/// Makes the tasks pending whose time has come. A row that another transaction holds is left for the next pass,
+/// as in [`mark`].
+async fn wake_due(tx: &mut Tx, now: Timestamp) -> ApiResult<()> {
+    let statement = tx.pick(
+        "UPDATE tasks SET state = 'pending', wake_at = NULL WHERE id IN (
+             SELECT id FROM tasks WHERE state = 'waiting' AND wake_at <= $1 ORDER BY wake_at LIMIT $2)",
+        "UPDATE tasks SET state = 'pending', wake_at = NULL WHERE id = ANY(ARRAY(
+             SELECT id FROM tasks WHERE state = 'waiting' AND wake_at <= $1 ORDER BY wake_at LIMIT $2
+             FOR NO KEY UPDATE SKIP LOCKED))",
+    );
+    sql!(tx, execute, query(statement).bind(now).bind(REPUSH))?;
+    Ok(())
 }

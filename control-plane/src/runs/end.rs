@@ -1,15 +1,19 @@
 //! The end of a run, whoever decides it: one transaction, nothing follows.
 
+use restroy_run_queue::{
+    run_api::{HeldTask, ReleaseReason},
+    wake::Wake,
+};
 use restroy_sdk::{
     event::{EventKind, StepError, StepRef, Usage},
-    ids::RunId,
+    ids::{ExecutorId, RunId, TaskId},
     status::{RunStatus, StepStatus},
     time::Timestamp,
 };
 use sqlx::{query, query_as};
 
 use super::{events, rows};
-use crate::{error::ApiResult, sql, store::TeamTx};
+use crate::{error::ApiResult, sql, state::AppState, store::TeamTx};
 
 /// How a run ends.
 #[derive(Debug, Clone)]
@@ -31,27 +35,69 @@ impl Ending {
     }
 }
 
+/// A run that was ended: what is to be announced once that is committed.
+#[derive(Debug)]
+#[must_use = "announce it after the commit: its executor stops at once, and others start"]
+pub(crate) struct RunEnded {
+    run_id: RunId,
+    status: RunStatus,
+    /// The run's newest event.
+    pub(crate) last_seq: i64,
+    /// The tasks that an executor held, and which.
+    released: Vec<(ExecutorId, HeldTask)>,
+}
+
+impl RunEnded {
+    /// Tells watchers, the executor that was at work, and the dispatcher; counts the end.
+    pub(crate) fn announce(self, state: &AppState) {
+        state.metrics.run_ended(self.status, None);
+        for wake in self.wakes() {
+            state.wake.send(wake);
+        }
+        state.wake.send(Wake::Admit);
+    }
+
+    /// The wake-ups, but for [`Wake::Admit`]: for a caller that ends several runs at once.
+    pub(crate) fn wakes(self) -> impl Iterator<Item = Wake> {
+        let released = self.released.into_iter().map(|(executor_id, task)| Wake::Released {
+            executor_id,
+            task,
+            reason: ReleaseReason::Ended,
+        });
+        // The executor first: it may be about to do something.
+        released.chain([Wake::Run { run_id: self.run_id, last_seq: self.last_seq }])
+    }
+}
+
 /// Ends a run from the control-plane's side: its open steps are cancelled, its tasks done and their
-/// fences raised, so that nothing its executor still sends is taken. Gives the newest event's
-/// number, or nothing when the run had ended before.
-pub(crate) async fn end(tx: &mut TeamTx, run: RunId, now: Timestamp, ending: &Ending) -> ApiResult<Option<i64>> {
+/// fences raised, so that nothing its executor still sends is taken. Nothing when the run had ended before.
+///
+/// A task that an executor holds and that confirms its stop counts as running until it did, or until its
+/// lease would have ended (`draining_until`): what is admitted in its place finds it gone.
+pub(crate) async fn end(tx: &mut TeamTx, run: RunId, now: Timestamp, ending: &Ending) -> ApiResult<Option<RunEnded>> {
     if !set_status(tx, run, now, ending).await? {
         return Ok(None);
     }
     let mut log = close_steps(tx, run, now).await?;
     let team = tx.team();
-    sql!(
+    let tasks: Vec<(TaskId, i64, Option<ExecutorId>)> = sql!(
         &mut **tx,
-        execute,
-        query(
-            "UPDATE tasks SET state = 'done', fence = fence + 1, token_hash = NULL, lease_until = NULL
-             WHERE team_id = $1 AND run_id = $2 AND state <> 'done'"
+        fetch_all,
+        query_as(
+            "UPDATE tasks SET state = 'done', fence = fence + 1, token_hash = NULL, lease_until = NULL, wake_at = NULL,
+                    draining_until = CASE WHEN state = 'leased' AND confirms THEN lease_until END
+             WHERE team_id = $1 AND run_id = $2 AND state <> 'done' RETURNING id, fence, owner"
         )
         .bind(team)
         .bind(run)
     )?;
     log.push(ending.event());
-    Ok(Some(events::append(tx, run, now, &log, None).await?.last_seq))
+    let last_seq = events::append(tx, run, now, &log, None).await?.last_seq;
+    let released = tasks
+        .into_iter()
+        .filter_map(|(task_id, fence, owner)| Some((owner?, HeldTask { task_id, fence: fence - 1 })))
+        .collect();
+    Ok(Some(RunEnded { run_id: run, status: ending.status, last_seq, released }))
 }
 
 /// Writes the terminal status; false when there was one already.

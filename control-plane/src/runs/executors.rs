@@ -5,20 +5,21 @@ use axum::{
     http::{header, request::Parts},
 };
 use restroy_sdk::{
-    ids::ExecutorId,
+    ids::{ExecutorId, TaskId},
     problem::ProblemCode,
     time::{Ambient, Timestamp},
 };
-use serde::Serialize;
-use serde_json::json;
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 use sqlx::{FromRow, query, query_as, query_scalar};
 
+use super::run_api::lanes::Lane;
 use crate::{
     auth::token::{Opaque, hash},
     error::{ApiError, ApiResult},
     sql,
     state::AppState,
-    store::{Db, audit},
+    store::{Db, Tx, audit},
 };
 
 /// An executor as operators see it.
@@ -28,8 +29,11 @@ pub struct Known {
     pub id: ExecutorId,
     /// Its name, for people; not unique.
     pub name: String,
-    /// How many tasks it takes at once; 0 before its first heartbeat and while it drains.
+    /// How many tasks it takes at once, by its own word, within `slot_limit`; 0 before its first heartbeat and
+    /// while it drains.
     pub slots: i64,
+    /// How many tasks its operator lets it hold at once.
+    pub slot_limit: i64,
     /// What its sandboxes are; empty before its first heartbeat.
     pub engine_id: String,
     /// The version of the run API that it speaks.
@@ -40,17 +44,63 @@ pub struct Known {
     pub created_at: Timestamp,
     /// Since when it may not any more.
     pub revoked_at: Option<Timestamp>,
+    /// When its credential expires; never, if absent.
+    pub expires_at: Option<Timestamp>,
+    /// SHA-256 of the client certificate that its credential is bound to.
+    #[serde(serialize_with = "as_hex")]
+    pub certificate: Option<Vec<u8>>,
+}
+
+#[allow(clippy::ref_option, reason = "serde passes a reference")]
+fn as_hex<S: Serializer>(bytes: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+    bytes.as_ref().map(hex::encode).serialize(serializer)
+}
+
+/// The most tasks that an executor can be allowed to hold at once.
+pub const MAX_SLOTS: u32 = 256;
+/// How many tasks an executor may hold at once unless its operator says otherwise.
+pub const DEFAULT_SLOTS: u32 = 4;
+
+/// What an operator lets an executor do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// How many tasks it may hold at once, from 1 to [`MAX_SLOTS`].
+    pub slots: u32,
+    /// When its credential expires.
+    pub expires_at: Option<Timestamp>,
+    /// SHA-256 of the client certificate (its DER form) without which the credential is refused.
+    pub certificate: Option<[u8; 32]>,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self { slots: DEFAULT_SLOTS, expires_at: None, certificate: None }
+    }
+}
+
+impl Terms {
+    fn slot_limit(&self) -> i64 {
+        i64::from(self.slots.clamp(1, MAX_SLOTS))
+    }
+
+    fn noted(&self) -> Value {
+        json!({
+            "slots": self.slot_limit(),
+            "expires_at": self.expires_at,
+            "certificate": self.certificate.map(hex::encode),
+        })
+    }
 }
 
 /// Makes an executor and its credential, which is shown this once. The name is for people.
-pub async fn create(state: &AppState, name: &str) -> ApiResult<(ExecutorId, String)> {
-    add(&state.db, &state.ambient, name).await
+pub async fn create(state: &AppState, name: &str, terms: &Terms) -> ApiResult<(ExecutorId, String)> {
+    add(&state.db, &state.ambient, name, terms).await
 }
 
 /// The same without the rest of a control-plane.
-pub async fn add(db: &Db, ambient: &Ambient, name: &str) -> ApiResult<(ExecutorId, String)> {
+pub async fn add(db: &Db, ambient: &Ambient, name: &str, terms: &Terms) -> ApiResult<(ExecutorId, String)> {
     let token = Opaque::new(ambient);
-    let id = register(db, ambient, name, &token.hash()).await?;
+    let id = register(db, ambient, name, &token.hash(), terms).await?;
     // 256 random bits that were there before are no accident.
     let id = id.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
     Ok((id, token.into_text()))
@@ -58,24 +108,34 @@ pub async fn add(db: &Db, ambient: &Ambient, name: &str) -> ApiResult<(ExecutorI
 
 /// Makes known an executor whose credential was made elsewhere, by its [`hash`]; none when that
 /// credential is known already, or was and is revoked.
-pub async fn register(db: &Db, ambient: &Ambient, name: &str, hash: &[u8]) -> ApiResult<Option<ExecutorId>> {
+pub async fn register(
+    db: &Db,
+    ambient: &Ambient,
+    name: &str,
+    hash: &[u8],
+    terms: &Terms,
+) -> ApiResult<Option<ExecutorId>> {
     let id: ExecutorId = ambient.id();
     let mut tx = db.system_write().await?;
     let made = sql!(
         &mut tx,
         execute,
         query(
-            "INSERT INTO executors (id, name, token_hash, created_at) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (token_hash) DO NOTHING"
+            "INSERT INTO executors (id, name, token_hash, created_at, slot_limit, expires_at, certificate)
+             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (token_hash) DO NOTHING"
         )
         .bind(id)
         .bind(name)
         .bind(hash)
         .bind(ambient.now())
+        .bind(terms.slot_limit())
+        .bind(terms.expires_at)
+        .bind(terms.certificate.as_ref().map(<[u8; 32]>::as_slice))
     )?;
     let made = made.rows_affected() > 0;
     if made {
-        let entry = audit::Entry::new("executor.create", "executor", id).after(json!({ "name": name }));
+        let entry =
+            audit::Entry::new("executor.create", "executor", id).after(json!({ "name": name, "terms": terms.noted() }));
         audit::of_installation(&mut tx, ambient, entry).await?;
     }
     tx.commit().await?;
@@ -104,6 +164,59 @@ pub async fn withdraw(db: &Db, ambient: &Ambient, id: ExecutorId) -> ApiResult<(
     Ok(tx.commit().await?)
 }
 
+/// Changes of an executor's terms; what is `None` stays.
+#[derive(Debug, Clone, Default)]
+pub struct NewTerms {
+    /// How many tasks it may hold at once. What it holds beyond that it keeps.
+    pub slots: Option<u32>,
+    /// When its credential expires; `Some(None)`: never.
+    pub expires_at: Option<Option<Timestamp>>,
+    /// The client certificate that its credential is bound to; `Some(None)`: none.
+    pub certificate: Option<Option<[u8; 32]>>,
+}
+
+/// Changes the terms of an executor whose credential was not revoked; 404 for others. Gives the terms in force.
+pub async fn change(db: &Db, ambient: &Ambient, id: ExecutorId, new: &NewTerms) -> ApiResult<Terms> {
+    let mut tx = db.system_write().await?;
+    let select = "SELECT slot_limit, expires_at, certificate FROM executors WHERE id = $1 AND revoked_at IS NULL";
+    let found: Option<(i64, Option<Timestamp>, Option<Vec<u8>>)> =
+        sql!(&mut tx, fetch_optional, query_as(select).bind(id))?;
+    let (slots, expires_at, certificate) = found.ok_or_else(ApiError::not_found)?;
+    let before = Terms {
+        slots: u32::try_from(slots).unwrap_or(MAX_SLOTS),
+        expires_at,
+        certificate: certificate.and_then(|certificate| certificate.try_into().ok()),
+    };
+    let after = Terms {
+        slots: new.slots.unwrap_or(before.slots),
+        expires_at: new.expires_at.unwrap_or(before.expires_at),
+        certificate: new.certificate.unwrap_or(before.certificate),
+    };
+    sql!(
+        &mut tx,
+        execute,
+        query("UPDATE executors SET slot_limit = $2, expires_at = $3, certificate = $4 WHERE id = $1")
+            .bind(id)
+            .bind(after.slot_limit())
+            .bind(after.expires_at)
+            .bind(after.certificate.as_ref().map(<[u8; 32]>::as_slice))
+    )?;
+    let entry = audit::Entry::new("executor.change", "executor", id).before(before.noted()).after(after.noted());
+    audit::of_installation(&mut tx, ambient, entry).await?;
+    tx.commit().await?;
+    Ok(after)
+}
+
+/// Whether an executor may work.
+pub(crate) async fn is_valid(db: &Db, id: ExecutorId) -> ApiResult<bool> {
+    let mut tx = db.system_read().await?;
+    Ok(sql!(
+        &mut tx,
+        fetch_one,
+        query_scalar("SELECT EXISTS (SELECT 1 FROM executors WHERE id = $1 AND revoked_at IS NULL)").bind(id)
+    )?)
+}
+
 /// The executors, the oldest first; at most `limit`.
 pub async fn list(db: &Db, limit: u32) -> ApiResult<Vec<Known>> {
     let mut tx = db.system_read().await?;
@@ -111,7 +224,8 @@ pub async fn list(db: &Db, limit: u32) -> ApiResult<Vec<Known>> {
         &mut tx,
         fetch_all,
         query_as(
-            "SELECT id, name, slots, engine_id, protocol, heartbeat_at, created_at, revoked_at
+            "SELECT id, name, slots, slot_limit, engine_id, protocol, heartbeat_at, created_at, revoked_at, expires_at,
+                    certificate
              FROM executors ORDER BY created_at, id LIMIT $1"
         )
         .bind(i64::from(limit))
@@ -119,27 +233,100 @@ pub async fn list(db: &Db, limit: u32) -> ApiResult<Vec<Known>> {
 }
 
 /// The executor that a request of the run API comes from; 401 without a credential in force.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Executor(pub(crate) ExecutorId);
+#[derive(Debug, Clone)]
+pub(crate) struct Executor {
+    pub(crate) id: ExecutorId,
+    /// How many tasks its operator lets it hold at once.
+    pub(crate) slot_limit: i64,
+    /// When its credential expires.
+    pub(crate) expires_at: Option<Timestamp>,
+    /// What the tokens of its tasks name it by; see [`lanes`](super::run_api::lanes).
+    pub(crate) lane: Lane,
+}
+
+/// An executor by its credential.
+#[derive(FromRow)]
+struct Row {
+    id: ExecutorId,
+    slot_limit: i64,
+    expires_at: Option<Timestamp>,
+    certificate: Option<Vec<u8>>,
+}
 
 impl FromRequestParts<AppState> for Executor {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> ApiResult<Self> {
-        let token = bearer(parts)?;
+        let hash = hash(bearer(parts)?);
         let mut tx = state.db.system_read().await?;
-        let id: Option<ExecutorId> = sql!(
+        let found: Option<Row> = sql!(
             &mut tx,
             fetch_optional,
-            query_scalar("SELECT id FROM executors WHERE token_hash = $1 AND revoked_at IS NULL").bind(hash(token))
-        )?;
-        id.map(Self).ok_or_else(|| {
-            ApiError::with(
-                ProblemCode::Unauthorized,
-                "The executor's credential is not known or was revoked; make another with `restroy admin`.",
+            query_as(
+                "SELECT id, slot_limit, expires_at, certificate FROM executors
+                 WHERE token_hash = $1 AND revoked_at IS NULL"
             )
-        })
+            .bind(&hash)
+        )?;
+        drop(tx);
+        let Some(Row { id, slot_limit, expires_at, certificate }) = found else {
+            return Err(refused(
+                "The executor's credential is not known or was revoked; make another with `restroy admin`.",
+            ));
+        };
+        if expires_at.is_some_and(|expires_at| expires_at <= state.ambient.now()) {
+            return Err(refused(
+                "The executor's credential has expired; make another, or let it last longer with `restroy admin executor set`.",
+            ));
+        }
+        if let Some(bound_to) = certificate
+            && parts.extensions.get::<ClientCertificate>().is_none_or(|shown| shown.0.as_slice() != bound_to)
+        {
+            return Err(refused(
+                "The executor's credential is bound to a client certificate that did not come with this connection; see \
+                 RESTROY_RUN_API_CLIENT_CERT.",
+            ));
+        }
+        Ok(Self { id, slot_limit, expires_at, lane: Lane::of_credential(&hash) })
     }
+}
+
+/// Refuses a claim of an executor that holds as many tasks as it may, this one not counted; 429 `slots_exhausted`.
+pub(crate) async fn has_slot(tx: &mut Tx, executor: &Executor, task: TaskId) -> ApiResult<()> {
+    let held: i64 = sql!(
+        &mut *tx,
+        fetch_one,
+        query_scalar("SELECT COUNT(*) FROM tasks WHERE owner = $1 AND state = 'leased' AND id <> $2")
+            .bind(executor.id)
+            .bind(task)
+    )?;
+    if held < executor.slot_limit {
+        return Ok(());
+    }
+    let detail = format!(
+        "The executor holds {held} tasks, and its operator lets it hold {} at once (`restroy admin executor set`).",
+        executor.slot_limit
+    );
+    Err(ApiError::with(ProblemCode::SlotsExhausted, detail))
+}
+
+/// The same within the claim's transaction, while no other claim of the executor is between its count and its
+/// end: their sum keeps within the limit too.
+pub(crate) async fn take_slot(tx: &mut Tx, executor: &Executor, task: TaskId) -> ApiResult<()> {
+    // On SQLite there is one writer anyway.
+    if let Tx::Postgres(_) = tx {
+        sql!(&mut *tx, execute, query("SELECT 1 FROM executors WHERE id = $1 FOR NO KEY UPDATE").bind(executor.id))?;
+    }
+    has_slot(tx, executor, task).await
+}
+
+/// SHA-256 of the client certificate (its DER form) that a connection to the run API was opened with. An extension
+/// of its requests, which only the listener sets.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientCertificate(pub [u8; 32]);
+
+fn refused(detail: &str) -> ApiError {
+    ApiError::with(ProblemCode::Unauthorized, detail)
 }
 
 /// The token of a task, as it came; checked in the transaction of the write it goes with.

@@ -1,14 +1,15 @@
 //! Who holds a task: every write of an executor begins here, in the write's own transaction.
 
 use restroy_sdk::{
-    ids::{BoardId, Id as _, RunId, TaskId, TeamId},
+    ids::{BoardId, Id as _, RunId, TaskId, TeamId, VersionId},
     problem::ProblemCode,
     status::RunStatus,
     time::{Ambient, Timestamp},
 };
-use sqlx::{FromRow, query, query_as};
+use sqlx::{FromRow, query, query_as, query_scalar};
 use uuid::Uuid;
 
+use super::run_api::lanes::Lane;
 use crate::{
     auth::token::{Opaque, hash},
     error::{ApiError, ApiResult},
@@ -23,6 +24,7 @@ pub(crate) struct Holding {
     pub(crate) task_id: TaskId,
     pub(crate) run_id: RunId,
     pub(crate) board_id: BoardId,
+    pub(crate) version_id: VersionId,
     pub(crate) fence: i64,
     pub(crate) last_batch: i64,
     pub(crate) last_seq: i64,
@@ -32,10 +34,14 @@ pub(crate) struct Holding {
 }
 
 impl Holding {
-    /// Whether the holder may still write. A task that its holder itself ended keeps the token,
+    /// Refuses with 409 unless the holder may still write. A task that its holder itself ended keeps the token,
     /// so that a repost of the last batch gets its answer; nothing can be written with it.
-    pub(crate) fn alive(&self) -> bool {
-        self.state == "leased" && !self.status.is_terminal()
+    pub(crate) fn check_alive(&self) -> ApiResult<()> {
+        match (self.status.is_terminal(), self.state.as_str()) {
+            (true, _) | (_, "done") => Err(run_ended()),
+            (false, "leased") => Ok(()),
+            (false, _) => Err(lost()),
+        }
     }
 }
 
@@ -50,14 +56,14 @@ pub(crate) enum Durability {
     PowerCutAlone,
 }
 
-/// The token of a new claim: the team, so that the holder's writes begin within it, and a secret.
-/// The team in it grants nothing: only the whole token's hash on the task does.
-pub(crate) fn new_token(ambient: &Ambient, team: TeamId) -> String {
-    format!("{}.{}", team.uuid().simple(), Opaque::new(ambient).into_text())
+/// The token of a new claim: the team, so that the holder's writes begin within it, the executor's lane, so that
+/// they wait their turn, and a secret. Team and lane grant nothing: only the whole token's hash on the task does.
+pub(crate) fn new_token(ambient: &Ambient, team: TeamId, lane: Lane) -> String {
+    format!("{}.{lane}.{}", team.uuid().simple(), Opaque::new(ambient).into_text())
 }
 
 /// The team that a token names.
-fn team_of(token: &str) -> Option<TeamId> {
+pub(crate) fn team_of(token: &str) -> Option<TeamId> {
     let (team, _) = token.split_once('.')?;
     Uuid::try_parse(team).ok().map(TeamId::from)
 }
@@ -65,7 +71,7 @@ fn team_of(token: &str) -> Option<TeamId> {
 /// The statement of [`find`].
 macro_rules! holding {
     () => {
-        "SELECT t.id AS task_id, t.run_id, r.board_id, t.fence, t.last_batch, r.last_seq, r.started_at, t.state,
+        "SELECT t.id AS task_id, t.run_id, r.board_id, r.version_id, t.fence, t.last_batch, r.last_seq, r.started_at, t.state,
                 r.status
          FROM runs r JOIN tasks t ON t.team_id = r.team_id AND t.run_id = r.id
          WHERE t.team_id = $1 AND t.id = $2 AND t.token_hash = $3"
@@ -86,13 +92,39 @@ pub(crate) async fn find(db: &Db, durability: Durability, task: TaskId, token: &
     let statement = tx.pick(holding!(), concat!(holding!(), " FOR NO KEY UPDATE"));
     let holding: Option<Holding> =
         sql!(&mut *tx, fetch_optional, query_as(statement).bind(team).bind(task).bind(hash(token)))?;
-    Ok((tx, holding.ok_or_else(lost)?))
+    match holding {
+        Some(holding) => Ok((tx, holding)),
+        None => Err(why_not(&mut tx, task).await?),
+    }
 }
 
-/// The holding that a token stands for, if it may still write; else 409 `lease_lost`.
+/// Why a token stands for nothing.
+async fn why_not(tx: &mut TeamTx, task: TaskId) -> ApiResult<ApiError> {
+    let team = tx.team();
+    let state: Option<String> = sql!(
+        &mut **tx,
+        fetch_optional,
+        query_scalar("SELECT state FROM tasks WHERE team_id = $1 AND id = $2").bind(team).bind(task)
+    )?;
+    // A task that is not there went with its run.
+    Ok(if state.is_none_or(|state| state == "done") { run_ended() } else { lost() })
+}
+
+/// The holding that a token stands for, if it may still write; else 409, `lease_lost` or `run_ended`.
 pub(crate) async fn hold(db: &Db, durability: Durability, task: TaskId, token: &str) -> ApiResult<(TeamTx, Holding)> {
     let (tx, holding) = find(db, durability, task, token).await?;
-    if holding.alive() { Ok((tx, holding)) } else { Err(lost()) }
+    holding.check_alive()?;
+    Ok((tx, holding))
+}
+
+/// The holding that a token stands for, in a transaction that only reads; 409 `lease_lost` if it may not write any more.
+pub(crate) async fn hold_to_read(db: &Db, task: TaskId, token: &str) -> ApiResult<(TeamTx, Holding)> {
+    let team = team_of(token).ok_or_else(lost)?;
+    let mut tx = db.team_read(team).await?;
+    let holding: Option<Holding> =
+        sql!(&mut *tx, fetch_optional, query_as(holding!()).bind(team).bind(task).bind(hash(token)))?;
+    let holding = holding.filter(Holding::alive).ok_or_else(lost)?;
+    Ok((tx, holding))
 }
 
 /// A step has ended under the lease, which is progress: losses before it do not count any more.
@@ -104,6 +136,31 @@ pub(crate) async fn progressed(tx: &mut TeamTx, holding: &Holding) -> ApiResult<
         query("UPDATE tasks SET lost = 0 WHERE team_id = $1 AND id = $2 AND lost > 0").bind(team).bind(holding.task_id)
     )?;
     Ok(())
+}
+
+/// Makes the lease last from now on that a token stands for; else 409, `lease_lost` or `run_ended`.
+///
+/// One statement in its transaction, which holds no row but the task's: a database that is far away, or a report
+/// that takes its time, must not cost a lease. A run that has ended has no task that is leased.
+pub(crate) async fn keep(state: &AppState, task: TaskId, token: &str) -> ApiResult<()> {
+    let team = team_of(token).ok_or_else(lost)?;
+    let mut tx = state.db.team_write(team).await?;
+    let kept = sql!(
+        &mut *tx,
+        execute,
+        query(
+            "UPDATE tasks SET lease_until = CASE WHEN lease_until > $4 THEN lease_until ELSE $4 END
+             WHERE team_id = $1 AND id = $2 AND token_hash = $3 AND state = 'leased'"
+        )
+        .bind(team)
+        .bind(task)
+        .bind(hash(token))
+        .bind(state.ambient.now().after(state.settings.lease))
+    )?;
+    if kept.rows_affected() == 0 {
+        return Err(why_not(&mut tx, task).await?);
+    }
+    Ok(tx.commit().await?)
 }
 
 /// Makes the lease last from now on.
@@ -132,10 +189,18 @@ pub(crate) fn lease_ms(state: &AppState) -> u64 {
     u64::try_from(state.settings.lease.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The task is in other hands, or its run has ended.
+/// The task is in other hands.
 pub(crate) fn lost() -> ApiError {
     ApiError::with(
         ProblemCode::LeaseLost,
-        "The task is in other hands, or its run has ended: stop working on it and drop what was not reported.",
+        "The task is in other hands: stop working on it and drop what was not reported.",
+    )
+}
+
+/// The task's run has ended: nobody works on it.
+pub(crate) fn run_ended() -> ApiError {
+    ApiError::with(
+        ProblemCode::RunEnded,
+        "The task's run has ended: stop working on it, drop what was not reported and remove its files.",
     )
 }

@@ -18,7 +18,7 @@ pub const MIN_IN_FLIGHT: i64 = 16;
 /// An executor that was silent for so long does not count.
 pub const EXECUTOR_SILENT: Duration = Duration::from_secs(30);
 
-/// A run's parameters, as JSON, in bytes.
+/// A run's parameters, as JSON, in bytes: the hard maximum.
 pub const MAX_PARAMS: usize = 1024 * 1024;
 /// The body of a batch of events, in bytes.
 pub const MAX_BATCH: usize = 12 * 1024 * 1024;

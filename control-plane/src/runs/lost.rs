@@ -1,6 +1,10 @@
 //! The end of a lease before its work is done: lost, since the executor is presumed gone, or given
 //! back. The token is void, the work starts again.
 
+use restroy_run_queue::{
+    run_api::{HeldTask, ReleaseReason},
+    wake::Wake,
+};
 use restroy_sdk::{
     event::EventKind,
     ids::{RunId, TaskId},
@@ -16,10 +20,11 @@ use super::{
     limits::MAX_LOST,
     rows::{TaskRow, step_ref},
 };
-use crate::{error::ApiResult, sql, store::TeamTx};
+use crate::{error::ApiResult, sql, state::AppState, store::TeamTx};
 
 /// What became of a task whose lease was lost.
 #[derive(Debug, Clone, Copy)]
+#[must_use = "announce it after the commit"]
 pub(crate) struct Lost {
     /// The run's newest event.
     pub(crate) last_seq: i64,
@@ -27,6 +32,23 @@ pub(crate) struct Lost {
     pub(crate) fence: i64,
     /// Whether that was one loss too many: the run failed with `executor_lost`.
     pub(crate) ended: bool,
+}
+
+impl Lost {
+    /// Wakes who cares about a lease that ran out, and counts it. `task` is as it was leased.
+    pub(crate) fn announce(self, state: &AppState, task: &TaskRow) {
+        if let Some(executor_id) = task.owner {
+            let reason = if self.ended { ReleaseReason::Ended } else { ReleaseReason::Taken };
+            let task = HeldTask { task_id: task.id, fence: task.fence };
+            state.wake.send(Wake::Released { executor_id, task, reason });
+        }
+        state.wake.send(Wake::Run { run_id: task.run_id, last_seq: self.last_seq });
+        state.wake.send(Wake::Admit);
+        state.metrics.lease_lost();
+        if self.ended {
+            state.metrics.run_ended(RunStatus::Failed, None);
+        }
+    }
 }
 
 /// [`lose`], if the lease has run out: a lease renewed since it was looked at is kept.
@@ -57,6 +79,12 @@ pub(crate) async fn lose(tx: &mut TeamTx, task: &TaskRow, now: Timestamp) -> Api
 /// since nothing went wrong.
 pub(crate) async fn give_back(tx: &mut TeamTx, holding: &Holding, now: Timestamp) -> ApiResult<Option<Lost>> {
     end_lease(tx, holding.task_id, holding.run_id, holding.fence, now, 0).await
+}
+
+/// Takes a leased task back from a process that is gone as a whole, control-plane and executor: the same, and
+/// no loss is counted, since it says nothing about the run.
+pub(crate) async fn take_back(tx: &mut TeamTx, task: &TaskRow, now: Timestamp) -> ApiResult<Option<Lost>> {
+    end_lease(tx, task.id, task.run_id, task.fence, now, 0).await
 }
 
 async fn end_lease(
@@ -107,6 +135,7 @@ async fn end_lease(
         "executor_lost",
         format!("The executor was lost {lost} times while it worked on this run; the last one is not replaced."),
     );
-    let last_seq = end(tx, run, now, &ending).await?.unwrap_or(last_seq);
+    // The task is pending by now: nobody holds it.
+    let last_seq = end(tx, run, now, &ending).await?.map_or(last_seq, |ended| ended.last_seq);
     Ok(Some(Lost { last_seq, fence, ended: true }))
 }

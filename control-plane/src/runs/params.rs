@@ -1,7 +1,7 @@
 //! A run's parameters against the pipeline's JSON Schema.
 
 use restroy_sdk::{
-    problem::{Fault, Problem, ProblemCode},
+    problem::{Fault, LimitHit, Problem, ProblemCode},
     schema::{self, Refused},
 };
 use serde_json::{Map, Value};
@@ -38,11 +38,19 @@ pub(crate) async fn check(schema: Option<Value>, params: Map<String, Value>) -> 
     })
 }
 
-/// Refuses parameters that are larger than a run takes.
-pub(crate) fn check_size(text: &str) -> ApiResult<()> {
-    if text.len() <= MAX_PARAMS {
+/// Refuses parameters that are larger than a run takes: at most half of what a step's input may have, since every
+/// step gets them beside its inputs, its item and its configuration.
+pub(crate) fn check_size(text: &str, step_input_bytes: i64) -> ApiResult<()> {
+    let most = usize::try_from(step_input_bytes / 2).unwrap_or(0).min(MAX_PARAMS);
+    if text.len() <= most {
         return Ok(());
     }
-    let detail = format!("A run's parameters take at most {MAX_PARAMS} bytes as JSON; these take {}.", text.len());
-    Err(ApiError::with(ProblemCode::TooLarge, detail))
+    let detail = format!(
+        "A run's parameters take at most {most} bytes as JSON, half of the team's limit `step_input_bytes`; these take {}. \
+         Put large data where the steps can fetch it.",
+        text.len()
+    );
+    let value = i64::try_from(most).unwrap_or(i64::MAX);
+    let limit = LimitHit { name: "params_bytes".into(), value, free_at: None };
+    Err(Problem::new(ProblemCode::TooLarge).detail(detail).limit(limit).into())
 }

@@ -5,16 +5,18 @@ use std::collections::BTreeMap;
 use restroy_run_queue::run_api::{Plan, StepState};
 use restroy_sdk::{
     document::Document,
+    event::StepError,
     ids::{ExecutorId, TaskId},
     status::StepStatus,
     time::Timestamp,
 };
+use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 use sqlx::{query, query_as};
 
 use super::{
-    rows::{RunRow, StepRow},
-    steps,
+    rows::{RunRow, step_ref},
+    steps::{self, CommittedRow},
 };
 use crate::{
     error::ApiResult,
@@ -62,7 +64,7 @@ pub(crate) async fn plan(
     (task, executor, fence): (TaskId, ExecutorId, i64),
     run: RunRow,
     fixed: Fixed,
-    now: Timestamp,
+    (now, outputs_apart): (Timestamp, bool),
 ) -> ApiResult<Plan> {
     let keys = team_keys::of_team(tx, &state.keys).await?;
     let pinned = Pinned {
@@ -77,7 +79,18 @@ pub(crate) async fn plan(
         record(tx, &run, fence, read, now).await?;
     }
     tell(tx, state, &run, (executor, fence), &reads).await?;
-    let done = steps::committed(tx, run.id).await?.iter().map(step_state).collect::<ApiResult<Vec<_>>>()?;
+    let mut done = Vec::new();
+    let mut last = None;
+    loop {
+        let mut rows = steps::committed(tx, run.id, last.as_ref(), !outputs_apart).await?;
+        for row in &mut rows {
+            done.push(step_state(row)?);
+        }
+        match rows.pop() {
+            Some(row) => last = Some(row),
+            None => break,
+        }
+    }
     Ok(Plan {
         task_id: task,
         run_id: run.id,
@@ -94,6 +107,7 @@ pub(crate) async fn plan(
         params: RawValue::from_string(fixed.params)?,
         seed: hex::encode(fixed.seed),
         done,
+        outputs_apart,
         limits: quota::of_steps(tx).await?,
     })
 }
@@ -150,16 +164,64 @@ async fn record(tx: &mut TeamTx, run: &RunRow, fence: i64, read: &SecretRead, no
     Ok(())
 }
 
-fn step_state(row: &StepRow) -> ApiResult<StepState> {
+fn step_state(row: &mut CommittedRow) -> ApiResult<StepState> {
     // What had begun and is pending again was lost: the executor starts it under the same number.
     let status = if row.status == StepStatus::Pending { StepStatus::Running } else { row.status };
     Ok(StepState {
-        step: row.step_ref(),
+        step: step_ref(&row.step, row.idx, row.attempt),
         status,
         items: row.items.and_then(|items| u32::try_from(items).ok()),
-        output: row.output()?,
-        error: row.error()?,
+        output: row.output.take().map(RawValue::from_string).transpose()?,
+        error: row.error.take().map(|error| short(&error)).transpose()?,
         retried: row.retried,
         retry_at: row.retry_at,
     })
+}
+
+/// How much of an error's message an executor gets.
+const MESSAGE_BYTES: usize = 1024;
+
+/// What an executor needs of an error that was committed: its code, and that of a failed call, decide about effects;
+/// the message names the reason in what builds on it.
+fn short(error: &str) -> ApiResult<StepError> {
+    #[derive(Deserialize)]
+    struct Stored<'a> {
+        code: String,
+        message: String,
+        #[serde(default, borrow)]
+        details: Option<&'a RawValue>,
+    }
+    #[derive(Deserialize)]
+    struct Details {
+        code: String,
+    }
+    let Stored { code, mut message, details } = serde_json::from_str(error)?;
+    message.truncate(message.floor_char_boundary(MESSAGE_BYTES));
+    // Details are whatever the script raised: most have no code.
+    let details = details.and_then(|details| serde_json::from_str::<Details>(details.get()).ok());
+    let details = details.map(|details| json!({ "code": details.code }));
+    Ok(StepError { details, ..StepError::new(&code, message) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_shortened_to_what_decides() {
+        let error = json!({
+            "code": "script_error",
+            "message": format!("{}é", "x".repeat(1023)),
+            "details": {"code": "http_timeout", "body": "x".repeat(60_000)},
+            "traceback": "a.lua:1: in main chunk",
+        });
+        let short = short(&error.to_string()).unwrap();
+        assert_eq!((short.code.as_str(), short.message.len()), ("script_error", 1023));
+        assert_eq!(short.details, Some(json!({"code": "http_timeout"})));
+        assert_eq!(short.traceback, None);
+        for details in [json!(null), json!([1]), json!({"code": 7}), json!("text")] {
+            let error = json!({"code": "a", "message": "b", "details": details});
+            assert_eq!(super::short(&error.to_string()).unwrap().details, None);
+        }
+    }
 }

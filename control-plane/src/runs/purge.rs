@@ -15,7 +15,7 @@ use crate::{
     error::{ApiError, ApiResult},
     sql,
     state::AppState,
-    store::{audit, failure, usage},
+    store::{audit, failure, stranger_mails, usage},
 };
 
 /// How many rows a statement removes, unless that took too long.
@@ -75,7 +75,7 @@ enum Part {
 }
 
 /// All of it. `$1` of a statement is the moment before which a row is old, `$2` how many go.
-const PARTS: [Part; 14] = [
+const PARTS: [Part; 15] = [
     Part::Rows("one_time_tokens", remove!("one_time_tokens", "hash", "expires_at <= $1"), Duration::ZERO),
     Part::Rows("idempotency_keys", remove!("idempotency_keys", "scope, route, key", "created_at <= $1"), IDEMPOTENCY),
     Part::Rows("sessions", remove!("sessions", "id", "expires_at <= $1"), Duration::ZERO),
@@ -84,6 +84,7 @@ const PARTS: [Part; 14] = [
     Part::Rows("usage", remove!("usage", "team_id, hour, shard", "hour <= $1"), usage::USAGE_KEPT),
     Part::Rows("executors", remove!("executors", "id", "revoked_at <= $1"), EXECUTORS),
     Part::Rows("invitations", remove!("invitations", "id", "expires_at <= $1"), INVITATIONS),
+    Part::Rows("stranger_mails", remove!("stranger_mails", "id", "created_at <= $1"), stranger_mails::WINDOW),
     Part::Rows("outbox", remove!("outbox", "id", "status <> 'queued' AND created_at <= $1"), MAIL),
     Part::Rows(
         "users",

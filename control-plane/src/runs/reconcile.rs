@@ -1,13 +1,18 @@
 //! Recovery: what an executor lost is taken back, what goes on for too long is ended, what has
 //! served its time is removed. Every pass takes a bounded step; the next goes on from there.
 
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
 use restroy_run_queue::wake::Wake;
 use restroy_sdk::{
     ids::{RunId, TeamId},
     status::RunStatus,
     time::Timestamp,
 };
-use sqlx::query_as;
+use sqlx::{query, query_as, query_scalar};
 
 use super::{
     end::{Ending, end},
@@ -19,6 +24,62 @@ use crate::{error::ApiResult, sql, state::AppState};
 
 /// How many tasks or runs a pass looks at.
 const STEP: i64 = 100;
+
+/// From how long without a look on an embedded installation counts as having been asleep.
+const ASLEEP: Duration = Duration::from_secs(5);
+
+/// When recovery last looked, in this process.
+#[derive(Debug, Default)]
+pub struct LastLook(Mutex<Option<Timestamp>>);
+
+impl LastLook {
+    /// How long ago that was; notes that it looks now.
+    fn since(&self, now: Timestamp) -> Duration {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
+        last.map_or(Duration::ZERO, |last| now.since(last))
+    }
+}
+
+/// Renews every lease of an embedded installation that was asleep, stopped by a signal or with its machine: the
+/// executor slept with it and goes on as well, so nothing was lost. Gives how many.
+pub async fn after_sleep(state: &AppState, looked: &LastLook) -> ApiResult<u64> {
+    let now = state.ambient.now();
+    let asleep = looked.since(now);
+    if state.db.is_shared() || asleep < ASLEEP {
+        return Ok(0);
+    }
+    let mut tx = state.db.system_write().await?;
+    let renewed = sql!(
+        &mut tx,
+        execute,
+        query("UPDATE tasks SET lease_until = $1 WHERE state = 'leased'").bind(now.after(state.settings.lease))
+    )?;
+    tx.commit().await?;
+    if renewed.rows_affected() > 0 {
+        tracing::info!(?asleep, leases = renewed.rows_affected(), "leases are renewed after a sleep");
+    }
+    Ok(renewed.rows_affected())
+}
+
+/// Counts tasks no more whose run was ended, and whose executor had time until now to notice by itself. Gives
+/// how many.
+pub async fn drained(state: &AppState) -> ApiResult<u64> {
+    let now = state.ambient.now();
+    let draining: bool = sql!(
+        &mut state.db.system_read().await?,
+        fetch_one,
+        query_scalar("SELECT EXISTS (SELECT 1 FROM tasks WHERE draining_until < $1)").bind(now)
+    )?;
+    if !draining {
+        return Ok(0);
+    }
+    let mut tx = state.db.system_write().await?;
+    let done =
+        sql!(&mut tx, execute, query("UPDATE tasks SET draining_until = NULL WHERE draining_until < $1").bind(now))?;
+    tx.commit().await?;
+    state.wake.send(Wake::Admit);
+    Ok(done.rows_affected())
+}
 
 /// Takes back the tasks whose lease has run out. Gives how many.
 pub async fn expired_leases(state: &AppState) -> ApiResult<usize> {
@@ -52,18 +113,8 @@ async fn take_back(state: &AppState, task: &TaskRow) -> ApiResult<bool> {
     let Some(lost) = lost::lose_expired(&mut tx, task, state.ambient.now()).await? else { return Ok(false) };
     tx.commit().await?;
     tracing::warn!(task_id = %task.id, run_id = %task.run_id, ended = lost.ended, "a lease ran out");
-    announce(state, task, lost);
+    lost.announce(state, task);
     Ok(true)
-}
-
-/// Wakes who cares about a lost lease, and counts it.
-pub(crate) fn announce(state: &AppState, task: &TaskRow, lost: lost::Lost) {
-    state.wake.send(Wake::Run { run_id: task.run_id, last_seq: lost.last_seq });
-    state.wake.send(Wake::Admit);
-    state.metrics.lease_lost();
-    if lost.ended {
-        state.metrics.run_ended(RunStatus::Failed, None);
-    }
 }
 
 /// Ends runs that go on, or wait, for longer than any run may. Gives how many.
@@ -90,7 +141,7 @@ pub async fn overdue_runs(state: &AppState) -> ApiResult<usize> {
             None => format!("A run waits for at most {} hours.", MAX_QUEUED_AGE.as_secs() / 3600),
         };
         let ending = Ending::because(RunStatus::TimedOut, "run_too_old", message);
-        match time_out(state, team, run_id, now, &ending).await {
+        match time_out(state, team, run_id, &ending).await {
             Ok(ended) => count += usize::from(ended),
             Err(error) => tracing::error!(%run_id, problem = %error.0, "a run that is too old cannot be ended"),
         }
@@ -98,12 +149,11 @@ pub async fn overdue_runs(state: &AppState) -> ApiResult<usize> {
     Ok(count)
 }
 
-async fn time_out(state: &AppState, team: TeamId, run_id: RunId, now: Timestamp, ending: &Ending) -> ApiResult<bool> {
+async fn time_out(state: &AppState, team: TeamId, run_id: RunId, ending: &Ending) -> ApiResult<bool> {
     let mut tx = state.db.team_write(team).await?;
-    let Some(last_seq) = end(&mut tx, run_id, now, ending).await? else { return Ok(false) };
+    tx.lock_run(run_id).await?;
+    let Some(ended) = end(&mut tx, run_id, state.ambient.now(), ending).await? else { return Ok(false) };
     tx.commit().await?;
-    state.wake.send(Wake::Run { run_id, last_seq });
-    state.wake.send(Wake::Admit);
-    state.metrics.run_ended(RunStatus::TimedOut, None);
+    ended.announce(state);
     Ok(true)
 }

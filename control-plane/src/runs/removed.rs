@@ -11,7 +11,7 @@ use restroy_sdk::{
 use sqlx::{query_as, query_scalar};
 use uuid::Uuid;
 
-use super::end::{Ending, end};
+use super::end::{Ending, RunEnded, end};
 use crate::{
     error::{ApiError, ApiResult},
     sql,
@@ -76,8 +76,8 @@ pub(crate) async fn cancel_runs(tx: &mut TeamTx, now: Timestamp, removed: Remove
     let ending = Ending::because(RunStatus::Cancelled, "deleted", format!("Somebody deleted the {what}."));
     let mut ended = Ended::default();
     for run in open {
-        if let Some(last_seq) = end(tx, run, now, &ending).await? {
-            ended.0.push(Wake::Run { run_id: run, last_seq });
+        if let Some(run) = end(tx, run, now, &ending).await? {
+            ended.0.extend(run.wakes());
         }
     }
     ended.0.push(Wake::Admit);
@@ -116,23 +116,27 @@ pub(super) async fn cancel_left(state: &AppState) -> ApiResult<bool> {
     )?;
     drop(tx);
     let ending = Ending::because(RunStatus::Cancelled, "deleted", "Somebody deleted what the run belongs to.");
-    let mut ended = Ended::default();
+    let (mut ended, mut count) = (Ended::default(), 0);
     for (team, run) in &left {
         // Nobody brings back what it belongs to before it has ended: see `has_ended`.
         match cancel_one(state, *team, *run, &ending).await {
-            Ok(Some(last_seq)) => ended.0.push(Wake::Run { run_id: *run, last_seq }),
+            Ok(Some(run)) => {
+                count += 1;
+                ended.0.extend(run.wakes());
+            }
             Ok(None) => {}
             Err(error) => tracing::error!(run_id = %run, problem = %error.0, "a run of what is deleted cannot end"),
         }
     }
-    let more = ended.0.len() >= usize::try_from(STEP).unwrap_or(usize::MAX);
+    let more = count >= usize::try_from(STEP).unwrap_or(usize::MAX);
     ended.announce(state);
     Ok(more)
 }
 
-async fn cancel_one(state: &AppState, team: TeamId, run: RunId, ending: &Ending) -> ApiResult<Option<i64>> {
+async fn cancel_one(state: &AppState, team: TeamId, run: RunId, ending: &Ending) -> ApiResult<Option<RunEnded>> {
     let mut tx = state.db.team_write(team).await?;
-    let last_seq = end(&mut tx, run, state.ambient.now(), ending).await?;
+    tx.lock_run(run).await?;
+    let ended = end(&mut tx, run, state.ambient.now(), ending).await?;
     tx.commit().await?;
-    Ok(last_seq)
+    Ok(ended)
 }

@@ -1,7 +1,7 @@
 //! The rows of runs, tasks and attempts as they are read, and what the API makes of them.
 
 use restroy_sdk::{
-    api::run::{Run, StepRun},
+    api::run::{Run, StepRun, Waiting},
     event::{StepError, StepRef},
     ids::{BoardId, ExecutorId, PipelineId, RunId, StepRunId, TaskId, TeamId, UserId, VersionId},
     status::{RunStatus, StepStatus},
@@ -18,7 +18,12 @@ macro_rules! run_columns {
     () => {
         "id, team_id, (SELECT p.board_id FROM pipelines p WHERE p.team_id = runs.team_id AND p.id = runs.pipeline_id) \
          AS board_id, pipeline_id, version_id, version, pipeline_name, config_revision, \
-         board_config_revision, team_config_revision, status, error, last_seq, started_by, created_at, started_at, finished_at, kept_at"
+         board_config_revision, team_config_revision, status, \
+         CASE WHEN status = 'waiting' THEN (SELECT s.step FROM step_runs s WHERE s.team_id = runs.team_id \
+             AND s.run_id = runs.id AND s.status = 'waiting' ORDER BY s.retry_at, s.id LIMIT 1) END AS waiting_step, \
+         CASE WHEN status = 'waiting' THEN (SELECT MIN(s.retry_at) FROM step_runs s WHERE s.team_id = runs.team_id \
+             AND s.run_id = runs.id AND s.status = 'waiting') END AS waiting_until, \
+         error, last_seq, started_by, created_at, started_at, finished_at, kept_at"
     };
 }
 pub(crate) use run_columns;
@@ -37,6 +42,9 @@ pub(crate) struct RunRow {
     pub(crate) board_config_revision: i64,
     pub(crate) team_config_revision: i64,
     pub(crate) status: RunStatus,
+    /// While it waits: the step that is due next, and when.
+    pub(crate) waiting_step: Option<String>,
+    pub(crate) waiting_until: Option<Timestamp>,
     pub(crate) error: Option<String>,
     pub(crate) last_seq: i64,
     pub(crate) started_by: Option<UserId>,
@@ -57,6 +65,7 @@ impl RunRow {
             pipeline_name: self.pipeline_name,
             version: self.version,
             status: self.status,
+            waiting: self.waiting_step.zip(self.waiting_until).map(|(step, until)| Waiting { step, until }),
             error: stored(self.error.as_deref())?,
             params,
             last_seq: self.last_seq,

@@ -1,6 +1,6 @@
 //! The loops that keep runs going. Each survives its errors: it says so, waits, goes on.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use restroy_run_queue::wake::Wake;
 use tokio::{
@@ -60,7 +60,9 @@ impl Services {
 pub fn spawn_services(state: &AppState, shutdown: &CancellationToken) -> Services {
     let mut services = JoinSet::new();
     services.spawn(dispatcher(state.clone(), shutdown.clone()));
-    services.spawn(every("reconcile", LOOK, state.clone(), shutdown.clone(), reconcile_pass));
+    let looked = Arc::new(reconcile::LastLook::default());
+    let reconcile = move |state| reconcile_pass(state, Arc::clone(&looked));
+    services.spawn(every("reconcile", LOOK, state.clone(), shutdown.clone(), reconcile));
     services.spawn(every("schedule", LOOK, state.clone(), shutdown.clone(), schedule_pass));
     services.spawn(every("purge", PURGE, state.clone(), shutdown.clone(), purge_pass));
     services.spawn(every("storage", LOOK, state.clone(), shutdown.clone(), fold_pass));
@@ -112,7 +114,7 @@ async fn admit_woken(state: &AppState, wake: &mut tokio::sync::broadcast::Receiv
         match wake.recv().await {
             Ok(Wake::Admit | Wake::Missed) => return,
             Err(RecvError::Lagged(count)) => return state.metrics.wake_ups_missed(count),
-            Ok(Wake::Run { .. } | Wake::Access { .. }) => {}
+            Ok(Wake::Run { .. } | Wake::Access { .. } | Wake::Released { .. }) => {}
             // Cannot be while the state is held; the timer goes on in any case.
             Err(RecvError::Closed) => std::future::pending().await,
         }
@@ -141,8 +143,10 @@ where
     }
 }
 
-async fn reconcile_pass(state: AppState) -> ApiResult<()> {
+async fn reconcile_pass(state: AppState, looked: Arc<reconcile::LastLook>) -> ApiResult<()> {
+    reconcile::after_sleep(&state, &looked).await?;
     reconcile::expired_leases(&state).await?;
+    reconcile::drained(&state).await?;
     reconcile::overdue_runs(&state).await?;
     Ok(())
 }

@@ -28,7 +28,7 @@ use crate::{
     state::AppState,
     store::{
         TeamTx,
-        quota::Limit,
+        quota::{self, Limit},
         storage,
         usage::{self, Used},
     },
@@ -117,11 +117,12 @@ pub async fn prepare(mut tx: TeamTx, pipeline: PipelineId, given: Map<String, Va
         .bind(pipeline)
         .bind(version)
     )?;
+    let input = quota::in_force(&mut tx, Limit::StepInputBytes).await?;
     // The check may take a while: others want the connection.
     drop(tx);
     let document: Document = serde_json::from_str(&definition)?;
     let params = params::check(document.params, given).await?.to_string();
-    params::check_size(&params)?;
+    params::check_size(&params, input)?;
     Ok(Prepared {
         pipeline,
         version_id,
@@ -158,7 +159,8 @@ pub async fn start(state: &AppState, tx: &mut TeamTx, mut prepared: Prepared, st
         let limit = prepared.concurrency.map_or(0, |concurrency| concurrency.limit);
         let message = format!("The pipeline runs at most {limit} at once and skips the rest (`on_conflict: skip`).");
         let ending = Ending { status: RunStatus::Cancelled, error: Some(StepError::new("concurrency_limit", message)) };
-        last_seq = end(tx, id, now, &ending).await?.unwrap_or(last_seq);
+        // It has no task yet.
+        last_seq = end(tx, id, now, &ending).await?.map_or(last_seq, |ended| ended.last_seq);
     } else {
         insert_task(state, tx, id, now).await?;
         wakes.push(Wake::Admit);
@@ -238,8 +240,8 @@ async fn make_room(tx: &mut TeamTx, prepared: &Prepared, now: Timestamp) -> ApiR
         "A newer run took this one's place (`on_conflict: cancel_running`).",
     );
     for run in active.into_iter().take(surplus) {
-        if let Some(last_seq) = end(tx, run, now, &ending).await? {
-            wakes.push(Wake::Run { run_id: run, last_seq });
+        if let Some(ended) = end(tx, run, now, &ending).await? {
+            wakes.extend(ended.wakes());
         }
     }
     Ok((wakes, false))
@@ -250,13 +252,13 @@ async fn check_queue(tx: &mut TeamTx, most: i64) -> ApiResult<()> {
     let queued: i64 = sql!(
         &mut **tx,
         fetch_one,
-        query_scalar("SELECT COUNT(*) FROM runs WHERE team_id = $1 AND status = 'queued'").bind(team)
+        query_scalar("SELECT COUNT(*) FROM runs WHERE team_id = $1 AND status IN ('queued', 'waiting')").bind(team)
     )?;
     if queued < most {
         return Ok(());
     }
     let detail = format!(
-        "The team has {queued} queued runs and may have {most} (limit `runs_queued`): wait until some have run, or cancel some."
+        "The team has {queued} queued and waiting runs and may have {most} (limit `runs_queued`): wait until some have run, or cancel some."
     );
     let problem = Problem::new(ProblemCode::QuotaExceeded).detail(detail);
     Err(problem.limit(LimitHit { name: "runs_queued".into(), value: most, free_at: None }).into())

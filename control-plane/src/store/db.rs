@@ -107,6 +107,14 @@ impl Db {
         matches!(self.0, Backend::Postgres(_))
     }
 
+    /// The file of an SQLite database.
+    pub(super) fn file(&self) -> Option<&Path> {
+        match &self.0 {
+            Backend::Sqlite(sqlite) => Some(sqlite.file()),
+            Backend::Postgres(_) => None,
+        }
+    }
+
     /// Connections in use and idle.
     pub fn connections(&self) -> (u32, u32) {
         match &self.0 {

@@ -18,6 +18,53 @@ pub(crate) fn may_repeat(error: &sqlx::Error) -> bool {
     }
 }
 
+/// Why a database takes no writes that should take them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unwritable {
+    /// Its disk is full.
+    DiskFull,
+    /// It is read-only, or in recovery.
+    ReadOnly,
+    /// Its files cannot be read or written.
+    Io,
+    /// It is out of memory.
+    OutOfMemory,
+}
+
+impl Unwritable {
+    /// What a failed statement says of it, if anything.
+    pub(crate) fn of(error: &sqlx::Error) -> Option<Self> {
+        if let Some(code) = sqlstate(error) {
+            // 25006: read-only transaction. 53100: disk full. 53200: out of memory. 58030: I/O error.
+            return match &*code {
+                "25006" => Some(Self::ReadOnly),
+                "53100" => Some(Self::DiskFull),
+                "53200" => Some(Self::OutOfMemory),
+                "58030" => Some(Self::Io),
+                _ => None,
+            };
+        }
+        // https://sqlite.org/rescode.html
+        match sqlite_code(error)? {
+            7 => Some(Self::OutOfMemory),
+            8 => Some(Self::ReadOnly),
+            10 | 14 => Some(Self::Io),
+            13 => Some(Self::DiskFull),
+            _ => None,
+        }
+    }
+
+    /// What is wrong, as part of a sentence.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::DiskFull => "the database's disk is full",
+            Self::ReadOnly => "the database is read-only",
+            Self::Io => "the database's files cannot be read or written",
+            Self::OutOfMemory => "the database is out of memory",
+        }
+    }
+}
+
 /// Whether the database could not serve, as opposed to a statement that it refused. What took too
 /// long already is not done again for the same caller.
 pub(crate) fn unavailable(error: &sqlx::Error) -> bool {
@@ -29,6 +76,9 @@ pub(crate) fn unavailable(error: &sqlx::Error) -> bool {
     may_repeat(error)
         || matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::AnyDriverError(_))
         || sqlstate(error).is_some_and(|code| busy(&code))
+        // Another process holds SQLite's lock.
+        || matches!(sqlite_code(error), Some(5 | 6))
+        || Unwritable::of(error).is_some()
 }
 
 /// Whether a statement was ended because it took longer than a statement may: less may go.
@@ -62,6 +112,13 @@ pub(super) fn of_commit(error: sqlx::Error) -> sqlx::Error {
 /// 57P01 to 57P05 the server was shut down, crashed, starts, or cut the connection off.
 fn ended(code: &str) -> bool {
     code.starts_with("08") || code.starts_with("57P0") || code == "25P03"
+}
+
+/// SQLite's primary result code, if the error is SQLite's.
+fn sqlite_code(error: &sqlx::Error) -> Option<u32> {
+    let error = error.as_database_error()?.try_downcast_ref::<sqlx::sqlite::SqliteError>()?;
+    // The low byte of an extended code.
+    sqlx::error::DatabaseError::code(error)?.parse::<u32>().ok().map(|code| code & 0xff)
 }
 
 /// Postgres's five characters; SQLite's codes are shorter numbers.

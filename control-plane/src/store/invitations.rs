@@ -211,6 +211,20 @@ pub async fn waits_for(tx: &mut TeamTx, email_folded: &str, now: Timestamp) -> R
     )
 }
 
+/// Whether an invitation of any team that is there waits for an address.
+pub async fn any_waits_for(tx: &mut Tx, email_folded: &str, now: Timestamp) -> Result<bool, sqlx::Error> {
+    sql!(
+        tx,
+        fetch_one,
+        query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM invitations i JOIN teams t ON t.id = i.team_id AND t.deleted_at IS NULL
+                            WHERE i.email_folded = $1 AND i.state = 'pending' AND i.expires_at > $2)"
+        )
+        .bind(email_folded)
+        .bind(now)
+    )
+}
+
 /// Notes of the team's invitation to an address that it was not answered in time, if it was not.
 pub async fn expire(tx: &mut TeamTx, email_folded: &str, now: Timestamp) -> Result<(), sqlx::Error> {
     let team = tx.team();

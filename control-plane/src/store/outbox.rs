@@ -6,7 +6,7 @@
 
 use restroy_sdk::{
     api::team::OutboxMessage,
-    ids::{InvitationId, MessageId, RunId},
+    ids::{InvitationId, MessageId, RunId, TeamId},
     time::{Ambient, Timestamp},
 };
 use sqlx::{query, query_as, query_scalar};
@@ -144,6 +144,30 @@ pub(crate) struct Due {
     pub(crate) created_at: Timestamp,
     /// What it is about, if it is an invitation.
     pub(crate) invitation_id: Option<InvitationId>,
+    team_id: Option<TeamId>,
+    team_name: Option<String>,
+    pipeline_name: Option<String>,
+}
+
+/// Who of the installation's teams an e-mail is of.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    pub(crate) team_id: TeamId,
+    /// The team's name, as its people chose it.
+    pub(crate) team: String,
+    /// The name of the pipeline whose script sent it.
+    pub(crate) pipeline: Option<String>,
+}
+
+impl Due {
+    /// Whose it is; none: the installation's own.
+    pub(crate) fn origin(&self) -> Option<Origin> {
+        Some(Origin {
+            team_id: self.team_id?,
+            team: self.team_name.clone().unwrap_or_default(),
+            pipeline: self.pipeline_name.clone(),
+        })
+    }
 }
 
 /// What became of an attempt to send.
@@ -199,7 +223,9 @@ pub(crate) async fn take_due(
                      ORDER BY next_attempt_at, id LIMIT $3 ",
                 $end,
                 " RETURNING id, attempts, message_id, recipients, reply_to, subject, body_text, body_html, created_at,
-                     invitation_id"
+                     invitation_id, team_id, (SELECT t.name FROM teams t WHERE t.id = outbox.team_id) AS team_name,
+                     (SELECT r.pipeline_name FROM runs r WHERE r.team_id = outbox.team_id AND r.id = outbox.run_id)
+                     AS pipeline_name"
             )
         };
     }

@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use restroy_sdk::ids::{BoardId, RunId, TeamId};
 use sqlx::query;
 
-use super::Tx;
+use super::{Bypass, Tx};
 use crate::sql;
 
 /// A transaction within one team: every statement on a tenant table takes `team()` into its
@@ -28,14 +28,23 @@ impl TeamTx {
         Self { tx, team }
     }
 
-    /// Goes on within a team in a transaction that sees all of them.
-    pub(crate) fn unwalled(tx: Tx, team: TeamId) -> Self {
+    /// Goes on within a team in a transaction that sees all of them: nothing but the conditions of its statements
+    /// keeps it to the team.
+    pub(crate) fn bypassing_rls(tx: Tx, team: TeamId, _why: Bypass) -> Self {
         Self { tx, team }
     }
 
     /// Leaves the team again.
     pub(crate) fn leave(self) -> Tx {
         self.tx
+    }
+
+    /// Leaves the team for the rest of the transaction, which from now on sees all of them.
+    pub(crate) async fn leave_bypassing_rls(mut self, _why: Bypass) -> Result<Tx, sqlx::Error> {
+        if let Tx::Postgres(tx) = &mut self.tx {
+            query("SET LOCAL ROLE restroy_system").execute(&mut **tx).await?;
+        }
+        Ok(self.tx)
     }
 
     /// The team.

@@ -2,11 +2,15 @@
 //!
 //! A write transaction begins IMMEDIATE, so that a reader never turns into a writer and fails.
 //! Readers have a pool of their own (WAL).
+//!
+//! SQLite rolls a transaction back by itself when the disk is full, on an I/O error and out of memory. The
+//! ROLLBACK that follows then fails, and sqlx counts the connection as within a transaction for ever. Such a
+//! connection is closed before it is used again, and the pool opens a new one.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
 use sqlx::{
-    SqlitePool,
+    Connection as _, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use tokio::sync::Semaphore;
@@ -20,6 +24,18 @@ const STATEMENTS: usize = 512;
 /// How many connections read at once.
 const READERS: u32 = 4;
 
+/// A pool that closes a connection on which a transaction is still open: its ROLLBACK failed. When a connection
+/// was released its ROLLBACK was waited for.
+fn pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new().max_connections(connections).before_acquire(|connection, _| {
+        let usable = !connection.is_in_transaction();
+        if !usable {
+            tracing::warn!("a connection to the database is closed: its last transaction could not be rolled back");
+        }
+        Box::pin(std::future::ready(Ok(usable)))
+    })
+}
+
 /// Connections to a database file. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Sqlite {
@@ -28,6 +44,7 @@ pub(super) struct Sqlite {
     readers: SqlitePool,
     /// Writers queue here, in order, instead of polling SQLite's lock.
     turn: Arc<Semaphore>,
+    file: Arc<Path>,
 }
 
 impl Sqlite {
@@ -42,13 +59,15 @@ impl Sqlite {
             .statement_cache_capacity(STATEMENTS)
             .pragma("temp_store", "memory")
             .pragma("cache_size", "-16000");
-        let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
-        let durable_writer = SqlitePoolOptions::new()
-            .max_connections(1)
-            .connect_with(options.clone().synchronous(SqliteSynchronous::Full))
-            .await?;
-        let readers = SqlitePoolOptions::new().max_connections(READERS).connect_with(options).await?;
-        Ok(Self { writer, durable_writer, readers, turn: Arc::new(Semaphore::new(1)) })
+        let writer = pool(1).connect_with(options.clone()).await?;
+        let durable_writer = pool(1).connect_with(options.clone().synchronous(SqliteSynchronous::Full)).await?;
+        let readers = pool(READERS).connect_with(options).await?;
+        Ok(Self { writer, durable_writer, readers, turn: Arc::new(Semaphore::new(1)), file: path.into() })
+    }
+
+    /// Where the database is.
+    pub(super) fn file(&self) -> &Path {
+        &self.file
     }
 
     pub(super) async fn migrate(&self) -> Result<(), sqlx::migrate::MigrateError> {

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use restroy_sdk::{
     api::usage::{Storage, UsageHour},
-    ids::RunId,
+    ids::{RunId, TeamId},
     time::Timestamp,
 };
 use sqlx::{query_as, query_scalar};
 
 use super::{
-    TeamTx,
+    TeamTx, Tx,
     quota::{self, Limit},
     sort::Age,
     sources,
@@ -120,6 +120,30 @@ pub(crate) async fn exceeded(
     }
     let free_at = free_at.unwrap_or_else(|| hour(now) + HOUR);
     Ok(Some(Exceeded { limit, value, used, free_at: Timestamp(free_at) }))
+}
+
+/// How many e-mails an owner's teams sent together within the last hours that count, and the most that one of them may;
+/// of several owners, those of whoever sent the most.
+pub(crate) async fn emails_of_owner(tx: &mut Tx, team: TeamId, now: Timestamp) -> Result<(i64, i64), sqlx::Error> {
+    let limit = Limit::EmailsPerDay;
+    sql!(
+        tx,
+        fetch_one,
+        query_as(
+            "SELECT CAST(coalesce((SELECT max(sent) FROM (
+                        SELECT sum(u.emails) AS sent FROM memberships o
+                        JOIN memberships m ON m.user_id = o.user_id AND m.role = 'owner'
+                        JOIN usage u ON u.team_id = m.team_id AND u.hour > $2 AND u.emails > 0
+                        WHERE o.team_id = $1 AND o.role = 'owner' GROUP BY m.user_id) AS owners), 0) AS BIGINT),
+                    CAST(coalesce((SELECT max(l.value) FROM memberships o
+                        JOIN memberships m ON m.user_id = o.user_id AND m.role = 'owner'
+                        JOIN team_limits l ON l.team_id = m.team_id AND l.name = $3
+                        WHERE o.team_id = $1 AND o.role = 'owner'), 0) AS BIGINT)"
+        )
+        .bind(team)
+        .bind(hour(now).saturating_sub(window(limit) * HOUR))
+        .bind(limit.name())
+    )
 }
 
 /// The statement of [`allowance`].

@@ -47,6 +47,26 @@ pub async fn load(tx: &mut TeamTx, version: VersionId) -> Result<(Document, BTre
     Ok((document(tx, version).await?, files(tx, version).await?))
 }
 
+/// What a version's document and sources have, in bytes.
+pub async fn size(tx: &mut TeamTx, version: VersionId) -> Result<usize, sqlx::Error> {
+    let team = tx.team();
+    let size: i64 = sql!(
+        &mut **tx,
+        fetch_one,
+        query_scalar(
+            "SELECT CAST(
+                 (SELECT octet_length(definition) FROM pipeline_versions WHERE team_id = $1 AND id = $2)
+                 + COALESCE((SELECT SUM(octet_length(v.source))
+                    FROM pipeline_version_scripts p
+                    JOIN script_versions v ON v.team_id = p.team_id AND v.id = p.script_version_id
+                    WHERE p.team_id = $1 AND p.version_id = $2), 0) AS BIGINT)"
+        )
+        .bind(team)
+        .bind(version)
+    )?;
+    Ok(usize::try_from(size).unwrap_or(0))
+}
+
 /// A version's document.
 pub async fn document(tx: &mut TeamTx, version: VersionId) -> Result<Document, StoreError> {
     let team = tx.team();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::Method;
+use restroy_control_plane::auth::Networks;
 use serde_json::{Value, json};
 
 use crate::support::{PASSWORD, Reply, Request, World};
@@ -253,7 +254,7 @@ async fn behind_a_proxy() -> World {
     World::with(|settings| {
         settings.dev = true;
         settings.sign_ins_per_minute = 1;
-        settings.trusted_proxies = 1;
+        settings.trusted_proxies = Networks::new(vec!["127.0.0.1".parse().unwrap()]);
     })
     .await
 }

@@ -22,6 +22,7 @@ use base64::{
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::Method;
 use restroy_control_plane::{
+    auth::{Registration, operator},
     sql,
     state::{OidcSettings, Settings},
 };
@@ -395,6 +396,16 @@ async fn many_behind_one_address_may_begin_and_strangers_elsewhere_do_not_count(
         assert!(begun < 100, "nobody is ever refused");
     }
     assert!(begun >= 2, "{begun}");
+}
+
+#[tokio::test]
+async fn the_provider_makes_no_account_that_the_operator_does_not_want() {
+    let (world, provider) = installation_with(|all| all.registration = Registration::Invited).await;
+    sign_in(&world, &provider, ann()).await.problem("forbidden");
+    assert_eq!(world.count("users").await, 0);
+    // Whom the operator made an account for gets in.
+    operator::create_account(&world.state.db, &world.state.ambient, "ann@example.com", None).await.unwrap();
+    sign_in(&world, &provider, ann()).await.expect(200);
 }
 
 #[tokio::test]

@@ -155,7 +155,7 @@ async fn a_run_ends_when_the_team_has_no_fuel_left() {
     give(&it, &place.team, Limit::FuelPerDay, 1_500_000_000).await;
     held.reported(1, json!([started("a")])).await;
     let (status, answer) = held.report(2, json!([finished_with("a", 2_000_000_000)])).await;
-    assert_eq!((status, &answer["code"]), (StatusCode::CONFLICT, &json!("lease_lost")));
+    assert_eq!((status, &answer["code"]), (StatusCode::CONFLICT, &json!("run_ended")));
     let run = ann.get(&format!("/v1/runs/{run}")).await;
     assert_eq!((&run["status"], &run["error"]["code"]), (&json!("failed"), &json!("quota_exceeded")));
     assert!(run["error"]["message"].as_str().unwrap().contains("fuel_per_day"), "{run}");

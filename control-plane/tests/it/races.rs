@@ -139,6 +139,7 @@ async fn an_address_is_registered_once_and_gets_few_mails() {
     let mut pair = Pair::start().await;
     // Where addresses must be verified.
     let settings = restroy_control_plane::state::Settings {
+        registration: restroy_control_plane::auth::Registration::Open,
         sign_ins_per_minute: 1_000,
         requests_per_minute: 1_000_000,
         ..restroy_control_plane::state::Settings::default()

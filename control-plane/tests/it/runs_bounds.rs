@@ -7,7 +7,7 @@ use restroy_control_plane::runs::reconcile;
 use serde_json::{Value, json};
 
 use crate::{
-    runs_lease::{assert_lease_lost, code},
+    runs_lease::{assert_run_ended, code},
     runs_support::*,
 };
 
@@ -17,7 +17,7 @@ async fn runs_do_not_go_on_for_ever() {
     let Scene { ann, run, held, .. } = it.claimed(None).await;
     it.clock.advance(Duration::from_hours(25));
     assert_eq!(reconcile::overdue_runs(&it.state).await.unwrap(), 1);
-    assert_lease_lost(&held, 1).await;
+    assert_run_ended(&held, 1).await;
     // The access token has not lived to see it.
     let ann = ann.login("ann").await;
     assert_eq!(ann.status(&run).await, "timed_out");
@@ -30,7 +30,7 @@ async fn a_log_that_outgrows_its_bound_ends_the_run() {
     held.reported(1, json!([started("a")])).await;
     it.sql("UPDATE runs SET event_bytes = 256 * 1024 * 1024 - 100").await;
     let (status, answer) = held.report(2, json!([printed("a", 1, "one line too many")])).await;
-    assert_eq!((status, code(&answer)), (StatusCode::CONFLICT, "lease_lost"));
+    assert_eq!((status, code(&answer)), (StatusCode::CONFLICT, "run_ended"));
     let shown = ann.get(&format!("/v1/runs/{run}")).await;
     assert_eq!((&shown["status"], &shown["error"]["code"]), (&json!("failed"), &json!("event_limit")));
     assert_eq!(ann.kinds(&run).await.last().unwrap(), "run.finished");

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::StatusCode;
+use restroy_control_plane::mail::MailSettings;
 use serde_json::{Value, json};
 
 use crate::runs_support::*;
@@ -187,6 +188,57 @@ async fn emails_have_limits() {
         held.renew().await;
     }
     held.called("m5", email(&["a@b.c"], "x")).await;
+}
+
+/// A person has twenty teams, and does not send twenty times as much.
+#[tokio::test]
+async fn the_teams_of_an_owner_share_a_limit_of_emails() {
+    let it = Installation::start().await;
+    let ann = it.person("ann").await;
+    let executor = it.executor().await;
+    let to: Vec<String> = (0..50).map(|n| format!("a{n}@example.com")).collect();
+    let to: Vec<&str> = to.iter().map(String::as_str).collect();
+    let mut last = None;
+    for team in 0..3 {
+        let place = ann.place(None).await;
+        ann.run(&place, json!({})).await;
+        let held = executor.claim(&it.admitted().await).await.unwrap();
+        for n in 0..4 {
+            if team < 2 {
+                held.called(&format!("m{n}"), email(&to, "x")).await;
+            }
+        }
+        last = Some(held);
+    }
+    assert_eq!(last.unwrap().refused("m", email(&["a@b.c"], "x")).await, "quota_exceeded");
+    // Others are not concerned.
+    let bob = it.person("bob").await;
+    let place = bob.place(None).await;
+    bob.run(&place, json!({})).await;
+    let held = executor.claim(&it.admitted().await).await.unwrap();
+    held.called("m", email(&["a@b.c"], "x")).await;
+}
+
+/// An e-mail of a script cannot pass for one of the installation.
+#[tokio::test]
+async fn emails_of_scripts_are_plain_and_answers_go_elsewhere() {
+    let it = Installation::with(|settings| {
+        let mail = MailSettings::new("smtp://localhost:1", "Restroy <restroy@example.com>").unwrap();
+        settings.mail = Some(mail.for_teams(Some("Scripts <scripts@example.com>"), false).unwrap());
+    })
+    .await;
+    let Scene { held, .. } = it.claimed(None).await;
+    let mut mail = email(&["a@example.com"], "Another password at Restroy");
+    mail["html"] = json!("<p>Click");
+    held.called("html", mail.clone()).await;
+    assert_eq!(it.count("SELECT COUNT(*) FROM outbox WHERE body_html IS NOT NULL").await, 0);
+    mail["html"] = json!(null);
+    for own in ["Restroy@example.com", "scripts@example.com"] {
+        mail["reply_to"] = json!(own);
+        assert_eq!(held.refused(own, mail.clone()).await, "email_bad_address");
+    }
+    mail["reply_to"] = json!("ann@example.com");
+    held.called("ok", mail).await;
 }
 
 #[tokio::test]

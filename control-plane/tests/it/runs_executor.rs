@@ -60,12 +60,21 @@ impl Held {
         answer["last_seq"].as_i64().unwrap()
     }
 
+    pub(crate) async fn outputs(&self, request: Value) -> (StatusCode, Value) {
+        answer(self.http.post(format!("{}/outputs", self.base)).bearer_auth(&self.token).json(&request)).await
+    }
+
     pub(crate) async fn renew(&self) -> (StatusCode, Value) {
         answer(self.http.post(format!("{}/renew", self.base)).bearer_auth(&self.token)).await
     }
 
     pub(crate) async fn release(&self) -> (StatusCode, Value) {
         answer(self.http.post(format!("{}/release", self.base)).bearer_auth(&self.token)).await
+    }
+
+    /// Gives the task back until a time.
+    pub(crate) async fn wait(&self, body: Value) -> (StatusCode, Value) {
+        answer(self.http.post(format!("{}/wait", self.base)).bearer_auth(&self.token).json(&body)).await
     }
 
     pub(crate) async fn call(&self, key: &str, call: Value) -> (StatusCode, Value) {

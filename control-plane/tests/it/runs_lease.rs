@@ -14,13 +14,22 @@ pub(crate) fn code(answer: &Value) -> &str {
 }
 
 pub(crate) async fn assert_lease_lost(held: &Held, n: i64) {
+    assert_refused(held, n, "lease_lost").await;
+}
+
+pub(crate) async fn assert_run_ended(held: &Held, n: i64) {
+    assert_refused(held, n, "run_ended").await;
+}
+
+async fn assert_refused(held: &Held, n: i64, why: &str) {
     let report = held.report(n, json!([started("a")])).await;
     let renew = held.renew().await;
     let call = held.call("k", json!({ "method": "kv_set", "key": "x", "value": 1, "ttl_ms": null })).await;
     let read = held.call("k", json!({ "method": "kv_get", "key": "x" })).await;
     let artifact = held.artifact("k2", "x.txt", b"x").await;
-    for (status, answer) in [report, renew, call, read, artifact] {
-        assert_eq!((status, code(&answer)), (StatusCode::CONFLICT, "lease_lost"), "{answer}");
+    let outputs = held.outputs(json!({ "steps": ["a"] })).await;
+    for (status, answer) in [report, renew, call, read, artifact, outputs] {
+        assert_eq!((status, code(&answer)), (StatusCode::CONFLICT, why), "{answer}");
     }
 }
 
@@ -46,7 +55,7 @@ async fn a_run_goes_from_claim_to_its_end() {
     // The lost answer to the last batch can be had again; nothing else can.
     let (status, answer) = held.report(2, json!([finished("a"), run_finished("succeeded")])).await;
     assert_eq!((status, &answer["last_seq"]), (StatusCode::OK, &json!(6)));
-    assert_lease_lost(&held, 3).await;
+    assert_run_ended(&held, 3).await;
 }
 
 #[tokio::test]
@@ -221,7 +230,7 @@ async fn a_cancel_is_decided_without_the_executor() {
     let path = format!("/v1/runs/{run}/cancel");
     let cancelled = ann.expect(StatusCode::OK, Method::POST, &path, None).await;
     assert_eq!(cancelled["status"], "cancelled");
-    assert_lease_lost(&held, 2).await;
+    assert_run_ended(&held, 2).await;
     assert_eq!(executor.claim(&task).await.unwrap_err().0, StatusCode::CONFLICT);
     let again = ann.expect(StatusCode::OK, Method::POST, &path, None).await;
     assert_eq!(again["last_seq"], cancelled["last_seq"]);
@@ -239,4 +248,65 @@ async fn what_ended_is_not_cancelled() {
     let (status, answer) = ann.call(Method::POST, &format!("/v1/runs/{run}/cancel"), None).await;
     assert_eq!((status, code(&answer)), (StatusCode::CONFLICT, "conflict"));
     assert_eq!(ann.status(&run).await, "succeeded");
+}
+
+#[tokio::test]
+async fn a_takeover_fetches_the_outputs_that_it_asks_for_in_pages() {
+    let it = Installation::start().await;
+    let document = steps(json!({
+        "a": { "script": "a.lua" },
+        "b": { "script": "a.lua", "for_each": "params.items" },
+        "c": { "script": "a.lua", "needs": ["a", "b"] },
+    }));
+    let Scene { task, held, executor, .. } = it.claimed(Some(document)).await;
+    let item = |index: u32| json!({ "step": "b", "attempt": 1, "index": index });
+    let with = |mut event: Value, more: Value| {
+        event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        event
+    };
+    // Two of these fit into a page, three do not.
+    let large = "x".repeat(1_900_000);
+    held.reported(1, json!([started("a"), finished("a"), with(started("b"), json!({ "items": 4 }))])).await;
+    for index in 1..=3 {
+        let started = with(item(index), json!({ "type": "step.started" }));
+        let end = json!({ "type": "step.finished", "status": "succeeded", "output": [index, large] });
+        held.reported(1 + i64::from(index), json!([started, with(item(index), end)])).await;
+    }
+    let details = json!({ "code": "http_timeout", "body": "x".repeat(10_000) });
+    let error = json!({ "code": "script_error", "message": "y".repeat(8_000), "details": details, "traceback": "z" });
+    let failed = json!({ "type": "step.finished", "status": "failed", "error": error });
+    held.reported(5, json!([with(item(4), json!({ "type": "step.started" })), with(item(4), failed)])).await;
+    it.clock.advance(EXPIRED);
+
+    // One that fetches outputs gets none in the plan, and of errors what decides.
+    let claim = json!({ "protocol": 1, "engine_id": "test", "fetches_outputs": true });
+    let next = executor.claim_as(&task, claim).await.expect("an expired lease can be claimed");
+    assert_eq!(next.plan["outputs_apart"], json!(true));
+    let done = next.plan["done"].as_array().unwrap();
+    assert_eq!(done.len(), 6);
+    assert!(done.iter().all(|state| state["output"].is_null()));
+    let error = &done.iter().find(|state| state["status"] == "failed").unwrap()["error"];
+    assert_eq!(error["details"], json!({ "code": "http_timeout" }));
+    assert_eq!((error["message"].as_str().unwrap().len(), &error["traceback"]), (1_024, &Value::Null));
+
+    let indices = |page: &Value| -> Vec<i64> {
+        let outputs = page["outputs"].as_array().unwrap();
+        assert!(outputs.iter().all(|output| output["step"] == "b" && output["output"][1] == json!(large)));
+        outputs.iter().map(|output| output["index"].as_i64().unwrap()).collect()
+    };
+    let (status, first) = next.outputs(json!({ "steps": ["b"] })).await;
+    assert_eq!((status, indices(&first)), (StatusCode::OK, vec![1, 2]));
+    let (_, second) = next.outputs(json!({ "steps": ["b"], "after": first["next"] })).await;
+    assert_eq!((indices(&second), &second["next"]), (vec![3], &Value::Null));
+    let (_, both) = next.outputs(json!({ "steps": ["b", "a", "c", "none"] })).await;
+    assert_eq!(both["outputs"][0], json!({ "step": "a", "index": 0, "output": { "n": 1 } }));
+    assert_eq!((both["outputs"].as_array().unwrap().len(), &both["next"]["index"]), (3, &json!(2)));
+
+    // An older one gets everything, as it always did.
+    it.clock.advance(EXPIRED);
+    let older = executor.claim(&task).await.expect("an expired lease can be claimed");
+    assert_eq!(older.plan["outputs_apart"], Value::Null);
+    let outputs = older.plan["done"].as_array().unwrap().iter().filter(|state| !state["output"].is_null());
+    assert_eq!(outputs.count(), 4);
+    assert_eq!(next.outputs(json!({ "steps": ["b"] })).await.0, StatusCode::CONFLICT);
 }

@@ -15,9 +15,12 @@ use async_trait::async_trait;
 use reqwest::{Method, StatusCode};
 use restroy_control_plane::{
     api,
-    auth::token::TokenKeys,
+    auth::{Registration, token::TokenKeys},
     ports::{CompilerUnavailable, ScriptCompiler},
-    runs,
+    runs::{
+        self,
+        executors::{MAX_SLOTS, Terms},
+    },
     secrets::{KeyRing, MasterKey},
     state::{AppState, Parts, Settings},
 };
@@ -43,6 +46,10 @@ pub(crate) struct ManualClock(AtomicI64);
 impl ManualClock {
     pub(crate) fn advance(&self, span: Duration) {
         self.0.fetch_add(i64::try_from(span.as_micros()).unwrap(), Ordering::SeqCst);
+    }
+
+    pub(crate) fn set_back(&self, span: Duration) {
+        self.0.fetch_sub(i64::try_from(span.as_micros()).unwrap(), Ordering::SeqCst);
     }
 }
 
@@ -108,6 +115,7 @@ impl Installation {
         let key = MasterKey::parse(&MasterKey::generate(&ambient, "test")).unwrap();
         let mut settings = Settings {
             dev: true,
+            registration: Registration::Open,
             sign_ins_per_minute: 1_000,
             requests_per_minute: 1_000_000,
             stream_recheck: Duration::from_millis(20),
@@ -162,7 +170,13 @@ impl Installation {
     }
 
     pub(crate) async fn executor(&self) -> Executor {
-        let (_, token) = runs::executors::create(&self.state, "test").await.unwrap();
+        self.executor_of(MAX_SLOTS).await
+    }
+
+    /// An executor that may hold so many tasks at once.
+    pub(crate) async fn executor_of(&self, slots: u32) -> Executor {
+        let terms = Terms { slots, ..Terms::default() };
+        let (_, token) = runs::executors::create(&self.state, "test", &terms).await.unwrap();
         Executor { http: self.http.clone(), base: format!("http://{}/run/v1", self.run_api), token }
     }
 
@@ -266,7 +280,8 @@ impl Person {
         let path = format!("/v1/teams/{team}/boards");
         let board = text(&self.expect(created, Method::POST, &path, Some(json!({ "name": "Board" }))).await["id"]);
         let pipeline = self.pipeline_on(&board, "Pipeline").await;
-        let document = document.unwrap_or_else(|| steps(json!({ "a": { "script": "a.lua" } })));
+        let everything = json!({ "kv": true, "email": true, "files": true, "http": ["https://x"] });
+        let document = document.unwrap_or_else(|| steps(json!({ "a": { "script": "a.lua", "allow": everything } })));
         self.publish(&pipeline, document).await;
         Place { team, board, pipeline }
     }

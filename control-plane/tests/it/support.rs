@@ -14,12 +14,12 @@ use async_trait::async_trait;
 use reqwest::{Client, Method, StatusCode, header::HeaderMap};
 use restroy_control_plane::{
     api,
-    auth::{Role, token::TokenKeys},
+    auth::{Registration, Role, token::TokenKeys},
     ports::{CompilerUnavailable, ScriptCompiler},
     secrets::{KeyRing, MasterKey},
     sql,
     state::{AppState, Parts, Settings},
-    store::teams,
+    store::{stranger_mails::StrangerMails, teams},
 };
 use restroy_sdk::{
     ids::{TeamId, UserId},
@@ -121,6 +121,8 @@ impl World {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let mut settings = Settings {
             public_url: url.clone(),
+            registration: Registration::Open,
+            stranger_mails: StrangerMails { per_network: 10_000, per_installation: 10_000 },
             sign_ins_per_minute: 10_000,
             requests_per_minute: 1_000_000,
             ..Settings::default()

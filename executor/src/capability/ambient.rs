@@ -33,15 +33,19 @@ impl Sink for Lines {
             Level::Error => event::Level::Error,
         };
         let task = &self.attempt.task;
+        self.attempt.may_mask()?;
+        let text = task.masker.mask_counting(text, &self.attempt.masking);
         let number = self.printed.fetch_add(1, Ordering::Relaxed) + 1;
-        task.reporter.line(&self.attempt.step, number, event::Line { level, text: task.masker.mask(text) });
+        task.reporter.line(&self.attempt.step, number, event::Line { level, text });
         task.progress.moved();
         Ok(())
     }
 
     fn progress(&self, fraction: f64, message: Option<&str>) {
         let task = &self.attempt.task;
-        task.reporter.progress(&self.attempt.step, fraction, message.map(|message| task.masker.mask(message)));
+        // The limit on log lines, which these count as, is what bounds them.
+        let message = message.map(|message| task.masker.mask_counting(message, &self.attempt.masking));
+        task.reporter.progress(&self.attempt.step, fraction, message);
         task.progress.moved();
     }
 }

@@ -7,10 +7,12 @@ use restroy_run_queue::run_api::{Call, CallAnswer, CallKind};
 use restroy_sdk::{event::StepRef, problem::Problem};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::{
     client::{CallEnd, Lost},
     drive::{seed, task::TaskContext},
+    mask::{self, Budget, Masker},
     report::Position,
 };
 
@@ -21,6 +23,10 @@ pub(crate) struct Attempting {
     pub(crate) epoch: u32,
     /// What must be committed before the attempt may have effects.
     pub(crate) builds_on: Position,
+    /// Something of the task is at work as long as this is held.
+    pub(crate) _at_work: TaskTrackerToken,
+    /// What it may still have searched for secrets.
+    pub(crate) masking: Arc<Budget>,
 }
 
 impl Attempting {
@@ -39,11 +45,51 @@ impl Attempting {
                 .into()
         })
     }
-}
 
-/// Ends the step if a secret was found in what is to leave it.
-pub(crate) fn refuse_secrets(what: &str, found: bool) -> CallResult<()> {
-    if found { Err(secret_in_output(what).into()) } else { Ok(()) }
+    /// Gives `value` back unless `find` finds a secret in it, which ends the step.
+    pub(crate) async fn refuse_secrets<T: Send + 'static>(
+        &self,
+        what: &str,
+        bytes: usize,
+        value: T,
+        find: impl FnOnce(&T, &Masker, &Budget) -> bool + Send + 'static,
+    ) -> CallResult<T> {
+        if self.task.masker.is_empty() {
+            return Ok(value);
+        }
+        let (found, value) = self.search(bytes, value, find).await?;
+        if found { Err(secret_in_output(what).into()) } else { Ok(value) }
+    }
+
+    /// Has something of so many bytes searched, off the async threads if it is more than [`mask::LARGE`].
+    pub(crate) async fn search<T: Send + 'static, R: Send + 'static>(
+        &self,
+        bytes: usize,
+        value: T,
+        search: impl FnOnce(&T, &Masker, &Budget) -> R + Send + 'static,
+    ) -> CallResult<(R, T)> {
+        self.may_mask()?;
+        let masker = &self.task.masker;
+        if bytes <= mask::LARGE {
+            return Ok((search(&value, masker, &self.masking), value));
+        }
+        let (masker, budget) = (masker.clone(), Arc::clone(&self.masking));
+        let searched = tokio::task::spawn_blocking(move || (search(&value, &masker, &budget), value)).await;
+        Ok(searched.map_err(|_| CallError::new("internal", "the search for secrets broke down"))?)
+    }
+
+    /// Fails once the attempt had too much searched for secrets: searching is not paid for with fuel.
+    pub(crate) fn may_mask(&self) -> Result<(), StepError> {
+        if !self.masking.is_spent() {
+            return Ok(());
+        }
+        let message = format!(
+            "the step printed and sent more than can be searched for secrets (limit: {} MiB, counted once for each encoding): \
+             print or send less, or do it in a step that names no secrets",
+            mask::STEPS_PER_ATTEMPT / (1024 * 1024)
+        );
+        Err(StepError::new(ErrorCode::Host("masking_limit".into()), message))
+    }
 }
 
 /// What a call gave, for the script.

@@ -3,12 +3,17 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lua_wasm_host::{CallContext, CallError, CallResult, Kv, KvEntry};
+use lua_wasm_host::{CallContext, CallError, CallFailure, CallResult, Kv, KvEntry};
 use restroy_run_queue::run_api::CallKind;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::attempt::{Attempting, refuse_secrets};
+use super::attempt::{Attempting, secret_in_output};
+use crate::{
+    json::{self, MAX_VALUES, Problem, TREE_BYTES},
+    mask::{Budget, Masker},
+    memory::{MemoryGuard, TASK_MEMORY_LIMIT},
+};
 
 #[derive(Deserialize)]
 struct Got {
@@ -46,18 +51,33 @@ fn ttl_ms(ttl: Option<Duration>) -> Option<u64> {
 }
 
 impl Attempting {
-    /// A value of a script, checked for secrets.
-    fn value(&self, text: &str) -> CallResult<Value> {
-        let value = serde_json::from_str(text)
-            .map_err(|error| CallError::new("kv_bad_value", format!("the value is not JSON: {error}")))?;
-        refuse_secrets("a kv value", self.task.masker.finds_in(&value))?;
-        Ok(value)
+    /// A value of a script, checked for secrets before a tree is made of it; and what the tree holds.
+    async fn value(&self, text: &str) -> CallResult<(Value, MemoryGuard)> {
+        let check = |text: &String, masker: &Masker, budget: &Budget| json::check(text, masker, budget);
+        let (checked, text) = self.search(text.len(), text.to_owned(), check).await?;
+        let values = match checked {
+            Ok(values) => values,
+            Err(Problem::Secret) => return Err(secret_in_output("a kv value").into()),
+            Err(Problem::TooMany) => {
+                let message = format!("the value has too many parts (limit: {MAX_VALUES} values and keys)");
+                return Err(CallError::new("kv_value_limit", message).into());
+            }
+            Err(Problem::NotJson(error)) => return Err(not_json("value", &error)),
+        };
+        let held = self.task.memory.guard(text.len() + values * TREE_BYTES);
+        let held = held.map_err(|error| CallError::retryable(TASK_MEMORY_LIMIT, error.to_string()))?;
+        let value = serde_json::from_str(&text).map_err(|error| not_json("value", &error.to_string()))?;
+        Ok((value, held))
     }
 
-    fn key_name(&self, key: &str) -> CallResult<String> {
-        refuse_secrets("a kv key", self.task.masker.finds(key.as_bytes()))?;
-        Ok(key.to_owned())
+    async fn key_name(&self, key: &str) -> CallResult<String> {
+        let find = |key: &String, masker: &Masker, budget: &Budget| masker.finds(key.as_bytes(), budget);
+        self.refuse_secrets("a kv key", key.len(), key.to_owned(), find).await
     }
+}
+
+fn not_json(what: &str, why: &str) -> CallFailure {
+    CallError::new("kv_bad_value", format!("the {what} is not JSON: {why}")).into()
 }
 
 #[async_trait]
@@ -68,7 +88,8 @@ impl Kv for Attempting {
     }
 
     async fn set(&self, call: &CallContext, key: &str, value: &str, ttl: Option<Duration>) -> CallResult<()> {
-        let (key, value) = (self.key_name(key)?, self.value(value)?);
+        let key = self.key_name(key).await?;
+        let (value, _held) = self.value(value).await?;
         self.call(call, CallKind::KvSet { key, value, ttl_ms: ttl_ms(ttl) }).await.map(|_: Value| ())
     }
 
@@ -78,7 +99,7 @@ impl Kv for Attempting {
     }
 
     async fn incr(&self, call: &CallContext, key: &str, by: i64, ttl: Option<Duration>) -> CallResult<i64> {
-        let key = self.key_name(key)?;
+        let key = self.key_name(key).await?;
         let sum: Sum = self.call(call, CallKind::KvIncr { key, by, ttl_ms: ttl_ms(ttl) }).await?;
         Ok(sum.value)
     }
@@ -91,11 +112,25 @@ impl Kv for Attempting {
         value: Option<&str>,
         ttl: Option<Duration>,
     ) -> CallResult<bool> {
-        let key = self.key_name(key)?;
-        let expected = expected.map(serde_json::from_str).transpose();
-        let expected = expected
-            .map_err(|error| CallError::new("kv_bad_value", format!("the expected value is not JSON: {error}")))?;
-        let value = value.map(|value| self.value(value)).transpose()?;
+        let key = self.key_name(key).await?;
+        // What is expected is not stored, so a secret in it is no matter; it is as large a tree.
+        let expected = match expected {
+            Some(text) => {
+                let values = json::check(text, &Masker::default(), &Budget::default());
+                let values = values.map_err(|_| not_json("expected value", "it is none, or has too many parts"))?;
+                let held = self.task.memory.guard(text.len() + values * TREE_BYTES);
+                let held = held.map_err(|error| CallError::retryable(TASK_MEMORY_LIMIT, error.to_string()))?;
+                let value = serde_json::from_str(text);
+                Some((value.map_err(|error| not_json("expected value", &error.to_string()))?, held))
+            }
+            None => None,
+        };
+        let value = match value {
+            Some(value) => Some(self.value(value).await?),
+            None => None,
+        };
+        let (expected, _expected_held) = expected.unzip();
+        let (value, _held) = value.unzip();
         let answer: Swapped = self.call(call, CallKind::KvCas { key, expected, value, ttl_ms: ttl_ms(ttl) }).await?;
         Ok(answer.swapped)
     }

@@ -5,7 +5,8 @@ use lua_wasm_host::{CallContext, CallResult, Email, Mail};
 use restroy_run_queue::run_api::CallKind;
 use serde::Deserialize;
 
-use super::attempt::{Attempting, refuse_secrets};
+use super::attempt::Attempting;
+use crate::mask::{Budget, Masker};
 
 #[derive(Deserialize)]
 struct Sent {
@@ -15,11 +16,17 @@ struct Sent {
 #[async_trait]
 impl Mail for Attempting {
     async fn send(&self, call: &CallContext, email: Email) -> CallResult<String> {
-        let masker = &self.task.masker;
-        let parts = email.to.iter().chain([&email.subject, &email.text]).chain(&email.html).chain(&email.reply_to);
-        refuse_secrets("an e-mail", parts.map(String::as_bytes).any(|part| masker.finds(part)))?;
+        let find = |email: &Email, masker: &Masker, budget: &Budget| {
+            parts(email).any(|part| masker.finds(part.as_bytes(), budget))
+        };
+        let bytes = parts(&email).map(String::len).sum();
+        let email = self.refuse_secrets("an e-mail", bytes, email, find).await?;
         let Email { to, subject, text, html, reply_to, .. } = email;
         let sent: Sent = self.call(call, CallKind::EmailSend { to, subject, text, html, reply_to }).await?;
         Ok(sent.message_id)
     }
+}
+
+fn parts(email: &Email) -> impl Iterator<Item = &String> {
+    email.to.iter().chain([&email.subject, &email.text]).chain(&email.html).chain(&email.reply_to)
 }

@@ -2,13 +2,19 @@
 //! that it has is in [`task`].
 
 mod task;
+mod tls;
 
-use std::{fmt::Write as _, path::Path, time::Duration};
+use std::{fmt::Write as _, time::Duration};
 
 use bytes::Bytes;
 use reqwest::{Method, StatusCode, header};
-use restroy_run_queue::run_api::{Claim, Claimed, Heartbeat, HeartbeatAnswer, PROTOCOL};
-use restroy_sdk::{ids::TaskId, problem::Problem};
+use restroy_run_queue::run_api::{
+    Claim, Claimed, Heartbeat, HeartbeatAnswer, HeldTask, Listen, PROTOCOL, Released, Signal,
+};
+use restroy_sdk::{
+    ids::TaskId,
+    problem::{Problem, ProblemCode},
+};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
@@ -16,7 +22,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::{
-    config::ExecutorError,
+    config::{ExecutorConfig, ExecutorError},
     metrics::{self, Metrics},
 };
 
@@ -26,6 +32,10 @@ pub(crate) use task::{CallEnd, Lost, NotTaken, TaskApi};
 const EXCHANGE: Duration = Duration::from_secs(15);
 /// How long an idle connection is kept: the run API closes it after 30 seconds.
 const IDLE: Duration = Duration::from_secs(20);
+/// How long a connection for signals is kept before another takes its place.
+const LISTENING: Duration = Duration::from_hours(1);
+/// The longest line of a signal.
+const SIGNAL_BYTES: usize = 64 * 1024;
 /// The largest answer that is read: a plan with a document and outputs.
 const ANSWER_BYTES: usize = 256 * 1024 * 1024;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -55,7 +65,9 @@ impl ApiError {
     pub(crate) fn is_ours(&self) -> bool {
         match self {
             Self::Unreachable(_) => true,
-            Self::Refused(problem) => matches!(problem.status, 401 | 403),
+            Self::Refused(problem) => {
+                matches!(problem.status, 401 | 403) || problem.code == ProblemCode::SlotsExhausted
+            }
             Self::Transient(_) | Self::Unreadable(_) => false,
         }
     }
@@ -75,13 +87,8 @@ pub(crate) struct RunApi {
 }
 
 impl RunApi {
-    pub(crate) fn new(
-        address: &str,
-        credential: &str,
-        engine_id: &str,
-        authority: Option<&Path>,
-        metrics: Metrics,
-    ) -> Result<Self, ExecutorError> {
+    pub(crate) fn new(config: &ExecutorConfig, engine_id: &str, metrics: Metrics) -> Result<Self, ExecutorError> {
+        let (address, credential) = (config.run_api_url.as_str(), config.credential.clone());
         let wrong = || ExecutorError::Address(address.to_owned());
         let mut base = Url::parse(address).map_err(|_| wrong())?;
         let loopback = match base.host().ok_or_else(wrong)? {
@@ -99,14 +106,7 @@ impl RunApi {
             base.set_path(&format!("{}/", base.path()));
         }
         let client = || {
-            let builder = match authority {
-                Some(path) => crate::capability::http::client_builder_trusting(
-                    authorities(path).map_err(|error| ExecutorError::Authority { path: path.to_owned(), error })?,
-                ),
-                None => crate::capability::http::client_builder(),
-            };
-            builder
-                .map_err(ExecutorError::Http)?
+            tls::builder(config.run_api_ca.as_deref(), config.run_api_client.as_ref())?
                 .timeout(EXCHANGE)
                 .pool_idle_timeout(IDLE)
                 .tcp_nodelay(true)
@@ -114,14 +114,7 @@ impl RunApi {
                 .map_err(|error| ExecutorError::Http(error.to_string()))
         };
         let (http, http_of_scripts) = (client()?, client()?);
-        Ok(Self {
-            http,
-            http_of_scripts,
-            base,
-            credential: credential.to_owned(),
-            engine_id: engine_id.to_owned(),
-            metrics,
-        })
+        Ok(Self { http, http_of_scripts, base, credential, engine_id: engine_id.to_owned(), metrics })
     }
 
     pub(crate) fn engine_id(&self) -> &str {
@@ -134,6 +127,33 @@ impl RunApi {
         let answer = self.post("run/v1/executors/heartbeat", &self.credential, json(&beat)?).await;
         self.metrics.heartbeat(answer.is_ok());
         answer
+    }
+
+    /// Listens for what becomes of the tasks that are held, and of those that are claimed from now on.
+    pub(crate) async fn signals(&self, held: Vec<HeldTask>) -> Result<SignalLines, ApiError> {
+        let body = json(&Listen { protocol: PROTOCOL, held })?;
+        let request = self
+            .request(&self.http, Method::POST, "run/v1/executors/signals", &self.credential)?
+            .timeout(LISTENING)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(body);
+        let response = tokio::time::timeout(EXCHANGE, request.send())
+            .await
+            .map_err(|_| ApiError::Unreachable("no answer in time".to_owned()))?
+            .map_err(|error| ApiError::Unreachable(with_causes(&error.without_url())))?;
+        if response.status().is_success() {
+            return Ok(SignalLines { response, read: Vec::new() });
+        }
+        match answered::<Released>(response).await {
+            Err(error) => Err(error),
+            Ok(Released {}) => Err(ApiError::Unreadable("it answers neither yes nor no".to_owned())),
+        }
+    }
+
+    /// Confirms that nothing is done any more for a task whose run was ended by others.
+    pub(crate) async fn stopped(&self, task_id: TaskId) -> Result<(), ApiError> {
+        let path = format!("run/v1/tasks/{task_id}/stopped");
+        self.post(&path, &self.credential, Bytes::from_static(b"{}")).await.map(|Released {}| ())
     }
 
     /// Claims a task; none when it is not there to be claimed. `claim_id` is this claim's own: sent again,
@@ -149,7 +169,13 @@ impl RunApi {
     }
 
     async fn try_claim(&self, task_id: TaskId, claim_id: Uuid) -> Result<Option<(Claimed, Instant)>, ApiError> {
-        let body = json(&Claim { protocol: PROTOCOL, engine_id: self.engine_id.clone(), claim_id: Some(claim_id) })?;
+        let body = json(&Claim {
+            protocol: PROTOCOL,
+            engine_id: self.engine_id.clone(),
+            claim_id: Some(claim_id),
+            confirms: true,
+            fetches_outputs: true,
+        })?;
         let path = format!("run/v1/tasks/{task_id}/claim");
         let mut pause = FIRST_PAUSE;
         let mut tries = 1;
@@ -189,16 +215,6 @@ impl RunApi {
     }
 }
 
-/// The certificates in a file.
-fn authorities(path: &Path) -> Result<rustls::RootCertStore, String> {
-    let mut roots = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())? {
-        let certificate = certificate.map_err(|error| format!("it is no PEM: {error}"))?;
-        roots.add(certificate).map_err(|error| error.to_string())?;
-    }
-    if roots.is_empty() { Err("it holds no certificate as PEM".to_owned()) } else { Ok(roots) }
-}
-
 fn json(body: &impl Serialize) -> Result<Bytes, ApiError> {
     serde_json::to_vec(body).map(Bytes::from).map_err(|error| ApiError::Unreadable(error.to_string()))
 }
@@ -214,9 +230,42 @@ fn with_causes(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// The signals, as they come.
+#[derive(Debug)]
+pub(crate) struct SignalLines {
+    response: reqwest::Response,
+    /// What was read and is not handed on yet.
+    read: Vec<u8>,
+}
+
+impl SignalLines {
+    /// The next one; none at the end. Losing the future loses nothing that was read.
+    pub(crate) async fn next(&mut self) -> Result<Option<Signal>, ApiError> {
+        loop {
+            if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.read.drain(..=end).collect();
+                let signal = serde_json::from_slice(&line).map_err(|error| ApiError::Unreadable(error.to_string()))?;
+                return Ok(Some(signal));
+            }
+            if self.read.len() > SIGNAL_BYTES {
+                return Err(ApiError::Unreadable(format!("a signal is longer than {SIGNAL_BYTES} bytes")));
+            }
+            let unreachable = |error: reqwest::Error| ApiError::Unreachable(with_causes(&error.without_url()));
+            match self.response.chunk().await.map_err(unreachable)? {
+                Some(chunk) => self.read.extend_from_slice(&chunk),
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
 async fn send<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> Result<T, ApiError> {
     let unreachable = |error: reqwest::Error| ApiError::Unreachable(with_causes(&error.without_url()));
-    let mut response = request.send().await.map_err(unreachable)?;
+    answered(request.send().await.map_err(unreachable)?).await
+}
+
+async fn answered<T: DeserializeOwned>(mut response: reqwest::Response) -> Result<T, ApiError> {
+    let unreachable = |error: reqwest::Error| ApiError::Unreachable(with_causes(&error.without_url()));
     let status = response.status();
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
@@ -228,15 +277,19 @@ async fn send<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> Result<T
     if status.is_success() {
         return serde_json::from_slice(&body).map_err(|error| ApiError::Unreadable(error.to_string()));
     }
-    if status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT) {
+    let problem: Option<Problem> = serde_json::from_slice(&body).ok();
+    // No slot is free until a task ends: asking again at once is in vain.
+    let exhausted = problem.as_ref().is_some_and(|problem| problem.code == ProblemCode::SlotsExhausted);
+    let transient = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT) && !exhausted;
+    if status.is_server_error() || transient {
         return Err(ApiError::Transient(format!("it answers {status}")));
     }
-    let problem = serde_json::from_slice(&body).unwrap_or_else(|_| Problem {
+    let problem = problem.unwrap_or_else(|| Problem {
         kind: "about:blank".to_owned(),
         title: status.canonical_reason().unwrap_or("refused").to_owned(),
         status: status.as_u16(),
         detail: None,
-        code: restroy_sdk::problem::ProblemCode::Unknown,
+        code: ProblemCode::Unknown,
         errors: Vec::new(),
         limit: None,
         challenge: None,

@@ -14,14 +14,24 @@ use std::{
 
 use bytes::Bytes;
 use reqwest::{Method, StatusCode, header};
-use restroy_run_queue::run_api::{Batch, BatchAnswer, Call, CallAnswer, Lease, Released};
-use restroy_sdk::{event::StepRef, ids::TaskId, problem::Problem};
-use serde::de::DeserializeOwned;
+use restroy_run_queue::run_api::{
+    BatchAnswer, Call, CallAnswer, Lease, OutputsPage, OutputsRequest, ReleaseReason, Released, Wait, WaitingStep,
+};
+use restroy_sdk::{
+    event::StepRef,
+    ids::TaskId,
+    problem::{Problem, ProblemCode},
+};
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{ApiError, EXCHANGE, FIRST_PAUSE, LONGEST_PAUSE, RunApi, json, send};
-use crate::egress::Egress;
+use crate::{egress::Egress, signals::Release};
+
+/// How long the first request may take of a process that stood still until its lease had ended: the answer tells
+/// whether the task is still its own.
+const LATE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The lease is gone: nothing of this task may be done or reported any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +53,7 @@ pub(crate) struct TaskApi {
     pub(crate) egress: Egress,
     /// Triggered once the lease is gone.
     pub(crate) lost: CancellationToken,
+    release: Release,
 }
 
 /// Why a batch was not taken.
@@ -71,6 +82,7 @@ impl TaskApi {
         lease_ms: u64,
         claimed_at: Instant,
         egress_left: Option<u64>,
+        release: Release,
     ) -> Self {
         Self {
             api,
@@ -80,7 +92,8 @@ impl TaskApi {
             lease_ms: AtomicU64::new(lease_ms),
             renewals: AtomicU64::new(0),
             egress: Egress::new(egress_left),
-            lost: CancellationToken::new(),
+            lost: release.token.clone(),
+            release,
         }
     }
 
@@ -93,13 +106,44 @@ impl TaskApi {
         Duration::from_millis(self.lease_ms.load(Ordering::Relaxed))
     }
 
+    /// Why the lease is gone, if that is known.
+    pub(crate) fn release_reason(&self) -> Option<ReleaseReason> {
+        self.release.reason()
+    }
+
+    /// Whether an answer of the run API has confirmed the lease within `span`.
+    pub(crate) fn was_renewed_within(&self, span: Duration) -> bool {
+        let held_until = *self.held_until.lock().unwrap_or_else(PoisonError::into_inner);
+        held_until.saturating_duration_since(Instant::now()) + span > self.lease()
+    }
+
+    /// Whether the lease may have ended, as far as is known here.
+    pub(crate) fn is_overdue(&self) -> bool {
+        Instant::now() >= *self.held_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets the task go whose lease has ended without progress.
+    pub(crate) fn expire(&self) {
+        self.give_up("its lease ended without progress");
+    }
+
     /// How often the lease was renewed so far.
     pub(crate) fn renewals(&self) -> u64 {
         self.renewals.load(Ordering::Relaxed)
     }
 
+    /// Fetches outputs of steps that ended under an earlier lease.
+    pub(crate) async fn outputs(&self, request: &OutputsRequest) -> Result<OutputsPage, Lost> {
+        let Ok(body) = json(request) else { return Err(self.give_up("a request has no JSON form")) };
+        match self.exchange(Method::POST, "outputs", "application/json", body).await {
+            Ok(page) => Ok(page),
+            Err(Trouble::Lost) => Err(Lost),
+            Err(Trouble::Refused(problem)) => Err(self.give_up(&problem.to_string())),
+        }
+    }
+
     /// Reports. A repost of the same batch is the same bytes: the control-plane takes it once.
-    pub(crate) async fn events(&self, batch: &Batch) -> Result<BatchAnswer, NotTaken> {
+    pub(crate) async fn events(&self, batch: &(impl Serialize + Sync)) -> Result<BatchAnswer, NotTaken> {
         let Ok(body) = json(batch) else {
             self.give_up("a batch has no JSON form");
             return Err(NotTaken::Lost);
@@ -134,6 +178,16 @@ impl TaskApi {
         }
     }
 
+    /// Asks whether the task is still held, on behalf of a script; keeps the lease as well.
+    pub(crate) async fn confirm_held(&self) -> Result<(), Lost> {
+        let body = Bytes::from_static(b"{}");
+        match self.exchange_for_script::<Lease>(Method::POST, "renew", "application/json", body).await {
+            Ok(_) => Ok(()),
+            Err(Trouble::Lost) => Err(Lost),
+            Err(Trouble::Refused(problem)) => Err(self.give_up(&problem.to_string())),
+        }
+    }
+
     /// Gives the task back: another executor may claim it at once. Nothing may be reported any more.
     pub(crate) async fn release(&self) -> Result<(), Lost> {
         match self.exchange::<Released>(Method::POST, "release", "application/json", Bytes::from_static(b"{}")).await {
@@ -143,6 +197,23 @@ impl TaskApi {
             }
             Err(Trouble::Lost) => Err(Lost),
             Err(Trouble::Refused(problem)) => Err(self.give_up(&problem.to_string())),
+        }
+    }
+
+    /// Gives the task back until the first of these attempts is due. False when the control-plane does not take
+    /// it, and the task stays here.
+    pub(crate) async fn wait(&self, steps: Vec<WaitingStep>) -> Result<bool, Lost> {
+        let Ok(body) = json(&Wait { steps }) else { return Ok(false) };
+        match self.exchange::<Released>(Method::POST, "wait", "application/json", body).await {
+            Ok(Released {}) => {
+                self.lost.cancel();
+                Ok(true)
+            }
+            Err(Trouble::Lost) => Err(Lost),
+            Err(Trouble::Refused(problem)) => {
+                tracing::debug!(task_id = %self.task_id, %problem, "the task is not given back while it waits");
+                Ok(false)
+            }
         }
     }
 
@@ -226,7 +297,8 @@ impl TaskApi {
             let held_until = *self.held_until.lock().unwrap_or_else(PoisonError::into_inner);
             let request = self.api.request(client, method.clone(), &path, &self.token).map(|request| {
                 // Past the lease's end no answer is of any use.
-                let patience = (held_until.saturating_duration_since(sent)).clamp(FIRST_PAUSE, EXCHANGE);
+                let left = held_until.saturating_duration_since(sent);
+                let patience = if left.is_zero() { LATE_PATIENCE } else { left.clamp(FIRST_PAUSE, EXCHANGE) };
                 request.timeout(patience).header(header::CONTENT_TYPE, content_type).body(body.clone())
             });
             let outcome = match request {
@@ -239,7 +311,10 @@ impl TaskApi {
                     return Ok(answer);
                 }
                 Err(ApiError::Refused(problem)) if problem.status == StatusCode::CONFLICT.as_u16() => {
-                    self.lost.cancel();
+                    self.release.because(match problem.code {
+                        ProblemCode::RunEnded => ReleaseReason::Ended,
+                        _ => ReleaseReason::Taken,
+                    });
                     return Err(Trouble::Lost);
                 }
                 Err(ApiError::Refused(problem)) => return Err(Trouble::Refused(problem)),

@@ -10,15 +10,17 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 use futures_util::FutureExt;
 use restroy_run_queue::run_api::StepState;
 use restroy_sdk::event::{EventKind, StepError, Usage};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::task::JoinSet;
 
 use super::{
+    activity::Busy,
     retry::{self, Attempt, Standing},
     sandbox::{self, Failure},
     step::{Attempted, Ending, Work, broke_down, result_of, within},
     task::TaskContext,
 };
+use crate::memory::{MemoryExceeded, TASK_MEMORY_LIMIT};
 
 /// What the results of all items together may take, in bytes of JSON.
 const RESULTS_BYTES: usize = 64 * 1024 * 1024;
@@ -26,9 +28,9 @@ const RESULTS_BYTES: usize = 64 * 1024 * 1024;
 const AT_ONCE: u32 = 10;
 
 /// Executes the step.
-pub(super) async fn execute(work: &Arc<Work>, expression: &str) -> Ending {
+pub(super) async fn execute(work: &Arc<Work>, expression: &str, inputs: &Arc<str>, busy: &Busy) -> Ending {
     let task = &work.task;
-    let (items, usage) = match items(work, expression).await {
+    let (items, usage) = match items(work, expression, inputs).await {
         Ok(items) => items,
         Err((failure, usage)) => return work.finish_step(Err(within("for_each", failure)), usage).await,
     };
@@ -52,15 +54,18 @@ pub(super) async fn execute(work: &Arc<Work>, expression: &str) -> Ending {
         while under_way.len() < at_once
             && let Some((index, item)) = waiting.next()
         {
-            let work = Arc::clone(work);
+            let (work, inputs, busy) = (Arc::clone(work), Arc::clone(inputs), task.activity.busy());
             under_way.spawn(async move {
-                let attempts = work.attempts(Some(index), Some(item), builds_on);
-                (index, AssertUnwindSafe(attempts).catch_unwind().await)
+                let item = item.get().into();
+                let attempts = work.attempts(Some(index), Some(item), &inputs, builds_on, &busy);
+                let attempted = AssertUnwindSafe(attempts).catch_unwind().await;
+                // Still busy: until the next item is under way, or the step's end.
+                (index, attempted, busy)
             });
         }
-        match under_way.join_next().await {
+        match busy.idle(under_way.join_next()).await {
             None => break,
-            Some(Ok((index, Ok(Attempted { result: Ok(output), .. })))) => {
+            Some(Ok((index, Ok(Attempted { result: Ok(output), .. }), _))) => {
                 bytes += output.len() + 1;
                 if bytes <= RESULTS_BYTES
                     && let Some(place) = results.get_mut(index as usize - 1)
@@ -68,8 +73,8 @@ pub(super) async fn execute(work: &Arc<Work>, expression: &str) -> Ending {
                     *place = Some(output);
                 }
             }
-            Some(Ok((index, Ok(Attempted { result: Err(error), .. })))) => failures.push((index, error)),
-            Some(Ok((_, Err(_))) | Err(_)) => return work.finish_step(Err(broke_down()), usage).await,
+            Some(Ok((index, Ok(Attempted { result: Err(error), .. }), _))) => failures.push((index, error)),
+            Some(Ok((_, Err(_), _)) | Err(_)) => return work.finish_step(Err(broke_down()), usage).await,
         }
     }
     failures.sort_by_key(|(index, _)| *index);
@@ -83,12 +88,25 @@ pub(super) async fn execute(work: &Arc<Work>, expression: &str) -> Ending {
     } else {
         Ok(())
     };
+    // For as long as the array is made of them, both are there.
+    let array = match task.memory.guard(bytes) {
+        Ok(_both) if bytes <= RESULTS_BYTES => Some(array(&results)),
+        _ => None,
+    };
+    let result = match (result, &array) {
+        (Ok(()), None) => Err(Failure::new(TASK_MEMORY_LIMIT, MemoryExceeded.to_string())),
+        (result, _) => result,
+    };
     let ending = work.finish_step(result, usage).await;
-    Ending { output: (bytes <= RESULTS_BYTES).then(|| array(&results)), ..ending }
+    Ending { output: array, ..ending }
 }
 
 /// The items, each as JSON.
-async fn items(work: &Arc<Work>, expression: &str) -> Result<(Vec<Arc<str>>, Usage), (Failure, Usage)> {
+async fn items(
+    work: &Arc<Work>,
+    expression: &str,
+    inputs: &Arc<str>,
+) -> Result<(Vec<Box<RawValue>>, Usage), (Failure, Usage)> {
     let attempt = match retry::standing(work.task.committed(&work.name, None)) {
         Standing::Due(attempt) => attempt,
         Standing::Ended(_) => Attempt::FIRST,
@@ -96,35 +114,35 @@ async fn items(work: &Arc<Work>, expression: &str) -> Result<(Vec<Arc<str>>, Usa
     let ended = {
         let _turn = work.task.sandboxes.acquire().await;
         let attempting = work.attempting(None, attempt, work.builds_on);
-        sandbox::expression(attempting, "for_each", expression, work.inputs()).await
+        sandbox::expression(attempting, "for_each", expression, Arc::clone(inputs)).await
     };
     let usage = ended.usage;
-    let items = match ended.result {
-        Ok(Value::Array(items)) => items,
+    let text = ended.result.map_err(|failure| (failure, usage))?;
+    let items: Vec<Box<RawValue>> = match serde_json::from_str(&text) {
+        Ok(items) => items,
         // An empty table of Lua is neither an array nor an object.
-        Ok(Value::Object(fields)) if fields.is_empty() => Vec::new(),
-        Ok(other) => {
-            let message = format!("the expression must give an array, not {}", kind(&other));
+        Err(_) if &*text == "{}" => Vec::new(),
+        Err(_) => {
+            let message = format!("the expression must give an array, not {}", kind(&text));
             return Err((Failure::new("for_each_not_an_array", message), usage));
         }
-        Err(failure) => return Err((failure, usage)),
     };
     let most = work.task.most_items;
     if items.len() > most {
         let message = format!("there are {} items, which is too many (limit: {most})", items.len());
         return Err((Failure::new("for_each_items_limit", message), usage));
     }
-    Ok((items.iter().map(|item| item.to_string().into()).collect(), usage))
+    Ok((items, usage))
 }
 
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "nil",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "a table with named fields",
+/// What a JSON text is, which is not an array.
+fn kind(text: &str) -> &'static str {
+    match text.as_bytes().first() {
+        Some(b'n') => "nil",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'"') => "a string",
+        Some(b'{') => "a table with named fields",
+        _ => "a number",
     }
 }
 
@@ -144,7 +162,7 @@ fn array(results: &[Option<Arc<str>>]) -> Arc<str> {
 pub(super) fn committed_results(task: &TaskContext, state: &StepState) -> Option<Arc<str>> {
     let results: Vec<Option<Arc<str>>> = (1..=state.items?)
         .map(|index| match retry::standing(task.committed(&state.step.step, Some(index))) {
-            Standing::Ended(state) => result_of(state).ok(),
+            Standing::Ended(state) => result_of(task, state).ok(),
             Standing::Due(_) => None,
         })
         .collect();

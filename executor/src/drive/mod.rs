@@ -5,9 +5,11 @@
 //! each ended. A step's end is in the report before the graph hears of it, so the report is in
 //! topological order, and no step waits for the network before another one starts.
 
+pub(crate) mod activity;
 mod for_each;
 mod graph;
 mod inputs;
+mod outputs;
 mod retry;
 mod sandbox;
 pub(crate) mod seed;
@@ -23,9 +25,10 @@ use restroy_sdk::{
 use tokio::task::JoinSet;
 
 use self::{
+    activity::Busy,
     graph::{Decision, Graph, StepIndex, Walk},
     retry::Standing,
-    step::{Ending, Work},
+    step::{Ending, Inputs, Work},
     task::TaskContext,
 };
 
@@ -44,6 +47,9 @@ pub(crate) async fn drive(task: Arc<TaskContext>) {
 }
 
 async fn walk(task: &Arc<TaskContext>, graph: &Graph) -> EventKind {
+    if let Err(error) = outputs::fetch(task, graph).await {
+        return EventKind::RunFinished { status: RunStatus::Failed, error: Some(error) };
+    }
     let mut endings: Vec<Option<Ending>> = task
         .document
         .steps
@@ -55,13 +61,16 @@ async fn walk(task: &Arc<TaskContext>, graph: &Graph) -> EventKind {
         .collect();
     let ended = endings.iter().enumerate().filter_map(|(index, ending)| Some((index, ending.as_ref()?.end)));
     let mut walk = Walk::new(graph, ended);
-    let mut under_way: JoinSet<(StepIndex, Ending)> = JoinSet::new();
+    let mut under_way: JoinSet<(StepIndex, Ending, Busy)> = JoinSet::new();
+    // Held until what follows from the step that ended last is under way.
+    let mut last: Option<Busy> = Some(task.activity.busy());
     loop {
         while let Some(decision) = walk.next() {
             match decision {
                 Decision::Start(index) => {
                     let Some(work) = work(task, graph, &endings, index) else { continue };
-                    under_way.spawn(async move { (index, Arc::new(work).execute().await) });
+                    let busy = task.activity.busy();
+                    under_way.spawn(async move { (index, Arc::new(work).execute(&busy).await, busy) });
                 }
                 Decision::Skip(index, end) => {
                     if let Some((name, _)) = task.document.steps.get_index(index) {
@@ -73,8 +82,10 @@ async fn walk(task: &Arc<TaskContext>, graph: &Graph) -> EventKind {
         if walk.is_over() {
             break;
         }
+        drop(last.take());
         match under_way.join_next().await {
-            Some(Ok((index, ending))) => {
+            Some(Ok((index, ending, busy))) => {
+                last = Some(busy);
                 walk.ended(index, ending.end);
                 endings[index] = Some(ending);
             }
@@ -100,7 +111,7 @@ fn failed(code: &str, message: impl Into<String>) -> EventKind {
 fn work(task: &Arc<TaskContext>, graph: &Graph, endings: &[Option<Ending>], index: StepIndex) -> Option<Work> {
     let (name, step) = task.document.steps.get_index(index)?;
     let needs = || graph.needs(index).iter().filter_map(|need| Some((*need, endings[*need].as_ref()?)));
-    let inputs = needs()
+    let inputs: Vec<_> = needs()
         .filter_map(|(need, ending)| {
             let (name, _) = task.document.steps.get_index(need)?;
             Some((name.clone(), Arc::clone(ending.output.as_ref()?)))
@@ -116,7 +127,7 @@ fn work(task: &Arc<TaskContext>, graph: &Graph, endings: &[Option<Ending>], inde
         task: Arc::clone(task),
         name: name.clone(),
         step: step.clone(),
-        inputs,
+        inputs: Inputs::new(inputs),
         builds_on,
         current: current.into(),
     })

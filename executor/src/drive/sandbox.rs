@@ -15,7 +15,6 @@ use restroy_sdk::{
     event::{StepError, Usage},
     status::StepStatus,
 };
-use serde_json::Value;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
@@ -27,6 +26,8 @@ use crate::{
         files::AttemptFiles,
         http::AttemptHttp,
     },
+    json::{self, MAX_VALUES, Problem},
+    mask::{self, Budget, Masker},
     report::cut,
 };
 
@@ -57,7 +58,8 @@ impl Failure {
 
 /// What became of a sandbox.
 pub(super) struct Ended {
-    pub(super) result: Result<Value, Failure>,
+    /// The returned value, as the JSON text that it is.
+    pub(super) result: Result<Arc<str>, Failure>,
     pub(super) usage: Usage,
 }
 
@@ -171,11 +173,27 @@ async fn run(task: &TaskContext, invocation: Invocation, door: Door) -> Ended {
         // Nothing may be reported any more; the task is about to be dropped.
         std::future::pending::<()>().await;
     }
-    let Ok(outcome) = outcome else {
-        let message = "the sandbox broke down: this is a fault of the platform, not of the script";
-        return refused(Failure { retryable: true, ..Failure::new("internal", message) });
+    let Ok(outcome) = outcome else { return broken() };
+    let large = match &outcome.result {
+        Ok(text) => text.len() > mask::LARGE,
+        Err(error) => error.message.len() > mask::LARGE || error.details.is_some(),
     };
-    judge(task, outcome)
+    let masker = task.masker.clone();
+    let judged = if large {
+        match tokio::task::spawn_blocking(move || judge(&masker, outcome)).await {
+            Ok(judged) => judged,
+            Err(_) => return broken(),
+        }
+    } else {
+        judge(&masker, outcome)
+    };
+    task.tools.metrics.fuel(judged.usage.fuel);
+    judged
+}
+
+fn broken() -> Ended {
+    let message = "the sandbox broke down: this is a fault of the platform, not of the script";
+    refused(Failure { retryable: true, ..Failure::new("internal", message) })
 }
 
 fn refused(failure: Failure) -> Ended {
@@ -188,16 +206,27 @@ fn bounded(mut text: String, most: usize) -> String {
     text
 }
 
-/// What an outcome means, with every secret kept in.
-fn judge(task: &TaskContext, outcome: Outcome) -> Ended {
-    let masker = &task.masker;
+/// The message of an error, masked and then cut. One that the guest had to cut may end within a secret.
+fn shown(masker: &Masker, message: &str) -> String {
+    if message.len() < lua_wasm_host::StepError::MESSAGE_BYTES {
+        return bounded(masker.mask(message), MESSAGE_BYTES);
+    }
+    format!("{}… (cut)", bounded(masker.mask_cut(message), MESSAGE_BYTES - 16))
+}
+
+/// What an outcome means, with every secret kept in. Not for an async thread if the outcome is large.
+fn judge(masker: &Masker, outcome: Outcome) -> Ended {
+    // An attempt's results and errors are bounded by themselves.
+    let budget = Budget::default();
     let result = match outcome.result {
-        Ok(text) => match serde_json::from_str::<Value>(&text) {
-            Ok(value) if masker.finds_in(&value) || masker.finds(text.as_bytes()) => {
-                Err(secret_in_output("the returned value"))
-            }
-            Ok(value) => Ok(value),
-            Err(error) => Err(lua_wasm_host::StepError::new(
+        Ok(text) => match json::check(&text, masker, &budget) {
+            Ok(_) => Ok(text.into()),
+            Err(Problem::Secret) => Err(secret_in_output("the returned value")),
+            Err(Problem::TooMany) => Err(lua_wasm_host::StepError::new(
+                ErrorCode::OutputLimit,
+                format!("the returned value has too many parts (limit: {MAX_VALUES} values and keys)"),
+            )),
+            Err(Problem::NotJson(error)) => Err(lua_wasm_host::StepError::new(
                 ErrorCode::ResultNotJson,
                 format!("the returned value is not JSON: {error}"),
             )),
@@ -213,7 +242,7 @@ fn judge(task: &TaskContext, outcome: Outcome) -> Ended {
         retryable: error.retryable,
         error: Box::new(StepError {
             code: error.code.as_str().to_owned(),
-            message: bounded(masker.mask(&error.message), MESSAGE_BYTES),
+            message: shown(masker, &error.message),
             details: error
                 .details
                 .as_ref()
@@ -223,7 +252,6 @@ fn judge(task: &TaskContext, outcome: Outcome) -> Ended {
         }),
     });
     let usage = outcome.usage;
-    task.tools.metrics.fuel(usage.fuel);
     let usage = Usage {
         fuel: usage.fuel,
         cpu_ms: usage.cpu_ms,

@@ -3,13 +3,14 @@
 use std::{
     panic::AssertUnwindSafe,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
 };
 
 use futures_util::FutureExt;
+use lua_wasm_host::Limits;
 use restroy_run_queue::run_api::StepState;
 use restroy_sdk::{
     document::Step,
@@ -20,6 +21,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{
+    activity::Busy,
     for_each,
     graph::End,
     inputs,
@@ -27,7 +29,11 @@ use super::{
     sandbox::{self, Failure},
     task::TaskContext,
 };
-use crate::{capability::attempt::Attempting, report::Position};
+use crate::{
+    capability::attempt::Attempting,
+    memory::{TASK_MEMORY_LIMIT, TaskMemory},
+    report::Position,
+};
 
 /// The code of a step that its `if` did not want.
 const CONDITION_FALSE: &str = "condition_false";
@@ -41,12 +47,51 @@ pub(super) struct Work {
     pub(super) task: Arc<TaskContext>,
     pub(super) name: String,
     pub(super) step: Step,
-    /// What the steps that it needs returned, those that did.
-    pub(super) inputs: Vec<(String, Arc<str>)>,
+    /// What the script sees of the steps that it needs.
+    pub(super) inputs: Inputs,
     /// Where the newest of what it builds on stands in the order of events.
     pub(super) builds_on: Position,
     /// The attempt at the step itself that is under way or due.
     pub(super) current: AtomicU32,
+}
+
+/// What the steps that a step needs returned, those that did. As one JSON text it is made at most once.
+#[derive(Default)]
+pub(super) struct Inputs {
+    outputs: Vec<(String, Arc<str>)>,
+    json: OnceLock<Arc<str>>,
+}
+
+impl Inputs {
+    pub(super) fn new(outputs: Vec<(String, Arc<str>)>) -> Self {
+        Self { outputs, json: OnceLock::new() }
+    }
+
+    /// A JSON object by step; the failure of a step whose inputs are larger than any sandbox takes.
+    pub(super) fn json(&self, memory: &TaskMemory) -> Result<Arc<str>, Failure> {
+        if let Some(json) = self.json.get() {
+            return Ok(Arc::clone(json));
+        }
+        let size: usize = self.outputs.iter().map(|(name, output)| name.len() + output.len() + 6).sum();
+        let most = Limits::HARD_MAX.input_bytes;
+        if size as u64 > most + 1024 {
+            let message = format!("the inputs are too large (limit: {} MiB)", most / (1024 * 1024));
+            return Err(Failure::new("input_limit", message));
+        }
+        memory.hold(size).map_err(|error| Failure::new(TASK_MEMORY_LIMIT, error.to_string()))?;
+        let mut json = String::with_capacity(size + 2);
+        json.push('{');
+        for (name, output) in &self.outputs {
+            if json.len() > 1 {
+                json.push(',');
+            }
+            json.push_str(&Value::String(name.clone()).to_string());
+            json.push(':');
+            json.push_str(output);
+        }
+        json.push('}');
+        Ok(Arc::clone(self.json.get_or_init(|| json.into())))
+    }
 }
 
 /// How a step ended.
@@ -68,14 +113,18 @@ pub(super) struct Attempted {
 
 impl Work {
     /// Executes the step. Never panics, and never ends without its end reported.
-    pub(super) async fn execute(self: Arc<Self>) -> Ending {
-        match AssertUnwindSafe(Arc::clone(&self).begin()).catch_unwind().await {
+    pub(super) async fn execute(self: Arc<Self>, busy: &Busy) -> Ending {
+        match AssertUnwindSafe(Arc::clone(&self).begin(busy)).catch_unwind().await {
             Ok(ending) => ending,
             Err(_) => self.finish_step(Err(broke_down()), Usage::default()).await,
         }
     }
 
-    async fn begin(self: Arc<Self>) -> Ending {
+    async fn begin(self: Arc<Self>, busy: &Busy) -> Ending {
+        let inputs = match self.inputs.json(&self.task.memory) {
+            Ok(inputs) => inputs,
+            Err(failure) => return self.finish_step(Err(failure), Usage::default()).await,
+        };
         let committed = self.task.committed(&self.name, None);
         if committed.is_empty()
             && let Some(condition) = &self.step.condition
@@ -86,12 +135,12 @@ impl Work {
                     self.attempting(None, Attempt::FIRST, self.builds_on),
                     "if",
                     condition,
-                    self.inputs(),
+                    Arc::clone(&inputs),
                 )
                 .await
             };
             match ended.result {
-                Ok(Value::Null | Value::Bool(false)) => return self.not_wanted(ended.usage).await,
+                Ok(value) if matches!(&*value, "null" | "false") => return self.not_wanted(ended.usage).await,
                 Ok(_) => {}
                 Err(failure) => return self.finish_step(Err(within("if", failure)), ended.usage).await,
             }
@@ -101,14 +150,14 @@ impl Work {
             return self.finish_step(Err(secret_missing(&self.name, missing)), Usage::default()).await;
         }
         if let Some(schema) = &self.step.inputs_schema
-            && let Err(failure) = inputs::check(&self.task, schema, &self.inputs()).await
+            && let Err(failure) = inputs::check(&self.task, schema, &inputs).await
         {
             return self.finish_step(Err(failure), Usage::default()).await;
         }
         if let Some(items) = &self.step.for_each {
-            return for_each::execute(&self, items).await;
+            return for_each::execute(&self, items, &inputs, busy).await;
         }
-        let Attempted { result, position } = self.attempts(None, None, self.builds_on).await;
+        let Attempted { result, position } = self.attempts(None, None, &inputs, self.builds_on, busy).await;
         match result {
             Ok(output) => Ending { end: End::Succeeded, output: Some(output), error: None, position },
             Err(error) => Ending { end: End::Failed, output: None, error: Some(*error), position },
@@ -121,17 +170,21 @@ impl Work {
         self: &Arc<Self>,
         index: Option<u32>,
         item: Option<Arc<str>>,
+        inputs: &Arc<str>,
         mut builds_on: Position,
+        busy: &Busy,
     ) -> Attempted {
         let task = &self.task;
         let mut attempt = match retry::standing(task.committed(&self.name, index)) {
-            Standing::Ended(state) => return Attempted { result: result_of(state), position: Position::default() },
+            Standing::Ended(state) => {
+                return Attempted { result: result_of(task, state), position: Position::default() };
+            }
             Standing::Due(attempt) => attempt,
         };
         loop {
-            self.wait_for(attempt).await;
-            task.reporter.room().await;
             let step = StepRef { step: self.name.clone(), index, attempt: attempt.number };
+            self.wait_for(attempt, &step, busy).await;
+            task.reporter.room().await;
             if index.is_none() {
                 self.current.store(attempt.number, Ordering::Relaxed);
             }
@@ -141,24 +194,27 @@ impl Work {
                 match self.script() {
                     Ok(source) => {
                         let attempting = self.attempting(index, attempt, builds_on);
-                        sandbox::script(attempting, &self.step, source, self.inputs(), item.clone()).await
+                        sandbox::script(attempting, &self.step, source, Arc::clone(inputs), item.clone()).await
                     }
                     Err(failure) => sandbox::Ended { result: Err(failure), usage: Usage::default() },
                 }
             };
             task.reporter.room().await;
-            let failure = match ended.result {
-                Ok(value) => {
-                    let output: Arc<str> = value.to_string().into();
-                    let event = finished(step, StepStatus::Succeeded, Some(value), None, ended.usage);
-                    return Attempted { position: task.reporter.push(event, output.len()), result: Ok(output) };
+            let held = ended.result.and_then(|output| match task.memory.hold(output.len()) {
+                Ok(()) => Ok(output),
+                Err(error) => Err(Failure::new(TASK_MEMORY_LIMIT, error.to_string())),
+            });
+            let failure = match held {
+                Ok(output) => {
+                    let position = task.reporter.succeeded(step, Arc::clone(&output), ended.usage);
+                    return Attempted { position, result: Ok(output) };
                 }
                 Err(failure) => failure,
             };
             let size = size_of(&failure.error);
             let pause = retry::pause(self.step.retry.as_ref(), attempt.number).filter(|_| failure.retryable);
             let Some(pause) = pause else {
-                let event = finished(step, failure.status, None, Some(*failure.error.clone()), ended.usage);
+                let event = finished(step, failure.status, Some(*failure.error.clone()), ended.usage);
                 return Attempted { position: task.reporter.push(event, size), result: Err(failure.error) };
             };
             let error = *failure.error.clone();
@@ -169,12 +225,12 @@ impl Work {
     }
 
     /// Waits until an attempt may start, holding no sandbox meanwhile.
-    async fn wait_for(&self, attempt: Attempt) {
+    async fn wait_for(&self, attempt: Attempt, step: &StepRef, busy: &Busy) {
         let Some(not_before) = attempt.not_before else { return };
         // No longer than the longest pause, whatever another machine's clock made of it.
         let longest = self.step.retry.as_ref().map_or(Duration::ZERO, |retry| retry.max.into());
         let until = Instant::now() + not_before.since(self.task.tools.ambient.now()).min(longest);
-        self.task.progress.watch(until, tokio::time::sleep_until(until)).await;
+        self.task.progress.watch(until, busy.pause(step.clone(), until)).await;
     }
 
     pub(super) fn attempting(&self, index: Option<u32>, attempt: Attempt, builds_on: Position) -> Arc<Attempting> {
@@ -183,6 +239,8 @@ impl Work {
             step: StepRef { step: self.name.clone(), index, attempt: attempt.number },
             epoch: attempt.epoch,
             builds_on,
+            _at_work: self.task.at_work.token(),
+            masking: Arc::default(),
         })
     }
 
@@ -195,27 +253,10 @@ impl Work {
         self.task.source(path).ok_or_else(gone)
     }
 
-    /// What the script sees of the steps that it needs: a JSON object.
-    pub(super) fn inputs(&self) -> Arc<str> {
-        let size: usize = self.inputs.iter().map(|(name, output)| name.len() + output.len() + 6).sum();
-        let mut json = String::with_capacity(size + 2);
-        json.push('{');
-        for (name, output) in &self.inputs {
-            if json.len() > 1 {
-                json.push(',');
-            }
-            json.push_str(&Value::String(name.clone()).to_string());
-            json.push(':');
-            json.push_str(output);
-        }
-        json.push('}');
-        json.into()
-    }
-
     async fn not_wanted(&self, usage: Usage) -> Ending {
         let error = StepError::new(CONDITION_FALSE, "its `if` was false");
         self.task.reporter.room().await;
-        let event = finished(self.itself(), StepStatus::Skipped, None, Some(error.clone()), usage);
+        let event = finished(self.itself(), StepStatus::Skipped, Some(error.clone()), usage);
         let position = self.task.reporter.push(event, 0);
         Ending { end: End::NotWanted, output: None, error: Some(error), position }
     }
@@ -228,7 +269,7 @@ impl Work {
             Err(failure) => (failure.status, End::Failed, Some(*failure.error)),
         };
         let size = error.as_ref().map_or(0, size_of);
-        let event = finished(self.itself(), status, None, error.clone(), usage);
+        let event = finished(self.itself(), status, error.clone(), usage);
         let position = self.task.reporter.push(event, size);
         Ending { end, output: None, error, position }
     }
@@ -247,7 +288,7 @@ pub(super) fn skip(task: &TaskContext, name: &str, end: End) -> Ending {
         _ => StepError::new(NEEDS_FAILED, "a step that it needs did not succeed"),
     };
     let step = StepRef { step: name.to_owned(), index: None, attempt: 1 };
-    let event = finished(step, StepStatus::Skipped, None, Some(error.clone()), Usage::default());
+    let event = finished(step, StepStatus::Skipped, Some(error.clone()), Usage::default());
     let position = task.reporter.push(event, 0);
     Ending { end, output: None, error: Some(error), position }
 }
@@ -263,27 +304,21 @@ pub(super) fn ending_of(task: &TaskContext, step: &Step, state: &StepState) -> E
     };
     let output = match end {
         End::Succeeded | End::Failed if step.for_each.is_some() => for_each::committed_results(task, state),
-        End::Succeeded => Some(state.output.as_ref().unwrap_or(&Value::Null).to_string().into()),
+        End::Succeeded => Some(task.output(state)),
         _ => None,
     };
     Ending { end, output, error: state.error.clone(), position: Position::default() }
 }
 
-pub(super) fn result_of(state: &StepState) -> Result<Arc<str>, Box<StepError>> {
+pub(super) fn result_of(task: &TaskContext, state: &StepState) -> Result<Arc<str>, Box<StepError>> {
     if state.status == StepStatus::Succeeded {
-        return Ok(state.output.as_ref().unwrap_or(&Value::Null).to_string().into());
+        return Ok(task.output(state));
     }
     Err(Box::new(state.error.clone().unwrap_or_else(|| StepError::new("internal", "it did not succeed"))))
 }
 
-fn finished(
-    step: StepRef,
-    status: StepStatus,
-    output: Option<Value>,
-    error: Option<StepError>,
-    usage: Usage,
-) -> EventKind {
-    EventKind::StepFinished { step, status, output, error, usage }
+fn finished(step: StepRef, status: StepStatus, error: Option<StepError>, usage: Usage) -> EventKind {
+    EventKind::StepFinished { step, status, output: None, error, usage }
 }
 
 /// What an error takes in a report, roughly.

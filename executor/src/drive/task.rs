@@ -2,31 +2,38 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use lua_wasm_host::{Engine, Limits, Owner, SandboxThreads, Source};
-use restroy_run_queue::run_api::{Plan, StepLimits, StepSettings, StepState};
+use restroy_run_queue::run_api::{Plan, StepLimits, StepOutput, StepSettings, StepState};
 use restroy_sdk::{
     document::Document,
-    event::StepRef,
+    event::{StepError, StepRef},
     ids::RunId,
     time::{Ambient, Timestamp},
 };
 use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 
+use super::activity::Activity;
 use crate::{
     capability::{files::Scratch, http, http::Outbound},
-    client::TaskApi,
+    client::{Lost, TaskApi},
     lease::Progress,
-    mask::Masker,
+    mask::{Masker, Secret},
+    memory::{TASK_BYTES, TASK_MEMORY_LIMIT, TaskMemory},
     metrics::Metrics,
-    report::Reporter,
+    report::{self, Reporter},
+    signals::Signals,
 };
 
 /// How many items a `for_each` may have, unless the team has another limit.
 const MOST_ITEMS: u64 = 1_000;
+
+/// How often the run API is asked, while no signals are heard, whether a task is still held.
+const ASK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What all tasks of an executor share.
 #[derive(Clone)]
@@ -48,9 +55,15 @@ pub(crate) struct TaskContext {
     pub(crate) reporter: Reporter,
     pub(crate) progress: Arc<Progress>,
     pub(crate) masker: Masker,
+    pub(crate) memory: Arc<TaskMemory>,
     pub(crate) scratch: Arc<Scratch>,
     /// How many sandboxes may run at once.
     pub(crate) sandboxes: Semaphore,
+    /// What is under way of it, and what waits.
+    pub(crate) activity: Arc<Activity>,
+    /// What is at work for it: attempts, with their sandboxes and requests.
+    pub(crate) at_work: TaskTracker,
+    signals: Arc<Signals>,
     /// How many HTTP requests may be under way at once.
     pub(crate) requests: Arc<Semaphore>,
     /// How many items a `for_each` may have.
@@ -71,24 +84,23 @@ pub(crate) struct TaskContext {
     started_at: Timestamp,
     /// What is committed, by step and item (0: the step itself), oldest first.
     committed: HashMap<(String, u32), Vec<StepState>>,
+    /// Whether the outputs of that are to be fetched.
+    pub(crate) outputs_apart: bool,
+    /// Those that were, by step and item.
+    outputs: Mutex<HashMap<(String, u32), Arc<str>>>,
 }
 
 impl TaskContext {
-    /// Takes a plan on. Fails when the plan cannot be executed, and gives the way to say so back.
+    /// Takes a plan on, with what [`prepare`] made of it.
     pub(crate) fn new(
         plan: Plan,
+        prepared: Prepared,
         api: TaskApi,
         scratch: Arc<Scratch>,
         tools: Tools,
-    ) -> Result<Self, (String, Box<TaskApi>)> {
-        let secrets = plan.steps.values().flat_map(|settings| settings.secrets.values());
-        let prepared = hex::decode(&plan.seed)
-            .map_err(|error| format!("the run's seed: {error}"))
-            .and_then(|seed| Ok((seed, Masker::new(secrets.map(String::as_str))?)));
-        let (seed, masker) = match prepared {
-            Ok(prepared) => prepared,
-            Err(error) => return Err((error, Box::new(api))),
-        };
+        signals: Arc<Signals>,
+    ) -> Self {
+        let Prepared { seed, masker, memory } = prepared;
         let sources = plan.files.into_iter().map(|(path, text)| (path.clone(), Source::new(path, text))).collect();
         // A name without a slash and without `.lua` answers to itself and to nothing else.
         let library = plan.library.into_iter().map(|(name, text)| Source::new(format!("lib.{name}"), text)).collect();
@@ -97,8 +109,11 @@ impl TaskContext {
             let key = (state.step.step.clone(), state.step.index.unwrap_or(0));
             committed.entry(key).or_default().push(state);
         }
-        Ok(Self {
+        Self {
             sandboxes: Semaphore::new(tools.sandboxes_per_task.max(1)),
+            activity: Arc::default(),
+            at_work: TaskTracker::new(),
+            signals,
             requests: Arc::new(Semaphore::new(http::AT_ONCE)),
             most_items: usize::try_from(plan.limits.items.unwrap_or(MOST_ITEMS)).unwrap_or(usize::MAX),
             tools: Tools { limits: limits(&tools.limits, &plan.limits), ..tools },
@@ -106,6 +121,7 @@ impl TaskContext {
             reporter: Reporter::default(),
             progress: Arc::default(),
             masker,
+            memory,
             scratch,
             run_id: plan.run_id,
             owner: Owner(plan.team_id.0.as_u128()),
@@ -118,7 +134,27 @@ impl TaskContext {
             pipeline_name: plan.pipeline_name,
             started_at: plan.started_at,
             committed,
-        })
+            outputs_apart: plan.outputs_apart,
+            outputs: Mutex::default(),
+        }
+    }
+
+    /// Asks the run API whether the task is still held, where it would not be heard if it were not: at most once
+    /// a second.
+    pub(crate) async fn ensure_held(&self) -> Result<(), Lost> {
+        if self.api.lost.is_cancelled() {
+            return Err(Lost);
+        }
+        if self.signals.is_live() || self.api.was_renewed_within(ASK_INTERVAL) {
+            return Ok(());
+        }
+        self.api.confirm_held().await
+    }
+
+    /// Waits until nothing of the task is at work any more. Whoever waits has dropped what drives it.
+    pub(crate) async fn stopped(&self) {
+        self.at_work.close();
+        self.at_work.wait().await;
     }
 
     /// A file of the pipeline.
@@ -167,6 +203,54 @@ impl TaskContext {
         // A tuple of borrowed parts is no key for the map; steps are few and so are lookups.
         self.committed.get(&(step.to_owned(), index.unwrap_or(0))).map_or(&[], Vec::as_slice)
     }
+
+    /// Whether anything of a step, or of an item of it, is committed.
+    pub(crate) fn has_committed(&self, step: &str) -> bool {
+        self.committed.contains_key(&(step.to_owned(), 0)) || self.committed.keys().any(|(name, _)| name == step)
+    }
+
+    /// Takes outputs that were fetched.
+    pub(crate) fn take_outputs(&self, outputs: Vec<StepOutput>) {
+        let mut held = self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
+        held.extend(outputs.into_iter().map(|StepOutput { step, index, output }| ((step, index), output.get().into())));
+    }
+
+    /// What a committed attempt returned; null where it returned nothing, or where nobody needs it.
+    pub(crate) fn output(&self, state: &StepState) -> Arc<str> {
+        if let Some(output) = &state.output {
+            return output.get().into();
+        }
+        let key = (state.step.step.clone(), state.step.index.unwrap_or(0));
+        let held = self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
+        held.get(&key).map_or_else(|| "null".into(), Arc::clone)
+    }
+}
+
+/// What takes time to be made of a plan.
+pub(crate) struct Prepared {
+    seed: Vec<u8>,
+    masker: Masker,
+    memory: Arc<TaskMemory>,
+}
+
+/// Prepares a plan; the error says why it cannot be executed, and under which code. Takes up to a few tenths of a
+/// second: not for an async thread.
+pub(crate) fn prepare(plan: &Plan) -> Result<Prepared, Box<StepError>> {
+    let refused = |code: &str, why: String| Box::new(StepError::new(code, why));
+    let seed =
+        hex::decode(&plan.seed).map_err(|error| refused("plan_not_executable", format!("the run's seed: {error}")))?;
+    let secrets = plan
+        .steps
+        .iter()
+        .flat_map(|(step, settings)| settings.secrets.iter().map(move |(key, value)| Secret { step, key, value }));
+    let masker = Masker::new(secrets).map_err(|error| refused("secrets_too_large", error.to_string()))?;
+    let memory = TaskMemory::new(TASK_BYTES);
+    let sources = plan.files.values().chain(plan.library.values()).map(String::len).sum::<usize>();
+    let outputs = plan.done.iter().filter_map(|state| Some(state.output.as_ref()?.get().len())).sum::<usize>();
+    memory
+        .hold(sources + outputs + plan.params.get().len() + masker.memory_usage() + report::BUFFER_BYTES)
+        .map_err(|error| refused(TASK_MEMORY_LIMIT, error.to_string()))?;
+    Ok(Prepared { seed, masker, memory })
 }
 
 /// The executor's limits with what the team has other ones of, up to the sandbox's hard maximum.

@@ -224,3 +224,58 @@ async fn an_executor_ends_although_nobody_takes_anything_back() {
     executor.stop().await;
     assert_eq!(api.released(), 0);
 }
+
+/// A run that is taken over while its last step waits: a step that nobody needs any more, one that is needed, and a
+/// `for_each` that is needed and one that is open.
+async fn taken_over(sends_outputs: bool) -> Report {
+    let api = Api::start(
+        json!({"restroy": 1, "steps": {
+            "first": {"script": "first.lua"},
+            "second": {"script": "second.lua", "needs": ["first"]},
+            "each": {"script": "each.lua", "needs": ["second"], "for_each": "{1, 2, 3, 4, 5}"},
+            "last": {"script": "last.lua", "needs": ["each", "second"], "for_each": "inputs.each", "max_parallel": 1,
+                     "allow": {"kv": true}},
+            "end": {"script": "end.lua", "needs": ["last"]},
+        }}),
+        &[
+            ("first.lua", "return ('x'):rep(1000)"),
+            ("second.lua", "return #inputs.first"),
+            ("each.lua", "return {item, 1.5}"),
+            ("last.lua", "if index == 4 then kv.get('gate') end return {inputs.second, item}"),
+            ("end.lua", "return inputs.last"),
+        ],
+    )
+    .await;
+    api.knobs(|knobs| knobs.sends_outputs = sends_outputs);
+    let scratch = tempfile::tempdir().unwrap();
+    let executor = Running::start(&api, scratch.path(), 1).await;
+    executor.push(api.task_id()).await;
+    api.until("the fourth item waits", |api| api.calls().len() == 1).await;
+    api.lose_lease();
+    api.knobs(|knobs| knobs.gate.1.add_permits(1));
+    api.until("the old fence is refused", |api| api.refused() > 0).await;
+    executor.push(api.task_id()).await;
+    api.until("the fourth item waits again", |api| api.calls().len() == 2).await;
+    api.knobs(|knobs| knobs.gate.1.add_permits(1));
+    let report = settle(api, executor).await;
+    assert_eq!(report.status(), RunStatus::Succeeded);
+    let expected: Vec<_> = (1..=5).map(|item| json!([1000, [item, 1.5]])).collect();
+    assert_eq!(report.output("end"), json!(expected));
+    assert_eq!(report.starts("second", None), 1);
+    report
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_takeover_only_needed_outputs_are_fetched() {
+    let report = taken_over(false).await;
+    let mut fetched = report.api.fetched();
+    fetched.sort();
+    let item = |step: &str, index| (step.to_owned(), index);
+    let expected = (1..=5).map(|index| item("each", index)).chain((1..=3).map(|index| item("last", index)));
+    assert_eq!(fetched, expected.chain([item("second", 0)]).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_control_plane_sends_the_outputs_with_the_plan() {
+    assert_eq!(taken_over(true).await.api.fetched(), []);
+}

@@ -8,6 +8,7 @@ mod hostile;
 mod items;
 mod latency;
 mod leases;
+mod lifecycle;
 mod metrics;
 mod modules;
 mod protocol;

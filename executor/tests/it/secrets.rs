@@ -1,6 +1,9 @@
 //! Secrets: used, and never seen.
 
-use restroy_sdk::status::{RunStatus, StepStatus};
+use restroy_sdk::{
+    event::EventKind,
+    status::{RunStatus, StepStatus},
+};
 use serde_json::json;
 
 use crate::support::{Api, Report, run_with};
@@ -60,6 +63,46 @@ async fn a_long_error_is_cut_after_it_was_masked() {
     let report = run("error(('x'):rep(8185) .. config.KEY, 0)").await;
     let message = report.step("a").2.unwrap().message;
     assert!(message.len() <= 8192 && !message.contains(&SECRET[..4]), "{}", &message[8100..]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_that_the_sandbox_had_to_cut_shows_nothing_of_a_secret() {
+    let key: String = (0..6_000_u32).map(|n| char::from(b'a' + u8::try_from(n * n % 23).unwrap())).collect();
+    let api = Api::start(
+        json!({"restroy": 1, "steps": {"a": {"script": "a.lua", "secrets": ["KEY"]}}}),
+        &[("a.lua", "error(('token ' .. config.KEY .. ' '):rep(20), 0)")],
+    )
+    .await;
+    api.plan(|plan| {
+        plan.steps.get_mut("a").unwrap().secrets.insert("KEY".to_owned(), key.clone());
+    });
+    let report = run_with(api).await;
+    let message = report.step("a").2.unwrap().message;
+    assert!(message.starts_with("token •••••••• token ••••••••"), "{message}");
+    let events = serde_json::to_string(&report.events).unwrap();
+    for at in (0..key.len() - 8).step_by(4) {
+        assert!(!events.contains(&key[at..at + 8]), "{message}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_that_are_too_large_end_the_run_with_the_name_of_the_largest() {
+    let api = Api::start(
+        json!({"restroy": 1, "steps": {"a": {"script": "a.lua", "secrets": ["KEY", "BIG"]}}}),
+        &[("a.lua", "return 1")],
+    )
+    .await;
+    api.plan(|plan| {
+        let secrets = &mut plan.steps.get_mut("a").unwrap().secrets;
+        secrets.insert("KEY".to_owned(), SECRET.to_owned());
+        secrets.insert("BIG".to_owned(), "x".repeat(2 * 1024 * 1024));
+    });
+    let report = run_with(api).await;
+    let Some(EventKind::RunFinished { status: RunStatus::Failed, error: Some(error) }) = report.events.last() else {
+        panic!("{:?}", report.events);
+    };
+    assert_eq!(error.code, "secrets_too_large");
+    assert!(error.message.contains("`BIG` of the step `a`"), "{}", error.message);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,6 @@ local concat, format = table.concat, string.format
 
 -- Taken from scripts, kept for the libraries.
 P.getinfo = debug.getinfo
-P.load = load
 P.os = { time = os.time, date = os.date, difftime = os.difftime }
 P.randomseed = math.randomseed
 debug.setmetatable(N.null, { __name = "null", __tostring = function() return "null" end })
@@ -50,10 +49,23 @@ function P.call(op, head, body)
   error(setmetatable(answer, host_error), 0)
 end
 
+-- Compiles, or gives nil and the message. `load` alone would hand a compiler's error to the message handler of the
+-- xpcall around it, which makes something else of it.
+local load, pcall = load, pcall
+local function loaded(ok, chunk, problem)
+  if ok then return chunk, problem end
+  return nil, chunk
+end
+function P.load(...)
+  return loaded(pcall(load, ...))
+end
+
 -- Text only, whatever mode is asked for. The environment is passed on only if it was given.
-local load = load
 function _G.load(chunk, name, _, ...)
-  return load(chunk, name, "t", ...)
+  local kind = type(chunk)
+  if kind ~= "string" and kind ~= "function" and kind ~= "number" then P.arg("load", 1, chunk, "function") end
+  if name ~= nil and type(name) ~= "number" then P.arg("load", 2, name, "string") end
+  return P.load(chunk, name, "t", ...)
 end
 
 local collect = collectgarbage

@@ -1,12 +1,13 @@
 -- One run: sets up the globals, runs the entry, turns its end into a result.
 local N, P = ...
 
-local error, pcall, rawget, select, tostring, type, xpcall = error, pcall, rawget, select, tostring, type, xpcall
+local error, pcall, rawequal, rawget = error, pcall, rawequal, rawget
+local tostring, type, xpcall = tostring, type, xpcall
 -- Kept: scripts may replace them, and this file runs when no script is there to blame any more.
 local format, match, sub = string.format, string.match, string.sub
 local setmetatable = setmetatable
 
--- More than an embedder shows: it cuts what it has masked, so that no part of a secret is left over.
+-- More than an embedder shows, and known to it (StepError::MESSAGE_BYTES): what is cut here may end within a secret.
 local MAX_MESSAGE = 65536
 local MAX_DETAILS = 65536
 
@@ -50,7 +51,7 @@ local function install_require(modules)
     -- However the module ends: one that failed can be tried again.
     local _ <close> = setmetatable({}, { __close = function() loading[name] = nil end })
     loading[name] = true
-    local chunk, failure = P.compile(name, modules[name])
+    local chunk, failure = P.compile(name, N.module(name))
     if not chunk then
       local place = failure.details
       error(format("%s:%d:%d: %s", place.file, place.line, place.column, failure.message), 0)
@@ -106,19 +107,17 @@ local function handler(value)
   return caught
 end
 
-local function finish(ok, ...)
+local function finish(ok, value)
   P.flush()
   if not ok then
-    local raised = ...
     -- Where the handler itself could not run (no stack was left), Lua gives a message.
-    if raised ~= caught or caught == nil then return false, failure_of(raised, "") end
-    return false, failure_of(raised.value, raised.traceback)
+    if caught == nil or not rawequal(value, caught) then return false, failure_of(value, "") end
+    return false, failure_of(value.value, value.traceback)
   end
-  local value = ...
-  if select("#", ...) == 0 or value == nil then return true, "null" end
+  if value == nil then return true, "null" end
   local encodes, json = N.json_encode(value)
   if encodes then return true, json end
-  return false, { kind = "result_not_json", message = "the returned value has no JSON form: " .. json }
+  return false, { kind = "result_not_json", message = cut("the returned value has no JSON form: " .. json) }
 end
 
 function P.main(records)
@@ -133,9 +132,16 @@ function P.main(records)
   if records.check then return true, "null" end
   for name, text in pairs(records.globals) do
     local ok, value = N.json_decode(text)
-    if not ok then return false, { kind = "internal", message = "the global " .. name .. " is not JSON: " .. value } end
+    if not ok then
+      return false, { kind = "input_not_json", message = cut("the global `" .. name .. "` cannot be read as JSON: " .. value) }
+    end
     if value ~= N.null then _G[name] = value end
   end
   install_require(records.modules)
-  return finish(xpcall(entry, handler))
+  -- One value, whatever the script returns: a hundred thousand of them have no room beside themselves.
+  local ok, value = xpcall(function()
+    local result = entry()
+    return result
+  end, handler)
+  return finish(ok, value)
 end

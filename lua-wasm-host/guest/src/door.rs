@@ -50,6 +50,11 @@ pub(crate) fn invocation() -> Vec<u8> {
     bytes(op::INVOCATION, &[], &[])
 }
 
+/// The text of a module of the invocation.
+fn module(lua: &Lua, name: LuaString) -> mlua::Result<LuaString> {
+    lua.create_string(bytes(op::MODULE, &name.as_bytes(), &[]))
+}
+
 /// Gives the host the result.
 pub(crate) fn done(json: &[u8]) {
     number(op::DONE, &[], json);
@@ -93,6 +98,7 @@ fn call(lua: &Lua, (op, head, body): (u32, Value, Option<LuaString>)) -> mlua::R
 
 pub(crate) fn register(lua: &Lua, native: &Table) -> mlua::Result<()> {
     native.set("call", lua.create_function(call)?)?;
+    native.set("module", lua.create_function(module)?)?;
     native.set("fuel", lua.create_function(|_, ()| Ok(number(op::FUEL, &[], &[])))?)?;
     native.set("now", lua.create_function(|_, ()| Ok(number(op::NOW, &[], &[])))?)?;
     native.set(

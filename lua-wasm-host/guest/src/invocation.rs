@@ -33,7 +33,7 @@ pub(crate) fn read(lua: &Lua, blob: &[u8]) -> mlua::Result<(Table, usize)> {
                 records.set("expression", matches!(tag, record::EXPRESSION | record::CHECK_EXPRESSION))?;
                 records.set("check", matches!(tag, record::CHECK_SCRIPT | record::CHECK_EXPRESSION))?;
             }
-            record::MODULE => modules.set(lua.create_string(name)?, lua.create_string(text)?)?,
+            record::MODULE => modules.set(lua.create_string(name)?, true)?,
             record::GLOBAL => globals.set(lua.create_string(name)?, lua.create_string(text)?)?,
             record::SEED => {
                 let seed: [u8; 16] = text.try_into().map_err(|_| malformed())?;

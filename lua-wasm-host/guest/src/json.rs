@@ -12,11 +12,17 @@ const MAX_DEPTH: usize = 100;
 
 const ARRAY_MARK: &str = "restroy.array";
 
+/// How many values of tables are held at once: mlua panics at about 200,000 references. Further ones are read again.
+const MAX_HELD: usize = 50_000;
+
+/// What an error shows of a key, in bytes.
+const SHOWN_KEY: usize = 64;
+
 /// Appends the JSON text of `value`. The error is for the script's author.
 pub(crate) fn encode(lua: &Lua, value: &Value, out: &mut Vec<u8>) -> Result<(), String> {
     let mark: Table = lua.named_registry_value(ARRAY_MARK).map_err(|error| error.to_string())?;
     let mut path = Vec::new();
-    Encoder { mark, out }.value(value, &mut path).map_err(|problem| {
+    Encoder { lua, mark, out, held: 0 }.value(value, &mut path).map_err(|problem| {
         if path.is_empty() {
             problem
         } else {
@@ -27,8 +33,11 @@ pub(crate) fn encode(lua: &Lua, value: &Value, out: &mut Vec<u8>) -> Result<(), 
 }
 
 struct Encoder<'a> {
+    lua: &'a Lua,
     mark: Table,
     out: &'a mut Vec<u8>,
+    /// Values of the tables around the current one that are held.
+    held: usize,
 }
 
 impl Encoder<'_> {
@@ -46,7 +55,7 @@ impl Encoder<'_> {
             Value::Integer(number) => self.write(number)?,
             Value::Number(number) if number.is_finite() => self.write(number)?,
             Value::Number(number) => return Err(format!("{number} has no JSON form")),
-            Value::String(string) => self.string(string)?,
+            Value::String(string) => self.string(&string.as_bytes())?,
             Value::Table(_) if depth >= MAX_DEPTH => {
                 return Err(format!("nested deeper than {MAX_DEPTH}, or contains itself"));
             }
@@ -60,9 +69,9 @@ impl Encoder<'_> {
         serde_json::to_writer(&mut *self.out, value).map_err(|error| error.to_string())
     }
 
-    fn string(&mut self, string: &LuaString) -> Result<(), String> {
-        let text = string.to_str().map_err(|_| "a string that is not UTF-8 has no JSON form".to_owned())?;
-        self.write(&*text)
+    fn string(&mut self, string: &[u8]) -> Result<(), String> {
+        let text = str::from_utf8(string).map_err(|_| "a string that is not UTF-8 has no JSON form".to_owned())?;
+        self.write(text)
     }
 
     fn table(&mut self, table: &Table, depth: usize, path: &mut Vec<String>) -> Result<(), String> {
@@ -70,10 +79,15 @@ impl Encoder<'_> {
         if length > 0 {
             return self.array(table, length, depth, path);
         }
-        let mut fields: Vec<(LuaString, Value)> = Vec::new();
+        let mut fields: Vec<(Vec<u8>, Option<Value>)> = Vec::new();
+        let held = self.held;
         for pair in table.pairs::<Value, Value>() {
             match pair.map_err(|error| error.to_string())? {
-                (Value::String(key), value) => fields.push((key, value)),
+                (Value::String(key), value) => {
+                    let value = (self.held < MAX_HELD).then_some(value);
+                    self.held += usize::from(value.is_some());
+                    fields.push((key.as_bytes().to_vec(), value));
+                }
                 (key, _) => {
                     return Err(format!(
                         "a table with a {} key and no first element has no JSON form",
@@ -86,7 +100,7 @@ impl Encoder<'_> {
             self.out.extend_from_slice(b"[]");
             return Ok(());
         }
-        fields.sort_by(|(left, _), (right, _)| (*left.as_bytes()).cmp(&*right.as_bytes()));
+        fields.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
         self.out.push(b'{');
         for (number, (key, value)) in fields.iter().enumerate() {
             if number > 0 {
@@ -94,8 +108,14 @@ impl Encoder<'_> {
             }
             self.string(key)?;
             self.out.push(b':');
-            self.nested(value, depth + 1, path).inspect_err(|_| path.push(format!(".{}", key.to_string_lossy())))?;
+            let read = || table.raw_get(self.lua.create_string(key)?);
+            let value = match value {
+                Some(value) => value,
+                None => &read().map_err(|error: mlua::Error| error.to_string())?,
+            };
+            self.nested(value, depth + 1, path).inspect_err(|_| path.push(shown(key)))?;
         }
+        self.held = held;
         self.out.push(b'}');
         Ok(())
     }
@@ -118,6 +138,12 @@ impl Encoder<'_> {
         self.out.push(b']');
         Ok(())
     }
+}
+
+/// A key within the way to an error.
+fn shown(key: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&key[..key.len().min(SHOWN_KEY)]);
+    format!(".{text}{}", if key.len() > SHOWN_KEY { "…" } else { "" })
 }
 
 /// Reads a JSON text. The error is for the script's author.

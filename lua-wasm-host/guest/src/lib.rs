@@ -11,6 +11,7 @@ mod door;
 mod hooks;
 mod invocation;
 mod json;
+mod memory;
 #[path = "../../src/wire.rs"]
 mod wire;
 
@@ -49,6 +50,7 @@ fn make() -> mlua::Result<Guest> {
         StdLib::TABLE | StdLib::STRING | StdLib::UTF8 | StdLib::COROUTINE | StdLib::MATH | StdLib::OS | StdLib::DEBUG;
     // SAFETY: `debug` is for lua/trace.lua only; lua/base.lua takes it from the scripts.
     let lua = unsafe { Lua::unsafe_new_with(libraries, LuaOptions::default()) };
+    memory::bound_requests(&lua)?;
     let native = lua.create_table()?;
     json::register(&lua, &native)?;
     codec::register(&lua, &native)?;

@@ -13,6 +13,9 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// Where the body begins in the bytes of an answer without a head.
+    pub(crate) const BODY: usize = 5;
+
     /// Success, nothing to say.
     pub(crate) fn empty() -> Self {
         Self { status: status::OK, head: Vec::new(), body: Vec::new() }

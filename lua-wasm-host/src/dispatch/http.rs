@@ -13,6 +13,8 @@ use crate::{CallError, CallKind, CallResult, ErrorCode, HttpRequest, StepError};
 const MAX_HEADERS: usize = 100;
 /// Longest name and value of a header together, bytes.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
+/// The shortest timeout of a request: whoever wants to give up sooner costs more than the request does.
+const MIN_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Headers that frame the message: the host's to say.
 const OURS: [&str; 7] = ["host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer"];
@@ -57,6 +59,7 @@ impl Dispatcher {
         let timeout = match request.timeout {
             Some(seconds) => Duration::try_from_secs_f64(seconds)
                 .map_err(|_| invalid("timeout takes a number of seconds, 0 or more"))?
+                .max(MIN_TIMEOUT)
                 .min(self.limits.http_timeout),
             None => self.limits.http_timeout,
         };

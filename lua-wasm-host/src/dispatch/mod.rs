@@ -22,7 +22,7 @@ pub(crate) use answer::Answer;
 use crate::meter::WallClock;
 use crate::wire::op;
 use crate::{
-    CallContext, CallError, CallFailure, CallKind, CallRecord, CallResult, Door, ErrorCode, Limits, StepError,
+    CallContext, CallError, CallFailure, CallKind, CallRecord, CallResult, Door, ErrorCode, Limits, Source, StepError,
 };
 
 /// Serves the calls of one run.
@@ -34,6 +34,8 @@ pub(crate) struct Dispatcher {
     http_requests: u32,
     log_bytes: u64,
     files: files::OpenFiles,
+    /// What `require` can load.
+    modules: Vec<Source>,
 }
 
 /// Whose time a call takes.
@@ -47,7 +49,14 @@ enum Time {
 
 impl Dispatcher {
     pub(crate) fn new(door: Door, limits: Limits, clock: WallClock) -> Self {
-        Self { door, limits, clock, calls: 0, http_requests: 0, log_bytes: 0, files: files::OpenFiles::default() }
+        let files = files::OpenFiles::default();
+        Self { door, limits, clock, calls: 0, http_requests: 0, log_bytes: 0, files, modules: Vec::new() }
+    }
+
+    /// The same with what `require` can load. A sandbox gets the texts that it asks for: a pipeline's sources may be
+    /// 16 MiB, and a task has dozens of sandboxes.
+    pub(crate) fn with_modules(self, modules: Vec<Source>) -> Self {
+        Self { modules, ..self }
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -85,6 +94,10 @@ impl Dispatcher {
         }
         match op {
             op::PROGRESS => self.progress(head),
+            op::MODULE => {
+                let module = self.modules.iter().find(|module| module.name.as_bytes() == head);
+                Ok(Answer::body(module.map_or_else(Vec::new, |module| module.text.as_bytes().to_vec())))
+            }
             op::ZONE => zone::answer(&parse(head)?),
             op::SLEEP => self.sleep(head).await,
             op::HTTP => self.http(head, body).await,

@@ -147,7 +147,7 @@ fn load(engine: &wasmtime::Engine, mut code: File) -> std::io::Result<InstancePr
 fn warm_up(engine: &wasmtime::Engine, guest: &InstancePre<State>) -> std::io::Result<()> {
     let limits = Limits::default();
     let invocation = Invocation::script(Source::new("warm-up", "return 1"));
-    let records = Records::of(&invocation, &limits).into_bytes();
+    let records = Records::of(&invocation, &limits).into_parts().0;
     let dispatcher = Dispatcher::new(compile::closed_door(), limits.clone(), WallClock::default());
     let mut ended = GuestEnd::ByHost;
     run(engine, guest, Host::Here(Box::new(dispatcher)), &limits, records, || true, |end, _| ended = end);

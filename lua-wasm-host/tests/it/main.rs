@@ -13,6 +13,7 @@ mod interrupting;
 mod isolation;
 mod libraries;
 mod limits;
+mod nasty;
 mod support;
 #[cfg(target_os = "linux")]
 mod workers;

@@ -13,6 +13,7 @@
 
 mod link;
 mod options;
+mod probe;
 mod queue;
 pub(crate) mod wire;
 

@@ -33,9 +33,10 @@ use tokio_util::sync::CancellationToken;
 use super::{
     RedisOptions,
     link::{Deaf, Ear, Link, Purpose, RETRY},
+    probe::{Probe, unusable},
 };
 use crate::{
-    queue::{Handler, Message, Queue, QueueError},
+    queue::{Handler, Message, Queue, QueueError, Unusable},
     work::{Delivery, Taken},
 };
 
@@ -83,6 +84,7 @@ pub struct RedisQueue {
     link: Link,
     /// How many wait, as of the newest push.
     waiting: AtomicU64,
+    probe: Probe,
 }
 
 impl RedisQueue {
@@ -101,6 +103,7 @@ impl RedisQueue {
             capacity: capacity.max(1),
             link: Link::start(options.client(), purpose),
             waiting: AtomicU64::new(0),
+            probe: Probe::default(),
             options: options.clone(),
         }
     }
@@ -149,6 +152,10 @@ impl Queue for RedisQueue {
             push.invoke_async(&mut connection).await.map_err(|error| self.failed(&error))?;
         self.waiting.store(waiting, Ordering::Relaxed);
         if taken { Ok(()) } else { Err(QueueError("it is full".to_owned())) }
+    }
+
+    async fn check(&self) -> Result<(), Unusable> {
+        self.probe.check(&self.link, &self.key).await
     }
 
     async fn consume(&self, slots: usize, handler: Handler, stop: Pin<Box<dyn Future<Output = ()> + Send>>) {
@@ -220,6 +227,7 @@ impl Feeder {
     /// Until it is stopped; gives itself back, to put back what was not begun.
     async fn feed(self) -> Self {
         let stopped = self.stopped.clone();
+        let mut refused = None;
         while let Some(Ok(slot)) = stopped.run_until_cancelled(Arc::clone(&self.slots).acquire_owned()).await {
             let mut slots = vec![slot];
             while slots.len() < BATCH
@@ -230,6 +238,7 @@ impl Feeder {
             let wanted = slots.len();
             let wait = match self.take(wanted).await {
                 Ok(messages) => {
+                    refused = None;
                     let emptied = messages.len() < wanted;
                     self.hand_over(messages, slots).await;
                     emptied.then_some(LOOK)
@@ -237,7 +246,14 @@ impl Feeder {
                 Err(error) => {
                     drop(slots);
                     self.link.failed(&error);
-                    tracing::debug!(%error, "nothing can be taken from the queue");
+                    match unusable(&error) {
+                        // Said once: the link says when Redis does not answer.
+                        why if why != Unusable::Away && refused != Some(why) => {
+                            tracing::error!(key = self.key, "nothing can be taken from the queue: {why}");
+                            refused = Some(why);
+                        }
+                        _ => tracing::debug!(%error, "nothing can be taken from the queue"),
+                    }
                     Some(RETRY)
                 }
             };

@@ -7,7 +7,7 @@ use std::{
 };
 
 use redis::RedisResult;
-use restroy_sdk::ids::{RunId, TeamId};
+use restroy_sdk::ids::{ExecutorId, RunId, TeamId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -17,12 +17,17 @@ use super::{
     RedisOptions,
     link::{Ear, Link, Purpose},
 };
-use crate::wake::Wake;
+use crate::{
+    run_api::{HeldTask, ReleaseReason},
+    wake::Wake,
+};
 
 /// How many runs may wait to be said; beyond, "look at everything" is said instead.
 const MAX_RUNS: usize = 4096;
 /// How many teams may wait to be said; beyond, "look at everything" is said instead.
 const MAX_TEAMS: usize = 512;
+/// How many released tasks may wait to be said; beyond, "look at everything" is said instead.
+const MAX_RELEASED: usize = 4096;
 /// How many runs are said at once.
 const RUNS_AT_ONCE: usize = 512;
 /// The version of what is said.
@@ -45,6 +50,9 @@ struct Said {
     /// Teams in which members may do other things than before.
     #[serde(default)]
     access: Vec<TeamId>,
+    /// Tasks that are not their executors' any more.
+    #[serde(default)]
+    released: Vec<(ExecutorId, HeldTask, ReleaseReason)>,
 }
 
 /// The other processes.
@@ -115,6 +123,9 @@ impl Ear for Listener {
         for team_id in said.access {
             let _ = self.local.send(Wake::Access { team_id });
         }
+        for (executor_id, task, reason) in said.released {
+            let _ = self.local.send(Wake::Released { executor_id, task, reason });
+        }
     }
 
     fn restored(&self) {
@@ -129,11 +140,12 @@ struct Pending {
     missed: bool,
     runs: HashMap<RunId, i64>,
     access: HashSet<TeamId>,
+    released: Vec<(ExecutorId, HeldTask, ReleaseReason)>,
 }
 
 impl Pending {
     fn is_empty(&self) -> bool {
-        !self.admit && !self.missed && self.runs.is_empty() && self.access.is_empty()
+        !self.admit && !self.missed && self.runs.is_empty() && self.access.is_empty() && self.released.is_empty()
     }
 
     fn add(&mut self, wake: Wake) {
@@ -145,8 +157,9 @@ impl Pending {
                 *newest = last_seq.max(*newest);
             }
             Wake::Access { team_id } => drop(self.access.insert(team_id)),
+            Wake::Released { executor_id, task, reason } => self.released.push((executor_id, task, reason)),
         }
-        if self.runs.len() > MAX_RUNS || self.access.len() > MAX_TEAMS {
+        if self.runs.len() > MAX_RUNS || self.access.len() > MAX_TEAMS || self.released.len() > MAX_RELEASED {
             self.missed = true;
         }
         if self.missed {
@@ -154,6 +167,7 @@ impl Pending {
             self.admit = false;
             self.runs = HashMap::new();
             self.access = HashSet::new();
+            self.released = Vec::new();
         }
     }
 
@@ -164,6 +178,9 @@ impl Pending {
         }
         for team_id in taken.access {
             self.add(Wake::Access { team_id });
+        }
+        for (executor_id, task, reason) in taken.released {
+            self.add(Wake::Released { executor_id, task, reason });
         }
         if taken.admit {
             self.add(Wake::Admit);
@@ -176,7 +193,8 @@ impl Pending {
     /// As much of it as goes into one message.
     fn take(&mut self) -> Self {
         let access = std::mem::take(&mut self.access);
-        let mut taken = Self { admit: self.admit, missed: self.missed, runs: HashMap::new(), access };
+        let released = std::mem::take(&mut self.released);
+        let mut taken = Self { admit: self.admit, missed: self.missed, runs: HashMap::new(), access, released };
         (self.admit, self.missed) = (false, false);
         if self.runs.len() <= RUNS_AT_ONCE {
             taken.runs = std::mem::take(&mut self.runs);
@@ -246,6 +264,7 @@ impl Publisher {
             missed: pending.missed,
             runs: pending.runs.iter().map(|(run, seq)| (*run, *seq)).collect(),
             access: pending.access.iter().copied().collect(),
+            released: pending.released.clone(),
         };
         let payload = serde_json::to_vec(&said)
             .map_err(|_| redis::RedisError::from((redis::ErrorKind::Client, "a wake-up cannot be written")))?;

@@ -1,9 +1,9 @@
 //! What holds of the queue on Redis alone.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use restroy_run_queue::{
-    queue::Queue,
+    queue::{Queue, Unusable},
     redis::{RedisOptions, RedisQueue},
 };
 
@@ -99,6 +99,44 @@ async fn a_password_is_used() {
     within(queue.until_connected()).await;
     queue.push(message(1)).await.unwrap();
     assert_eq!(queue.count().await.unwrap(), 1);
+}
+
+/// Waits until the check says so: its answer holds for a moment.
+async fn until_checked(queue: &RedisQueue, wanted: Result<(), Unusable>) {
+    within(async {
+        while queue.check().await != wanted {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_takes_no_writes_is_told_of() {
+    let redis = PrivateRedis::start().await;
+    let options = redis.options();
+    let queue = RedisQueue::start(&options);
+    within(queue.until_connected()).await;
+    assert_eq!(queue.check().await, Ok(()));
+    let mut operator = redis.connection().await;
+    let mut set = async |name: &str, value: &str| {
+        redis::cmd("CONFIG").arg("SET").arg(name).arg(value).exec_async(&mut operator).await.unwrap();
+    };
+    set("maxmemory-policy", "noeviction").await;
+    set("maxmemory", "1").await;
+    until_checked(&queue, Err(Unusable::OutOfMemory)).await;
+    assert!(queue.push(message(1)).await.is_err());
+    set("maxmemory", "0").await;
+    until_checked(&queue, Ok(())).await;
+    queue.push(message(1)).await.unwrap();
+    // Whatever key the queue has here.
+    let mut operator = redis.connection().await;
+    let keys = keys(&mut operator, "").await;
+    let key = keys.iter().find(|key| key.ends_with(":queue")).unwrap();
+    redis::cmd("SET").arg(key).arg("something else").exec_async(&mut operator).await.unwrap();
+    until_checked(&queue, Err(Unusable::WrongType)).await;
+    redis::cmd("DEL").arg(key).exec_async(&mut operator).await.unwrap();
+    until_checked(&queue, Ok(())).await;
 }
 
 #[test]

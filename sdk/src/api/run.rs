@@ -14,7 +14,8 @@ use crate::{
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewRun {
-    /// What the scripts see as `params`; checked against the document's schema. 1 MiB at most.
+    /// What the scripts see as `params`; checked against the document's schema. At most half of
+    /// the team's `step_input_bytes`, and 1 MiB.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub params: serde_json::Map<String, serde_json::Value>,
@@ -38,6 +39,9 @@ pub struct Run {
     pub version: i64,
     /// Its state.
     pub status: RunStatus,
+    /// While it is `waiting`: for what.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
     /// Why it did not succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<StepError>,
@@ -58,6 +62,16 @@ pub struct Run {
     /// Since when it is kept on purpose, whatever the retention says.
     #[serde(default)]
     pub kept_at: Option<Timestamp>,
+}
+
+/// What a run waits for: it holds no slot meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Waiting {
+    /// The step that is tried again next.
+    pub step: String,
+    /// When it is due. A moment in the past: it waits for a slot.
+    pub until: Timestamp,
 }
 
 /// One attempt at one step.

@@ -24,4 +24,10 @@ impl Database {
         let settings = InForce::resolve(&self.settings, &environment())?.settings;
         database(&settings.database_url, CONNECTIONS).await
     }
+
+    /// Where people reach the API, if that is set.
+    pub(super) fn public_url(&self) -> Outcome<Option<String>> {
+        let settings = InForce::resolve(&self.settings, &environment())?.settings;
+        Ok(settings.public_url.map(|url| url.0))
+    }
 }

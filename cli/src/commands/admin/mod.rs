@@ -28,7 +28,7 @@ pub(crate) enum AdminCommand {
     /// Give executors their credentials, take them away, list executors
     #[command(subcommand)]
     Executor(ExecutorCommand),
-    /// Help people who cannot get into their accounts
+    /// Make accounts; help people who cannot get into theirs
     #[command(subcommand)]
     Account(AccountCommand),
     /// Show and change the limits of teams

@@ -5,9 +5,14 @@
 //! answered. At the end every process must be the one that was started, and must have stayed within its memory budget.
 //! How much slower the victim gets is measured by `bench neighbours`, not asserted here.
 
+mod answers;
+mod cpu;
 mod disk;
+mod door;
+mod masking;
 mod memory;
 mod processor;
+mod waiting;
 
 use std::{cell::Cell, fs};
 

@@ -1,11 +1,13 @@
 //! An installation of several services, and what can be asked of it.
 
-use std::process::Command;
+use std::{process::Command, time::Duration};
 
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _, postgres::PgConnectOptions};
+use url::Url;
 
 use super::{
+    proxy::far_away,
     servers::{Postgres, Redis},
     service::{Service, eventually},
 };
@@ -86,7 +88,19 @@ impl Cluster {
         self.start_control_plane(name, command)
     }
 
-    fn start_control_plane(&self, name: &str, command: Command) -> ControlPlane {
+    /// Starts a control-plane that is far from its database: every byte takes so long, each way.
+    pub async fn control_plane_far_away(&self, name: &str, one_way: Duration) -> ControlPlane {
+        let mut database = Url::parse(&self.installation.at.database).unwrap();
+        let port = far_away(database.port().unwrap_or(5432), one_way).await;
+        database.set_host(Some("127.0.0.1")).unwrap();
+        database.set_port(Some(port)).unwrap();
+        let mut command = self.control_plane_command();
+        command.env("RESTROY_DATABASE_URL", database.as_str());
+        self.start_control_plane(name, command)
+    }
+
+    /// Starts a control-plane by a command of the test's own.
+    pub fn start_control_plane(&self, name: &str, command: Command) -> ControlPlane {
         let greetings = ["Restroy listens on ", "run API on ", "metrics on "];
         let (service, [url, run_api, metrics]) = Service::start(name, self.installation.work(), command, greetings);
         ControlPlane { service, url, run_api, metrics }
@@ -94,7 +108,7 @@ impl Cluster {
 
     /// Makes an executor known; gives its id and its credential.
     pub fn credential(&self, name: &str) -> (String, String) {
-        let made = self.installation.admin(&["executor", "create", name, "--json"]);
+        let made = self.installation.admin(&["executor", "create", name, "--slots", "256", "--json"]);
         let made: Value = serde_json::from_str(&made).unwrap();
         (made["id"].as_str().unwrap().to_owned(), made["credential"].as_str().unwrap().to_owned())
     }

@@ -15,6 +15,7 @@ mod watch;
 
 mod crash;
 mod drain;
+mod far;
 mod outage;
 mod readiness;
 mod replicas;

@@ -1,10 +1,15 @@
-//! A TCP proxy that keeps every byte that passes.
+//! TCP proxies: one that keeps every byte that passes, one that makes what is behind it far away.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
+    sync::mpsc,
+    time::{Instant, sleep_until},
 };
 
 /// A proxy in front of one address, as long as its test's runtime lives.
@@ -55,4 +60,46 @@ async fn pass(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin,
         }
     }
     let _ = to.shutdown().await;
+}
+
+/// Puts a distance between whoever connects and a port of this machine: every byte takes so long, each way. Gives
+/// the port to connect to.
+pub async fn far_away(port: u16, one_way: Duration) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let near_port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let Ok(far) = TcpStream::connect(("127.0.0.1", port)).await else { continue };
+            let _ = (near.set_nodelay(true), far.set_nodelay(true));
+            let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
+            delay(near_in, far_out, one_way);
+            delay(far_in, near_out, one_way);
+        }
+    });
+    near_port
+}
+
+fn delay(
+    mut from: impl AsyncRead + Unpin + Send + 'static,
+    mut to: impl AsyncWrite + Unpin + Send + 'static,
+    by: Duration,
+) {
+    let (under_way, mut arriving) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
+    tokio::spawn(async move {
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(count @ 1..) = from.read(&mut buffer).await {
+            if under_way.send((Instant::now() + by, buffer[..count].to_vec())).is_err() {
+                break;
+            }
+        }
+    });
+    tokio::spawn(async move {
+        while let Some((arrives, bytes)) = arriving.recv().await {
+            sleep_until(arrives).await;
+            if to.write_all(&bytes).await.is_err() {
+                break;
+            }
+        }
+        let _ = to.shutdown().await;
+    });
 }

@@ -34,6 +34,23 @@ async fn services_tell_how_they_stand() {
         until_ready(base, "ready", "[]").await;
     }
 
+    // A Redis that answers and takes no writes does not recover by itself.
+    let queue = format!("{}:queue", cluster.installation.redis_prefix);
+    let refusals: [(&[&str], &[&str], &str); 2] = [
+        (&["CONFIG", "SET", "maxmemory", "1"], &["CONFIG", "SET", "maxmemory", "0"], "out of memory"),
+        (&["SET", &queue, "x"], &["DEL", &queue], "another type"),
+    ];
+    for (refuse, undo, reason) in refusals {
+        redis.order(refuse).await;
+        for base in [api, operators, &executor.metrics] {
+            until_ready(base, "unready", reason).await;
+        }
+        redis.order(undo).await;
+        for base in [api, operators, &executor.metrics] {
+            until_ready(base, "ready", "[]").await;
+        }
+    }
+
     redis.stop();
     for base in [api, operators] {
         until_ready(base, "degraded", "Redis").await;

@@ -126,6 +126,53 @@ async fn a_credential_is_good_for_the_run_api_and_until_it_is_revoked() {
     assert_eq!(ask(&format!("tasks/{task}/claim"), &revoked.credential, &claim).await, 401);
 }
 
+/// The operator's limits reach the executor: it takes as many tasks as it may, and shows the certificate that its
+/// credential is bound to.
+#[tokio::test]
+async fn a_bound_credential_is_good_with_its_certificate_alone() {
+    let cluster = Cluster::new();
+    let written = |name: &str, text: String| {
+        let path = cluster.installation.work().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let server = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let client = rcgen::generate_simple_self_signed(vec!["executor".to_owned()]).unwrap();
+    let [ca, key] = [written("ca.pem", server.cert.pem()), written("key.pem", server.signing_key.serialize_pem())];
+    let mine = [written("mine.pem", client.cert.pem()), written("mine-key.pem", client.signing_key.serialize_pem())];
+    let mut command = cluster.control_plane_command();
+    command.env("RESTROY_RUN_API_TLS_CERT", &ca).env("RESTROY_RUN_API_TLS_KEY", &key);
+    let first = cluster.start_control_plane("control-plane-1", command);
+    let settings = [
+        ("RESTROY_RUN_API_CA", ca.as_str()),
+        ("RESTROY_RUN_API_CLIENT_CERT", &mine[0]),
+        ("RESTROY_RUN_API_CLIENT_KEY", &mine[1]),
+    ];
+    let executor = cluster.executor_with("bound", &first.run_api, &settings);
+    let set =
+        ["executor", "set", &executor.id, "--slots", "1", "--expires", "90d", "--certificate", &mine[0], "--json"];
+    let said: serde_json::Value = serde_json::from_str(&cluster.installation.admin(&set)).unwrap();
+    assert_eq!((&said["slots"], said["certificate"].is_string()), (&json!(1), true), "{said}");
+
+    let ada = Member::new(&cluster, &first.url, "ada").await;
+    let pipeline = ada.push_counter().await;
+    let run = ada.start(pipeline).await;
+    ada.succeeded(run).await;
+
+    // Whoever has the credential alone has nothing.
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(server.cert.der().clone()).unwrap();
+    let tls = rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let thief = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().unwrap();
+    let beat = json!({"protocol": 1, "engine_id": "e", "slots": 1});
+    let asked = thief.post(format!("{}/run/v1/executors/heartbeat", first.run_api)).bearer_auth(&executor.credential);
+    assert_eq!(asked.json(&beat).send().await.unwrap().status(), 401);
+}
+
 #[test]
 fn an_executor_refuses_what_it_must_not_have() {
     let cluster = Cluster::new();

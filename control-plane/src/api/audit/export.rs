@@ -14,7 +14,7 @@ use restroy_sdk::ids::{AuditId, TeamId};
 
 use super::query::Exported;
 use crate::{
-    api::http::{Path, Query},
+    api::http::{Path, Query, answers::Reserved},
     auth::{Caller, Permission},
     error::ApiResult,
     state::AppState,
@@ -23,6 +23,8 @@ use crate::{
 
 /// How many entries are read at a time.
 const STEP: u32 = 200;
+/// What they take at most, as a rule, in bytes.
+const STEP_BYTES: usize = 512 * 1024;
 
 /// The team's audit log as newline-delimited JSON: an entry a line, the newest first, as of the beginning
 /// of the answer. An answer that breaks off is not whole.
@@ -40,7 +42,9 @@ pub(super) async fn export_team_audit(
     Path(id): Path<TeamId>,
     Query(query): Query<Exported>,
 ) -> ApiResult<Response> {
-    let export = Export { state, caller, team: id, filter: query.read()? };
+    let filter = query.read()?;
+    let reserved = state.answers.reserve_stream(caller.user_id, STEP_BYTES)?;
+    let export = Export { state, caller, team: id, filter, _reserved: reserved };
     // What is refused is refused before the answer begins.
     let first = export.page(None).await?;
     let pages = try_unfold((export, Some(Place::Have(first))), async |(export, place)| {
@@ -75,6 +79,7 @@ struct Export {
     caller: Caller,
     team: TeamId,
     filter: Filter,
+    _reserved: Reserved,
 }
 
 impl Export {

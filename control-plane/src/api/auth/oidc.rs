@@ -17,7 +17,7 @@ use crate::{
         limits::MAX_PERSON,
     },
     auth::{
-        Attempt,
+        Attempt, Registration,
         limit::Kind,
         oidc::{self, Flow, Identity},
         token::{self, Opaque},
@@ -119,6 +119,14 @@ async fn account(
         email_verified_at: Some(now),
         ..User::person(state.ambient.id::<UserId>(), email, &name(identity, email), String::new(), now)
     };
+    let known = users::by_email(tx, email).await?.is_some_and(|user| user.email_verified_at.is_some());
+    if !known && !state.settings.registration.admits(tx, email, now).await? {
+        let detail = match state.settings.registration {
+            Registration::Closed => "New accounts are made by the operator of this installation only: ask there.",
+            _ => "New accounts are by invitation here: ask somebody who is in a team to invite this address.",
+        };
+        return Err(ApiError::with(ProblemCode::Forbidden, detail));
+    }
     let mut known_before = None;
     let user = if users::insert(tx, &new).await? {
         let entry = audit::Entry::new("user.register", "user", new.id);

@@ -8,12 +8,14 @@ use restroy_sdk::{
     problem::{Fault, Problem, ProblemCode},
 };
 use secrecy::SecretString;
+use tokio::time::Instant;
 
 use super::failed;
 use crate::{
     api::{
         http::Body,
         notices::{self, Happened},
+        strangers,
     },
     auth::{
         Attempt,
@@ -26,7 +28,9 @@ use crate::{
         api_tokens,
         audit::{self, Actor},
         one_time::{self, Purpose},
-        outbox, sessions, users,
+        outbox, sessions,
+        stranger_mails::Cause,
+        users,
     },
 };
 
@@ -48,10 +52,13 @@ pub(super) async fn ask(
 ) -> ApiResult<(StatusCode, Json<Accepted>)> {
     let folded = users::fold(&body.email);
     attempt.count(&state, Kind::Reset, &folded)?;
-    let now = state.ambient.now();
+    let (begun, now) = (Instant::now(), state.ambient.now());
     let mut tx = state.db.system_write().await?;
     let user = users::by_email(&mut tx, &body.email).await?;
-    if one_time::resets_since(&mut tx, &folded, now.before(LIFE)).await? < MAX_MAILS {
+    let known = user.as_ref().is_some_and(|user| user.email_verified_at.is_some());
+    if one_time::resets_since(&mut tx, &folded, now.before(LIFE)).await? < MAX_MAILS
+        && (known || strangers::may_mail(&state, &mut tx, &body.email, Cause::Visitor, attempt.address, now).await?)
+    {
         let token = Opaque::new(&state.ambient);
         let (hash, id) = (token.hash(), user.as_ref().map(|user| user.id));
         let url = &state.settings.public_url;
@@ -78,6 +85,7 @@ pub(super) async fn ask(
     tx.commit().await?;
     state.mail_queued();
     failed::note_reset(&state, user.map(|user| user.id), attempt.address);
+    strangers::answer_after(&state, begun, strangers::RESET).await;
     let message = "If an account has the address, an e-mail tells how to choose another password.".into();
     Ok((StatusCode::ACCEPTED, Json(Accepted { message })))
 }

@@ -1,6 +1,6 @@
 //! `POST /v1/auth/register`
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use axum::{Json, extract::State, http::StatusCode};
 use restroy_sdk::{
@@ -9,9 +9,10 @@ use restroy_sdk::{
 };
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::{
-    api::{http::Body, notices::Happened},
+    api::{http::Body, notices::Happened, strangers},
     auth::{Attempt, limit::Kind, token::Opaque},
     error::{ApiError, ApiResult},
     mail::quoted,
@@ -21,6 +22,7 @@ use crate::{
         audit::{self, Actor},
         one_time::{self, Purpose},
         outbox,
+        stranger_mails::Cause,
         users::{self, User},
     },
 };
@@ -38,8 +40,9 @@ pub(super) struct Registration {
     pub(super) password_hash: String,
 }
 
-/// Registers an account. The answer is the same whether the address was known or not; the account
-/// can sign in when the address is verified (on a developer's own installation: at once).
+/// Registers an account. The answer is the same whether the address was known or not, and whether it may have an
+/// account (the installation may take new ones by invitation only, or none); the account can sign in when the address
+/// is verified (on a developer's own installation: at once).
 #[utoipa::path(
     post, path = "/v1/auth/register", tag = "auth", request_body = Register, security(()),
     responses((status = 202, description = "Look into your mailbox", body = Accepted)),
@@ -50,10 +53,31 @@ pub(super) async fn register(
     Body(new): Body<Register>,
 ) -> ApiResult<(StatusCode, Json<Accepted>)> {
     attempt.count(&state, Kind::Register, &users::fold(&new.email))?;
-    let peer = attempt.address;
+    let begun = Instant::now();
+    make(&state, attempt.address, new).await?;
+    let message = if state.settings.dev {
+        "If the address was new, the account is ready: sign in."
+    } else {
+        "If the address may have an account here, we sent an e-mail to it: verify it with the token in it and your \
+         password, then sign in."
+    };
+    strangers::answer_after(&state, begun, strangers::REGISTRATION).await;
+    Ok((StatusCode::ACCEPTED, Json(Accepted { message: message.into() })))
+}
+
+/// Makes the account, unless there is one or may be none, and sends the e-mail.
+async fn make(state: &AppState, peer: Option<IpAddr>, new: Register) -> ApiResult<()> {
     let password_hash = state.passwords.hash(SecretString::from(new.password)).await?;
     let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;
+    let account = users::by_email(&mut tx, &new.email).await?;
+    let known = account.is_some_and(|user| user.email_verified_at.is_some());
+    let welcome = known
+        || (state.settings.registration.admits(&mut tx, &new.email, now).await?
+            && strangers::may_mail(state, &mut tx, &new.email, Cause::Visitor, peer, now).await?);
+    if !welcome {
+        return Ok(());
+    }
     // A login takes no password of an account whose address nobody has verified; this one is replaced by then.
     let user = User {
         email_verified_at: state.settings.dev.then_some(now),
@@ -82,16 +106,11 @@ pub(super) async fn register(
     };
     if !state.settings.dev {
         let happened = Happened { at: now, from: peer };
-        mail(&state, &mut tx, &user, Registration { name: new.name, password_hash }, happened).await?;
+        mail(state, &mut tx, &user, Registration { name: new.name, password_hash }, happened).await?;
     }
     tx.commit().await?;
     state.mail_queued();
-    let message = if state.settings.dev {
-        "If the address was new, the account is ready: sign in."
-    } else {
-        "We sent an e-mail to the address: verify it with the token in it and your password, then sign in."
-    };
-    Ok((StatusCode::ACCEPTED, Json(Accepted { message: message.into() })))
+    Ok(())
 }
 
 /// Tells the owner of the address what happened. For a known and an unknown address the same rows

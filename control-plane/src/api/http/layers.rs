@@ -20,6 +20,7 @@ use tower_http::{
 use super::{
     body_limit,
     host::expected,
+    in_flight::bound,
     receive::{Bounds, receive},
     repeat::repeat,
 };
@@ -29,6 +30,7 @@ use crate::{
         rate::{Class, Counted},
     },
     error::ApiError,
+    runs::run_api::lanes::{Lanes, in_turn},
     state::{AppState, Settings},
 };
 
@@ -42,17 +44,36 @@ const HSTS: &str = "max-age=63072000";
 /// The longest request id that is taken over from a caller.
 const MAX_REQUEST_ID: usize = 64;
 
-/// Puts the layers around a router.
+/// Puts the layers around the router of people's API.
 pub fn around(router: Router<AppState>, state: &AppState) -> Router<AppState> {
+    around_handlers(router, state)
+        .layer(middleware::from_fn_with_state(state.clone(), limit))
+        .layer(middleware::from_fn_with_state(state.clone(), expected))
+        .layer(cross_origin(&state.settings))
+        .layer(middleware::from_fn_with_state(state.clone(), frame))
+}
+
+/// Puts the layers around the router of the run API. Executors are no people: no rates of network addresses and
+/// accounts, no pages of other origins, but a bound on what each does at once.
+pub fn around_run_api(router: Router<AppState>, state: &AppState) -> Router<AppState> {
+    around_handlers(router, state)
+        .layer(middleware::from_fn_with_state(Lanes::default(), in_turn))
+        .layer(middleware::from_fn_with_state(state.clone(), expected))
+        .layer(middleware::from_fn_with_state(state.clone(), frame))
+}
+
+/// The innermost layers: bodies within their bounds, requests done again after a fault of ours, panics caught.
+fn around_handlers(router: Router<AppState>, state: &AppState) -> Router<AppState> {
     router
         .layer(middleware::from_fn(repeat))
         .layer(middleware::from_fn_with_state(Bounds::new(&state.settings), receive))
         .layer(body_limit(BODY_LIMIT))
         .layer(CatchPanicLayer::custom(|_panic| ApiError::new(ProblemCode::Internal).into_response()))
-        .layer(middleware::from_fn_with_state(state.clone(), limit))
-        .layer(middleware::from_fn_with_state(state.clone(), expected))
-        .layer(cross_origin(&state.settings))
-        .layer(middleware::from_fn_with_state(state.clone(), frame))
+}
+
+/// The layer that bounds what people's requests hold at once: the innermost.
+pub fn bounded(router: Router<AppState>, state: &AppState) -> Router<AppState> {
+    router.layer(middleware::from_fn_with_state(state.clone(), bound))
 }
 
 /// Pages of known origins may call the API (the Fetch standard, section 3.2). They send their tokens

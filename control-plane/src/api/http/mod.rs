@@ -1,10 +1,12 @@
 //! What every route shares: extractors whose rejections are problem documents, pages, idempotency
 //! keys, and the layers around the router.
 
+pub mod answers;
 mod body;
 mod fields;
 mod host;
 mod idempotency;
+pub mod in_flight;
 mod layers;
 mod page;
 mod path;
@@ -16,7 +18,8 @@ mod tags;
 pub use body::{Body, body_limit};
 pub use fields::Fields;
 pub use idempotency::{Begun, Idempotency, Slot};
-pub use layers::{Complete, around, fallback, method_not_allowed};
+pub(crate) use in_flight::Flight;
+pub use layers::{Complete, around, around_run_api, bounded, fallback, method_not_allowed};
 pub use page::{Aged, Filling, Paged, Sorted, name_filter, paged};
 pub use path::{Path, Query};
 pub use tags::{etag, fits};

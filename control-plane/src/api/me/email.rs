@@ -16,6 +16,7 @@ use crate::{
     api::{
         http::{Body, Fields},
         notices::{self, Happened},
+        strangers,
     },
     auth::{
         Attempt, Caller,
@@ -28,7 +29,9 @@ use crate::{
     store::{
         audit::{self, Actor},
         one_time::{self, Purpose},
-        outbox, users,
+        outbox,
+        stranger_mails::Cause,
+        users,
     },
 };
 
@@ -70,7 +73,9 @@ pub(super) async fn change_email(
     // The same address in another spelling is nobody else's.
     let folded = users::fold(email);
     let taken = folded != users::fold(&user.email) && users::is_taken(&mut tx, email).await?;
-    let crowded = one_time::changes_since(&mut tx, &folded, now.before(MAIL_WINDOW)).await? >= MAX_MAILS;
+    let crowded = one_time::changes_since(&mut tx, &folded, now.before(MAIL_WINDOW)).await? >= MAX_MAILS
+        || !(users::is_taken(&mut tx, email).await?
+            || strangers::may_mail(&state, &mut tx, email, Cause::Account, caller.address, now).await?);
     let change = format!("{} {email}", state.ambient.uuid());
     let url = &state.settings.public_url;
     for (purpose, to) in [(Purpose::EmailOld, user.email.as_str()), (Purpose::EmailNew, email)] {

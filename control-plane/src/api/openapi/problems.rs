@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use restroy_sdk::problem::{
     Fault, LimitHit, MEDIA_TYPE, Problem,
     ProblemCode::{
-        self, BadRequest, Conflict, Forbidden, IdempotencyInFlight, IdempotencyMismatch, Internal, Invalid,
-        InvalidCredentials, InvalidDefinition, InvalidParams, NameTaken, NotFound, QuotaExceeded, RateLimited,
-        SecondFactorRequired, TooLarge, Unauthorized, Unavailable, UnsupportedMediaType, VersionMismatch,
+        self, BadRequest, Conflict, Forbidden, IdempotencyInFlight, IdempotencyMismatch, InsufficientStorage, Internal,
+        Invalid, InvalidCredentials, InvalidDefinition, InvalidParams, NameTaken, NotFound, QuotaExceeded, RateLimited,
+        SecondFactorRequired, TooLarge, TooManyConcurrentRequests, Unauthorized, Unavailable, UnsupportedMediaType,
+        VersionMismatch,
     },
 };
 use serde_json::{Value, json};
@@ -87,7 +88,7 @@ pub(super) fn response() -> Value {
 }
 
 fn codes(method: &str, path: &str, operation: &Value) -> Vec<ProblemCode> {
-    let mut codes = vec![RateLimited, Internal, Unavailable];
+    let mut codes = vec![RateLimited, TooManyConcurrentRequests, Internal, Unavailable];
     let parameters = operation["parameters"].as_array().map_or(&[] as &[Value], Vec::as_slice);
     let named = |name: &str| parameters.iter().any(|parameter| parameter["name"] == name);
     let within = |place: &str| parameters.iter().any(|parameter| parameter["in"] == place);
@@ -95,6 +96,9 @@ fn codes(method: &str, path: &str, operation: &Value) -> Vec<ProblemCode> {
         operation["security"].as_array().is_some_and(|schemes| schemes.iter().any(|scheme| *scheme == json!({})));
     if !open {
         codes.push(Unauthorized);
+    }
+    if method != "GET" {
+        codes.push(InsufficientStorage);
     }
     if within("path") {
         codes.push(NotFound);

@@ -18,7 +18,7 @@ use serde_json::json;
 use super::{
     publish::{publish, upcoming},
     review,
-    versions::whole,
+    versions::answer,
     widening::Widening,
 };
 use crate::{
@@ -50,8 +50,8 @@ pub(super) async fn get_definition(
     let mut tx = scope.read().await?;
     let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
     let number = pipeline.latest_version.ok_or_else(ApiError::not_found)?;
-    let definition = whole(&mut tx, id, number).await?;
-    Ok((etag(number), Json(definition)).into_response())
+    let definition = answer(&state, &caller, &mut tx, id, number).await?;
+    Ok((etag(number), definition).into_response())
 }
 
 /// Makes a new version of the pipeline, and publishes it if so asked. All or nothing.

@@ -1,6 +1,11 @@
 //! `/v1/pipelines/{id}/versions`, `…/versions/{n}`
 
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderValue, header},
+    response::Response,
+};
 use restroy_sdk::{
     api::{
         Page,
@@ -50,10 +55,26 @@ pub(super) async fn get_version(
     State(state): State<AppState>,
     caller: Caller,
     Path((id, number)): Path<(PipelineId, i64)>,
-) -> ApiResult<Json<Definition>> {
+) -> ApiResult<Response> {
     let scope = caller.pipeline(&state, id, Permission::PipelineRead).await?;
     let mut tx = scope.read().await?;
-    whole(&mut tx, id, number).await.map(Json)
+    answer(&state, &caller, &mut tx, id, number).await
+}
+
+/// The answer that is a version, its memory reserved before it is read: as it is stored, as a tree, and as JSON.
+pub(super) async fn answer(
+    state: &AppState,
+    caller: &Caller,
+    tx: &mut TeamTx,
+    id: PipelineId,
+    number: i64,
+) -> ApiResult<Response> {
+    let version = versions::by_number(tx, id, number).await?.ok_or_else(ApiError::not_found)?;
+    let reserved = state.answers.reserve(caller.user_id, 3 * versions::size(tx, version.id).await?)?;
+    let (definition, files) = versions::load(tx, version.id).await?;
+    let mut response = reserved.answer(serde_json::to_vec(&Definition { version, definition, files })?)?;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
 }
 
 /// A version with its document and sources.

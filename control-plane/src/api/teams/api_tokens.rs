@@ -14,7 +14,7 @@ use crate::{
     auth::{Caller, Permission, Permissions, grant},
     error::{ApiError, ApiResult},
     state::AppState,
-    store::{api_tokens, audit},
+    store::{Bypass, api_tokens, audit},
 };
 
 /// Every API token that reaches the team, of its people and its service accounts.
@@ -31,7 +31,7 @@ pub(super) async fn list_team_tokens(
 ) -> ApiResult<Json<Page<ApiToken>>> {
     let scope = caller.team(&state, id, Permission::TokenManage).await?;
     let selection = sorted.selection()?;
-    let mut tx = scope.read_beyond_team().await?;
+    let mut tx = scope.read_bypassing_rls(Bypass::AccountsOfTeam).await?;
     let tokens = api_tokens::reaching(&mut tx, &selection, state.ambient.now()).await?;
     Ok(Json(sorted.page(tokens, |token| (token.id.uuid(), &token.name))?))
 }
@@ -52,7 +52,7 @@ pub(super) async fn revoke_team_token(
 ) -> ApiResult<StatusCode> {
     let scope = caller.team(&state, id, Permission::TokenManage).await?;
     let now = state.ambient.now();
-    let (mut tx, held) = scope.write_beyond_team().await?;
+    let (mut tx, held) = scope.write_bypassing_rls(Bypass::AccountsOfTeam).await?;
     let found = api_tokens::reaching_one(&mut tx, token, now).await?.ok_or_else(ApiError::not_found)?;
     if found.user_id != caller.user_id {
         let theirs = Permissions::of_role(found.role.as_deref(), found.granted.as_deref()).map_err(|error| {

@@ -19,17 +19,18 @@ use super::member::role_named;
 use crate::{
     api::{
         http::{Begun, Body, Idempotency, Paged, Path, Query, paged},
-        limits,
+        limits, strangers,
     },
     auth::{Caller, Permission, grant, token::Opaque},
     error::{ApiError, ApiResult},
     mail::quoted,
     state::AppState,
     store::{
-        TeamTx, audit,
+        Bypass, TeamTx, audit,
         invitations::{self, Settled},
         members, outbox,
         sort::Age,
+        stranger_mails::Cause,
         teams, users,
     },
 };
@@ -124,7 +125,7 @@ pub(super) async fn invite(
     let scope = caller.team(&state, id, Permission::MemberInvite).await?;
     let (email, folded) = (new.email.trim(), users::fold(&new.email));
     let now = state.ambient.now();
-    let (mut tx, held) = scope.write_beyond_team().await?;
+    let (mut tx, held) = scope.write_bypassing_rls(Bypass::InvitationMail).await?;
     let slot = match idempotency.begin(&mut tx, id.uuid(), &new, now).await? {
         Begun::First(slot) => slot,
         Begun::Again(answer) => return Ok(answer),
@@ -153,13 +154,17 @@ pub(super) async fn invite(
     }
     let token = Opaque::new(&state.ambient);
     let mails = invitations::mails_since(&mut tx, &folded, now.before(DAY)).await?;
+    // Beyond the limits the invitation is made all the same, and waits for whoever owns the address.
+    let mailed = mails < limits::INVITATIONS_TO_ADDRESS
+        && (users::is_taken(&mut tx, email).await?
+            || strangers::may_mail(&state, &mut tx, email, Cause::Account, caller.address, now).await?);
     let invitation = invitations::NewInvitation {
         id: state.ambient.id(),
         email,
         email_folded: &folded,
         role: &role,
         token_hash: token.hash(),
-        mailed: mails < limits::INVITATIONS_TO_ADDRESS,
+        mailed,
         invited_by: caller.user_id,
         accountable: caller.accountable(),
     };

@@ -16,7 +16,7 @@ use crate::{
     error::{ApiError, ApiResult},
     state::AppState,
     store::{
-        TeamTx, audit, members,
+        Bypass, TeamTx, audit, members,
         roles::{self, AnyRole},
         token_makers,
     },
@@ -52,7 +52,7 @@ pub(super) async fn patch_member(
     Body(new): Body<GiveRole>,
 ) -> ApiResult<Json<Member>> {
     let scope = caller.team(&state, id, Permission::MemberEdit).await?;
-    let (mut tx, held) = scope.write_beyond_team().await?;
+    let (mut tx, held) = scope.write_bypassing_rls(Bypass::MemberChange).await?;
     let before = members::get(&mut tx, user).await?.ok_or_else(ApiError::not_found)?;
     let role = role_named(&mut tx, &new.role).await?;
     grant::acts_on(held, before.permissions)?;
@@ -111,7 +111,7 @@ async fn remove(state: &AppState, caller: Caller, id: TeamId, user: UserId) -> A
     let oneself = user == caller.user_id;
     let permission = if oneself { Permission::TeamRead } else { Permission::MemberRemove };
     let scope = caller.team(state, id, permission).await?;
-    let (mut tx, held) = scope.write_beyond_team().await?;
+    let (mut tx, held) = scope.write_bypassing_rls(Bypass::MemberChange).await?;
     let before = members::get(&mut tx, user).await?.ok_or_else(ApiError::not_found)?;
     grant::acts_on(held, before.permissions)?;
     members::remove(&mut tx, user).await?;

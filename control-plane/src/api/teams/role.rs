@@ -22,7 +22,7 @@ use crate::{
     error::{ApiError, ApiResult, name_taken},
     state::AppState,
     store::{
-        TeamTx, audit,
+        Bypass, TeamTx, audit,
         roles::{self, AnyRole, OwnRole},
         token_makers,
     },
@@ -81,7 +81,7 @@ pub(super) async fn patch_role(
     fields.done()?;
     let permissions = patch.permissions.as_deref().map(permissions);
     let now = state.ambient.now();
-    let (mut tx, held) = scope.write_beyond_team().await?;
+    let (mut tx, held) = scope.write_bypassing_rls(Bypass::MemberChange).await?;
     let mut role = own(&mut tx, &wanted).await?;
     grant::acts_on(held, role.permissions)?;
     fits(&headers, Some(tag(&role)))?;

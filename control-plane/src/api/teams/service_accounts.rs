@@ -22,7 +22,7 @@ use crate::{
     error::{ApiError, ApiResult},
     state::AppState,
     store::{
-        TeamTx, api_tokens, audit,
+        Bypass, TeamTx, api_tokens, audit,
         members::{self, Membership},
         service_accounts, users,
     },
@@ -66,7 +66,7 @@ pub(super) async fn create_account(
 ) -> ApiResult<Response> {
     let scope = caller.team(&state, id, Permission::TokenManage).await?;
     let now = state.ambient.now();
-    let (mut tx, held) = scope.write_beyond_team().await?;
+    let (mut tx, held) = scope.write_bypassing_rls(Bypass::AccountsOfTeam).await?;
     let slot = match idempotency.begin(&mut tx, id.uuid(), &new, now).await? {
         Begun::First(slot) => slot,
         Begun::Again(answer) => return Ok(answer),
@@ -116,7 +116,7 @@ pub(super) async fn delete_account(
     Path((id, account)): Path<(TeamId, UserId)>,
 ) -> ApiResult<StatusCode> {
     let scope = caller.team(&state, id, Permission::TokenManage).await?;
-    let (mut tx, held) = scope.write_beyond_team().await?;
+    let (mut tx, held) = scope.write_bypassing_rls(Bypass::AccountsOfTeam).await?;
     let found = mastered(&mut tx, held, account).await?;
     users::delete(&mut tx, account, state.ambient.now()).await?;
     let entry = audit::Entry::new("service_account.delete", "user", account)
@@ -145,7 +145,7 @@ pub(super) async fn list_account_tokens(
 ) -> ApiResult<Json<Page<ApiToken>>> {
     let scope = caller.team(&state, id, Permission::TokenManage).await?;
     let selection = sorted.selection()?;
-    let mut tx = scope.read_beyond_team().await?;
+    let mut tx = scope.read_bypassing_rls(Bypass::AccountsOfTeam).await?;
     service_accounts::get(&mut tx, account).await?.ok_or_else(ApiError::not_found)?;
     let tokens = api_tokens::of_user(&mut tx, account, &selection, state.ambient.now()).await?;
     Ok(Json(sorted.page(tokens, |token| (token.id.uuid(), &token.name))?))
@@ -178,7 +178,7 @@ pub(super) async fn create_account_token(
         Fields::new().fault("/team_id", "a service account reaches its own team only; leave it out").done()?;
     }
     new.team_id = Some(id);
-    let (mut tx, held) = scope.write_beyond_team().await?;
+    let (mut tx, held) = scope.write_bypassing_rls(Bypass::AccountsOfTeam).await?;
     mastered(&mut tx, held, account).await?;
     let slot = match idempotency.begin(&mut tx, id.uuid(), &new, now).await? {
         Begun::First(slot) => slot,

@@ -1,26 +1,30 @@
 //! `GET /v1/runs/{id}/artifacts` and `…/{artifact_id}`: strangers' files, served so that a browser
 //! keeps them and never runs them.
 
+use std::{io, sync::Arc};
+
 use axum::{
     Json,
+    body::Body,
     extract::State,
     http::{HeaderName, HeaderValue, header},
     response::{IntoResponse, Response},
 };
+use futures_util::stream::try_unfold;
 use restroy_sdk::{
     api::{Page, run::Artifact},
-    ids::{ArtifactId, Id, RunId},
+    ids::{ArtifactId, Id, RunId, TeamId},
     time::Timestamp,
 };
-use sqlx::{FromRow, query_as};
+use sqlx::{FromRow, query_as, query_scalar};
 
 use crate::{
-    api::http::{Path, Query, Sorted},
+    api::http::{Path, Query, Sorted, answers::Reserved},
     auth::{Caller, Permission},
     error::{ApiError, ApiResult},
     sql,
     state::AppState,
-    store::sort::by_order,
+    store::{Db, sort::by_order},
 };
 
 #[derive(FromRow)]
@@ -93,16 +97,36 @@ pub(super) async fn download(
 ) -> ApiResult<Response> {
     let scope = caller.run(&state, id, Permission::RunRead).await?;
     let mut tx = scope.read().await?;
-    let found: Option<(String, Vec<u8>)> = sql!(
+    let found: Option<(String, i64)> = sql!(
         &mut *tx,
         fetch_optional,
-        query_as("SELECT name, content FROM artifacts WHERE team_id = $1 AND run_id = $2 AND id = $3")
+        query_as("SELECT name, bytes FROM artifacts WHERE team_id = $1 AND run_id = $2 AND id = $3")
             .bind(scope.team())
             .bind(id)
             .bind(artifact)
     )?;
-    let (name, content) = found.ok_or_else(ApiError::not_found)?;
-    let mut response = content.into_response();
+    drop(tx);
+    let (name, bytes) = found.ok_or_else(ApiError::not_found)?;
+    let reserved = Arc::new(state.answers.reserve_stream(caller.user_id, PIECE)?);
+    let content = Content { db: state.db, team: scope.team(), run: id, artifact, bytes, reserved };
+    // What is refused is refused before the answer begins.
+    let first = content.piece(0).await?;
+    let pieces = try_unfold((content, 0, Some(first)), async |(content, place, piece)| {
+        if place >= content.bytes {
+            return Ok(None);
+        }
+        let piece = match piece {
+            Some(piece) => piece,
+            None => content.piece(place).await.map_err(|error| {
+                tracing::warn!(problem = %error.0, "a download breaks off");
+                io::Error::other("the download breaks off")
+            })?,
+        };
+        let place = place + i64::try_from(piece.len()).unwrap_or(i64::MAX);
+        Ok::<_, io::Error>(Some((content.reserved.piece(piece), (content, place, None))))
+    });
+    let mut response = Body::from_stream(pieces).into_response();
+    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(bytes));
     let headers = response.headers_mut();
     for (header, value) in [
         (header::CONTENT_TYPE, "application/octet-stream"),
@@ -116,6 +140,41 @@ pub(super) async fn download(
         headers.insert(header::CONTENT_DISPOSITION, value);
     }
     Ok(response)
+}
+
+/// How many bytes of an artifact are read at once, each time in a transaction of its own.
+const PIECE: usize = 512 * 1024;
+
+/// An artifact's content, read piece by piece.
+struct Content {
+    db: Db,
+    team: TeamId,
+    run: RunId,
+    artifact: ArtifactId,
+    bytes: i64,
+    reserved: Arc<Reserved>,
+}
+
+impl Content {
+    /// The piece that begins at a place; 404 when the artifact is gone.
+    async fn piece(&self, place: i64) -> ApiResult<Vec<u8>> {
+        let mut tx = self.db.team_read(self.team).await?;
+        let first = i32::try_from(place + 1).unwrap_or(i32::MAX);
+        let found: Option<Vec<u8>> = sql!(
+            &mut *tx,
+            fetch_optional,
+            query_scalar(
+                "SELECT substr(content, $4, $5) FROM artifacts WHERE team_id = $1 AND run_id = $2 AND id = $3"
+            )
+            .bind(self.team)
+            .bind(self.run)
+            .bind(self.artifact)
+            .bind(first)
+            .bind(i32::try_from(PIECE).unwrap_or(i32::MAX))
+        )?;
+        let ended = |piece: &Vec<u8>| piece.is_empty() && place < self.bytes;
+        found.filter(|piece| !ended(piece)).ok_or_else(ApiError::not_found)
+    }
 }
 
 /// RFC 6266, with the name in the extended form of RFC 8187: every byte that is not plain is

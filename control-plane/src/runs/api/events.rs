@@ -2,8 +2,8 @@
 
 use axum::{
     extract::{State, ws::Utf8Bytes},
-    http::header,
-    response::{IntoResponse, Response},
+    http::{HeaderValue, header},
+    response::Response,
 };
 use restroy_sdk::{api::Page, event::Event, ids::RunId, problem::ProblemCode};
 use serde::Deserialize;
@@ -13,7 +13,11 @@ use crate::{
     api::http::{Path, Query},
     auth::{Caller, Permission},
     error::{ApiError, ApiResult},
-    runs::{cancel::find, events::read_after, watch::Chunk},
+    runs::{
+        cancel::find,
+        events::{read_after, size_after},
+        watch::Chunk,
+    },
     state::AppState,
 };
 
@@ -22,9 +26,7 @@ const DEFAULT: u32 = 200;
 /// The most events of a page.
 const MOST: u32 = 1_000;
 /// The most bytes of a page, unless a single event has more.
-const MOST_BYTES: usize = 8 * 1024 * 1024;
-/// How many rows are read at once.
-const ROWS: i64 = 16;
+const MOST_BYTES: usize = 2 * 1024 * 1024;
 
 /// Which events.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -63,8 +65,11 @@ pub(super) async fn events(
     let mut tx = scope.read().await?;
     let last_seq = find(&mut tx, id).await?.last_seq;
     let (mut seq, mut items, mut bytes) = (filter.after, Vec::new(), 0);
+    let mut reserved = state.answers.reserve(caller.user_id, 0)?;
     'page: while seq < last_seq {
-        let rows = read_after(&mut tx, id, seq, ROWS).await?;
+        // As they are stored, and once more in pieces.
+        reserved.grow(2 * size_after(&mut tx, id, seq).await?)?;
+        let rows = read_after(&mut tx, id, seq).await?;
         if rows.is_empty() {
             break;
         }
@@ -79,9 +84,13 @@ pub(super) async fn events(
             }
         }
     }
+    drop(tx);
     // The events are JSON already.
     let next = if seq < last_seq { format!("\"{seq}\"") } else { "null".into() };
+    reserved.grow(bytes)?;
     let items: Vec<&str> = items.iter().map(Utf8Bytes::as_str).collect();
     let body = format!("{{\"items\":[{}],\"next_cursor\":{next}}}", items.join(","));
-    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
+    let mut response = reserved.answer(body.into())?;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
 }

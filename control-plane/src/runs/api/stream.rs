@@ -121,12 +121,15 @@ pub(super) async fn stream(
     // Nothing lies after the newest event yet.
     let after = filter.after.min(run.last_seq);
     let complete = run.status.is_terminal() && after == run.last_seq;
-    let watcher = Watcher::new(state.db.clone(), state.watchers.clone(), scope.team(), id, after);
+    let watcher = Watcher::new(&state, seat, scope.team(), id, after);
     let upgrade = upgrade.max_message_size(MAX_MESSAGE).max_frame_size(MAX_MESSAGE);
     Ok(upgrade.on_upgrade(move |mut socket| async move {
-        let end = if complete { End::Finished } else { watch(&state, &mut socket, caller, id, watcher, rights).await };
+        let mut watcher = watcher;
+        let end =
+            if complete { End::Finished } else { watch(&state, &mut socket, caller, id, &mut watcher, rights).await };
         close(socket, end).await;
-        drop(seat);
+        // And its seat.
+        drop(watcher);
     }))
 }
 
@@ -149,7 +152,7 @@ async fn watch(
     socket: &mut WebSocket,
     caller: Caller,
     id: RunId,
-    mut watcher: Watcher,
+    watcher: &mut Watcher,
     mut rights: Rights,
 ) -> End {
     let mut authorise = ticks(state.settings.stream_recheck);

@@ -1,7 +1,7 @@
 //! E-mail of scripts: checked, counted, put into the outbox.
 
 use restroy_sdk::{
-    ids::{MessageId, RunId},
+    ids::{MessageId, RunId, TeamId},
     time::Timestamp,
 };
 use serde_json::json;
@@ -10,6 +10,7 @@ use sqlx::query;
 
 use super::{Done, Stop, refuse};
 use crate::{
+    error::ApiResult,
     runs::limits::{MAX_EMAIL_BODY, MAX_RECIPIENTS, MAX_SUBJECT},
     sql,
     state::AppState,
@@ -32,7 +33,26 @@ pub(super) struct Mail {
     pub(super) reply_to: Option<String>,
 }
 
-/// Puts an e-mail into the outbox; answers `{message_id}`. The Message-ID derives from the key, so
+/// How many times as much as the plan gives one team the teams of one owner send together within 24 hours.
+const OF_OWNER: i64 = 2;
+
+/// How many e-mails the owner of a team, with all their teams, may still send, and have sent, within 24 hours. Asked
+/// before the call's own transaction, which sees no other team.
+pub(super) async fn of_owner(state: &AppState, team: TeamId) -> ApiResult<OfOwner> {
+    let mut tx = state.db.system_read().await?;
+    let (sent, most) = usage::emails_of_owner(&mut tx, team, state.ambient.now()).await?;
+    // An operator who gives a team more gives it to its owner.
+    Ok(OfOwner { sent, most: most.max(Limit::EmailsPerDay.default() * OF_OWNER) })
+}
+
+/// What an owner's teams sent together, and may.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OfOwner {
+    sent: i64,
+    most: i64,
+}
+
+/// Puts an e-mail into the outbox, without its HTML unless the operator allows that; answers `{message_id}`. The Message-ID derives from the key, so
 /// that a script which sets its own key sends under it once per team.
 pub(super) async fn send(
     state: &AppState,
@@ -41,12 +61,27 @@ pub(super) async fn send(
     now: Timestamp,
     key: &str,
     mail: &Mail,
+    of_owner: Option<OfOwner>,
 ) -> Done {
     check(mail)?;
+    let settings = state.settings.mail.as_ref();
+    if mail.reply_to.as_ref().is_some_and(|reply_to| settings.is_some_and(|settings| settings.is_own(reply_to))) {
+        let message = "Answers cannot go to the address that this installation sends from.";
+        return Err(refuse("email_bad_address", message));
+    }
+    let html = mail.html.as_ref().filter(|_| settings.is_none_or(|settings| settings.html_of_teams));
     let team = tx.team();
     let recipients = i64::try_from(mail.to.len()).unwrap_or(i64::MAX);
     if let Some(exceeded) = usage::exceeded(tx, Limit::EmailsPerDay, recipients, now).await? {
         return Err(refuse("quota_exceeded", exceeded.message()));
+    }
+    if let Some(OfOwner { sent, most }) = of_owner
+        && sent.saturating_add(recipients) > most
+    {
+        let message = format!(
+            "The teams of this team's owner may send {most} e-mails together within 24 hours, and sent {sent}."
+        );
+        return Err(refuse("quota_exceeded", message));
     }
     let digest = Sha256::new().chain_update(team.0.as_bytes()).chain_update(key.as_bytes()).finalize();
     let message_id = format!("<{}@{}>", hex::encode(&digest[..20]), domain(&state.settings.public_url));
@@ -67,7 +102,7 @@ pub(super) async fn send(
         .bind(&mail.reply_to)
         .bind(&mail.subject)
         .bind(&mail.text)
-        .bind(&mail.html)
+        .bind(html)
         .bind(state.new_mail_status())
         .bind(now)
     )?;

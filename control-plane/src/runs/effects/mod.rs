@@ -4,11 +4,14 @@
 //!
 //! A refusal is no effect: it is not journaled, and the script may try again.
 
+mod allowed;
 mod artifact;
 mod email;
 mod journal;
 pub(crate) mod kv;
 
+use allowed::Capability;
+pub(crate) use allowed::Versions;
 use restroy_run_queue::run_api::{Call, CallAnswer, CallError, CallKind};
 use restroy_sdk::{
     event::StepRef,
@@ -131,6 +134,14 @@ impl Effect<'_> {
         }
     }
 
+    /// What a step declares to do it.
+    fn capability(&self) -> Capability {
+        match self {
+            Self::Artifact { .. } => Capability::Files,
+            Self::Call(call) => Capability::of(call),
+        }
+    }
+
     /// Its name in the journal.
     fn method(&self) -> &'static str {
         match self {
@@ -153,11 +164,14 @@ async fn read(state: &AppState, task: TaskId, token: &str, caller: &Caller, read
     let (mut tx, holding) = lease::hold(&state.db, Durability::Commit, task, token).await?;
     check_caller(&mut tx, holding.run_id, caller).await?;
     let now = state.ambient.now();
-    let done = match read {
-        Read::Get { key } => kv::get(&mut tx, holding.board_id, now, &key).await,
-        Read::List { prefix, after, limit } => {
-            kv::list(&mut tx, holding.board_id, now, &prefix, after.as_deref(), limit).await
-        }
+    let done = match check_declared(state, &mut tx, &holding, caller, Capability::Kv).await {
+        Err(stop) => Err(stop),
+        Ok(()) => match read {
+            Read::Get { key } => kv::get(&mut tx, holding.board_id, now, &key).await,
+            Read::List { prefix, after, limit } => {
+                kv::list(&mut tx, holding.board_id, now, &prefix, after.as_deref(), limit).await
+            }
+        },
     };
     let answer = answer(done)?;
     lease::renew(state, &mut tx, &holding, now, holding.last_batch).await?;
@@ -172,6 +186,10 @@ async fn act(
     caller: &Caller,
     effect: Effect<'_>,
 ) -> ApiResult<CallAnswer> {
+    let of_owner = match (&effect, lease::team_of(token)) {
+        (Effect::Call(CallKind::EmailSend { .. }), Some(team)) => Some(email::of_owner(state, team).await?),
+        _ => None,
+    };
     let (mut tx, holding) = lease::hold(&state.db, effect.durability(), task, token).await?;
     check_caller(&mut tx, holding.run_id, caller).await?;
     let now = state.ambient.now();
@@ -182,7 +200,7 @@ async fn act(
         return Ok(CallAnswer::Ok(answer));
     }
     let done = match journal::room(&mut tx, holding.run_id).await {
-        Ok(()) => perform(state, &mut tx, &holding, now, caller, effect).await,
+        Ok(()) => perform(state, &mut tx, &holding, now, (caller, of_owner), effect).await,
         Err(stop) => Err(stop),
     };
     match answer(done)? {
@@ -211,9 +229,10 @@ async fn perform(
     tx: &mut TeamTx,
     holding: &lease::Holding,
     now: restroy_sdk::time::Timestamp,
-    caller: &Caller,
+    (caller, of_owner): (&Caller, Option<email::OfOwner>),
     effect: Effect<'_>,
 ) -> Done {
+    check_declared(state, tx, holding, caller, effect.capability()).await?;
     let board = holding.board_id;
     match effect {
         Effect::Artifact { name, content } => {
@@ -232,7 +251,7 @@ async fn perform(
             }
             CallKind::EmailSend { to, subject, text, html, reply_to } => {
                 let mail = email::Mail { to, subject, text, html, reply_to };
-                email::send(state, tx, holding.run_id, now, &caller.key, &mail).await
+                email::send(state, tx, holding.run_id, now, &caller.key, &mail, of_owner).await
             }
             CallKind::HttpAnswered { .. } => Ok(Value::Null),
         },
@@ -245,6 +264,17 @@ fn answer(done: Done) -> ApiResult<CallAnswer> {
         Err(Stop::Refused(error)) => Ok(CallAnswer::Refused(error)),
         Err(Stop::Fault(error)) => Err(error),
     }
+}
+
+/// A step does what its version declared.
+async fn check_declared(
+    state: &AppState,
+    tx: &mut TeamTx,
+    holding: &lease::Holding,
+    caller: &Caller,
+    capability: Capability,
+) -> Result<(), Stop> {
+    state.allowed.check(tx, holding.version_id, &caller.step.step, capability).await
 }
 
 /// Only an attempt that may still be at work calls, and only under a key that can be kept.

@@ -13,7 +13,6 @@ use restroy_sdk::{
     time::Timestamp,
 };
 use sqlx::{query, query_as};
-use uuid::Uuid;
 
 use super::heartbeat::{check_engine, check_protocol};
 use crate::{
@@ -22,18 +21,20 @@ use crate::{
     error::{ApiError, ApiResult},
     runs::{
         cancel, events,
-        executors::Executor,
-        lease, lost, plan,
+        executors::{self, Executor},
+        lease,
+        lost::{self, Lost},
+        plan,
         rows::{TaskRow, task_columns},
     },
     sql,
     state::AppState,
-    store::{TeamTx, Tx, usage},
+    store::{Bypass, TeamTx, Tx, usage},
 };
 
 pub(super) async fn claim(
     State(state): State<AppState>,
-    Executor(executor): Executor,
+    executor: Executor,
     Path(id): Path<TaskId>,
     Body(claim): Body<Claim>,
 ) -> ApiResult<Json<Claimed>> {
@@ -41,32 +42,33 @@ pub(super) async fn claim(
     check_engine(&claim.engine_id)?;
 
     // What never changes is read first, beside other readers.
-    let task = task(&mut state.db.system_read().await?, id).await?;
-    let again = is_repeat(&task, executor, &claim, state.ambient.now());
+    let mut tx = state.db.system_read().await?;
+    let task = task(&mut tx, id).await?;
+    let again = is_repeat(&task, executor.id, &claim, state.ambient.now());
     if !again && !claimable(&task, state.ambient.now()) {
         return Err(not_claimable());
     }
+    executors::has_slot(&mut tx, &executor, id).await?;
+    drop(tx);
     let mut tx = state.db.team_read(task.team_id).await?;
     let run = cancel::find(&mut tx, task.run_id).await?;
     let fixed = plan::fixed(&mut tx, &run).await?;
     drop(tx);
 
-    let (mut tx, now) = (state.db.team_write(task.team_id).await?, state.ambient.now());
+    let mut tx = state.db.team_write(task.team_id).await?;
     tx.lock_run(run.id).await?;
+    let now = state.ambient.now();
     if run.status == RunStatus::Queued && put_back(&mut tx, &task).await? {
         tx.commit().await?;
         return Err(not_claimable());
     }
-    let (fence, token) = match take(&state, &mut tx, &task, (executor, claim.claim_id), now).await? {
-        Take::Taken { fence, token } => (fence, token),
+    let (fence, token, lost) = match take(&state, &mut tx, &task, &executor, &claim, now).await? {
+        Take::Taken { fence, token, lost } => (fence, token, lost),
         Take::TooLate => return Err(not_claimable()),
-        Take::Ended { last_seq } => {
+        Take::Ended(lost) => {
             // The expired lease was one too many: the run has failed, and that is kept.
             tx.commit().await?;
-            state.wake.send(Wake::Run { run_id: run.id, last_seq });
-            state.wake.send(Wake::Admit);
-            state.metrics.lease_lost();
-            state.metrics.run_ended(RunStatus::Failed, None);
+            lost.announce(&state, &task);
             return Err(not_claimable());
         }
     };
@@ -74,15 +76,18 @@ pub(super) async fn claim(
     let run = cancel::find(&mut tx, run.id).await?;
     let wake = Wake::Run { run_id: run.id, last_seq: run.last_seq };
     let waited = now.since(run.created_at);
-    let plan = plan::plan(&mut tx, &state, (id, executor, fence), run, fixed, now).await?;
+    let plan = plan::plan(&mut tx, &state, (id, executor.id, fence), run, fixed, (now, claim.fetches_outputs)).await?;
     let egress_left = usage::egress_left(&mut tx, now).await?;
+    // Last of all, since it keeps the executor's other claims waiting: what it holds is counted over all teams.
+    let mut tx = tx.leave_bypassing_rls(Bypass::ExecutorSlots).await?;
+    executors::take_slot(&mut tx, &executor, id).await?;
     tx.commit().await?;
     state.wake.send(wake);
     if first {
         state.metrics.run_claimed(waited);
     }
-    if task.state == "leased" && !again {
-        state.metrics.lease_lost();
+    if let Some(lost) = lost {
+        lost.announce(&state, &task);
     }
     Ok(Json(Claimed { token, fence, lease_ms: lease::lease_ms(&state), plan, egress_left: Some(egress_left) }))
 }
@@ -137,9 +142,9 @@ async fn put_back(tx: &mut TeamTx, task: &TaskRow) -> ApiResult<bool> {
 }
 
 enum Take {
-    Taken { fence: i64, token: String },
+    Taken { fence: i64, token: String, lost: Option<Lost> },
     TooLate,
-    Ended { last_seq: i64 },
+    Ended(Lost),
 }
 
 /// Takes the task as it was seen, if it still is so. A lease that ran out is lost first, which is
@@ -148,25 +153,26 @@ async fn take(
     state: &AppState,
     tx: &mut TeamTx,
     task: &TaskRow,
-    (executor, claim_id): (ExecutorId, Option<Uuid>),
+    executor: &Executor,
+    claim: &Claim,
     now: Timestamp,
 ) -> ApiResult<Take> {
-    let (mut from, mut fence) = (task.state.as_str(), task.fence);
+    let (mut from, mut fence, mut lost) = (task.state.as_str(), task.fence, None);
     if claimable(task, now) && from == "leased" {
-        let Some(lost) = lost::lose_expired(tx, task, now).await? else { return Ok(Take::TooLate) };
-        if lost.ended {
-            return Ok(Take::Ended { last_seq: lost.last_seq });
+        let Some(expired) = lost::lose_expired(tx, task, now).await? else { return Ok(Take::TooLate) };
+        if expired.ended {
+            return Ok(Take::Ended(expired));
         }
-        (from, fence) = ("pending", lost.fence);
+        (from, fence, lost) = ("pending", expired.fence, Some(expired));
     }
     let team = tx.team();
-    let token = lease::new_token(&state.ambient, team);
+    let token = lease::new_token(&state.ambient, team, executor.lane);
     let taken = sql!(
         &mut **tx,
         execute,
         query(
             "UPDATE tasks SET state = 'leased', fence = fence + 1, token_hash = $5, owner = $6, lease_until = $7,
-                    last_batch = 0, claim_id = $8
+                    last_batch = 0, claim_id = $8, confirms = $9
              WHERE team_id = $1 AND id = $2 AND state = $3 AND fence = $4"
         )
         .bind(team)
@@ -174,14 +180,15 @@ async fn take(
         .bind(from)
         .bind(fence)
         .bind(hash(&token))
-        .bind(executor)
+        .bind(executor.id)
         .bind(now.after(state.settings.lease))
-        .bind(claim_id)
+        .bind(claim.claim_id)
+        .bind(claim.confirms)
     )?;
     if taken.rows_affected() == 0 {
         return Ok(Take::TooLate);
     }
-    Ok(Take::Taken { fence: fence + 1, token })
+    Ok(Take::Taken { fence: fence + 1, token, lost })
 }
 
 /// The first claim of a run starts it; whether it was that.
@@ -199,7 +206,18 @@ async fn begin(tx: &mut TeamTx, run: RunId, now: Timestamp) -> ApiResult<bool> {
         .bind(now)
         .bind(RunStatus::Running)
     )?;
-    if started.rows_affected() > 0 {
+    if started.rows_affected() == 0 {
+        // One that waited goes on; its first step that starts says so.
+        sql!(
+            &mut **tx,
+            execute,
+            query("UPDATE runs SET status = $3 WHERE team_id = $1 AND id = $2 AND status = $4")
+                .bind(team)
+                .bind(run)
+                .bind(RunStatus::Running)
+                .bind(RunStatus::Waiting)
+        )?;
+    } else {
         events::append(tx, run, now, &[EventKind::RunStarted {}], None).await?;
     }
     Ok(started.rows_affected() > 0)

@@ -18,24 +18,30 @@ const MAX_ENGINE_ID: usize = 128;
 
 pub(super) async fn heartbeat(
     State(state): State<AppState>,
-    Executor(id): Executor,
+    executor: Executor,
     Body(beat): Body<Heartbeat>,
 ) -> ApiResult<Json<HeartbeatAnswer>> {
     check_protocol(beat.protocol)?;
     check_engine(&beat.engine_id)?;
+    let now = state.ambient.now();
+    let slots = i64::from(beat.slots).min(executor.slot_limit);
     let mut tx = state.db.system_write().await?;
     sql!(
         &mut tx,
         execute,
         query("UPDATE executors SET slots = $2, engine_id = $3, protocol = $4, heartbeat_at = $5 WHERE id = $1")
-            .bind(id)
-            .bind(i64::from(beat.slots))
+            .bind(executor.id)
+            .bind(slots)
             .bind(beat.engine_id)
             .bind(i64::from(beat.protocol))
-            .bind(state.ambient.now())
+            .bind(now)
     )?;
     tx.commit().await?;
-    Ok(Json(HeartbeatAnswer { executor_id: id }))
+    Ok(Json(HeartbeatAnswer {
+        executor_id: executor.id,
+        slots: u32::try_from(executor.slot_limit).ok(),
+        expires_at: executor.expires_at,
+    }))
 }
 
 /// Refuses what cannot name an engine.

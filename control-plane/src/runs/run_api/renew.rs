@@ -6,10 +6,7 @@ use restroy_run_queue::run_api::Lease;
 use crate::{
     api::http::Path,
     error::ApiResult,
-    runs::{
-        executors::TaskToken,
-        lease::{self, Durability},
-    },
+    runs::{executors::TaskToken, lease},
     state::AppState,
 };
 use restroy_sdk::ids::TaskId;
@@ -19,8 +16,6 @@ pub(super) async fn renew(
     TaskToken(token): TaskToken,
     Path(id): Path<TaskId>,
 ) -> ApiResult<Json<Lease>> {
-    let (mut tx, holding) = lease::hold(&state.db, Durability::Commit, id, &token).await?;
-    lease::renew(&state, &mut tx, &holding, state.ambient.now(), holding.last_batch).await?;
-    tx.commit().await?;
+    lease::keep(&state, id, &token).await?;
     Ok(Json(Lease { lease_ms: lease::lease_ms(&state) }))
 }

@@ -54,9 +54,7 @@ pub(super) async fn report(
         let egress_left = usage::egress_left(&mut tx, state.ambient.now()).await?;
         return Ok(answer(&state, holding.last_seq, egress_left));
     }
-    if !holding.alive() {
-        return Err(lease::lost());
-    }
+    holding.check_alive()?;
     if batch.n != holding.last_batch + 1 {
         let expected = holding.last_batch + 1;
         let detail = format!("The next batch is number {expected}, not {}: send them one after the other.", batch.n);
@@ -142,11 +140,9 @@ async fn take(state: &AppState, tx: &mut TeamTx, holding: &Holding, batch: Batch
     let newest = steps::newest(tx, run, machine::places(&batch.events)).await?;
     let known: BTreeMap<_, _> = newest.iter().map(|(place, attempt)| (place.clone(), attempt.number)).collect();
     let changes = machine::apply(newest, &batch.events, now).map_err(|fault| refused(*fault))?;
-    let mut beside = 0;
-    for ((place, number), attempt) in &changes.attempts {
-        beside += size(attempt, known.get(place) < Some(number));
-        steps::save(tx, &state.ambient, run, place, attempt, &batch.engine_id).await?;
-    }
+    let beside =
+        changes.attempts.iter().map(|((place, number), attempt)| size(attempt, known.get(place) < Some(number))).sum();
+    steps::save(tx, &state.ambient, run, &changes.attempts, &batch.engine_id).await?;
     lease::renew(state, tx, holding, now, batch.n).await?;
     if batch.events.iter().any(|event| matches!(event, EventKind::StepFinished { .. })) {
         lease::progressed(tx, holding).await?;
@@ -201,7 +197,7 @@ async fn finish(
         )));
     }
     if !end::set_status(tx, holding.run_id, now, &ending).await? {
-        return Err(lease::lost());
+        return Err(lease::run_ended());
     }
     let cancelled = end::close_steps(tx, holding.run_id, now).await?;
     let last = log.len() - 1;
@@ -226,13 +222,11 @@ async fn too_much(state: &AppState, id: TaskId, token: &str) -> ApiResult<ApiErr
 /// Ends a run that may not go on.
 async fn end_here(state: &AppState, id: TaskId, token: &str, ending: &Ending) -> ApiResult<ApiError> {
     let (mut tx, holding) = lease::hold(&state.db, Durability::Commit, id, token).await?;
-    if let Some(last_seq) = end::end(&mut tx, holding.run_id, state.ambient.now(), ending).await? {
+    if let Some(ended) = end::end(&mut tx, holding.run_id, state.ambient.now(), ending).await? {
         tx.commit().await?;
-        state.wake.send(Wake::Run { run_id: holding.run_id, last_seq });
-        state.wake.send(Wake::Admit);
-        state.metrics.run_ended(RunStatus::Failed, None);
+        ended.announce(state);
     }
-    Ok(lease::lost())
+    Ok(lease::run_ended())
 }
 
 fn refused(fault: Fault) -> ApiError {

@@ -11,15 +11,23 @@ use std::{
 use restroy_sdk::ids::{RunId, TeamId};
 use tokio::sync::{Notify, mpsc};
 
-use super::{Chunk, registry::Watchers};
-use crate::{runs::events::read_after, store::Db};
+use super::{
+    Chunk,
+    registry::{Seat, Watchers},
+};
+use crate::{
+    runs::events::{more_follow, read_after},
+    store::Db,
+};
 
 /// How many batches may wait for a watcher before it is cut off.
 const QUEUE: usize = 256;
 /// How many bytes may wait for a watcher, unless it is one batch.
-const QUEUE_BYTES: usize = 8 * 1024 * 1024;
-/// How many rows are read at once.
-pub(super) const ROWS: i64 = 16;
+const QUEUE_BYTES: usize = 1024 * 1024;
+/// How many bytes may wait for all streams of a person, unless it is one batch.
+const PERSON_BYTES: usize = 8 * 1024 * 1024;
+/// How many bytes may wait for all watchers.
+const ALL_BYTES: usize = 64 * 1024 * 1024;
 /// How often the reader looks although nothing woke it.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -41,34 +49,76 @@ struct State {
     closed: bool,
 }
 
+/// What waits, in bytes: for a watcher, for all streams of its person, and for all watchers. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Waiting {
+    own: Arc<AtomicUsize>,
+    person: Arc<AtomicUsize>,
+    all: Arc<AtomicUsize>,
+}
+
+impl Waiting {
+    /// Of a new watcher.
+    pub(super) fn new(person: &Arc<AtomicUsize>, all: &Arc<AtomicUsize>) -> Self {
+        Self { own: Arc::default(), person: Arc::clone(person), all: Arc::clone(all) }
+    }
+
+    /// Counts a chunk; nothing when that is too much.
+    fn count(&self, bytes: usize) -> Option<Counted> {
+        // Counted first: dropping it takes it back.
+        let counted = Counted { waiting: self.clone(), bytes };
+        let fits = |count: &AtomicUsize, most| {
+            let before = count.fetch_add(bytes, Ordering::Relaxed);
+            before == 0 || before + bytes <= most
+        };
+        let own = fits(&self.own, QUEUE_BYTES);
+        let person = fits(&self.person, PERSON_BYTES);
+        let all = fits(&self.all, ALL_BYTES);
+        (own && person && all).then_some(counted)
+    }
+}
+
+/// A chunk that waits, as it counts.
+#[derive(Debug)]
+struct Counted {
+    waiting: Waiting,
+    bytes: usize,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        for count in [&self.waiting.own, &self.waiting.person, &self.waiting.all] {
+            count.fetch_sub(self.bytes, Ordering::Relaxed);
+        }
+    }
+}
+
 /// A watcher's queue, as the reader has it. Dropping it ends the watcher once it has what waits.
 #[derive(Debug)]
 struct Queue {
-    sender: mpsc::Sender<Arc<Chunk>>,
-    waiting: Arc<AtomicUsize>,
+    sender: mpsc::Sender<(Arc<Chunk>, Counted)>,
+    waiting: Waiting,
 }
 
 impl Queue {
     /// False when the queue is full or nobody reads it. Never waits.
     fn put(&self, chunk: &Arc<Chunk>) -> bool {
-        let before = self.waiting.fetch_add(chunk.bytes, Ordering::Relaxed);
-        (before == 0 || before + chunk.bytes <= QUEUE_BYTES) && self.sender.try_send(Arc::clone(chunk)).is_ok()
+        self.waiting
+            .count(chunk.bytes)
+            .is_some_and(|counted| self.sender.try_send((Arc::clone(chunk), counted)).is_ok())
     }
 }
 
 /// A watcher's queue, as the watcher has it.
 #[derive(Debug)]
 pub(super) struct Live {
-    receiver: mpsc::Receiver<Arc<Chunk>>,
-    waiting: Arc<AtomicUsize>,
+    receiver: mpsc::Receiver<(Arc<Chunk>, Counted)>,
 }
 
 impl Live {
     /// The next chunk; nothing when the watcher was cut off. May be dropped without a loss.
     pub(super) async fn next(&mut self) -> Option<Arc<Chunk>> {
-        let chunk = self.receiver.recv().await?;
-        self.waiting.fetch_sub(chunk.bytes, Ordering::Relaxed);
-        Some(chunk)
+        self.receiver.recv().await.map(|(chunk, _)| chunk)
     }
 }
 
@@ -85,15 +135,14 @@ impl Reader {
 
     /// Joins: what is handed out from now on. Nothing when the reader is about to end; a new one
     /// takes its place.
-    pub(super) fn join(&self) -> Option<Live> {
+    pub(super) fn join(&self, seat: &Seat) -> Option<Live> {
         let mut state = self.state();
         if state.closed {
             return None;
         }
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let waiting = Arc::new(AtomicUsize::new(0));
-        state.watchers.push(Queue { sender, waiting: Arc::clone(&waiting) });
-        Some(Live { receiver, waiting })
+        state.watchers.push(Queue { sender, waiting: seat.waiting() });
+        Some(Live { receiver })
     }
 
     /// Closes the reader unless somebody watches.
@@ -129,7 +178,7 @@ impl Reader {
         loop {
             let after = self.state().seq;
             let mut tx = db.team_read(self.team).await?;
-            let rows = read_after(&mut tx, self.run, after, ROWS).await?;
+            let rows = read_after(&mut tx, self.run, after).await?;
             drop(tx);
             let mut seq = after;
             for row in &rows {
@@ -138,7 +187,7 @@ impl Reader {
                 self.hand_out(seq, &chunk);
                 any = true;
             }
-            if rows.len() < usize::try_from(ROWS).unwrap_or(1) {
+            if !more_follow(&rows) {
                 return Ok(any);
             }
         }

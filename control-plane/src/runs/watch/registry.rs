@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicUsize},
 };
 
 use restroy_run_queue::wake::Wake;
@@ -13,7 +13,7 @@ use tokio::sync::{
     watch,
 };
 
-use super::reader::Reader;
+use super::reader::{Reader, Waiting};
 use crate::{
     metrics::Metrics,
     runs::limits::{MAX_WATCHERS, MAX_WATCHERS_PER_USER},
@@ -32,23 +32,46 @@ pub struct Watchers {
     seats: Arc<Semaphore>,
     /// Teams in which members may do other things than before; none for all of them.
     access: broadcast::Sender<Option<TeamId>>,
-    /// How many seats each person has; who has none is not in it.
-    taken: Arc<Mutex<HashMap<UserId, usize>>>,
+    /// What each person has; who has no seat is not in it.
+    taken: Arc<Mutex<HashMap<UserId, Taken>>>,
+    /// How many bytes wait for all who watch.
+    waiting: Arc<AtomicUsize>,
+}
+
+/// What a person has.
+#[derive(Debug, Default)]
+struct Taken {
+    seats: usize,
+    /// How many bytes wait for all the person's streams.
+    waiting: Arc<AtomicUsize>,
 }
 
 /// A place among those who watch, as long as it is held.
 #[derive(Debug)]
 pub(crate) struct Seat {
     user: UserId,
-    taken: Arc<Mutex<HashMap<UserId, usize>>>,
+    taken: Arc<Mutex<HashMap<UserId, Taken>>>,
+    waiting: Waiting,
     _permit: OwnedSemaphorePermit,
+}
+
+impl Seat {
+    /// Whose it is.
+    pub(super) fn user(&self) -> UserId {
+        self.user
+    }
+
+    /// What waits for the one who has it.
+    pub(super) fn waiting(&self) -> Waiting {
+        self.waiting.clone()
+    }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         if let Entry::Occupied(mut count) = self.taken.lock().unwrap_or_else(PoisonError::into_inner).entry(self.user) {
-            if *count.get() > 1 {
-                *count.get_mut() -= 1;
+            if count.get().seats > 1 {
+                count.get_mut().seats -= 1;
             } else {
                 count.remove();
             }
@@ -99,6 +122,7 @@ impl Default for Watchers {
             seats: Arc::new(Semaphore::new(MAX_WATCHERS)),
             access: broadcast::Sender::new(ACCESS_BACKLOG),
             taken: Arc::default(),
+            waiting: Arc::default(),
         }
     }
 }
@@ -113,7 +137,7 @@ impl Watchers {
                         reader.wake();
                     }
                 }
-                Ok(Wake::Admit) => {}
+                Ok(Wake::Admit | Wake::Released { .. }) => {}
                 // Nobody watching is no fault.
                 Ok(Wake::Access { team_id }) => drop(self.access.send(Some(team_id))),
                 Ok(Wake::Missed) => self.wake_all(),
@@ -140,12 +164,13 @@ impl Watchers {
     pub(crate) fn seat(&self, user: UserId) -> Result<Seat, NoSeat> {
         let permit = Arc::clone(&self.seats).try_acquire_owned().map_err(|_| NoSeat::Full)?;
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = taken.entry(user).or_default();
-        if *count >= MAX_WATCHERS_PER_USER {
+        let own = taken.entry(user).or_default();
+        if own.seats >= MAX_WATCHERS_PER_USER {
             return Err(NoSeat::TooMany);
         }
-        *count += 1;
-        Ok(Seat { user, taken: Arc::clone(&self.taken), _permit: permit })
+        own.seats += 1;
+        let waiting = Waiting::new(&own.waiting, &self.waiting);
+        Ok(Seat { user, taken: Arc::clone(&self.taken), waiting, _permit: permit })
     }
 
     /// How many watch.

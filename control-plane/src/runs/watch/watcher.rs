@@ -2,16 +2,19 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use restroy_sdk::ids::{RunId, TeamId};
+use futures_util::{FutureExt as _, future::BoxFuture};
+use restroy_sdk::ids::{RunId, TeamId, UserId};
 
 use super::{
     Chunk,
-    reader::{Live, ROWS, ReadError},
-    registry::Watchers,
+    reader::{Live, ReadError},
+    registry::{Seat, Watchers},
 };
 use crate::{
+    api::http::answers::{Answers, Reserved},
     error::{ApiError, ApiResult},
-    runs::events::read_after,
+    runs::events::{read_after, size_after},
+    state::AppState,
     store::Db,
 };
 
@@ -24,24 +27,47 @@ pub(crate) enum Next {
     FellBehind,
 }
 
+/// A page of history, and what it takes of the answers' budget; nothing at the end.
+type History = Result<Option<(Vec<Arc<Chunk>>, Reserved)>, ReadError>;
+
 /// One who watches a run.
-#[derive(Debug)]
 pub(crate) struct Watcher {
     db: Db,
     registry: Watchers,
+    answers: Answers,
+    seat: Seat,
     team: TeamId,
     run: RunId,
     /// The newest event that was given.
     seq: i64,
     /// Read and not given yet.
     ready: VecDeque<Arc<Chunk>>,
+    /// What the history in `ready`, and what was given of it last, takes of the answers' budget.
+    reserved: Option<Reserved>,
+    /// The page that is being read: whoever drops a call of `next` does not have it read again.
+    reading: Option<BoxFuture<'static, History>>,
     live: Option<Live>,
+    /// Whether the run's reader was joined, and what lies between it and here is still to be read.
+    gap: bool,
 }
 
 impl Watcher {
-    /// Watches a run from after the event numbered `after`.
-    pub(crate) fn new(db: Db, registry: Watchers, team: TeamId, run: RunId, after: i64) -> Self {
-        Self { db, registry, team, run, seq: after, ready: VecDeque::new(), live: None }
+    /// Watches a run from after the event numbered `after`, as long as the seat is its.
+    pub(crate) fn new(state: &AppState, seat: Seat, team: TeamId, run: RunId, after: i64) -> Self {
+        Self {
+            db: state.db.clone(),
+            registry: state.watchers.clone(),
+            answers: state.answers.clone(),
+            seat,
+            team,
+            run,
+            seq: after,
+            ready: VecDeque::new(),
+            reserved: None,
+            reading: None,
+            live: None,
+            gap: false,
+        }
     }
 
     /// The newest event that was given.
@@ -56,11 +82,13 @@ impl Watcher {
                 self.seq = chunk.last_seq();
                 return Ok(Next::Chunk(chunk));
             }
-            if self.live.is_none() {
+            if self.gap || self.live.is_none() {
                 self.catch_up().await?;
                 continue;
             }
             let Some(live) = &mut self.live else { continue };
+            // All of the history is out.
+            self.reserved = None;
             match live.next().await {
                 None => return Ok(Next::FellBehind),
                 // What the history brought already is not given twice.
@@ -76,46 +104,66 @@ impl Watcher {
 
     /// Reads a page of history; at its end joins the run's reader.
     async fn catch_up(&mut self) -> ApiResult<()> {
-        if self.read_page().await? {
-            return Ok(());
+        if self.live.is_none() {
+            if self.read_page().await? {
+                return Ok(());
+            }
+            // Caught up. The reader may stand further on by now: what lies between is read once more,
+            // after joining, so that nothing falls between the two.
+            let reader = self.registry.reader(&self.db, self.team, self.run, self.seq);
+            let Some(live) = reader.join(&self.seat) else {
+                // It was just about to end; the next call finds another.
+                tokio::task::yield_now().await;
+                return Ok(());
+            };
+            self.live = Some(live);
+            self.gap = true;
+            reader.wake();
         }
-        // Caught up. The reader may stand further on by now: what lies between is read once more,
-        // after joining, so that nothing falls between the two.
-        let reader = self.registry.reader(&self.db, self.team, self.run, self.seq);
-        let Some(live) = reader.join() else {
-            // It was just about to end; the next call finds another.
-            tokio::task::yield_now().await;
-            return Ok(());
-        };
         self.read_page().await?;
-        self.live = Some(live);
-        reader.wake();
+        self.gap = false;
         Ok(())
     }
 
-    /// Whether there was anything.
+    /// Whether there was anything. Only when all that was read before is out.
     async fn read_page(&mut self) -> ApiResult<bool> {
-        let from = self.ready.back().map_or(self.seq, |chunk| chunk.last_seq());
-        let chunks = self.read(from).await.map_err(|error| match error {
+        self.reserved = None;
+        let reading = self.reading.get_or_insert_with(|| {
+            let (db, answers) = (self.db.clone(), self.answers.clone());
+            read(db, answers, self.seat.user(), self.team, self.run, self.seq).boxed()
+        });
+        let read = reading.await;
+        self.reading = None;
+        let page = read.map_err(|error| match error {
             ReadError::Sql(error) => ApiError::from(error),
             ReadError::Json(error) => error.into(),
         })?;
-        let any = !chunks.is_empty();
+        let Some((chunks, reserved)) = page else { return Ok(false) };
         self.ready.extend(chunks);
-        Ok(any)
+        self.reserved = Some(reserved);
+        Ok(true)
     }
+}
 
-    async fn read(&self, mut seq: i64) -> Result<Vec<Arc<Chunk>>, ReadError> {
-        let mut tx = self.db.team_read(self.team).await?;
-        let rows = read_after(&mut tx, self.run, seq, ROWS).await?;
-        let mut chunks = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let chunk = Chunk::from_stored(row, seq)?;
-            seq = chunk.last_seq();
-            chunks.push(Arc::new(chunk));
-        }
-        Ok(chunks)
+/// A page, once the budget has room for it: as it is stored, and once more in pieces.
+async fn read(db: Db, answers: Answers, user: UserId, team: TeamId, run: RunId, mut seq: i64) -> History {
+    let mut tx = db.team_read(team).await?;
+    let size = size_after(&mut tx, run, seq).await?;
+    drop(tx);
+    if size == 0 {
+        return Ok(None);
     }
+    let reserved = answers.reserve_when_free(user, 2 * size).await;
+    let mut tx = db.team_read(team).await?;
+    let rows = read_after(&mut tx, run, seq).await?;
+    drop(tx);
+    let mut chunks = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let chunk = Chunk::from_stored(row, seq)?;
+        seq = chunk.last_seq();
+        chunks.push(Arc::new(chunk));
+    }
+    Ok(Some((chunks, reserved)))
 }
 
 /// A chunk without what lies at or before `seq`.

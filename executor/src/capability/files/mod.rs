@@ -14,7 +14,7 @@ pub(crate) use self::{
     folders::{Folders, Leave},
     scratch::Scratch,
 };
-use super::attempt::{Attempting, answered, refuse_secrets};
+use super::attempt::{Attempting, answered};
 
 /// The largest artifact, in bytes.
 const ARTIFACT_BYTES: u64 = 16 * 1024 * 1024;
@@ -90,11 +90,16 @@ impl Files for AttemptFiles {
                 scratch.read(&path, 0, ARTIFACT_BYTES)
             })
             .await?;
-        let masker = &self.attempt.task.masker;
         let content_type = content_type.filter(|text| is_media_type(text));
-        let described = [Some(&name), content_type.as_ref()].into_iter().flatten();
-        let in_description = described.map(String::as_bytes).any(|text| masker.finds(text));
-        refuse_secrets("an artifact", in_description || masker.finds(&content))?;
+        let bytes = content.len();
+        let kept = (name, content_type, content);
+        let (name, content_type, content) = self
+            .attempt
+            .refuse_secrets("an artifact", bytes, kept, |(name, content_type, content), masker, budget| {
+                let described = [Some(name), content_type.as_ref()].into_iter().flatten().map(String::as_bytes);
+                described.chain([content.as_slice()]).any(|bytes| masker.finds(bytes, budget))
+            })
+            .await?;
         let content_type = content_type.as_deref().unwrap_or("application/octet-stream");
         let key = self.attempt.key(call);
         let api = &self.attempt.task.api;

@@ -8,22 +8,27 @@
 
 pub(crate) mod address;
 mod headers;
+mod names;
+mod network;
 mod resolve;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use lua_wasm_host::{CallContext, CallError, CallResult, HttpRequest, HttpResponse};
-use reqwest::{Method, StatusCode, header, redirect};
+use reqwest::{Method, StatusCode, header, header::HeaderMap, redirect};
 use restroy_run_queue::run_api::CallKind;
+use rustls::client::WantsClientCert;
 use tokio::sync::Semaphore;
 use url::{Host, Url};
 
+pub use self::network::{Network, NetworkError};
 use self::{
     address::Reach,
-    resolve::{Checked, Lookup, OutOfReach},
+    resolve::{Checked, Lookup, OutOfReach, is_denied},
 };
 use super::attempt::Attempting;
+use crate::{client::Lost, memory::TASK_MEMORY_LIMIT};
 
 /// No exchange may take longer, whatever the limits say.
 const LONGEST: Duration = Duration::from_mins(1);
@@ -34,30 +39,39 @@ const MOST_REDIRECTS: u32 = 3;
 pub(crate) const AT_ONCE: usize = 6;
 
 /// What scripts' requests may reach.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HttpPolicy {
     /// Whether scripts may talk to services on this very machine, also by plain http. For
     /// development and tests; never where strangers' scripts run.
     pub allow_loopback: bool,
+    /// Networks that scripts may not reach, beside those that are not public at all: the operator's own public
+    /// addresses, say. Goes before `allow_loopback`.
+    pub denied_networks: Vec<Network>,
 }
 
 /// A builder of clients that share nothing and believe nothing: TLS by rustls with ring and the
 /// system's roots, no proxy, no redirects.
 pub(crate) fn client_builder() -> Result<reqwest::ClientBuilder, String> {
+    Ok(client_with(system_roots()?.with_no_client_auth()))
+}
+
+/// TLS that trusts the system's authorities.
+pub(crate) fn system_roots() -> Result<rustls::ConfigBuilder<rustls::ClientConfig, WantsClientCert>, String> {
     let tls = tls()?;
-    let tls = match rustls_platform_verifier::Verifier::new(provider()) {
+    Ok(match rustls_platform_verifier::Verifier::new(provider()) {
         Ok(verifier) => tls.dangerous().with_custom_certificate_verifier(Arc::new(verifier)),
         Err(error) => {
             tracing::warn!(%error, "no trusted certificates on this system: every https request will fail");
             tls.with_root_certificates(rustls::RootCertStore::empty())
         }
-    };
-    Ok(client_with(tls.with_no_client_auth()))
+    })
 }
 
-/// The same, with these roots and no others.
-pub(crate) fn client_builder_trusting(roots: rustls::RootCertStore) -> Result<reqwest::ClientBuilder, String> {
-    Ok(client_with(tls()?.with_root_certificates(roots).with_no_client_auth()))
+/// TLS that trusts these authorities and no others.
+pub(crate) fn own_roots(
+    roots: rustls::RootCertStore,
+) -> Result<rustls::ConfigBuilder<rustls::ClientConfig, WantsClientCert>, String> {
+    Ok(tls()?.with_root_certificates(roots))
 }
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
@@ -70,7 +84,8 @@ fn tls() -> Result<rustls::ConfigBuilder<rustls::ClientConfig, rustls::WantsVeri
         .map_err(|error| error.to_string())
 }
 
-fn client_with(tls: rustls::ClientConfig) -> reqwest::ClientBuilder {
+/// A builder of clients with TLS set up: no proxy, no redirects, nothing tried again.
+pub(crate) fn client_with(tls: rustls::ClientConfig) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .no_proxy()
@@ -82,7 +97,8 @@ fn client_with(tls: rustls::ClientConfig) -> reqwest::ClientBuilder {
 /// Sends scripts' requests. Cheap to clone.
 #[derive(Clone)]
 pub struct Outbound {
-    policy: HttpPolicy,
+    allow_loopback: bool,
+    denied: Arc<[Network]>,
     /// For https.
     secure: reqwest::Client,
     /// For plain http, which reaches this machine only.
@@ -92,26 +108,29 @@ pub struct Outbound {
 impl Outbound {
     /// Sends what `policy` lets through. The error says why TLS cannot be set up.
     pub fn new(policy: HttpPolicy) -> Result<Self, String> {
-        Self::with_lookup(policy, &resolve::system())
+        Self::with_lookup(policy, &names::lookup(names::Source::system()))
     }
 
     fn with_lookup(policy: HttpPolicy, lookup: &Lookup) -> Result<Self, String> {
+        let HttpPolicy { allow_loopback, denied_networks } = policy;
+        let denied: Arc<[Network]> = denied_networks.into();
         let client = |reach, https_only| {
+            let checked = Checked { reach, denied: Arc::clone(&denied), lookup: Arc::clone(lookup) };
             client_builder()?
-                .dns_resolver(Arc::new(Checked { reach, lookup: Arc::clone(lookup) }))
+                .dns_resolver(Arc::new(checked))
                 // Strangers share no connections.
                 .pool_max_idle_per_host(0)
                 .https_only(https_only)
                 .build()
                 .map_err(|error| error.to_string())
         };
-        let secure = client(Self::reach(policy, true), true)?;
+        let secure = client(Self::reach(allow_loopback, true), true)?;
         let local = client(Reach::Loopback, false)?;
-        Ok(Self { policy, secure, local })
+        Ok(Self { allow_loopback, denied, secure, local })
     }
 
-    fn reach(policy: HttpPolicy, https: bool) -> Reach {
-        match (https, policy.allow_loopback) {
+    fn reach(allow_loopback: bool, https: bool) -> Reach {
+        match (https, allow_loopback) {
             (true, true) => Reach::GlobalOrLoopback,
             (true, false) => Reach::Global,
             (false, _) => Reach::Loopback,
@@ -122,7 +141,7 @@ impl Outbound {
     fn client_for(&self, url: &Url) -> CallResult<&reqwest::Client> {
         let https = match url.scheme() {
             "https" => true,
-            "http" if self.policy.allow_loopback => false,
+            "http" if self.allow_loopback => false,
             "http" => {
                 return Err(CallError::new("http_insecure", "plain http is not available: use an https address").into());
             }
@@ -136,7 +155,8 @@ impl Outbound {
             Some(Host::Domain(_)) => None,
             None => return Err(CallError::new("http_bad_url", "the address has no host").into()),
         };
-        if literal.is_some_and(|ip| !Self::reach(self.policy, https).allows(ip)) {
+        let reach = Self::reach(self.allow_loopback, https);
+        if literal.is_some_and(|ip| !reach.allows(ip) || is_denied(&self.denied, ip)) {
             return Err(out_of_reach(url).into());
         }
         Ok(if https { &self.secure } else { &self.local })
@@ -144,15 +164,30 @@ impl Outbound {
 
     /// Sends a request and reads its answer, within the request's limits.
     pub async fn send(&self, request: HttpRequest, idempotency_key: &str) -> CallResult<HttpResponse> {
+        self.send_metered(request, idempotency_key, &|_| true).await
+    }
+
+    /// The same, asking `spend` before anything is sent, for each hop anew, whether so many bytes may go out.
+    pub async fn send_metered(
+        &self,
+        request: HttpRequest,
+        idempotency_key: &str,
+        spend: &(dyn Fn(u64) -> bool + Send + Sync),
+    ) -> CallResult<HttpResponse> {
         let patience = request.timeout.min(LONGEST);
-        let exchange = self.follow(request, idempotency_key);
+        let exchange = self.follow(request, idempotency_key, spend);
         tokio::time::timeout(patience, exchange).await.unwrap_or_else(|_| {
             let message = format!("no complete answer within {} ms", patience.as_millis());
             Err(CallError::retryable("http_timeout", message).into())
         })
     }
 
-    async fn follow(&self, request: HttpRequest, idempotency_key: &str) -> CallResult<HttpResponse> {
+    async fn follow(
+        &self,
+        request: HttpRequest,
+        idempotency_key: &str,
+        spend: &(dyn Fn(u64) -> bool + Send + Sync),
+    ) -> CallResult<HttpResponse> {
         let mut headers = headers::checked(&request.headers, idempotency_key)?;
         let mut method = method(&request.method)?;
         let mut body = request.body;
@@ -160,6 +195,11 @@ impl Outbound {
         let mut hops = request.max_redirects.min(MOST_REDIRECTS);
         loop {
             let client = self.client_for(&url)?;
+            if !spend(weight(&method, &url, &headers, &body)) {
+                let message =
+                    "the team's limit `egress_bytes_per_hour` is used up: some is free again with the next hour";
+                return Err(CallError::retryable("quota_exceeded", message).into());
+            }
             let sent = client.request(method.clone(), url.clone()).headers(headers.clone()).body(body.clone());
             let response = sent.send().await.map_err(|error| failed(&error, &url))?;
             let Some(target) = redirect_target(&url, &response)? else {
@@ -264,7 +304,7 @@ fn failed(error: &reqwest::Error, url: &Url) -> CallError {
 }
 
 fn out_of_reach(url: &Url) -> CallError {
-    let message = format!("{} is not a public address: scripts may not reach it", origin(url));
+    let message = format!("{} is not a public address, or the operator keeps scripts out of its network", origin(url));
     CallError::new("http_address_not_allowed", message)
 }
 
@@ -291,11 +331,20 @@ impl lua_wasm_host::Http for AttemptHttp {
         url.set_fragment(None);
         let _ = url.set_username("");
         let _ = url.set_password(None);
-        if !self.attempt.task.api.egress.spend(weight(&request)) {
-            let message = "the team's limit `egress_bytes_per_hour` is used up: some is free again with the next hour";
-            return Err(CallError::retryable("quota_exceeded", message).into());
-        }
-        let answer = self.outbound.send(request, &key).await?;
+        // The run may have been ended meanwhile, by somebody whose word does not arrive.
+        self.attempt.task.ensure_held().await.map_err(|Lost| super::attempt::lease_lost())?;
+        // The answer is there twice while it is read: as it came, and decompressed.
+        let held = request.body.len() + 2 * usize::try_from(request.max_response_bytes).unwrap_or(usize::MAX / 4);
+        let _held = self
+            .attempt
+            .task
+            .memory
+            .guard(held)
+            .map_err(|error| CallError::retryable(TASK_MEMORY_LIMIT, error.to_string()))?;
+        let egress = |bytes| self.attempt.task.api.egress.spend(bytes);
+        let exchange = self.outbound.send_metered(request, &key, &egress);
+        let answer = self.attempt.task.api.lost.run_until_cancelled(exchange).await;
+        let answer = answer.ok_or_else(super::attempt::lease_lost)??;
         let url = self.attempt.task.masker.mask(url.as_str());
         let answered = CallKind::HttpAnswered { verb, url, status: answer.status };
         self.attempt.call::<serde_json::Value>(call, answered).await?;
@@ -304,9 +353,9 @@ impl lua_wasm_host::Http for AttemptHttp {
 }
 
 /// What a request weighs, in bytes: its address, headers and body.
-fn weight(request: &HttpRequest) -> u64 {
-    let headers: usize = request.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
-    (request.method.len() + request.url.as_str().len() + headers + request.body.len()) as u64
+fn weight(method: &Method, url: &Url, headers: &HeaderMap, body: &[u8]) -> u64 {
+    let headers: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    (method.as_str().len() + url.as_str().len() + headers + body.len()) as u64
 }
 
 #[cfg(test)]

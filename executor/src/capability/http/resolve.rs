@@ -9,43 +9,38 @@ use std::{
 use futures_util::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use super::address::Reach;
-
-/// A name has at most so many addresses that are looked at.
-const MOST_ADDRESSES: usize = 32;
+use super::{address::Reach, network::Network};
 
 /// Asks for a name's addresses.
 pub(super) type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, std::io::Result<Vec<IpAddr>>> + Send + Sync>;
-
-/// The operating system's resolver.
-pub(super) fn system() -> Lookup {
-    Arc::new(|name| {
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name, 0)).await?;
-            Ok(found.map(|address| address.ip()).take(MOST_ADDRESSES).collect())
-        })
-    })
-}
 
 /// A name none of whose addresses is within reach.
 #[derive(Debug, thiserror::Error)]
 #[error("none of the name's addresses may be reached from a script")]
 pub(super) struct OutOfReach;
 
+/// Whether the address lies in one of the networks.
+pub(super) fn is_denied(denied: &[Network], address: IpAddr) -> bool {
+    denied.iter().any(|network| network.contains(address))
+}
+
 /// Resolves what is within reach.
 #[derive(Clone)]
 pub(super) struct Checked {
     pub(super) reach: Reach,
+    /// The operator's networks that are out of reach too.
+    pub(super) denied: Arc<[Network]>,
     pub(super) lookup: Lookup,
 }
 
 impl Resolve for Checked {
     fn resolve(&self, name: Name) -> Resolving {
-        let Self { reach, lookup } = self.clone();
+        let Self { reach, denied, lookup } = self.clone();
         Box::pin(async move {
             let found = lookup(name.as_str().to_owned()).await?;
+            let reachable = |ip: &IpAddr| reach.allows(*ip) && !is_denied(&denied, *ip);
             let allowed: Vec<SocketAddr> =
-                found.into_iter().filter(|ip| reach.allows(*ip)).map(|ip| SocketAddr::new(ip, 0)).collect();
+                found.into_iter().filter(reachable).map(|ip| SocketAddr::new(ip, 0)).collect();
             if allowed.is_empty() {
                 return Err(OutOfReach.into());
             }

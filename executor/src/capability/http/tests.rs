@@ -41,7 +41,7 @@ fn names(names: &[(&str, &[&str])]) -> Lookup {
 }
 
 fn outbound(allow_loopback: bool, lookup: &Lookup) -> Outbound {
-    Outbound::with_lookup(HttpPolicy { allow_loopback }, lookup).unwrap()
+    Outbound::with_lookup(HttpPolicy { allow_loopback, ..HttpPolicy::default() }, lookup).unwrap()
 }
 
 fn code<T: std::fmt::Debug>(result: CallResult<T>) -> String {
@@ -64,9 +64,10 @@ async fn server() -> (SocketAddr, Seen) {
         let (path, rest) = uri.split_once('?').unwrap_or((&uri, ""));
         let response = Response::builder();
         match path {
-            "/redirect" => {
+            "/redirect" | "/redirect-same" => {
                 let target: String = url::form_urlencoded::parse(rest.as_bytes()).next().unwrap().1.into_owned();
-                response.status(302).header("location", target).body(Body::empty()).unwrap()
+                let status = if path == "/redirect" { 302 } else { 307 };
+                response.status(status).header("location", target).body(Body::empty()).unwrap()
             }
             "/long" => Response::new(Body::from("x".repeat(2000))),
             "/endless" => {
@@ -252,4 +253,63 @@ async fn odd_methods_are_refused() {
         let odd = HttpRequest { method: method.to_owned(), ..request("http://127.0.0.1:1/") };
         assert_eq!(code(outbound.send(odd, "key").await), "http_bad_method", "{method}");
     }
+}
+
+#[tokio::test]
+async fn the_operators_networks_are_out_of_reach() {
+    let (address, seen) = server().await;
+    let lookup = names(&[
+        ("ours.example", &["203.0.114.9", "2a00:1450::1"]),
+        ("mapped.example", &["::ffff:8.8.8.8"]),
+        ("local.example", &["127.0.0.1"]),
+    ]);
+    let denied = ["203.0.114.0/24", "2a00:1450::/32", "8.8.8.0/24", "::1"].map(|text| text.parse().unwrap());
+    let policy = HttpPolicy { allow_loopback: true, denied_networks: denied.to_vec() };
+    let outbound = Outbound::with_lookup(policy.clone(), &lookup).unwrap();
+    for host in
+        ["ours.example", "mapped.example", "203.0.114.9", "[2a00:1450::1]", "8.8.8.8", "[::ffff:8.8.8.8]", "[::1]"]
+    {
+        let url = format!("https://{host}/");
+        assert_eq!(code(outbound.send(request(&url), "key").await), "http_address_not_allowed", "{host}");
+    }
+    // Each hop too.
+    let follow = HttpRequest {
+        max_redirects: 1,
+        ..request(&format!("http://{address}/redirect?to=https%3A%2F%2F203.0.114.9%2F"))
+    };
+    assert_eq!(code(outbound.send(follow, "key").await), "http_address_not_allowed");
+    assert_eq!(seen.lock().unwrap().len(), 1);
+    // Goes before what is allowed otherwise.
+    let policy = HttpPolicy { denied_networks: vec!["127.0.0.0/8".parse().unwrap()], ..policy };
+    let outbound = Outbound::with_lookup(policy, &lookup).unwrap();
+    for host in ["127.0.0.1", "local.example"] {
+        let url = format!("http://{host}:{}/", address.port());
+        assert_eq!(code(outbound.send(request(&url), "key").await), "http_address_not_allowed", "{host}");
+    }
+    assert_eq!(seen.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn each_hop_of_a_redirect_counts_as_sent() {
+    let (address, _) = server().await;
+    let outbound = outbound(true, &names(&[]));
+    let sent = Mutex::new(Vec::new());
+    let mut follow = request(&format!("http://{address}/redirect-same?to=/end"));
+    follow.method = "PUT".to_owned();
+    follow.body = vec![b'x'; 1_000];
+    follow.max_redirects = 1;
+    let answer = outbound.send_metered(follow.clone(), "key", &|bytes| {
+        sent.lock().unwrap().push(bytes);
+        true
+    });
+    assert_eq!(answer.await.unwrap().body, b"hello");
+    let sent = sent.into_inner().unwrap();
+    assert!(sent.len() == 2 && sent.iter().all(|bytes| *bytes > 1_000), "{sent:?}");
+    // What is left may suffice for the first alone.
+    let left = Mutex::new(1_500_u64);
+    let answer = outbound.send_metered(follow, "key", &|bytes| {
+        let mut left = left.lock().unwrap();
+        left.checked_sub(bytes).map(|rest| *left = rest).is_some()
+    });
+    assert_eq!(code(answer.await), "quota_exceeded");
 }

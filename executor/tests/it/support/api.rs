@@ -16,7 +16,10 @@ use axum::{
     response::Response,
     routing::{post, put},
 };
-use restroy_run_queue::run_api::{Call, CallAnswer, CallError, CallKind, Plan, StepLimits, StepSettings, StepState};
+use restroy_run_queue::run_api::{
+    Call, CallAnswer, CallError, CallKind, HeldTask, Plan, ReleaseReason, Signal, StepLimits, StepSettings, StepState,
+    Wait,
+};
 use restroy_sdk::{
     document::Document,
     event::{EventKind, StepRef},
@@ -26,7 +29,7 @@ use restroy_sdk::{
     time::{Ambient, Timestamp},
 };
 use serde_json::{Value, json, value::RawValue};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, broadcast, watch};
 use uuid::Uuid;
 
 /// How the run API misbehaves.
@@ -36,6 +39,8 @@ pub(crate) struct Knobs {
     pub(crate) unavailable: HashMap<&'static str, usize>,
     /// So many batches are taken, but their answers are lost.
     pub(crate) lost_answers: usize,
+    /// A control-plane that is older than outputs that are fetched: they are in the plan.
+    pub(crate) sends_outputs: bool,
     /// Batches that speak of a step of this name are refused.
     pub(crate) refuse: Option<&'static str>,
     /// How long a lease lasts, in milliseconds.
@@ -46,6 +51,10 @@ pub(crate) struct Knobs {
     pub(crate) gate: (&'static str, Arc<Semaphore>),
     /// After this batch of the first fence, the lease is lost.
     pub(crate) lose_after: Option<i64>,
+    /// Whether it knows neither signals nor waiting tasks, as older ones do.
+    pub(crate) is_old: bool,
+    /// Whether the pauses before attempts are over for who claims.
+    pub(crate) retries_are_due: bool,
 }
 
 impl Default for Knobs {
@@ -53,11 +62,14 @@ impl Default for Knobs {
         Self {
             unavailable: HashMap::new(),
             lost_answers: 0,
+            sends_outputs: false,
             refuse: None,
             lease_ms: 30_000,
             batches: None,
             gate: ("gate", Arc::new(Semaphore::new(0))),
             lose_after: None,
+            is_old: false,
+            retries_are_due: false,
         }
     }
 }
@@ -70,6 +82,7 @@ struct Inner {
     batches: usize,
     renewals: usize,
     released: usize,
+    fetched: Vec<(String, u32)>,
     events: Vec<EventKind>,
     calls: Vec<Call>,
     kv: BTreeMap<String, Value>,
@@ -77,6 +90,11 @@ struct Inner {
     artifacts: BTreeMap<String, (String, Vec<u8>)>,
     refused: usize,
     over: bool,
+    /// The run was ended by somebody.
+    ended: bool,
+    /// Confirmations that an executor has stopped.
+    stopped: usize,
+    waits: Vec<Wait>,
 }
 
 /// The run API.
@@ -85,6 +103,7 @@ pub(crate) struct Api {
     address: SocketAddr,
     inner: Arc<Mutex<Inner>>,
     changed: watch::Sender<u64>,
+    signals: broadcast::Sender<Signal>,
 }
 
 impl Api {
@@ -114,6 +133,7 @@ impl Api {
             params: RawValue::from_string("{}".to_owned()).unwrap(),
             seed: "07".repeat(32),
             done: Vec::new(),
+            outputs_apart: false,
             limits: StepLimits::default(),
         };
         let inner = Inner {
@@ -124,6 +144,7 @@ impl Api {
             batches: 0,
             renewals: 0,
             released: 0,
+            fetched: Vec::new(),
             events: Vec::new(),
             calls: Vec::new(),
             kv: BTreeMap::new(),
@@ -131,15 +152,23 @@ impl Api {
             artifacts: BTreeMap::new(),
             refused: 0,
             over: false,
+            ended: false,
+            stopped: 0,
+            waits: Vec::new(),
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let api = Self { address, inner: Arc::new(Mutex::new(inner)), changed: watch::Sender::new(0) };
+        let (inner, signals) = (Arc::new(Mutex::new(inner)), broadcast::Sender::new(16));
+        let api = Self { address, inner, changed: watch::Sender::new(0), signals };
         let app = Router::new()
             .route("/run/v1/executors/heartbeat", post(routes::heartbeat))
+            .route("/run/v1/executors/signals", post(routes::signals))
+            .route("/run/v1/tasks/{id}/wait", post(routes::wait))
+            .route("/run/v1/tasks/{id}/stopped", post(routes::stopped))
             .route("/run/v1/tasks/{id}/claim", post(routes::claim))
             .route("/run/v1/tasks/{id}/events", post(routes::events))
             .route("/run/v1/tasks/{id}/renew", post(routes::renew))
+            .route("/run/v1/tasks/{id}/outputs", post(routes::outputs))
             .route("/run/v1/tasks/{id}/release", post(routes::release))
             .route("/run/v1/tasks/{id}/calls", post(routes::calls))
             .route("/run/v1/tasks/{id}/artifacts", put(routes::artifacts))
@@ -187,6 +216,11 @@ impl Api {
         self.inner().renewals
     }
 
+    /// The outputs that were fetched, by step and item.
+    pub(crate) fn fetched(&self) -> Vec<(String, u32)> {
+        self.inner().fetched.clone()
+    }
+
     /// How often the task was given back.
     pub(crate) fn released(&self) -> usize {
         self.inner().released
@@ -209,6 +243,32 @@ impl Api {
     pub(crate) fn lose_lease(&self) {
         self.inner().fence += 1;
         self.tell();
+    }
+
+    /// Ends the run, as a person does that cancels it; says so to the executor that listens.
+    pub(crate) fn end(&self) {
+        let task = {
+            let mut inner = self.inner();
+            (inner.over, inner.ended) = (true, true);
+            HeldTask { task_id: inner.plan.task_id, fence: inner.fence }
+        };
+        let _ = self.signals.send(Signal::Released { task, reason: ReleaseReason::Ended });
+        self.tell();
+    }
+
+    /// How many executors listen.
+    pub(crate) fn listening(&self) -> usize {
+        self.signals.receiver_count()
+    }
+
+    /// How often an executor has confirmed that it stopped.
+    pub(crate) fn stopped(&self) -> usize {
+        self.inner().stopped
+    }
+
+    /// What the task was given back with because it waited.
+    pub(crate) fn waits(&self) -> Vec<Wait> {
+        self.inner().waits.clone()
     }
 
     fn tell(&self) {
@@ -252,7 +312,8 @@ impl Api {
             inner.refused += 1;
             drop(inner);
             self.tell();
-            return Err(routes::problem(ProblemCode::LeaseLost));
+            let ended = self.inner().ended;
+            return Err(routes::problem(if ended { ProblemCode::RunEnded } else { ProblemCode::LeaseLost }));
         }
         Ok(fence)
     }
@@ -362,7 +423,7 @@ fn committed(events: &[EventKind]) -> Vec<StepState> {
                 state.retry_at = Some(Ambient::system().now().after(delay));
             }
             EventKind::StepFinished { output, error, .. } => {
-                state.output.clone_from(output);
+                state.output = output.as_ref().map(|output| serde_json::value::to_raw_value(output).unwrap());
                 state.error.clone_from(error);
             }
             _ => {}

@@ -59,7 +59,7 @@ impl Running {
         let queue = Arc::new(MemoryQueue::new());
         let config = ExecutorConfig {
             slots,
-            http: HttpPolicy { allow_loopback: true },
+            http: HttpPolicy { allow_loopback: true, ..HttpPolicy::default() },
             drain,
             ..ExecutorConfig::new(api.url(), "the-credential", scratch)
         };

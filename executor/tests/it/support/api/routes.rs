@@ -1,16 +1,18 @@
 //! The routes of the run API in memory.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::{
     Json,
-    body::Bytes,
+    body::{Body, Bytes},
     extract::{Path, Query, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
+use futures_util::stream;
 use restroy_run_queue::run_api::{
-    Batch, BatchAnswer, Call, CallAnswer, CallKind, Claimed, HeartbeatAnswer, Lease, Plan, Released,
+    Batch, BatchAnswer, Call, CallAnswer, CallKind, Claim, Claimed, HeartbeatAnswer, Lease, OutputsCursor, OutputsPage,
+    OutputsRequest, Plan, Released, Signal, StepOutput, Wait,
 };
 use restroy_sdk::{
     event::{EventKind, StepRef},
@@ -29,10 +31,61 @@ pub(super) fn problem(code: ProblemCode) -> Response {
 
 pub(super) async fn heartbeat(headers: HeaderMap) -> Response {
     assert_eq!(headers["authorization"], "Bearer the-credential");
-    Json(HeartbeatAnswer { executor_id: ExecutorId(Uuid::from_u128(9)) }).into_response()
+    Json(HeartbeatAnswer { executor_id: ExecutorId(Uuid::from_u128(9)), slots: None, expires_at: None }).into_response()
 }
 
-pub(super) async fn claim(State(api): State<Api>, Path(id): Path<TaskId>, headers: HeaderMap) -> Response {
+/// One line at once, then what is said.
+pub(super) async fn signals(State(api): State<Api>, headers: HeaderMap) -> Response {
+    assert_eq!(headers["authorization"], "Bearer the-credential");
+    if api.inner().knobs.is_old {
+        return problem(ProblemCode::NotFound);
+    }
+    let said = api.signals.subscribe();
+    api.tell();
+    let alive = Signal::Alive { complete: true };
+    let lines = stream::unfold((Some(alive), said), move |(first, mut said)| async move {
+        let signal = match first {
+            Some(first) => first,
+            None => match tokio::time::timeout(Duration::from_secs(1), said.recv()).await {
+                Ok(signal) => signal.ok()?,
+                Err(_) => alive,
+            },
+        };
+        let line = format!("{}\n", serde_json::to_string(&signal).unwrap());
+        Some((Ok::<_, std::convert::Infallible>(line), (None, said)))
+    });
+    Body::from_stream(lines).into_response()
+}
+
+pub(super) async fn wait(State(api): State<Api>, headers: HeaderMap, Json(wait): Json<Wait>) -> Response {
+    if api.inner().knobs.is_old {
+        return problem(ProblemCode::NotFound);
+    }
+    if let Err(refused) = api.check(&headers) {
+        return refused;
+    }
+    {
+        let mut inner = api.inner();
+        inner.waits.push(wait);
+        inner.fence += 1;
+    }
+    api.tell();
+    Json(Released {}).into_response()
+}
+
+pub(super) async fn stopped(State(api): State<Api>, headers: HeaderMap) -> Response {
+    assert_eq!(headers["authorization"], "Bearer the-credential");
+    api.inner().stopped += 1;
+    api.tell();
+    Json(Released {}).into_response()
+}
+
+pub(super) async fn claim(
+    State(api): State<Api>,
+    Path(id): Path<TaskId>,
+    headers: HeaderMap,
+    Json(claim): Json<Claim>,
+) -> Response {
     assert_eq!(headers["authorization"], "Bearer the-credential");
     if api.is_unavailable("credential") {
         return problem(ProblemCode::Unauthorized);
@@ -46,7 +99,15 @@ pub(super) async fn claim(State(api): State<Api>, Path(id): Path<TaskId>, header
             return problem(ProblemCode::NotClaimable);
         }
         inner.fence += 1;
-        let plan = Plan { done: committed(&inner.events), ..inner.plan.clone() };
+        let outputs_apart = claim.fetches_outputs && !inner.knobs.sends_outputs;
+        let mut done = committed(&inner.events);
+        if inner.knobs.retries_are_due {
+            done.iter_mut().for_each(|state| state.retry_at = None);
+        }
+        if outputs_apart {
+            done.iter_mut().for_each(|state| state.output = None);
+        }
+        let plan = Plan { done, outputs_apart, ..inner.plan.clone() };
         Claimed {
             token: format!("token-{}", inner.fence),
             fence: inner.fence,
@@ -95,6 +156,34 @@ pub(super) async fn events(State(api): State<Api>, headers: HeaderMap, Json(batc
     };
     api.tell();
     if lost { StatusCode::BAD_GATEWAY.into_response() } else { Json(answer).into_response() }
+}
+
+/// Gives two outputs in a page.
+pub(super) async fn outputs(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    Json(request): Json<OutputsRequest>,
+) -> Response {
+    if let Err(refused) = api.check(&headers) {
+        return refused;
+    }
+    let mut outputs: Vec<StepOutput> = committed(&api.inner().events)
+        .into_iter()
+        .filter(|state| request.steps.contains(&state.step.step))
+        .filter_map(|state| {
+            let (step, index) = (state.step.step, state.step.index.unwrap_or(0));
+            Some(StepOutput { step, index, output: state.output? })
+        })
+        .collect();
+    outputs.sort_by(|left, right| (&left.step, left.index).cmp(&(&right.step, right.index)));
+    let cursor = |output: &StepOutput| OutputsCursor { step: output.step.clone(), index: output.index };
+    if let Some(after) = request.after {
+        outputs.retain(|output| (&output.step, output.index) > (&after.step, after.index));
+    }
+    let next = if outputs.len() > 2 { outputs.get(1).map(cursor) } else { None };
+    outputs.truncate(2);
+    api.inner().fetched.extend(outputs.iter().map(|output| (output.step.clone(), output.index)));
+    Json(OutputsPage { outputs, next }).into_response()
 }
 
 pub(super) async fn release(State(api): State<Api>, headers: HeaderMap) -> Response {

@@ -1,0 +1,199 @@
+//! How many requests of an executor are served at once. The run API counts no requests a minute, as people's API
+//! does: it is executors' work that people wait for. What one executor asks for at once is bounded instead, so that
+//! none takes the database from the others; more waits for its turn. Leases have a lane of their own: they are
+//! renewed however many effects wait.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    hash::Hash,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use axum::{
+    extract::{ConnectInfo, Request, State},
+    http::header,
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use restroy_sdk::problem::ProblemCode;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::{auth::token::hash, error::ApiError};
+
+/// How many requests of an executor are served at once in each of its two lanes.
+const AT_ONCE: usize = 8;
+/// How many more wait there; beyond that they are refused with 503, and executors try again.
+const WAITING: usize = 1_024;
+/// How many requests are served at once from one network address, whatever credentials they name.
+const AT_ONCE_FROM_ADDRESS: usize = 64;
+/// How many more wait from there.
+const WAITING_FROM_ADDRESS: usize = 8_192;
+
+/// An executor, as its credential and the tokens of its tasks name it: a part of a hash of its credential's hash.
+/// Known to the executor alone, so that nobody else takes its turns; it grants nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Lane([u8; 16]);
+
+impl Lane {
+    /// Of the executor with a credential, by the credential's [`hash`].
+    pub(crate) fn of_credential(hash: &[u8]) -> Self {
+        let digest: [u8; 32] = Sha256::new().chain_update(b"restroy/lane/1").chain_update(hash).finalize().into();
+        let (lane, _) = digest.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
+        Self(*lane)
+    }
+
+    /// Of whoever sent a bearer token: that which a task's token names, or that of a credential.
+    fn of_bearer(token: &str) -> Self {
+        let named = || {
+            let (_, rest) = token.split_once('.')?;
+            let (lane, _) = rest.split_once('.')?;
+            hex::decode(lane).ok()?.try_into().ok().map(Self)
+        };
+        named().unwrap_or_else(|| Self::of_credential(&hash(token)))
+    }
+}
+
+impl fmt::Display for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lane")
+    }
+}
+
+/// What a request is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    /// That the executor is there, and keeps or gives back what it has.
+    Lease,
+    /// Everything else: claims, reports, calls.
+    Work,
+}
+
+impl Kind {
+    fn of(path: &str) -> Self {
+        match path.rsplit('/').next() {
+            Some("heartbeat" | "renew" | "release" | "wait" | "stopped") => Self::Lease,
+            _ => Self::Work,
+        }
+    }
+}
+
+/// The lanes of all executors. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Lanes {
+    executors: Bounded<(Lane, Kind)>,
+    addresses: Bounded<std::net::IpAddr>,
+}
+
+/// Serves a request when it is its executor's turn.
+pub(crate) async fn in_turn(State(lanes): State<Lanes>, request: Request, next: Next) -> Response {
+    let token = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let token = token.split_once(' ').map_or(token, |(_, token)| token.trim());
+    let lane = (Lane::of_bearer(token), Kind::of(request.uri().path()));
+    let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip().to_canonical());
+    let Some(_turn) = lanes.executors.enter(lane, AT_ONCE, WAITING).await else { return refused() };
+    let _from_there = match address {
+        Some(address) => {
+            let Some(turn) = lanes.addresses.enter(address, AT_ONCE_FROM_ADDRESS, WAITING_FROM_ADDRESS).await else {
+                return refused();
+            };
+            Some(turn)
+        }
+        None => None,
+    };
+    next.run(request).await
+}
+
+fn refused() -> Response {
+    ApiError::with(ProblemCode::Unavailable, "Too many requests of this executor wait already. Try again shortly.")
+        .into_response()
+}
+
+/// So many at once for each key; the others wait, first come, first served.
+#[derive(Debug)]
+struct Bounded<K>(Arc<Mutex<Keys<K>>>);
+
+#[derive(Debug)]
+struct Keys<K> {
+    keys: HashMap<K, Arc<Semaphore>>,
+    /// At how many keys those are removed that nobody uses.
+    sweep_at: usize,
+}
+
+impl<K> Clone for Bounded<K> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<K> Default for Bounded<K> {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Keys { keys: HashMap::new(), sweep_at: 64 })))
+    }
+}
+
+impl<K: Hash + Eq> Bounded<K> {
+    /// Waits for a turn; `None` when too many wait.
+    async fn enter(&self, key: K, at_once: usize, waiting: usize) -> Option<OwnedSemaphorePermit> {
+        let semaphore = {
+            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if all.keys.len() >= all.sweep_at {
+                // Whoever is served or waits holds the semaphore too.
+                all.keys.retain(|_, semaphore| Arc::strong_count(semaphore) > 1);
+                all.sweep_at = (all.keys.len() * 2).max(64);
+            }
+            let semaphore = all.keys.entry(key).or_insert_with(|| Arc::new(Semaphore::new(at_once)));
+            if Arc::strong_count(semaphore) > at_once + waiting {
+                return None;
+            }
+            Arc::clone(semaphore)
+        };
+        // It is never closed.
+        semaphore.acquire_owned().await.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_and_the_tokens_of_its_tasks_share_a_lane() {
+        let lane = Lane::of_credential(&hash("credential"));
+        assert!(Lane::of_bearer("credential") == lane);
+        assert!(Lane::of_bearer(&format!("team.{lane}.secret")) == lane);
+        assert!(Lane::of_bearer("team.secret") != lane);
+        assert!(Lane::of_bearer("other") != lane);
+    }
+
+    #[test]
+    fn leases_have_their_own_lane() {
+        assert_eq!(Kind::of("/run/v1/tasks/1/renew"), Kind::Lease);
+        assert_eq!(Kind::of("/run/v1/executors/heartbeat"), Kind::Lease);
+        assert_eq!(Kind::of("/run/v1/tasks/1/calls"), Kind::Work);
+    }
+
+    #[tokio::test]
+    async fn so_many_are_served_at_once_and_so_many_wait() {
+        let bounded = Bounded::<u8>::default();
+        let first = bounded.enter(1, 1, 1).await.unwrap();
+        let mut second = Box::pin(bounded.enter(1, 1, 1));
+        assert!(futures_util::poll!(&mut second).is_pending());
+        assert!(bounded.enter(1, 1, 1).await.is_none(), "a third does not wait");
+        assert!(bounded.enter(2, 1, 1).await.is_some(), "others are served");
+        drop(first);
+        assert!(second.await.is_some());
+        for key in 3..=255 {
+            drop(bounded.enter(key, 1, 1).await.unwrap());
+        }
+        assert!(bounded.0.lock().unwrap().keys.len() <= 64, "keys that nobody uses are forgotten");
+    }
+}

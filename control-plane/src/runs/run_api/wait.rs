@@ -1,0 +1,124 @@
+//! `POST /run/v1/tasks/{id}/wait`: nothing is left of a run but attempts whose time has not come. It holds
+//! neither lease nor slot until the first of them is due; then the dispatcher admits it again.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use axum::{Json, extract::State};
+use restroy_run_queue::{
+    run_api::{Released, Wait, WaitingStep},
+    wake::Wake,
+};
+use restroy_sdk::{
+    event::EventKind,
+    ids::TaskId,
+    problem::{Fault, Problem, ProblemCode},
+    status::{RunStatus, StepStatus},
+    time::Timestamp,
+};
+use sqlx::query;
+
+use crate::{
+    api::http::{Body, Path},
+    error::ApiResult,
+    runs::{
+        events,
+        executors::TaskToken,
+        lease::{self, Durability, Holding},
+        limits::MAX_RETRY_DELAY,
+        machine, steps,
+    },
+    sql,
+    state::AppState,
+    store::TeamTx,
+};
+
+pub(super) async fn wait(
+    State(state): State<AppState>,
+    TaskToken(token): TaskToken,
+    Path(id): Path<TaskId>,
+    Body(wait): Body<Wait>,
+) -> ApiResult<Json<Released>> {
+    let (mut tx, holding) = lease::hold(&state.db, Durability::Commit, id, &token).await?;
+    let now = state.ambient.now();
+    let Some(due) = wait.steps.iter().map(|step| until(step, now)).min() else {
+        return Err(refused(Fault::new("/steps", "at least one attempt that waits")));
+    };
+    let log = mark_steps(&mut tx, &state, &holding, &wait.steps, now).await?;
+    let team = tx.team();
+    let put_aside = sql!(
+        &mut *tx,
+        execute,
+        query(
+            "UPDATE tasks SET state = 'waiting', fence = fence + 1, token_hash = NULL, owner = NULL, lease_until = NULL,
+                    admitted_at = NULL, wake_at = $4
+             WHERE team_id = $1 AND id = $2 AND state = 'leased' AND fence = $3"
+        )
+        .bind(team)
+        .bind(id)
+        .bind(holding.fence)
+        .bind(due)
+    )?;
+    if put_aside.rows_affected() == 0 {
+        return Err(lease::lost());
+    }
+    sql!(
+        &mut *tx,
+        execute,
+        query("UPDATE runs SET status = $3 WHERE team_id = $1 AND id = $2 AND status = $4")
+            .bind(team)
+            .bind(holding.run_id)
+            .bind(RunStatus::Waiting)
+            .bind(RunStatus::Running)
+    )?;
+    let log = events::append(&mut tx, holding.run_id, now, &log, None).await?;
+    tx.commit().await?;
+    tracing::info!(task_id = %id, run_id = %holding.run_id, %due, "a task waits");
+    state.wake.send(Wake::Run { run_id: holding.run_id, last_seq: log.last_seq });
+    state.wake.send(Wake::Admit);
+    Ok(Json(Released {}))
+}
+
+/// When an attempt is due.
+fn until(step: &WaitingStep, now: Timestamp) -> Timestamp {
+    now.after(Duration::from_millis(step.wait_ms).min(MAX_RETRY_DELAY))
+}
+
+/// Records the attempts that wait; gives the events that say so, for those of which it was not said before.
+async fn mark_steps(
+    tx: &mut TeamTx,
+    state: &AppState,
+    holding: &Holding,
+    waiting: &[WaitingStep],
+    now: Timestamp,
+) -> ApiResult<Vec<EventKind>> {
+    let all: Vec<EventKind> = waiting
+        .iter()
+        .map(|step| EventKind::StepWaiting { step: step.step.clone(), until: Some(until(step, now)) })
+        .collect();
+    if waiting.iter().any(|step| step.step.step.contains('\0')) {
+        return Err(refused(Fault::new("/steps", "a step's name has no character U+0000")));
+    }
+    let newest = steps::newest(tx, holding.run_id, machine::places(&all)).await?;
+    let waits_already = |event: &EventKind| {
+        machine::step_of(event).is_some_and(|step| {
+            let known = newest.get(&(step.step.clone(), step.index.unwrap_or(0)));
+            known.is_some_and(|known| known.number == step.attempt && known.status == StepStatus::Waiting)
+        })
+    };
+    let log: Vec<EventKind> = all.into_iter().filter(|event| !waits_already(event)).collect();
+    let due: BTreeMap<machine::Place, Timestamp> =
+        waiting.iter().map(|step| ((step.step.step.clone(), step.step.index.unwrap_or(0)), until(step, now))).collect();
+    let mut changes = machine::apply(newest, &log, now).map_err(|fault| refused(*fault))?;
+    for ((place, _), attempt) in &mut changes.attempts {
+        attempt.retry_at = due.get(place).copied();
+    }
+    steps::save(tx, &state.ambient, holding.run_id, &changes.attempts, "").await?;
+    Ok(log)
+}
+
+fn refused(fault: Fault) -> crate::error::ApiError {
+    Problem::new(ProblemCode::Invalid)
+        .detail("The task is not given back; nothing is recorded.")
+        .errors(vec![fault])
+        .into()
+}
