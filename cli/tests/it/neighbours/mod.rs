@@ -6,6 +6,7 @@
 //! How much slower the victim gets is measured by `bench neighbours`, not asserted here.
 
 mod answers;
+mod disk;
 mod door;
 mod masking;
 mod memory;
