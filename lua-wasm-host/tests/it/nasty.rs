@@ -236,7 +236,7 @@ async fn no_source_ends_as_internal() {
 #[tokio::test]
 async fn inputs_that_no_script_can_have_are_named() {
     let deep = format!("{}{}", "[".repeat(128), "]".repeat(128));
-    for (json, word) in [("\"\\ud800\"", "surrogate"), ("1e999", "range"), (deep.as_str(), "recursion"), ("{", "EOF")] {
+    for (json, word) in [("\"\\ud800\"", "hex escape"), ("1e999", "range"), (deep.as_str(), "recursion"), ("{", "EOF")] {
         let globals = Globals { params: Some(json.into()), ..Globals::default() };
         let error = run(Invocation { globals, ..script("return 1") }).await.result.unwrap_err();
         assert_eq!(error.code, ErrorCode::InputNotJson, "{json}");
