@@ -146,6 +146,38 @@ impl Records {
         records
     }
 
+    /// All of it, for the process that the sandbox is in.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        let modules: usize = self.modules.iter().map(|module| module.name.len() + module.text.len() + 8).sum();
+        let mut all = Self { bytes: Vec::with_capacity(self.bytes.len() + modules + 4), modules: Vec::new() };
+        all.field(&self.bytes);
+        for module in &self.modules {
+            all.field(module.name.as_bytes());
+            all.field(module.text.as_bytes());
+        }
+        all.bytes
+    }
+
+    /// What [`Records::into_bytes`] gave; what does not read as such is left out.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn from_bytes(all: &[u8]) -> Self {
+        fn field<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+            let (length, after) = rest.split_first_chunk::<4>()?;
+            let (bytes, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+            *rest = after;
+            Some(bytes)
+        }
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        let mut rest = all;
+        let bytes = field(&mut rest).unwrap_or_default().to_vec();
+        let mut modules = Vec::new();
+        while let (Some(name), Some(source)) = (field(&mut rest), field(&mut rest)) {
+            modules.push(Source::new(text(name), text(source)));
+        }
+        Self { bytes, modules }
+    }
+
     /// The bytes, which the guest asks for once.
     pub(crate) fn take_bytes(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.bytes)

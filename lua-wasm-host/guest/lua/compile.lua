@@ -15,19 +15,17 @@ end
 
 -- Where the compiler stopped. It reads one byte ahead, so, fed byte by byte, the token it names
 -- ends where it stopped reading.
-local function stopped(text, message, said_line)
+local function stopped(text, message)
   local near = message:match(" near '(.*)'$")
   if message:find(" near <eof>$") then
     return place(text, #text + 1)
   end
-  if not near and said_line then return nil end
+  if not near then return nil end
   local count = 0
   load(function()
     count = count + 1
     if count <= #text then return text:sub(count, count) end
   end, "=position", "t")
-  -- An overflow of its own stack has neither a token nor a line.
-  if not near then return place(text, math.min(count, #text)) end
   local read = text:sub(1, count)
   local at = read:reverse():find(near:reverse(), 1, true)
   if not at then return nil end
@@ -41,7 +39,7 @@ local function attempt(name, before, text, after)
   if compiled then return compiled end
   local said_line, message = problem:match("^.-:(%d+): (.*)$")
   message = message or problem
-  local line, column = stopped(whole, message, said_line)
+  local line, column = stopped(whole, message)
   line, column = line or tonumber(said_line) or 1, column or 1
   if line == 1 then column = math.max(1, column - #before) end
   local last_line, last_column = place(text, #text + 1)

@@ -6,6 +6,8 @@ mod calls;
 mod compiling;
 mod determinism;
 mod errors;
+#[cfg(target_os = "linux")]
+mod escaping;
 mod hostile;
 mod interrupting;
 mod isolation;
@@ -13,3 +15,5 @@ mod libraries;
 mod limits;
 mod nasty;
 mod support;
+#[cfg(target_os = "linux")]
+mod workers;
