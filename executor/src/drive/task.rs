@@ -215,6 +215,11 @@ impl TaskContext {
         held.extend(outputs.into_iter().map(|StepOutput { step, index, output }| ((step, index), output.get().into())));
     }
 
+    /// Drops the fetched outputs of a step's items.
+    pub(crate) fn forget_items(&self, step: &str) {
+        self.outputs.lock().unwrap_or_else(PoisonError::into_inner).retain(|(of, index), _| of != step || *index == 0);
+    }
+
     /// What a committed attempt returned; null where it returned nothing, or where nobody needs it.
     pub(crate) fn output(&self, state: &StepState) -> Arc<str> {
         if let Some(output) = &state.output {
