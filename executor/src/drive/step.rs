@@ -101,7 +101,7 @@ impl Work {
             return self.finish_step(Err(secret_missing(&self.name, missing)), Usage::default()).await;
         }
         if let Some(schema) = &self.step.inputs_schema
-            && let Err(failure) = inputs::check(&self.task, schema, &self.inputs()).await
+            && let Err(failure) = inputs::check(&self.task, &self.name, schema, &self.inputs()).await
         {
             return self.finish_step(Err(failure), Usage::default()).await;
         }

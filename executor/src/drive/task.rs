@@ -16,6 +16,7 @@ use restroy_sdk::{
 };
 use tokio::sync::Semaphore;
 
+use super::inputs::Schemas;
 use crate::{
     capability::{files::Scratch, http, http::Outbound},
     client::TaskApi,
@@ -67,6 +68,8 @@ pub(crate) struct TaskContext {
     settings: BTreeMap<String, StepSettings>,
     pipeline_name: String,
     started_at: Timestamp,
+    /// The schemas that inputs are checked against.
+    pub(crate) schemas: Schemas,
     /// What is committed, by step and item (0: the step itself), oldest first.
     committed: HashMap<(String, u32), Vec<StepState>>,
 }
@@ -114,6 +117,7 @@ impl TaskContext {
             settings: plan.steps,
             pipeline_name: plan.pipeline_name,
             started_at: plan.started_at,
+            schemas: Schemas::default(),
             committed,
         })
     }
