@@ -10,14 +10,15 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    api::{NOTING, Turns, health::Recent},
+    api::{NOTING, health::Recent},
     auth::{limit::SignInLimits, password::Passwords, rate::Rates, token::TokenKeys},
     mail::MailSettings,
     metrics::Metrics,
     ports::ScriptCompiler,
-    runs::{limits::LEASE, schedule::Looks, watch::Watchers},
+    runs::{limits::LEASE, published::VersionCache, schedule::Looks, watch::Watchers},
     secrets::KeyRing,
     store::Db,
+    tenant_work::{TenantExecutor, TenantLimits},
 };
 
 /// The control-plane's parts. Cheap to clone.
@@ -49,10 +50,10 @@ pub struct AppState {
     pub replica: Uuid,
     /// The runs that are watched here.
     pub watchers: Watchers,
-    /// Turns to check a definition.
-    pub checks: Turns,
-    /// Turns to compare versions.
-    pub comparisons: Turns,
+    /// Threads for what tenants make expensive.
+    pub tenants: TenantExecutor,
+    /// Versions that were started lately.
+    pub versions: Arc<VersionCache>,
     /// What the database last said when it was asked whether it serves.
     pub(crate) recent: Arc<Recent>,
     /// Until when schedules were looked after here.
@@ -179,8 +180,8 @@ impl AppState {
             tokens: Arc::new(tokens),
             settings: Arc::new(settings),
             watchers: Watchers::default(),
-            checks: Turns::new(2, 32, "definitions are checked"),
-            comparisons: Turns::new(2, 8, "versions are compared"),
+            tenants: TenantExecutor::new(TenantLimits::default()),
+            versions: Arc::default(),
             recent: Arc::default(),
             schedules: Arc::default(),
             stopping: CancellationToken::new(),

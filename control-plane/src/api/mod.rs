@@ -4,6 +4,7 @@
 mod audit;
 mod auth;
 mod boards;
+mod compile;
 mod configuration;
 mod docs;
 pub mod health;
@@ -22,10 +23,8 @@ mod rules;
 mod scripts;
 mod stream_tickets;
 mod teams;
-mod turns;
 
 pub use auth::failed::NOTING;
-pub use turns::{Turn, Turns};
 
 use axum::{Router, http::header, routing::get};
 use bytes::Bytes;

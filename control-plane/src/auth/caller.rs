@@ -7,7 +7,7 @@ use axum::{
     http::{header, request::Parts},
 };
 use restroy_sdk::{
-    ids::{ApiTokenId, SessionId, TeamId, UserId},
+    ids::{ApiTokenId, Id, SessionId, TeamId, UserId},
     problem::ProblemCode,
     time::Timestamp,
 };
@@ -15,6 +15,7 @@ use sqlx::query_scalar;
 
 use super::{Peer, Permissions, api_token, rate::Counted};
 use crate::{
+    api::http::SentBy,
     error::{ApiError, ApiResult},
     sql,
     state::AppState,
@@ -149,6 +150,7 @@ impl FromRequestParts<AppState> for Caller {
         let caller = Self::from_token(state, token, Peer::of(parts, state).0).await?;
         let counted = parts.extensions.get::<Counted>().cloned().unwrap_or_default();
         state.rates.caller(&caller, state.ambient.now(), &counted)?;
+        parts.extensions.insert(SentBy(caller.user_id.uuid()));
         Ok(caller)
     }
 }

@@ -57,7 +57,7 @@ pub(crate) fn new_token(ambient: &Ambient, team: TeamId) -> String {
 }
 
 /// The team that a token names.
-fn team_of(token: &str) -> Option<TeamId> {
+pub(crate) fn team_of(token: &str) -> Option<TeamId> {
     let (team, _) = token.split_once('.')?;
     Uuid::try_parse(team).ok().map(TeamId::from)
 }

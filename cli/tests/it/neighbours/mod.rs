@@ -5,7 +5,9 @@
 //! answered. At the end every process must be the one that was started, and must have stayed within its memory budget.
 //! How much slower the victim gets is measured by `bench neighbours`, not asserted here.
 
+mod json;
 mod memory;
+mod schemas;
 
 use std::{cell::Cell, fs};
 

@@ -10,9 +10,10 @@ mod renew;
 mod report;
 
 use axum::{
-    Router,
+    Extension, Router,
     routing::{post, put},
 };
+use restroy_sdk::json_bounds::JsonLimits;
 
 use super::limits::{MAX_ARTIFACT, MAX_BATCH, MAX_CALL};
 use crate::{api::http, state::AppState};
@@ -27,6 +28,7 @@ pub fn router(state: AppState) -> Router {
         .route("/run/v1/tasks/{id}/release", post(release::release))
         .route("/run/v1/tasks/{id}/calls", post(calls::call).layer(http::body_limit(MAX_CALL)))
         .route("/run/v1/tasks/{id}/artifacts", put(artifacts::put).layer(http::body_limit(MAX_ARTIFACT + 1)))
+        .layer(Extension(JsonLimits::REPORT))
         .fallback(http::fallback)
         .method_not_allowed_fallback(http::method_not_allowed);
     http::around(router, &state).with_state(state)
