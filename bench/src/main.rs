@@ -3,6 +3,7 @@
 //! `cargo build --release --workspace && target/release/bench [COMMAND…]` (the server that is measured lies
 //! beside it):
 //! - `sandbox`: a cold sandbox for each of many trivial scripts, beside a bare native Lua state;
+//! - `isolation`: sandboxes and host calls in worker processes beside those on threads;
 //! - `scripts`: the speed of scripts in the sandbox, metered, beside native Lua;
 //! - `pipeline`: from the request that starts a run to its end on the WebSocket, in embedded mode;
 //! - `lists`: pages of long lists in embedded mode: 10,000 pipelines on a board, 1,000 members in a team;
@@ -19,6 +20,7 @@
 
 mod cpu;
 mod identity;
+mod isolation;
 mod lists;
 mod load;
 mod machine;
@@ -39,6 +41,11 @@ use std::{error::Error, process::ExitCode};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
+    // Before there is a second thread: the worker processes of `isolation` are this program.
+    #[cfg(target_os = "linux")]
+    if std::env::args_os().nth(1).is_some_and(|command| command == "sandbox-worker") {
+        lua_wasm_host::sandbox_worker();
+    }
     let mut named: Vec<_> = std::env::args().skip(1).collect();
     // What follows these is what they measure.
     let takes_subjects = |name: &String| matches!(name.as_str(), "services" | "neighbours");
@@ -49,6 +56,7 @@ fn main() -> ExitCode {
     for command in commands {
         let done = match command.as_str() {
             "sandbox" => block_on(sandbox::run()),
+            "isolation" => block_on(isolation::run()),
             "scripts" => block_on(scripts::run()),
             "pipeline" => block_on(pipeline::run()),
             "identity" => block_on(identity::run()),
@@ -57,7 +65,7 @@ fn main() -> ExitCode {
             "services" => block_on(services::run(&subjects)),
             _ => {
                 eprintln!(
-                    "usage: bench [sandbox] [scripts] [pipeline] [lists] [identity] \
+                    "usage: bench [sandbox] [isolation] [scripts] [pipeline] [lists] [identity] \
                      [neighbours [embedded] [production]] [services [embedded] [production] [bullmq] [celery]]"
                 );
                 return ExitCode::from(2);

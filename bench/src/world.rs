@@ -29,7 +29,7 @@ impl Sink for Nothing {
 }
 
 pub(crate) fn engine() -> Result<Engine, Box<dyn Error>> {
-    Ok(Engine::new(EngineConfig { max_sandboxes: 16, cache_dir: None })?)
+    Ok(Engine::new(EngineConfig { max_sandboxes: 16, ..EngineConfig::default() })?)
 }
 
 pub(crate) fn door() -> Door {

@@ -8,7 +8,7 @@ use crate::failure::{Failure, Outcome};
 
 /// An engine whose compiled guest is kept in the person's cache folder between commands.
 pub(crate) async fn engine() -> Outcome<Engine> {
-    let config = EngineConfig { max_sandboxes: 4, cache_dir: cache_folder() };
+    let config = EngineConfig { max_sandboxes: 4, cache_dir: cache_folder(), ..EngineConfig::default() };
     tokio::task::spawn_blocking(move || Engine::new(config))
         .await
         .map_err(|error| Failure::new(format!("the sandbox engine does not start: {error}")))?

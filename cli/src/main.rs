@@ -36,6 +36,11 @@ use settings::value::LogFormat;
 use style::Paint;
 
 fn main() -> ExitCode {
+    // Before there is a second thread: a worker process is forked from this one.
+    #[cfg(target_os = "linux")]
+    if std::env::args_os().nth(1).is_some_and(|command| command == "sandbox-worker") {
+        lua_wasm_host::sandbox_worker();
+    }
     let cli = Cli::parse();
     if let Err(failure) = log(&cli.command) {
         return told(&failure);

@@ -18,13 +18,13 @@ const FIBER_STACK: usize = 2 * 1024 * 1024;
 /// instead of being given back to the system: what a usual script touches. Two thirds of the time of
 /// a short run otherwise go into page faults. (The kernel could say which pages those are, which is
 /// quicker still, but wasmtime calls that way not settled, and this is the wall between tenants.)
-const MEMORY_KEPT: usize = 2 * 1024 * 1024;
+pub(crate) const MEMORY_KEPT: usize = 2 * 1024 * 1024;
 const TABLE_KEPT: usize = 64 * 1024;
 const STACK_KEPT: usize = 32 * 1024;
 
 /// An engine whose sandboxes are pooled, metered, deterministic, and have no proposal of WebAssembly
 /// that the guest does not need.
-pub(crate) fn engine(max_sandboxes: u32) -> wasmtime::Result<wasmtime::Engine> {
+pub(crate) fn engine(max_sandboxes: u32, memory_kept: usize) -> wasmtime::Result<wasmtime::Engine> {
     let mut pool = PoolingAllocationConfig::new();
     // A second memory for each store is the heap that exceptions lie in.
     pool.total_core_instances(max_sandboxes)
@@ -33,7 +33,7 @@ pub(crate) fn engine(max_sandboxes: u32) -> wasmtime::Result<wasmtime::Engine> {
         .total_tables(max_sandboxes)
         .total_stacks(max_sandboxes)
         .table_elements(10_000)
-        .linear_memory_keep_resident(MEMORY_KEPT)
+        .linear_memory_keep_resident(memory_kept)
         .table_keep_resident(TABLE_KEPT)
         .async_stack_keep_resident(STACK_KEPT)
         .max_memory_size(usize::try_from(Limits::HARD_MAX.memory_bytes)?);

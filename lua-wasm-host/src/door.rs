@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{Clock, EffectGate, Entropy, Files, Grants, Http, Journal, Kv, Mail, Sink};
+use crate::{Clock, EffectGate, Entropy, Files, Grants, Http, Journal, Kv, Mail, Owner, Sink};
 
 /// The capabilities of one run, and what may use them. A capability that is absent answers
 /// `not_available`; one that is not granted answers `not_granted`, whether present or not.
 #[derive(Clone)]
 pub struct Door {
+    /// Whose run it is: those of one owner share processors and worker processes. None: nobody's, which
+    /// shares with none.
+    pub owner: Option<Owner>,
     /// What the script may do.
     pub grants: Grants,
     /// The clock it reads.
@@ -38,6 +41,7 @@ impl Door {
     /// A door with nothing behind it but a clock, randomness and a place for lines.
     pub fn new(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>, sink: Arc<dyn Sink>) -> Self {
         Self {
+            owner: None,
             grants: Grants::default(),
             clock,
             entropy,

@@ -1,19 +1,22 @@
 //! The engine: compiles the guest once, then makes sandboxes.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
-use wasmtime::{InstancePre, Linker, Store};
+use wasmtime::{InstancePre, Linker, Module, Store};
 
 use crate::dispatch::Dispatcher;
+use crate::host::Host;
 use crate::invocation::Records;
 use crate::meter::{Allowed, Stop, WallClock, drive};
-use crate::sandbox::{Ended, State};
+use crate::sandbox::{Came, Ended, State};
+use crate::shares::Shares;
 use crate::{
-    CompileError, Door, ErrorCode, Invocation, Limits, Outcome, Source, StepError, Usage, compile, sandbox, wasi,
+    CompileError, Door, ErrorCode, Invocation, Isolation, IsolationReport, Limits, Outcome, Source, StepError, Usage,
+    compile, sandbox, wasi,
 };
 
 /// The Lua guest: built from `guest/` by its build script, which also checks that it is.
@@ -41,11 +44,13 @@ pub struct EngineConfig {
     /// Where compiled code is kept between processes: a folder that only this user can write to,
     /// made if absent. None: the guest is compiled at every start (half a second).
     pub cache_dir: Option<PathBuf>,
+    /// Where sandboxes run.
+    pub isolation: Isolation,
 }
 
 impl Default for EngineConfig {
     fn default() -> Self {
-        Self { max_sandboxes: 256, cache_dir: None }
+        Self { max_sandboxes: 256, cache_dir: None, isolation: Isolation::Thread }
     }
 }
 
@@ -99,9 +104,18 @@ pub struct Engine(Arc<Shared>);
 
 struct Shared {
     id: EngineId,
-    engine: wasmtime::Engine,
-    guest: InstancePre<State>,
+    backend: Backend,
     places: Semaphore,
+    shares: Shares,
+}
+
+/// Where sandboxes run.
+enum Backend {
+    /// On whatever thread polls them.
+    Here { engine: wasmtime::Engine, guest: InstancePre<State> },
+    /// In worker processes.
+    #[cfg(target_os = "linux")]
+    Processes(crate::process::Workers),
 }
 
 impl fmt::Debug for Engine {
@@ -123,17 +137,44 @@ impl Engine {
     /// Compiles the guest, or loads it from the cache. Takes up to a second: not for an async
     /// thread.
     pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
-        let EngineConfig { max_sandboxes, cache_dir } = config;
+        let EngineConfig { max_sandboxes, cache_dir, isolation } = config;
         let id = EngineId::new();
-        let engine = compile::engine(max_sandboxes).map_err(|error| EngineError::new("making the engine", error))?;
-        let module = compile::guest(&engine, GUEST, id.as_str(), cache_dir.as_deref())?;
-        let mut linker = Linker::new(&engine);
-        let guest = wasi::define(&mut linker, &module)
-            .and_then(|()| sandbox::define_door(&mut linker))
-            .and_then(|()| linker.instantiate_pre(&module))
-            .map_err(|error| EngineError::new("linking the guest", error))?;
+        let backend = match isolation {
+            Isolation::Thread => {
+                let (engine, module) = compiled(max_sandboxes, cache_dir.as_deref())?;
+                let guest = link(&engine, &module).map_err(|error| EngineError::new("linking the guest", error))?;
+                Backend::Here { engine, guest }
+            }
+            #[cfg(target_os = "linux")]
+            Isolation::Process(process) => {
+                let code = Self::machine_code(cache_dir.as_deref())?;
+                Backend::Processes(crate::process::Workers::start(&process, &code)?)
+            }
+            #[cfg(not(target_os = "linux"))]
+            Isolation::Process(_) => {
+                return Err(EngineError::new("keeping sandboxes in processes of their own", "that takes Linux"));
+            }
+        };
+        let processors = std::thread::available_parallelism().map_or(2, usize::from);
         let places = Semaphore::new(max_sandboxes as usize);
-        Ok(Self(Arc::new(Shared { id, engine, guest, places })))
+        Ok(Self(Arc::new(Shared { id, backend, places, shares: Shares::new(processors) })))
+    }
+
+    /// The guest's machine code, for another process on this machine.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn machine_code(cache_dir: Option<&Path>) -> Result<Vec<u8>, EngineError> {
+        // The engine makes no sandbox here: one place costs the least address space.
+        let (_, module) = compiled(1, cache_dir)?;
+        module.serialize().map_err(|error| EngineError::new("copying the guest's code", error))
+    }
+
+    /// What keeps worker processes in; nothing where sandboxes run on threads.
+    pub fn isolation(&self) -> Option<&IsolationReport> {
+        match &self.0.backend {
+            Backend::Here { .. } => None,
+            #[cfg(target_os = "linux")]
+            Backend::Processes(workers) => Some(workers.report()),
+        }
     }
 
     /// What results depend on besides the invocation and the answers.
@@ -219,21 +260,34 @@ impl Engine {
         };
         let start = tokio::time::Instant::now();
         let clock = WallClock::default();
-        let allowed = Allowed { cpu: limits.cpu_time, wall: limits.wall_time };
-        let fuel = limits.fuel;
-        let dispatcher = Dispatcher::new(door, limits.clone(), clock.clone());
-        let mut store = Store::new(&self.0.engine, State::new(dispatcher, records.into_bytes()));
-        store.limiter(State::limiter);
-        let prepared = store
-            .set_fuel(fuel * INSTRUCTIONS_PER_FUEL)
-            .and_then(|()| store.fuel_async_yield_interval(Some(YIELD_FUEL * INSTRUCTIONS_PER_FUEL)));
-        if let Err(error) = prepared {
-            return (failed(&error), Usage::default());
-        }
-        let (driven, cpu) = drive(call_guest(&self.0.guest, &mut store), allowed, &clock, &cancel).await;
-        let ended = match driven {
-            Ok(called) => sandbox::end(&mut store, called),
-            Err(stop) => Ended::Error(StepError::limit(
+        let (shares, owner) = (&self.0.shares, door.owner);
+        let allowed = Allowed { cpu: limits.cpu_time, wall: limits.wall_time, shares, owner };
+        let mut dispatcher = Dispatcher::new(door, limits.clone(), clock.clone());
+        let (came, spent, cpu, calls) = match &self.0.backend {
+            Backend::Here { engine, guest } => {
+                let host = Host::Here(Box::new(dispatcher));
+                let mut store = match new_store(engine, State::new(host, limits.clone(), records.into_bytes())) {
+                    Ok(store) => store,
+                    Err(error) => return (failed(&error), Usage::default()),
+                };
+                let (driven, cpu) = drive(call_guest(guest, &mut store), allowed, &clock, &cancel).await;
+                let came = match driven {
+                    Ok(called) => Came::Ended(sandbox::end(&mut store, called), store.data_mut().take_stopped()),
+                    Err(stop) => Came::Stopped(stop),
+                };
+                (came, sandbox::spent(&store), cpu, store.data().host().calls())
+            }
+            #[cfg(target_os = "linux")]
+            Backend::Processes(workers) => {
+                let records = records.into_bytes();
+                let ran = crate::process::in_worker(workers, &mut dispatcher, &records, &clock, allowed, &cancel);
+                let (came, spent, cpu) = ran.await;
+                (came, spent, cpu, dispatcher.calls())
+            }
+        };
+        let ended = match came {
+            Came::Ended(end, stopped) => sandbox::judge(end, stopped, &limits),
+            Came::Stopped(stop) => Ended::Error(StepError::limit(
                 match stop {
                     Stop::CpuTime => ErrorCode::CpuTimeLimit,
                     Stop::WallTime => ErrorCode::WallTimeLimit,
@@ -241,23 +295,54 @@ impl Engine {
                 },
                 &limits,
             )),
+            Came::Lost(reason) => {
+                tracing::error!(reason, "a sandbox was lost");
+                let message = "the process of the sandbox ended before the script did: this is not the script's fault";
+                let code = ErrorCode::Host("sandbox_lost".into());
+                Ended::Error(StepError { retryable: true, ..StepError::new(code, message) })
+            }
         };
-        let (bytes_in, bytes_out) = store.data().dispatcher.bytes();
         let usage = Usage {
-            fuel: fuel.saturating_sub(store.get_fuel().unwrap_or_default() / INSTRUCTIONS_PER_FUEL),
+            fuel: spent.fuel,
             cpu_ms: milliseconds(cpu),
             wall_ms: milliseconds(start.elapsed()),
-            memory_peak: store.data().memory_peak(),
-            host_calls: store.data().dispatcher.calls(),
-            bytes_in,
-            bytes_out,
+            memory_peak: spent.memory_peak,
+            host_calls: calls,
+            bytes_in: spent.bytes_in,
+            bytes_out: spent.bytes_out,
         };
         (ended, usage)
     }
 }
 
+/// An engine with so many places, and the guest compiled for it.
+fn compiled(max_sandboxes: u32, cache_dir: Option<&Path>) -> Result<(wasmtime::Engine, Module), EngineError> {
+    let engine = compile::engine(max_sandboxes, compile::MEMORY_KEPT)
+        .map_err(|error| EngineError::new("making the engine", error))?;
+    let module = compile::guest(&engine, GUEST, EngineId::new().as_str(), cache_dir)?;
+    Ok((engine, module))
+}
+
+/// The guest with all that it imports.
+pub(crate) fn link(engine: &wasmtime::Engine, module: &Module) -> wasmtime::Result<InstancePre<State>> {
+    let mut linker = Linker::new(engine);
+    wasi::define(&mut linker, module)?;
+    sandbox::define_door(&mut linker)?;
+    linker.instantiate_pre(module)
+}
+
+/// The store of one sandbox, with its fuel.
+pub(crate) fn new_store(engine: &wasmtime::Engine, state: State) -> wasmtime::Result<Store<State>> {
+    let fuel = state.fuel_limit();
+    let mut store = Store::new(engine, state);
+    store.limiter(State::limiter);
+    store.set_fuel(fuel.saturating_mul(INSTRUCTIONS_PER_FUEL))?;
+    store.fuel_async_yield_interval(Some(YIELD_FUEL * INSTRUCTIONS_PER_FUEL))?;
+    Ok(store)
+}
+
 /// Makes the instance and calls its `run`.
-async fn call_guest(guest: &InstancePre<State>, store: &mut Store<State>) -> wasmtime::Result<()> {
+pub(crate) async fn call_guest(guest: &InstancePre<State>, store: &mut Store<State>) -> wasmtime::Result<()> {
     let instance = guest.instantiate_async(&mut *store).await?;
     let memory = instance
         .get_memory(&mut *store, "memory")

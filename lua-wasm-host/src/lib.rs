@@ -23,11 +23,16 @@ mod dispatch;
 mod door;
 mod engine;
 mod grants;
+mod host;
 mod invocation;
+mod isolation;
 mod limits;
 mod meter;
 mod outcome;
+#[cfg(target_os = "linux")]
+mod process;
 mod sandbox;
+mod shares;
 mod threads;
 mod wasi;
 mod wire;
@@ -40,6 +45,13 @@ pub use door::Door;
 pub use engine::{Checked, Engine, EngineConfig, EngineError, EngineId};
 pub use grants::{Grants, InvalidOrigin, Origin};
 pub use invocation::{Globals, Invocation, Mode, Source};
+pub use isolation::{Isolation, IsolationReport, ProcessConfig};
 pub use limits::Limits;
 pub use outcome::{CompileError, ErrorCode, Outcome, StepError, Usage};
+#[cfg(target_os = "linux")]
+#[doc(hidden)]
+pub use process::escape;
+#[cfg(target_os = "linux")]
+pub use process::{sandbox_worker, sandbox_worker_with};
+pub use shares::Owner;
 pub use threads::SandboxThreads;

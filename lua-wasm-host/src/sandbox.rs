@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use wasmtime::{Caller, Linker, Memory, ResourceLimiter, Store, Trap};
 
-use crate::dispatch::{Answer, Dispatcher};
+use crate::dispatch::Answer;
 use crate::engine::{INSTRUCTIONS_PER_FUEL, YIELD_FUEL};
-use crate::meter::yield_once;
+use crate::host::{Host, Stopped};
+use crate::meter::Stop;
 use crate::wire::{Failure, op};
-use crate::{CallFailure, CompileError, ErrorCode, StepError};
+use crate::{CompileError, ErrorCode, Limits, StepError};
 
 /// Fuel that a call through the door costs, besides one unit for each byte it carries.
 const CALL_FUEL: u64 = 2_000;
@@ -27,27 +28,65 @@ const ZONE_FUEL: u64 = 3_000;
 const POLL_TIME: Duration = Duration::from_millis(2);
 
 /// The longest text of an error that a guest may hand over: message, traceback and details.
-const MAX_FAILURE: u32 = 1024 * 1024;
+pub(crate) const MAX_FAILURE: u32 = 1024 * 1024;
 
 /// The longest a panic message is kept.
 const MAX_NOTE: usize = 2_048;
 
 /// What the host knows of one sandbox.
 pub(crate) struct State {
-    pub(crate) dispatcher: Dispatcher,
+    host: Host,
+    limits: Limits,
     memory: Option<Memory>,
     limiter: MemoryLimiter,
-    fuel_limit: u64,
     /// The invocation, until the guest has taken it.
     invocation: Vec<u8>,
     /// An answer that did not fit into the guest's buffer.
     waiting: Vec<u8>,
-    /// What the guest said the end was.
-    pub(crate) end: Option<Result<Vec<u8>, Failure>>,
-    /// Why the host ended the sandbox.
-    ending: Option<StepError>,
+    /// How it ended, if the guest said so or a limit did.
+    end: Option<GuestEnd>,
+    /// Why the host ended it.
+    stopped: Stopped,
     note: Vec<u8>,
     pace: Pace,
+    bytes_in: u64,
+    bytes_out: u64,
+}
+
+/// How a sandbox ended, as far as can be known where it ran. What it means is for [`judge`] to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum GuestEnd {
+    /// The value, as JSON text.
+    Value(Vec<u8>),
+    /// The failure that the guest reports, as JSON text ([`Failure`]).
+    Failure(Vec<u8>),
+    /// A limit that is kept beside the guest: fuel, memory, output, log.
+    Limit(ErrorCode),
+    /// Lua recursed too deeply.
+    StackOverflow,
+    /// The host wanted it.
+    ByHost,
+    /// A fault of the host or the guest; what is known of it, for the log.
+    Broken(String),
+}
+
+/// What became of a sandbox.
+pub(crate) enum Came {
+    /// It ended; and why the host ended it, if it did.
+    Ended(GuestEnd, Stopped),
+    /// A limit that is kept from outside, or a cancel.
+    Stopped(Stop),
+    /// The process that it was in is gone, or none could be had.
+    Lost(String),
+}
+
+/// What a sandbox used, as far as can be known where it ran.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Spent {
+    pub(crate) fuel: u64,
+    pub(crate) memory_peak: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
 }
 
 /// When the sandbox last returned to its executor, as far as its calls know.
@@ -62,20 +101,36 @@ struct Pace {
 }
 
 impl State {
-    pub(crate) fn new(dispatcher: Dispatcher, invocation: Vec<u8>) -> Self {
-        let limits = dispatcher.limits();
+    pub(crate) fn new(host: Host, limits: Limits, invocation: Vec<u8>) -> Self {
         Self {
+            host,
             memory: None,
             limiter: MemoryLimiter { limit: limits.memory_bytes, peak: 0, hit: false },
-            fuel_limit: limits.fuel,
             invocation,
             waiting: Vec::new(),
             end: None,
-            ending: None,
+            stopped: None,
             note: Vec::new(),
             pace: Pace { fuel: limits.fuel.saturating_mul(INSTRUCTIONS_PER_FUEL), time: Instant::now() },
-            dispatcher,
+            bytes_in: 0,
+            bytes_out: 0,
+            limits,
         }
+    }
+
+    /// Who answered its calls.
+    pub(crate) fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// What it may use up.
+    pub(crate) fn fuel_limit(&self) -> u64 {
+        self.limits.fuel
+    }
+
+    /// Why the host ended it.
+    pub(crate) fn take_stopped(&mut self) -> Stopped {
+        self.stopped.take()
     }
 
     pub(crate) fn limiter(&mut self) -> &mut dyn ResourceLimiter {
@@ -90,26 +145,25 @@ impl State {
         self.memory.ok_or_else(|| wasmtime::Error::msg("the guest has no memory yet"))
     }
 
-    /// The largest memory so far, bytes.
-    pub(crate) fn memory_peak(&self) -> u64 {
-        self.limiter.peak
-    }
-
     /// Keeps what the guest wrote to its standard error, bounded.
     pub(crate) fn note(&mut self, text: &[u8]) {
         let room = MAX_NOTE.saturating_sub(self.note.len());
         self.note.extend_from_slice(&text[..text.len().min(room)]);
     }
 
-    /// Ends the sandbox with `error`: the guest cannot catch it.
-    fn end_with(&mut self, error: StepError) -> wasmtime::Error {
-        self.ending = Some(error);
-        wasmtime::Error::msg("ended by the host")
+    /// Ends the sandbox because the host wants it: the guest cannot catch it.
+    fn stop(&mut self, why: Stopped) -> wasmtime::Error {
+        self.stopped = why;
+        self.end_with(GuestEnd::ByHost)
     }
 
     fn end_at_limit(&mut self, code: ErrorCode) -> wasmtime::Error {
-        let error = StepError::limit(code, self.dispatcher.limits());
-        self.end_with(error)
+        self.end_with(GuestEnd::Limit(code))
+    }
+
+    fn end_with(&mut self, end: GuestEnd) -> wasmtime::Error {
+        self.end = Some(end);
+        wasmtime::Error::msg("ended by the host")
     }
 }
 
@@ -165,7 +219,7 @@ impl Call {
         match self.op {
             op::THROW => return Ok(0),
             op::FUEL => {
-                let used = caller.data().fuel_limit.saturating_sub(caller.get_fuel()? / INSTRUCTIONS_PER_FUEL);
+                let used = caller.data().limits.fuel.saturating_sub(caller.get_fuel()? / INSTRUCTIONS_PER_FUEL);
                 return Ok(i64::try_from(used)?);
             }
             op::TAKE => {
@@ -178,12 +232,12 @@ impl Call {
             }
             op::OUT_OF_MEMORY => return Err(caller.data_mut().end_at_limit(ErrorCode::MemoryLimit)),
             op::DONE => {
-                if u64::from(self.body.1) > caller.data().dispatcher.limits().output_bytes {
+                if u64::from(self.body.1) > caller.data().limits.output_bytes {
                     return Err(caller.data_mut().end_at_limit(ErrorCode::OutputLimit));
                 }
                 charge(&mut caller, u64::from(self.body.1))?;
                 let result = read(&mut caller, self.body)?;
-                caller.data_mut().end = Some(Ok(result));
+                caller.data_mut().end = Some(GuestEnd::Value(result));
                 return Ok(0);
             }
             op::FAILED => {
@@ -192,7 +246,7 @@ impl Call {
                 }
                 charge(&mut caller, u64::from(self.head.1))?;
                 let failure = read(&mut caller, self.head)?;
-                caller.data_mut().end = Some(Err(serde_json::from_slice(&failure)?));
+                caller.data_mut().end = Some(GuestEnd::Failure(failure));
                 return Ok(0);
             }
             _ => {}
@@ -200,40 +254,38 @@ impl Call {
         let carried = u64::from(self.head.1) + u64::from(self.body.1);
         charge(&mut caller, carried)?;
         match self.op {
-            op::NOW => Ok(caller.data().dispatcher.now()),
+            op::NOW => caller.data().host.now().map_err(|why| caller.data_mut().stop(why)),
             op::RANDOM => self.random(&mut caller),
             op::LOG => {
                 // Bounded before it is copied.
-                if u64::from(self.body.1) > caller.data().dispatcher.limits().log_bytes {
+                if u64::from(self.body.1) > caller.data().limits.log_bytes {
                     return Err(caller.data_mut().end_at_limit(ErrorCode::LogLimit));
                 }
                 let level = read(&mut caller, (self.head.0, self.head.1.min(1)))?;
                 let text = read(&mut caller, self.body)?;
-                match caller.data_mut().dispatcher.log(level.first().copied(), &text) {
+                match caller.data_mut().host.log(level.first().copied(), &text) {
                     Ok(()) => Ok(0),
-                    Err(error) => Err(caller.data_mut().end_with(error)),
+                    Err(why) => Err(caller.data_mut().stop(why)),
                 }
             }
             _ => {
                 if self.op == op::ZONE {
                     charge(&mut caller, ZONE_FUEL)?;
                 }
-                let bound = caller.data().dispatcher.limits().host_call_bytes;
+                let bound = caller.data().limits.host_call_bytes;
                 let answer = if carried > bound {
-                    Ok(Answer::too_large(carried, bound))
+                    Ok(Answer::too_large(carried, bound).into_bytes())
                 } else {
                     let head = read(&mut caller, self.head)?;
                     let body = read(&mut caller, self.body)?;
-                    caller.data_mut().dispatcher.call(self.op, &head, body).await
+                    caller.data_mut().host.call(self.op, &head, body).await
                 };
                 match answer {
-                    Ok(answer) => {
-                        let bytes = answer.into_bytes();
+                    Ok(bytes) => {
                         charge(&mut caller, bytes.len() as u64)?;
                         self.answer(&mut caller, bytes)
                     }
-                    Err(CallFailure::Raise(error)) => self.answer(&mut caller, Answer::raise(&error).into_bytes()),
-                    Err(CallFailure::EndStep(error)) => Err(caller.data_mut().end_with(*error)),
+                    Err(why) => Err(caller.data_mut().stop(why)),
                 }
             }
         }
@@ -246,15 +298,16 @@ impl Call {
             caller.data_mut().waiting = bytes;
             return Ok(length);
         }
-        caller.data_mut().dispatcher.carried_in(bytes.len() as u64);
-        let memory = caller.data().memory()?;
+        let state = caller.data_mut();
+        state.bytes_in = state.bytes_in.saturating_add(bytes.len() as u64);
+        let memory = state.memory()?;
         memory.write(caller, self.answer.0 as usize, &bytes)?;
         Ok(length)
     }
 
     fn random(&self, caller: &mut Caller<'_, State>) -> wasmtime::Result<i64> {
         let length = self.answer.1;
-        if u64::from(length) > caller.data().dispatcher.limits().host_call_bytes {
+        if u64::from(length) > caller.data().limits.host_call_bytes {
             wasmtime::bail!("asked for too much randomness");
         }
         charge(caller, RANDOM_BYTE_FUEL * u64::from(length))?;
@@ -264,8 +317,10 @@ impl Call {
         let buffer = data
             .get_mut(start..start + length as usize)
             .ok_or_else(|| wasmtime::Error::msg("a call with a place outside the memory"))?;
-        state.dispatcher.random(buffer);
-        Ok(i64::from(length))
+        match state.host.random(buffer) {
+            Ok(()) => Ok(i64::from(length)),
+            Err(why) => Err(state.stop(why)),
+        }
     }
 }
 
@@ -278,7 +333,7 @@ fn read(caller: &mut Caller<'_, State>, (start, length): (u32, u32)) -> wasmtime
         .get(start..start + length as usize)
         .ok_or_else(|| wasmtime::Error::msg("a call with a place outside the memory"))?
         .to_vec();
-    state.dispatcher.carried_out(u64::from(length));
+    state.bytes_out = state.bytes_out.saturating_add(u64::from(length));
     Ok(bytes)
 }
 
@@ -296,11 +351,9 @@ async fn pause(caller: &mut Caller<'_, State>) -> wasmtime::Result<()> {
     let left = caller.get_fuel()?;
     let state = caller.data_mut();
     let fuel = state.pace.fuel.saturating_sub(left);
-    if fuel >= YIELD_FUEL * INSTRUCTIONS_PER_FUEL
-        || state.pace.time.elapsed() >= POLL_TIME
-        || state.dispatcher.is_cancelled()
+    if fuel >= YIELD_FUEL * INSTRUCTIONS_PER_FUEL || state.pace.time.elapsed() >= POLL_TIME || state.host.is_cancelled()
     {
-        yield_once().await;
+        caller.data().host.pause().await;
         caller.data_mut().pace = Pace { fuel: left, time: Instant::now() };
     }
     Ok(())
@@ -317,35 +370,59 @@ pub(crate) enum Ended {
 }
 
 /// Reads the end of a run out of its store.
-pub(crate) fn end(store: &mut Store<State>, called: wasmtime::Result<()>) -> Ended {
+pub(crate) fn end(store: &mut Store<State>, called: wasmtime::Result<()>) -> GuestEnd {
     let state = store.data_mut();
-    if let Some(error) = state.ending.take() {
-        return Ended::Error(error);
-    }
-    let limits = state.dispatcher.limits().clone();
     if state.limiter.hit {
-        return Ended::Error(StepError::limit(ErrorCode::MemoryLimit, &limits));
+        return GuestEnd::Limit(ErrorCode::MemoryLimit);
     }
-    if let Err(error) = called {
-        return Ended::Error(match error.downcast_ref::<Trap>() {
-            Some(Trap::OutOfFuel) => StepError::limit(ErrorCode::FuelExhausted, &limits),
-            Some(Trap::StackOverflow) => StepError::new(ErrorCode::ScriptError, "stack overflow"),
+    match (called, state.end.take()) {
+        (Ok(()), Some(end)) | (Err(_), Some(end @ (GuestEnd::ByHost | GuestEnd::Limit(_)))) => end,
+        (Ok(()), None) => GuestEnd::Broken("it gave no result".to_owned()),
+        (Err(error), _) => match error.downcast_ref::<Trap>() {
+            Some(Trap::OutOfFuel) => GuestEnd::Limit(ErrorCode::FuelExhausted),
+            Some(Trap::StackOverflow) => GuestEnd::StackOverflow,
             _ => {
                 // Of a panic the place alone: its message may quote what the script holds.
                 let note = String::from_utf8_lossy(&state.note);
-                let note = note.lines().next().unwrap_or_default();
-                tracing::error!(%error, note, "a sandbox failed");
-                StepError::new(ErrorCode::Internal, "the sandbox failed")
+                GuestEnd::Broken(format!("{error}; {}", note.lines().next().unwrap_or_default()))
             }
-        });
-    }
-    match state.end.take() {
-        Some(Ok(json)) => match String::from_utf8(json) {
-            Ok(json) => Ended::Value(json),
-            Err(_) => Ended::Error(StepError::new(ErrorCode::Internal, "the sandbox gave a malformed result")),
         },
-        Some(Err(failure)) => failed(failure),
-        None => Ended::Error(StepError::new(ErrorCode::Internal, "the sandbox gave no result")),
+    }
+}
+
+/// What the sandbox of this store used.
+pub(crate) fn spent(store: &Store<State>) -> Spent {
+    let state = store.data();
+    Spent {
+        fuel: state.limits.fuel.saturating_sub(store.get_fuel().unwrap_or_default() / INSTRUCTIONS_PER_FUEL),
+        memory_peak: state.limiter.peak,
+        bytes_in: state.bytes_in,
+        bytes_out: state.bytes_out,
+    }
+}
+
+/// What an end means. `stopped` is why the host ended it, if it did.
+pub(crate) fn judge(end: GuestEnd, stopped: Stopped, limits: &Limits) -> Ended {
+    let internal = |message: &str| Ended::Error(StepError::new(ErrorCode::Internal, message));
+    match end {
+        GuestEnd::Value(json) => match String::from_utf8(json) {
+            Ok(json) => Ended::Value(json),
+            Err(_) => internal("the sandbox gave a malformed result"),
+        },
+        GuestEnd::Failure(json) => match serde_json::from_slice(&json) {
+            Ok(failure) => failed(failure),
+            Err(_) => internal("the sandbox gave a malformed error"),
+        },
+        GuestEnd::Limit(code) => Ended::Error(StepError::limit(code, limits)),
+        GuestEnd::StackOverflow => Ended::Error(StepError::new(ErrorCode::ScriptError, "stack overflow")),
+        GuestEnd::ByHost => match stopped {
+            Some(error) => Ended::Error(*error),
+            None => internal("the sandbox ended by itself"),
+        },
+        GuestEnd::Broken(note) => {
+            tracing::error!(note, "a sandbox failed");
+            internal("the sandbox failed")
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use lua_wasm_host::{Engine, EngineConfig};
+use lua_wasm_host::{Engine, EngineConfig, Isolation, ProcessConfig};
 use restroy_control_plane::{
     api,
     auth::token::TokenKeys,
@@ -19,7 +19,10 @@ use tokio::{net::TcpListener, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{DevError, data_folder::DataFolder, database};
-use crate::{compiler::SandboxCompiler, settings::tables::Dev};
+use crate::{
+    compiler::SandboxCompiler,
+    settings::{tables::Dev, value::IsolationMode},
+};
 
 /// How long runs at work may go on after the order to stop.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -46,12 +49,15 @@ impl Installation {
     pub(super) async fn start(settings: &Dev, ambient: Ambient) -> Result<Self, DevError> {
         let folder = DataFolder::open(&settings.data_dir)?;
         let cache = folder.path().join("engine-cache");
-        let engine = tokio::task::spawn_blocking(move || {
-            Engine::new(EngineConfig { cache_dir: Some(cache), ..EngineConfig::default() })
-        })
-        .await
-        .map_err(|error| DevError::Part("the sandbox engine", error.to_string()))?
-        .map_err(|error| DevError::Part("the sandbox engine", error.to_string()))?;
+        let engine = engine(EngineConfig { cache_dir: Some(cache.clone()), ..EngineConfig::default() }).await?;
+        // The compiler's sandboxes are on threads either way.
+        let executing = match settings.isolation {
+            IsolationMode::Thread => engine.clone(),
+            IsolationMode::Process => {
+                let isolation = Isolation::Process(ProcessConfig::this_program());
+                self::engine(EngineConfig { cache_dir: Some(cache), isolation, ..EngineConfig::default() }).await?
+            }
+        };
 
         let listener =
             TcpListener::bind(settings.listen).await.map_err(|error| DevError::Listen(settings.listen, error))?;
@@ -65,8 +71,7 @@ impl Installation {
             queue: Arc::clone(&queue),
             wake: WakeUps::default(),
             compiler: Arc::new(
-                SandboxCompiler::new(engine.clone())
-                    .map_err(|error| DevError::Part("the compiler", error.to_string()))?,
+                SandboxCompiler::new(engine).map_err(|error| DevError::Part("the compiler", error.to_string()))?,
             ),
             keys,
             tokens,
@@ -97,7 +102,7 @@ impl Installation {
                 http: HttpPolicy { allow_loopback: settings.allow_loopback_http },
                 ..ExecutorConfig::new(run_api_url, credential, folder.scratch())
             },
-            engine,
+            executing,
             queue,
             ambient,
         )
@@ -134,6 +139,13 @@ impl Installation {
         let _ = timeout(DRAIN, self.parts.join_all()).await;
         self.state.db.close().await;
     }
+}
+
+async fn engine(config: EngineConfig) -> Result<Engine, DevError> {
+    tokio::task::spawn_blocking(move || Engine::new(config))
+        .await
+        .map_err(|error| DevError::Part("the sandbox engine", error.to_string()))?
+        .map_err(|error| DevError::Part("the sandbox engine", error.to_string()))
 }
 
 fn keys(folder: &DataFolder, ambient: &Ambient) -> Result<(KeyRing, TokenKeys), DevError> {

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::routing::get;
 use clap::Args as ClapArgs;
+use lua_wasm_host::Isolation;
 use restroy_control_plane::{
     api,
     auth::token::TokenKeys,
@@ -131,7 +132,7 @@ impl Process {
         let operators_listener = Listener::bind(settings.metrics_listen, "RESTROY_METRICS_LISTEN or --metrics-listen")?;
         let (db, engine) = tokio::try_join!(
             database(&settings.database_url, settings.database_connections.0),
-            super::engine(COMPILING, settings.engine_cache_dir.clone())
+            super::engine(COMPILING, settings.engine_cache_dir.clone(), Isolation::Thread)
         )?;
         if let Err(error) = clock.measure(&db).await {
             tracing::warn!(%error, "this machine's clock is followed until the database's is measured");

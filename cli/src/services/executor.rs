@@ -8,6 +8,7 @@ use axum::{
     routing::get,
 };
 use clap::Args as ClapArgs;
+use lua_wasm_host::{Engine, Isolation, ProcessConfig};
 use restroy_executor::{Executor, ExecutorConfig, ExecutorError, Health, HttpPolicy, metrics, metrics::Metrics};
 use restroy_run_queue::{queue::Queue, redis::RedisQueue};
 use restroy_sdk::time::Ambient;
@@ -22,7 +23,7 @@ use super::{
 use crate::{
     failure::{Failure, Outcome},
     output,
-    settings::{Given, InForce, environment, tables},
+    settings::{Given, InForce, environment, tables, value::IsolationMode},
 };
 
 /// How long the end may take once the drain is over: handing back, and saying so.
@@ -67,6 +68,14 @@ impl Process {
         let ambient = Ambient::system();
         let redis = super::redis(&settings.redis_url, &settings.redis_prefix, settings.redis_ca.as_deref())?;
         let listener = Listener::bind(settings.metrics_listen, "RESTROY_METRICS_LISTEN or --metrics-listen")?;
+        let isolation = match settings.isolation {
+            IsolationMode::Thread => Isolation::Thread,
+            IsolationMode::Process => Isolation::Process(ProcessConfig {
+                idle: settings.idle_workers.0 as usize,
+                allow_partial: settings.isolation_allow_partial,
+                ..ProcessConfig::this_program()
+            }),
+        };
         let (slots, drain) = (settings.slots.0, settings.drain.0);
         let config = ExecutorConfig {
             slots,
@@ -76,7 +85,8 @@ impl Process {
             ..ExecutorConfig::new(settings.run_api_url.0, settings.credential.expose(), settings.scratch_dir)
         };
         let sandboxes = slots.saturating_mul(config.sandboxes_per_task).clamp(16, 512);
-        let engine = super::engine(sandboxes, settings.engine_cache_dir).await?;
+        let engine = super::engine(sandboxes, settings.engine_cache_dir, isolation).await?;
+        let isolation = IsolationNotes::of(&engine);
         let queue = Arc::new(RedisQueue::start(&redis));
         let executor = Executor::new(config, engine, Arc::clone(&queue) as Arc<dyn Queue>, ambient)
             .map_err(|error| refused(&error))?;
@@ -87,12 +97,19 @@ impl Process {
             .serve(
                 "the metrics",
                 listener,
-                for_operators(executor.health(), executor.metrics(), Arc::clone(&queue)),
+                for_operators(executor.health(), executor.metrics(), Arc::clone(&queue), isolation.clone()),
                 None,
             )
             .map_err(|error| Failure::new(format!("cannot serve: {error}")))?;
         let executing = tokio::spawn(executor.run(stop.clone().cancelled_owned()));
-        output::print(&format!("Restroy executes {slots} runs at once\nmetrics on http://{metrics}"));
+        output::print(&format!(
+            "Restroy executes {slots} runs at once\nmetrics on http://{metrics}\nscripts run {}",
+            isolation.mode
+        ));
+        for note in &isolation.notes {
+            output::print(&format!("note: {note}"));
+            tracing::warn!(note, "scripts are less isolated than they could be");
+        }
         tracing::info!(slots, %metrics, "the executor works");
         Ok(Self { operators, executing, stop, drain })
     }
@@ -108,6 +125,37 @@ impl Process {
     }
 }
 
+/// What keeps scripts in, for operators.
+#[derive(Debug, Clone)]
+struct IsolationNotes {
+    /// Completes "scripts run …".
+    mode: &'static str,
+    /// What is missing.
+    notes: Vec<String>,
+}
+
+impl IsolationNotes {
+    fn of(engine: &Engine) -> Self {
+        match engine.isolation() {
+            Some(report) => {
+                let mode = match (report.seccomp, report.landlock) {
+                    (true, true) => "in worker processes, kept in by seccomp and Landlock",
+                    (true, false) => "in worker processes, kept in by seccomp",
+                    _ => "in worker processes",
+                };
+                Self { mode, notes: report.notes.clone() }
+            }
+            None => Self {
+                mode: "on threads of this process",
+                notes: vec![
+                    "RESTROY_ISOLATION=thread: a fault of the sandbox engine would give a script all that this process has"
+                        .to_owned(),
+                ],
+            },
+        }
+    }
+}
+
 fn refused(error: &ExecutorError) -> Failure {
     let failure = Failure::new(error.to_string());
     match error {
@@ -119,7 +167,7 @@ fn refused(error: &ExecutorError) -> Failure {
 }
 
 /// `/healthz`, `/readyz` and `/metrics`.
-fn for_operators(health: Health, metrics: Metrics, queue: Arc<RedisQueue>) -> Router {
+fn for_operators(health: Health, metrics: Metrics, queue: Arc<RedisQueue>, isolation: IsolationNotes) -> Router {
     let ready = {
         let queue = Arc::clone(&queue);
         async move || {
@@ -133,7 +181,7 @@ fn for_operators(health: Health, metrics: Metrics, queue: Arc<RedisQueue>) -> Ro
             } else {
                 (StatusCode::SERVICE_UNAVAILABLE, "unready")
             };
-            (code, Json(json!({ "status": status, "reasons": trouble })))
+            (code, Json(json!({ "status": status, "reasons": trouble, "notes": isolation.notes })))
         }
     };
     let figures = async move || {

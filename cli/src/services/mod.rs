@@ -20,7 +20,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use lua_wasm_host::{Engine, EngineConfig};
+use lua_wasm_host::{Engine, EngineConfig, Isolation};
 use restroy_run_queue::redis::{Prefix, RedisOptions};
 
 use crate::{
@@ -29,12 +29,14 @@ use crate::{
 };
 
 /// The sandboxes' engine. It takes half a second to make unless its code is in the cache.
-async fn engine(max_sandboxes: u32, cache_dir: Option<PathBuf>) -> Outcome<Engine> {
+async fn engine(max_sandboxes: u32, cache_dir: Option<PathBuf>, isolation: Isolation) -> Outcome<Engine> {
     let failed = |error: String| {
-        Failure::new(format!("the sandbox engine does not start: {error}"))
-            .help("see that RESTROY_ENGINE_CACHE_DIR, if set, is a folder that this user can write to")
+        Failure::new(format!("the sandbox engine does not start: {error}")).help(
+            "see that RESTROY_ENGINE_CACHE_DIR, if set, is a folder that this user can write to; \
+                 docs/operations.md says what RESTROY_ISOLATION needs",
+        )
     };
-    tokio::task::spawn_blocking(move || Engine::new(EngineConfig { max_sandboxes, cache_dir }))
+    tokio::task::spawn_blocking(move || Engine::new(EngineConfig { max_sandboxes, cache_dir, isolation }))
         .await
         .map_err(|error| failed(error.to_string()))?
         .map_err(|error| failed(error.to_string()))

@@ -7,7 +7,7 @@ use restroy_run_queue::redis::Prefix;
 use super::{
     Service, Setting,
     table::settings,
-    value::{Count, LogFormat, MasterKeys, Origins, SecretText, SecretUrl, Span, TokenKey, WebUrl},
+    value::{Count, IsolationMode, LogFormat, MasterKeys, Origins, SecretText, SecretUrl, Span, TokenKey, WebUrl},
 };
 
 /// Every service with its settings.
@@ -30,6 +30,8 @@ settings! {
         data_dir: PathBuf = default("./.restroy"), "DIR";
         /// How many runs are executed at once
         slots: Count<1, 64> = default("4"), "N";
+        /// Where scripts run: thread, or process for worker processes as in production
+        isolation: IsolationMode = default("thread"), "MODE";
         /// Listen on an address that others can reach. Embedded mode has no wall between the database
         /// and the sandboxes: it is for one's own scripts
         allow_remote: bool = default("false"), "BOOL";
@@ -177,6 +179,13 @@ settings! {
         redis_prefix: Prefix = default("restroy"), "PREFIX";
         /// How many runs are executed at once
         slots: Count<1, 256> = default("4"), "N";
+        /// Where scripts run: process, each team's in worker processes without files, network or rights; or
+        /// thread, in this process
+        isolation: IsolationMode = default("process"), "MODE";
+        /// Start with worker processes where the kernel has no seccomp filters to keep them in
+        isolation_allow_partial: bool = default("false"), "BOOL";
+        /// How many worker processes may wait for more work of their team
+        idle_workers: Count<0, 512> = default("4"), "N";
         /// Where the scratch folders of runs lie; nobody else may write there
         scratch_dir: PathBuf = required, "DIR";
         /// Where compiled sandbox code is kept between starts; a folder only this user can write to

@@ -182,6 +182,33 @@ impl Value for LogFormat {
     }
 }
 
+/// Where scripts run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IsolationMode {
+    /// On threads of the service.
+    Thread,
+    /// In worker processes.
+    Process,
+}
+
+impl Value for IsolationMode {
+    fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "thread" => Ok(Self::Thread),
+            "process" if cfg!(target_os = "linux") => Ok(Self::Process),
+            "process" => Err("worker processes take Linux: set it to `thread`".to_owned()),
+            _ => Err(format!("`{text}` is neither `process` nor `thread`")),
+        }
+    }
+
+    fn shown(&self) -> toml::Value {
+        match self {
+            Self::Thread => "thread".into(),
+            Self::Process => "process".into(),
+        }
+    }
+}
+
 /// A text that must not be seen.
 #[derive(Clone)]
 pub(crate) struct SecretText(SecretString);

@@ -111,6 +111,7 @@ pub(super) async fn script(
         gate: Some(Arc::clone(&attempt) as _),
         journal: Some(attempt),
         cancel: task.api.lost.child_token(),
+        owner: Some(task.owner),
         ..Door::new(clock, Arc::new(seed.bytes()), Arc::new(lines))
     };
     let begun = Instant::now();
@@ -145,8 +146,11 @@ pub(super) async fn expression(attempt: Arc<Attempting>, field: &str, text: &str
     invocation.limits = Limits { output_bytes: ITEMS_BYTES, ..task.tools.limits.clone() };
     invocation.seed = seed.numbers();
     let clock = Arc::new(Clock(task.tools.ambient.clone()));
-    let door =
-        Door { cancel: task.api.lost.child_token(), ..Door::new(clock, Arc::new(seed.bytes()), Arc::new(Nowhere)) };
+    let door = Door {
+        cancel: task.api.lost.child_token(),
+        owner: Some(task.owner),
+        ..Door::new(clock, Arc::new(seed.bytes()), Arc::new(Nowhere))
+    };
     run(&task, invocation, door).await
 }
 

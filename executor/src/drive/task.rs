@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use lua_wasm_host::{Engine, Limits, SandboxThreads, Source};
+use lua_wasm_host::{Engine, Limits, Owner, SandboxThreads, Source};
 use restroy_run_queue::run_api::{Plan, StepLimits, StepSettings, StepState};
 use restroy_sdk::{
     document::Document,
@@ -58,6 +58,8 @@ pub(crate) struct TaskContext {
     pub(crate) most_items: usize,
 
     pub(crate) run_id: RunId,
+    /// Whose sandboxes they are: those of two teams share neither a worker process nor a turn.
+    pub(crate) owner: Owner,
     pub(crate) document: Document,
     pub(crate) params: Arc<str>,
     /// What the seeds of its steps are derived from.
@@ -109,6 +111,7 @@ impl TaskContext {
             masker,
             scratch,
             run_id: plan.run_id,
+            owner: Owner(plan.team_id.0.as_u128()),
             document: plan.document,
             params: plan.params.get().into(),
             seed,

@@ -34,8 +34,6 @@ pub(crate) struct Dispatcher {
     http_requests: u32,
     log_bytes: u64,
     files: files::OpenFiles,
-    bytes_in: u64,
-    bytes_out: u64,
 }
 
 /// Whose time a call takes.
@@ -49,17 +47,7 @@ enum Time {
 
 impl Dispatcher {
     pub(crate) fn new(door: Door, limits: Limits, clock: WallClock) -> Self {
-        Self {
-            door,
-            limits,
-            clock,
-            calls: 0,
-            http_requests: 0,
-            log_bytes: 0,
-            files: files::OpenFiles::default(),
-            bytes_in: 0,
-            bytes_out: 0,
-        }
+        Self { door, limits, clock, calls: 0, http_requests: 0, log_bytes: 0, files: files::OpenFiles::default() }
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -74,17 +62,8 @@ impl Dispatcher {
         u64::from(self.calls)
     }
 
-    /// Bytes that entered and left the sandbox.
-    pub(crate) fn bytes(&self) -> (u64, u64) {
-        (self.bytes_in, self.bytes_out)
-    }
-
-    pub(crate) fn carried_in(&mut self, bytes: u64) {
-        self.bytes_in = self.bytes_in.saturating_add(bytes);
-    }
-
-    pub(crate) fn carried_out(&mut self, bytes: u64) {
-        self.bytes_out = self.bytes_out.saturating_add(bytes);
+    pub(crate) fn clock(&self) -> &WallClock {
+        &self.clock
     }
 
     pub(crate) fn now(&self) -> i64 {

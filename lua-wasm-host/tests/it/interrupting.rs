@@ -9,7 +9,7 @@ use lua_wasm_host::{ErrorCode, Limits, Outcome};
 use crate::support::{World, engine, limited};
 
 /// Scripts that call the host without end, and wait for nothing.
-const LOOPS: &[&str] = &[
+pub(crate) const LOOPS: &[&str] = &[
     "while true do end",
     "while true do os.clock() end",
     "while true do for i = 1, 20000 do end os.clock() end",
@@ -31,7 +31,7 @@ const LOOPS: &[&str] = &[
 ];
 
 /// No limit but those that a test sets.
-fn endless() -> Limits {
+pub(crate) fn endless() -> Limits {
     Limits { fuel: 100_000_000_000, host_calls: 100_000, ..Limits::default() }
 }
 

@@ -6,9 +6,13 @@ mod calls;
 mod compiling;
 mod determinism;
 mod errors;
+#[cfg(target_os = "linux")]
+mod escaping;
 mod hostile;
 mod interrupting;
 mod isolation;
 mod libraries;
 mod limits;
 mod support;
+#[cfg(target_os = "linux")]
+mod workers;

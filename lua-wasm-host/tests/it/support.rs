@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lua_wasm_host::{
     ArtifactRequest, CallContext, CallError, CallRecord, CallResult, Clock, Door, EffectGate, Email, Engine,
-    EngineConfig, Entropy, FileEntry, Files, Grants, Http, HttpRequest, HttpResponse, Invocation, Journal, Kv, KvEntry,
-    Level, Limits, Mail, Outcome, Sink, Source, StepError, WriteAt,
+    EngineConfig, Entropy, ErrorCode, FileEntry, Files, Grants, Http, HttpRequest, HttpResponse, Invocation, Isolation,
+    Journal, Kv, KvEntry, Level, Limits, Mail, Outcome, ProcessConfig, Sink, Source, StepError, Usage, WriteAt,
 };
 
 /// 2026-03-01T12:30:45.678901Z
@@ -18,8 +18,31 @@ pub(crate) const NOW_MICROS: i64 = 1_772_368_245_678_901;
 
 static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
     let cache_dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("lua-wasm-host");
-    Engine::new(EngineConfig { max_sandboxes: 16, cache_dir: Some(cache_dir) }).unwrap()
+    Engine::new(EngineConfig { max_sandboxes: 16, cache_dir: Some(cache_dir), ..EngineConfig::default() }).unwrap()
 });
+
+/// The same with worker processes.
+#[cfg(target_os = "linux")]
+static WORKERS: LazyLock<Engine> = LazyLock::new(|| {
+    let cache_dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("lua-wasm-host");
+    let isolation = Isolation::Process(worker_config(&[]));
+    Engine::new(EngineConfig { max_sandboxes: 16, cache_dir: Some(cache_dir), isolation }).unwrap()
+});
+
+#[cfg(target_os = "linux")]
+pub(crate) fn worker_engine() -> &'static Engine {
+    &WORKERS
+}
+
+/// The program that is a worker of these tests.
+#[cfg(target_os = "linux")]
+pub(crate) fn worker_config(args: &[&str]) -> ProcessConfig {
+    ProcessConfig {
+        program: env!("CARGO_BIN_EXE_lua-wasm-worker").into(),
+        args: args.iter().map(Into::into).collect(),
+        ..ProcessConfig::this_program()
+    }
+}
 
 pub(crate) fn engine() -> &'static Engine {
     &ENGINE
@@ -242,9 +265,29 @@ pub(crate) fn limited(text: &str, limits: Limits) -> Invocation {
     Invocation { limits, ..script(text) }
 }
 
-/// Runs in a world that is thrown away.
+/// Runs in a world that is thrown away; on threads and in a worker process, which must come to the same.
 pub(crate) async fn run(invocation: Invocation) -> Outcome {
-    engine().run(invocation, Arc::new(World::default()).door()).await
+    let here = engine().run(invocation.clone(), Arc::new(World::default()).door()).await;
+    #[cfg(target_os = "linux")]
+    {
+        let text = invocation.entry.text.clone();
+        // Time that is only played does not pass in another process.
+        if text.contains("sleep(") || text.contains("sleep,") || text.contains("/hang") {
+            return here;
+        }
+        let there = worker_engine().run(invocation, Arc::new(World::default()).door()).await;
+        // What time ends is not reproducible.
+        let by_time = |outcome: &Outcome| {
+            let codes = [ErrorCode::CpuTimeLimit, ErrorCode::WallTimeLimit];
+            outcome.result.as_ref().is_err_and(|error| codes.contains(&error.code))
+        };
+        if !by_time(&here) && !by_time(&there) {
+            assert_eq!(here.result, there.result, "{text}");
+            let same = |usage: Usage| Usage { cpu_ms: 0, wall_ms: 0, ..usage };
+            assert_eq!(same(here.usage), same(there.usage), "{text}");
+        }
+    }
+    here
 }
 
 /// The returned JSON of a script that succeeds.

@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
     let cache_dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("lua-wasm-host");
-    Engine::new(EngineConfig { max_sandboxes: 64, cache_dir: Some(cache_dir) }).unwrap()
+    Engine::new(EngineConfig { max_sandboxes: 64, cache_dir: Some(cache_dir), ..EngineConfig::default() }).unwrap()
 });
 
 /// Waits for something that must happen.

@@ -1,0 +1,106 @@
+//! The worker's side of the channel: asks, and waits for the answer. One thread, nothing asynchronous.
+
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+
+use super::frame::{HEADER, Said, answer, encode_said};
+use crate::host::Stopped;
+
+/// The longest answer: far above what a parent sends, so that a number gone wrong is noticed.
+const MAX_ANSWER: usize = 64 * 1024 * 1024;
+
+/// The way to the parent. When it breaks, there is nobody left to work for: the process ends.
+pub(crate) struct ToParent(File);
+
+impl ToParent {
+    pub(super) fn new(channel: File) -> Self {
+        Self(channel)
+    }
+
+    /// Reads what the parent says first: limits and records of a sandbox.
+    pub(super) fn start(&self) -> (Vec<u8>, Vec<u8>) {
+        let (kind, mut body) = self.read();
+        let length = body.get(..4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
+        match length {
+            Some(length) if kind == answer::START && body.len() >= 4 + length as usize => {
+                let records = body.split_off(4 + length as usize);
+                (body.split_off(4), records)
+            }
+            _ => gone(),
+        }
+    }
+
+    /// Reports the end of a sandbox.
+    pub(super) fn say(&self, said: &Said) {
+        if (&self.0).write_all(&encode_said(said)).is_err() {
+            gone();
+        }
+    }
+
+    /// Asks whether to go on.
+    pub(super) fn slice(&self) -> Result<(), Stopped> {
+        self.go(&Said::Slice)
+    }
+
+    pub(crate) fn now(&self) -> Result<i64, Stopped> {
+        let bytes = self.ask(&Said::Now, answer::NUMBER)?;
+        Ok(bytes.try_into().map_or_else(|_| gone(), i64::from_le_bytes))
+    }
+
+    pub(crate) fn random(&self, buffer: &mut [u8]) -> Result<(), Stopped> {
+        let length = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
+        let bytes = self.ask(&Said::Random(length), answer::BYTES)?;
+        if bytes.len() != buffer.len() {
+            gone();
+        }
+        buffer.copy_from_slice(&bytes);
+        Ok(())
+    }
+
+    pub(crate) fn log(&self, level: Option<u8>, text: &[u8]) -> Result<(), Stopped> {
+        self.go(&Said::Log { level, text: text.to_vec() })
+    }
+
+    pub(crate) fn call(&self, op: u32, head: &[u8], body: Vec<u8>) -> Result<Vec<u8>, Stopped> {
+        self.ask(&Said::Call { op, head: head.to_vec(), body }, answer::BYTES)
+    }
+
+    fn go(&self, said: &Said) -> Result<(), Stopped> {
+        self.ask(said, answer::GO).map(|_| ())
+    }
+
+    fn ask(&self, said: &Said, expected: u8) -> Result<Vec<u8>, Stopped> {
+        self.say(said);
+        match self.read() {
+            (answer::STOP, _) => Err(None),
+            (kind, body) if kind == expected => Ok(body),
+            _ => gone(),
+        }
+    }
+
+    fn read(&self) -> (u8, Vec<u8>) {
+        let mut header = [0; HEADER];
+        if self.fill(&mut header).is_err() {
+            gone();
+        }
+        let length = u32::from_le_bytes([header[1], header[2], header[3], header[4]]) as usize;
+        if length > MAX_ANSWER {
+            gone();
+        }
+        let mut body = vec![0; length];
+        if self.fill(&mut body).is_err() {
+            gone();
+        }
+        (header[0], body)
+    }
+
+    fn fill(&self, buffer: &mut [u8]) -> io::Result<()> {
+        (&self.0).read_exact(buffer)
+    }
+}
+
+/// Ends the process, without any of the destructors that expect the zygote's world.
+pub(super) fn gone() -> ! {
+    // SAFETY: ends the process.
+    unsafe { libc::_exit(0) }
+}

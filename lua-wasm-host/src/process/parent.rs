@@ -1,0 +1,204 @@
+//! One sandbox in a worker, seen from the process that started it: feeds it, serves its calls, ends it.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio_util::sync::CancellationToken;
+
+use super::Workers;
+use super::frame::{Bounds, Decoder, Malformed, Said, answer, encode};
+use super::pool::Process;
+use crate::dispatch::Dispatcher;
+use crate::host::{Stopped, served};
+use crate::meter::{Allowed, Stop, WallClock, drive};
+use crate::sandbox::{Came, GuestEnd, Spent};
+use crate::shares::{Owner, Shares};
+use crate::{Limits, StepError};
+
+/// How often processor time is looked at while a sandbox nears its limit.
+const CPU_LOOK: Duration = Duration::from_millis(10);
+
+/// How much of what a worker says is read at once.
+const READ: usize = 16 * 1024;
+
+/// Why a worker cannot be used any more.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Lost {
+    #[error("it ended, or was ended for what it tried")]
+    Ended,
+    #[error("it broke the protocol: {0}")]
+    Malformed(#[from] Malformed),
+    #[error("it cannot be reached: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Runs a sandbox in a worker. Gives what it used, and its processor time.
+pub(crate) async fn in_worker(
+    workers: &Workers,
+    dispatcher: &mut Dispatcher,
+    records: &[u8],
+    clock: &WallClock,
+    allowed: Allowed<'_>,
+    cancel: &CancellationToken,
+) -> (Came, Spent, Duration) {
+    let nothing = Spent::default();
+    let limits = dispatcher.limits().clone();
+    let (owner, shares) = (allowed.owner, allowed.shares);
+    let mut worker = match cancel.run_until_cancelled(workers.get(owner)).await {
+        None => return (Came::Stopped(Stop::Cancelled), nothing, Duration::ZERO),
+        Some(Ok(worker)) => worker,
+        Some(Err(error)) => return (Came::Lost(format!("no worker can be started: {error}")), nothing, Duration::ZERO),
+    };
+    let Some(channel) = worker.channel.take() else {
+        return (Came::Lost("a worker without a channel".to_owned()), nothing, Duration::ZERO);
+    };
+    let _watch = workers.watch(&worker, &limits, clock, cancel);
+    let process = Arc::clone(worker.process());
+    let before = process.cpu();
+    let run = async {
+        let over = over_cpu(&process, before + limits.cpu_time);
+        let mut served = pin!(serve(channel, records, dispatcher, &limits, clock, shares, owner));
+        tokio::select! {
+            served = &mut served => Ok(served),
+            () = over => Err(Stop::CpuTime),
+        }
+    };
+    // Its turn is looked after in `serve`; here, limits are.
+    let (driven, own) = drive(run, Allowed { owner: None, ..allowed }, clock, cancel).await;
+    let cpu = process.cpu().saturating_sub(before);
+    let estimate = || {
+        // What it used is not known from it any more; a unit of fuel is about a nanosecond.
+        let fuel = u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX).min(limits.fuel);
+        Spent { fuel, ..nothing }
+    };
+    match driven {
+        Ok(Ok(Ok(Served { channel, end, spent, stopped }))) => {
+            worker.channel = Some(channel);
+            workers.put(owner, worker);
+            let spent = Spent {
+                fuel: spent.fuel.min(limits.fuel),
+                memory_peak: spent.memory_peak.min(limits.memory_bytes),
+                ..spent
+            };
+            (Came::Ended(end, stopped), spent, own + cpu)
+        }
+        Ok(Ok(Err(lost))) => (Came::Lost(lost.to_string()), estimate(), own + cpu),
+        // The worker is dropped, and so killed.
+        Ok(Err(stop)) | Err(stop) => (Came::Stopped(stop), estimate(), own + cpu),
+    }
+}
+
+/// Returns when a process has used more than so much processor time.
+async fn over_cpu(process: &Process, until: Duration) {
+    loop {
+        // It has one thread, so it cannot use time faster than it passes.
+        let left = until.saturating_sub(process.cpu());
+        if left.is_zero() {
+            return;
+        }
+        tokio::time::sleep(left.max(CPU_LOOK)).await;
+    }
+}
+
+struct Served {
+    channel: std::os::unix::net::UnixStream,
+    end: GuestEnd,
+    spent: Spent,
+    stopped: Stopped,
+}
+
+async fn serve(
+    channel: std::os::unix::net::UnixStream,
+    records: &[u8],
+    dispatcher: &mut Dispatcher,
+    limits: &Limits,
+    clock: &WallClock,
+    shares: &Shares,
+    owner: Option<Owner>,
+) -> Result<Served, Lost> {
+    let mut channel = UnixStream::from_std(channel)?;
+    let mut ticket = my_turn(clock, shares, owner).await;
+    let as_json = serde_json::to_vec(limits).map_err(io::Error::other)?;
+    let length = u32::try_from(as_json.len()).map_err(io::Error::other)?.to_le_bytes();
+    channel.write_all(&encode(answer::START, &[&length, &as_json, records])).await?;
+    let mut decoder = Decoder::new(Bounds::of(limits));
+    let mut buffer = vec![0; READ];
+    let mut stopped: Option<Box<StepError>> = None;
+    loop {
+        let said = loop {
+            let length = channel.read(&mut buffer).await?;
+            if length == 0 {
+                return Err(Lost::Ended);
+            }
+            if let Some(said) = decoder.take(&buffer[..length])? {
+                break said;
+            }
+        };
+        // Once told to stop there is one thing left to say.
+        if stopped.is_some() && !matches!(said, Said::End { end: GuestEnd::ByHost, .. }) {
+            return Err(Malformed::Unasked.into());
+        }
+        let reply = match said {
+            Said::Now => encode(answer::NUMBER, &[&dispatcher.now().to_le_bytes()]),
+            Said::Random(length) => {
+                let mut bytes = vec![0; length as usize];
+                dispatcher.random(&mut bytes);
+                encode(answer::BYTES, &[&bytes])
+            }
+            Said::Log { level, text } => match dispatcher.log(level, &text) {
+                Ok(()) => encode(answer::GO, &[]),
+                Err(error) => {
+                    stopped = Some(Box::new(error));
+                    encode(answer::STOP, &[])
+                }
+            },
+            Said::Call { op, head, body } => {
+                let mut call = pin!(dispatcher.call(op, &head, body));
+                let at_once = poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await;
+                let answered = match at_once {
+                    Poll::Ready(answered) => answered,
+                    Poll::Pending => {
+                        drop(ticket.take());
+                        let answered = call.await;
+                        ticket = my_turn(clock, shares, owner).await;
+                        answered
+                    }
+                };
+                match served(answered) {
+                    Ok(bytes) => encode(answer::BYTES, &[&bytes]),
+                    Err(why) => {
+                        stopped = why;
+                        encode(answer::STOP, &[])
+                    }
+                }
+            }
+            Said::Slice => {
+                if shares.contended() {
+                    drop(ticket.take());
+                    ticket = my_turn(clock, shares, owner).await;
+                }
+                encode(answer::GO, &[])
+            }
+            Said::End { end, spent } => {
+                let too_long = matches!(&end, GuestEnd::Value(json) if json.len() as u64 > limits.output_bytes);
+                if too_long || (matches!(end, GuestEnd::ByHost) && stopped.is_none()) {
+                    return Err(Malformed::Body.into());
+                }
+                return Ok(Served { channel: channel.into_std()?, end, spent, stopped });
+            }
+        };
+        channel.write_all(&reply).await?;
+    }
+}
+
+/// Waits until it is a sandbox's turn. The time does not count.
+async fn my_turn(clock: &WallClock, shares: &Shares, owner: Option<Owner>) -> Option<crate::shares::Ticket> {
+    let _stopped = clock.stop();
+    shares.ticket(owner).await
+}
