@@ -7,8 +7,8 @@
 
 mod json;
 mod memory;
-mod schemas;
 mod processor;
+mod schemas;
 
 use std::{cell::Cell, fs};
 
