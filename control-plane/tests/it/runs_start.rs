@@ -266,7 +266,7 @@ async fn a_version_that_is_published_no_more_is_not_started() {
     let (ann, place) = it.pipeline(None).await;
     let (team, pipeline) = (place.team.parse().unwrap(), place.pipeline.parse().unwrap());
     let read = it.state.db.team_read(team).await.unwrap();
-    let prepared = start::prepare(read, pipeline, serde_json::Map::new()).await.unwrap();
+    let prepared = start::prepare(&it.state, read, pipeline, serde_json::Map::new()).await.unwrap();
     // Between the choice and the start.
     ann.publish(&place.pipeline, steps(json!({ "other": { "script": "a.lua" } }))).await;
     let user = text(&ann.get("/v1/me").await["id"]).parse().unwrap();

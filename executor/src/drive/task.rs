@@ -17,7 +17,7 @@ use restroy_sdk::{
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use super::activity::Activity;
+use super::{activity::Activity, inputs::Schemas};
 use crate::{
     capability::{files::Scratch, http, http::Outbound},
     client::{Lost, TaskApi},
@@ -82,6 +82,8 @@ pub(crate) struct TaskContext {
     settings: BTreeMap<String, StepSettings>,
     pipeline_name: String,
     started_at: Timestamp,
+    /// The schemas that inputs are checked against.
+    pub(crate) schemas: Schemas,
     /// What is committed, by step and item (0: the step itself), oldest first.
     committed: HashMap<(String, u32), Vec<StepState>>,
     /// Whether the outputs of that are to be fetched.
@@ -133,6 +135,7 @@ impl TaskContext {
             settings: plan.steps,
             pipeline_name: plan.pipeline_name,
             started_at: plan.started_at,
+            schemas: Schemas::default(),
             committed,
             outputs_apart: plan.outputs_apart,
             outputs: Mutex::default(),

@@ -8,9 +8,11 @@
 mod answers;
 mod disk;
 mod door;
+mod json;
 mod masking;
 mod memory;
 mod processor;
+mod schemas;
 mod waiting;
 
 use std::{cell::Cell, fs};
