@@ -126,8 +126,8 @@ async fn no_check_of_parameters_takes_a_core() {
             .during(async |attacker| {
                 let home = attacker.push(name, pipeline(&schema), SCRIPT).await;
                 let params = json!({ "a": value });
-                let params = params.as_object().unwrap();
-                let starts = (0..12).map(|_| attacker.client.start_run(home, &restroy_sdk::api::run::NewRun { params: params.clone() }));
+                let run = restroy_sdk::api::run::NewRun { params: params.as_object().unwrap().clone() };
+                let starts = (0..12).map(|_| attacker.client.start_run(home, &run));
                 for started in join_all(starts).await {
                     let Err(error) = started else { continue };
                     let problem = problem(error);

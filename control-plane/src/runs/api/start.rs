@@ -5,7 +5,7 @@ use restroy_sdk::{
     api::run::{NewRun, Run},
     ids::{Id, PipelineId},
 };
-use serde_json::{json, value::RawValue};
+use serde_json::json;
 
 use crate::{
     api::http::{Begun, Body, Idempotency, Path},

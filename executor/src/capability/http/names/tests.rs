@@ -29,7 +29,9 @@ impl Server {
             loop {
                 let (length, from): (usize, SocketAddr) = socket.recv_from(&mut question).await.unwrap();
                 let (name, answer) = answer(&question[..length]);
-                send.send_modify(|names| drop(names.insert(name)));
+                send.send_modify(|names| {
+                    names.insert(name);
+                });
                 if answers {
                     socket.send_to(&answer, from).await.unwrap();
                 }
