@@ -39,8 +39,12 @@ pub(crate) fn check(document: &Document, events: &[EventKind]) {
                 assert!(ended.insert((&step.step, step.index)), "{step:?} ends twice");
             }
             EventKind::RunFinished { error: Some(error), .. } if error.code == "internal" => over = true,
-            // A plan that cannot be executed: nothing of it was begun.
-            EventKind::RunFinished { error: Some(error), .. } if error.code == "plan_not_executable" => over = true,
+            // A plan that cannot be executed, or not within a task's memory: nothing of it was begun.
+            EventKind::RunFinished { error: Some(error), .. }
+                if matches!(&*error.code, "plan_not_executable" | "secrets_too_large" | "task_memory_limit") =>
+            {
+                over = true;
+            }
             EventKind::RunFinished { .. } => {
                 over = true;
                 for name in document.steps.keys() {
