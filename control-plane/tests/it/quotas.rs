@@ -75,7 +75,7 @@ async fn what_is_used_is_counted_by_the_hour() {
     let it = Installation::start().await;
     let Scene { ann, place, held, .. } = it
         .claimed(Some(steps(json!({
-            "a": { "script": "a.lua" }, "b": { "script": "b.lua" }
+            "a": { "script": "a.lua", "allow": { "email": true } }, "b": { "script": "b.lua" }
         }))))
         .await;
     let mail = json!({ "method": "email_send", "to": ["a@b.c", "d@e.f"], "subject": "S", "text": "T" });

@@ -63,7 +63,7 @@ async fn cancelled_runs_leave_no_scratch_behind() {
 #[tokio::test]
 async fn starts_that_come_to_nothing_leave_nothing_large() {
     let mut neighbours = Neighbours::new(&[]).await;
-    let large = json!({"p": "x".repeat(900_000)});
+    let large = json!({"p": "x".repeat(500_000)});
     let stored = async |attacker: &Tenant| {
         attacker.client.usage(attacker.team, None, None, &Paging::longest()).await.unwrap().storage.bytes
     };
