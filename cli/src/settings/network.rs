@@ -131,8 +131,9 @@ mod tests {
         assert!(!ListenOn::read("127.0.0.0/8:1").unwrap().is_loopback(), "which address that is shows later");
         let here = ListenOn::read("127.0.0.0/8:7").unwrap().addresses().unwrap();
         assert_eq!(here, ["127.0.0.1:7".parse().unwrap()]);
-        let nowhere = ListenOn::read("192.0.2.0/24:7").unwrap().addresses().unwrap_err();
-        assert_eq!(nowhere, "this machine has no address in the network 192.0.2.0/24");
+        // A network for documentation (RFC 9637), which no machine is in.
+        let nowhere = ListenOn::read("[3fff::/20]:7").unwrap().addresses().unwrap_err();
+        assert_eq!(nowhere, "this machine has no address in the network 3fff::/20");
     }
 
     #[test]

@@ -20,7 +20,7 @@
 //! - work for all teams: `runs/dispatch.rs`, `runs/leader.rs`, `runs/reconcile.rs` and
 //!   `runs/schedule.rs` (which look for what is due), `runs/purge.rs`, `runs/purge_deleted.rs`,
 //!   `runs/purge_teams.rs`, `runs/removed.rs`, `runs/boot.rs`,
-//!   `mail/sender.rs`, `runs/run_api/heartbeat.rs`, `runs/effects/email.rs` (what an owner's teams sent together),
+//!   `mail/sender.rs`, `runs/run_api/heartbeat.rs`, `runs/run_api/signals.rs` (what an executor holds is no more its own), `runs/effects/email.rs` (what an owner's teams sent together),
 //!   `store/storage.rs` and `runs/storage.rs` (the count of what teams store, and who is told of it),
 //!   `runs/retention.rs` (which teams there are)
 //! - the installation: `store/probe.rs`, `metrics/scrape.rs`, `clock.rs`, `store/team_keys/*` (which

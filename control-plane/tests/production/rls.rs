@@ -237,7 +237,7 @@ async fn without_the_condition_a_stranger_reads_and_changes_nothing() {
         }
         let columns: String = sqlx::query_scalar(
             "SELECT string_agg(quote_ident(attname), ', ') FROM pg_attribute
-             WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''",
+             WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = '' AND attidentity <> 'a'",
         )
         .bind(&table)
         .fetch_one(&mut *owner)
