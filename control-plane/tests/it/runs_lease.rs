@@ -117,7 +117,7 @@ async fn an_old_fence_writes_nothing() {
     assert_eq!(next.plan["done"][0]["status"], "running");
     assert_lease_lost(&held, 2).await;
     next.reported(1, json!([started("a"), printed("a", 1, "one"), finished("a"), run_finished("succeeded")])).await;
-    assert_lease_lost(&held, 2).await;
+    assert_run_ended(&held, 2).await;
     let kinds = ann.kinds(&run).await;
     assert_eq!(
         kinds,
