@@ -1,10 +1,8 @@
 //! The sandbox's compiler as the control-plane's port.
 
-use std::{collections::BTreeMap, path::Path};
-
 use async_trait::async_trait;
-use lua_wasm_host::{Engine, SandboxThreads, Source};
-use restroy_control_plane::ports::{CompilerUnavailable, ScriptCompiler};
+use lua_wasm_host::{Checked, CompileError, Engine, SandboxThreads, Source};
+use restroy_control_plane::ports::{Compiled, CompilerUnavailable, ScriptCompiler};
 use restroy_sdk::problem::Fault;
 
 /// Compiles in a sandbox: sources of strangers never meet a Lua compiler outside of one.
@@ -22,39 +20,29 @@ impl SandboxCompiler {
     pub(crate) fn new(engine: Engine) -> std::io::Result<Self> {
         Ok(Self { engine, threads: SandboxThreads::new("compile", Some(THREADS))? })
     }
+
+    async fn check(&self, source: Source, expression: bool, fuel: u64) -> Result<Checked, CompilerUnavailable> {
+        let engine = self.engine.clone();
+        let checked = self.threads.run(async move { engine.check_within(&source, expression, fuel).await });
+        checked.await.map_err(|error| CompilerUnavailable(error.to_string()))
+    }
 }
 
 #[async_trait]
 impl ScriptCompiler for SandboxCompiler {
-    async fn check_files(&self, files: &BTreeMap<String, String>) -> Result<Vec<Fault>, CompilerUnavailable> {
-        let scripts: Vec<_> = files
-            .iter()
-            .filter(|(path, _)| Path::new(path).extension().is_some_and(|kind| kind == "lua"))
-            .map(|(path, text)| Source::new(path.as_str(), text.as_str()))
-            .collect();
-        let engine = self.engine.clone();
-        let checked = self.threads.run(async move { engine.check(&scripts).await });
-        match checked.await.map_err(|error| CompilerUnavailable(error.to_string()))? {
-            Ok(()) => Ok(Vec::new()),
-            Err(errors) => Ok(errors
-                .into_iter()
-                .map(|error| Fault {
-                    pointer: format!("/files/{}", error.file.replace('~', "~0").replace('/', "~1")),
-                    detail: error.message,
-                    line: Some(error.line),
-                    column: Some(error.column),
-                })
-                .collect()),
-        }
+    async fn check_file(&self, path: &str, source: &str, fuel: u64) -> Result<Compiled, CompilerUnavailable> {
+        let checked = self.check(Source::new(path, source), false, fuel).await?;
+        let fault = |error: CompileError| Fault {
+            line: Some(error.line),
+            column: Some(error.column),
+            ..Fault::new("", error.message)
+        };
+        Ok(Compiled { fault: checked.error.map(fault), fuel: checked.fuel })
     }
 
-    async fn check_expression(&self, expression: &str) -> Result<Option<String>, CompilerUnavailable> {
-        let source = Source::new("expression", expression);
-        let engine = self.engine.clone();
-        let checked = self.threads.run(async move { engine.check_expression(&source).await });
-        match checked.await.map_err(|error| CompilerUnavailable(error.to_string()))? {
-            Ok(()) => Ok(None),
-            Err(error) => Ok(Some(format!("column {}: {}", error.column, error.message))),
-        }
+    async fn check_expression(&self, expression: &str, fuel: u64) -> Result<Compiled, CompilerUnavailable> {
+        let checked = self.check(Source::new("expression", expression), true, fuel).await?;
+        let fault = |error: CompileError| Fault::new("", format!("column {}: {}", error.column, error.message));
+        Ok(Compiled { fault: checked.error.map(fault), fuel: checked.fuel })
     }
 }

@@ -1,7 +1,5 @@
 //! What the control-plane needs from outside and does not know itself.
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
 use restroy_sdk::problem::Fault;
 
@@ -9,12 +7,20 @@ use restroy_sdk::problem::Fault;
 /// in the sandbox's compiler.
 #[async_trait]
 pub trait ScriptCompiler: Send + Sync {
-    /// Compiles every file; faults name `/files/<path>`, line and column.
-    async fn check_files(&self, files: &BTreeMap<String, String>) -> Result<Vec<Fault>, CompilerUnavailable>;
+    /// Compiles a file with at most so much fuel. The fault has line and column, and no pointer.
+    async fn check_file(&self, path: &str, source: &str, fuel: u64) -> Result<Compiled, CompilerUnavailable>;
 
-    /// Compiles an expression of a document (`if`, `for_each`); `None` when it compiles, else what
-    /// is wrong with it.
-    async fn check_expression(&self, expression: &str) -> Result<Option<String>, CompilerUnavailable>;
+    /// Compiles an expression of a document (`if`, `for_each`).
+    async fn check_expression(&self, expression: &str, fuel: u64) -> Result<Compiled, CompilerUnavailable>;
+}
+
+/// What compiling said.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Compiled {
+    /// What is wrong, if it does not compile.
+    pub fault: Option<Fault>,
+    /// The fuel that it took.
+    pub fuel: u64,
 }
 
 /// The compiler itself failed; nothing is known about the script.

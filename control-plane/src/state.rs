@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     api::{
-        NOTING, Turns,
+        NOTING,
         health::Recent,
         http::{answers::Answers, in_flight::InFlight},
     },
@@ -19,9 +19,10 @@ use crate::{
     mail::MailSettings,
     metrics::Metrics,
     ports::ScriptCompiler,
-    runs::{limits::LEASE, run_api::Listeners, schedule::Looks, watch::Watchers},
+    runs::{limits::LEASE, published::VersionCache, run_api::Listeners, schedule::Looks, watch::Watchers},
     secrets::KeyRing,
     store::{Db, stranger_mails::StrangerMails},
+    tenant_work::{TenantExecutor, TenantLimits},
 };
 
 /// The control-plane's parts. Cheap to clone.
@@ -59,10 +60,10 @@ pub struct AppState {
     pub answers: Answers,
     /// The requests under way.
     pub in_flight: InFlight,
-    /// Turns to check a definition.
-    pub checks: Turns,
-    /// Turns to compare versions.
-    pub comparisons: Turns,
+    /// Threads for what tenants make expensive.
+    pub tenants: TenantExecutor,
+    /// Versions that were started lately.
+    pub versions: Arc<VersionCache>,
     /// What the database last said when it was asked whether it serves.
     pub(crate) recent: Arc<Recent>,
     /// What steps may do, for the calls of their scripts.
@@ -210,8 +211,8 @@ impl AppState {
             settings: Arc::new(settings),
             watchers: Watchers::default(),
             listeners: Listeners::default(),
-            checks: Turns::new(2, 32, "definitions are checked"),
-            comparisons: Turns::new(2, 8, "versions are compared"),
+            tenants: TenantExecutor::new(TenantLimits::default()),
+            versions: Arc::default(),
             recent: Arc::default(),
             allowed: Arc::default(),
             schedules: Arc::default(),

@@ -25,6 +25,9 @@ static GUEST: &[u8] = include_bytes!("../guest.wasm");
 /// Changes when settings change that can change a result or its fuel.
 const SETTINGS: &str = "wasmtime 48, settings 2";
 
+/// For compiling one source, where nobody says how much: one of the largest size takes a small part.
+const CHECK_FUEL: u64 = 10 * Limits::DEFAULT.fuel;
+
 /// Fuel between two returns to the executor: about a millisecond.
 pub(crate) const YIELD_FUEL: u64 = 1_000_000;
 
@@ -121,6 +124,15 @@ impl fmt::Debug for Engine {
     }
 }
 
+/// What compiling one source said.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// Why it does not compile.
+    pub error: Option<CompileError>,
+    /// The fuel that it took; all that there was, where it ended for want of it.
+    pub fuel: u64,
+}
+
 impl Engine {
     /// Compiles the guest, or loads it from the cache. Takes up to a second: not for an async
     /// thread.
@@ -197,20 +209,19 @@ impl Engine {
     pub async fn check(&self, sources: &[Source]) -> Result<Result<(), Vec<CompileError>>, EngineError> {
         let mut errors = Vec::new();
         for source in sources {
-            errors.extend(self.check_one(source, false).await?);
+            errors.extend(self.check_within(source, false, CHECK_FUEL).await?.error);
         }
         Ok(if errors.is_empty() { Ok(()) } else { Err(errors) })
     }
 
     /// The same for one expression (`if`, `for_each`).
     pub async fn check_expression(&self, expression: &Source) -> Result<Result<(), CompileError>, EngineError> {
-        Ok(self.check_one(expression, true).await?.map_or(Ok(()), Err))
+        Ok(self.check_within(expression, true, CHECK_FUEL).await?.error.map_or(Ok(()), Err))
     }
 
-    async fn check_one(&self, source: &Source, expression: bool) -> Result<Option<CompileError>, EngineError> {
-        // Compiling a source of the largest size takes a small part of these.
-        let limits =
-            Limits { fuel: 10 * Limits::DEFAULT.fuel, memory_bytes: Limits::HARD_MAX.memory_bytes, ..Limits::DEFAULT };
+    /// The same for one script or expression with at most so much fuel, and how much it took.
+    pub async fn check_within(&self, source: &Source, expression: bool, fuel: u64) -> Result<Checked, EngineError> {
+        let limits = Limits { fuel, memory_bytes: Limits::HARD_MAX.memory_bytes, ..Limits::DEFAULT };
         let too_long = source.text.len() as u64 > Limits::HARD_MAX.source_bytes;
         let at_start = |error: StepError| CompileError {
             file: source.name.to_string(),
@@ -219,17 +230,20 @@ impl Engine {
             message: error.message,
         };
         if too_long {
-            return Ok(Some(at_start(StepError::limit(ErrorCode::SourceLimit, &Limits::HARD_MAX))));
+            let error = StepError::limit(ErrorCode::SourceLimit, &Limits::HARD_MAX);
+            return Ok(Checked { error: Some(at_start(error)), fuel: 0 });
         }
         let records = Records::check(source, expression, &limits);
-        match self.sandbox(records, limits, compile::closed_door()).await.0 {
-            Ended::Value(_) => Ok(None),
-            Ended::Compile(error) => Ok(Some(error)),
+        let (ended, usage) = self.sandbox(records, limits, compile::closed_door()).await;
+        let error = match ended {
+            Ended::Value(_) => None,
+            Ended::Compile(error) => Some(error),
             Ended::Error(error) if error.code == ErrorCode::Internal => {
-                Err(EngineError::new("compiling a script", error))
+                return Err(EngineError::new("compiling a script", error));
             }
-            Ended::Error(error) => Ok(Some(at_start(error))),
-        }
+            Ended::Error(error) => Some(at_start(error)),
+        };
+        Ok(Checked { error, fuel: usage.fuel })
     }
 
     async fn sandbox(&self, records: Records, limits: Limits, door: Door) -> (Ended, Usage) {

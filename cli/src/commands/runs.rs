@@ -54,7 +54,7 @@ pub(crate) async fn runs(context: &Context, args: &Runs) -> Outcome {
     let rows = runs.into_iter().map(|run| {
         [
             run.id.to_string(),
-            run.pipeline_name,
+            run.pipeline_name.clone(),
             run.version.to_string(),
             status(&run),
             moment(run.created_at),

@@ -194,7 +194,7 @@ fn for_operators(health: Health, metrics: Metrics, queue: Arc<RedisQueue>, isola
             } else {
                 (StatusCode::SERVICE_UNAVAILABLE, "unready")
             };
-            let notes: Vec<_> = isolation.notes.iter().cloned().chain(health.warning()).collect();
+            let notes: Vec<String> = isolation.notes.iter().cloned().chain(health.warning()).collect();
             (code, Json(json!({ "status": status, "reasons": trouble, "notes": notes })))
         }
     };

@@ -19,7 +19,7 @@ impl Value for Networks {
             ));
         }
         let networks = text.split(',').map(str::trim).filter(|network| !matches!(*network, "" | "0"));
-        let networks = networks.map(|network| network.parse().map_err(|error| format!("{error}")));
+        let networks = networks.map(|network| network.parse::<Network>().map_err(|error| error.to_string()));
         networks.collect::<Result<Vec<_>, _>>().map(Self::new)
     }
 

@@ -4,6 +4,7 @@
 mod audit;
 mod auth;
 mod boards;
+mod compile;
 mod configuration;
 mod docs;
 pub mod health;
@@ -23,10 +24,8 @@ mod scripts;
 mod strangers;
 mod stream_tickets;
 mod teams;
-mod turns;
 
 pub use auth::failed::NOTING;
-pub use turns::{Turn, Turns};
 
 use axum::{Extension, Router, http::header, routing::get};
 use bytes::Bytes;

@@ -1,11 +1,15 @@
 //! What bringing back a board and bringing back a pipeline have in common: their schedules fire again.
 
-use restroy_sdk::{document::Schedule, problem::ProblemCode, time::Timestamp};
+use restroy_sdk::{
+    document::Schedule,
+    ids::{Id, TeamId},
+    time::Timestamp,
+};
 use uuid::Uuid;
 
 use crate::{
     auth::{Caller, Scope},
-    error::{ApiError, ApiResult},
+    error::ApiResult,
     runs::schedule::next_fire,
     state::AppState,
     store::{
@@ -30,7 +34,7 @@ impl Restoring {
         let stopped = schedules::stopped(&mut tx, of).await?;
         drop(tx);
         let now = state.ambient.now();
-        let schedules = resumed(stopped, now).await?;
+        let schedules = resumed(state, scope.team(), stopped, now).await?;
         Ok(Self { tx: scope.write().await?, now, schedules })
     }
 
@@ -46,12 +50,16 @@ impl Restoring {
     }
 }
 
-/// When schedules that were stopped fire next; what passed meanwhile passed. Off the async threads: some
-/// expressions take a long search.
-async fn resumed(stopped: Vec<(Uuid, Schedule)>, now: Timestamp) -> ApiResult<Vec<(Uuid, Option<Timestamp>)>> {
+/// When schedules that were stopped fire next; what passed meanwhile passed. In a turn of the team.
+async fn resumed(
+    state: &AppState,
+    team: TeamId,
+    stopped: Vec<(Uuid, Schedule)>,
+    now: Timestamp,
+) -> ApiResult<Vec<(Uuid, Option<Timestamp>)>> {
+    if stopped.is_empty() {
+        return Ok(Vec::new());
+    }
     let search = move || stopped.into_iter().map(|(id, schedule)| (id, next_fire(&schedule, now))).collect();
-    tokio::task::spawn_blocking(search).await.map_err(|error| {
-        tracing::error!(%error, "schedules cannot be computed");
-        ApiError::new(ProblemCode::Internal)
-    })
+    state.tenants.run(team.uuid(), search).await
 }

@@ -7,7 +7,7 @@ use axum::{
     http::{header, request::Parts},
 };
 use restroy_sdk::{
-    ids::{ApiTokenId, SessionId, TeamId, UserId},
+    ids::{ApiTokenId, Id, SessionId, TeamId, UserId},
     problem::ProblemCode,
     time::Timestamp,
 };
@@ -15,7 +15,7 @@ use sqlx::query_scalar;
 
 use super::{Peer, Permissions, api_token, rate::Counted};
 use crate::{
-    api::http::Flight,
+    api::http::{Flight, SentBy},
     error::{ApiError, ApiResult},
     sql,
     state::AppState,
@@ -153,6 +153,7 @@ impl FromRequestParts<AppState> for Caller {
         if let Some(flight) = parts.extensions.get::<Flight>() {
             flight.of_account(state, caller.user_id)?;
         }
+        parts.extensions.insert(SentBy(caller.user_id.uuid()));
         Ok(caller)
     }
 }

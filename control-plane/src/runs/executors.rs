@@ -5,7 +5,7 @@ use axum::{
     http::{header, request::Parts},
 };
 use restroy_sdk::{
-    ids::{ExecutorId, TaskId},
+    ids::{ExecutorId, Id, TaskId},
     problem::ProblemCode,
     time::{Ambient, Timestamp},
 };
@@ -13,8 +13,9 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use sqlx::{FromRow, query, query_as, query_scalar};
 
-use super::run_api::lanes::Lane;
+use super::{lease, run_api::lanes::Lane};
 use crate::{
+    api::http::SentBy,
     auth::token::{Opaque, hash},
     error::{ApiError, ApiResult},
     sql,
@@ -342,7 +343,11 @@ impl FromRequestParts<AppState> for TaskToken {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &AppState) -> ApiResult<Self> {
-        bearer(parts).map(|token| Self(token.to_owned()))
+        let token = Self(bearer(parts)?.to_owned());
+        if let Some(team) = lease::team_of(&token.0) {
+            parts.extensions.insert(SentBy(team.uuid()));
+        }
+        Ok(token)
     }
 }
 

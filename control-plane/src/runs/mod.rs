@@ -24,6 +24,7 @@ mod lost;
 mod machine;
 pub mod params;
 mod plan;
+pub mod published;
 pub mod purge;
 pub mod purge_deleted;
 pub mod purge_teams;

@@ -1,41 +1,75 @@
-//! A run's parameters against the pipeline's JSON Schema.
+//! A run's parameters: with the defaults of the pipeline's schema, and checked against it.
+
+use std::sync::Arc;
 
 use restroy_sdk::{
+    ids::{Id, TeamId},
     problem::{Fault, LimitHit, Problem, ProblemCode},
-    schema::{self, Refused},
+    schema::{CheckError, MAX_DEFAULTS_BYTES, MAX_STEPS, QUICK_STEPS, Schema},
 };
 use serde_json::{Map, Value};
 
 use super::limits::MAX_PARAMS;
-use crate::error::{ApiError, ApiResult};
+use crate::{
+    error::{ApiError, ApiResult},
+    state::AppState,
+};
 
-/// Checks parameters, off the async threads: large ones take their time. Faults name their place
-/// under `/params`.
-pub(crate) async fn check(schema: Option<Value>, params: Map<String, Value>) -> ApiResult<Value> {
+/// Gives the parameters with defaults, if they match then. What takes more than a moment is done in the
+/// team's turn, on the threads for the work of tenants. Faults name their place under `/params`.
+pub(crate) async fn check(
+    state: &AppState,
+    team: TeamId,
+    schema: Option<Arc<Schema>>,
+    params: Map<String, Value>,
+) -> ApiResult<Value> {
     let params = Value::Object(params);
     let Some(schema) = schema else { return Ok(params) };
-    let checked = tokio::task::spawn_blocking(move || schema::check(&schema, &params).map(|()| params)).await;
-    let checked = checked.map_err(|error| {
-        tracing::error!(%error, "the check of a run's parameters did not come to an end");
-        ApiError::new(ProblemCode::Internal)
-    })?;
-    checked.map_err(|refused| match refused {
-        Refused::Schema(error) => {
-            let detail =
-                format!("The pipeline's own schema is not taken ({error}): publish a version with another one.");
-            ApiError::with(ProblemCode::Conflict, detail)
+    let accepted = match quickly(&schema, &params) {
+        Err(CheckError::TooMuchWork) => {
+            state.tenants.run(team.uuid(), move || schema.accept(params, MAX_STEPS)).await?
         }
-        Refused::TooMuch(work) => {
-            let most = schema::MOST;
-            let detail = format!("{work} comparisons of values with subschemas are too many; at most {most} are made.");
-            ApiError::with(ProblemCode::TooLarge, detail)
+        other => other,
+    };
+    accepted.map_err(refused)
+}
+
+/// Tries it at once, for values that are quickly copied.
+fn quickly(schema: &Schema, params: &Value) -> Result<Value, CheckError> {
+    const FEW: usize = 1_000;
+    const SHORT: usize = 64 * 1024;
+    let (mut values, mut bytes, mut open) = (0, 0, vec![params]);
+    while let Some(value) = open.pop() {
+        values += 1;
+        match value {
+            Value::String(text) => bytes += text.len(),
+            Value::Array(items) => open.extend(items.iter().take(FEW + 1)),
+            Value::Object(fields) => {
+                bytes += fields.keys().take(FEW + 1).map(String::len).sum::<usize>();
+                open.extend(fields.values().take(FEW + 1));
+            }
+            _ => {}
         }
-        Refused::Faults(faults) => {
+        if values + open.len() > FEW || bytes > SHORT {
+            return Err(CheckError::TooMuchWork);
+        }
+    }
+    schema.accept(params.clone(), QUICK_STEPS)
+}
+
+fn refused(error: CheckError) -> ApiError {
+    let detail = error.limit("parameters");
+    let (name, value) = match error {
+        CheckError::Mismatch(faults) => {
             let within = |fault: Fault| Fault { pointer: format!("/params{}", fault.pointer), ..fault };
             let faults = faults.into_iter().map(within).collect();
-            Problem::new(ProblemCode::InvalidParams).errors(faults).into()
+            return Problem::new(ProblemCode::InvalidParams).errors(faults).into();
         }
-    })
+        CheckError::TooMuchWork => ("schema_steps", i64::try_from(MAX_STEPS)),
+        CheckError::DefaultsTooLarge => ("schema_defaults_bytes", i64::try_from(MAX_DEFAULTS_BYTES)),
+    };
+    let problem = Problem::new(ProblemCode::TooLarge).detail(detail.unwrap_or_default());
+    problem.limit(LimitHit { name: name.into(), value: value.unwrap_or(i64::MAX), free_at: None }).into()
 }
 
 /// Refuses parameters that are larger than a run takes: at most half of what a step's input may have, since every
@@ -46,7 +80,7 @@ pub(crate) fn check_size(text: &str, step_input_bytes: i64) -> ApiResult<()> {
         return Ok(());
     }
     let detail = format!(
-        "A run's parameters take at most {most} bytes as JSON, half of the team's limit `step_input_bytes`; these take {}. \
+        "A run's parameters take at most {most} bytes as JSON, defaults included, half of the team's limit `step_input_bytes`; these take {}. \
          Put large data where the steps can fetch it.",
         text.len()
     );

@@ -7,6 +7,7 @@ use restroy_sdk::{
     status::{RunStatus, StepStatus},
     time::Timestamp,
 };
+use serde_json::value::RawValue;
 use sqlx::FromRow;
 use uuid::Uuid;
 
@@ -56,7 +57,7 @@ pub(crate) struct RunRow {
 
 impl RunRow {
     /// As the API shows it.
-    pub(crate) fn into_api(self, params: Option<serde_json::Value>) -> ApiResult<Run> {
+    pub(crate) fn into_api(self, params: Option<Box<RawValue>>) -> ApiResult<Run> {
         Ok(Run {
             id: self.id,
             team_id: self.team_id,

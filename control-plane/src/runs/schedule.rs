@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{StreamExt as _, stream};
 use restroy_sdk::{
     document::{Misfire, Overlap, Schedule},
     ids::{PipelineId, TeamId},
@@ -22,6 +23,7 @@ use serde_json::Map;
 use sqlx::{FromRow, query, query_as, query_scalar};
 use uuid::Uuid;
 
+use super::cron::newest;
 pub use super::cron::next_fire;
 use super::start::{self, Prepared, Starter};
 use crate::{
@@ -37,8 +39,10 @@ const STEP: usize = 100;
 const PASSES: usize = 5;
 /// How late a moment may be fired without being a misfire.
 const PUNCTUAL: Duration = Duration::from_mins(1);
-/// How many missed moments are counted, to find the newest of them.
-const MAX_MISSED: usize = 10_000;
+/// How long firing one schedule may take; then the others go on, and the next pass finds it as due.
+const FIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many schedules are fired at once, so that none waits for a slow one.
+const AT_ONCE: usize = 8;
 
 /// What the scheduler of this process last saw of the clock. A moment that comes while it is busy with
 /// others' is not late.
@@ -101,8 +105,13 @@ pub async fn fire_due(state: &AppState) -> ApiResult<usize> {
         let due = due(state, now).await?;
         let full = due.len() == STEP;
         let mut away = false;
-        for due in due {
-            match fire(state, &due, now, looked_until).await {
+        let fired = stream::iter(due).map(|due| async move {
+            let fired = tokio::time::timeout(FIRE_TIMEOUT, fire(state, &due, now, looked_until)).await;
+            (due, fired.unwrap_or_else(|_| Err(slow())))
+        });
+        let mut fired = std::pin::pin!(fired.buffer_unordered(AT_ONCE));
+        while let Some((due, fired)) = fired.next().await {
+            match fired {
                 Ok(Fired::Started) => started += 1,
                 Ok(Fired::Nothing) => {}
                 Ok(Fired::Refused(error)) => told.refused(&due, error),
@@ -124,6 +133,11 @@ pub async fn fire_due(state: &AppState) -> ApiResult<usize> {
     state.schedules.end(state.ambient.now(), done_until);
     told.tell();
     Ok(started)
+}
+
+fn slow() -> ApiError {
+    let seconds = FIRE_TIMEOUT.as_secs();
+    ApiError::with(ProblemCode::Internal, format!("firing the schedule took more than {seconds} s"))
 }
 
 /// The next that are due, of every team the longest due first.
@@ -234,27 +248,17 @@ async fn fire(state: &AppState, due: &Due, now: Timestamp, looked_until: Timesta
     }
 }
 
-/// The newest moment that has come, and the one that follows.
-fn newest(schedule: &Schedule, first: Timestamp, now: Timestamp) -> (Timestamp, Option<Timestamp>) {
-    let mut newest = first;
-    for _ in 0..MAX_MISSED {
-        match next_fire(schedule, newest) {
-            Some(next) if next <= now => newest = next,
-            next => return (newest, next),
-        }
-    }
-    // It has missed very many: from now on.
-    (newest, next_fire(schedule, now))
-}
-
 /// What can be started; refused when the pipeline cannot be started without a person: it is not published
 /// any more, or its parameters need values.
 async fn prepare(state: &AppState, due: &Due) -> ApiResult<Result<Option<Prepared>, ApiError>> {
     let tx = state.db.team_read(due.team_id).await?;
-    match start::prepare(tx, due.pipeline_id, Map::new()).await {
+    match start::prepare(state, tx, due.pipeline_id, Map::new()).await {
         Ok(prepared) => Ok(Ok(Some(prepared))),
         Err(error)
-            if matches!(error.code(), ProblemCode::InvalidParams | ProblemCode::Conflict | ProblemCode::NotFound) =>
+            if matches!(
+                error.code(),
+                ProblemCode::InvalidParams | ProblemCode::Conflict | ProblemCode::NotFound | ProblemCode::TooLarge
+            ) =>
         {
             Ok(Err(error))
         }

@@ -3,7 +3,7 @@
 
 use restroy_run_queue::wake::Wake;
 use restroy_sdk::{
-    document::{Concurrency, Document, OnConflict},
+    document::{Concurrency, OnConflict},
     event::{EventKind, StepError},
     ids::{PipelineId, RunId, TaskId, UserId, VersionId},
     problem::{LimitHit, Problem, ProblemCode},
@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::{
     cancel,
     end::{Ending, end},
-    events, params,
+    events, params, published,
     rows::RunRow,
     steps,
 };
@@ -92,7 +92,12 @@ impl Started {
 
 /// Chooses the published version and checks the parameters against its schema, before anything is
 /// written: 404, 409 when nothing is published, 413, 422 `invalid_params`.
-pub async fn prepare(mut tx: TeamTx, pipeline: PipelineId, given: Map<String, Value>) -> ApiResult<Prepared> {
+pub async fn prepare(
+    state: &AppState,
+    mut tx: TeamTx,
+    pipeline: PipelineId,
+    given: Map<String, Value>,
+) -> ApiResult<Prepared> {
     let team = tx.team();
     let published: Option<Option<i64>> = sql!(
         &mut *tx,
@@ -107,28 +112,41 @@ pub async fn prepare(mut tx: TeamTx, pipeline: PipelineId, given: Map<String, Va
             "The pipeline has no published version: publish one (`PUT …/definition` with `\"publish\": true`).",
         ));
     };
-    let (version_id, definition): (VersionId, String) = sql!(
+    let version_id: VersionId = sql!(
         &mut *tx,
         fetch_one,
-        query_as(
-            "SELECT id, definition FROM pipeline_versions WHERE team_id = $1 AND pipeline_id = $2 AND number = $3"
-        )
-        .bind(team)
-        .bind(pipeline)
-        .bind(version)
+        query_scalar("SELECT id FROM pipeline_versions WHERE team_id = $1 AND pipeline_id = $2 AND number = $3")
+            .bind(team)
+            .bind(pipeline)
+            .bind(version)
     )?;
     let input = quota::in_force(&mut tx, Limit::StepInputBytes).await?;
-    // The check may take a while: others want the connection.
-    drop(tx);
-    let document: Document = serde_json::from_str(&definition)?;
-    let params = params::check(document.params, given).await?.to_string();
+    let startable = match state.versions.get(version_id) {
+        // The check may take a while: others want the connection.
+        Some(startable) => {
+            drop(tx);
+            startable
+        }
+        None => {
+            let definition: String = sql!(
+                &mut *tx,
+                fetch_one,
+                query_scalar("SELECT definition FROM pipeline_versions WHERE team_id = $1 AND id = $2")
+                    .bind(team)
+                    .bind(version_id)
+            )?;
+            drop(tx);
+            published::read(state, team, version_id, definition).await?
+        }
+    };
+    let params = params::check(state, team, startable.schema.clone(), given).await?.to_string();
     params::check_size(&params, input)?;
     Ok(Prepared {
         pipeline,
         version_id,
         version,
-        steps: document.steps.into_keys().collect(),
-        concurrency: document.concurrency,
+        steps: startable.steps.clone(),
+        concurrency: startable.concurrency.clone(),
         params,
     })
 }

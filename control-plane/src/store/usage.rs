@@ -17,6 +17,7 @@ use super::{
     TeamTx, Tx,
     quota::{self, Limit},
     sort::Age,
+    sources,
     storage::{self, Part, Stored},
 };
 use crate::sql;
@@ -278,6 +279,8 @@ pub async fn storage(tx: &mut TeamTx) -> Result<Storage, sqlx::Error> {
         )
         .bind(team)
     )?;
+    // As its own limit counts it.
+    let version_bytes = sources::bytes(tx).await?;
     let stored = storage::stored(tx).await?;
     let parts = storage::by_part(tx).await?;
     let of = |part: Part| parts.iter().find(|(other, _)| *other == part).map_or(0, |(_, bytes)| *bytes);
@@ -292,7 +295,7 @@ pub async fn storage(tx: &mut TeamTx) -> Result<Storage, sqlx::Error> {
         kv_bytes: of(Part::Kv),
         artifact_bytes,
         event_bytes,
-        version_bytes: of(Part::Versions),
+        version_bytes,
     })
 }
 

@@ -151,7 +151,8 @@ async fn a_schema_of_inputs_must_be_one() {
     for (schema, place) in [
         (json!([]), "/steps/a/inputs_schema"),
         (json!({ "type": "array" }), "/steps/a/inputs_schema/type"),
-        (json!({ "properties": { "x": { "$ref": "#/none" } } }), "/steps/a/inputs_schema/properties/x"),
+        (json!({ "properties": { "x": { "$ref": "#/none" } } }), "/steps/a/inputs_schema/properties/x/$ref"),
+        (json!({ "unevaluatedProperties": false }), "/steps/a/inputs_schema/unevaluatedProperties"),
         (json!({ "required": 1 }), "/steps/a/inputs_schema/required"),
     ] {
         let mut document = one_step();

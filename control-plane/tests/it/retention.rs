@@ -39,7 +39,7 @@ async fn sweep(it: &Installation) -> Removed {
 }
 
 async fn runs(ann: &Person, pipeline: &str) -> Vec<String> {
-    let page = ann.get(&format!("/v1/pipelines/{pipeline}/runs?limit=100&sort=oldest")).await;
+    let page = ann.get(&format!("/v1/pipelines/{pipeline}/runs?limit=100&sort=created_at")).await;
     page["items"].as_array().unwrap().iter().map(|run| text(&run["id"])).collect()
 }
 

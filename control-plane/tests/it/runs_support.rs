@@ -1,7 +1,6 @@
 //! An installation on loopback, and a person with a pipeline. What goes with it is in `runs_executor`.
 
 use std::{
-    collections::BTreeMap,
     net::SocketAddr,
     pin::Pin,
     sync::{
@@ -16,7 +15,7 @@ use reqwest::{Method, StatusCode};
 use restroy_control_plane::{
     api,
     auth::{Registration, token::TokenKeys},
-    ports::{CompilerUnavailable, ScriptCompiler},
+    ports::{Compiled, CompilerUnavailable, ScriptCompiler},
     runs::{
         self,
         executors::{MAX_SLOTS, Terms},
@@ -26,7 +25,6 @@ use restroy_control_plane::{
 };
 use restroy_run_queue::queue::{Handler, Message, Queue, QueueError};
 use restroy_sdk::{
-    problem::Fault,
     time::{Ambient, Clock, System, Timestamp},
 };
 use serde_json::{Value, json};
@@ -64,12 +62,12 @@ struct AnyScript;
 
 #[async_trait]
 impl ScriptCompiler for AnyScript {
-    async fn check_files(&self, _: &BTreeMap<String, String>) -> Result<Vec<Fault>, CompilerUnavailable> {
-        Ok(Vec::new())
+    async fn check_file(&self, _: &str, _: &str, _: u64) -> Result<Compiled, CompilerUnavailable> {
+        Ok(Compiled::default())
     }
 
-    async fn check_expression(&self, _: &str) -> Result<Option<String>, CompilerUnavailable> {
-        Ok(None)
+    async fn check_expression(&self, _: &str, _: u64) -> Result<Compiled, CompilerUnavailable> {
+        Ok(Compiled::default())
     }
 }
 

@@ -91,7 +91,7 @@ async fn every_kind_of_row_is_counted_and_given_back() {
     assert_counted(&it).await;
     assert_eq!(stored(&ann, &place.team).await, before, "folding changes nothing");
 
-    held.called("delete", json!({ "method": "kv_delete", "key": "k" })).await;
+    ann.expect(StatusCode::NO_CONTENT, Method::DELETE, &format!("/v1/boards/{}/kv/k", place.board), None).await;
     held.reported(3, json!([run_finished("succeeded")])).await;
     ann.expect(StatusCode::NO_CONTENT, Method::DELETE, &format!("/v1/runs/{run}"), None).await;
     Retention::default().pass(&it.state, 100).await.unwrap();

@@ -1,7 +1,6 @@
 //! A control-plane on a loopback port with a database of its own, and people who use it.
 
 use std::{
-    collections::BTreeMap,
     net::SocketAddr,
     sync::{
         Arc,
@@ -15,7 +14,7 @@ use reqwest::{Client, Method, StatusCode, header::HeaderMap};
 use restroy_control_plane::{
     api,
     auth::{Registration, Role, token::TokenKeys},
-    ports::{CompilerUnavailable, ScriptCompiler},
+    ports::{Compiled, CompilerUnavailable, ScriptCompiler},
     secrets::{KeyRing, MasterKey},
     sql,
     state::{AppState, Parts, Settings},
@@ -69,19 +68,18 @@ struct MarkerCompiler;
 
 #[async_trait]
 impl ScriptCompiler for MarkerCompiler {
-    async fn check_files(&self, files: &BTreeMap<String, String>) -> Result<Vec<Fault>, CompilerUnavailable> {
-        assert!(!files.values().any(|source| source.contains(PANIC)), "a source asked for it");
-        let bad = |(path, source): (&String, &String)| {
-            let at = source.find(BAD_SOURCE)?;
+    async fn check_file(&self, _: &str, source: &str, _: u64) -> Result<Compiled, CompilerUnavailable> {
+        assert!(!source.contains(PANIC), "a source asked for it");
+        let fault = source.find(BAD_SOURCE).map(|at| {
             let line = u32::try_from(source[..at].matches('\n').count()).unwrap() + 1;
-            let pointer = format!("/files/{}", path.replace('~', "~0").replace('/', "~1"));
-            Some(Fault { pointer, detail: "syntax error".into(), line: Some(line), column: Some(1) })
-        };
-        Ok(files.iter().filter_map(bad).collect())
+            Fault { line: Some(line), column: Some(1), ..Fault::new("", "syntax error") }
+        });
+        Ok(Compiled { fault, fuel: 1_000 })
     }
 
-    async fn check_expression(&self, expression: &str) -> Result<Option<String>, CompilerUnavailable> {
-        Ok(expression.contains(BAD_EXPRESSION).then(|| "syntax error".into()))
+    async fn check_expression(&self, expression: &str, _: u64) -> Result<Compiled, CompilerUnavailable> {
+        let bad = expression.contains(BAD_EXPRESSION);
+        Ok(Compiled { fault: bad.then(|| Fault::new("", "syntax error")), fuel: 1_000 })
     }
 }
 

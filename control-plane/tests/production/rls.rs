@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::runs_support::*;
 
 /// The tables of no team, and why `restroy_app` may not read them, or what of them.
-const OF_NO_TEAM: [(&str, &str); 11] = [
+const OF_NO_TEAM: [(&str, &str); 12] = [
     ("_sqlx_migrations", "the schema's version; restroy_system reads it at the start"),
     ("api_tokens", "hashes of tokens of accounts, which are in several teams"),
     ("executors", "they serve all teams; their credentials' hashes are for restroy_system"),

@@ -166,5 +166,8 @@ pub(super) fn committed_results(task: &TaskContext, state: &StepState) -> Option
             Standing::Due(_) => None,
         })
         .collect();
-    Some(array(&results))
+    let array = array(&results);
+    // The array takes their place.
+    task.forget_items(&state.step.step);
+    Some(array)
 }

@@ -1,43 +1,83 @@
 //! What reaches a script against the `inputs_schema` of its step, before a sandbox is made.
 
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
 use restroy_sdk::{
     event::StepError,
+    json_bounds::{JsonLimits, measure},
     problem::Fault,
-    schema::{self, Refused},
+    schema::{CheckError, Schema},
     status::StepStatus,
 };
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use super::{sandbox::Failure, task::TaskContext};
 
 /// The code of a step whose inputs do not match.
 const INVALID_INPUTS: &str = "invalid_inputs";
+/// How many values inputs may have that are checked: the tree of more would take too much memory.
+const MAX_VALUES: usize = 500_000;
+
+/// The compiled schemas of a task's steps: each is compiled once, however many items a step has.
+#[derive(Debug)]
+pub(crate) struct Schemas {
+    compiled: Mutex<HashMap<String, Result<Arc<Schema>, String>>>,
+    /// One check of a task at a time: the next waits with its inputs as text.
+    turn: Semaphore,
+}
+
+impl Default for Schemas {
+    fn default() -> Self {
+        Self { compiled: Mutex::default(), turn: Semaphore::new(1) }
+    }
+}
+
+impl Schemas {
+    /// Not for an async thread.
+    fn get(&self, step: &str, schema: &Value) -> Result<Arc<Schema>, String> {
+        if let Some(found) = self.lock().get(step) {
+            return found.clone();
+        }
+        let compiled = Schema::compile(schema).map(Arc::new).map_err(|errors| {
+            let error = errors.into_iter().next();
+            error.map_or_else(String::new, |error| format!("`{}`: {}", error.pointer, error.detail))
+        });
+        self.lock().insert(step.to_owned(), compiled.clone());
+        compiled
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Result<Arc<Schema>, String>>> {
+        self.compiled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Checks what a script would see as `inputs`, off the async threads: it may be much.
-pub(super) async fn check(task: &TaskContext, schema: &Value, inputs: &str) -> Result<(), Failure> {
-    let (schema, inputs) = (schema.clone(), inputs.to_owned());
+pub(super) async fn check(task: &Arc<TaskContext>, step: &str, schema: &Value, inputs: &str) -> Result<(), Failure> {
+    let ended = || Failure::new("internal", "the check of the step's inputs did not come to an end");
+    let _turn = task.schemas.turn.acquire().await.map_err(|_| ended())?;
+    let (of_task, step, schema, inputs) = (Arc::clone(task), step.to_owned(), schema.clone(), inputs.to_owned());
     let checked = tokio::task::spawn_blocking(move || {
+        let schema = of_task.schemas.get(&step, &schema).map_err(|error| {
+            let message = format!("the step's `inputs_schema` is not taken any more: {error}: change it, and publish");
+            Failure::new(INVALID_INPUTS, message)
+        })?;
+        measure(inputs.as_bytes(), JsonLimits { nodes: MAX_VALUES, ..JsonLimits::REPORT }).map_err(|error| {
+            let message = format!("the inputs cannot be checked against the step's `inputs_schema`: {error}");
+            Failure::new(INVALID_INPUTS, message)
+        })?;
         let inputs: Value = serde_json::from_str(&inputs)
             .map_err(|error| Failure::new("internal", format!("the inputs of the step cannot be read: {error}")))?;
-        Ok::<_, Failure>(schema::check(&schema, &inputs))
+        Ok::<_, Failure>(schema.check(&inputs))
     });
-    let Ok(checked) = checked.await else {
-        return Err(Failure::new("internal", "the check of the step's inputs did not come to an end"));
-    };
+    let Ok(checked) = checked.await else { return Err(ended()) };
     match checked? {
         Ok(()) => Ok(()),
-        Err(Refused::Faults(faults)) => Err(refused(task, &faults)),
-        Err(Refused::Schema(error)) => {
-            Err(Failure::new(INVALID_INPUTS, format!("the step's `inputs_schema` is not taken: {error}")))
-        }
-        Err(Refused::TooMuch(work)) => {
-            let most = schema::MOST;
-            let message = format!(
-                "{work} comparisons of inputs with subschemas are too many; at most {most} are made: give the step less, \
-                 or a simpler `inputs_schema`"
-            );
-            Err(Failure::new(INVALID_INPUTS, message))
-        }
+        Err(CheckError::Mismatch(faults)) => Err(refused(task, &faults)),
+        Err(error) => Err(Failure::new(INVALID_INPUTS, error.limit("inputs").unwrap_or_default())),
     }
 }
 
@@ -45,8 +85,9 @@ pub(super) async fn check(task: &TaskContext, schema: &Value, inputs: &str) -> R
 fn refused(task: &TaskContext, faults: &[Fault]) -> Failure {
     let mask = |text: &str| task.masker.mask(text);
     let first = faults.first().map_or(String::new(), |fault| {
-        let place = if fault.pointer.is_empty() { "as a whole".to_owned() } else { format!("at {}", fault.pointer) };
-        format!(": {place}, {}", mask(&fault.detail))
+        let place =
+            if fault.pointer.is_empty() { "the whole".to_owned() } else { format!("`{}`", mask(&fault.pointer)) };
+        format!(": {place} {}", mask(&fault.detail))
     });
     let errors: Vec<Value> =
         faults.iter().map(|fault| json!({ "pointer": mask(&fault.pointer), "detail": mask(&fault.detail) })).collect();

@@ -150,7 +150,7 @@ impl Work {
             return self.finish_step(Err(secret_missing(&self.name, missing)), Usage::default()).await;
         }
         if let Some(schema) = &self.step.inputs_schema
-            && let Err(failure) = inputs::check(&self.task, schema, &inputs).await
+            && let Err(failure) = inputs::check(&self.task, &self.name, schema, &inputs).await
         {
             return self.finish_step(Err(failure), Usage::default()).await;
         }

@@ -17,7 +17,7 @@ use restroy_sdk::{
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use super::activity::Activity;
+use super::{activity::Activity, inputs::Schemas};
 use crate::{
     capability::{files::Scratch, http, http::Outbound},
     client::{Lost, TaskApi},
@@ -82,6 +82,8 @@ pub(crate) struct TaskContext {
     settings: BTreeMap<String, StepSettings>,
     pipeline_name: String,
     started_at: Timestamp,
+    /// The schemas that inputs are checked against.
+    pub(crate) schemas: Schemas,
     /// What is committed, by step and item (0: the step itself), oldest first.
     committed: HashMap<(String, u32), Vec<StepState>>,
     /// Whether the outputs of that are to be fetched.
@@ -133,6 +135,7 @@ impl TaskContext {
             settings: plan.steps,
             pipeline_name: plan.pipeline_name,
             started_at: plan.started_at,
+            schemas: Schemas::default(),
             committed,
             outputs_apart: plan.outputs_apart,
             outputs: Mutex::default(),
@@ -213,6 +216,11 @@ impl TaskContext {
     pub(crate) fn take_outputs(&self, outputs: Vec<StepOutput>) {
         let mut held = self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
         held.extend(outputs.into_iter().map(|StepOutput { step, index, output }| ((step, index), output.get().into())));
+    }
+
+    /// Drops the fetched outputs of a step's items.
+    pub(crate) fn forget_items(&self, step: &str) {
+        self.outputs.lock().unwrap_or_else(PoisonError::into_inner).retain(|(of, index), _| of != step || *index == 0);
     }
 
     /// What a committed attempt returned; null where it returned nothing, or where nobody needs it.

@@ -50,7 +50,6 @@ fn make() -> mlua::Result<Guest> {
         StdLib::TABLE | StdLib::STRING | StdLib::UTF8 | StdLib::COROUTINE | StdLib::MATH | StdLib::OS | StdLib::DEBUG;
     // SAFETY: `debug` is for lua/trace.lua only; lua/base.lua takes it from the scripts.
     let lua = unsafe { Lua::unsafe_new_with(libraries, LuaOptions::default()) };
-    memory::bound_requests(&lua)?;
     let native = lua.create_table()?;
     json::register(&lua, &native)?;
     codec::register(&lua, &native)?;
@@ -99,7 +98,7 @@ fn run_with(guest: &Guest) -> mlua::Result<()> {
     let blob = door::invocation();
     let (records, memory): (Table, usize) = invocation::read(&guest.lua, &blob)?;
     drop(blob);
-    guest.lua.set_memory_limit(memory)?;
+    memory::limit(&guest.lua, memory)?;
     let (ok, result): (bool, mlua::Value) = guest.main.call(records)?;
     match result {
         mlua::Value::String(json) if ok => door::done(&json.as_bytes()),

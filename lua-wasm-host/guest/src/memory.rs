@@ -1,4 +1,4 @@
-//! What one allocation may ask for.
+//! What Lua may allocate, in all and at once.
 
 use std::ffi::c_void;
 use std::sync::OnceLock;
@@ -11,8 +11,10 @@ const MAX_REQUEST: usize = 256 * 1024 * 1024;
 
 static UNBOUNDED: OnceLock<ffi::lua_Alloc> = OnceLock::new();
 
-/// Has Lua run out of memory where it asks for more than [`MAX_REQUEST`] at once.
-pub(crate) fn bound_requests(lua: &Lua) -> mlua::Result<()> {
+/// Has Lua run out of memory where it would have more than `bytes`, or asks for more than [`MAX_REQUEST`] at once.
+pub(crate) fn limit(lua: &Lua, bytes: usize) -> mlua::Result<()> {
+    // Before the allocator is replaced, by which mlua knows that it keeps count.
+    lua.set_memory_limit(bytes)?;
     // SAFETY: the allocator is replaced by one that passes on all that it is given, to the allocator that was there,
     // with the data that it was made for.
     unsafe {

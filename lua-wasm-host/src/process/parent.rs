@@ -50,9 +50,10 @@ pub(crate) async fn in_worker(
     let nothing = Spent::default();
     let limits = dispatcher.limits().clone();
     let (owner, shares) = (allowed.owner, allowed.shares);
-    let mut worker = match workers.get(owner).await {
-        Ok(worker) => worker,
-        Err(error) => return (Came::Lost(format!("no worker can be started: {error}")), nothing, Duration::ZERO),
+    let mut worker = match cancel.run_until_cancelled(workers.get(owner)).await {
+        None => return (Came::Stopped(Stop::Cancelled), nothing, Duration::ZERO),
+        Some(Ok(worker)) => worker,
+        Some(Err(error)) => return (Came::Lost(format!("no worker can be started: {error}")), nothing, Duration::ZERO),
     };
     let Some(channel) = worker.channel.take() else {
         return (Came::Lost("a worker without a channel".to_owned()), nothing, Duration::ZERO);

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,6 +36,8 @@ const WORN_OUT: Duration = Duration::from_mins(1);
 const SPARE: usize = 2;
 /// How long the zygote may take for an answer.
 const ANSWER: Duration = Duration::from_secs(20);
+/// For how long it is tried to get a worker.
+const RETRYING: Duration = Duration::from_secs(5);
 /// How long a zygote that cannot be started is left alone.
 const RESTART: Duration = Duration::from_secs(1);
 
@@ -55,6 +57,13 @@ impl Process {
     fn kill(&self) {
         // It may have ended by itself.
         let _ = pidfd_send_signal(&self.descriptor, Signal::KILL);
+    }
+
+    /// Whether it has ended.
+    fn is_over(&self) -> bool {
+        let mut ready = libc::pollfd { fd: self.descriptor.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: reads and writes the structure, which outlives the call, and does not wait.
+        unsafe { libc::poll(&raw mut ready, 1, 0) > 0 }
     }
 
     /// Processor time so far. Zero when it is gone.
@@ -192,16 +201,36 @@ impl Workers {
         &self.0.report
     }
 
-    /// A worker that served nobody, or only `owner`.
+    /// A worker that served nobody, or only `owner`. Where none can be started it tries again for a while: the
+    /// zygote may be on its way back.
     pub(super) async fn get(&self, owner: Option<Owner>) -> io::Result<Worker> {
-        let taken = self.pool().take(owner);
-        match taken {
-            Some(Taken::Idle(worker)) => return Ok(worker),
-            Some(Taken::Spare(worker)) => {
-                let _ = self.0.orders.send(Order::Refill);
+        let start = Instant::now();
+        loop {
+            match self.try_get(owner).await {
+                Err(error) if start.elapsed() < RETRYING => {
+                    tracing::debug!(%error, "no worker; it is tried again");
+                    tokio::time::sleep(WATCH).await;
+                }
+                got => return got,
+            }
+        }
+    }
+
+    async fn try_get(&self, owner: Option<Owner>) -> io::Result<Worker> {
+        loop {
+            let taken = self.pool().take(owner);
+            let worker = match taken {
+                Some(Taken::Idle(worker)) => worker,
+                Some(Taken::Spare(worker)) => {
+                    let _ = self.0.orders.send(Order::Refill);
+                    worker
+                }
+                None => break,
+            };
+            // The kernel may have ended it meanwhile, where memory is short.
+            if !worker.process.is_over() {
                 return Ok(worker);
             }
-            None => {}
         }
         let gone = || io::Error::other("the thread that starts workers is gone");
         let (sender, receiver) = oneshot::channel();

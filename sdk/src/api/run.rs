@@ -1,6 +1,7 @@
 //! Runs.
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::{
     event::{StepError, StepRef, Usage},
@@ -45,10 +46,12 @@ pub struct Run {
     /// Why it did not succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<StepError>,
-    /// What it was started with; absent in lists and in the answer to its start, empty for a run that was skipped.
+    /// What it was started with, defaults included; absent in lists and in the answer to its start, empty for a run
+    /// that was skipped.
+    // As text: a server that passes it on builds no tree of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
-    pub params: Option<serde_json::Value>,
+    pub params: Option<Box<RawValue>>,
     /// The number of its newest event.
     pub last_seq: i64,
     /// Who started it.

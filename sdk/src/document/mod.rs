@@ -12,7 +12,7 @@ mod pointer;
 mod read;
 mod requires;
 mod span;
-mod suggest;
+pub(crate) mod suggest;
 mod tree;
 
 use indexmap::IndexMap;

@@ -34,12 +34,12 @@ pub(super) fn closest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>)
 }
 
 /// `; did you mean `…`?`, or nothing.
-pub(super) fn hint<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn hint<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     closest(given, known).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
 }
 
 /// A list of names for people: `` `a`, `b` and `c` ``; beyond twelve, how many more.
-pub(super) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     const SHOWN: usize = 12;
     let names: Vec<_> = names.into_iter().map(|name| format!("`{name}`")).collect();
     if names.len() > SHOWN {

@@ -6,10 +6,13 @@
 //! How much slower the victim gets is measured by `bench neighbours`, not asserted here.
 
 mod answers;
-mod cpu;
+mod disk;
 mod door;
+mod json;
 mod masking;
 mod memory;
+mod processor;
+mod schemas;
 mod waiting;
 
 use std::{cell::Cell, fs};
@@ -128,7 +131,10 @@ fn children(of: u32) -> Vec<u32> {
     let mut found = Vec::new();
     let mut open = vec![of];
     while let Some(parent) = open.pop() {
-        let listed = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
+        // Each thread has those that it started.
+        let threads = fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
+        let listed = threads.map(|thread| fs::read_to_string(thread.path().join("children")).unwrap_or_default());
+        let listed = listed.collect::<Vec<_>>().join(" ");
         let children: Vec<u32> = listed.split_whitespace().filter_map(|id| id.parse().ok()).collect();
         open.extend(&children);
         found.extend(children);

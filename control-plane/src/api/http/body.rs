@@ -1,4 +1,5 @@
-//! JSON bodies.
+//! JSON bodies. Nothing is built from one before its values are counted, so that a small body does not
+//! become a large tree; what is long is read on the threads for the work of tenants, in its sender's turn.
 
 use std::error::Error;
 
@@ -8,22 +9,42 @@ use axum::{
     extract::{DefaultBodyLimit, FromRequest, Request, rejection::BytesRejection},
     http::{StatusCode, header},
 };
-use restroy_sdk::problem::{Fault, LimitHit, Problem, ProblemCode};
+use restroy_sdk::{
+    json_bounds::{JsonErrorKind, JsonLimits, JsonSize, measure},
+    problem::{Fault, LimitHit, Problem, ProblemCode},
+};
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
-use super::{Fields, receive::Refused};
-use crate::{api::rules::Ruled, error::ApiError};
+use super::{
+    Fields,
+    receive::{Held, Refused},
+};
+use crate::{
+    api::rules::Ruled,
+    error::{ApiError, ApiResult},
+    state::AppState,
+};
+
+/// A longer body is not read on the threads that serve requests, in bytes.
+const SHORT: usize = 32 * 1024;
+/// Nor is one of more values.
+const FEW: usize = 4_000;
 
 /// A JSON body: 415 when it says that it is something else, 413 above the route's limit, 400 when
-/// it is no JSON or does not come in time, 503 when too much is under way, 422 with the place when it is not
-/// of the expected form or a field breaks its rule.
+/// it is no JSON, nests too deep or does not come in time, 413 as well when it has too many values, 503 when too much
+/// is under way, 422 with the place when it is not of the expected form or a field breaks its rule.
 #[derive(Debug, Clone, Copy)]
 pub struct Body<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned + Ruled> FromRequest<S> for Body<T> {
+/// Whose turn it is when a long body is read: an extension that says who sent it, set once that is known.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SentBy(pub(crate) Uuid);
+
+impl<T: DeserializeOwned + Ruled + Send + 'static> FromRequest<AppState> for Body<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
         if !is_json(&request) {
             return Err(ApiError::with(
                 ProblemCode::UnsupportedMediaType,
@@ -31,8 +52,25 @@ impl<S: Send + Sync, T: DeserializeOwned + Ruled> FromRequest<S> for Body<T> {
             ));
         }
         let limit = request.extensions().get::<BodyLimit>().copied();
+        let limits = request.extensions().get::<JsonLimits>().copied().unwrap_or(JsonLimits::BODY);
+        let sender = request.extensions().get::<SentBy>().map_or(Uuid::nil(), |sender| sender.0);
+        let held = request.extensions().get::<Held>().cloned();
         let bytes = Bytes::from_request(request, state).await.map_err(|rejection| unreadable(&rejection, limit))?;
-        let body: T = read(&bytes)?;
+        let long = bytes.len() > SHORT;
+        let size = if long {
+            let bytes = bytes.clone();
+            state.tenants.run(sender, move || bounded(&bytes, limits)).await??
+        } else {
+            bounded(&bytes, limits)?
+        };
+        if let Some(held) = held {
+            held.tree(size.tree_bytes).await.map_err(|_| full())?;
+        }
+        let body: T = if long || size.nodes > FEW {
+            state.tenants.run(sender, move || read(&bytes)).await??
+        } else {
+            read(&bytes)?
+        };
         let mut fields = Fields::new();
         body.check(&mut fields);
         fields.done()?;
@@ -59,10 +97,7 @@ fn is_json(request: &Request) -> bool {
 fn unreadable(rejection: &BytesRejection, limit: Option<BodyLimit>) -> ApiError {
     match refused(rejection) {
         Some(Refused::Slow) => return ApiError::with(ProblemCode::BadRequest, "The body did not come in time."),
-        Some(Refused::Full) => {
-            let detail = "The bodies of too many requests are under way; try again in a moment.";
-            return ApiError::with(ProblemCode::Unavailable, detail);
-        }
+        Some(Refused::Full) => return full(),
         None => {}
     }
     // The rejection's own response knows best whether it was the limit.
@@ -77,6 +112,31 @@ fn unreadable(rejection: &BytesRejection, limit: Option<BodyLimit>) -> ApiError 
     } else {
         ApiError::with(ProblemCode::BadRequest, "The body ended before it was whole.")
     }
+}
+
+fn full() -> ApiError {
+    ApiError::with(ProblemCode::Unavailable, "The bodies of too many requests are under way; try again in a moment.")
+}
+
+/// Counts what is in a body before anything is built from it.
+fn bounded(bytes: &[u8], limits: JsonLimits) -> ApiResult<JsonSize> {
+    measure(bytes, limits).map_err(|error| match error.kind {
+        JsonErrorKind::TooManyNodes(most) => {
+            let detail = format!(
+                "The body has more than {most} JSON values (objects, arrays, strings, numbers; limit `json_values`): send \
+                 fewer at once."
+            );
+            let value = i64::try_from(most).unwrap_or(i64::MAX);
+            let problem = Problem::new(ProblemCode::TooLarge).detail(detail);
+            problem.limit(LimitHit { name: "json_values".into(), value, free_at: None }).into()
+        }
+        JsonErrorKind::TooDeep(_) | JsonErrorKind::LoneSurrogate | JsonErrorKind::NumberOutOfRange => {
+            ApiError::with(ProblemCode::BadRequest, format!("The body is not taken: {error}."))
+        }
+        JsonErrorKind::Syntax(_) | JsonErrorKind::NotUtf8 => {
+            ApiError::with(ProblemCode::BadRequest, format!("The body is not JSON: {error}."))
+        }
+    })
 }
 
 /// Whether it was one of our bounds.

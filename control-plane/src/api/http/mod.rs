@@ -15,6 +15,7 @@ mod repeat;
 pub mod rule;
 mod tags;
 
+pub(crate) use body::SentBy;
 pub use body::{Body, body_limit};
 pub use fields::Fields;
 pub use idempotency::{Begun, Idempotency, Slot};

@@ -1,9 +1,10 @@
 //! Bodies on their way in: each has a deadline and a least rate, and all together a bound, so that nobody
-//! holds the process's memory by sending slowly.
+//! holds the process's memory by sending slowly. What is built from a body counts apart ([`Held::tree`]): it
+//! may take many times as much.
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -30,13 +31,22 @@ const LEAST_RATE: u64 = 32 * 1024;
 pub(super) struct Bounds {
     /// Bytes that may still come.
     room: Arc<Semaphore>,
+    /// Bytes that trees of JSON may still take.
+    trees: Arc<Semaphore>,
+    trees_bytes: u32,
     /// How long a body may take, beside the time that its bytes take at the least rate.
     patience: Duration,
 }
 
 impl Bounds {
     pub(super) fn new(settings: &Settings) -> Self {
-        Self { room: Arc::new(Semaphore::new(settings.bodies_bytes)), patience: settings.body_patience }
+        let trees_bytes = u32::try_from(settings.bodies_bytes / 2).unwrap_or(u32::MAX);
+        Self {
+            room: Arc::new(Semaphore::new(settings.bodies_bytes)),
+            trees: Arc::new(Semaphore::new(trees_bytes as usize)),
+            trees_bytes,
+            patience: settings.body_patience,
+        }
     }
 }
 
@@ -56,25 +66,71 @@ pub(super) async fn receive(State(bounds): State<Bounds>, request: Request, next
     if body.is_end_stream() {
         return next.run(Request::from_parts(parts, body)).await;
     }
-    let held = Arc::new(Mutex::new(None));
+    let held = Held { permits: Arc::default(), bounds: bounds.clone() };
     let begun = Instant::now();
     let body = Received {
         body,
-        held: Arc::clone(&held),
+        held: held.clone(),
         sleep: Box::pin(sleep_until(begun + bounds.patience)),
         deadline: begun + bounds.patience,
         bounds,
     };
-    let response = next.run(Request::from_parts(parts, Body::new(body))).await;
-    drop(held);
+    let mut request = Request::from_parts(parts, Body::new(body));
+    request.extensions_mut().insert(held.clone());
+    let response = next.run(request).await;
+    held.release();
     response
+}
+
+/// A tree of JSON that takes no more than this is not counted: as much is used for any request.
+const SMALL_TREE: usize = 256 * 1024;
+/// How long a request waits until its tree has room.
+const TREE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a request holds of the process's memory until its answer is there. An extension of each request
+/// that has a body.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    permits: Arc<Mutex<Permits>>,
+    bounds: Bounds,
+}
+
+#[derive(Debug, Default)]
+struct Permits {
+    bytes: Option<OwnedSemaphorePermit>,
+    tree: Option<OwnedSemaphorePermit>,
+}
+
+impl Held {
+    /// Counts what a tree of JSON will take, in bytes. Waits until there is room, for so long; one that is larger
+    /// than all the room has all of it.
+    pub(super) async fn tree(&self, bytes: usize) -> Result<(), Refused> {
+        if bytes <= SMALL_TREE {
+            return Ok(());
+        }
+        // A request that is done again has its room again, not twice.
+        self.lock().tree = None;
+        let number = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.bounds.trees_bytes);
+        let room = Arc::clone(&self.bounds.trees).acquire_many_owned(number);
+        let permit = tokio::time::timeout(TREE_TIMEOUT, room).await.map_err(|_| Refused::Full)?;
+        self.lock().tree = Some(permit.map_err(|_| Refused::Full)?);
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Permits> {
+        self.permits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn release(&self) {
+        *self.lock() = Permits::default();
+    }
 }
 
 struct Received {
     body: Body,
     bounds: Bounds,
-    /// The bytes that came, as far as they are bounded.
-    held: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
+    /// The bytes that came.
+    held: Held,
     deadline: Instant,
     sleep: Pin<Box<Sleep>>,
 }
@@ -84,10 +140,10 @@ impl Received {
     fn count(&mut self, bytes: usize) -> Result<(), Refused> {
         let number = u32::try_from(bytes).map_err(|_| Refused::Full)?;
         let permit = Arc::clone(&self.bounds.room).try_acquire_many_owned(number).map_err(|_| Refused::Full)?;
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        match held.as_mut() {
+        let mut held = self.held.lock();
+        match held.bytes.as_mut() {
             Some(held) => held.merge(permit),
-            None => *held = Some(permit),
+            None => held.bytes = Some(permit),
         }
         drop(held);
         self.deadline += Duration::from_micros(u64::from(number) * 1_000_000 / LEAST_RATE);

@@ -16,6 +16,7 @@ use restroy_sdk::{
 use super::module::whole;
 use crate::{
     api::{
+        compile::Compiling,
         http::{Begun, Body, Idempotency, Path, Query, Sorted},
         limits,
     },
@@ -110,7 +111,7 @@ pub(super) async fn check(state: &AppState, scope: &Scope, name: &str, source: &
         return Err(Problem::new(ProblemCode::Invalid).errors(vec![Fault::new("/source", detail)]).into());
     }
     let file = BTreeMap::from([(format!("{name}.lua"), source.to_owned())]);
-    let compiled = state.compiler.check_files(&file).await?;
+    let compiled = Compiling::new(state, scope.team()).files(&file).await?;
     let mut faults: Vec<Fault> =
         compiled.into_iter().map(|fault| Fault { pointer: "/source".into(), ..fault }).collect();
     faults.extend(foreign_requires(source));

@@ -76,10 +76,10 @@ pub(super) async fn put_definition(
     let scope = caller.pipeline(&state, id, Permission::PipelineEdit).await?;
     let bounds = review::bounds(&mut scope.read().await?).await?;
     let files = Arc::new(put.files);
-    let document = Arc::new(review::read(&state, put.definition, &files, bounds).await?);
+    let document = Arc::new(review::read(&state, scope.team(), put.definition, &files, bounds).await?);
     let library = review::pinned(&state, &scope, &document, &files).await?;
     let now = state.ambient.now();
-    let upcoming = if put.publish { upcoming(&state, &document).await? } else { IndexMap::new() };
+    let upcoming = if put.publish { upcoming(&state, scope.team(), &document).await? } else { IndexMap::new() };
     let (mut tx, scope) = scope.write_renewed().await?;
     let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
     fits(&headers, pipeline.latest_version)?;

@@ -4,7 +4,7 @@ use axum::{Json, extract::State};
 use restroy_sdk::{
     api::pipeline::{Definition, VersionDiff},
     document,
-    ids::PipelineId,
+    ids::{Id, PipelineId},
 };
 
 use super::versions::whole;
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// What differs from one version to another: fields and steps of the document, files line by line, what
-/// may be touched. Few are compared at once: 503 with `Retry-After` when too many wait.
+/// may be touched. Few are compared at once: 429 or 503 with `Retry-After` when too many wait.
 #[utoipa::path(
     get, path = "/v1/pipelines/{id}/versions/{number}/diff/{other}", tag = "pipelines",
     params(
@@ -33,11 +33,11 @@ pub(super) async fn diff_versions(
 ) -> ApiResult<Json<VersionDiff>> {
     let scope = caller.pipeline(&state, id, Permission::PipelineRead).await?;
     // Both versions are in memory from here on.
-    let turn = state.comparisons.turn().await?;
+    let turn = state.tenants.turn(scope.team().uuid()).await?;
     let mut tx = scope.read().await?;
     let (from, to) = (whole(&mut tx, id, number).await?, whole(&mut tx, id, other).await?);
     drop(tx);
-    turn.work(move || compare(from, to)).await.map(Json)
+    turn.run(move || compare(from, to)).await.map(Json)
 }
 
 /// Takes its time with much text: off the async threads.

@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 use restroy_sdk::{
     api::pipeline::{Pipeline, Version, VersionWritten},
     document::{Document, Schedule},
-    ids::PipelineId,
+    ids::{Id, PipelineId, TeamId},
     problem::{Fault, ProblemCode},
 };
 use serde_json::json;
@@ -48,7 +48,7 @@ pub(super) async fn publish_version(
     let version = versions::by_number(&mut tx, id, number).await?.ok_or_else(ApiError::not_found)?;
     let document = versions::document(&mut tx, version.id).await?;
     drop(tx);
-    let upcoming = upcoming(&state, &document).await?;
+    let upcoming = upcoming(&state, scope.team(), &document).await?;
     let (mut tx, scope) = scope.write_renewed().await?;
     let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
     fits(&headers, Some(pipeline.revision))?;
@@ -57,18 +57,21 @@ pub(super) async fn publish_version(
     Ok(Json(VersionWritten { version: Version { published: true, ..version }, widened }))
 }
 
-/// When the document's schedules fire first. Some expressions take a search of centuries to say
-/// that they never fire: off the async threads, and before the transaction.
-pub(super) async fn upcoming(state: &AppState, document: &Document) -> ApiResult<IndexMap<String, Upcoming>> {
+/// When the document's schedules fire first, in a turn of the team and before the transaction.
+pub(super) async fn upcoming(
+    state: &AppState,
+    team: TeamId,
+    document: &Document,
+) -> ApiResult<IndexMap<String, Upcoming>> {
+    if document.schedules.is_empty() {
+        return Ok(IndexMap::new());
+    }
     let (schedules, now) = (document.schedules.clone(), state.ambient.now());
-    let searched = tokio::task::spawn_blocking(move || {
+    let search = move || {
         let first = |schedule: Schedule| Upcoming { first: next_fire(&schedule, now), schedule };
         schedules.into_iter().map(|(name, schedule)| (name, first(schedule))).collect()
-    });
-    searched.await.map_err(|error| {
-        tracing::error!(%error, "schedules cannot be computed");
-        ApiError::new(ProblemCode::Internal)
-    })
+    };
+    state.tenants.run(team.uuid(), search).await
 }
 
 /// Publishes a version within a transaction, and gives where it may do more than the one before; 403 when

@@ -52,7 +52,7 @@ pub(super) async fn restore_version(
     let (document, files) = versions::load(&mut tx, old.id).await?;
     let library = versions::library_versions(&mut tx, old.id).await?;
     drop(tx);
-    let upcoming = if restore.publish { upcoming(&state, &document).await? } else { IndexMap::new() };
+    let upcoming = if restore.publish { upcoming(&state, scope.team(), &document).await? } else { IndexMap::new() };
     let now = state.ambient.now();
     let (mut tx, scope) = scope.write_renewed().await?;
     let slot = match idempotency.begin(&mut tx, scope.team().uuid(), &restore, now).await? {

@@ -1,19 +1,20 @@
-//! What is wrong with a definition: everything, at once.
+//! What is wrong with a definition: everything, at once. All of it in turns of the team, off the threads that
+//! serve requests.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use restroy_sdk::{
     document::{self, Bounds, Document, MAX_TOTAL_BYTES},
-    ids::LibraryVersionId,
+    ids::{Id, LibraryVersionId, TeamId},
     problem::{Fault, Problem, ProblemCode},
-    schema,
+    schema::Schema,
 };
 use serde_json::value::RawValue;
 
 use crate::{
+    api::compile::Compiling,
     auth::Scope,
-    error::{ApiError, ApiResult},
-    ports::{CompilerUnavailable, ScriptCompiler},
+    error::ApiResult,
     state::AppState,
     store::{
         TeamTx, library,
@@ -28,16 +29,17 @@ const MAX_FAULTS: usize = 200;
 /// expression, and the schema of its parameters.
 pub(super) async fn read(
     state: &AppState,
+    team: TeamId,
     definition: Box<RawValue>,
     files: &Arc<BTreeMap<String, String>>,
     bounds: Bounds,
 ) -> ApiResult<Document> {
-    let compiler = state.compiler.as_ref();
+    let mut compiling = Compiling::new(state, team);
     let of_document = Arc::clone(files);
-    let checked = state.checks.turn().await?.work(move || check(&definition, &of_document, bounds)).await?;
+    let checked = state.tenants.run(team.uuid(), move || check(&definition, &of_document, bounds)).await?;
     let (document, mut faults) = match checked {
         Ok((document, mut faults)) => {
-            faults.extend(expressions(compiler, &document).await?);
+            faults.extend(expressions(&mut compiling, &document).await?);
             (Some(document), faults)
         }
         Err(faults) => (None, faults),
@@ -48,7 +50,7 @@ pub(super) async fn read(
         .filter(|(_, source)| source.len() <= bounds.source_bytes)
         .map(|(path, source)| (path.clone(), source.clone()))
         .collect();
-    faults.extend(compiler.check_files(&fitting).await?);
+    faults.extend(compiling.files(&fitting).await?);
     faults.truncate(MAX_FAULTS);
     match document {
         Some(document) if faults.is_empty() => Ok(document),
@@ -88,7 +90,7 @@ pub(super) async fn pinned(
     if document.library.is_empty() {
         return Ok(versions);
     }
-    let turn = state.checks.turn().await?;
+    let turn = state.tenants.turn(scope.team().uuid()).await?;
     let mut tx = scope.read().await?;
     for (name, number) in &document.library {
         let detail = match library::pinned(&mut tx, name, *number).await? {
@@ -105,7 +107,7 @@ pub(super) async fn pinned(
     drop(tx);
     let bytes = files.values().chain(sources.values()).map(String::len).sum::<usize>();
     let of_sources = Arc::clone(document);
-    faults.extend(turn.work(move || document::check_library(&of_sources, &sources)).await?);
+    faults.extend(turn.run(move || document::check_library(&of_sources, &sources)).await?);
     if bytes > MAX_TOTAL_BYTES {
         let detail =
             format!("the files and the library's modules have {bytes} bytes together; at most {MAX_TOTAL_BYTES}");
@@ -125,30 +127,23 @@ fn schemas(document: &Document) -> Vec<Fault> {
         step.inputs_schema.as_ref().map(|schema| (format!("/steps/{name}/inputs_schema"), schema))
     });
     let all = document.params.iter().map(|schema| ("/params".to_owned(), schema)).chain(of_steps);
-    all.filter_map(|(at, schema)| {
-        let error = schema::compile(schema).err()?;
-        Some(Fault::new(format!("{at}{}", error.pointer), format!("not a JSON Schema that is taken here: {error}")))
+    all.flat_map(|(at, schema)| {
+        let errors = Schema::compile(schema).err().unwrap_or_default();
+        errors.into_iter().map(move |error| Fault::new(format!("{at}{}", error.pointer), error.detail))
     })
     .collect()
 }
 
-async fn expressions(compiler: &dyn ScriptCompiler, document: &Document) -> ApiResult<Vec<Fault>> {
+async fn expressions(compiling: &mut Compiling<'_>, document: &Document) -> ApiResult<Vec<Fault>> {
     let mut faults = Vec::new();
     for (name, step) in &document.steps {
         for (field, expression) in [("if", &step.condition), ("for_each", &step.for_each)] {
             let Some(expression) = expression else { continue };
-            if let Some(detail) = compiler.check_expression(expression).await? {
+            if let Some(Fault { detail, .. }) = compiling.expression(expression).await? {
                 let name = name.replace('~', "~0").replace('/', "~1");
                 faults.push(Fault::new(format!("/steps/{name}/{field}"), detail));
             }
         }
     }
     Ok(faults)
-}
-
-impl From<CompilerUnavailable> for ApiError {
-    fn from(error: CompilerUnavailable) -> Self {
-        tracing::error!(%error, "scripts cannot be checked");
-        Self::with(ProblemCode::Unavailable, "Scripts cannot be checked just now; try again.")
-    }
 }

@@ -10,7 +10,10 @@ use restroy_sdk::{
 };
 
 use crate::{
-    api::http::{Body, Path},
+    api::{
+        compile::Compiling,
+        http::{Body, Path},
+    },
     auth::{Caller, Permission},
     error::{ApiError, ApiResult},
     state::AppState,
@@ -42,6 +45,7 @@ pub(super) async fn check_script(
         let detail = format!("the source has {} bytes; at most {most}", body.source.len());
         return Err(Problem::new(ProblemCode::Invalid).errors(vec![Fault::new("/source", detail)]).into());
     }
-    let errors = state.compiler.check_files(&BTreeMap::from([(script.path, body.source)])).await?;
+    let file = BTreeMap::from([(script.path, body.source)]);
+    let errors = Compiling::new(&state, scope.team()).files(&file).await?;
     Ok(Json(CheckResult { ok: errors.is_empty(), errors }))
 }

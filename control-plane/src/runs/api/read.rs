@@ -10,6 +10,7 @@ use restroy_sdk::{
     status::StepStatus,
 };
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use sqlx::{query_as, query_scalar};
 use utoipa::IntoParams;
 
@@ -41,7 +42,7 @@ pub(super) async fn run(State(state): State<AppState>, caller: Caller, Path(id):
         fetch_one,
         query_scalar("SELECT params FROM runs WHERE team_id = $1 AND id = $2").bind(scope.team()).bind(id)
     )?;
-    Ok(Json(row.into_api(Some(serde_json::from_str(&params)?))?))
+    Ok(Json(row.into_api(Some(RawValue::from_string(params)?))?))
 }
 
 /// Which attempts.

@@ -5,7 +5,7 @@ use restroy_sdk::{
     api::run::{NewRun, Run},
     ids::{Id, PipelineId},
 };
-use serde_json::json;
+use serde_json::{json, value::RawValue};
 
 use crate::{
     api::http::{Begun, Body, Idempotency, Path},
@@ -37,7 +37,7 @@ pub(super) async fn start(
 ) -> ApiResult<Response> {
     let scope = caller.pipeline(&state, id, Permission::PipelineRun).await?;
     // Checked before the writer is taken; a repeat is answered although the check would fail now.
-    let prepared = start::prepare(scope.read().await?, id, body.params.clone()).await;
+    let prepared = start::prepare(&state, scope.read().await?, id, body.params.clone()).await;
     let mut tx = scope.write_durably().await?;
     let slot = match idempotency.begin(&mut tx, scope.team().uuid(), &body, state.ambient.now()).await? {
         Begun::First(slot) => slot,

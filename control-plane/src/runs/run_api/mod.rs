@@ -14,9 +14,10 @@ mod signals;
 mod wait;
 
 use axum::{
-    Router,
+    Extension, Router,
     routing::{post, put},
 };
+use restroy_sdk::json_bounds::JsonLimits;
 
 pub use signals::Listeners;
 
@@ -37,6 +38,7 @@ pub fn router(state: AppState) -> Router {
         .route("/run/v1/tasks/{id}/stopped", post(signals::stopped))
         .route("/run/v1/tasks/{id}/calls", post(calls::call).layer(http::body_limit(MAX_CALL)))
         .route("/run/v1/tasks/{id}/artifacts", put(artifacts::put).layer(http::body_limit(MAX_ARTIFACT + 1)))
+        .layer(Extension(JsonLimits::REPORT))
         .fallback(http::fallback)
         .method_not_allowed_fallback(http::method_not_allowed);
     http::around_run_api(router, &state).with_state(state)

@@ -135,6 +135,7 @@ impl Folders {
 
     #[cfg(test)]
     /// What all folders take, in bytes.
+    #[cfg(test)]
     pub(crate) fn used(&self) -> u64 {
         self.shares.used()
     }

@@ -67,6 +67,7 @@ impl Shares {
 
     #[cfg(test)]
     /// What is booked, of all teams.
+    #[cfg(test)]
     pub(crate) fn used(&self) -> u64 {
         self.books().used
     }

@@ -1,6 +1,11 @@
 //! When a pipeline starts by itself.
 
-use croner::parser::{CronParser, Seconds, Year};
+use croner::{
+    Cron,
+    parser::{CronParser, Seconds, Year},
+    time::Weekday,
+};
+use jiff::civil::Date;
 
 use super::is_name;
 use crate::{
@@ -9,6 +14,9 @@ use crate::{
 };
 
 const MAX_SCHEDULES: usize = 20;
+/// How many days a search for the next day of a schedule looks at: 40 years, in which 29 February falls on each
+/// day of the week.
+const MAX_DAYS: usize = 40 * 366;
 
 pub(super) fn check(document: &Document, faults: &mut Vec<Fault>) {
     if document.schedules.len() > MAX_SCHEDULES {
@@ -21,8 +29,16 @@ pub(super) fn check(document: &Document, faults: &mut Vec<Fault>) {
             let detail = format!("`{name}` is not a schedule's name: letters, digits, `_` and `-`, at most 64");
             faults.push(Fault::new(&at, detail));
         }
-        if let Err(detail) = schedule.cron() {
-            faults.push(Fault::new(pointer::member(&at, "cron"), detail));
+        match schedule.cron() {
+            Ok(cron) if Schedule::next_day(&cron, jiff::civil::date(2001, 1, 1)).is_none() => {
+                let detail = format!(
+                    "`{}` never fires: no day within 40 years matches its day of month, month and day of week",
+                    schedule.cron.trim()
+                );
+                faults.push(Fault::new(pointer::member(&at, "cron"), detail));
+            }
+            Ok(_) => {}
+            Err(detail) => faults.push(Fault::new(pointer::member(&at, "cron"), detail)),
         }
         if let Err(detail) = schedule.zone() {
             faults.push(Fault::new(pointer::member(&at, "timezone"), detail));
@@ -32,7 +48,7 @@ pub(super) fn check(document: &Document, faults: &mut Vec<Fault>) {
 
 impl Schedule {
     /// The parsed cron expression, or what is wrong with it.
-    pub fn cron(&self) -> Result<croner::Cron, String> {
+    pub fn cron(&self) -> Result<Cron, String> {
         let text = self.cron.trim();
         if text.len() > 200 {
             return Err("the expression is longer than 200 bytes".to_owned());
@@ -50,6 +66,26 @@ impl Schedule {
             .build()
             .parse(text)
             .map_err(|error| format!("`{text}` is not a cron expression: {error}"))
+    }
+
+    /// The first day from `from` on that matches a cron expression; nothing when no day within 40 years does. Takes
+    /// at most a millisecond.
+    pub fn next_day(cron: &Cron, from: Date) -> Option<Date> {
+        let mut day = from;
+        for _ in 0..MAX_DAYS {
+            let number = |part: i8| u32::try_from(part).unwrap_or_default();
+            let (month, of_month) = (number(day.month()), number(day.day()));
+            if cron.pattern.month_match(month).ok()? {
+                let weekday = Weekday::from_days_from_sunday(number(day.weekday().to_sunday_zero_offset()));
+                if cron.pattern.day_match(day.year().into(), month, of_month, weekday).ok()? {
+                    return Some(day);
+                }
+                day = day.tomorrow().ok()?;
+            } else {
+                day = day.last_of_month().tomorrow().ok()?;
+            }
+        }
+        None
     }
 
     /// The zone that the expression is read in, or what is wrong with its name.
