@@ -100,6 +100,7 @@ impl Drop for StoppedClock {
 }
 
 /// What a run may take, and when it is its turn.
+#[derive(Clone, Copy)]
 pub(crate) struct Allowed<'a> {
     pub(crate) cpu: Duration,
     pub(crate) wall: Duration,

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use serde_json::{Value, json, value::to_raw_value};
 
 use crate::{
-    process::{PATIENCE, Process, restroy},
+    process::{PATIENCE, Process, http, restroy},
     server::data,
     world::problem,
 };
@@ -56,7 +56,7 @@ async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
 /// Waits until `/readyz` answers so.
 async fn until_ready(url: &str, status: u16) -> Value {
     until(&format!("{status} of /readyz"), async || {
-        let answer = reqwest::get(format!("{url}/readyz")).await.unwrap();
+        let answer = http().get(format!("{url}/readyz")).send().await.unwrap();
         if answer.status() == status { Some(answer.json().await.unwrap()) } else { None }
     })
     .await

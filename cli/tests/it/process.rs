@@ -82,3 +82,10 @@ pub fn wait_for<T: Send>(job: impl AsyncFnOnce() -> T + Send) -> T {
         Err(panic) => std::panic::resume_unwind(panic),
     })
 }
+
+/// A client for requests by hand.
+pub fn http() -> reqwest::Client {
+    // Once a process; a second time changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}

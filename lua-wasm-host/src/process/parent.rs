@@ -47,23 +47,49 @@ pub(crate) async fn in_worker(
     allowed: Allowed<'_>,
     cancel: &CancellationToken,
 ) -> (Came, Spent, Duration) {
+    loop {
+        match attempt(workers, dispatcher, records, clock, allowed, cancel).await {
+            Attempt::Done(came, spent, cpu) => return (came, spent, cpu),
+            // Nothing came of it, and it is nobody's fault: it had been kept for more work, and ended meanwhile.
+            Attempt::NeverBegan => {}
+        }
+    }
+}
+
+/// What an attempt to have a sandbox run came to.
+enum Attempt {
+    Done(Came, Spent, Duration),
+    /// The worker had served before, and ended before it said anything.
+    NeverBegan,
+}
+
+async fn attempt(
+    workers: &Workers,
+    dispatcher: &mut Dispatcher,
+    records: &[u8],
+    clock: &WallClock,
+    allowed: Allowed<'_>,
+    cancel: &CancellationToken,
+) -> Attempt {
     let nothing = Spent::default();
     let limits = dispatcher.limits().clone();
     let (owner, shares) = (allowed.owner, allowed.shares);
     let mut worker = match cancel.run_until_cancelled(workers.get(owner)).await {
-        None => return (Came::Stopped(Stop::Cancelled), nothing, Duration::ZERO),
+        None => return Attempt::Done(Came::Stopped(Stop::Cancelled), nothing, Duration::ZERO),
         Some(Ok(worker)) => worker,
         Some(Err(error)) => return (Came::Lost(format!("no worker can be started: {error}")), nothing, Duration::ZERO),
     };
     let Some(channel) = worker.channel.take() else {
-        return (Came::Lost("a worker without a channel".to_owned()), nothing, Duration::ZERO);
+        return Attempt::Done(Came::Lost("a worker without a channel".to_owned()), nothing, Duration::ZERO);
     };
     let _watch = workers.watch(&worker, &limits, clock, cancel);
     let process = Arc::clone(worker.process());
     let before = process.cpu();
+    let has_served = worker.has_served;
+    let mut began = false;
     let run = async {
         let over = over_cpu(&process, before + limits.cpu_time);
-        let mut served = pin!(serve(channel, records, dispatcher, &limits, clock, shares, owner));
+        let mut served = pin!(serve(channel, records, dispatcher, &limits, clock, (shares, owner), &mut began));
         tokio::select! {
             served = &mut served => Ok(served),
             () = over => Err(Stop::CpuTime),
@@ -77,21 +103,24 @@ pub(crate) async fn in_worker(
         let fuel = u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX).min(limits.fuel);
         Spent { fuel, ..nothing }
     };
-    match driven {
+    let (came, spent) = match driven {
         Ok(Ok(Ok(Served { channel, end, spent, stopped }))) => {
             worker.channel = Some(channel);
+            worker.has_served = true;
             workers.put(owner, worker);
             let spent = Spent {
                 fuel: spent.fuel.min(limits.fuel),
                 memory_peak: spent.memory_peak.min(limits.memory_bytes),
                 ..spent
             };
-            (Came::Ended(end, stopped), spent, own + cpu)
+            (Came::Ended(end, stopped), spent)
         }
-        Ok(Ok(Err(lost))) => (Came::Lost(lost.to_string()), estimate(), own + cpu),
+        Ok(Ok(Err(Lost::Ended | Lost::Io(_)))) if has_served && !began => return Attempt::NeverBegan,
+        Ok(Ok(Err(lost))) => (Came::Lost(lost.to_string()), estimate()),
         // The worker is dropped, and so killed.
-        Ok(Err(stop)) | Err(stop) => (Came::Stopped(stop), estimate(), own + cpu),
-    }
+        Ok(Err(stop)) | Err(stop) => (Came::Stopped(stop), estimate()),
+    };
+    Attempt::Done(came, spent, own + cpu)
 }
 
 /// Returns when a process has used more than so much processor time.
@@ -119,8 +148,8 @@ async fn serve(
     dispatcher: &mut Dispatcher,
     limits: &Limits,
     clock: &WallClock,
-    shares: &Shares,
-    owner: Option<Owner>,
+    (shares, owner): (&Shares, Option<Owner>),
+    began: &mut bool,
 ) -> Result<Served, Lost> {
     let mut channel = UnixStream::from_std(channel)?;
     let mut ticket = my_turn(clock, shares, owner).await;
@@ -136,6 +165,7 @@ async fn serve(
             if length == 0 {
                 return Err(Lost::Ended);
             }
+            *began = true;
             if let Some(said) = decoder.take(&buffer[..length])? {
                 break said;
             }

@@ -44,6 +44,8 @@ const RESTART: Duration = Duration::from_secs(1);
 /// A worker process. Dropped, it is killed.
 pub(super) struct Worker {
     pub(super) channel: Option<UnixStream>,
+    /// Whether a sandbox ended in it.
+    pub(super) has_served: bool,
     process: Arc<Process>,
 }
 
@@ -449,7 +451,8 @@ impl Zygote {
         let mut clock = 0;
         // SAFETY: writes the number of a clock, which outlives the call.
         let found = unsafe { libc::clock_getcpuclockid(number, &raw mut clock) };
-        let worker = Worker { channel: Some(ours), process: Arc::new(Process { descriptor, clock }) };
+        let worker =
+            Worker { channel: Some(ours), has_served: false, process: Arc::new(Process { descriptor, clock }) };
         if found == 0 { Ok(worker) } else { Err(io::Error::from_raw_os_error(found)) }
     }
 

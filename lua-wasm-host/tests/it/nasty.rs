@@ -5,7 +5,7 @@ use lua_wasm_host::{ErrorCode, Globals, Invocation, Limits, Source};
 
 use crate::support::{error, limited, run, script, value};
 
-const FUEL: u64 = 100_000_000;
+const FUEL: u64 = 40_000_000;
 
 /// What each comes to does not matter here, only that it is the script's own.
 const SCRIPTS: &[&str] = &[

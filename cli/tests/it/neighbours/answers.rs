@@ -16,7 +16,10 @@ use tokio::{
 };
 
 use super::Neighbours;
-use crate::world::{Tenant, problem};
+use crate::{
+    process::http,
+    world::{Tenant, problem},
+};
 
 /// How many connections an attacker holds at once.
 const CONNECTIONS: usize = 60;
@@ -33,7 +36,7 @@ impl Raw {
     async fn new(neighbours: &Neighbours) -> Self {
         let url = &neighbours.server.url;
         let account = json!({ "email": "attacker@example.com", "password": "password of attacker" });
-        let login = reqwest::Client::new().post(format!("{url}/v1/auth/login")).json(&account);
+        let login = http().post(format!("{url}/v1/auth/login")).json(&account);
         let tokens: Value = login.send().await.unwrap().json().await.unwrap();
         let token = tokens["access_token"].as_str().unwrap().to_owned();
         Self { host: url.trim_start_matches("http://").to_owned(), token }

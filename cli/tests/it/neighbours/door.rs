@@ -7,6 +7,7 @@ use restroy_sdk::status::RunStatus;
 use serde_json::{Value, json};
 
 use super::Neighbours;
+use crate::process::http;
 
 /// How many requests of a flood are under way at once.
 const AT_ONCE: usize = 50;
@@ -16,8 +17,7 @@ async fn flood(
     times: usize,
     request: impl Fn(&Client, usize) -> reqwest::RequestBuilder,
 ) -> std::collections::BTreeMap<u16, usize> {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = Client::builder().no_proxy().build().unwrap();
+    let client = http();
     let mut answers = std::collections::BTreeMap::new();
     for first in (0..times).step_by(AT_ONCE) {
         let burst = (first..times.min(first + AT_ONCE)).map(|n| request(&client, n).send());

@@ -5,7 +5,7 @@ use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::Neighbours;
-use crate::world::Tenant;
+use crate::{process::http, world::Tenant};
 
 /// Texts of up to 2 MiB that become, or would become, very much.
 fn bombs() -> Vec<(&'static str, String)> {
@@ -53,7 +53,7 @@ async fn token(http: &Client, url: &str, name: &str) -> String {
 #[tokio::test]
 async fn no_route_builds_a_tree_of_what_is_too_much() {
     let mut neighbours = Neighbours::new(&[]).await;
-    let http = Client::new();
+    let http = http();
     let url = neighbours.server.url.clone();
     let pipeline = neighbours.attacker.push_script("small", "return params.a", json!({})).await.to_string();
     let document: Value = http.get(format!("{url}/v1/openapi.json")).send().await.unwrap().json().await.unwrap();
@@ -92,7 +92,7 @@ async fn no_route_builds_a_tree_of_what_is_too_much() {
 #[tokio::test]
 async fn parameters_within_their_limits_are_no_bomb_together() {
     let mut neighbours = Neighbours::new(&[]).await;
-    let http = Client::new();
+    let http = http();
     let url = neighbours.server.url.clone();
     let pipeline = neighbours.attacker.push_script("small", "return 1", json!({})).await;
     let token = token(&http, &url, "attacker").await;

@@ -11,6 +11,7 @@ use super::{
     servers::{Postgres, Redis},
     service::{Service, eventually},
 };
+pub use crate::process::http;
 use crate::{
     installation::{Addresses, Installation, said},
     process::restroy,
@@ -175,11 +176,4 @@ pub async fn figure(metrics: &str, name: &str) -> Option<u64> {
 pub async fn until_figure(metrics: &str, name: &str, wanted: impl Fn(u64) -> bool) {
     let what = format!("{name} of {metrics}");
     eventually(&what, async || figure(metrics, name).await.filter(|figure| wanted(*figure)).map(drop)).await;
-}
-
-/// A client for requests by hand.
-pub fn http() -> reqwest::Client {
-    // Once a process; a second time changes nothing.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().no_proxy().build().unwrap()
 }
