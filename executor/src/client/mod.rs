@@ -29,6 +29,8 @@ pub(crate) use task::{CallEnd, Lost, NotTaken, TaskApi};
 
 /// How long one exchange may take, the plan's transfer included.
 const EXCHANGE: Duration = Duration::from_secs(15);
+/// How long a claim may take: it makes the most round trips to the database, which may be far away.
+const CLAIM: Duration = Duration::from_secs(45);
 /// How long an idle connection is kept: the run API closes it after 30 seconds.
 const IDLE: Duration = Duration::from_secs(20);
 /// How long a connection for signals is kept before another takes its place.
@@ -180,7 +182,12 @@ impl RunApi {
         let mut tries = 1;
         loop {
             let asked = Instant::now();
-            match self.post(&path, &self.credential, body.clone()).await {
+            let request = self
+                .request(&self.http, Method::POST, &path, &self.credential)?
+                .header(header::CONTENT_TYPE, "application/json")
+                .timeout(CLAIM)
+                .body(body.clone());
+            match send(request).await {
                 Ok(claimed) => return Ok(Some((claimed, asked))),
                 Err(ApiError::Refused(problem)) if problem.status == StatusCode::CONFLICT.as_u16() => return Ok(None),
                 Err(ApiError::Unreachable(reason) | ApiError::Transient(reason)) if tries < CLAIM_TRIES => {

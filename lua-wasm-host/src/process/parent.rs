@@ -77,7 +77,10 @@ async fn attempt(
     let mut worker = match cancel.run_until_cancelled(workers.get(owner)).await {
         None => return Attempt::Done(Came::Stopped(Stop::Cancelled), nothing, Duration::ZERO),
         Some(Ok(worker)) => worker,
-        Some(Err(error)) => return (Came::Lost(format!("no worker can be started: {error}")), nothing, Duration::ZERO),
+        Some(Err(error)) => {
+            let why = format!("no worker can be started: {error}");
+            return Attempt::Done(Came::Lost(why), nothing, Duration::ZERO);
+        }
     };
     let Some(channel) = worker.channel.take() else {
         return Attempt::Done(Came::Lost("a worker without a channel".to_owned()), nothing, Duration::ZERO);
