@@ -142,6 +142,7 @@ async fn an_address_is_registered_once_and_gets_few_mails() {
         registration: restroy_control_plane::auth::Registration::Open,
         sign_ins_per_minute: 1_000,
         requests_per_minute: 1_000_000,
+        requests_at_once: 1_000,
         ..restroy_control_plane::state::Settings::default()
     };
     for api in &mut pair.api {

@@ -116,6 +116,7 @@ impl Installation {
             registration: Registration::Open,
             sign_ins_per_minute: 1_000,
             requests_per_minute: 1_000_000,
+            requests_at_once: 1_000,
             stream_recheck: Duration::from_millis(20),
             ..Settings::default()
         };

@@ -123,6 +123,7 @@ impl World {
             stranger_mails: StrangerMails { per_network: 10_000, per_installation: 10_000 },
             sign_ins_per_minute: 10_000,
             requests_per_minute: 1_000_000,
+            requests_at_once: 1_000,
             ..Settings::default()
         };
         change(&mut settings);

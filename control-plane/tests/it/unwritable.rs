@@ -11,7 +11,7 @@ use sqlx::ConnectOptions as _;
 
 use crate::{
     database::PRODUCTION,
-    support::{Home, Person, Reply, World, one_step},
+    support::{Home, Person, Reply, World},
 };
 
 /// Sets something for SQLite's connection that writes, or for the one whose writes survive a power cut.
@@ -22,6 +22,11 @@ async fn pragma(world: &World, durable: bool, pragma: &'static str) {
     sql!(&mut *tx, execute, sqlx::query(pragma)).unwrap();
     tx.commit().await.unwrap();
 }
+
+/// No page more than there are.
+const FULL: &str = "PRAGMA max_page_count = 1";
+/// As many as SQLite can have.
+const EMPTY: &str = "PRAGMA max_page_count = 4294967294";
 
 /// What `/readyz` says, asked anew.
 async fn readyz(world: &World) -> Reply {
@@ -45,20 +50,32 @@ async fn a_full_disk_leaves_no_writer_unusable() {
     let home = Home::of(&ann).await;
     start(&ann, &home).await.expect(202);
     // As many pages as there are, for this connection: the next one reports that the disk is full.
-    pragma(&world, true, "PRAGMA max_page_count = 1").await;
+    pragma(&world, true, FULL).await;
     let refused = start(&ann, &home).await.problem("insufficient_storage");
     assert_eq!(refused.status, 507);
     assert!(refused.body["detail"].as_str().unwrap().contains("disk is full"), "{}", refused.text);
-    // SQLite has rolled back by itself. The connection is not used again, and another one has room.
-    for _ in 0..3 {
-        start(&ann, &home).await.expect(202);
+    pragma(&world, true, EMPTY).await;
+    start(&ann, &home).await.expect(202);
+
+    // A statement of one row has SQLite roll all of its transaction back by itself.
+    let db = &world.state.db;
+    world.database.alter(db, "CREATE TABLE filling (bytes BLOB)".to_owned()).await;
+    let team = TeamId(world.state.ambient.uuid());
+    for durable in [false, true] {
+        pragma(&world, durable, FULL).await;
+        let mut tx = if durable { db.team_write_durably(team).await } else { db.team_write(team).await }.unwrap();
+        let filled = sql!(&mut *tx, execute, sqlx::query("INSERT INTO filling VALUES (zeroblob(200000))"));
+        let error = filled.expect_err("it is full");
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        assert_eq!(code.as_deref(), Some("13"), "{error}");
+        drop(tx);
+        // That connection is not used again; another one is there at once.
+        for _ in 0..3 {
+            pragma(&world, durable, EMPTY).await;
+        }
     }
-    pragma(&world, false, "PRAGMA max_page_count = 1").await;
-    let files = json!({ "scripts/a.lua": format!("return 1 --{}", "x".repeat(100_000)) });
-    ann.publish(&home.pipeline, one_step(), files.clone()).await.problem("insufficient_storage");
-    for _ in 0..3 {
-        ann.publish(&home.pipeline, one_step(), files.clone()).await.expect(200);
-    }
+    start(&ann, &home).await.expect(202);
+    ann.team("Another").await;
     readyz(&world).await.expect(200);
 }
 

@@ -2,8 +2,11 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use futures_util::{FutureExt as _, future::BoxFuture};
-use restroy_sdk::ids::{RunId, TeamId, UserId};
+use restroy_sdk::{
+    ids::{RunId, TeamId, UserId},
+    problem::ProblemCode,
+};
+use tokio::task::JoinSet;
 
 use super::{
     Chunk,
@@ -44,8 +47,9 @@ pub(crate) struct Watcher {
     ready: VecDeque<Arc<Chunk>>,
     /// What the history in `ready`, and what was given of it last, takes of the answers' budget.
     reserved: Option<Reserved>,
-    /// The page that is being read: whoever drops a call of `next` does not have it read again.
-    reading: Option<BoxFuture<'static, History>>,
+    /// The page that is being read, by a task: whoever drops a call of `next` does not have it read again, and
+    /// nothing that it holds, such as a connection, waits for the next call.
+    reading: JoinSet<History>,
     live: Option<Live>,
     /// Whether the run's reader was joined, and what lies between it and here is still to be read.
     gap: bool,
@@ -64,7 +68,7 @@ impl Watcher {
             seq: after,
             ready: VecDeque::new(),
             reserved: None,
-            reading: None,
+            reading: JoinSet::new(),
             live: None,
             gap: false,
         }
@@ -128,12 +132,18 @@ impl Watcher {
     /// Whether there was anything. Only when all that was read before is out.
     async fn read_page(&mut self) -> ApiResult<bool> {
         self.reserved = None;
-        let reading = self.reading.get_or_insert_with(|| {
+        if self.reading.is_empty() {
             let (db, answers) = (self.db.clone(), self.answers.clone());
-            read(db, answers, self.seat.user(), self.team, self.run, self.seq).boxed()
-        });
-        let read = reading.await;
-        self.reading = None;
+            self.reading.spawn(read(db, answers, self.seat.user(), self.team, self.run, self.seq));
+        }
+        let read = match self.reading.join_next().await {
+            Some(Ok(read)) => read,
+            Some(Err(error)) => {
+                tracing::error!(%error, "the history of a run was not read to its end");
+                return Err(ApiError::new(ProblemCode::Internal));
+            }
+            None => return Ok(false),
+        };
         let page = read.map_err(|error| match error {
             ReadError::Sql(error) => ApiError::from(error),
             ReadError::Json(error) => error.into(),
