@@ -149,7 +149,7 @@ async fn no_check_of_inputs_takes_an_executor() {
             "type": "object", "properties": { "a": { "items": { "anyOf": constants } } } } });
     }
     let files = [
-        ("scripts/a.lua", "local t = json.array {} for i = 1, 80000 do t[i] = 0.5 end return t"),
+        ("scripts/a.lua", "local t = json.array {} for i = 1, 80000 do t[i] = -1 end return t"),
         ("scripts/b.lua", "return 1"),
     ];
     neighbours
