@@ -241,7 +241,7 @@ mod tests {
         serving.serve("a test", listener, Router::new().route("/", endless), None).unwrap();
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(b"GET / HTTP/1.1\r\nHost: local\r\n\r\n").await.unwrap();
-        time::timeout(Duration::from_secs(60), gone.recv()).await.expect("the answer is dropped");
+        time::timeout(Duration::from_mins(1), gone.recv()).await.expect("the answer is dropped");
         drop(stream);
         serving.stop(Duration::ZERO).await;
     }

@@ -109,7 +109,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
                 ready!(self.wait(context))?;
                 Poll::Pending
             }
-            done => done,
+            done @ Poll::Ready(_) => done,
         }
     }
 }
@@ -140,8 +140,9 @@ mod tests {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         };
+        let much = vec![0; 64 * 1024];
         let error = tokio::select! {
-            written = here.write_all(&[0; 64 * 1024]) => written.unwrap_err(),
+            written = here.write_all(&much) => written.unwrap_err(),
             () = reader => unreachable!("it reads on"),
         };
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);

@@ -141,7 +141,7 @@ async fn push(state: &AppState, tasks: &[TaskId]) {
 
 /// A team with tasks that are pending or in flight.
 #[derive(Debug, sqlx::FromRow)]
-struct Team {
+struct TeamLoad {
     team_id: TeamId,
     /// Who answers for the team: who has owned it longest; the team's own id, should nobody own it.
     owner_id: Uuid,
@@ -156,7 +156,7 @@ struct Team {
 struct Owner {
     in_flight: i64,
     max_running: i64,
-    teams: Vec<Team>,
+    teams: Vec<TeamLoad>,
 }
 
 impl Owner {
@@ -219,7 +219,7 @@ async fn choose(state: &AppState, tx: &mut Tx, now: Timestamp) -> ApiResult<Vec<
 }
 
 /// Those of a team's pending tasks that may go, the oldest first; at most `most`.
-async fn choose_of_team(tx: &mut Tx, team: &Team, most: i64) -> ApiResult<Vec<TaskId>> {
+async fn choose_of_team(tx: &mut Tx, team: &TeamLoad, most: i64) -> ApiResult<Vec<TaskId>> {
     let mut taken: HashMap<PipelineId, i64> = HashMap::new();
     let mut chosen = Vec::new();
     for candidate in candidates(tx, team.team_id, most).await? {
@@ -237,7 +237,7 @@ async fn choose_of_team(tx: &mut Tx, team: &Team, most: i64) -> ApiResult<Vec<Ta
 
 /// The owners who have something pending and a slot for it, with those of their teams for which that holds.
 async fn owners(tx: &mut Tx, limit: i64) -> ApiResult<Vec<Owner>> {
-    let teams: Vec<Team> = sql!(
+    let teams: Vec<TeamLoad> = sql!(
         tx,
         fetch_all,
         query_as(

@@ -121,23 +121,20 @@ pub async fn prepare(
             .bind(version)
     )?;
     let input = quota::in_force(&mut tx, Limit::StepInputBytes).await?;
-    let startable = match state.versions.get(version_id) {
-        // The check may take a while: others want the connection.
-        Some(startable) => {
-            drop(tx);
-            startable
-        }
-        None => {
-            let definition: String = sql!(
-                &mut *tx,
-                fetch_one,
-                query_scalar("SELECT definition FROM pipeline_versions WHERE team_id = $1 AND id = $2")
-                    .bind(team)
-                    .bind(version_id)
-            )?;
-            drop(tx);
-            published::read(state, team, version_id, definition).await?
-        }
+    // The check may take a while, and others want the connection: it goes before that.
+    let startable = if let Some(startable) = state.versions.get(version_id) {
+        drop(tx);
+        startable
+    } else {
+        let definition: String = sql!(
+            &mut *tx,
+            fetch_one,
+            query_scalar("SELECT definition FROM pipeline_versions WHERE team_id = $1 AND id = $2")
+                .bind(team)
+                .bind(version_id)
+        )?;
+        drop(tx);
+        published::read(state, team, version_id, definition).await?
     };
     let params = params::check(state, team, startable.schema.clone(), given).await?.to_string();
     params::check_size(&params, input)?;

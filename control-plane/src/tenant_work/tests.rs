@@ -17,7 +17,7 @@ use restroy_sdk::problem::ProblemCode;
 use uuid::Uuid;
 
 fn limits(threads: usize) -> TenantLimits {
-    TenantLimits { threads, waiting_per_team: 8, waiting: 20, timeout: Duration::from_secs(60) }
+    TenantLimits { threads, waiting_per_team: 8, waiting: 20, timeout: Duration::from_mins(1) }
 }
 
 fn team(number: u8) -> Uuid {
@@ -168,7 +168,7 @@ async fn work_runs_on_threads_of_its_own_and_a_panic_ends_none() {
     let name = executor.run(team(0), || std::thread::current().name().map(str::to_owned)).await.unwrap();
     assert_eq!(name.as_deref(), Some("tenants-0"));
     let failed = executor.run(team(0), || panic!("on purpose")).await;
-    assert_eq!(failed.map(|()| ()).unwrap_err().code(), ProblemCode::Internal);
+    assert_eq!(failed.unwrap_err().code(), ProblemCode::Internal);
     assert_eq!(executor.run(team(0), || 5).await.unwrap(), 5);
 }
 

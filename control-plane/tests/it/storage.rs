@@ -42,7 +42,7 @@ async fn assert_counted(it: &Installation) {
     assert!(parts > 0);
 }
 
-fn finished_with(output: Value) -> Value {
+fn finished_with(output: &str) -> Value {
     json!({ "type": "step.finished", "step": "a", "attempt": 1, "status": "succeeded", "output": output })
 }
 
@@ -57,7 +57,7 @@ async fn write_everything(it: &std::sync::Arc<Installation>) -> Scene {
         let (status, answer) = held.artifact(&format!("f{size}"), "f", &vec![1; size]).await;
         assert_eq!(status, StatusCode::OK, "{answer}");
     }
-    held.reported(2, json!([printed("a", 1, &"x".repeat(5_000)), finished_with(json!("o".repeat(4_000)))])).await;
+    held.reported(2, json!([printed("a", 1, &"x".repeat(5_000)), finished_with(&"o".repeat(4_000))])).await;
     let board = format!("/v1/boards/{}", place.board);
     let secret = json!({ "value": "s".repeat(6_000), "secret": true });
     ann.expect(StatusCode::OK, Method::PUT, &format!("{board}/configuration/KEY"), Some(secret)).await;
@@ -154,7 +154,7 @@ async fn a_run_that_passes_the_limit_ends_and_leaves_nothing_of_the_batch() {
     held.reported(1, json!([started("a")])).await;
     let used = bytes(&stored(&ann, &place.team).await, "bytes");
     give(&it, &place.team, Limit::StorageBytes, used + 10_000).await;
-    let (status, answer) = held.report(2, json!([finished_with(json!("o".repeat(20_000)))])).await;
+    let (status, answer) = held.report(2, json!([finished_with(&"o".repeat(20_000))])).await;
     assert_eq!((status, answer["status"].as_i64()), (StatusCode::CONFLICT, Some(409)), "{answer}");
     let ended = ann.get(&format!("/v1/runs/{run}")).await;
     assert_eq!((&ended["status"], &ended["error"]["code"]), (&json!("failed"), &json!("quota_exceeded")));

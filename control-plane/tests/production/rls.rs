@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use reqwest::{Method, StatusCode};
 use restroy_control_plane::{
     auth::{Caller, Permission},
+    runs::storage,
     sql,
     store::{
         Db, PostgresOptions, Tx,
@@ -208,6 +209,10 @@ async fn without_the_condition_a_stranger_reads_and_changes_nothing() {
     let [(ann, _), (bob, stranger)] = two_teams(&it).await;
     let owner = &mut connect(&it.database.postgres().owner_url).await;
     let (of_ann, of_bob): (Uuid, Uuid) = (ann.0, bob.0);
+    // What they store is counted, and something is added since.
+    storage::fold(&it.state).await.unwrap();
+    let added = "INSERT INTO storage_changes (team_id, part, bytes) SELECT id, 'kv', 1 FROM teams";
+    sqlx::query(added).execute(&mut *owner).await.unwrap();
     for (table, team) in tenants(owner).await {
         let rows = |of: Uuid| format!("SELECT count(*) FROM {table} WHERE {team} = '{of}'");
         let has: i64 = sqlx::query_scalar(AssertSqlSafe(rows(of_ann))).fetch_one(&mut *owner).await.unwrap();

@@ -18,7 +18,7 @@ fn bombs() -> Vec<(&'static str, String)> {
         ("deep arrays", format!("{}{}", "[".repeat(1_000_000), "]".repeat(1_000_000))),
         ("chains", whole(&format!("{}0{},", "{\"a\":".repeat(90), "}".repeat(90)), 3_800)),
         ("cut off", whole("{\"\":0},", 299_000).trim_end_matches('}').to_owned()),
-        ("names", format!("{{{}\"z\":0}}", (0..180_000).map(|n| format!("\"{n}\":0,")).collect::<String>())),
+        ("names", format!("{{{}\"z\":0}}", (0..180_000).map(|n| format!("\"{n}\":0,")).collect::<Vec<_>>().concat())),
     ]
 }
 

@@ -9,8 +9,11 @@ use crate::world::Tenant;
 /// The largest secret, unless the team has another limit.
 const SECRET: usize = 8 * 1024;
 
+/// A secret of so many bytes.
+type Shape = fn(usize) -> String;
+
 /// Secrets whose lines nest in one another, in several shapes.
-const NESTED: &[(&str, fn(usize) -> String)] = &[
+const NESTED: &[(&str, Shape)] = &[
     ("runs of one letter", |number| "a".repeat(number)),
     ("runs with an end", |number| format!("{}b", "a".repeat(number))),
     ("runs with a beginning", |number| format!("b{}", "a".repeat(number))),

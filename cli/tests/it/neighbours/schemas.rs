@@ -20,8 +20,11 @@ fn with_type(mut schema: Value) -> Value {
     schema
 }
 
+/// A schema around another one.
+type Applicator = fn(Value) -> Value;
+
 /// Keywords that apply a schema, taken here or not.
-fn applicators() -> Vec<(&'static str, fn(Value) -> Value)> {
+fn applicators() -> Vec<(&'static str, Applicator)> {
     vec![
         ("properties", |schema| json!({ "properties": { "a": schema } })),
         ("patternProperties", |schema| json!({ "patternProperties": { "a": schema } })),
@@ -199,7 +202,7 @@ async fn no_source_takes_the_compiler() {
     let sources = [
         ("labels", labels),
         ("locals", (0..180).fold(String::new(), |mut text, n| { let _ = writeln!(text, "local v{n} = {n}"); text }) + &"do local a = v1 end\n".repeat(10_000)),
-        ("constants", format!("return {{{}}}", (0..40_000).map(|n| format!("{n}.5,")).collect::<String>())),
+        ("constants", format!("return {{{}}}", (0..40_000).map(|n| format!("{n}.5,")).collect::<Vec<_>>().concat())),
         ("parentheses", format!("return {}1{}", "(".repeat(100_000), ")".repeat(100_000))),
         ("concatenation", format!("return {}''", "'a'..".repeat(40_000))),
         ("strings", format!("return [[{}]]", "\n".repeat(250_000))),

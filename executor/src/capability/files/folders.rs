@@ -205,13 +205,13 @@ mod tests {
         folders.clean(now).unwrap();
         assert!(folders.used() >= 200_000);
         let scratch = folders.open(run(3), TEAM);
-        assert_eq!(scratch.write("a", WriteAt::End, &[0; 60_000]).unwrap_err().code, "scratch_limit");
+        assert_eq!(scratch.write("a", WriteAt::End, &vec![0; 60_000]).unwrap_err().code, "scratch_limit");
         // One of them comes back.
         assert_eq!(folders.open(run(1), TEAM).size("a").unwrap(), Some(100_000));
         folders.clean(now + KEPT).unwrap();
         assert_eq!(names(root.path()), 3, "the other is gone");
         scratch.write("a", WriteAt::End, &[0; 5_000]).unwrap();
         folders.leave(run(1), Leave::Remove, now);
-        scratch.write("a", WriteAt::End, &[0; 60_000]).unwrap();
+        scratch.write("a", WriteAt::End, &vec![0; 60_000]).unwrap();
     }
 }

@@ -149,7 +149,7 @@ fn the_books_hold_what_is_there() {
     assert_eq!(shares.used(), 2 * ENTRY_BYTES);
     // Another team takes its part: this one's share shrinks, below what its own folder may hold.
     shares.adopt(TeamId(Uuid::max()), 900_000);
-    assert_eq!(code(scratch.write("b", WriteAt::End, &[0; 100_000])), "scratch_limit");
+    assert_eq!(code(scratch.write("b", WriteAt::End, &vec![0; 100_000])), "scratch_limit");
     scratch.remove_all();
     assert_eq!(shares.used(), 900_000);
     assert_eq!(code(scratch.write("b", WriteAt::End, b"1")), "file_failed");

@@ -102,10 +102,14 @@ pub(super) async fn claim(
         let outputs_apart = claim.fetches_outputs && !inner.knobs.sends_outputs;
         let mut done = committed(&inner.events);
         if inner.knobs.retries_are_due {
-            done.iter_mut().for_each(|state| state.retry_at = None);
+            for state in &mut done {
+                state.retry_at = None;
+            }
         }
         if outputs_apart {
-            done.iter_mut().for_each(|state| state.output = None);
+            for state in &mut done {
+                state.output = None;
+            }
         }
         let plan = Plan { done, outputs_apart, ..inner.plan.clone() };
         Claimed {
