@@ -109,11 +109,11 @@ impl Queues {
     }
 
     fn wait(&mut self, team: Uuid, limits: &TenantLimits) -> Result<oneshot::Receiver<Permit>, Refused> {
-        let full = |queue: &VecDeque<_>| queue.len() >= limits.waiting_per_team;
-        if self.waiting.get(&team).is_some_and(full) {
+        let is_full = |this: &Self| this.waiting.get(&team).map_or(0, VecDeque::len) >= limits.waiting_per_team;
+        if is_full(self) {
             // Those who went away hold no place.
             self.forget(team);
-            if self.waiting.get(&team).is_some_and(full) {
+            if is_full(self) {
                 return Err(Refused::Team);
             }
         }

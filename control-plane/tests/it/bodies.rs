@@ -143,7 +143,7 @@ async fn a_body_that_is_none_is_told_where_it_breaks() {
         }
         let answer = send(&world, &ann.token, (&method, &to), &json_of(1), b"{").await;
         let detail = answer.problem(&at, 400, "bad_request").body["detail"].to_string();
-        assert!(detail.contains("line 1 column 1"), "{at}: {detail}");
+        assert!(detail.contains("line 1 column 2"), "{at}: {detail}");
         let text = "Content-Type: text/plain\r\nContent-Length: 2\r\n";
         send(&world, &ann.token, (&method, &to), text, b"{}").await.problem(&at, 415, "unsupported_media_type");
         let none = "Content-Length: 2\r\n";

@@ -26,7 +26,7 @@ struct Kept {
 impl Kept {
     async fn new() -> Self {
         let it = Installation::start().await;
-        let document = steps(json!({ "a": { "script": "a.lua", "secrets": LEVELS } }));
+        let document = steps(json!({ "a": { "script": "a.lua", "secrets": LEVELS, "allow": { "kv": true } } }));
         let scene = it.claimed(Some(document)).await;
         let scripts = scene.ann.get(&format!("/v1/pipelines/{}/scripts", scene.place.pipeline)).await;
         let places = [

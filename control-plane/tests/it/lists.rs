@@ -69,7 +69,10 @@ fn reversed(order: &str) -> String {
 /// Two or more of everything that there are lists of, and the ids to find them by.
 async fn world() -> (std::sync::Arc<Installation>, Person, BTreeMap<&'static str, String>) {
     let it = Installation::start().await;
-    let document = steps(json!({ "a": { "script": "a.lua" }, "b": { "script": "b.lua" } }));
+    let document = steps(json!({
+        "a": { "script": "a.lua", "allow": { "kv": true, "email": true, "files": true } },
+        "b": { "script": "b.lua" },
+    }));
     let Scene { ann, place, run, held, .. } = it.claimed(Some(document.clone())).await;
     held.reported(1, json!([started("a"), started("b")])).await;
     for n in ["1", "2"] {

@@ -251,6 +251,8 @@ async fn taken_over(sends_outputs: bool) -> Report {
     let executor = Running::start(&api, scratch.path(), 1).await;
     executor.push(api.task_id()).await;
     api.until("the fourth item waits", |api| api.calls().len() == 1).await;
+    let third = |event: &EventKind| matches!(event, EventKind::StepFinished { step, .. } if step.step == "last" && step.index == Some(3));
+    api.until("the third item is recorded", |api| api.events().iter().any(third)).await;
     api.lose_lease();
     api.knobs(|knobs| knobs.gate.1.add_permits(1));
     api.until("the old fence is refused", |api| api.refused() > 0).await;

@@ -78,7 +78,7 @@ async fn inputs_are_checked_before_the_script_starts() {
     let error = error.unwrap();
     assert_eq!((status, error.code.as_str()), (StepStatus::Failed, "invalid_inputs"));
     assert_eq!(error.details.unwrap()["errors"][0]["pointer"], "/a/n");
-    assert!(error.message.contains("at /a/n"), "{}", error.message);
+    assert!(error.message.contains("`/a/n` must be at least 1"), "{}", error.message);
     assert_eq!((report.starts("b", None), report.lines("b")), (0, Vec::new()), "no sandbox was made, and none again");
     assert_eq!(report.status(), RunStatus::Failed);
 

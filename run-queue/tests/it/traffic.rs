@@ -6,10 +6,11 @@ use futures_util::StreamExt;
 use restroy_run_queue::{
     queue::Queue,
     redis::{RedisOptions, RedisQueue},
+    run_api::{HeldTask, ReleaseReason},
     wake::{Wake, WakeUps},
 };
 use restroy_sdk::{
-    ids::{RunId, TeamId},
+    ids::{ExecutorId, RunId, TaskId, TeamId},
     time::Ambient,
 };
 use serde_json::Value;
@@ -67,7 +68,10 @@ async fn only_ids_pass_through_redis() {
         within(arrivals.recv()).await.unwrap();
     }
     let team_id = TeamId(Ambient::system().uuid());
-    for wake in [Wake::Admit, Wake::Run { run_id, last_seq: 77 }, Wake::Access { team_id }, Wake::Missed] {
+    let task = HeldTask { task_id: TaskId(Ambient::system().uuid()), fence: 3 };
+    let executor_id = ExecutorId(Ambient::system().uuid());
+    let released = Wake::Released { executor_id, task, reason: ReleaseReason::Ended };
+    for wake in [Wake::Admit, Wake::Run { run_id, last_seq: 77 }, Wake::Access { team_id }, released, Wake::Missed] {
         one.send(wake);
         within(async { while heard.recv().await.unwrap() != wake {} }).await;
     }
@@ -136,6 +140,16 @@ fn wake_up(argument: &str) -> bool {
         "admit" | "missed" => value.is_boolean(),
         "access" => value.as_array().is_some_and(|teams| teams.iter().all(id)),
         "runs" => value.as_array().is_some_and(|runs| runs.iter().all(|run| id(&run[0]) && run[1].is_i64())),
+        "released" => value.as_array().is_some_and(|tasks| tasks.iter().all(|released| is_released(released, id))),
         _ => false,
     })
+}
+
+/// An executor, its task with the fence, and why: a word of a closed list.
+fn is_released(released: &Value, id: impl Fn(&Value) -> bool) -> bool {
+    let task = &released[1];
+    id(&released[0])
+        && id(&task["task_id"])
+        && task["fence"].is_i64()
+        && matches!(released[2].as_str(), Some("ended" | "taken"))
 }

@@ -29,7 +29,7 @@ async fn what_scripts_leave_is_their_own_teams_trouble() {
     let mut neighbours = Neighbours::new(&[]).await;
     for (name, source) in LITTERING {
         let allow = json!({"kv": true, "files": true, "email": true});
-        neighbours.during(async |attacker| attacker.run_all(name, source, allow, 3).await).await;
+        neighbours.during(async |attacker| attacker.run_all(name, source, allow, 2).await).await;
     }
     // Each of them once for every item.
     let source = "print(('x'):rep(8000)) return ('x'):rep(200000)";
