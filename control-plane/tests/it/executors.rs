@@ -76,8 +76,7 @@ async fn a_claim_that_is_repeated_takes_one_slot() {
     let (ann, place) = it.pipeline(None).await;
     let task = admitted(&it, &ann, &place, 1).await.remove(0);
     let executor = it.executor_of(1).await;
-    let claim =
-        json!({ "protocol": 1, "engine_id": "test", "claim_id": "0197a4e0-5b0e-7c52-b2f4-6d3c9f0a8e21" });
+    let claim = json!({ "protocol": 1, "engine_id": "test", "claim_id": "0197a4e0-5b0e-7c52-b2f4-6d3c9f0a8e21" });
     let first = executor.claim_as(&task, claim.clone()).await.unwrap();
     let again = executor.claim_as(&task, claim).await.unwrap();
     assert!(again.fence > first.fence);

@@ -96,7 +96,11 @@ async fn a_pipeline_says_how_long_within_what_the_team_may() {
         (json!({ "runs": -1 }), "/retention/runs"),
     ] {
         let (status, problem) = retain(&ann, &place.pipeline, retention).await;
-        assert_eq!((status, &problem["errors"][0]["pointer"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!(at)), "{problem}");
+        assert_eq!(
+            (status, &problem["errors"][0]["pointer"]),
+            (StatusCode::UNPROCESSABLE_ENTITY, &json!(at)),
+            "{problem}"
+        );
     }
     let (status, pipeline) = retain(&ann, &place.pipeline, json!({ "days": 2, "runs": 3 })).await;
     assert_eq!((status, &pipeline["retention"]), (StatusCode::OK, &json!({ "days": 2, "runs": 3 })));
@@ -124,7 +128,8 @@ async fn a_pipeline_says_how_long_within_what_the_team_may() {
 async fn what_is_kept_stays_and_what_is_deleted_goes_at_once() {
     let it = Installation::start().await;
     let (ann, place) = it.pipeline(None).await;
-    let [kept, deleted, open] = [ann.run(&place, json!({})).await, ann.run(&place, json!({})).await, ann.run(&place, json!({})).await];
+    let [kept, deleted, open] =
+        [ann.run(&place, json!({})).await, ann.run(&place, json!({})).await, ann.run(&place, json!({})).await];
     cancel(&ann, &kept).await;
     cancel(&ann, &deleted).await;
     let keep = format!("/v1/runs/{kept}/keep");
@@ -195,8 +200,11 @@ struct Modelled {
 
 fn modelled() -> impl Strategy<Value = Modelled> {
     let ended = prop_oneof![1 => Just(None), 6 => (0..72_i64).prop_map(Some)];
-    (0..3_usize, ended, proptest::bool::weighted(0.25))
-        .prop_map(|(pipeline, ended, kept)| Modelled { pipeline, ended, kept })
+    (0..3_usize, ended, proptest::bool::weighted(0.25)).prop_map(|(pipeline, ended, kept)| Modelled {
+        pipeline,
+        ended,
+        kept,
+    })
 }
 
 /// Which of them are still there, by the rules.
@@ -232,9 +240,9 @@ async fn exactly_what_is_due_goes() {
     }
     it.clock.advance(100 * DAY);
     let ann = ann.login("ann").await;
-    let mut runner = TestRunner::new(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() });
-    let strategy =
-        (proptest::collection::vec(modelled(), 1..14), proptest::collection::vec((1..3_i64, 1..5_usize), 3));
+    let mut runner =
+        TestRunner::new(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() });
+    let strategy = (proptest::collection::vec(modelled(), 1..14), proptest::collection::vec((1..3_i64, 1..5_usize), 3));
     for _ in 0..8 {
         let tree = strategy.new_tree(&mut runner).unwrap();
         let (modelled, rules) = proptest::strategy::ValueTree::current(&tree);
@@ -253,7 +261,8 @@ async fn exactly_what_is_due_goes() {
         let now = it.state.ambient.now().micros();
         let mut made = Vec::new();
         for run in modelled {
-            let pipeline = Place { pipeline: pipelines[run.pipeline].clone(), team: String::new(), board: String::new() };
+            let pipeline =
+                Place { pipeline: pipelines[run.pipeline].clone(), team: String::new(), board: String::new() };
             let id = ann.run(&pipeline, json!({})).await;
             if let Some(hours) = run.ended {
                 cancel(&ann, &id).await;
@@ -288,7 +297,8 @@ impl SetFinished for Installation {
     async fn set_finished(&self, run: &str, at: i64) {
         let mut tx = self.state.db.system_write().await.unwrap();
         let id: restroy_sdk::ids::RunId = run.parse().unwrap();
-        sql!(&mut tx, execute, sqlx::query("UPDATE runs SET finished_at = $2 WHERE id = $1").bind(id).bind(at)).unwrap();
+        sql!(&mut tx, execute, sqlx::query("UPDATE runs SET finished_at = $2 WHERE id = $1").bind(id).bind(at))
+            .unwrap();
         tx.commit().await.unwrap();
     }
 }

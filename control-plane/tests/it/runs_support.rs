@@ -24,9 +24,7 @@ use restroy_control_plane::{
     state::{AppState, Parts, Settings},
 };
 use restroy_run_queue::queue::{Handler, Message, Queue, QueueError};
-use restroy_sdk::{
-    time::{Ambient, Clock, System, Timestamp},
-};
+use restroy_sdk::time::{Ambient, Clock, System, Timestamp};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, mpsc};
 

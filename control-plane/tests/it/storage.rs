@@ -52,7 +52,8 @@ async fn write_everything(it: &std::sync::Arc<Installation>) -> Scene {
     let Scene { ann, place, held, .. } = &scene;
     held.reported(1, json!([started("a")])).await;
     held.called("set", json!({ "method": "kv_set", "key": "k", "value": "v".repeat(1_000) })).await;
-    held.called("mail", json!({ "method": "email_send", "to": ["a@b.c"], "subject": "S", "text": "T".repeat(2_000) })).await;
+    held.called("mail", json!({ "method": "email_send", "to": ["a@b.c"], "subject": "S", "text": "T".repeat(2_000) }))
+        .await;
     for size in [10_000, 3_000] {
         let (status, answer) = held.artifact(&format!("f{size}"), "f", &vec![1; size]).await;
         assert_eq!(status, StatusCode::OK, "{answer}");
@@ -118,7 +119,11 @@ async fn at_the_limit_nothing_of_any_kind_is_written() {
     let much = "x".repeat(30_000);
     let put = async |method, path: String, body: Value| {
         let problem = ann.expect(StatusCode::TOO_MANY_REQUESTS, method, &path, Some(body)).await;
-        assert_eq!((&problem["code"], &problem["limit"]["name"]), (&json!("quota_exceeded"), &json!("storage_bytes")), "{path}");
+        assert_eq!(
+            (&problem["code"], &problem["limit"]["name"]),
+            (&json!("quota_exceeded"), &json!("storage_bytes")),
+            "{path}"
+        );
         let detail = problem["detail"].as_str().unwrap();
         assert!(detail.contains("storage_bytes") && detail.contains("Delete runs"), "{detail}");
     };
@@ -195,9 +200,14 @@ async fn owners_are_told_once_for_each_crossing() {
     let told = "SELECT count(*) FROM outbox WHERE team_id IS NULL AND recipients = '[\"ann@example.com\"]'
                 AND subject LIKE '%storage%'";
     let used = bytes(&stored(&ann, &place.team).await, "bytes");
-    for (limit, near, mails) in
-        [(used * 2, false, 0), (used * 10 / 8, true, 1), (used * 10 / 9, true, 1), (used * 10 / 7, false, 1), (used * 2, false, 1), (used, true, 2)]
-    {
+    for (limit, near, mails) in [
+        (used * 2, false, 0),
+        (used * 10 / 8, true, 1),
+        (used * 10 / 9, true, 1),
+        (used * 10 / 7, false, 1),
+        (used * 2, false, 1),
+        (used, true, 2),
+    ] {
         give(&it, &place.team, Limit::StorageBytes, limit).await;
         count::pass(&it.state).await.unwrap();
         assert_eq!(it.count(told).await, mails, "{limit} of {used}");

@@ -107,9 +107,8 @@ async fn a_read_only_database_is_not_ready_and_starts_nothing() {
 async fn set_read_only(world: &World, value: &str) {
     let owner = &world.database.postgres().owner_url;
     let name = owner.rsplit('/').next().unwrap();
-    let statement = format!(
-        "BEGIN READ WRITE; ALTER DATABASE {name} SET default_transaction_read_only = {value}; COMMIT"
-    );
+    let statement =
+        format!("BEGIN READ WRITE; ALTER DATABASE {name} SET default_transaction_read_only = {value}; COMMIT");
     world.database.alter(&world.state.db, statement).await;
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                WHERE datname = current_database() AND pid <> pg_backend_pid()";

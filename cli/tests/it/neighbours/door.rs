@@ -66,9 +66,8 @@ async fn floods_of_strangers_are_turned_away() {
 async fn requests_of_people_do_not_keep_leases_from_being_renewed() {
     let mut neighbours = Neighbours::new(&[]).await;
     let url = neighbours.server.url.clone();
-    let answers = neighbours
-        .during(async |_| flood(3_000, |client, n| client.get(format!("{url}/v1/runs/{n}"))).await)
-        .await;
+    let answers =
+        neighbours.during(async |_| flood(3_000, |client, n| client.get(format!("{url}/v1/runs/{n}"))).await).await;
     assert!(answers.keys().all(|status| *status < 500), "{answers:?}");
 }
 

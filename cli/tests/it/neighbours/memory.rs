@@ -10,7 +10,10 @@ const GREEDY: &[(&str, &str)] = &[
     ("tables", "local t = {} while true do t[#t + 1] = {} end"),
     ("large result", "local t = json.array {} for i = 1, 120000 do t[i] = 1 end return t"),
     ("large error", "error(('a'):rep(65000))"),
-    ("structured error", "local t = {} for i = 1, 50000 do t[i] = {} end error{code = 'x', message = 'y', details = t}"),
+    (
+        "structured error",
+        "local t = {} for i = 1, 50000 do t[i] = {} end error{code = 'x', message = 'y', details = t}",
+    ),
     ("large lines", "for i = 1, 30 do print(('a'):rep(8000)) end"),
 ];
 

@@ -58,7 +58,10 @@ impl Neighbours {
         }});
         let files = [
             ("scripts/wait.lua", "print('waiting') sleep(0.3) return kv.incr('errands')"),
-            ("scripts/count.lua", "files.write('note.txt', 'kept') return {count = inputs.wait, note = files.read('note.txt')}"),
+            (
+                "scripts/count.lua",
+                "files.write('note.txt', 'kept') return {count = inputs.wait, note = files.read('note.txt')}",
+            ),
         ];
         let errand = victim.push("errand", definition, &files).await;
         let neighbours = Self { server, attacker, victim, errand };
@@ -90,7 +93,8 @@ impl Neighbours {
     async fn errand(&self) {
         let victim = &self.victim;
         let run = victim.start(self.errand, json!({})).await;
-        let boards = victim.client.boards(victim.team, &Paging::longest()).await.expect("the victim's request is answered");
+        let boards =
+            victim.client.boards(victim.team, &Paging::longest()).await.expect("the victim's request is answered");
         assert!(!boards.items.is_empty());
         let finished = victim.finish(run).await;
         assert_eq!(finished.run.status, RunStatus::Succeeded, "the victim's run: {:#?}", finished.run.error);

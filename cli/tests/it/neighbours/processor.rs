@@ -57,5 +57,7 @@ async fn no_storm_of_calls_holds_up_another_team() {
 #[tokio::test]
 async fn a_team_with_many_busy_sandboxes_leaves_another_its_share() {
     let mut neighbours = Neighbours::new(&[]).await;
-    neighbours.during(async |attacker| attacker.run_all("busy", "for i = 1, 30000000 do end", json!({}), 5).await).await;
+    neighbours
+        .during(async |attacker| attacker.run_all("busy", "for i = 1, 30000000 do end", json!({}), 5).await)
+        .await;
 }

@@ -87,12 +87,18 @@ async fn no_wide_schema_takes_memory_or_time() {
     let nested = (0..40).fold(json!({}), |inner, _| json!({ "allOf": [inner], "unevaluatedProperties": false }));
     let schemas = [
         ("patterns", patterns(400)),
-        ("many patterns", json!({ "type": "object", "patternProperties": (0..5_000).map(|n| (format!("a{n}"), json!({}))).collect::<Map<_, _>>() })),
+        (
+            "many patterns",
+            json!({ "type": "object", "patternProperties": (0..5_000).map(|n| (format!("a{n}"), json!({}))).collect::<Map<_, _>>() }),
+        ),
         ("doubling", json!({ "type": "object", "$ref": "#/$defs/d0", "$defs": doubling })),
         ("unevaluated", with_type(nested)),
         ("wide", json!({ "type": "object", "anyOf": vec![json!({}); 50_000] })),
         ("unknown keywords", json!((0..50_000).map(|n| (format!("propertie{n}"), json!(0))).collect::<Map<_, _>>())),
-        ("long names", json!({ "type": "object", "properties": (0..20).map(|n| ("x".repeat(80_000 + n), json!({ "type": 1 }))).collect::<Map<_, _>>() })),
+        (
+            "long names",
+            json!({ "type": "object", "properties": (0..20).map(|n| ("x".repeat(80_000 + n), json!({ "type": 1 }))).collect::<Map<_, _>>() }),
+        ),
     ];
     let mut neighbours = Neighbours::new(&[]).await;
     neighbours
@@ -100,7 +106,13 @@ async fn no_wide_schema_takes_memory_or_time() {
             let home = attacker.push("wide", pipeline(&json!({ "type": "object" })), SCRIPT).await;
             let attempts = schemas.iter().map(async |(name, schema)| {
                 let refused = attacker.try_publish(home, pipeline(schema), SCRIPT).await.unwrap_err();
-                assert!(matches!(refused.code, ProblemCode::InvalidDefinition | ProblemCode::RateLimited | ProblemCode::TooLarge), "{name}: {refused}");
+                assert!(
+                    matches!(
+                        refused.code,
+                        ProblemCode::InvalidDefinition | ProblemCode::RateLimited | ProblemCode::TooLarge
+                    ),
+                    "{name}: {refused}"
+                );
             });
             join_all(attempts).await;
         })
@@ -111,7 +123,8 @@ async fn no_wide_schema_takes_memory_or_time() {
 fn costly() -> Vec<(&'static str, Value, Value)> {
     let constants: Vec<Value> = (0..1_000).map(|n| json!({ "const": n })).collect();
     let lists = (0..40).fold(json!({}), |schema, _| json!({ "allOf": [schema], "uniqueItems": true }));
-    let text: String = (0_u32..300_000).map(|n| if n.wrapping_mul(n).count_ones() % 2 == 0 { 'a' } else { 'b' }).collect();
+    let text: String =
+        (0_u32..300_000).map(|n| if n.wrapping_mul(n).count_ones() % 2 == 0 { 'a' } else { 'b' }).collect();
     vec![
         ("comparisons", json!({ "items": { "anyOf": constants } }), json!(vec![-1; 50_000])),
         ("unique", lists, json!((0..90_000).collect::<Vec<_>>())),
@@ -134,7 +147,12 @@ async fn no_check_of_parameters_takes_a_core() {
                 for started in join_all(starts).await {
                     let Err(error) = started else { continue };
                     let problem = problem(error);
-                    let known = [ProblemCode::TooLarge, ProblemCode::InvalidParams, ProblemCode::RateLimited, ProblemCode::Unavailable];
+                    let known = [
+                        ProblemCode::TooLarge,
+                        ProblemCode::InvalidParams,
+                        ProblemCode::RateLimited,
+                        ProblemCode::Unavailable,
+                    ];
                     assert!(known.contains(&problem.code), "{name}: {problem}");
                 }
             })
@@ -201,7 +219,13 @@ async fn no_source_takes_the_compiler() {
     }
     let sources = [
         ("labels", labels),
-        ("locals", (0..180).fold(String::new(), |mut text, n| { let _ = writeln!(text, "local v{n} = {n}"); text }) + &"do local a = v1 end\n".repeat(10_000)),
+        (
+            "locals",
+            (0..180).fold(String::new(), |mut text, n| {
+                let _ = writeln!(text, "local v{n} = {n}");
+                text
+            }) + &"do local a = v1 end\n".repeat(10_000),
+        ),
         ("constants", format!("return {{{}}}", (0..40_000).map(|n| format!("{n}.5,")).collect::<Vec<_>>().concat())),
         ("parentheses", format!("return {}1{}", "(".repeat(100_000), ")".repeat(100_000))),
         ("concatenation", format!("return {}''", "'a'..".repeat(40_000))),
@@ -212,13 +236,20 @@ async fn no_source_takes_the_compiler() {
         .during(async |attacker| {
             let home = attacker.push("sources", pipeline(&json!({ "type": "object" })), SCRIPT).await;
             for (name, source) in &sources {
-                let files: Vec<(String, &str)> = (0..12).map(|n| (format!("scripts/f{n}.lua"), source.as_str())).collect();
+                let files: Vec<(String, &str)> =
+                    (0..12).map(|n| (format!("scripts/f{n}.lua"), source.as_str())).collect();
                 let mut files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), *text)).collect();
                 files.extend(SCRIPT);
-                let attempts = (0..4).map(|_| attacker.try_publish(home, pipeline(&json!({ "type": "object" })), &files));
+                let attempts =
+                    (0..4).map(|_| attacker.try_publish(home, pipeline(&json!({ "type": "object" })), &files));
                 for answer in join_all(attempts).await {
                     let Err(refused) = answer else { continue };
-                    let known = [ProblemCode::InvalidDefinition, ProblemCode::RateLimited, ProblemCode::Unavailable, ProblemCode::QuotaExceeded];
+                    let known = [
+                        ProblemCode::InvalidDefinition,
+                        ProblemCode::RateLimited,
+                        ProblemCode::Unavailable,
+                        ProblemCode::QuotaExceeded,
+                    ];
                     assert!(known.contains(&refused.code), "{name}: {refused}");
                 }
             }
