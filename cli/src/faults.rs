@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use restroy_sdk::{
     document::{Place, Places},
-    problem::Fault,
+    problem::FieldError,
 };
 
 use crate::{
@@ -22,16 +22,16 @@ struct Located<'a> {
 }
 
 /// The faults of a folder's document and sources, as they are shown.
-pub(crate) fn show(faults: &[Fault], folder: &Folder, paint: Paint) -> String {
+pub(crate) fn show(faults: &[FieldError], folder: &Folder, paint: Paint) -> String {
     let places = Places::of_yaml(&folder.yaml);
     faults.iter().map(|fault| render(fault, &locate(fault, folder, &places), paint)).collect()
 }
 
-fn place(fault: &Fault) -> Option<Place> {
+fn place(fault: &FieldError) -> Option<Place> {
     fault.line.map(|line| Place { line, column: fault.column.unwrap_or(1) })
 }
 
-fn locate<'a>(fault: &Fault, folder: &'a Folder, places: &Places) -> Located<'a> {
+fn locate<'a>(fault: &FieldError, folder: &'a Folder, places: &Places) -> Located<'a> {
     if let Some(path) = file_path(&fault.pointer, &folder.files) {
         let file = folder.root.join(&path).display().to_string();
         return Located { file, place: place(fault), text: folder.files.get(&path).map(String::as_str) };
@@ -51,7 +51,7 @@ fn file_path(pointer: &str, files: &BTreeMap<String, String>) -> Option<String> 
     Some(rest.replace("~1", "/").replace("~0", "~"))
 }
 
-fn render(fault: &Fault, located: &Located<'_>, paint: Paint) -> String {
+fn render(fault: &FieldError, located: &Located<'_>, paint: Paint) -> String {
     let mut text = format!("{} {}\n", paint.red("error:"), clean(&fault.detail));
     let Some(place) = located.place else {
         // A file's pointer says nothing that its path does not.
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_pointer_becomes_a_place_in_the_document() {
-        let fault = Fault::new("/steps/send/needs/0", "unknown step `fetsh`");
+        let fault = FieldError::new("/steps/send/needs/0", "unknown step `fetsh`");
         assert_eq!(
             show(&[fault], &folder(), Paint::new(false)),
             "error: unknown step `fetsh`\n --> demo/pipeline.yaml:5:13\n  |\n5 |     needs: [fetsh]\n  |             ^\n"
@@ -101,7 +101,11 @@ mod tests {
     #[test]
     fn a_fault_in_a_script_shows_the_script() {
         for pointer in ["/files/scripts~1send.lua", "/files/scripts/send.lua"] {
-            let fault = Fault { line: Some(2), column: Some(12), ..Fault::new(pointer, "unexpected symbol near '='") };
+            let fault = FieldError {
+                line: Some(2),
+                column: Some(12),
+                ..FieldError::new(pointer, "unexpected symbol near '='")
+            };
             assert_eq!(
                 show(&[fault], &folder(), Paint::new(false)),
                 "error: unexpected symbol near '='\n --> demo/scripts/send.lua:2:12\n  |\n\
@@ -112,18 +116,18 @@ mod tests {
 
     #[test]
     fn what_has_no_place_keeps_its_pointer() {
-        let fault = Fault::new("/files/scripts~1gone.lua", "the file is too long");
+        let fault = FieldError::new("/files/scripts~1gone.lua", "the file is too long");
         assert_eq!(
             show(&[fault], &folder(), Paint::new(false)),
             "error: the file is too long\n  --> demo/scripts/gone.lua\n"
         );
-        let fault = Fault::new("/nothing/here", "a fault of the whole");
+        let fault = FieldError::new("/nothing/here", "a fault of the whole");
         assert!(show(&[fault], &folder(), Paint::new(false)).contains("pipeline.yaml"));
     }
 
     #[test]
     fn the_apis_pointers_into_the_body_work_too() {
-        let fault = Fault::new("/definition/steps/send/script", "no such file");
+        let fault = FieldError::new("/definition/steps/send/script", "no such file");
         assert!(show(&[fault], &folder(), Paint::new(false)).contains("pipeline.yaml:4:13"));
     }
 }

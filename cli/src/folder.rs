@@ -9,7 +9,7 @@ use std::{
 
 use restroy_sdk::{
     document::{Document, MAX_BYTES, MAX_FOLDERS, check, read_yaml},
-    problem::Fault,
+    problem::FieldError,
 };
 
 use crate::failure::{Failure, Outcome};
@@ -51,7 +51,7 @@ impl Folder {
     }
 
     /// The document, checked as far as that goes without a compiler.
-    pub(crate) fn check(&self) -> Result<Document, Vec<Fault>> {
+    pub(crate) fn check(&self) -> Result<Document, Vec<FieldError>> {
         let document = read_yaml(&self.yaml)?;
         let faults = check(&document, &self.files);
         if faults.is_empty() { Ok(document) } else { Err(faults) }

@@ -14,7 +14,7 @@ use url::Url;
 use crate::failure::{Failure, Outcome};
 
 /// How long the answer may take.
-const PATIENCE: Duration = Duration::from_secs(4);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
 /// What of the answer is read: the status line, and what a service says of its state.
 const MOST: u64 = 8 * 1024;
 
@@ -32,9 +32,9 @@ pub(crate) async fn run(args: &Args) -> Outcome {
         return Err(Failure::usage(format!("`{url}` is not a plain http address")));
     };
     let address = format!("{host}:{}", url.port().unwrap_or(80));
-    let answer = timeout(PATIENCE, ask(&address, url.path()))
+    let answer = timeout(ANSWER_TIMEOUT, ask(&address, url.path()))
         .await
-        .map_err(|_| Failure::new(format!("{address} did not answer within {} s", PATIENCE.as_secs())))?
+        .map_err(|_| Failure::new(format!("{address} did not answer within {} s", ANSWER_TIMEOUT.as_secs())))?
         .map_err(|error| Failure::new(format!("cannot ask {address}: {error}")))?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let status = head.lines().next().unwrap_or_default();

@@ -45,7 +45,7 @@ use crate::{
 /// How often the database's clock is asked for.
 const PERIOD: Duration = Duration::from_secs(10);
 /// How long a measurement may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const MEASURE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often it is asked in a row; the quickest answer counts.
 const SAMPLES: usize = 3;
 /// An answer that took longer says too little.
@@ -151,7 +151,7 @@ impl DatabaseClock {
             return Ok(());
         }
         let measuring = async { self.follow(&mut db.system_read().await?).await };
-        timeout(PATIENCE, measuring).await.map_err(|_| ClockError::TooSlow)?
+        timeout(MEASURE_TIMEOUT, measuring).await.map_err(|_| ClockError::TooSlow)?
     }
 
     /// Measures again and again, and after every jump, until `shutdown` is cancelled. What cannot be

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use restroy_sdk::{
-    problem::{Fault, LimitHit, MEDIA_TYPE, Problem, ProblemCode},
+    problem::{FieldError, LimitHit, MEDIA_TYPE, Problem, ProblemCode},
     time::Timestamp,
 };
 
@@ -177,5 +177,5 @@ pub fn name_taken(error: sqlx::Error, by: &str, name: &str) -> ApiError {
         return error.into();
     }
     let problem = Problem::new(ProblemCode::NameTaken).detail(format!("`{name}` is the name of {by}; choose another."));
-    problem.errors(vec![Fault::new("/name", "taken")]).into()
+    problem.errors(vec![FieldError::new("/name", "taken")]).into()
 }

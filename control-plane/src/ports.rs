@@ -1,7 +1,7 @@
 //! What the control-plane needs from outside and does not know itself.
 
 use async_trait::async_trait;
-use restroy_sdk::problem::Fault;
+use restroy_sdk::problem::FieldError;
 
 /// Compiles scripts without running them. The control-plane holds no Lua: whoever starts it passes
 /// in the sandbox's compiler.
@@ -18,7 +18,7 @@ pub trait ScriptCompiler: Send + Sync {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Compiled {
     /// What is wrong, if it does not compile.
-    pub fault: Option<Fault>,
+    pub fault: Option<FieldError>,
     /// The fuel that it took.
     pub fuel: u64,
 }

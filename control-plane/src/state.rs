@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     api::{
-        NOTING,
+        MAX_PENDING_RECORDS,
         health::Recent,
         http::{answers::Answers, in_flight::InFlight},
     },
@@ -19,7 +19,7 @@ use crate::{
     mail::MailSettings,
     metrics::Metrics,
     ports::ScriptCompiler,
-    runs::{limits::LEASE, published::VersionCache, run_api::Listeners, schedule::Looks, watch::Watchers},
+    runs::{limits::LEASE, published::VersionCache, run_api::Listeners, schedule::SchedulerCursor, watch::StreamHub},
     secrets::KeyRing,
     store::{Db, stranger_mails::StrangerMails},
     tenant_work::{TenantExecutor, TenantLimits},
@@ -53,7 +53,7 @@ pub struct AppState {
     /// This process among those that serve the same database.
     pub replica: Uuid,
     /// The runs that are watched here.
-    pub watchers: Watchers,
+    pub watchers: StreamHub,
     /// The executors that listen here for what becomes of their tasks.
     pub listeners: Listeners,
     /// The memory of answers under way.
@@ -69,7 +69,7 @@ pub struct AppState {
     /// What steps may do, for the calls of their scripts.
     pub(crate) allowed: Arc<crate::runs::effects::Versions>,
     /// Until when schedules were looked after here.
-    pub schedules: Arc<Looks>,
+    pub schedules: Arc<SchedulerCursor>,
     /// Cancelled when this process is to end: it is not ready any more, and streams end so that their
     /// readers go on elsewhere.
     pub stopping: CancellationToken,
@@ -84,7 +84,7 @@ pub struct AppState {
 }
 
 /// What the process passes in at its start; the rest of [`AppState`] is made of it.
-pub struct Parts {
+pub struct AppDeps {
     /// The database, migrated.
     pub db: Db,
     /// Clock, randomness, identifiers.
@@ -192,8 +192,8 @@ impl Default for Settings {
 
 impl AppState {
     /// Puts the parts together.
-    pub fn new(parts: Parts) -> Self {
-        let Parts { db, ambient, queue, wake, compiler, keys, tokens, settings } = parts;
+    pub fn new(parts: AppDeps) -> Self {
+        let AppDeps { db, ambient, queue, wake, compiler, keys, tokens, settings } = parts;
         Self {
             db,
             passwords: Arc::new(Passwords::new(&ambient)),
@@ -209,7 +209,7 @@ impl AppState {
             keys: Arc::new(keys),
             tokens: Arc::new(tokens),
             settings: Arc::new(settings),
-            watchers: Watchers::default(),
+            watchers: StreamHub::default(),
             listeners: Listeners::default(),
             tenants: TenantExecutor::new(TenantLimits::default()),
             versions: Arc::default(),
@@ -218,7 +218,7 @@ impl AppState {
             schedules: Arc::default(),
             stopping: CancellationToken::new(),
             metrics: Metrics::new(),
-            noting: Arc::new(Semaphore::new(NOTING)),
+            noting: Arc::new(Semaphore::new(MAX_PENDING_RECORDS)),
             oidc: Arc::default(),
             outbox: Arc::default(),
         }

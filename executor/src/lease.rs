@@ -18,7 +18,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{drive::task::TaskContext, signals::Signals};
+use crate::{run::task::TaskContext, signals::Signals};
 
 /// Where the parts of a task leave word that they move.
 #[derive(Debug, Default)]

@@ -4,7 +4,7 @@
 //! [`Executor::run`] takes task ids from the queue, claims each on the run API and drives it. A task
 //! in hand is made of four parts that know little of one another:
 //!
-//! - [`drive`]: what is to be done next, decided by a pure core from what has ended so far;
+//! - [`run`]: what is to be done next, decided by a pure core from what has ended so far;
 //! - [`report`]: what happened, on its way to the control-plane in order and in batches;
 //! - [`lease`]: whether there is progress, and so a reason to keep the lease;
 //! - [`capability`]: what scripts may reach outside of their sandbox.
@@ -15,7 +15,6 @@
 mod capability;
 mod client;
 mod config;
-mod drive;
 mod egress;
 mod health;
 mod json;
@@ -24,6 +23,7 @@ mod mask;
 mod memory;
 pub mod metrics;
 mod report;
+mod run;
 mod signals;
 mod worker;
 

@@ -6,7 +6,7 @@
 //! [`LINGER`] for company, unless somebody waits for its commit.
 //!
 //! Lines and progress come from inside a sandbox, which cannot wait: the sandbox's own limits bound
-//! them. Everything else waits for [`Reporter::room`] first.
+//! them. Everything else waits for [`Reporter::wait_for_capacity`] first.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -227,7 +227,7 @@ impl Reporter {
     }
 
     /// Waits until there is room for more.
-    pub(crate) async fn room(&self) {
+    pub(crate) async fn wait_for_capacity(&self) {
         let mut committed = self.committed.subscribe();
         while self.state().bytes > BUFFER_BYTES {
             if committed.changed().await.is_err() {

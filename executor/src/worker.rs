@@ -24,20 +24,20 @@ use crate::{
     },
     client::{Lost, RunApi, TaskApi},
     config::{ExecutorConfig, ExecutorError},
-    drive::{
-        drive,
-        task::{TaskContext, Tools, prepare},
-    },
     health::Health,
     lease,
     metrics::Metrics,
+    run::{
+        run_task,
+        task::{TaskContext, Tools, prepare},
+    },
     signals::{self, Release, Signals},
 };
 
 /// How often the executor says that it is there.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How long the last heartbeat may take, which says that the slots are gone.
-const FAREWELL: Duration = Duration::from_secs(1);
+const FINAL_HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long reporting the last and handing a task back may take.
 const HAND_BACK: Duration = Duration::from_secs(5);
 /// How long the sandboxes of a released task may take to stop before its slot is used again all the same.
@@ -175,12 +175,12 @@ impl Executor {
         };
         tokio::select! {
             () = work => {}
-            () = this.say_alive(&stopping, &allowed) => {}
+            () = this.heartbeat_loop(&stopping, &allowed) => {}
             () = this.clean() => {}
             () = signals::listen(&this.api, &this.signals) => {}
         }
         // Word of it must not hold up the end.
-        let _ = tokio::time::timeout(FAREWELL, this.api.heartbeat(0)).await;
+        let _ = tokio::time::timeout(FINAL_HEARTBEAT_TIMEOUT, this.api.heartbeat(0)).await;
         stop.abort();
     }
 
@@ -203,7 +203,7 @@ impl Executor {
 
     /// Says that it is there, with how many slots: none once it drains, so that nothing is admitted
     /// on its account. Tells each time how many slots the answer allows.
-    async fn say_alive(&self, stopping: &CancellationToken, allowed: &watch::Sender<Option<u32>>) {
+    async fn heartbeat_loop(&self, stopping: &CancellationToken, allowed: &watch::Sender<Option<u32>>) {
         loop {
             let draining = stopping.is_cancelled();
             let allows = match self.api.heartbeat(if draining { 0 } else { self.config.slots }).await {
@@ -312,7 +312,7 @@ impl Executor {
         let mut delivery = pin!(task.reporter.deliver(&task.api));
         let end = tokio::select! {
             // Not on these threads: they renew leases and report, for all tasks.
-            () = self.tools.threads.run(drive(Arc::clone(&task))) => End::Done,
+            () = self.tools.threads.run(run_task(Arc::clone(&task))) => End::Done,
             _ = &mut delivery => End::Lost,
             () = lease::keep(&task, &self.signals) => End::Lost,
             () = give_back_while_it_waits(&task) => End::Waiting,

@@ -11,7 +11,7 @@ use wasmtime::{InstancePre, Linker, Module, Store};
 use crate::dispatch::Dispatcher;
 use crate::host::Host;
 use crate::invocation::Records;
-use crate::meter::{Allowed, Stop, WallClock, drive};
+use crate::meter::{Allowed, Stop, WallClock, run_metered};
 use crate::sandbox::{Came, Ended, State};
 use crate::shares::Shares;
 use crate::{
@@ -271,7 +271,7 @@ impl Engine {
                     Ok(store) => store,
                     Err(error) => return (failed(&error), Usage::default()),
                 };
-                let (driven, cpu) = drive(call_guest(guest, &mut store), allowed, &clock, &cancel).await;
+                let (driven, cpu) = run_metered(call_guest(guest, &mut store), allowed, &clock, &cancel).await;
                 let came = match driven {
                     Ok(called) => Came::Ended(sandbox::end(&mut store, called), store.data_mut().take_stopped()),
                     Err(stop) => Came::Stopped(stop),
@@ -286,7 +286,7 @@ impl Engine {
             }
         };
         let ended = match came {
-            Came::Ended(end, stopped) => sandbox::judge(end, stopped, &limits),
+            Came::Ended(end, stopped) => sandbox::classify(end, stopped, &limits),
             Came::Stopped(stop) => Ended::Error(StepError::limit(
                 match stop {
                     Stop::CpuTime => ErrorCode::CpuTimeLimit,

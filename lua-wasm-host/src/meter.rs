@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::shares::{Owner, SLICE, Shares, Ticket};
 
-/// Why [`drive`] ended a run.
+/// Why [`run_metered`] ended a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stop {
     CpuTime,
@@ -111,7 +111,7 @@ pub(crate) struct Allowed<'a> {
 /// Polls `run` when it is its turn, until it ends or must end. Gives the processor time it took in any
 /// case. The run must return to its executor often (fuel and [`yield_once`] make it): limits and turns
 /// are looked at between polls.
-pub(crate) async fn drive<T>(
+pub(crate) async fn run_metered<T>(
     run: impl Future<Output = T>,
     allowed: Allowed<'_>,
     clock: &WallClock,
@@ -263,7 +263,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn wall_time_ends_a_run_that_waits() {
         let (end, _) =
-            drive(std::future::pending::<()>(), allowed(), &WallClock::default(), &CancellationToken::new()).await;
+            run_metered(std::future::pending::<()>(), allowed(), &WallClock::default(), &CancellationToken::new())
+                .await;
         assert_eq!(end, Err(Stop::WallTime));
     }
 
@@ -276,7 +277,7 @@ mod tests {
             drop(stopped);
             tokio::time::sleep(SECOND / 2).await;
         };
-        let (end, _) = drive(run, allowed(), &clock, &CancellationToken::new()).await;
+        let (end, _) = run_metered(run, allowed(), &clock, &CancellationToken::new()).await;
         assert_eq!(end, Ok(()));
     }
 
@@ -289,7 +290,7 @@ mod tests {
             drop(stopped);
             std::future::pending::<()>().await;
         };
-        let (end, _) = drive(run, allowed(), &clock, &CancellationToken::new()).await;
+        let (end, _) = run_metered(run, allowed(), &clock, &CancellationToken::new()).await;
         assert_eq!(end, Err(Stop::WallTime));
     }
 
@@ -297,7 +298,7 @@ mod tests {
     async fn cancelling_ends_a_run() {
         let cancel = CancellationToken::new();
         cancel.cancel();
-        let (end, _) = drive(std::future::pending::<()>(), allowed(), &WallClock::default(), &cancel).await;
+        let (end, _) = run_metered(std::future::pending::<()>(), allowed(), &WallClock::default(), &cancel).await;
         assert_eq!(end, Err(Stop::Cancelled));
     }
 
@@ -311,7 +312,7 @@ mod tests {
         };
         let allowed = Allowed { cpu: Duration::from_millis(5), wall: 60 * SECOND, ..allowed() };
         let (end, cpu): (Result<(), _>, _) =
-            drive(run, allowed, &WallClock::default(), &CancellationToken::new()).await;
+            run_metered(run, allowed, &WallClock::default(), &CancellationToken::new()).await;
         assert_eq!(end, Err(Stop::CpuTime));
         assert!(cpu > Duration::from_millis(5));
     }

@@ -56,7 +56,7 @@ pub(crate) struct State {
     bytes_out: u64,
 }
 
-/// How a sandbox ended, as far as can be known where it ran. What it means is for [`judge`] to say.
+/// How a sandbox ended, as far as can be known where it ran. What it means is for [`classify`] to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum GuestEnd {
     /// The value, as JSON text.
@@ -149,7 +149,7 @@ impl State {
     }
 
     /// Keeps what the guest wrote to its standard error, bounded.
-    pub(crate) fn note(&mut self, text: &[u8]) {
+    pub(crate) fn append_stderr(&mut self, text: &[u8]) {
         let room = MAX_NOTE.saturating_sub(self.note.len());
         self.note.extend_from_slice(&text[..text.len().min(room)]);
     }
@@ -417,7 +417,7 @@ pub(crate) fn spent(store: &Store<State>) -> Spent {
 }
 
 /// What an end means. `stopped` is why the host ended it, if it did.
-pub(crate) fn judge(end: GuestEnd, stopped: Stopped, limits: &Limits) -> Ended {
+pub(crate) fn classify(end: GuestEnd, stopped: Stopped, limits: &Limits) -> Ended {
     let internal = |message: &str| Ended::Error(StepError::new(ErrorCode::Internal, message));
     match end {
         GuestEnd::Value(json) => match String::from_utf8(json) {

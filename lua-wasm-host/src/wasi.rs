@@ -6,7 +6,7 @@ use wasmtime::{Caller, ExternType, Linker, Module};
 use crate::sandbox::State;
 
 /// Defines every `wasi_snapshot_preview1` import of `module`: `fd_write` keeps a panic's message
-/// ([`State::note`]), all others trap.
+/// ([`State::append_stderr`]), all others trap.
 pub(crate) fn define(linker: &mut Linker<State>, module: &Module) -> wasmtime::Result<()> {
     for import in module.imports().filter(|import| import.module() == "wasi_snapshot_preview1") {
         if import.name() == "fd_write" {
@@ -36,7 +36,7 @@ fn fd_write(mut caller: Caller<'_, State>, _fd: i32, vectors: u32, count: u32, w
     for index in 0..(count as usize).min(16) {
         let entry = vectors as usize + 8 * index;
         let (start, length) = (word(entry), word(entry + 4));
-        state.note(data.get(start..start.saturating_add(length)).unwrap_or_default());
+        state.append_stderr(data.get(start..start.saturating_add(length)).unwrap_or_default());
         total = total.saturating_add(u32::try_from(length).unwrap_or(u32::MAX));
     }
     memory.write(&mut caller, written as usize, &total.to_le_bytes())?;

@@ -128,7 +128,7 @@ pub struct Problem {
     pub code: ProblemCode,
     /// The places in the body that are wrong.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub errors: Vec<Fault>,
+    pub errors: Vec<FieldError>,
     /// The limit that was reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<LimitHit>,
@@ -156,7 +156,7 @@ pub struct LimitHit {
 /// A place in a request's body that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Fault {
+pub struct FieldError {
     /// Where: a JSON pointer (RFC 6901) into the body; for a pipeline, into the document, or
     /// `/files/<path>` for a file (the path escaped as a part of a pointer: `/files/scripts~1a.lua`).
     pub pointer: String,
@@ -170,7 +170,7 @@ pub struct Fault {
     pub column: Option<u32>,
 }
 
-impl Fault {
+impl FieldError {
     /// A fault at a pointer.
     pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), detail: detail.into(), line: None, column: None }
@@ -202,7 +202,7 @@ impl Problem {
 
     /// With the places that are wrong.
     #[must_use]
-    pub fn errors(mut self, errors: Vec<Fault>) -> Self {
+    pub fn errors(mut self, errors: Vec<FieldError>) -> Self {
         self.errors = errors;
         self
     }

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// How long a peer may take to start, or to say anything.
-const PATIENCE: Duration = Duration::from_mins(1);
+const LINE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A peer: how it is installed and started.
 pub(crate) trait Kind {
@@ -50,7 +50,7 @@ pub(crate) struct Peer<K> {
     workers: Vec<Process>,
     producer: Process,
     input: ChildStdin,
-    lines: mpsc::Receiver<Said>,
+    lines: mpsc::Receiver<PeerMessage>,
     meter: Meter,
     servers: Servers,
     _logs: TempDir,
@@ -59,14 +59,14 @@ pub(crate) struct Peer<K> {
 /// A line of the load generator.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Said {
+enum PeerMessage {
     Ready(bool),
     Window(Window),
     /// From the call that enqueues to the known end, in microseconds.
     Micros(Vec<u32>),
 }
 
-impl std::fmt::Debug for Said {
+impl std::fmt::Debug for PeerMessage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Ready(ready) => write!(f, "ready: {ready}"),
@@ -109,13 +109,13 @@ impl<K: Kind> Peer<K> {
         let mut peer = Self { kind, workers, producer, input, lines, meter, servers, _logs: logs };
         // It has done a first job by then: the workers are there.
         match peer.next().await? {
-            Said::Ready(true) => Ok(peer),
+            PeerMessage::Ready(true) => Ok(peer),
             other => Err(format!("{} says {other:?} first", peer.kind.name()).into()),
         }
     }
 
-    async fn next(&mut self) -> Result<Said, Box<dyn Error>> {
-        match tokio::time::timeout(PATIENCE, self.lines.recv()).await {
+    async fn next(&mut self) -> Result<PeerMessage, Box<dyn Error>> {
+        match tokio::time::timeout(LINE_TIMEOUT, self.lines.recv()).await {
             Ok(Some(said)) => Ok(said),
             Ok(None) => Err(format!("{}'s load generator ended:\n{}", self.kind.name(), self.last_words()).into()),
             Err(_) => Err(format!("{}'s load generator hangs:\n{}", self.kind.name(), self.last_words()).into()),
@@ -129,7 +129,7 @@ impl<K: Kind> Peer<K> {
 
     async fn window(&mut self, wanted: Window) -> Result<Spent, Box<dyn Error>> {
         match self.next().await? {
-            Said::Window(window) if window == wanted => Ok(self.meter.read()),
+            PeerMessage::Window(window) if window == wanted => Ok(self.meter.read()),
             other => Err(format!("{} says {other:?} instead of {wanted:?}", self.kind.name()).into()),
         }
     }
@@ -155,7 +155,7 @@ impl<K: Kind> Subject for Peer<K> {
         let before = self.window(Window::Open).await?;
         let spent = self.window(Window::Closed).await?.since(&before);
         match self.next().await? {
-            Said::Micros(micros) => {
+            PeerMessage::Micros(micros) => {
                 let times = micros.into_iter().map(|time| Duration::from_micros(time.into())).collect();
                 Ok(Figures { times, spent })
             }
@@ -174,10 +174,10 @@ impl<K: Kind> Subject for Peer<K> {
 }
 
 /// Hands each line on; ends with the process.
-fn listen(output: BufReader<ChildStdout>) -> mpsc::Receiver<Said> {
+fn listen(output: BufReader<ChildStdout>) -> mpsc::Receiver<PeerMessage> {
     let (send, receive) = mpsc::channel(16);
     std::thread::spawn(move || {
-        let said = serde_json::Deserializer::from_reader(output).into_iter::<Said>();
+        let said = serde_json::Deserializer::from_reader(output).into_iter::<PeerMessage>();
         for said in said.map_while(Result::ok) {
             if send.blocking_send(said).is_err() {
                 return;

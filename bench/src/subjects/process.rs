@@ -11,7 +11,7 @@ use std::{
 };
 
 /// How long a process may take to end when it is asked to.
-const PATIENCE: Duration = Duration::from_secs(5);
+const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much of a process's errors is shown when it fails, in lines.
 const SHOWN: usize = 10;
 
@@ -57,7 +57,7 @@ impl Process {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        let _ = tokio::time::timeout(PATIENCE, ended).await;
+        let _ = tokio::time::timeout(EXIT_TIMEOUT, ended).await;
     }
 }
 

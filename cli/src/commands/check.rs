@@ -1,7 +1,7 @@
 //! `restroy check`.
 
 use lua_wasm_host::{CompileError, Source};
-use restroy_sdk::{document::Document, problem::Fault};
+use restroy_sdk::{document::Document, problem::FieldError};
 use serde_json::json;
 
 use crate::{
@@ -43,14 +43,14 @@ pub(crate) async fn check(as_json: bool, args: &Check) -> Outcome {
 }
 
 /// What does not compile.
-async fn compile(folder: &Folder, document: &Document) -> Outcome<Vec<Fault>> {
+async fn compile(folder: &Folder, document: &Document) -> Outcome<Vec<FieldError>> {
     let engine = engine().await?;
     let failed = |error: lua_wasm_host::EngineError| Failure::new(error.to_string());
     let pointer = |file: &str| format!("/files/{}", file.replace('~', "~0").replace('/', "~1"));
-    let fault = |pointer: String, error: CompileError| Fault {
+    let fault = |pointer: String, error: CompileError| FieldError {
         line: Some(error.line),
         column: Some(error.column),
-        ..Fault::new(pointer, error.message)
+        ..FieldError::new(pointer, error.message)
     };
     let sources: Vec<_> = folder.files.iter().map(|(path, text)| Source::new(path.as_str(), text.as_str())).collect();
     let mut faults = Vec::new();
@@ -64,7 +64,7 @@ async fn compile(folder: &Folder, document: &Document) -> Outcome<Vec<Fault>> {
             if let Err(error) = engine.check_expression(&source).await.map_err(failed)? {
                 // The place within the expression is not one within the file: only said.
                 let detail = format!("not a Lua expression: {} (column {})", error.message, error.column);
-                faults.push(Fault::new(format!("/steps/{name}/{field}"), detail));
+                faults.push(FieldError::new(format!("/steps/{name}/{field}"), detail));
             }
         }
     }

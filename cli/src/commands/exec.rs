@@ -14,7 +14,7 @@ use crate::{
     failure::{Failure, Outcome, code},
     folder::{is_lua, read_source, read_text},
     output::{bytes, grouped, print},
-    scratch::{MemoryFiles, MemoryKv, MemoryMail, Surroundings, Terminal, Web},
+    scratch::{MemoryFiles, MemoryKv, MemoryMail, SystemAmbient, Terminal, Web},
     style::{Paint, clean, clean_lines},
 };
 
@@ -115,7 +115,7 @@ fn siblings(script: &Path, name: &str) -> Outcome<Vec<Source>> {
 
 fn door(as_json: bool, args: &Exec) -> Outcome<Door> {
     let ambient = Ambient::system();
-    let surroundings = Arc::new(Surroundings(ambient.clone()));
+    let surroundings = Arc::new(SystemAmbient(ambient.clone()));
     let paint = if as_json { Paint::stderr() } else { Paint::stdout() };
     let sink = Arc::new(Terminal { on_stderr: as_json, paint });
     let mut door = Door::new(surroundings.clone(), surroundings, sink);

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use restroy_sdk::{
     api::pipeline::Pipeline,
     client::Client,
-    document::{Document, Touch, widened_touches},
+    document::{Capability, Document, escalated_capabilities},
 };
 
 use crate::{
@@ -26,7 +26,8 @@ pub(super) async fn published(client: &Client, pipeline: &Pipeline) -> Outcome<O
 /// not told to be left alone, it is shown, and nothing goes on without their consent; `otherwise` says what
 /// else there is.
 pub(super) fn ask(new: &Document, published: Option<&Document>, yes: bool, otherwise: &str) -> Outcome<Granted> {
-    let mut granted = Granted { touches: widened_touches(new, published), first: published.is_none(), told: false };
+    let mut granted =
+        Granted { touches: escalated_capabilities(new, published), first: published.is_none(), told: false };
     if granted.touches.is_empty() || yes || !prompt::is_attended() {
         return Ok(granted);
     }
@@ -39,7 +40,7 @@ pub(super) fn ask(new: &Document, published: Option<&Document>, yes: bool, other
 
 /// What a version may touch beyond the one before.
 pub(super) struct Granted {
-    touches: Vec<Touch>,
+    touches: Vec<Capability>,
     /// There was none before.
     first: bool,
     told: bool,
@@ -65,12 +66,12 @@ impl Granted {
 }
 
 /// A thing that may be touched, for people.
-pub(super) fn words(touch: &Touch) -> String {
+pub(super) fn words(touch: &Capability) -> String {
     match touch {
-        Touch::Http { origin } => format!("HTTP requests to {}", clean(origin)),
-        Touch::Secret { script, key } => format!("the secret {} of {}", clean(key), clean(script)),
-        Touch::Kv => "the board's key-value store".to_owned(),
-        Touch::Email => "e-mail, sent".to_owned(),
-        Touch::Files => "files of the run, and artifacts kept".to_owned(),
+        Capability::Http { origin } => format!("HTTP requests to {}", clean(origin)),
+        Capability::Secret { script, key } => format!("the secret {} of {}", clean(key), clean(script)),
+        Capability::Kv => "the board's key-value store".to_owned(),
+        Capability::Email => "e-mail, sent".to_owned(),
+        Capability::Files => "files of the run, and artifacts kept".to_owned(),
     }
 }

@@ -3,7 +3,7 @@
 use restroy_sdk::{
     api::pipeline::PutDefinition,
     client::Error,
-    problem::{Fault, ProblemCode},
+    problem::{FieldError, ProblemCode},
 };
 use serde_json::value::to_raw_value;
 
@@ -74,7 +74,7 @@ pub(crate) async fn push(context: &Context, args: &Push) -> Outcome {
 const NOTHING: &str = "nothing was pushed";
 
 /// What is wrong with a folder, at its places; `nothing` says what was not done.
-pub(super) fn faulty(found: &[Fault], folder: &Folder, nothing: &str) -> Failure {
+pub(super) fn faulty(found: &[FieldError], folder: &Folder, nothing: &str) -> Failure {
     let count = if found.len() == 1 { "1 fault".to_owned() } else { format!("{} faults", found.len()) };
     Failure::new(format!("{count} in {}; {nothing}", folder.root.display()))
         .details(faults::show(found, folder, Paint::stderr()) + "\n")

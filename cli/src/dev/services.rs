@@ -9,7 +9,7 @@ use restroy_control_plane::{
     auth::{Registration, token::TokenKeys},
     runs::{self, executors::Terms},
     secrets::KeyRing,
-    state::{AppState, Parts, Settings as ControlPlaneSettings},
+    state::{AppDeps, AppState, Settings as ControlPlaneSettings},
 };
 use restroy_executor::{Executor, ExecutorConfig, HttpPolicy};
 use restroy_run_queue::{memory::MemoryQueue, queue::Queue, wake::WakeUps};
@@ -66,7 +66,7 @@ impl Installation {
         let db = database::open(&folder).await?;
         let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new());
         let (keys, tokens) = keys(&folder, &ambient)?;
-        let state = AppState::new(Parts {
+        let state = AppState::new(AppDeps {
             db,
             ambient: ambient.clone(),
             queue: Arc::clone(&queue),
@@ -142,7 +142,7 @@ impl Installation {
         self.stop_executor.cancel();
         let _ = timeout(DRAIN * 2, self.executor.join_all()).await;
         self.state.stopping.cancel();
-        let _ = timeout(DRAIN, self.state.watchers.all_gone()).await;
+        let _ = timeout(DRAIN, self.state.watchers.drained()).await;
         self.stop.cancel();
         let _ = timeout(DRAIN, self.parts.join_all()).await;
         self.state.db.close().await;

@@ -17,15 +17,15 @@ use lua_wasm_host::{Clock, Entropy};
 use restroy_sdk::time::Ambient;
 
 /// Clock and randomness of the process.
-pub(crate) struct Surroundings(pub(crate) Ambient);
+pub(crate) struct SystemAmbient(pub(crate) Ambient);
 
-impl Clock for Surroundings {
+impl Clock for SystemAmbient {
     fn now_micros(&self) -> i64 {
         self.0.now().micros()
     }
 }
 
-impl Entropy for Surroundings {
+impl Entropy for SystemAmbient {
     fn fill(&self, buffer: &mut [u8]) {
         for chunk in buffer.chunks_mut(32) {
             let random: [u8; 32] = self.0.random();

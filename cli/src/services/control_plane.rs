@@ -12,7 +12,7 @@ use restroy_control_plane::{
     mail::{self, MailSettings},
     metrics::scrape,
     runs,
-    state::{AppState, OidcSettings, Parts, Settings},
+    state::{AppDeps, AppState, OidcSettings, Settings},
     store::{Db, PostgresOptions, stranger_mails::StrangerMails},
 };
 use restroy_run_queue::{redis::RedisQueue, wake::WakeUps};
@@ -57,7 +57,7 @@ pub(crate) async fn control_plane(args: ControlPlaneArgs) -> Outcome {
         }
         () = signals::asked_to_stop() => Ok(()),
     };
-    super::unless_told_twice(process.stop()).await?;
+    super::abort_on_second_signal(process.stop()).await?;
     ended
 }
 
@@ -135,7 +135,7 @@ impl Process {
             tracing::warn!(%error, "this machine's clock is followed until the database's is measured");
         }
         let wake = WakeUps::over_redis(&redis, &ambient);
-        let state = AppState::new(Parts {
+        let state = AppState::new(AppDeps {
             db,
             queue: Arc::new(RedisQueue::start(&redis)),
             wake,
@@ -206,7 +206,7 @@ impl Process {
         tokio::time::sleep(self.drain / 10).await;
         self.api.stop(self.drain).await;
         let watchers = self.state.watchers.clone();
-        if tokio::time::timeout(CLOSING, watchers.all_gone()).await.is_err() {
+        if tokio::time::timeout(CLOSING, watchers.drained()).await.is_err() {
             tracing::warn!("streams are cut off that did not close in time");
         }
         self.stop.cancel();

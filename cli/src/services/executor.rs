@@ -53,7 +53,7 @@ pub(crate) async fn executor(args: ExecutorArgs) -> Outcome {
         }
         () = signals::asked_to_stop() => Ok(()),
     };
-    super::unless_told_twice(process.stop()).await?;
+    super::abort_on_second_signal(process.stop()).await?;
     ended
 }
 

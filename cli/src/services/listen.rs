@@ -18,7 +18,7 @@ use tokio::{net::TcpStream, task::JoinSet, time};
 
 use super::{
     client_certificate::WithCertificates,
-    pace::{PATIENCE, Paced},
+    pace::{Paced, WRITE_TIMEOUT},
 };
 use crate::{
     failure::{Failure, Outcome},
@@ -76,7 +76,7 @@ pub(crate) struct Serving {
 
 impl Default for Serving {
     fn default() -> Self {
-        Self { head: HEAD, patience: PATIENCE, handles: Vec::new(), tasks: JoinSet::new() }
+        Self { head: HEAD, patience: WRITE_TIMEOUT, handles: Vec::new(), tasks: JoinSet::new() }
     }
 }
 

@@ -60,7 +60,7 @@ fn redis(url: &SecretUrl, prefix: &Prefix, authority: Option<&Path>) -> Outcome<
 }
 
 /// Stops in good order, unless a second signal comes.
-async fn unless_told_twice(stopping: impl Future<Output = ()>) -> Outcome {
+async fn abort_on_second_signal(stopping: impl Future<Output = ()>) -> Outcome {
     tokio::select! {
         () = stopping => Ok(()),
         () = signals::asked_to_stop() => {

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 /// How long the other end may take nothing.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The least rate at which it takes what waits, in bytes a second.
 const LEAST_RATE: u64 = 8 * 1024;
 
@@ -123,17 +123,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_does_not_read_is_cut_off() {
         let (here, _there) = duplex(1024);
-        let mut here = Paced::new(here, PATIENCE);
+        let mut here = Paced::new(here, WRITE_TIMEOUT);
         let begun = Instant::now();
         let error = here.write_all(&[0; 4096]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert!(begun.elapsed() >= PATIENCE && begun.elapsed() < PATIENCE * 2, "{:?}", begun.elapsed());
+        assert!(begun.elapsed() >= WRITE_TIMEOUT && begun.elapsed() < WRITE_TIMEOUT * 2, "{:?}", begun.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_reads_too_slowly_is_cut_off_as_well() {
         let (here, mut there) = duplex(1024);
-        let mut here = Paced::new(here, PATIENCE);
+        let mut here = Paced::new(here, WRITE_TIMEOUT);
         let reader = async {
             let mut bytes = [0; 10];
             while there.read_exact(&mut bytes).await.is_ok() {
@@ -151,7 +151,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_reads_at_the_least_rate_gets_everything_and_idle_time_does_not_count() {
         let (here, mut there) = duplex(1024);
-        let mut here = Paced::new(here, PATIENCE);
+        let mut here = Paced::new(here, WRITE_TIMEOUT);
         let reader = async {
             let mut all = vec![0; 1024 * 1024];
             for slice in all.chunks_mut(16 * 1024) {
@@ -161,7 +161,7 @@ mod tests {
         };
         let writer = async {
             here.write_all(&vec![0; 512 * 1024]).await.unwrap();
-            tokio::time::sleep(PATIENCE * 10).await;
+            tokio::time::sleep(WRITE_TIMEOUT * 10).await;
             here.write_all(&vec![0; 512 * 1024]).await.unwrap();
         };
         tokio::join!(reader, writer);

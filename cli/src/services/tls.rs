@@ -11,7 +11,7 @@ use rustls::{
 use super::{client_certificate::AnyCertificate, signals};
 
 /// How often the files are looked at.
-const LOOK: Duration = Duration::from_secs(30);
+const RELOAD_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Where certificate and key are.
 #[derive(Debug, Clone)]
@@ -49,7 +49,7 @@ impl Files {
         let mut known = self.read().ok();
         loop {
             tokio::select! {
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(RELOAD_INTERVAL) => {}
                 () = hung_up(&mut hangups) => {}
             }
             let files = self.clone();

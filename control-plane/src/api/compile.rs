@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use restroy_sdk::{
     ids::{Id, TeamId},
-    problem::{Fault, ProblemCode},
+    problem::{FieldError, ProblemCode},
 };
 
 use crate::{
@@ -36,16 +36,16 @@ impl<'a> Compiling<'a> {
     }
 
     /// Compiles the Lua files among these; faults name `/files/<path>`, line and column.
-    pub(crate) async fn files(&mut self, files: &BTreeMap<String, String>) -> ApiResult<Vec<Fault>> {
+    pub(crate) async fn files(&mut self, files: &BTreeMap<String, String>) -> ApiResult<Vec<FieldError>> {
         let mut faults = Vec::new();
         let scripts = files.iter().filter(|(path, _)| Path::new(path).extension().is_some_and(|kind| kind == "lua"));
         for (path, source) in scripts {
-            let turn = self.state.tenants.turn(self.team.uuid()).await?;
+            let turn = self.state.tenants.acquire(self.team.uuid()).await?;
             let fuel = self.fuel(source);
             let compiled = self.state.compiler.check_file(path, source, fuel).await?;
             drop(turn);
             let pointer = format!("/files/{}", path.replace('~', "~0").replace('/', "~1"));
-            faults.extend(self.used(compiled, fuel).map(|fault| Fault { pointer, ..fault }));
+            faults.extend(self.used(compiled, fuel).map(|fault| FieldError { pointer, ..fault }));
             if self.fuel_left == 0 {
                 break;
             }
@@ -54,8 +54,8 @@ impl<'a> Compiling<'a> {
     }
 
     /// Compiles an expression of a document (`if`, `for_each`); the fault has no pointer.
-    pub(crate) async fn expression(&mut self, expression: &str) -> ApiResult<Option<Fault>> {
-        let turn = self.state.tenants.turn(self.team.uuid()).await?;
+    pub(crate) async fn expression(&mut self, expression: &str) -> ApiResult<Option<FieldError>> {
+        let turn = self.state.tenants.acquire(self.team.uuid()).await?;
         let fuel = self.fuel(expression);
         let compiled = self.state.compiler.check_expression(expression, fuel).await?;
         drop(turn);
@@ -68,7 +68,7 @@ impl<'a> Compiling<'a> {
     }
 
     /// Counts what was used, and says so where it was all.
-    fn used(&mut self, compiled: Compiled, of: u64) -> Option<Fault> {
+    fn used(&mut self, compiled: Compiled, of: u64) -> Option<FieldError> {
         self.fuel_left = self.fuel_left.saturating_sub(compiled.fuel);
         if compiled.fuel < of || compiled.fault.is_none() {
             return compiled.fault;
@@ -83,7 +83,7 @@ impl<'a> Compiling<'a> {
                 "compiling this takes more than {of} units of fuel (limit `compile_fuel`): make it shorter or simpler"
             )
         };
-        Some(Fault::new("", detail))
+        Some(FieldError::new("", detail))
     }
 }
 

@@ -71,7 +71,7 @@ pub(super) const MAX_DESCRIPTION: usize = 1024;
 pub(super) const MAX_MESSAGE: usize = 1024;
 
 /// 429 with the limit's name and value, unless there is room for one more.
-pub(super) fn room(present: i64, most: i64, what: &str) -> ApiResult<()> {
+pub(super) fn ensure_below_limit(present: i64, most: i64, what: &str) -> ApiResult<()> {
     if present < most {
         return Ok(());
     }
@@ -79,7 +79,7 @@ pub(super) fn room(present: i64, most: i64, what: &str) -> ApiResult<()> {
 }
 
 /// The same for what counts until it is purged: deleting one makes no room.
-pub(super) fn room_with_deleted(present: i64, most: i64, what: &str) -> ApiResult<()> {
+pub(super) fn ensure_below_limit_with_deleted(present: i64, most: i64, what: &str) -> ApiResult<()> {
     if present < most {
         return Ok(());
     }
@@ -89,8 +89,8 @@ pub(super) fn room_with_deleted(present: i64, most: i64, what: &str) -> ApiResul
 
 /// 429 when the team's versions, with one that this transaction wrote, are more bytes than they may be, or all
 /// that it stores is.
-pub(super) async fn sources(tx: &mut TeamTx) -> ApiResult<()> {
-    let Some((most, present)) = sources::above_limit(tx).await? else { return storage(tx).await };
+pub(super) async fn ensure_sources_below_limit(tx: &mut TeamTx) -> ApiResult<()> {
+    let Some((most, present)) = sources::above_limit(tx).await? else { return ensure_storage_below_limit(tx).await };
     let name = Limit::VersionBytes.name();
     let detail = format!(
         "The team's versions would have {present} bytes and may have {most} (limit `{name}`). What a deleted pipeline has \
@@ -101,7 +101,7 @@ pub(super) async fn sources(tx: &mut TeamTx) -> ApiResult<()> {
 }
 
 /// 429 when the team, with what this transaction wrote, stores more than it may.
-pub(crate) async fn storage(tx: &mut TeamTx) -> ApiResult<()> {
+pub(crate) async fn ensure_storage_below_limit(tx: &mut TeamTx) -> ApiResult<()> {
     match storage::above_limit(tx).await? {
         Some(stored) => Err(ApiError::storage_full(stored)),
         None => Ok(()),

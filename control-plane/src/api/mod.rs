@@ -25,7 +25,7 @@ mod strangers;
 mod stream_tickets;
 mod teams;
 
-pub use auth::failed::NOTING;
+pub use auth::failed::MAX_PENDING_RECORDS;
 
 use axum::{Extension, Router, http::header, routing::get};
 use bytes::Bytes;

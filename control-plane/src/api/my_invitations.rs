@@ -11,7 +11,7 @@ use restroy_sdk::{
         team::Team,
     },
     ids::InvitationId,
-    problem::{Fault, Problem, ProblemCode},
+    problem::{FieldError, Problem, ProblemCode},
     time::Timestamp,
 };
 use serde_json::json;
@@ -86,7 +86,7 @@ async fn accept_by_token(
     let team = join(&state, caller, Which::Token(token::hash(&body.token))).await?;
     let team = team.ok_or_else(|| {
         let detail = "unknown, used, too old, or for another address than yours; ask for another invitation";
-        Problem::new(ProblemCode::Invalid).errors(vec![Fault::new("/token", detail)])
+        Problem::new(ProblemCode::Invalid).errors(vec![FieldError::new("/token", detail)])
     })?;
     Ok(Json(team))
 }
@@ -139,7 +139,7 @@ async fn join(state: &AppState, caller: Caller, which: Which) -> ApiResult<Optio
     let now = state.ambient.now();
     let found = which.waiting(&mut state.db.system_read().await?, caller, now).await?;
     let Some(Waiting { team_id, .. }) = found else { return Ok(None) };
-    let turn = state.db.turn(team_id).await?;
+    let turn = state.db.queue_for_team_row(team_id).await?;
     let mut tx = state.db.system_write().await?;
     users::lock(&mut tx, caller.user_id).await?;
     teams::lock(&mut tx, team_id).await?;
@@ -157,8 +157,8 @@ async fn join(state: &AppState, caller: Caller, which: Which) -> ApiResult<Optio
     match role {
         _ if member => {}
         Some(role) => {
-            limits::room(joined, limits::TEAMS_PER_PERSON, "teams of one person")?;
-            limits::room(members::count(&mut tx).await?, limits::MEMBERS_PER_TEAM, "members of a team")?;
+            limits::ensure_below_limit(joined, limits::TEAMS_PER_PERSON, "teams of one person")?;
+            limits::ensure_below_limit(members::count(&mut tx).await?, limits::MEMBERS_PER_TEAM, "members of a team")?;
             members::add(&mut tx, caller.user_id, &role, now).await?;
             let entry = audit::Entry::new("member.join", "user", caller.user_id)
                 .details(json!({ "invitation": invitation.id }))
@@ -190,8 +190,8 @@ async fn still_granted(tx: &mut TeamTx, invitation: &Waiting) -> ApiResult<Optio
     let Some(inviter) = invitation.invited_by else { return Ok(None) };
     for person in [Some(inviter), invitation.accountable_id.filter(|person| *person != inviter)].into_iter().flatten() {
         let Some(member) = members::get(tx, person).await? else { return Ok(None) };
-        let may = member.permissions.holds(Permission::MemberInvite)
-            && grant::gives(member.permissions, role.permissions()).is_ok();
+        let may = member.permissions.contains(Permission::MemberInvite)
+            && grant::ensure_can_grant(member.permissions, role.permissions()).is_ok();
         if !may {
             return Ok(None);
         }

@@ -41,7 +41,7 @@ pub(super) async fn make(
     now: Timestamp,
 ) -> ApiResult<CreatedApiToken> {
     let present = api_tokens::count(tx, user, now).await?;
-    limits::room(present, limits::TOKENS_PER_ACCOUNT, "API tokens of one account")?;
+    limits::ensure_below_limit(present, limits::TOKENS_PER_ACCOUNT, "API tokens of one account")?;
     let text = api_token::new(&state.ambient);
     let id = state.ambient.id::<ApiTokenId>();
     let row = api_tokens::New {

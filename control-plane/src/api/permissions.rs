@@ -31,7 +31,7 @@ async fn list_permissions(_caller: Caller, Query(page): Query<Paged>) -> ApiResu
     let infos = Permission::ALL.iter().skip(first).take(rows).map(|permission| PermissionInfo {
         name: permission.as_str().into(),
         description: permission.description().into(),
-        on_boards: permission.of_board(),
+        on_boards: permission.is_board_scoped(),
     });
     Ok(Json(paged(&page, infos.collect(), |info| info.name.clone())?))
 }

@@ -60,7 +60,7 @@ pub(super) async fn caller(state: &AppState, token: &str, address: Option<IpAddr
     let now = state.ambient.now();
     let shown = api_tokens::shown(&mut state.db.system_read().await?, &hash(token), now).await?;
     let shown = shown.ok_or_else(refused)?;
-    note(state, &shown, now).await;
+    record_use(state, &shown, now).await;
     let permissions = match &shown.permissions {
         None => Permissions::ALL,
         // A name that this version does not know allows nothing.
@@ -74,7 +74,7 @@ pub(super) async fn caller(state: &AppState, token: &str, address: Option<IpAddr
 }
 
 /// That the use cannot be noted is no reason to refuse the request.
-async fn note(state: &AppState, shown: &Shown, now: Timestamp) {
+async fn record_use(state: &AppState, shown: &Shown, now: Timestamp) {
     let before = now.before(NOTED);
     if shown.last_used_at.is_some_and(|used| used > before) {
         return;

@@ -105,13 +105,13 @@ impl Caller {
 
     /// Of what a role allows, what the caller may.
     pub(super) fn within(self, role: Permissions) -> Permissions {
-        self.grant().map_or(role, |grant| role.and(grant.permissions))
+        self.grant().map_or(role, |grant| role.intersection(grant.permissions))
     }
 
     /// Whether the caller's API token, if it is one, reaches a team that its holder is in.
     pub(super) async fn reaches(self, tx: &mut Tx, team: TeamId) -> ApiResult<bool> {
         let Some(grant) = self.grant() else { return Ok(true) };
-        Ok(grant.team.is_none_or(|only| only == team) && !api_tokens::is_barred(tx, team, grant.id).await?)
+        Ok(grant.team.is_none_or(|only| only == team) && !api_tokens::is_revoked_in_team(tx, team, grant.id).await?)
     }
 
     /// Looks again whether session and account are still good; for what lasts longer than a request.

@@ -10,17 +10,17 @@ use crate::error::{ApiError, ApiResult};
 const NAMED: usize = 5;
 
 /// Refuses with 403 to give permissions that the giver does not hold.
-pub fn gives(held: Permissions, given: Permissions) -> ApiResult<()> {
-    refuse(held, given, "That would give more than you hold")
+pub fn ensure_can_grant(held: Permissions, given: Permissions) -> ApiResult<()> {
+    forbidden(held, given, "That would give more than you hold")
 }
 
 /// Refuses with 403 to act on somebody, or on a role, that holds more.
-pub fn acts_on(held: Permissions, theirs: Permissions) -> ApiResult<()> {
-    refuse(held, theirs, "That holds more than you do")
+pub fn ensure_can_manage(held: Permissions, theirs: Permissions) -> ApiResult<()> {
+    forbidden(held, theirs, "That holds more than you do")
 }
 
-fn refuse(held: Permissions, wanted: Permissions, why: &str) -> ApiResult<()> {
-    let missing: Vec<String> = wanted.iter().filter(|one| !held.holds(*one)).map(|one| format!("`{one}`")).collect();
+fn forbidden(held: Permissions, wanted: Permissions, why: &str) -> ApiResult<()> {
+    let missing: Vec<String> = wanted.iter().filter(|one| !held.contains(*one)).map(|one| format!("`{one}`")).collect();
     if missing.is_empty() {
         return Ok(());
     }

@@ -112,7 +112,7 @@ impl Permission {
 
     /// Whether it is about a board and what lies on it: a role on one board gives these, and none of
     /// the others.
-    pub fn of_board(self) -> bool {
+    pub fn is_board_scoped(self) -> bool {
         use Permission as P;
         // No wildcard: a new permission does not compile until it has taken a stand.
         match self {
@@ -161,36 +161,36 @@ impl Permissions {
     pub const ALL: Self = Self(u64::MAX >> (u64::BITS as usize - Permission::ALL.len()));
 
     /// Whether this one is among them.
-    pub fn holds(self, permission: Permission) -> bool {
+    pub fn contains(self, permission: Permission) -> bool {
         self.0 & 1 << permission as u32 != 0
     }
 
     /// Those that are in both.
     #[must_use]
-    pub fn and(self, other: Self) -> Self {
+    pub fn intersection(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
     /// Those that are in either.
     #[must_use]
-    pub fn or(self, other: Self) -> Self {
+    pub fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
     /// Those of them that are about a board.
     #[must_use]
-    pub fn of_board(self) -> Self {
-        self.iter().filter(|permission| permission.of_board()).collect()
+    pub fn board_scoped(self) -> Self {
+        self.iter().filter(|permission| permission.is_board_scoped()).collect()
     }
 
     /// Whether every one of `other` is among them.
-    pub fn cover(self, other: Self) -> bool {
-        self.and(other) == other
+    pub fn is_superset(self, other: Self) -> bool {
+        self.intersection(other) == other
     }
 
     /// Each of them, in the order of the list.
     pub fn iter(self) -> impl Iterator<Item = Permission> {
-        Permission::ALL.iter().copied().filter(move |permission| self.holds(*permission))
+        Permission::ALL.iter().copied().filter(move |permission| self.contains(*permission))
     }
 
     /// Their names.
@@ -201,7 +201,7 @@ impl Permissions {
     /// What a role holds, as a row tells it: a built-in one by its name, one of a team's own by its
     /// permissions, with spaces between. A permission that this version does not know allows nothing
     /// here. Every role holds `team.read`.
-    pub fn of_role(built_in: Option<&str>, granted: Option<&str>) -> Result<Self, UnknownRole> {
+    pub fn from_role(built_in: Option<&str>, granted: Option<&str>) -> Result<Self, UnknownRole> {
         if let Some(name) = built_in {
             return name.parse::<Role>().map(Role::permissions);
         }
@@ -274,11 +274,11 @@ impl Role {
 
     /// What the role may.
     pub fn permissions(self) -> Permissions {
-        Permission::ALL.iter().copied().filter(|permission| self.holds(*permission)).collect()
+        Permission::ALL.iter().copied().filter(|permission| self.contains(*permission)).collect()
     }
 
     /// Whether the role may.
-    pub fn holds(self, permission: Permission) -> bool {
+    pub fn contains(self, permission: Permission) -> bool {
         use Permission as P;
         // No wildcard: a new permission does not compile until every role has taken a stand.
         let least = match permission {
@@ -351,26 +351,26 @@ mod tests {
 
     #[test]
     fn sets_hold_what_was_put_in() {
-        assert!(Permission::ALL.iter().all(|permission| Permissions::ALL.holds(*permission)));
+        assert!(Permission::ALL.iter().all(|permission| Permissions::ALL.contains(*permission)));
         assert_eq!(Permission::ALL.iter().copied().collect::<Permissions>(), Permissions::ALL);
         for role in Role::ALL {
             for permission in Permission::ALL {
-                assert_eq!(role.permissions().holds(*permission), role.holds(*permission), "{role} {permission}");
+                assert_eq!(role.permissions().contains(*permission), role.contains(*permission), "{role} {permission}");
             }
-            assert!(Role::Owner.permissions().cover(role.permissions()));
+            assert!(Role::Owner.permissions().is_superset(role.permissions()));
         }
-        assert!(!Role::Viewer.permissions().cover(Role::Owner.permissions()));
-        assert!(!Role::Admin.permissions().cover(Role::Owner.permissions()));
+        assert!(!Role::Viewer.permissions().is_superset(Role::Owner.permissions()));
+        assert!(!Role::Admin.permissions().is_superset(Role::Owner.permissions()));
     }
 
     #[test]
     fn a_row_tells_what_a_role_holds() {
-        let of = |built_in, granted| Permissions::of_role(built_in, granted).unwrap().names();
+        let of = |built_in, granted| Permissions::from_role(built_in, granted).unwrap().names();
         assert_eq!(of(Some("viewer"), None), Role::Viewer.permissions().names());
         assert_eq!(of(None, Some("run.read board.read")), ["team.read", "board.read", "run.read"]);
         assert_eq!(of(None, Some("of.a.newer.version run.read")), ["team.read", "run.read"]);
         assert_eq!(of(None, None), ["team.read"]);
-        assert!(Permissions::of_role(Some("emperor"), Some("run.read")).is_err(), "it fails closed");
+        assert!(Permissions::from_role(Some("emperor"), Some("run.read")).is_err(), "it fails closed");
         for permission in Permission::ALL {
             assert_eq!(permission.as_str().parse::<Permission>().unwrap(), *permission);
             assert!(permission.description().ends_with('.'), "{permission}");

@@ -27,13 +27,13 @@ pub struct Scope {
     permissions: Permissions,
     /// Those by the role in the team alone.
     in_team: Permissions,
-    asked: Asked,
+    asked: AccessRequest,
 }
 
 /// What the scope was given for; asked again in each transaction that writes.
 #[derive(Debug, Clone, Copy)]
-struct Asked {
-    thing: Thing,
+struct AccessRequest {
+    thing: Resource,
     id: Uuid,
     permission: Permission,
 }
@@ -60,23 +60,23 @@ impl Scope {
     }
 
     /// Whether the caller may do that too, as of when the scope was given or renewed.
-    pub fn holds(&self, permission: Permission) -> bool {
-        self.permissions.holds(permission)
+    pub fn has_permission(&self, permission: Permission) -> bool {
+        self.permissions.contains(permission)
     }
 
     /// Whether the caller may do that too, by the role in the team: what a role on a board gives does not count.
-    pub fn holds_in_team(&self, permission: Permission) -> bool {
-        self.in_team.holds(permission)
+    pub fn has_team_permission(&self, permission: Permission) -> bool {
+        self.in_team.contains(permission)
     }
 
     /// Whether the caller's API token, if it is one, lets this through of what its holder may.
-    pub fn carries(&self, permission: Permission) -> bool {
-        self.caller.within(Permissions::ALL).holds(permission)
+    pub fn token_permits(&self, permission: Permission) -> bool {
+        self.caller.within(Permissions::ALL).contains(permission)
     }
 
     /// Refuses with 403 unless the caller may do that too.
     pub fn require(&self, permission: Permission) -> ApiResult<()> {
-        if self.holds(permission) { Ok(()) } else { Err(forbidden(self.caller, &self.role, permission)) }
+        if self.has_permission(permission) { Ok(()) } else { Err(forbidden(self.caller, &self.role, permission)) }
     }
 
     /// A transaction that only reads.
@@ -87,20 +87,20 @@ impl Scope {
     /// A transaction that writes; see [`Db::team_write_alone`]. Asks again whether the caller may: what was
     /// taken away, archived or deleted since the request came in stops here.
     pub async fn write(&self) -> ApiResult<TeamTx> {
-        Ok(self.write_renewed().await?.0)
+        Ok(self.write_with_scope().await?.0)
     }
 
     /// The same, with the scope as of this transaction: what depends on a second permission is judged by it,
     /// not by what the caller held when the request came in.
-    pub async fn write_renewed(&self) -> ApiResult<(TeamTx, Self)> {
+    pub async fn write_with_scope(&self) -> ApiResult<(TeamTx, Self)> {
         let mut tx = self.db.team_write_alone(self.team).await?;
-        let renewed = self.renewed(&mut tx).await?;
+        let renewed = self.reauthorized(&mut tx).await?;
         Ok((tx, renewed))
     }
 
     /// The same, with what the caller holds as of this transaction: what is granted is measured by it.
-    pub async fn write_knowing(&self) -> ApiResult<(TeamTx, Permissions)> {
-        let (tx, renewed) = self.write_renewed().await?;
+    pub async fn write_with_permissions(&self) -> ApiResult<(TeamTx, Permissions)> {
+        let (tx, renewed) = self.write_with_scope().await?;
         Ok((tx, renewed.permissions))
     }
 
@@ -108,14 +108,14 @@ impl Scope {
     /// [`Db::team_write_alone_durably`].
     pub async fn write_durably(&self) -> ApiResult<TeamTx> {
         let mut tx = self.db.team_write_alone_durably(self.team).await?;
-        self.renewed(&mut tx).await?;
+        self.reauthorized(&mut tx).await?;
         Ok(tx)
     }
 
     /// Asks again within a transaction, be it of another scope, where a change takes leave for two things: the
     /// scope as of then.
-    pub async fn renewed(&self, tx: &mut TeamTx) -> ApiResult<Self> {
-        let Standing { team, role, permissions, in_team } = self.asked.answer(tx, self.caller).await?;
+    pub async fn reauthorized(&self, tx: &mut TeamTx) -> ApiResult<Self> {
+        let Access { team, role, permissions, in_team } = self.asked.evaluate(tx, self.caller).await?;
         // A thing never changes its team.
         if team != self.team {
             return Err(ApiError::not_found());
@@ -129,19 +129,19 @@ impl Scope {
         Ok(TeamTx::bypassing_rls(self.db.system_read().await?, self.team, why))
     }
 
-    /// The same as [`Self::write_knowing`] for what writes rows of the installation beside the team's (an
+    /// The same as [`Self::write_with_permissions`] for what writes rows of the installation beside the team's (an
     /// e-mail of its own, a service account): no wall but the conditions of its statements is around this
     /// transaction.
     pub(crate) async fn write_bypassing_rls(&self, why: Bypass) -> ApiResult<(TeamTx, Permissions)> {
         let mut tx = TeamTx::bypassing_rls(self.db.system_write_alone(self.team).await?, self.team, why);
-        let renewed = self.renewed(&mut tx).await?;
+        let renewed = self.reauthorized(&mut tx).await?;
         Ok((tx, renewed.permissions))
     }
 }
 
 /// What the caller is to the thing that was asked for.
 #[derive(Debug)]
-struct Standing {
+struct Access {
     team: TeamId,
     role: String,
     permissions: Permissions,
@@ -150,7 +150,7 @@ struct Standing {
 
 /// What the query says of caller and thing. The columns of the board are null where there is none.
 #[derive(Debug, sqlx::FromRow)]
-struct Found {
+struct AccessRow {
     team_id: TeamId,
     /// The built-in role in the team.
     role: Option<String>,
@@ -165,52 +165,52 @@ struct Found {
     board_granted: Option<String>,
 }
 
-impl Found {
+impl AccessRow {
     /// What the caller may do here; nothing when the thing is not to be seen. On a board the role
     /// there adds to the one in the team. A private board is for its members, by their role there
     /// alone, and for who administers boards in the team. An API token narrows each role.
-    fn standing(self, caller: Caller) -> Result<Option<Standing>, UnknownRole> {
-        let in_team = caller.within(Permissions::of_role(self.role.as_deref(), self.granted.as_deref())?);
+    fn access(self, caller: Caller) -> Result<Option<Access>, UnknownRole> {
+        let in_team = caller.within(Permissions::from_role(self.role.as_deref(), self.granted.as_deref())?);
         let team_role = self.role.or(self.own_role).unwrap_or_default();
         let on_board = if self.board_role.is_some() || self.board_own_role.is_some() {
-            let held = Permissions::of_role(self.board_role.as_deref(), self.board_granted.as_deref())?;
-            Some(caller.within(held.of_board()))
+            let held = Permissions::from_role(self.board_role.as_deref(), self.board_granted.as_deref())?;
+            Some(caller.within(held.board_scoped()))
         } else {
             None
         };
         let board_role = self.board_role.or(self.board_own_role).unwrap_or_default();
         let (role, permissions) = match on_board {
-            None if self.private && !in_team.holds(Permission::BoardAdminister) => return Ok(None),
-            Some(held) if self.private && !in_team.holds(Permission::BoardAdminister) => (board_role, held),
-            Some(held) if in_team.cover(held) => (team_role, in_team),
-            Some(held) if held.cover(in_team.of_board()) => (board_role, in_team.or(held)),
-            Some(held) => (format!("{team_role}` and `{board_role}"), in_team.or(held)),
+            None if self.private && !in_team.contains(Permission::BoardAdminister) => return Ok(None),
+            Some(held) if self.private && !in_team.contains(Permission::BoardAdminister) => (board_role, held),
+            Some(held) if in_team.is_superset(held) => (team_role, in_team),
+            Some(held) if held.is_superset(in_team.board_scoped()) => (board_role, in_team.union(held)),
+            Some(held) => (format!("{team_role}` and `{board_role}"), in_team.union(held)),
             None => (team_role, in_team),
         };
-        Ok(Some(Standing { team: self.team_id, role, permissions, in_team }))
+        Ok(Some(Access { team: self.team_id, role, permissions, in_team }))
     }
 }
 
-impl Asked {
+impl AccessRequest {
     /// What the caller is to the thing, if the permission holds now.
     ///
     /// A stranger's thing, a deleted one, one on a private board of others, one in a team that the
     /// caller's API token does not reach and one that never was all come back as nothing: what comes
     /// after it cannot tell them apart.
-    async fn answer(self, tx: &mut Tx, caller: Caller) -> ApiResult<Standing> {
-        let found: Option<Found> =
+    async fn evaluate(self, tx: &mut Tx, caller: Caller) -> ApiResult<Access> {
+        let found: Option<AccessRow> =
             sql!(&mut *tx, fetch_optional, query_as(self.thing.sql()).bind(self.id).bind(caller.user_id))?;
         let Some(found) = found else { return Err(ApiError::not_found()) };
         let (team, archived) = (found.team_id, found.archived);
         if !caller.reaches(tx, team).await? {
             return Err(ApiError::not_found());
         }
-        let standing = found.standing(caller).map_err(|error| {
+        let standing = found.access(caller).map_err(|error| {
             tracing::error!(%team, %error, "a membership cannot be read");
             ApiError::new(ProblemCode::Internal)
         })?;
         let standing = standing.ok_or_else(ApiError::not_found)?;
-        if !standing.permissions.holds(self.permission) {
+        if !standing.permissions.contains(self.permission) {
             return Err(forbidden(caller, &standing.role, self.permission));
         }
         if archived && self.permission.changes_board() {
@@ -224,7 +224,7 @@ impl Asked {
 }
 
 fn forbidden(caller: Caller, role: &str, permission: Permission) -> ApiError {
-    let detail = if caller.within(Permissions::ALL).holds(permission) {
+    let detail = if caller.within(Permissions::ALL).contains(permission) {
         format!("Your role in this team is `{role}`, which lacks the permission `{permission}`.")
     } else {
         format!("The API token does not carry the permission `{permission}`.")
@@ -234,7 +234,7 @@ fn forbidden(caller: Caller, role: &str, permission: Permission) -> ApiError {
 
 /// What is asked for: how its team, and the board it lies on, are found.
 #[derive(Debug, Clone, Copy)]
-enum Thing {
+enum Resource {
     Team,
     /// One that was deleted and may come back.
     DeletedTeam,
@@ -295,7 +295,7 @@ macro_rules! on_board {
     };
 }
 
-impl Thing {
+impl Resource {
     /// `$1` is the thing, `$2` the user. Deleted things and what lies below them are not found.
     const fn sql(self) -> &'static str {
         match self {
@@ -330,48 +330,48 @@ impl Thing {
 impl Caller {
     /// The caller within a team.
     pub async fn team(&self, state: &AppState, id: TeamId, permission: Permission) -> ApiResult<Scope> {
-        self.enter(state, Thing::Team, id.uuid(), permission).await
+        self.authorize(state, Resource::Team, id.uuid(), permission).await
     }
 
     /// The caller within a team that was deleted and is still there to be brought back.
     pub async fn deleted_team(&self, state: &AppState, id: TeamId, permission: Permission) -> ApiResult<Scope> {
-        self.enter(state, Thing::DeletedTeam, id.uuid(), permission).await
+        self.authorize(state, Resource::DeletedTeam, id.uuid(), permission).await
     }
 
     /// The caller at a board. 409 when the board is archived and the permission is about a change.
     pub async fn board(&self, state: &AppState, id: BoardId, permission: Permission) -> ApiResult<Scope> {
-        self.enter(state, Thing::Board, id.uuid(), permission).await
+        self.authorize(state, Resource::Board, id.uuid(), permission).await
     }
 
     /// The caller at a pipeline; for an archived board see [`Self::board`].
     pub async fn pipeline(&self, state: &AppState, id: PipelineId, permission: Permission) -> ApiResult<Scope> {
-        self.enter(state, Thing::Pipeline, id.uuid(), permission).await
+        self.authorize(state, Resource::Pipeline, id.uuid(), permission).await
     }
 
     /// The caller at a board that was deleted.
     pub async fn deleted_board(&self, state: &AppState, id: BoardId, permission: Permission) -> ApiResult<Scope> {
-        self.enter(state, Thing::DeletedBoard, id.uuid(), permission).await
+        self.authorize(state, Resource::DeletedBoard, id.uuid(), permission).await
     }
 
     /// The caller at a pipeline that was deleted, on a board that was not.
     pub async fn deleted_pipeline(&self, state: &AppState, id: PipelineId, permission: Permission) -> ApiResult<Scope> {
-        self.enter(state, Thing::DeletedPipeline, id.uuid(), permission).await
+        self.authorize(state, Resource::DeletedPipeline, id.uuid(), permission).await
     }
 
     /// The caller at a script; for an archived board see [`Self::board`].
     pub async fn script(&self, state: &AppState, id: ScriptId, permission: Permission) -> ApiResult<Scope> {
-        self.enter(state, Thing::Script, id.uuid(), permission).await
+        self.authorize(state, Resource::Script, id.uuid(), permission).await
     }
 
     /// The caller at a run; for an archived board see [`Self::board`].
     pub async fn run(&self, state: &AppState, id: RunId, permission: Permission) -> ApiResult<Scope> {
-        self.enter(state, Thing::Run, id.uuid(), permission).await
+        self.authorize(state, Resource::Run, id.uuid(), permission).await
     }
 
-    async fn enter(&self, state: &AppState, thing: Thing, id: Uuid, permission: Permission) -> ApiResult<Scope> {
-        let asked = Asked { thing, id, permission };
-        let standing = asked.answer(&mut state.db.system_read().await?, *self).await?;
-        let Standing { team, role, permissions, in_team } = standing;
+    async fn authorize(&self, state: &AppState, thing: Resource, id: Uuid, permission: Permission) -> ApiResult<Scope> {
+        let asked = AccessRequest { thing, id, permission };
+        let standing = asked.evaluate(&mut state.db.system_read().await?, *self).await?;
+        let Access { team, role, permissions, in_team } = standing;
         Ok(Scope { db: state.db.clone(), team, caller: *self, role: role.into(), permissions, in_team, asked })
     }
 }

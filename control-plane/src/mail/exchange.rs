@@ -92,7 +92,7 @@ impl Server {
     /// Everything up to the moment at which the server waits for the text.
     async fn prepare(&self, envelope: &Envelope, text: &[u8]) -> Result<AsyncSmtpConnection, Refused> {
         let mut connection = self.connection().await?;
-        match introduce(&mut connection, envelope, text).await {
+        match send_envelope(&mut connection, envelope, text).await {
             Ok(()) => Ok(connection),
             Err(refused) => {
                 leave(connection).await;
@@ -163,7 +163,7 @@ impl std::fmt::Debug for Server {
 }
 
 /// Says from whom and to whom, and that a text comes.
-async fn introduce(connection: &mut AsyncSmtpConnection, envelope: &Envelope, text: &[u8]) -> Result<(), Refused> {
+async fn send_envelope(connection: &mut AsyncSmtpConnection, envelope: &Envelope, text: &[u8]) -> Result<(), Refused> {
     let mut parameters = Vec::new();
     let offers = |extension| connection.server_info().supports_feature(extension);
     if !envelope.to().iter().all(|to| AsRef::<str>::as_ref(to).is_ascii()) {

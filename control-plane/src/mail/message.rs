@@ -17,7 +17,7 @@ use crate::store::outbox::Origin;
 
 /// What is to be sent.
 #[derive(Debug, Clone)]
-pub(super) struct Letter {
+pub(super) struct RenderedEmail {
     pub(super) message_id: String,
     pub(super) to: Vec<String>,
     pub(super) reply_to: Option<String>,
@@ -82,7 +82,7 @@ pub(super) struct Sender<'a> {
 /// Makes the message. The error says what of the row cannot be sent; trying again does not help.
 ///
 /// The same row makes the same text, whoever sends it and however often.
-pub(super) fn compose(letter: &Letter, sender: Sender<'_>) -> Result<(Envelope, Vec<u8>), String> {
+pub(super) fn compose(letter: &RenderedEmail, sender: Sender<'_>) -> Result<(Envelope, Vec<u8>), String> {
     // Whoever wrote the row should have seen to it; here is the last wall before the mail server.
     if letter.subject.chars().any(char::is_control) {
         return Err("the subject has a control character in it".into());
@@ -162,8 +162,8 @@ fn boundary(message_id: &str) -> String {
 mod tests {
     use super::*;
 
-    fn letter() -> Letter {
-        Letter {
+    fn letter() -> RenderedEmail {
+        RenderedEmail {
             message_id: "<0123@example.com>".into(),
             to: vec!["ann@example.com".into(), "bob@example.com".into()],
             reply_to: None,
@@ -175,7 +175,7 @@ mod tests {
         }
     }
 
-    fn composed(letter: &Letter) -> Result<String, String> {
+    fn composed(letter: &RenderedEmail) -> Result<String, String> {
         let own: Mailbox = "Restroy <restroy@example.com>".parse().unwrap();
         let teams: Mailbox = "scripts@tenants.example.com".parse().unwrap();
         let sender = Sender { own: &own, teams: &teams, url: "https://restroy.example.com" };
@@ -204,7 +204,7 @@ mod tests {
             team: "Restroy Support <support@restroy.example>\r\nBcc: eve@example.com".into(),
             pipeline: Some("News at evil.example".into()),
         };
-        let letter = Letter {
+        let letter = RenderedEmail {
             subject: "Hi".into(),
             text: "Hello\n".into(),
             html: Some("<p>Hello".into()),
@@ -220,14 +220,15 @@ mod tests {
         assert!(unfolded.contains("-- \r\nThe pipeline \"News at evil[.]example\""), "{text}");
         assert!(unfolded.contains("<hr>") && unfolded.contains("&quot;News at evil[.]example&quot;"), "{text}");
         let plain = Origin { team_id: uuid::Uuid::nil().into(), team: "Sales".into(), pipeline: None };
-        let text = composed(&Letter { origin: Some(plain), ..self::letter() }).unwrap();
+        let text = composed(&RenderedEmail { origin: Some(plain), ..self::letter() }).unwrap();
         assert!(text.contains("From: \"Team Sales via Restroy\" <scripts@tenants.example.com>\r\n"), "{text}");
         assert!(text.contains("The team \"Sales\" sent this e-mail"), "{text}");
     }
 
     #[test]
     fn html_is_an_alternative_and_answers_go_where_they_should() {
-        let letter = Letter { html: Some("<p>Hello".into()), reply_to: Some("carl@example.com".into()), ..letter() };
+        let letter =
+            RenderedEmail { html: Some("<p>Hello".into()), reply_to: Some("carl@example.com".into()), ..letter() };
         let text = composed(&letter).unwrap();
         assert_eq!(text, composed(&letter).unwrap());
         assert!(text.contains("multipart/alternative") && text.contains("text/html") && text.contains("text/plain"));
@@ -237,12 +238,12 @@ mod tests {
     #[test]
     fn nothing_of_a_row_makes_a_header_of_its_own() {
         let bad = "a@b.example\r\nBcc: eve@example.com";
-        assert!(composed(&Letter { subject: "Hi\r\nBcc: eve@example.com".into(), ..letter() }).is_err());
-        assert!(composed(&Letter { subject: "Hi\nBcc: eve@example.com".into(), ..letter() }).is_err());
-        assert!(composed(&Letter { to: vec![bad.into()], ..letter() }).is_err());
-        assert!(composed(&Letter { to: Vec::new(), ..letter() }).is_err());
-        assert!(composed(&Letter { reply_to: Some(bad.into()), ..letter() }).is_err());
-        assert!(composed(&Letter { message_id: "<a@b>\r\nBcc: eve@example.com".into(), ..letter() }).is_err());
-        assert!(composed(&Letter { message_id: "a@b".into(), ..letter() }).is_err());
+        assert!(composed(&RenderedEmail { subject: "Hi\r\nBcc: eve@example.com".into(), ..letter() }).is_err());
+        assert!(composed(&RenderedEmail { subject: "Hi\nBcc: eve@example.com".into(), ..letter() }).is_err());
+        assert!(composed(&RenderedEmail { to: vec![bad.into()], ..letter() }).is_err());
+        assert!(composed(&RenderedEmail { to: Vec::new(), ..letter() }).is_err());
+        assert!(composed(&RenderedEmail { reply_to: Some(bad.into()), ..letter() }).is_err());
+        assert!(composed(&RenderedEmail { message_id: "<a@b>\r\nBcc: eve@example.com".into(), ..letter() }).is_err());
+        assert!(composed(&RenderedEmail { message_id: "a@b".into(), ..letter() }).is_err());
     }
 }

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     MailSettings,
     exchange::{LONGEST, Refused, Server},
-    message::{Letter, Sender, compose},
+    message::{RenderedEmail, Sender, compose},
 };
 use crate::{
     error::ApiResult,
@@ -42,7 +42,7 @@ use crate::{
 /// How many e-mails are under way at once, in one process.
 const AT_ONCE: usize = 4;
 /// How often it is looked for e-mails that are due, although nobody said so.
-const LOOK: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// How long an e-mail is in the hands of the replica that took it: longer than it can take to send
 /// it and to record that.
 const LEASE: Duration = Duration::from_mins(5);
@@ -99,9 +99,9 @@ impl Mailer {
         let server = Server::new(settings.clone(), hello);
         let this = Arc::new(Sending { state, server, settings, shutdown: shutdown.clone() });
         let mut under_way: JoinSet<Reached> = JoinSet::new();
-        let mut rest = Rest::default();
+        let mut rest = Backoff::default();
         loop {
-            let mut look = Instant::now() + LOOK;
+            let mut look = Instant::now() + POLL_INTERVAL;
             if let Some(until) = rest.until {
                 look = look.max(until);
             }
@@ -160,12 +160,12 @@ impl Reached {
 /// While the mail server is away nothing is taken from the outbox but a few e-mails now and then, so
 /// that a long queue does not run into a wall again and again.
 #[derive(Debug, Default)]
-struct Rest {
+struct Backoff {
     until: Option<Instant>,
     in_a_row: u32,
 }
 
-impl Rest {
+impl Backoff {
     fn after(&mut self, reached: Reached) {
         if reached == Reached::Yes {
             *self = Self::default();
@@ -216,7 +216,7 @@ impl Sending {
     async fn send(&self, due: Due) -> Reached {
         let (settled, reached) = match self.attempt(&due).await {
             Ok(()) => (Settled::Sent, Reached::Yes),
-            Err(refused) => (self.judge(&due, &refused), Reached::of(&refused)),
+            Err(refused) => (self.classify(&due, &refused), Reached::of(&refused)),
         };
         let outcome = match &settled {
             Settled::Sent => Some(MailOutcome::Sent),
@@ -242,7 +242,7 @@ impl Sending {
     async fn attempt(&self, due: &Due) -> Result<(), Refused> {
         let to: Vec<String> =
             serde_json::from_str(&due.recipients).map_err(|_| Refused::Good("the recipients are not a list".into()))?;
-        let letter = Letter {
+        let letter = RenderedEmail {
             message_id: due.message_id.clone(),
             to,
             reply_to: due.reply_to.clone(),
@@ -258,7 +258,7 @@ impl Sending {
         self.server.send(&envelope, &text, &self.shutdown).await
     }
 
-    fn judge(&self, due: &Due, refused: &Refused) -> Settled {
+    fn classify(&self, due: &Due, refused: &Refused) -> Settled {
         let now = self.state.ambient.now();
         let reason = match refused {
             Refused::Good(reason) => return Settled::Failed { reason: reason.clone() },

@@ -13,7 +13,7 @@ use super::{Inner, Metrics, TASK_STATES};
 use crate::{sql, state::AppState};
 
 /// How long the database may take to tell what stands. Without an answer the rest is served.
-const PATIENCE: Duration = Duration::from_secs(2);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
 /// OpenMetrics 1.0, section 4.1.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -44,7 +44,7 @@ pub async fn scrape(state: &AppState) -> Exposition {
     let (used, idle) = state.db.connections();
     metrics.connections.get_or_create(&[("state", "used")]).set(used.into());
     metrics.connections.get_or_create(&[("state", "idle")]).set(idle.into());
-    match timeout(PATIENCE, standing(state)).await {
+    match timeout(QUERY_TIMEOUT, standing(state)).await {
         Ok(Ok(standing)) => standing.show(metrics),
         failed => {
             if let Ok(Err(error)) = failed {

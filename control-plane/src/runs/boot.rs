@@ -8,7 +8,7 @@ use serde_json::json;
 use sqlx::{query, query_as};
 
 use super::{
-    dispatch, leader, lost,
+    dispatch, leader, lease_expiry,
     rows::{TaskRow, task_columns},
 };
 use crate::{
@@ -105,7 +105,7 @@ pub async fn restored(db: &Db, ambient: &Ambient) -> ApiResult<Restored> {
 async fn release(state: &AppState, task: &TaskRow) -> ApiResult<bool> {
     let mut tx = state.db.team_write(task.team_id).await?;
     tx.lock_run(task.run_id).await?;
-    let Some(taken) = lost::take_back(&mut tx, task, state.ambient.now()).await? else { return Ok(false) };
+    let Some(taken) = lease_expiry::reclaim(&mut tx, task, state.ambient.now()).await? else { return Ok(false) };
     tx.commit().await?;
     tracing::info!(task_id = %task.id, run_id = %task.run_id, "a lease of the last process was released");
     state.wake.send(Wake::Run { run_id: task.run_id, last_seq: taken.last_seq });

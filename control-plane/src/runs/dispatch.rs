@@ -162,7 +162,7 @@ struct Owner {
 impl Owner {
     /// How many more tasks of its teams may go, where each owner may have `limit` in flight: or as many as the
     /// operator lets one of the teams have, if that is more. 0: as many as the teams may.
-    fn room(&self, limit: i64) -> i64 {
+    fn free_slots(&self, limit: i64) -> i64 {
         if limit == 0 { i64::MAX } else { limit.max(self.max_running) - self.in_flight }
     }
 }
@@ -204,13 +204,13 @@ async fn choose(state: &AppState, tx: &mut Tx, now: Timestamp) -> ApiResult<Vec<
     for owner in owners {
         let mut own: Vec<(i64, TaskId)> = Vec::new();
         for team in &owner.teams {
-            let most = (team.max_running - team.in_flight).min(owner.room(limit));
+            let most = (team.max_running - team.in_flight).min(owner.free_slots(limit));
             let chosen = choose_of_team(tx, team, most).await?;
             own.extend((team.in_flight + 1..).zip(chosen));
         }
         // Among an owner's teams the one with the fewest in flight goes first, and so it is among owners.
         own.sort_unstable();
-        own.truncate(usize::try_from(owner.room(limit)).unwrap_or(usize::MAX));
+        own.truncate(usize::try_from(owner.free_slots(limit)).unwrap_or(usize::MAX));
         chosen.extend((owner.in_flight + 1..).zip(own.into_iter().map(|(_, task)| task)));
     }
     chosen.sort_unstable();
@@ -266,7 +266,7 @@ async fn owners(tx: &mut Tx, limit: i64) -> ApiResult<Vec<Owner>> {
             owner.teams.push(team);
         }
     }
-    Ok(owners.into_values().filter(|owner| !owner.teams.is_empty() && owner.room(limit) > 0).collect())
+    Ok(owners.into_values().filter(|owner| !owner.teams.is_empty() && owner.free_slots(limit) > 0).collect())
 }
 
 /// A team's oldest tasks whose pipelines have a slot and whose boards start something; at most `most`.

@@ -20,7 +20,7 @@ use crate::{
 
 /// A task and its run, as its token's holder finds them.
 #[derive(Debug, Clone, FromRow)]
-pub(crate) struct Holding {
+pub(crate) struct LeasedTask {
     pub(crate) task_id: TaskId,
     pub(crate) run_id: RunId,
     pub(crate) board_id: BoardId,
@@ -33,7 +33,7 @@ pub(crate) struct Holding {
     status: RunStatus,
 }
 
-impl Holding {
+impl LeasedTask {
     /// Refuses with 409 unless the holder may still write. A task that its holder itself ended keeps the token,
     /// so that a repost of the last batch gets its answer; nothing can be written with it.
     pub(crate) fn check_alive(&self) -> ApiResult<()> {
@@ -51,9 +51,9 @@ pub(crate) enum Durability {
     /// See [`Db::team_write`].
     Commit,
     /// See [`Db::team_write_durably`].
-    PowerCut,
+    Fsync,
     /// See [`Db::team_write_alone_durably`]: for what is counted over all runs of the team.
-    PowerCutAlone,
+    FsyncExclusive,
 }
 
 /// The token of a new claim: the team, so that the holder's writes begin within it, the executor's lane, so that
@@ -81,16 +81,21 @@ macro_rules! holding {
 /// The holding that a token stands for, dead or alive, in a transaction that writes about its run
 /// alone. Raising the fence takes the token's hash off the task: a token of an earlier claim finds
 /// nothing.
-pub(crate) async fn find(db: &Db, durability: Durability, task: TaskId, token: &str) -> ApiResult<(TeamTx, Holding)> {
+pub(crate) async fn find(
+    db: &Db,
+    durability: Durability,
+    task: TaskId,
+    token: &str,
+) -> ApiResult<(TeamTx, LeasedTask)> {
     let team = team_of(token).ok_or_else(lost)?;
     let mut tx = match durability {
         Durability::Commit => db.team_write(team).await?,
-        Durability::PowerCut => db.team_write_durably(team).await?,
-        Durability::PowerCutAlone => db.team_write_alone_durably(team).await?,
+        Durability::Fsync => db.team_write_durably(team).await?,
+        Durability::FsyncExclusive => db.team_write_alone_durably(team).await?,
     };
     // Both rows are held, the run's first: what is read of them is their newest.
     let statement = tx.pick(holding!(), concat!(holding!(), " FOR NO KEY UPDATE"));
-    let holding: Option<Holding> =
+    let holding: Option<LeasedTask> =
         sql!(&mut *tx, fetch_optional, query_as(statement).bind(team).bind(task).bind(hash(token)))?;
     match holding {
         Some(holding) => Ok((tx, holding)),
@@ -111,7 +116,12 @@ async fn why_not(tx: &mut TeamTx, task: TaskId) -> ApiResult<ApiError> {
 }
 
 /// The holding that a token stands for, if it may still write; else 409, `lease_lost` or `run_ended`.
-pub(crate) async fn hold(db: &Db, durability: Durability, task: TaskId, token: &str) -> ApiResult<(TeamTx, Holding)> {
+pub(crate) async fn hold(
+    db: &Db,
+    durability: Durability,
+    task: TaskId,
+    token: &str,
+) -> ApiResult<(TeamTx, LeasedTask)> {
     let (tx, holding) = find(db, durability, task, token).await?;
     holding.check_alive()?;
     Ok((tx, holding))
@@ -119,10 +129,10 @@ pub(crate) async fn hold(db: &Db, durability: Durability, task: TaskId, token: &
 
 /// The holding that a token stands for, in a transaction that only reads; 409 `lease_lost` or `run_ended` if it may not
 /// write any more.
-pub(crate) async fn hold_to_read(db: &Db, task: TaskId, token: &str) -> ApiResult<(TeamTx, Holding)> {
+pub(crate) async fn hold_to_read(db: &Db, task: TaskId, token: &str) -> ApiResult<(TeamTx, LeasedTask)> {
     let team = team_of(token).ok_or_else(lost)?;
     let mut tx = db.team_read(team).await?;
-    let holding: Option<Holding> =
+    let holding: Option<LeasedTask> =
         sql!(&mut *tx, fetch_optional, query_as(holding!()).bind(team).bind(task).bind(hash(token)))?;
     let Some(holding) = holding else { return Err(why_not(&mut tx, task).await?) };
     holding.check_alive()?;
@@ -130,7 +140,7 @@ pub(crate) async fn hold_to_read(db: &Db, task: TaskId, token: &str) -> ApiResul
 }
 
 /// A step has ended under the lease, which is progress: losses before it do not count any more.
-pub(crate) async fn progressed(tx: &mut TeamTx, holding: &Holding) -> ApiResult<()> {
+pub(crate) async fn progressed(tx: &mut TeamTx, holding: &LeasedTask) -> ApiResult<()> {
     let team = tx.team();
     sql!(
         &mut **tx,
@@ -169,7 +179,7 @@ pub(crate) async fn keep(state: &AppState, task: TaskId, token: &str) -> ApiResu
 pub(crate) async fn renew(
     state: &AppState,
     tx: &mut TeamTx,
-    holding: &Holding,
+    holding: &LeasedTask,
     now: Timestamp,
     batch: i64,
 ) -> ApiResult<()> {

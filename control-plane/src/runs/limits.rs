@@ -5,7 +5,7 @@ use std::time::Duration;
 /// How long a lease lasts unless renewed, where the operator does not say otherwise.
 pub const LEASE: Duration = Duration::from_secs(30);
 /// A task whose lease was lost so often ends its run with `executor_lost`.
-pub const MAX_LOST: i64 = 3;
+pub const MAX_LEASE_EXPIRIES: i64 = 3;
 /// An admitted task that nobody claimed for so long is pushed again.
 pub const UNCLAIMED: Duration = Duration::from_secs(10);
 /// How many tasks may be with the queue and the executors at once, all teams together.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use restroy_sdk::{
     event::{EventKind, Line, StepError, StepRef, Usage},
-    problem::Fault,
+    problem::FieldError,
     status::{RunStatus, StepStatus},
     time::Timestamp,
 };
@@ -108,14 +108,14 @@ pub(crate) fn apply(
     mut newest: BTreeMap<Place, Attempt>,
     events: &[EventKind],
     now: Timestamp,
-) -> Result<Changes, Box<Fault>> {
+) -> Result<Changes, Box<FieldError>> {
     if events.len() > MAX_BATCH_EVENTS {
         let detail = format!("A batch takes at most {MAX_BATCH_EVENTS} events; this one has {}.", events.len());
-        return Err(Box::new(Fault::new("/events", detail)));
+        return Err(Box::new(FieldError::new("/events", detail)));
     }
     let mut changes = Changes::default();
     for (at, event) in events.iter().enumerate() {
-        let fault = |detail: String| Box::new(Fault::new(format!("/events/{at}"), detail));
+        let fault = |detail: String| Box::new(FieldError::new(format!("/events/{at}"), detail));
         if changes.ending.is_some() {
             return Err(fault("Nothing follows `run.finished`.".into()));
         }

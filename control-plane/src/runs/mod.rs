@@ -10,6 +10,7 @@
 pub mod api;
 pub mod boot;
 mod cancel;
+mod cascade_delete;
 mod cron;
 pub mod dispatch;
 pub(crate) mod effects;
@@ -19,8 +20,8 @@ pub mod executors;
 mod keep;
 mod leader;
 mod lease;
+mod lease_expiry;
 pub mod limits;
-mod lost;
 mod machine;
 pub mod params;
 mod plan;
@@ -38,7 +39,6 @@ mod services;
 pub mod start;
 mod steps;
 pub mod storage;
-mod take_apart;
 pub mod watch;
 
 pub use services::{Services, spawn_services};

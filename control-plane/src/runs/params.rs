@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use restroy_sdk::{
     ids::{Id, TeamId},
-    problem::{Fault, LimitHit, Problem, ProblemCode},
+    problem::{FieldError, LimitHit, Problem, ProblemCode},
     schema::{CheckError, MAX_DEFAULTS_BYTES, MAX_STEPS, QUICK_STEPS, Schema},
 };
 use serde_json::{Map, Value};
@@ -61,7 +61,7 @@ fn refused(error: CheckError) -> ApiError {
     let detail = error.limit("parameters");
     let (name, value) = match error {
         CheckError::Mismatch(faults) => {
-            let within = |fault: Fault| Fault { pointer: format!("/params{}", fault.pointer), ..fault };
+            let within = |fault: FieldError| FieldError { pointer: format!("/params{}", fault.pointer), ..fault };
             let faults = faults.into_iter().map(within).collect();
             return Problem::new(ProblemCode::InvalidParams).errors(faults).into();
         }

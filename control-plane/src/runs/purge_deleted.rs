@@ -8,7 +8,7 @@ use restroy_sdk::{
 };
 use sqlx::{query, query_as, types::Uuid};
 
-use super::take_apart;
+use super::cascade_delete;
 use crate::{error::ApiResult, sql, state::AppState};
 
 /// How long what was deleted can be restored.
@@ -40,7 +40,7 @@ pub async fn step(state: &AppState) -> ApiResult<u64> {
         let Some(last) = page.last() else { break };
         after = (last.2, last.1);
         for (team, pipeline, _) in page {
-            let step = take_apart::pipeline(state, team, PipelineId::from(pipeline)).await;
+            let step = cascade_delete::pipeline(state, team, PipelineId::from(pipeline)).await;
             removed += done(state, team, step).await;
         }
     }
@@ -50,7 +50,7 @@ pub async fn step(state: &AppState) -> ApiResult<u64> {
         let Some(last) = page.last() else { return Ok(removed) };
         after = (last.2, last.1);
         for (team, board, _) in page {
-            let step = take_apart::board(state, team, BoardId::from(board)).await;
+            let step = cascade_delete::board(state, team, BoardId::from(board)).await;
             removed += done(state, team, step).await;
         }
     }

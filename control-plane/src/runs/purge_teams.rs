@@ -8,7 +8,7 @@ use restroy_sdk::{
 };
 use sqlx::{query_as, types::Uuid};
 
-use super::{purge_deleted::MARGIN, take_apart};
+use super::{cascade_delete, purge_deleted::MARGIN};
 use crate::{error::ApiResult, sql, state::AppState};
 
 /// How long a deleted team can be brought back.
@@ -26,7 +26,7 @@ pub async fn step(state: &AppState) -> ApiResult<bool> {
         let Some(last) = teams.last() else { return Ok(removed > 0) };
         after = (last.1, last.0.uuid());
         for (team, _) in teams {
-            match take_apart::team(state, team).await {
+            match cascade_delete::team(state, team).await {
                 Ok(rows) => removed += rows,
                 Err(error) => tracing::error!(%team, %error, "a deleted team cannot be removed"),
             }

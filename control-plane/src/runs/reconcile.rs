@@ -16,8 +16,8 @@ use sqlx::{query, query_as, query_scalar};
 
 use super::{
     end::{Ending, end},
+    lease_expiry,
     limits::{MAX_QUEUED_AGE, MAX_RUN_AGE},
-    lost,
     rows::{TaskRow, task_columns},
 };
 use crate::{error::ApiResult, sql, state::AppState};
@@ -99,7 +99,7 @@ pub async fn expired_leases(state: &AppState) -> ApiResult<usize> {
     let mut count = 0;
     for task in tasks {
         // One task that cannot be taken back must not keep the others from it.
-        match take_back(state, &task).await {
+        match reclaim(state, &task).await {
             Ok(taken) => count += usize::from(taken),
             Err(error) => tracing::error!(task_id = %task.id, problem = %error.0, "a task cannot be taken back"),
         }
@@ -107,10 +107,12 @@ pub async fn expired_leases(state: &AppState) -> ApiResult<usize> {
     Ok(count)
 }
 
-async fn take_back(state: &AppState, task: &TaskRow) -> ApiResult<bool> {
+async fn reclaim(state: &AppState, task: &TaskRow) -> ApiResult<bool> {
     let mut tx = state.db.team_write(task.team_id).await?;
     tx.lock_run(task.run_id).await?;
-    let Some(lost) = lost::lose_expired(&mut tx, task, state.ambient.now()).await? else { return Ok(false) };
+    let Some(lost) = lease_expiry::expire_if_overdue(&mut tx, task, state.ambient.now()).await? else {
+        return Ok(false);
+    };
     tx.commit().await?;
     tracing::warn!(task_id = %task.id, run_id = %task.run_id, ended = lost.ended, "a lease ran out");
     lost.announce(state, task);

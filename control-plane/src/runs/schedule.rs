@@ -47,17 +47,17 @@ const AT_ONCE: usize = 8;
 /// What the scheduler of this process last saw of the clock. A moment that comes while it is busy with
 /// others' is not late.
 #[derive(Debug, Default)]
-pub struct Looks(Mutex<Option<Look>>);
+pub struct SchedulerCursor(Mutex<Option<CursorState>>);
 
 #[derive(Debug, Clone, Copy)]
-struct Look {
+struct CursorState {
     /// When it last looked.
     ended: Timestamp,
     /// Until when everything that was due is dealt with.
     done_until: Timestamp,
 }
 
-impl Looks {
+impl SchedulerCursor {
     /// What comes after the moment that is given could not be fired before: nobody was there, which is a
     /// misfire and counts from `now`, or others were in front.
     fn begin(&self, now: Timestamp) -> Timestamp {
@@ -66,12 +66,12 @@ impl Looks {
     }
 
     fn end(&self, ended: Timestamp, done_until: Timestamp) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Look { ended, done_until });
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(CursorState { ended, done_until });
     }
 }
 
 #[derive(Debug, FromRow)]
-struct Due {
+struct DueSchedule {
     id: Uuid,
     team_id: TeamId,
     pipeline_id: PipelineId,
@@ -83,7 +83,7 @@ struct Due {
     next_fire_at: Timestamp,
 }
 
-impl Due {
+impl DueSchedule {
     fn schedule(&self) -> Schedule {
         Schedule {
             cron: self.cron.clone(),
@@ -98,7 +98,7 @@ impl Due {
 /// of each the next, so that nobody waits behind all of another's.
 pub async fn fire_due(state: &AppState) -> ApiResult<usize> {
     let looked_until = state.schedules.begin(state.ambient.now());
-    let mut told = Told::default();
+    let mut told = FireReport::default();
     let (mut started, mut done_until) = (0, looked_until);
     for _ in 0..PASSES {
         let now = state.ambient.now();
@@ -107,18 +107,18 @@ pub async fn fire_due(state: &AppState) -> ApiResult<usize> {
         let mut away = false;
         let fired = stream::iter(due).map(|due| async move {
             let fired = tokio::time::timeout(FIRE_TIMEOUT, fire(state, &due, now, looked_until)).await;
-            (due, fired.unwrap_or_else(|_| Err(slow())))
+            (due, fired.unwrap_or_else(|_| Err(timeout_error())))
         });
         let mut fired = std::pin::pin!(fired.buffer_unordered(AT_ONCE));
         while let Some((due, fired)) = fired.next().await {
             match fired {
-                Ok(Fired::Started) => started += 1,
-                Ok(Fired::Nothing) => {}
-                Ok(Fired::Refused(error)) => told.refused(&due, error),
+                Ok(FireOutcome::Started) => started += 1,
+                Ok(FireOutcome::Nothing) => {}
+                Ok(FireOutcome::Refused(error)) => told.add_refused(&due, error),
                 // One schedule's trouble is not the others'.
                 Err(error) => {
                     away |= error.code() == ProblemCode::Unavailable;
-                    told.failed(&due, error);
+                    told.add_failed(&due, error);
                 }
             }
         }
@@ -131,17 +131,17 @@ pub async fn fire_due(state: &AppState) -> ApiResult<usize> {
         tokio::task::yield_now().await;
     }
     state.schedules.end(state.ambient.now(), done_until);
-    told.tell();
+    told.log();
     Ok(started)
 }
 
-fn slow() -> ApiError {
+fn timeout_error() -> ApiError {
     let seconds = FIRE_TIMEOUT.as_secs();
     ApiError::with(ProblemCode::Internal, format!("firing the schedule took more than {seconds} s"))
 }
 
 /// The next that are due, of every team the longest due first.
-async fn due(state: &AppState, now: Timestamp) -> ApiResult<Vec<Due>> {
+async fn due(state: &AppState, now: Timestamp) -> ApiResult<Vec<DueSchedule>> {
     let mut tx = state.db.system_read().await?;
     // What lies on an archived board or below something deleted waits; its times pass by as misfires.
     Ok(sql!(
@@ -166,21 +166,21 @@ async fn due(state: &AppState, now: Timestamp) -> ApiResult<Vec<Due>> {
 
 /// What a look could not start: the log has a line about all of them, with the first of each kind.
 #[derive(Debug, Default)]
-struct Told {
+struct FireReport {
     refused: Option<(usize, PipelineId, ApiError)>,
     failed: Option<(usize, PipelineId, ApiError)>,
 }
 
-impl Told {
-    fn refused(&mut self, due: &Due, error: ApiError) {
+impl FireReport {
+    fn add_refused(&mut self, due: &DueSchedule, error: ApiError) {
         self.refused.get_or_insert((0, due.pipeline_id, error)).0 += 1;
     }
 
-    fn failed(&mut self, due: &Due, error: ApiError) {
+    fn add_failed(&mut self, due: &DueSchedule, error: ApiError) {
         self.failed.get_or_insert((0, due.pipeline_id, error)).0 += 1;
     }
 
-    fn tell(self) {
+    fn log(self) {
         if let Some((schedules, pipeline_id, error)) = self.refused {
             tracing::warn!(schedules, %pipeline_id, problem = %error.0, "scheduled runs cannot start, such as one of this pipeline");
         }
@@ -191,7 +191,7 @@ impl Told {
 }
 
 /// What became of a moment.
-enum Fired {
+enum FireOutcome {
     /// A run was started.
     Started,
     /// It was left out, or fired by somebody else.
@@ -202,37 +202,37 @@ enum Fired {
 
 /// Fires a schedule for the newest of its moments that have come. What came before `looked_until` by more
 /// than a moment is late.
-async fn fire(state: &AppState, due: &Due, now: Timestamp, looked_until: Timestamp) -> ApiResult<Fired> {
+async fn fire(state: &AppState, due: &DueSchedule, now: Timestamp, looked_until: Timestamp) -> ApiResult<FireOutcome> {
     let schedule = due.schedule();
     let (fire_at, next) = newest(&schedule, due.next_fire_at, now);
     let late = looked_until.since(fire_at) > PUNCTUAL;
     let prepared = if late && schedule.misfire == Misfire::Skip { Ok(None) } else { prepare(state, due).await? };
     let mut tx = state.db.team_write_alone_durably(due.team_id).await?;
-    if !move_on(&mut tx, due, next).await? {
+    if !advance(&mut tx, due, next).await? {
         // Somebody else fired it, or it was published anew.
-        return Ok(Fired::Nothing);
+        return Ok(FireOutcome::Nothing);
     }
     let prepared = match prepared {
         Ok(Some(prepared)) => prepared,
         Ok(None) => {
             tx.commit().await?;
-            return Ok(Fired::Nothing);
+            return Ok(FireOutcome::Nothing);
         }
         Err(refused) => {
             tx.commit().await?;
-            return Ok(Fired::Refused(refused));
+            return Ok(FireOutcome::Refused(refused));
         }
     };
-    if schedule.overlap == Overlap::Skip && goes_on(&mut tx, due.id).await? {
+    if schedule.overlap == Overlap::Skip && has_open_run(&mut tx, due.id).await? {
         tracing::debug!(schedule = %due.name, pipeline_id = %due.pipeline_id, "a scheduled run is left out: the last one goes on");
         tx.commit().await?;
-        return Ok(Fired::Nothing);
+        return Ok(FireOutcome::Nothing);
     }
     match start::start(state, &mut tx, prepared, Starter::Schedule { id: due.id, fire_at }).await {
         Ok(started) => {
             tx.commit().await?;
             started.announce(state);
-            Ok(Fired::Started)
+            Ok(FireOutcome::Started)
         }
         // The database was busy or away, or another version was just published: the next pass finds the
         // schedule as due as this one did.
@@ -241,16 +241,16 @@ async fn fire(state: &AppState, due: &Due, now: Timestamp, looked_until: Timesta
             // The moment passes all the same: it is not tried again every second.
             drop(tx);
             let mut tx = state.db.team_write_alone(due.team_id).await?;
-            move_on(&mut tx, due, next).await?;
+            advance(&mut tx, due, next).await?;
             tx.commit().await?;
-            Ok(Fired::Refused(error))
+            Ok(FireOutcome::Refused(error))
         }
     }
 }
 
 /// What can be started; refused when the pipeline cannot be started without a person: it is not published
 /// any more, or its parameters need values.
-async fn prepare(state: &AppState, due: &Due) -> ApiResult<Result<Option<Prepared>, ApiError>> {
+async fn prepare(state: &AppState, due: &DueSchedule) -> ApiResult<Result<Option<Prepared>, ApiError>> {
     let tx = state.db.team_read(due.team_id).await?;
     match start::prepare(state, tx, due.pipeline_id, Map::new()).await {
         Ok(prepared) => Ok(Ok(Some(prepared))),
@@ -267,7 +267,7 @@ async fn prepare(state: &AppState, due: &Due) -> ApiResult<Result<Option<Prepare
 }
 
 /// Sets when it fires next, if it is still as it was read.
-async fn move_on(tx: &mut TeamTx, due: &Due, next: Option<Timestamp>) -> ApiResult<bool> {
+async fn advance(tx: &mut TeamTx, due: &DueSchedule, next: Option<Timestamp>) -> ApiResult<bool> {
     let team = tx.team();
     let changed = sql!(
         &mut **tx,
@@ -282,7 +282,7 @@ async fn move_on(tx: &mut TeamTx, due: &Due, next: Option<Timestamp>) -> ApiResu
 }
 
 /// Whether a run of the schedule has not ended.
-async fn goes_on(tx: &mut TeamTx, schedule: Uuid) -> ApiResult<bool> {
+async fn has_open_run(tx: &mut TeamTx, schedule: Uuid) -> ApiResult<bool> {
     let team = tx.team();
     let found: bool = sql!(
         &mut **tx,
@@ -304,7 +304,7 @@ mod tests {
     #[test]
     fn late_is_what_nobody_was_there_for() {
         let at = |second: i64| Timestamp(second * 1_000_000);
-        let looks = Looks::default();
+        let looks = SchedulerCursor::default();
         assert_eq!(looks.begin(at(1_000)), at(1_000), "who just came was not there before");
         looks.end(at(1_001), at(1_000));
         assert_eq!(looks.begin(at(1_030)), at(1_000));

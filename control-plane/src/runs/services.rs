@@ -20,7 +20,7 @@ use super::{
 use crate::{error::ApiResult, mail::Mailer, state::AppState};
 
 /// How often each loop looks, whether it was woken or not.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the purge takes its steps.
 const PURGE: Duration = Duration::from_mins(1);
 /// How often the retention takes its steps.
@@ -62,10 +62,10 @@ pub fn spawn_services(state: &AppState, shutdown: &CancellationToken) -> Service
     services.spawn(dispatcher(state.clone(), shutdown.clone()));
     let looked = Arc::new(reconcile::LastLook::default());
     let reconcile = move |state| reconcile_pass(state, Arc::clone(&looked));
-    services.spawn(every("reconcile", LOOK, state.clone(), shutdown.clone(), reconcile));
-    services.spawn(every("schedule", LOOK, state.clone(), shutdown.clone(), schedule_pass));
+    services.spawn(every("reconcile", POLL_INTERVAL, state.clone(), shutdown.clone(), reconcile));
+    services.spawn(every("schedule", POLL_INTERVAL, state.clone(), shutdown.clone(), schedule_pass));
     services.spawn(every("purge", PURGE, state.clone(), shutdown.clone(), purge_pass));
-    services.spawn(every("storage", LOOK, state.clone(), shutdown.clone(), fold_pass));
+    services.spawn(every("storage", POLL_INTERVAL, state.clone(), shutdown.clone(), fold_pass));
     services.spawn(every("recount", PURGE, state.clone(), shutdown.clone(), recount_pass));
     services.spawn(retention(state.clone(), shutdown.clone()));
     let (watchers, wake, metrics) = (state.watchers.clone(), state.wake.listen(), state.metrics.clone());
@@ -86,7 +86,7 @@ pub fn spawn_services(state: &AppState, shutdown: &CancellationToken) -> Service
 /// Admits when it is woken and every second; pushes again what nobody claims.
 async fn dispatcher(state: AppState, shutdown: CancellationToken) {
     let mut wake = state.wake.listen();
-    let mut look = ticks(LOOK);
+    let mut look = ticks(POLL_INTERVAL);
     let mut errors = Backoff::default();
     // Held also while there is nothing to admit: operators see who leads.
     let mut lead = Lead::of(dispatch::WORK);
@@ -209,7 +209,7 @@ impl Backoff {
             self.0 = 0;
             return;
         };
-        let pause = (LOOK * 2_u32.saturating_pow(self.0)).min(MAX_BACKOFF);
+        let pause = (POLL_INTERVAL * 2_u32.saturating_pow(self.0)).min(MAX_BACKOFF);
         self.0 = (self.0 + 1).min(8);
         tracing::error!(service = name, problem = %error.0, ?pause, "a pass failed and is tried again");
         tokio::select! {

@@ -168,7 +168,7 @@ pub async fn start(state: &AppState, tx: &mut TeamTx, mut prepared: Prepared, st
     }
     let id: RunId = state.ambient.id();
     insert(state, tx, id, &place, &prepared, starter, now).await?;
-    steps::plant(tx, &state.ambient, id, prepared.steps.iter()).await?;
+    steps::insert_pending(tx, &state.ambient, id, prepared.steps.iter()).await?;
     let mut last_seq = events::append(tx, id, now, &[EventKind::RunQueued {}], None).await?.last_seq;
     if skipped {
         let limit = prepared.concurrency.map_or(0, |concurrency| concurrency.limit);
@@ -181,7 +181,7 @@ pub async fn start(state: &AppState, tx: &mut TeamTx, mut prepared: Prepared, st
         wakes.push(Wake::Admit);
     }
     wakes.push(Wake::Run { run_id: id, last_seq });
-    limits::storage(tx).await?;
+    limits::ensure_storage_below_limit(tx).await?;
     usage::add(tx, id, now, Used { runs: 1, ..Used::default() }).await?;
     Ok(Started { run: cancel::find(tx, id).await?, wakes })
 }

@@ -173,7 +173,7 @@ pub(crate) async fn save(
 }
 
 /// Records the steps of a new run: all of them wait for their turn.
-pub(crate) async fn plant(
+pub(crate) async fn insert_pending(
     tx: &mut TeamTx,
     ambient: &Ambient,
     run: RunId,

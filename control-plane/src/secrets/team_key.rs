@@ -55,7 +55,7 @@ impl TeamKeys {
     }
 
     /// Whether something is still sealed with the key before.
-    pub fn are_two(&self) -> bool {
+    pub fn is_rotating(&self) -> bool {
         self.before.is_some()
     }
 

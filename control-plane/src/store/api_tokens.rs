@@ -74,7 +74,7 @@ pub async fn used(tx: &mut Tx, id: ApiTokenId, now: Timestamp, unless_since: Tim
 }
 
 /// Whether a team bars a token.
-pub async fn is_barred(tx: &mut Tx, team: TeamId, id: ApiTokenId) -> Result<bool, sqlx::Error> {
+pub async fn is_revoked_in_team(tx: &mut Tx, team: TeamId, id: ApiTokenId) -> Result<bool, sqlx::Error> {
     let found: Option<i64> = sql!(
         tx,
         fetch_optional,
@@ -318,7 +318,7 @@ pub async fn reaching_one(tx: &mut TeamTx, id: ApiTokenId, now: Timestamp) -> Re
 }
 
 /// Keeps a token out of the team; it goes on elsewhere.
-pub async fn bar(tx: &mut TeamTx, id: ApiTokenId, now: Timestamp) -> Result<(), sqlx::Error> {
+pub async fn revoke_in_team(tx: &mut TeamTx, id: ApiTokenId, now: Timestamp) -> Result<(), sqlx::Error> {
     let team = tx.team();
     sql!(
         &mut **tx,

@@ -98,8 +98,8 @@ pub async fn permissions(tx: &mut TeamTx, board: BoardId, user: UserId) -> Resul
         .bind(user)
     )?;
     let Some((role, granted)) = row else { return Ok(Permissions::default()) };
-    let permissions = Permissions::of_role(role.as_deref(), granted.as_deref());
-    Ok(permissions.map_err(|error| sqlx::Error::Decode(error.into()))?.of_board())
+    let permissions = Permissions::from_role(role.as_deref(), granted.as_deref());
+    Ok(permissions.map_err(|error| sqlx::Error::Decode(error.into()))?.board_scoped())
 }
 
 /// Gives a member of the team a role on the board, in place of the one they had there.

@@ -135,8 +135,9 @@ pub struct Viewer {
 impl Viewer {
     /// The scope's caller, for a list that takes this permission.
     pub fn new(scope: &Scope, permission: Permission) -> Self {
-        let (in_team, administers) = (scope.holds(permission), scope.holds(Permission::BoardAdminister));
-        Self { in_team, administers, user: scope.carries(permission).then(|| scope.user()) }
+        let (in_team, administers) =
+            (scope.has_permission(permission), scope.has_permission(Permission::BoardAdminister));
+        Self { in_team, administers, user: scope.token_permits(permission).then(|| scope.user()) }
     }
 }
 

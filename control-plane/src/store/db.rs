@@ -35,10 +35,10 @@ pub enum Tx {
     Postgres(Transaction<'static, sqlx::Postgres>),
 }
 
-/// The right to wait for a team's row; see [`Db::turn`].
+/// The right to wait for a team's row; see [`Db::queue_for_team_row`].
 #[derive(Debug)]
 #[must_use]
-pub struct Turn {
+pub struct TeamRowPermit {
     _held: Option<OwnedMutexGuard<()>>,
 }
 
@@ -144,10 +144,10 @@ impl Db {
 
     /// Waits to be the one who may wait for a team's row in a transaction that holds something else already. Keep
     /// it from before the transaction begins until the row is held: others wait without a connection.
-    pub async fn turn(&self, team: TeamId) -> Result<Turn, sqlx::Error> {
+    pub async fn queue_for_team_row(&self, team: TeamId) -> Result<TeamRowPermit, sqlx::Error> {
         match &self.0 {
-            Backend::Sqlite(_) => Ok(Turn { _held: None }),
-            Backend::Postgres(postgres) => Ok(Turn { _held: Some(postgres.wait(team).await?) }),
+            Backend::Sqlite(_) => Ok(TeamRowPermit { _held: None }),
+            Backend::Postgres(postgres) => Ok(TeamRowPermit { _held: Some(postgres.wait(team).await?) }),
         }
     }
 

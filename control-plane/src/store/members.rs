@@ -62,7 +62,7 @@ pub async fn get(tx: &mut TeamTx, user: UserId) -> Result<Option<Membership>, sq
         .bind(user)
     )?;
     let Some(row) = row else { return Ok(None) };
-    let permissions = Permissions::of_role(row.role.as_deref(), row.granted.as_deref())
+    let permissions = Permissions::from_role(row.role.as_deref(), row.granted.as_deref())
         .map_err(|error| sqlx::Error::Decode(error.into()))?;
     let member = Member {
         user_id: user,

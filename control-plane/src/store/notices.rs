@@ -7,7 +7,7 @@ use super::{StoreError, Tx, audit::first_id};
 use crate::sql;
 
 /// How many e-mails of the installation itself with this subject an address got since a moment.
-pub async fn told_since(tx: &mut Tx, to: &str, subject: &str, since: Timestamp) -> Result<i64, StoreError> {
+pub async fn count_sent_since(tx: &mut Tx, to: &str, subject: &str, since: Timestamp) -> Result<i64, StoreError> {
     let recipients = serde_json::to_string(&[to])?;
     let count = sql!(
         tx,

@@ -115,7 +115,7 @@ pub(super) async fn end(tx: &mut TeamTx, board: BoardId) -> Result<i64, sqlx::Er
     if let Some(end) = last.checked_add(GAP) {
         return Ok(end);
     }
-    deal(tx, board).await?;
+    rebalance_positions(tx, board).await?;
     Ok(self::last(tx, board).await?.saturating_add(GAP))
 }
 
@@ -169,7 +169,7 @@ async fn gap_before(
         if let Some(middle) = between(low, high) {
             return Ok(Some(middle));
         }
-        deal(tx, board).await?;
+        rebalance_positions(tx, board).await?;
         let dealt = neighbours(tx, board, moving, before).await?;
         return Ok(dealt.and_then(|(low, high)| between(low, high)));
     }
@@ -211,7 +211,7 @@ async fn neighbours(
 
 /// Deals all positions of the board anew, in the order as it is: at most as many rows as pipelines may
 /// lie on a board, and those that were deleted.
-async fn deal(tx: &mut TeamTx, board: BoardId) -> Result<(), sqlx::Error> {
+async fn rebalance_positions(tx: &mut TeamTx, board: BoardId) -> Result<(), sqlx::Error> {
     let team = tx.team();
     sql!(
         &mut **tx,

@@ -101,15 +101,15 @@ pub(super) struct Postgres {
     pool: PgPool,
     connections: u32,
     acquire_timeout: Duration,
-    turns: Arc<Turns>,
+    turns: Arc<TeamRowQueue>,
 }
 
 /// Who of a team is about to begin a transaction that waits for the team's row. One at a time: the
 /// others wait here, without a connection that other teams need.
 #[derive(Debug, Default)]
-struct Turns(std::sync::Mutex<HashMap<TeamId, Arc<tokio::sync::Mutex<()>>>>);
+struct TeamRowQueue(std::sync::Mutex<HashMap<TeamId, Arc<tokio::sync::Mutex<()>>>>);
 
-impl Turns {
+impl TeamRowQueue {
     async fn wait(&self, team: TeamId) -> OwnedMutexGuard<()> {
         let turn = {
             let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -171,7 +171,7 @@ impl Postgres {
         };
         let give_up = Instant::now() + self.acquire_timeout;
         let _turn = match role {
-            Role::TeamAlone(team) | Role::SystemAlone(team) => Some(self.turn(team, give_up).await?),
+            Role::TeamAlone(team) | Role::SystemAlone(team) => Some(self.acquire_team_row(team, give_up).await?),
             Role::Team(_) | Role::System => None,
         };
         let (mut at_once, mut pause) = (self.connections, FIRST_PAUSE);
@@ -200,10 +200,10 @@ impl Postgres {
 
     /// Waits to be the one of a team that may wait for the team's row with a connection in hand.
     pub(super) async fn wait(&self, team: TeamId) -> Result<OwnedMutexGuard<()>, sqlx::Error> {
-        self.turn(team, Instant::now() + self.acquire_timeout).await
+        self.acquire_team_row(team, Instant::now() + self.acquire_timeout).await
     }
 
-    async fn turn(&self, team: TeamId, give_up: Instant) -> Result<OwnedMutexGuard<()>, sqlx::Error> {
+    async fn acquire_team_row(&self, team: TeamId, give_up: Instant) -> Result<OwnedMutexGuard<()>, sqlx::Error> {
         timeout_at(give_up, self.turns.wait(team)).await.map_err(|_| sqlx::Error::PoolTimedOut)
     }
 

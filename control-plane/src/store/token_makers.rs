@@ -36,8 +36,8 @@ struct Token {
 impl Token {
     /// Whether its maker holds what it carries. What cannot be read counts as nothing held.
     fn is_covered(&self) -> bool {
-        let carried = Permissions::of_role(self.role.as_deref(), self.granted.as_deref());
-        let held = Permissions::of_role(self.maker_role.as_deref(), self.maker_granted.as_deref());
+        let carried = Permissions::from_role(self.role.as_deref(), self.granted.as_deref());
+        let held = Permissions::from_role(self.maker_role.as_deref(), self.maker_granted.as_deref());
         let (true, Ok(carried), Ok(held)) = (self.is_member, carried, held) else { return false };
         let names: Option<Vec<String>> = match &self.permissions {
             None => None,
@@ -47,9 +47,9 @@ impl Token {
             },
         };
         let carried = names.map_or(carried, |names| {
-            carried.and(names.iter().filter_map(|name| name.parse::<Permission>().ok()).collect())
+            carried.intersection(names.iter().filter_map(|name| name.parse::<Permission>().ok()).collect())
         });
-        held.cover(carried)
+        held.is_superset(carried)
     }
 }
 

@@ -59,10 +59,10 @@ impl TenantExecutor {
     /// Waits for a turn of the team, or of whoever else the work is done for. What is read for the work is
     /// best read under the turn. 429 `rate_limited` when too much of the team's waits, 503 when the
     /// turn does not come in time.
-    pub async fn turn(&self, of: Uuid) -> ApiResult<Turn> {
+    pub async fn acquire(&self, of: Uuid) -> ApiResult<TenantPermit> {
         let acquired = tokio::time::timeout(self.limits.timeout, self.limiter.acquire(of)).await;
         match acquired {
-            Ok(Ok(permit)) => Ok(Turn { permit: Arc::new(permit), threads: Arc::clone(&self.threads) }),
+            Ok(Ok(permit)) => Ok(TenantPermit { permit: Arc::new(permit), threads: Arc::clone(&self.threads) }),
             Ok(Err(Refused::Team)) => {
                 let most = self.limits.waiting_per_team;
                 let detail = format!(
@@ -83,18 +83,18 @@ impl TenantExecutor {
 
     /// Waits for a turn and does the work.
     pub async fn run<T: Send + 'static>(&self, of: Uuid, work: impl FnOnce() -> T + Send + 'static) -> ApiResult<T> {
-        self.turn(of).await?.run(work).await
+        self.acquire(of).await?.run(work).await
     }
 }
 
 /// A turn: as long as it is held, its team has one of the threads.
 #[derive(Debug, Clone)]
-pub struct Turn {
+pub struct TenantPermit {
     permit: Arc<Permit>,
     threads: Arc<Threads>,
 }
 
-impl Turn {
+impl TenantPermit {
     /// Does the work on one of the threads. It is done to its end, and the turn lasts so long, even when the
     /// caller goes away.
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> ApiResult<T> {

@@ -176,12 +176,12 @@ async fn work_runs_on_threads_of_its_own_and_a_panic_ends_none() {
 async fn a_turn_that_does_not_come_is_refused() {
     let soon = TenantLimits { timeout: Duration::from_millis(20), ..limits(1) };
     let executor = TenantExecutor::new(soon);
-    let turn = executor.turn(team(0)).await.unwrap();
-    assert_eq!(executor.turn(team(1)).await.unwrap_err().code(), ProblemCode::Unavailable);
+    let turn = executor.acquire(team(0)).await.unwrap();
+    assert_eq!(executor.acquire(team(1)).await.unwrap_err().code(), ProblemCode::Unavailable);
     drop(turn);
-    executor.turn(team(1)).await.unwrap();
+    executor.acquire(team(1)).await.unwrap();
 
     let executor = TenantExecutor::new(TenantLimits { waiting_per_team: 0, ..soon });
-    let _turn = executor.turn(team(0)).await.unwrap();
-    assert_eq!(executor.turn(team(0)).await.unwrap_err().code(), ProblemCode::RateLimited);
+    let _turn = executor.acquire(team(0)).await.unwrap();
+    assert_eq!(executor.acquire(team(0)).await.unwrap_err().code(), ProblemCode::RateLimited);
 }

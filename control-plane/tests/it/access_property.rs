@@ -108,8 +108,9 @@ impl Held {
             of_board.into_iter().map(|(user, role, id)| (user, permissions(role, id))).collect();
         for (user, in_team) in &held.in_team {
             let there = on_board.remove(user).unwrap_or_default();
-            let all = if private && !in_team.holds(Permission::BoardAdminister) { there } else { in_team.or(there) };
-            held.on_board.insert(*user, all.iter().filter(|permission| permission.of_board()).collect());
+            let all =
+                if private && !in_team.contains(Permission::BoardAdminister) { there } else { in_team.union(there) };
+            held.on_board.insert(*user, all.iter().filter(|permission| permission.is_board_scoped()).collect());
         }
         assert!(on_board.is_empty(), "a member of the board is none of the team");
         held
@@ -130,21 +131,21 @@ impl Held {
         for user in users {
             let had = self.in_team(user);
             assert!(
-                self.in_team(giver).or(had).cover(after.in_team(user)),
+                self.in_team(giver).union(had).is_superset(after.in_team(user)),
                 "{act:?} gave {:?} to who had {had:?}, by one who held {:?}",
                 after.in_team(user),
                 self.in_team(giver)
             );
             // That a board is opened gives to each what their role in the team does.
-            let may = self.on_board(giver).or(self.on_board(user)).or(had);
+            let may = self.on_board(giver).union(self.on_board(user)).union(had);
             assert!(
-                may.cover(after.on_board(user)),
+                may.is_superset(after.on_board(user)),
                 "{act:?} gave {:?} on the board to who had {:?} there, by one who held {:?}",
                 after.on_board(user),
                 self.on_board(user),
                 self.on_board(giver)
             );
-            if user != giver && !self.in_team(giver).cover(had) {
+            if user != giver && !self.in_team(giver).is_superset(had) {
                 assert_eq!(after.in_team.get(&user), self.in_team.get(&user), "{act:?} acted on somebody mightier");
             }
         }
@@ -158,7 +159,7 @@ async fn granted(tx: &mut Tx, team: TeamId) -> BTreeMap<RoleId, Permissions> {
     for (role, permission) in rows {
         let one: Permissions = [permission.parse().unwrap()].into_iter().collect();
         let all = granted.entry(role).or_default();
-        *all = all.or(one);
+        *all = all.union(one);
     }
     granted
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use reqwest::{Method, StatusCode};
 use restroy_control_plane::{
-    api::NOTING,
+    api::MAX_PENDING_RECORDS,
     auth::Role,
     runs::purge,
     sql,
@@ -173,7 +173,7 @@ async fn login(world: &World, email: &str, password: &str) -> Reply {
 
 /// Waits until every failed attempt so far is noted.
 async fn settled(world: &World) {
-    drop(world.state.noting.acquire_many(u32::try_from(NOTING).unwrap()).await.unwrap());
+    drop(world.state.noting.acquire_many(u32::try_from(MAX_PENDING_RECORDS).unwrap()).await.unwrap());
 }
 
 #[tokio::test]

@@ -61,7 +61,7 @@ fn allowed(role: Role) -> Vec<&'static str> {
 #[test]
 fn the_roles_are_these_sets() {
     for role in Role::ALL {
-        let held: Vec<_> = Permission::ALL.iter().filter(|permission| role.holds(**permission)).collect();
+        let held: Vec<_> = Permission::ALL.iter().filter(|permission| role.contains(**permission)).collect();
         let mut held: Vec<_> = held.into_iter().map(|permission| permission.as_str()).collect();
         let mut expected = allowed(*role);
         held.sort_unstable();
@@ -103,15 +103,15 @@ fn a_scope_is_given_exactly_to_roles_that_hold_the_permission() {
             let given = runtime.block_on(caller.team(&state, teams[team], permission));
             match given {
                 Ok(scope) => {
-                    assert!(team == home && role.holds(permission), "{role} got {permission}");
+                    assert!(team == home && role.contains(permission), "{role} got {permission}");
                     assert_eq!((scope.team(), scope.role()), (teams[team], role.as_str()));
                     for other in Permission::ALL {
-                        assert_eq!(scope.holds(*other), allowed(role).contains(&other.as_str()));
+                        assert_eq!(scope.has_permission(*other), allowed(role).contains(&other.as_str()));
                     }
                 }
                 Err(error) if team == home => {
                     assert_eq!(error.code(), ProblemCode::Forbidden);
-                    assert!(!role.holds(permission), "{role} was refused {permission}");
+                    assert!(!role.contains(permission), "{role} was refused {permission}");
                 }
                 Err(error) => assert_eq!(error.code(), ProblemCode::NotFound),
             }
@@ -148,12 +148,15 @@ async fn what_is_taken_away_meanwhile_stops_the_write() {
     };
     // A second permission, as of the write too.
     turn("admin").await;
-    let (tx, renewed) = scope.write_renewed().await.unwrap();
-    assert!(renewed.holds(Permission::CapabilityGrant) && !scope.holds(Permission::CapabilityGrant));
+    let (tx, renewed) = scope.write_with_scope().await.unwrap();
+    assert!(renewed.has_permission(Permission::CapabilityGrant) && !scope.has_permission(Permission::CapabilityGrant));
     drop(tx);
     turn("editor").await;
-    let (tx, renewed) = renewed.write_renewed().await.unwrap();
-    assert!(!renewed.holds(Permission::CapabilityGrant) && !renewed.holds_in_team(Permission::CapabilityGrant));
+    let (tx, renewed) = renewed.write_with_scope().await.unwrap();
+    assert!(
+        !renewed.has_permission(Permission::CapabilityGrant)
+            && !renewed.has_team_permission(Permission::CapabilityGrant)
+    );
     drop(tx);
     turn("viewer").await;
     assert_eq!(scope.write_durably().await.unwrap_err().code(), ProblemCode::Forbidden);

@@ -21,7 +21,7 @@ use restroy_control_plane::{
         executors::{MAX_SLOTS, Terms},
     },
     secrets::{KeyRing, MasterKey},
-    state::{AppState, Parts, Settings},
+    state::{AppDeps, AppState, Settings},
 };
 use restroy_run_queue::queue::{Handler, Message, Queue, QueueError};
 use restroy_sdk::time::{Ambient, Clock, System, Timestamp};
@@ -119,7 +119,7 @@ impl Installation {
             ..Settings::default()
         };
         change(&mut settings);
-        let state = AppState::new(Parts {
+        let state = AppState::new(AppDeps {
             db,
             queue: Arc::new(TestQueue(sender)),
             wake,

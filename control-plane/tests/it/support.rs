@@ -17,12 +17,12 @@ use restroy_control_plane::{
     ports::{Compiled, CompilerUnavailable, ScriptCompiler},
     secrets::{KeyRing, MasterKey},
     sql,
-    state::{AppState, Parts, Settings},
+    state::{AppDeps, AppState, Settings},
     store::{stranger_mails::StrangerMails, teams},
 };
 use restroy_sdk::{
     ids::{TeamId, UserId},
-    problem::Fault,
+    problem::FieldError,
     time::{Ambient, Clock, System, Timestamp},
 };
 use secrecy::SecretBox;
@@ -72,14 +72,14 @@ impl ScriptCompiler for MarkerCompiler {
         assert!(!source.contains(PANIC), "a source asked for it");
         let fault = source.find(BAD_SOURCE).map(|at| {
             let line = u32::try_from(source[..at].matches('\n').count()).unwrap() + 1;
-            Fault { line: Some(line), column: Some(1), ..Fault::new("", "syntax error") }
+            FieldError { line: Some(line), column: Some(1), ..FieldError::new("", "syntax error") }
         });
         Ok(Compiled { fault, fuel: 1_000 })
     }
 
     async fn check_expression(&self, expression: &str, _: u64) -> Result<Compiled, CompilerUnavailable> {
         let bad = expression.contains(BAD_EXPRESSION);
-        Ok(Compiled { fault: bad.then(|| Fault::new("", "syntax error")), fuel: 1_000 })
+        Ok(Compiled { fault: bad.then(|| FieldError::new("", "syntax error")), fuel: 1_000 })
     }
 }
 
@@ -129,7 +129,7 @@ impl World {
         change(&mut settings);
         let master = MasterKey::generate(&ambient, "k1").to_string();
         let (queue, wake) = messages(&ambient);
-        let state = AppState::new(Parts {
+        let state = AppState::new(AppDeps {
             db,
             ambient,
             queue,

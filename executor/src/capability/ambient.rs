@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use lua_wasm_host::{CallContext, CallRecord, CallResult, EffectGate, Journal, Level, Sink, StepError};
 use restroy_sdk::{event, time::Ambient};
 
-use super::attempt::Attempting;
+use super::attempt::AttemptContext;
 use crate::metrics::Called;
 
 /// The clock that scripts read.
@@ -20,7 +20,7 @@ impl lua_wasm_host::Clock for Clock {
 
 /// Takes lines and progress of one attempt: masked, numbered, reported.
 pub(crate) struct Lines {
-    pub(crate) attempt: std::sync::Arc<Attempting>,
+    pub(crate) attempt: std::sync::Arc<AttemptContext>,
     pub(crate) printed: AtomicU64,
 }
 
@@ -51,7 +51,7 @@ impl Sink for Lines {
 }
 
 #[async_trait]
-impl EffectGate for Attempting {
+impl EffectGate for AttemptContext {
     /// An effect waits until all that its step builds on is recorded: a crash can then only repeat
     /// what nobody has seen.
     async fn ready(&self, _call: &CallContext) -> CallResult<()> {
@@ -62,7 +62,7 @@ impl EffectGate for Attempting {
     }
 }
 
-impl Journal for Attempting {
+impl Journal for AttemptContext {
     fn record(&self, record: CallRecord) {
         self.task.progress.moved();
         let called = if record.error.is_some() { Called::Error } else { Called::Ok };

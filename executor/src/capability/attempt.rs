@@ -11,13 +11,13 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::{
     client::{CallEnd, Lost},
-    drive::{seed, task::TaskContext},
     mask::{self, Budget, Masker},
     report::Position,
+    run::{seed, task::TaskContext},
 };
 
 /// One attempt at one step.
-pub(crate) struct Attempting {
+pub(crate) struct AttemptContext {
     pub(crate) task: Arc<TaskContext>,
     pub(crate) step: StepRef,
     pub(crate) epoch: u32,
@@ -29,7 +29,7 @@ pub(crate) struct Attempting {
     pub(crate) masking: Arc<Budget>,
 }
 
-impl Attempting {
+impl AttemptContext {
     /// The idempotency key of a call.
     pub(crate) fn key(&self, call: &CallContext) -> String {
         seed::call_key(self.task.run_id, &self.step, self.epoch, call)

@@ -8,7 +8,7 @@ use restroy_run_queue::run_api::CallKind;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::attempt::{Attempting, secret_in_output};
+use super::attempt::{AttemptContext, secret_in_output};
 use crate::{
     json::{self, MAX_VALUES, Problem, TREE_BYTES},
     mask::{Budget, Masker},
@@ -50,7 +50,7 @@ fn ttl_ms(ttl: Option<Duration>) -> Option<u64> {
     ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX))
 }
 
-impl Attempting {
+impl AttemptContext {
     /// A value of a script, checked for secrets before a tree is made of it; and what the tree holds.
     async fn value(&self, text: &str) -> CallResult<(Value, MemoryGuard)> {
         let check = |text: &String, masker: &Masker, budget: &Budget| json::check(text, masker, budget);
@@ -81,7 +81,7 @@ fn not_json(what: &str, why: &str) -> CallFailure {
 }
 
 #[async_trait]
-impl Kv for Attempting {
+impl Kv for AttemptContext {
     async fn get(&self, call: &CallContext, key: &str) -> CallResult<Option<String>> {
         let got: Option<Got> = self.call(call, CallKind::KvGet { key: key.to_owned() }).await?;
         Ok(got.map(|got| got.value.to_string()))

@@ -5,7 +5,7 @@ use lua_wasm_host::{CallContext, CallResult, Email, Mail};
 use restroy_run_queue::run_api::CallKind;
 use serde::Deserialize;
 
-use super::attempt::Attempting;
+use super::attempt::AttemptContext;
 use crate::mask::{Budget, Masker};
 
 #[derive(Deserialize)]
@@ -14,7 +14,7 @@ struct Sent {
 }
 
 #[async_trait]
-impl Mail for Attempting {
+impl Mail for AttemptContext {
     async fn send(&self, call: &CallContext, email: Email) -> CallResult<String> {
         let find = |email: &Email, masker: &Masker, budget: &Budget| {
             parts(email).any(|part| masker.finds(part.as_bytes(), budget))

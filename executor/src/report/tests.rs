@@ -107,7 +107,7 @@ fn a_batch_is_bounded() {
 async fn a_full_buffer_waits_for_a_commit() {
     let reporter = Reporter::default();
     reporter.push(started("a"), BUFFER_BYTES + 1);
-    let room = reporter.room();
+    let room = reporter.wait_for_capacity();
     tokio::pin!(room);
     assert!(futures_util::poll!(room.as_mut()).is_pending());
     let (_, newest) = reporter.take();

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 
-use super::frame::{HEADER, Said, answer, encode_said};
+use super::frame::{HEADER, WorkerMessage, answer, encode_message};
 use crate::host::Stopped;
 
 /// The longest answer: far above what a parent sends, so that a number gone wrong is noticed.
@@ -26,70 +26,70 @@ impl ToParent {
                 let records = body.split_off(4 + length as usize);
                 (body.split_off(4), records)
             }
-            _ => gone(),
+            _ => exit(),
         }
     }
 
     /// Reports the end of a sandbox.
-    pub(super) fn say(&self, said: &Said) {
-        if (&self.0).write_all(&encode_said(said)).is_err() {
-            gone();
+    pub(super) fn send(&self, said: &WorkerMessage) {
+        if (&self.0).write_all(&encode_message(said)).is_err() {
+            exit();
         }
     }
 
     /// Asks whether to go on.
-    pub(super) fn slice(&self) -> Result<(), Stopped> {
-        self.go(&Said::Slice)
+    pub(super) fn request_slice(&self) -> Result<(), Stopped> {
+        self.proceed(&WorkerMessage::Slice)
     }
 
     pub(crate) fn now(&self) -> Result<i64, Stopped> {
-        let bytes = self.ask(&Said::Now, answer::NUMBER)?;
-        Ok(bytes.try_into().map_or_else(|_| gone(), i64::from_le_bytes))
+        let bytes = self.ask(&WorkerMessage::Now, answer::NUMBER)?;
+        Ok(bytes.try_into().map_or_else(|_| exit(), i64::from_le_bytes))
     }
 
     pub(crate) fn random(&self, buffer: &mut [u8]) -> Result<(), Stopped> {
         let length = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
-        let bytes = self.ask(&Said::Random(length), answer::BYTES)?;
+        let bytes = self.ask(&WorkerMessage::Random(length), answer::BYTES)?;
         if bytes.len() != buffer.len() {
-            gone();
+            exit();
         }
         buffer.copy_from_slice(&bytes);
         Ok(())
     }
 
     pub(crate) fn log(&self, level: Option<u8>, text: &[u8]) -> Result<(), Stopped> {
-        self.go(&Said::Log { level, text: text.to_vec() })
+        self.proceed(&WorkerMessage::Log { level, text: text.to_vec() })
     }
 
     pub(crate) fn call(&self, op: u32, head: &[u8], body: Vec<u8>) -> Result<Vec<u8>, Stopped> {
-        self.ask(&Said::Call { op, head: head.to_vec(), body }, answer::BYTES)
+        self.ask(&WorkerMessage::Call { op, head: head.to_vec(), body }, answer::BYTES)
     }
 
-    fn go(&self, said: &Said) -> Result<(), Stopped> {
+    fn proceed(&self, said: &WorkerMessage) -> Result<(), Stopped> {
         self.ask(said, answer::GO).map(|_| ())
     }
 
-    fn ask(&self, said: &Said, expected: u8) -> Result<Vec<u8>, Stopped> {
-        self.say(said);
+    fn ask(&self, said: &WorkerMessage, expected: u8) -> Result<Vec<u8>, Stopped> {
+        self.send(said);
         match self.read() {
             (answer::STOP, _) => Err(None),
             (kind, body) if kind == expected => Ok(body),
-            _ => gone(),
+            _ => exit(),
         }
     }
 
     fn read(&self) -> (u8, Vec<u8>) {
         let mut header = [0; HEADER];
         if self.fill(&mut header).is_err() {
-            gone();
+            exit();
         }
         let length = u32::from_le_bytes([header[1], header[2], header[3], header[4]]) as usize;
         if length > MAX_ANSWER {
-            gone();
+            exit();
         }
         let mut body = vec![0; length];
         if self.fill(&mut body).is_err() {
-            gone();
+            exit();
         }
         (header[0], body)
     }
@@ -100,7 +100,7 @@ impl ToParent {
 }
 
 /// Ends the process, without any of the destructors that expect the zygote's world.
-pub(super) fn gone() -> ! {
+pub(super) fn exit() -> ! {
     // SAFETY: ends the process.
     unsafe { libc::_exit(0) }
 }

@@ -21,7 +21,7 @@ const END_FIXED: usize = 1 + 4 * 8;
 
 /// What the worker says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum WorkerMessage {
     /// The time is wanted.
     Now,
     /// So many random bytes are wanted.
@@ -135,7 +135,7 @@ impl Decoder {
     }
 
     /// Takes bytes as they arrive, and gives the frame that they complete.
-    pub(super) fn take(&mut self, bytes: &[u8]) -> Result<Option<Said>, Malformed> {
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Result<Option<WorkerMessage>, Malformed> {
         self.buffer.extend_from_slice(bytes);
         let Some((header, rest)) = self.buffer.split_at_checked(HEADER) else {
             // An unknown kind shows at once.
@@ -161,20 +161,20 @@ impl Decoder {
     }
 }
 
-fn parse(kind: u8, body: &[u8], bounds: &Bounds) -> Result<Said, Malformed> {
+fn parse(kind: u8, body: &[u8], bounds: &Bounds) -> Result<WorkerMessage, Malformed> {
     Ok(match kind {
-        said::NOW => Said::Now,
-        said::SLICE => Said::Slice,
+        said::NOW => WorkerMessage::Now,
+        said::SLICE => WorkerMessage::Slice,
         said::RANDOM => {
             let length = number::<4>(body, 0).map(u32::from_le_bytes)?;
             if length as usize > bounds.random {
                 return Err(Malformed::Length);
             }
-            Said::Random(length)
+            WorkerMessage::Random(length)
         }
         said::LOG => {
             let (level, text) = body.split_first().ok_or(Malformed::Body)?;
-            Said::Log { level: Some(*level), text: text.to_vec() }
+            WorkerMessage::Log { level: Some(*level), text: text.to_vec() }
         }
         said::CALL => {
             let op = u32::from_le_bytes(number::<4>(body, 0)?);
@@ -184,7 +184,7 @@ fn parse(kind: u8, body: &[u8], bounds: &Bounds) -> Result<Said, Malformed> {
             }
             let parts = body.get(8..).ok_or(Malformed::Body)?;
             let (head, body) = parts.split_at_checked(head).ok_or(Malformed::Body)?;
-            Said::Call { op, head: head.to_vec(), body: body.to_vec() }
+            WorkerMessage::Call { op, head: head.to_vec(), body: body.to_vec() }
         }
         said::END => {
             let figure = |at: usize| number::<8>(body, 1 + 8 * at).map(u64::from_le_bytes);
@@ -205,7 +205,7 @@ fn parse(kind: u8, body: &[u8], bounds: &Bounds) -> Result<Said, Malformed> {
                 }
                 _ => return Err(Malformed::Body),
             };
-            Said::End { end, spent }
+            WorkerMessage::End { end, spent }
         }
         _ => return Err(Malformed::Kind),
     })
@@ -229,17 +229,17 @@ pub(super) fn encode(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
 }
 
 /// The frame of what a worker says.
-pub(super) fn encode_said(said: &Said) -> Vec<u8> {
+pub(super) fn encode_message(said: &WorkerMessage) -> Vec<u8> {
     match said {
-        Said::Now => encode(said::NOW, &[]),
-        Said::Slice => encode(said::SLICE, &[]),
-        Said::Random(length) => encode(said::RANDOM, &[&length.to_le_bytes()]),
-        Said::Log { level, text } => encode(said::LOG, &[&[level.unwrap_or(1)], text]),
-        Said::Call { op, head, body } => {
+        WorkerMessage::Now => encode(said::NOW, &[]),
+        WorkerMessage::Slice => encode(said::SLICE, &[]),
+        WorkerMessage::Random(length) => encode(said::RANDOM, &[&length.to_le_bytes()]),
+        WorkerMessage::Log { level, text } => encode(said::LOG, &[&[level.unwrap_or(1)], text]),
+        WorkerMessage::Call { op, head, body } => {
             let length = u32::try_from(head.len()).unwrap_or(u32::MAX);
             encode(said::CALL, &[&op.to_le_bytes(), &length.to_le_bytes(), head, body])
         }
-        Said::End { end, spent } => {
+        WorkerMessage::End { end, spent } => {
             let (kind, payload): (u8, &[u8]) = match end {
                 GuestEnd::Value(json) => (end::VALUE, json),
                 GuestEnd::Failure(json) => (end::FAILURE, json),
@@ -272,7 +272,7 @@ mod tests {
         Decoder::new(bounds())
     }
 
-    fn any_said() -> impl Strategy<Value = Said> {
+    fn any_said() -> impl Strategy<Value = WorkerMessage> {
         let bytes = |most| prop::collection::vec(any::<u8>(), 0..most);
         let spent = any::<[u64; 4]>().prop_map(|[fuel, memory_peak, bytes_in, bytes_out]| Spent {
             fuel,
@@ -289,19 +289,23 @@ mod tests {
             "[a-z]{0,40}".prop_map(GuestEnd::Broken),
         ];
         prop_oneof![
-            Just(Said::Now),
-            Just(Said::Slice),
-            (0..=200_u32).prop_map(Said::Random),
-            (any::<u8>(), bytes(100)).prop_map(|(level, text)| Said::Log { level: Some(level), text }),
-            (op::COUNTED..99, bytes(100), bytes(100)).prop_map(|(op, head, body)| Said::Call { op, head, body }),
-            (end, spent).prop_map(|(end, spent)| Said::End { end, spent }),
+            Just(WorkerMessage::Now),
+            Just(WorkerMessage::Slice),
+            (0..=200_u32).prop_map(WorkerMessage::Random),
+            (any::<u8>(), bytes(100)).prop_map(|(level, text)| WorkerMessage::Log { level: Some(level), text }),
+            (op::COUNTED..99, bytes(100), bytes(100)).prop_map(|(op, head, body)| WorkerMessage::Call {
+                op,
+                head,
+                body
+            }),
+            (end, spent).prop_map(|(end, spent)| WorkerMessage::End { end, spent }),
         ]
     }
 
     proptest! {
         #[test]
         fn what_a_worker_says_arrives_however_it_is_cut(said in any_said(), cut in any::<prop::sample::Index>()) {
-            let frame = encode_said(&said);
+            let frame = encode_message(&said);
             let cut = cut.index(frame.len());
             let mut decoder = decoder();
             prop_assert_eq!(decoder.take(&frame[..cut]).unwrap(), None);
@@ -310,7 +314,7 @@ mod tests {
 
         #[test]
         fn nothing_may_follow_a_frame_that_was_not_answered(said in any_said(), next in any_said()) {
-            let frames = [encode_said(&said), encode_said(&next)].concat();
+            let frames = [encode_message(&said), encode_message(&next)].concat();
             prop_assert_eq!(decoder().take(&frames), Err(Malformed::Unasked));
         }
 
@@ -330,8 +334,8 @@ mod tests {
             let mut decoder = decoder();
             match decoder.take(&bytes) {
                 Ok(Some(said)) => {
-                    let lossy = matches!(said, Said::End { end: GuestEnd::Broken(_), .. });
-                    prop_assert!(lossy || encode_said(&said) == bytes);
+                    let lossy = matches!(said, WorkerMessage::End { end: GuestEnd::Broken(_), .. });
+                    prop_assert!(lossy || encode_message(&said) == bytes);
                 }
                 Ok(None) => prop_assert!(decoder.buffer.len() == bytes.len()),
                 Err(_) => {}

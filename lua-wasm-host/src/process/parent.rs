@@ -12,11 +12,11 @@ use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
 use super::Workers;
-use super::frame::{Bounds, Decoder, Malformed, Said, answer, encode};
+use super::frame::{Bounds, Decoder, Malformed, WorkerMessage, answer, encode};
 use super::pool::Process;
 use crate::dispatch::Dispatcher;
 use crate::host::{Stopped, served};
-use crate::meter::{Allowed, Stop, WallClock, drive};
+use crate::meter::{Allowed, Stop, WallClock, run_metered};
 use crate::sandbox::{Came, GuestEnd, Spent};
 use crate::shares::{Owner, Shares};
 use crate::{Limits, StepError};
@@ -99,7 +99,7 @@ async fn attempt(
         }
     };
     // Its turn is looked after in `serve`; here, limits are.
-    let (driven, own) = drive(run, Allowed { owner: None, ..allowed }, clock, cancel).await;
+    let (driven, own) = run_metered(run, Allowed { owner: None, ..allowed }, clock, cancel).await;
     let cpu = process.cpu().saturating_sub(before);
     let estimate = || {
         // What it used is not known from it any more; a unit of fuel is about a nanosecond.
@@ -174,24 +174,24 @@ async fn serve(
             }
         };
         // Once told to stop there is one thing left to say.
-        if stopped.is_some() && !matches!(said, Said::End { end: GuestEnd::ByHost, .. }) {
+        if stopped.is_some() && !matches!(said, WorkerMessage::End { end: GuestEnd::ByHost, .. }) {
             return Err(Malformed::Unasked.into());
         }
         let reply = match said {
-            Said::Now => encode(answer::NUMBER, &[&dispatcher.now().to_le_bytes()]),
-            Said::Random(length) => {
+            WorkerMessage::Now => encode(answer::NUMBER, &[&dispatcher.now().to_le_bytes()]),
+            WorkerMessage::Random(length) => {
                 let mut bytes = vec![0; length as usize];
                 dispatcher.random(&mut bytes);
                 encode(answer::BYTES, &[&bytes])
             }
-            Said::Log { level, text } => match dispatcher.log(level, &text) {
+            WorkerMessage::Log { level, text } => match dispatcher.log(level, &text) {
                 Ok(()) => encode(answer::GO, &[]),
                 Err(error) => {
                     stopped = Some(Box::new(error));
                     encode(answer::STOP, &[])
                 }
             },
-            Said::Call { op, head, body } => {
+            WorkerMessage::Call { op, head, body } => {
                 let mut call = pin!(dispatcher.call(op, &head, body));
                 let at_once = poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await;
                 let answered = match at_once {
@@ -211,14 +211,14 @@ async fn serve(
                     }
                 }
             }
-            Said::Slice => {
+            WorkerMessage::Slice => {
                 if shares.contended() {
                     drop(ticket.take());
                     ticket = my_turn(clock, shares, owner).await;
                 }
                 encode(answer::GO, &[])
             }
-            Said::End { end, spent } => {
+            WorkerMessage::End { end, spent } => {
                 let too_long = matches!(&end, GuestEnd::Value(json) if json.len() as u64 > limits.output_bytes);
                 if too_long || (matches!(end, GuestEnd::ByHost) && stopped.is_none()) {
                     return Err(Malformed::Body.into());

@@ -182,7 +182,7 @@ impl Workers {
         let (orders, receiver) = mpsc::channel();
         let pool = Arc::<Mutex<Pool<Worker>>>::default();
         let watched = Arc::<Watched>::default();
-        let keeper = Keeper {
+        let keeper = ZygoteThread {
             config: config.clone(),
             code,
             zygote: Some(zygote),
@@ -322,7 +322,7 @@ impl Drop for Watch {
 }
 
 /// The thread that talks to the zygote.
-struct Keeper {
+struct ZygoteThread {
     config: ProcessConfig,
     code: OwnedFd,
     zygote: Option<Zygote>,
@@ -332,7 +332,7 @@ struct Keeper {
     watched: Arc<Watched>,
 }
 
-impl Keeper {
+impl ZygoteThread {
     fn run(mut self, orders: &mpsc::Receiver<Order>) {
         let mut looked = Instant::now();
         loop {

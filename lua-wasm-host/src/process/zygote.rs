@@ -14,8 +14,8 @@ use std::time::Instant;
 use wasmtime::{InstancePre, Module};
 
 use super::Report;
-use super::channel::{ToParent, gone};
-use super::frame::Said;
+use super::channel::{ToParent, exit};
+use super::frame::WorkerMessage;
 use super::hardening::{self, CHANNEL, Filter};
 use super::sockets::{receive, send};
 use crate::dispatch::Dispatcher;
@@ -101,7 +101,7 @@ fn serve_parent(control: &OwnedFd, work: Option<fn(File)>) -> std::io::Result<()
         if forked == 0 {
             let channel = channel.into_raw_fd();
             if hardening::worker(channel, own_id, memory, filter.as_ref()).is_err() {
-                gone();
+                exit();
             }
             // SAFETY: the descriptor was put there a moment ago, and is this worker's only one.
             let channel = unsafe { File::from_raw_fd(CHANNEL) };
@@ -109,7 +109,7 @@ fn serve_parent(control: &OwnedFd, work: Option<fn(File)>) -> std::io::Result<()
                 None => serve(channel, &engine, &guest),
                 Some(work) => {
                     work(channel);
-                    gone();
+                    exit();
                 }
             }
         }
@@ -162,10 +162,10 @@ fn serve(channel: File, engine: &wasmtime::Engine, guest: &InstancePre<State>) -
     let parent = Arc::new(ToParent::new(channel));
     loop {
         let (limits, records) = parent.start();
-        let Ok(limits) = serde_json::from_slice::<Limits>(&limits) else { gone() };
+        let Ok(limits) = serde_json::from_slice::<Limits>(&limits) else { exit() };
         let host = Host::Parent(Arc::clone(&parent));
-        let go_on = || parent.slice().is_ok();
-        run(engine, guest, host, &limits, records, go_on, |end, spent| parent.say(&Said::End { end, spent }));
+        let go_on = || parent.request_slice().is_ok();
+        run(engine, guest, host, &limits, records, go_on, |end, spent| parent.send(&WorkerMessage::End { end, spent }));
     }
 }
 

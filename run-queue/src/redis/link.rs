@@ -3,7 +3,7 @@
 //!
 //! The client library's own connection manager reconnects too, but it holds callers up while it
 //! tries, and cannot say when a subscription stands again. Here a caller either gets a connection at
-//! once or is told that there is none, and the [`Ear`] learns of every gap.
+//! once or is told that there is none, and the [`ConnectionObserver`] learns of every gap.
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,29 +30,29 @@ pub(super) const RETRY: Duration = Duration::from_millis(500);
 const STOOD: Duration = Duration::from_secs(5);
 
 /// Who listens on a link.
-pub(super) trait Ear: Send + Sync + 'static {
+pub(super) trait ConnectionObserver: Send + Sync + 'static {
     /// Something was said on one of the link's channels. Must not block.
-    fn hear(&self, payload: &[u8]);
+    fn on_message(&self, payload: &[u8]);
     /// The link stands, for the first time or again: what was said before was not heard.
-    fn restored(&self);
+    fn on_connected(&self);
 }
 
 /// Listens to nothing.
-pub(super) struct Deaf;
+pub(super) struct NoopObserver;
 
-impl Ear for Deaf {
-    fn hear(&self, _: &[u8]) {}
-    fn restored(&self) {}
+impl ConnectionObserver for NoopObserver {
+    fn on_message(&self, _: &[u8]) {}
+    fn on_connected(&self) {}
 }
 
 /// What a link is for.
-pub(super) struct Purpose {
+pub(super) struct LinkPurpose {
     /// In the log: "Redis does not answer: the queue waits for it".
     pub(super) what: &'static str,
     /// What it listens to.
     pub(super) channels: Vec<String>,
     /// Who listens.
-    pub(super) ear: Arc<dyn Ear>,
+    pub(super) ear: Arc<dyn ConnectionObserver>,
 }
 
 /// A connection that is kept up until this is dropped.
@@ -65,11 +65,11 @@ pub(super) struct Link {
 
 impl Link {
     /// Starts to connect. Must be called within a tokio runtime.
-    pub(super) fn start(client: &Client, purpose: Purpose) -> Self {
+    pub(super) fn start(client: &Client, purpose: LinkPurpose) -> Self {
         let (state, connection) = watch::channel(None);
         let (doubt, stop) = (Arc::new(Notify::new()), CancellationToken::new());
-        let keeper = Keeper { client: client.clone(), purpose, state, doubt: Arc::clone(&doubt) };
-        tokio::spawn(stop.clone().run_until_cancelled_owned(keeper.keep()));
+        let keeper = ConnectionTask { client: client.clone(), purpose, state, doubt: Arc::clone(&doubt) };
+        tokio::spawn(stop.clone().run_until_cancelled_owned(keeper.run()));
         Self { connection, doubt, _stop: stop.drop_guard() }
     }
 
@@ -101,15 +101,15 @@ impl Link {
     }
 }
 
-struct Keeper {
+struct ConnectionTask {
     client: Client,
-    purpose: Purpose,
+    purpose: LinkPurpose,
     state: watch::Sender<Option<MultiplexedConnection>>,
     doubt: Arc<Notify>,
 }
 
-impl Keeper {
-    async fn keep(self) {
+impl ConnectionTask {
+    async fn run(self) {
         let what = self.purpose.what;
         let mut pause = PAUSE.0;
         let mut said = false;
@@ -123,9 +123,9 @@ impl Keeper {
                     }
                     let since = Instant::now();
                     // In this order: who sees the link stand has been told what was missed.
-                    self.purpose.ear.restored();
+                    self.purpose.ear.on_connected();
                     self.state.send_replace(Some(connection.clone()));
-                    let error = self.stand(connection, &closed).await;
+                    let error = self.run_until_closed(connection, &closed).await;
                     self.state.send_replace(None);
                     tracing::debug!(%error, "a connection to Redis is lost");
                     if since.elapsed() >= STOOD {
@@ -151,7 +151,7 @@ impl Keeper {
             match said.kind {
                 PushKind::Message => {
                     if let Some(Value::BulkString(payload)) = said.data.get(1) {
-                        ear.hear(payload);
+                        ear.on_message(payload);
                     }
                 }
                 PushKind::Disconnection => gone.notify_one(),
@@ -176,7 +176,7 @@ impl Keeper {
     }
 
     /// Until the connection is gone, or good for nothing.
-    async fn stand(&self, mut connection: MultiplexedConnection, closed: &Notify) -> RedisError {
+    async fn run_until_closed(&self, mut connection: MultiplexedConnection, closed: &Notify) -> RedisError {
         // What failed on the connection before says nothing about this one.
         let _ = self.doubt.notified().now_or_never();
         loop {

@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     RedisOptions,
-    link::{Deaf, Ear, Link, Purpose, RETRY},
+    link::{ConnectionObserver, Link, LinkPurpose, NoopObserver, RETRY},
     probe::{Probe, unusable},
 };
 use crate::{
@@ -96,7 +96,7 @@ impl RedisQueue {
 
     /// The same, refusing pushes when so many messages wait, at least one.
     pub fn with_capacity(options: &RedisOptions, capacity: usize) -> Self {
-        let purpose = Purpose { what: "the queue", channels: Vec::new(), ear: Arc::new(Deaf) };
+        let purpose = LinkPurpose { what: "the queue", channels: Vec::new(), ear: Arc::new(NoopObserver) };
         Self {
             key: options.name("queue"),
             channel: options.name("pushed"),
@@ -162,7 +162,7 @@ impl Queue for RedisQueue {
         let slots = slots.max(1);
         let pushed = Arc::new(Pushed(Notify::new()));
         let purpose =
-            Purpose { what: "the consumer", channels: vec![self.channel.clone()], ear: Arc::clone(&pushed) as _ };
+            LinkPurpose { what: "the consumer", channels: vec![self.channel.clone()], ear: Arc::clone(&pushed) as _ };
         let (sender, taken) = Taken::channel(slots);
         let stopped = CancellationToken::new();
         // Whoever drops this future stops taking; what was begun goes on.
@@ -201,12 +201,12 @@ impl Queue for RedisQueue {
 /// Hears of pushes.
 struct Pushed(Notify);
 
-impl Ear for Pushed {
-    fn hear(&self, _: &[u8]) {
+impl ConnectionObserver for Pushed {
+    fn on_message(&self, _: &[u8]) {
         self.0.notify_one();
     }
 
-    fn restored(&self) {
+    fn on_connected(&self) {
         self.0.notify_one();
     }
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{
     RedisOptions,
-    link::{Ear, Link, Purpose},
+    link::{ConnectionObserver, Link, LinkPurpose},
 };
 use crate::{
     run_api::{HeldTask, ReleaseReason},
@@ -36,7 +36,7 @@ const PROTOCOL: u32 = 1;
 /// What is said on the channel: ids and numbers only. Fields that a listener does not know it
 /// ignores.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Said {
+struct WireMessage {
     protocol: u32,
     /// The process that says it, which has told its own listeners already.
     origin: Uuid,
@@ -66,7 +66,7 @@ pub(crate) struct Remote {
 impl Remote {
     pub(crate) fn start(options: &RedisOptions, origin: Uuid, local: broadcast::Sender<Wake>) -> Self {
         let channel = options.name("wake");
-        let purpose = Purpose {
+        let purpose = LinkPurpose {
             what: "word to the other processes",
             channels: vec![channel.clone()],
             ear: Arc::new(Listener { origin, local }),
@@ -97,9 +97,9 @@ struct Listener {
     local: broadcast::Sender<Wake>,
 }
 
-impl Ear for Listener {
-    fn hear(&self, payload: &[u8]) {
-        let said: Said = match serde_json::from_slice(payload) {
+impl ConnectionObserver for Listener {
+    fn on_message(&self, payload: &[u8]) {
+        let said: WireMessage = match serde_json::from_slice(payload) {
             Ok(said) => said,
             Err(error) => {
                 tracing::debug!(%error, "a wake-up cannot be read");
@@ -128,7 +128,7 @@ impl Ear for Listener {
         }
     }
 
-    fn restored(&self) {
+    fn on_connected(&self) {
         let _ = self.local.send(Wake::Missed);
     }
 }
@@ -243,7 +243,7 @@ impl Publisher {
                 if taken.is_empty() {
                     break;
                 }
-                if let Err(error) = self.say(&taken).await {
+                if let Err(error) = self.publish_message(&taken).await {
                     tracing::debug!(%error, "wake-ups are said later");
                     self.link.failed(&error);
                     self.outbox.pending().add_again(taken);
@@ -253,11 +253,11 @@ impl Publisher {
         }
     }
 
-    async fn say(&self, pending: &Pending) -> RedisResult<()> {
+    async fn publish_message(&self, pending: &Pending) -> RedisResult<()> {
         let Some(mut connection) = self.link.connection() else {
             return Err((redis::ErrorKind::Io, "Redis does not answer").into());
         };
-        let said = Said {
+        let said = WireMessage {
             protocol: PROTOCOL,
             origin: self.origin,
             admit: pending.admit,

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
-    document::{Capability, Diff, Document},
+    document::{CapabilityUse, Diff, Document},
     ids::{BoardId, PipelineId, TeamId, UserId, VersionId},
-    problem::Fault,
+    problem::FieldError,
     time::Timestamp,
 };
 
@@ -154,7 +154,7 @@ pub struct VersionWritten {
     pub version: Version,
     /// Where it may touch more than the version that was published before; its publication granted
     /// that, or will need the permission `capability.grant`.
-    pub widened: Vec<Fault>,
+    pub widened: Vec<FieldError>,
 }
 
 /// `POST /v1/pipelines/{id}/versions/{n}/restore`.
@@ -177,9 +177,9 @@ pub struct Capabilities {
     /// The version's number.
     pub number: i64,
     /// What it may touch, each thing once.
-    pub capabilities: Vec<Capability>,
+    pub capabilities: Vec<CapabilityUse>,
     /// Where it may touch more than the published version; empty when it is that one.
-    pub widened: Vec<Fault>,
+    pub widened: Vec<FieldError>,
 }
 
 /// `GET /v1/pipelines/{id}/versions/{a}/diff/{b}`: what differs from one version to another.

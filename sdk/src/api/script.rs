@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::{PipelineId, ScriptId, ScriptVersionId, UserId},
-    problem::Fault,
+    problem::FieldError,
     time::Timestamp,
 };
 
@@ -106,5 +106,5 @@ pub struct CheckResult {
     /// Whether it compiles.
     pub ok: bool,
     /// Where it does not.
-    pub errors: Vec<Fault>,
+    pub errors: Vec<FieldError>,
 }

@@ -97,7 +97,7 @@ impl Follower {
                     Err(error) => Brought::Failed(error),
                 },
             };
-            match self.judge(brought) {
+            match self.check_sequence(brought) {
                 Brought::Event(event) => {
                     self.failures = 0;
                     self.last = event.seq;
@@ -123,7 +123,7 @@ impl Follower {
     }
 
     /// Events come in order, each once, whatever the connection brings.
-    fn judge(&self, brought: Brought) -> Brought {
+    fn check_sequence(&self, brought: Brought) -> Brought {
         let seq = match &brought {
             Brought::Event(event) => event.seq,
             Brought::Unknown(seq) => *seq,

@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use super::{Document, pointer};
-use crate::problem::Fault;
+use crate::problem::FieldError;
 
 /// A thing outside of the sandbox that scripts can reach.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Touch {
+pub enum Capability {
     /// HTTP requests.
     Http {
         /// To this origin, or the subdomains of `https://*.host`.
@@ -36,28 +36,28 @@ pub enum Touch {
 /// A thing that a version may touch, and by which steps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Capability {
+pub struct CapabilityUse {
     /// What.
     #[serde(flatten)]
-    pub touch: Touch,
+    pub touch: Capability,
     /// The steps that declare it.
     pub steps: Vec<String>,
 }
 
 /// What each step declares, with the place where it does.
-fn declared(document: &Document) -> impl Iterator<Item = (&str, String, Touch)> {
+fn declared(document: &Document) -> impl Iterator<Item = (&str, String, Capability)> {
     document.steps.iter().flat_map(|(name, step)| {
         let at = pointer::member("/steps", name);
         let allow = pointer::member(&at, "allow");
         let mut found = Vec::new();
         let http = pointer::member(&allow, "http");
         for (index, origin) in step.allow.http.iter().enumerate() {
-            found.push((pointer::element(&http, index), Touch::Http { origin: origin.clone() }));
+            found.push((pointer::element(&http, index), Capability::Http { origin: origin.clone() }));
         }
         for (field, has, touch) in [
-            ("kv", step.allow.kv, Touch::Kv),
-            ("email", step.allow.email, Touch::Email),
-            ("files", step.allow.files, Touch::Files),
+            ("kv", step.allow.kv, Capability::Kv),
+            ("email", step.allow.email, Capability::Email),
+            ("files", step.allow.files, Capability::Files),
         ] {
             if has {
                 found.push((pointer::member(&allow, field), touch));
@@ -66,15 +66,15 @@ fn declared(document: &Document) -> impl Iterator<Item = (&str, String, Touch)> 
         let secrets = pointer::member(&at, "secrets");
         for (index, key) in step.secrets.iter().enumerate() {
             let script = step.script.clone().unwrap_or_default();
-            found.push((pointer::element(&secrets, index), Touch::Secret { script, key: key.clone() }));
+            found.push((pointer::element(&secrets, index), Capability::Secret { script, key: key.clone() }));
         }
         found.into_iter().map(|(pointer, touch)| (name.as_str(), pointer, touch))
     })
 }
 
 /// All that a document's steps may touch, each thing once.
-pub fn capabilities(document: &Document) -> Vec<Capability> {
-    let mut all: BTreeMap<Touch, Vec<String>> = BTreeMap::new();
+pub fn capabilities(document: &Document) -> Vec<CapabilityUse> {
+    let mut all: BTreeMap<Capability, Vec<String>> = BTreeMap::new();
     for (step, _, touch) in declared(document) {
         let steps = all.entry(touch).or_default();
         // A step's things come together.
@@ -82,50 +82,50 @@ pub fn capabilities(document: &Document) -> Vec<Capability> {
             steps.push(step.to_owned());
         }
     }
-    all.into_iter().map(|(touch, steps)| Capability { touch, steps }).collect()
+    all.into_iter().map(|(touch, steps)| CapabilityUse { touch, steps }).collect()
 }
 
 /// A thing that a version may touch and another may not, at the place where it declares it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Widened {
+pub struct Escalation {
     /// What.
-    pub touch: Touch,
+    pub touch: Capability,
     /// Where, as an answer of the API tells it.
-    pub fault: Fault,
+    pub fault: FieldError,
 }
 
 /// Every place where `new` may touch what `granted` may not. Without a document that was granted that is
 /// every place where it touches something.
-pub fn widened(new: &Document, granted: Option<&Document>) -> Vec<Widened> {
-    let place = |(pointer, touch)| Widened { fault: Fault::new(pointer, detail(&touch)), touch };
-    beyond(new, granted).map(place).collect()
+pub fn escalations(new: &Document, granted: Option<&Document>) -> Vec<Escalation> {
+    let place = |(pointer, touch)| Escalation { fault: FieldError::new(pointer, detail(&touch)), touch };
+    not_granted(new, granted).map(place).collect()
 }
 
 /// What `new` may touch and `granted` may not, each thing once.
-pub fn widened_touches(new: &Document, granted: Option<&Document>) -> Vec<Touch> {
-    let mut touches: Vec<Touch> = beyond(new, granted).map(|(_, touch)| touch).collect();
+pub fn escalated_capabilities(new: &Document, granted: Option<&Document>) -> Vec<Capability> {
+    let mut touches: Vec<Capability> = not_granted(new, granted).map(|(_, touch)| touch).collect();
     touches.sort_unstable();
     touches.dedup();
     touches
 }
 
-fn beyond(new: &Document, granted: Option<&Document>) -> impl Iterator<Item = (String, Touch)> {
+fn not_granted(new: &Document, granted: Option<&Document>) -> impl Iterator<Item = (String, Capability)> {
     let granted = Granted::of(granted);
-    declared(new).filter(move |(.., touch)| !granted.covers(touch)).map(|(_, pointer, touch)| (pointer, touch))
+    declared(new).filter(move |(.., touch)| !granted.includes(touch)).map(|(_, pointer, touch)| (pointer, touch))
 }
 
-fn detail(touch: &Touch) -> String {
+fn detail(touch: &Capability) -> String {
     match touch {
-        Touch::Http { origin } => format!("`{origin}` was not granted"),
-        Touch::Secret { script, key } => format!("the secret `{key}` of `{script}` was not granted"),
-        Touch::Kv | Touch::Email | Touch::Files => "was not granted".to_owned(),
+        Capability::Http { origin } => format!("`{origin}` was not granted"),
+        Capability::Secret { script, key } => format!("the secret `{key}` of `{script}` was not granted"),
+        Capability::Kv | Capability::Email | Capability::Files => "was not granted".to_owned(),
     }
 }
 
 /// What was granted, so that it is quickly found.
 #[derive(Default)]
 struct Granted {
-    things: HashSet<Touch>,
+    things: HashSet<Capability>,
     /// Of wildcards: scheme, and what a host must end in.
     wildcards: Vec<(String, String)>,
 }
@@ -135,7 +135,7 @@ impl Granted {
         let mut granted = Self::default();
         for (.., touch) in document.into_iter().flat_map(declared) {
             let touch = folded(touch);
-            if let Touch::Http { origin } = &touch
+            if let Capability::Http { origin } = &touch
                 && let Some((scheme, host)) = origin.split_once("://")
                 && let Some(parent) = host.strip_prefix('*').filter(|parent| parent.starts_with('.'))
             {
@@ -147,12 +147,12 @@ impl Granted {
     }
 
     /// Whether it takes the wanted in: the very thing, or an origin below a wildcard.
-    fn covers(&self, wanted: &Touch) -> bool {
+    fn includes(&self, wanted: &Capability) -> bool {
         let wanted = folded(wanted.clone());
         if self.things.contains(&wanted) {
             return true;
         }
-        let Touch::Http { origin } = &wanted else { return false };
+        let Capability::Http { origin } = &wanted else { return false };
         let Some((scheme, host)) = origin.split_once("://") else { return false };
         self.wildcards
             .iter()
@@ -161,9 +161,9 @@ impl Granted {
 }
 
 /// The same thing as it is compared: origins know no case.
-fn folded(touch: Touch) -> Touch {
+fn folded(touch: Capability) -> Capability {
     match touch {
-        Touch::Http { origin } => Touch::Http { origin: origin.to_ascii_lowercase() },
+        Capability::Http { origin } => Capability::Http { origin: origin.to_ascii_lowercase() },
         other => other,
     }
 }
@@ -180,7 +180,7 @@ mod tests {
     fn covers_origin(granted: &str, wanted: &str) -> bool {
         let allowing =
             |origin: &str| document(&serde_json::json!({ "a": { "script": "a.lua", "allow": { "http": [origin] } } }));
-        widened(&allowing(wanted), Some(&allowing(granted))).is_empty()
+        escalations(&allowing(wanted), Some(&allowing(granted))).is_empty()
     }
 
     #[test]
@@ -210,11 +210,11 @@ mod tests {
             "b": { "script": "b.lua", "allow": { "kv": true, "email": true }, "secrets": ["KEY"] },
             "a": { "script": "a.lua", "allow": { "kv": true }, "secrets": ["KEY", "OTHER"] },
         }));
-        let kv = capabilities(&new).into_iter().find(|capability| capability.touch == Touch::Kv).unwrap();
+        let kv = capabilities(&new).into_iter().find(|capability| capability.touch == Capability::Kv).unwrap();
         assert_eq!(kv.steps, ["b", "a"]);
-        let pointers: Vec<_> = widened(&new, Some(&old)).into_iter().map(|place| place.fault.pointer).collect();
+        let pointers: Vec<_> = escalations(&new, Some(&old)).into_iter().map(|place| place.fault.pointer).collect();
         assert_eq!(pointers, ["/steps/b/allow/email", "/steps/b/secrets/0", "/steps/a/secrets/1"]);
-        assert_eq!(widened(&old, None).len(), 3);
-        assert!(widened(&old, Some(&old)).is_empty());
+        assert_eq!(escalations(&old, None).len(), 3);
+        assert!(escalations(&old, Some(&old)).is_empty());
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use similar::TextDiff;
 
-use super::{Document, Touch, capabilities, pointer};
+use super::{Capability, Document, capabilities, pointer};
 
 /// The lines around a change that are shown.
 const CONTEXT: usize = 3;
@@ -42,7 +42,7 @@ pub struct Diff {
     /// The files that differ, by path.
     pub files: Vec<FileChange>,
     /// What may be touched now and could not be before, or the other way round.
-    pub capabilities: Vec<TouchChange>,
+    pub capabilities: Vec<CapabilityChange>,
 }
 
 /// A field that differs.
@@ -86,12 +86,12 @@ pub struct FileChange {
 /// A thing that may be touched now, or may no more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct TouchChange {
+pub struct CapabilityChange {
     /// What became of it: added or removed.
     pub change: Change,
     /// What.
     #[serde(flatten)]
-    pub touch: Touch,
+    pub touch: Capability,
 }
 
 impl Diff {
@@ -110,7 +110,7 @@ pub fn diff(from: Version<'_>, to: Version<'_>) -> Diff {
         document: fields("", &head(from.0), &head(to.0)),
         steps: steps(from.0, to.0),
         files: files(from.1, to.1),
-        capabilities: touches(from.0, to.0),
+        capabilities: capability_changes(from.0, to.0),
     }
 }
 
@@ -194,14 +194,14 @@ fn lines(path: &str, (from, to): (Option<&String>, Option<&String>), search: Dur
     diff.unified_diff().context_radius(CONTEXT).header(&old, &new).to_string()
 }
 
-fn touches(from: &Document, to: &Document) -> Vec<TouchChange> {
-    let of = |document: &Document| -> Vec<Touch> {
+fn capability_changes(from: &Document, to: &Document) -> Vec<CapabilityChange> {
+    let of = |document: &Document| -> Vec<Capability> {
         capabilities(document).into_iter().map(|capability| capability.touch).collect()
     };
     let (old, new) = (of(from), of(to));
     let added = new.iter().filter(|touch| !old.contains(touch)).map(|touch| (Change::Added, touch));
     let removed = old.iter().filter(|touch| !new.contains(touch)).map(|touch| (Change::Removed, touch));
-    added.chain(removed).map(|(change, touch)| TouchChange { change, touch: touch.clone() }).collect()
+    added.chain(removed).map(|(change, touch)| CapabilityChange { change, touch: touch.clone() }).collect()
 }
 
 #[cfg(test)]
@@ -240,7 +240,7 @@ mod tests {
         assert_eq!(fields, ["/steps/a/allow", "/steps/a/timeout"]);
         assert_eq!(told.files[0].diff.as_deref(), Some("--- a/a.lua\n+++ b/a.lua\n@@ -1,2 +1,2 @@\n one\n-two\n+2\n"));
         assert!(told.files[1].diff.as_deref().is_some_and(|text| text.starts_with("--- /dev/null\n+++ b/b.lua\n")));
-        assert_eq!(told.capabilities, [TouchChange { change: Change::Added, touch: Touch::Kv }]);
+        assert_eq!(told.capabilities, [CapabilityChange { change: Change::Added, touch: Capability::Kv }]);
         assert!(diff((&old, &old_files), (&old, &old_files)).is_empty());
     }
 

@@ -18,12 +18,12 @@ mod tree;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-pub use capability::{Capability, Touch, Widened, capabilities, widened, widened_touches};
+pub use capability::{Capability, CapabilityUse, Escalation, capabilities, escalated_capabilities, escalations};
 pub use check::{
     Bounds, MAX_FOLDERS, MAX_SOURCE_BYTES, MAX_STEPS, MAX_TOTAL_BYTES, check, check_within, is_module_name, order,
     wrong_path, wrong_paths,
 };
-pub use diff::{Change, Diff, FieldChange, FileChange, StepChange, TouchChange, diff};
+pub use diff::{CapabilityChange, Change, Diff, FieldChange, FileChange, StepChange, diff};
 pub use modules::{check_library, foreign_requires};
 pub use places::Places;
 pub use read::{read_json, read_yaml};

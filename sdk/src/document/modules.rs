@@ -13,7 +13,7 @@ use super::{
     requires::{Require, requires},
     suggest,
 };
-use crate::problem::Fault;
+use crate::problem::FieldError;
 
 /// What a library module's name begins with where it is asked for.
 const LIBRARY: &str = "lib.";
@@ -48,7 +48,7 @@ const SHOWN: usize = 100;
 
 /// What the steps' scripts ask for among the pipeline's files, and which modules they ask for that the
 /// document does not pin.
-pub(super) fn check(document: &Document, files: &BTreeMap<String, String>, faults: &mut Vec<Fault>) {
+pub(super) fn check(document: &Document, files: &BTreeMap<String, String>, faults: &mut Vec<FieldError>) {
     clashes(document, files, faults);
     let asked: BTreeMap<&str, Vec<Require>> =
         files.iter().map(|(path, source)| (path.as_str(), requires(source))).collect();
@@ -63,7 +63,7 @@ pub(super) fn check(document: &Document, files: &BTreeMap<String, String>, fault
         (told, left) = (walk.told, walk.left);
         if left == 0 {
             let detail = format!("the files load each other more than {MAX_FOLLOWED} times; load each once in a file");
-            faults.push(Fault::new("/files", detail));
+            faults.push(FieldError::new("/files", detail));
         }
         if left == 0 || faults.len() >= MAX_FAULTS {
             return;
@@ -73,7 +73,7 @@ pub(super) fn check(document: &Document, files: &BTreeMap<String, String>, fault
 
 /// What the pinned modules ask for in turn; `library` has their sources by name. A module knows the
 /// library and what is built in, not the files of whoever loads it.
-pub fn check_library(document: &Document, library: &BTreeMap<String, String>) -> Vec<Fault> {
+pub fn check_library(document: &Document, library: &BTreeMap<String, String>) -> Vec<FieldError> {
     let asked: BTreeMap<&str, Vec<Require>> =
         library.iter().map(|(name, source)| (name.as_str(), requires(source))).collect();
     let mut faults = Vec::new();
@@ -85,7 +85,7 @@ pub fn check_library(document: &Document, library: &BTreeMap<String, String>) ->
 }
 
 /// What a library module asks for that is neither built in nor of the form `lib.NAME`.
-pub fn foreign_requires(source: &str) -> Vec<Fault> {
+pub fn foreign_requires(source: &str) -> Vec<FieldError> {
     let foreign = requires(source).into_iter().filter(|require| {
         let name = require.name.as_str();
         !BUILT_IN.contains(&name) && !name.strip_prefix(LIBRARY).is_some_and(super::is_module_name)
@@ -98,13 +98,13 @@ pub fn foreign_requires(source: &str) -> Vec<Fault> {
                  pipelines",
                 short(&require.name)
             );
-            Fault { line: Some(require.line), column: Some(require.column), ..Fault::new("/source", detail) }
+            FieldError { line: Some(require.line), column: Some(require.column), ..FieldError::new("/source", detail) }
         })
         .collect()
 }
 
 /// A file must not answer to the name of a pinned module: nobody could tell which one is meant.
-fn clashes(document: &Document, files: &BTreeMap<String, String>, faults: &mut Vec<Fault>) {
+fn clashes(document: &Document, files: &BTreeMap<String, String>, faults: &mut Vec<FieldError>) {
     if document.library.is_empty() {
         return;
     }
@@ -113,7 +113,7 @@ fn clashes(document: &Document, files: &BTreeMap<String, String>, faults: &mut V
         if let Some(path) = names.find(&format!("{LIBRARY}{name}")) {
             let detail =
                 format!("the file `{path}` answers to `lib.{name}` too; rename the file or leave the module out");
-            faults.push(Fault::new(pointer::member("/library", name), detail));
+            faults.push(FieldError::new(pointer::member("/library", name), detail));
         }
     }
 }
@@ -161,7 +161,7 @@ struct Walk<'a, 'f> {
     told: BTreeSet<(&'a str, u32, u32)>,
     /// How many more are followed.
     left: usize,
-    faults: &'f mut Vec<Fault>,
+    faults: &'f mut Vec<FieldError>,
 }
 
 impl<'a> Walk<'a, '_> {
@@ -189,7 +189,7 @@ impl<'a> Walk<'a, '_> {
             };
             if self.told.insert((path, require.line, require.column)) {
                 let (line, column) = (Some(require.line), Some(require.column));
-                self.faults.push(Fault { line, column, ..Fault::new(pointer::file(path), detail) });
+                self.faults.push(FieldError { line, column, ..FieldError::new(pointer::file(path), detail) });
             }
         }
     }
@@ -227,7 +227,7 @@ fn module<'a>(
     name: &'a str,
     open: &mut Vec<&'a str>,
     done: &mut BTreeSet<&'a str>,
-    faults: &mut Vec<Fault>,
+    faults: &mut Vec<FieldError>,
 ) {
     if !done.insert(name) {
         return;
@@ -236,7 +236,7 @@ fn module<'a>(
     for require in asked.get(name).into_iter().flatten() {
         let mut fault = |detail: String| {
             let detail = format!("in line {} of version {version}: {detail}", require.line);
-            faults.push(Fault::new(pointer::member("/library", name), detail));
+            faults.push(FieldError::new(pointer::member("/library", name), detail));
         };
         if BUILT_IN.contains(&require.name.as_str()) {
             continue;
@@ -283,7 +283,7 @@ fn circle(open: &[&str], next: &str) -> String {
 mod tests {
     use super::*;
 
-    fn faults(library: &[(&str, u32)], files: &[(&str, &str)]) -> Vec<Fault> {
+    fn faults(library: &[(&str, u32)], files: &[(&str, &str)]) -> Vec<FieldError> {
         let mut document = super::super::read_json(r#"{"restroy": 1, "steps": {"a": {"script": "scripts/a.lua"}}}"#)
             .unwrap_or_else(|faults| panic!("{faults:?}"));
         document.library = library.iter().map(|(name, version)| ((*name).to_owned(), *version)).collect();

@@ -9,22 +9,22 @@ use super::{
     Allow, Concurrency, Document, Retry, Schedule, Span, Step, pointer, suggest,
     tree::{self, Entry, Node, Place, Value},
 };
-use crate::problem::Fault;
+use crate::problem::FieldError;
 
 /// How many faults are told at once.
 pub(super) const MAX_FAULTS: usize = 100;
 
 /// Reads a document from JSON. The errors name their places with JSON pointers.
-pub fn read_json(text: &str) -> Result<Document, Vec<Fault>> {
+pub fn read_json(text: &str) -> Result<Document, Vec<FieldError>> {
     document(tree::from_json(text).map_err(|fault| vec![fault])?)
 }
 
 /// Reads a document from YAML. The errors name their places with JSON pointers, lines and columns.
-pub fn read_yaml(text: &str) -> Result<Document, Vec<Fault>> {
+pub fn read_yaml(text: &str) -> Result<Document, Vec<FieldError>> {
     document(tree::from_yaml(text).map_err(|fault| vec![fault])?)
 }
 
-fn document(node: Node) -> Result<Document, Vec<Fault>> {
+fn document(node: Node) -> Result<Document, Vec<FieldError>> {
     let mut reader = Reader::default();
     let document = reader.document(At { node, pointer: String::new() });
     match document {
@@ -60,13 +60,13 @@ impl Fields {
 
 #[derive(Default)]
 struct Reader {
-    faults: Vec<Fault>,
+    faults: Vec<FieldError>,
 }
 
 impl Reader {
     fn fault(&mut self, pointer: &str, place: Option<Place>, detail: impl Into<String>) {
         if self.faults.len() < MAX_FAULTS {
-            let mut fault = Fault::new(pointer, detail);
+            let mut fault = FieldError::new(pointer, detail);
             fault.line = place.map(|place| place.line);
             fault.column = place.map(|place| place.column);
             self.faults.push(fault);

@@ -11,7 +11,7 @@ use serde::{
 };
 use serde_saphyr::{DuplicateKeyPolicy, Spanned};
 
-use crate::problem::Fault;
+use crate::problem::FieldError;
 
 /// The longest text that is read, in bytes.
 pub const MAX_BYTES: usize = 16 * 1024 * 1024;
@@ -70,8 +70,8 @@ impl Node {
 }
 
 /// A fault at the whole document, with its place if there is one.
-fn whole(detail: String, place: Option<Place>) -> Fault {
-    Fault {
+fn whole(detail: String, place: Option<Place>) -> FieldError {
+    FieldError {
         pointer: String::new(),
         detail,
         line: place.map(|place| place.line),
@@ -79,7 +79,7 @@ fn whole(detail: String, place: Option<Place>) -> Fault {
     }
 }
 
-fn bounded(text: &str) -> Result<(), Fault> {
+fn bounded(text: &str) -> Result<(), FieldError> {
     if text.len() > MAX_BYTES {
         return Err(whole(format!("the document has {} bytes; at most {MAX_BYTES} are taken", text.len()), None));
     }
@@ -87,7 +87,7 @@ fn bounded(text: &str) -> Result<(), Fault> {
 }
 
 /// Reads JSON. Its values carry no places: a pointer says enough.
-pub(super) fn from_json(text: &str) -> Result<Node, Fault> {
+pub(super) fn from_json(text: &str) -> Result<Node, FieldError> {
     bounded(text)?;
     serde_json::from_str::<Bare>(text).map(|bare| bare.0).map_err(|error| {
         let place = Place {
@@ -101,7 +101,7 @@ pub(super) fn from_json(text: &str) -> Result<Node, Fault> {
 }
 
 /// Reads YAML, with the place of every key and value.
-pub(super) fn from_yaml(text: &str) -> Result<Node, Fault> {
+pub(super) fn from_yaml(text: &str) -> Result<Node, FieldError> {
     bounded(text)?;
     let options = serde_saphyr::options! {
         // Duplicates reach the tree, where they are reported with their pointer.

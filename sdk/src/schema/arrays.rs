@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    check::{Checker, Faults, Matches},
+    check::{Checker, Matches, Mismatches},
     equal,
     message::{self, Path, Segment},
     rule::{NodeId, Rule},
@@ -29,7 +29,7 @@ impl Checker<'_> {
         rule: &Rule,
         items: &[Value],
         path: Option<&Path<'_>>,
-        faults: &mut Faults,
+        faults: &mut Mismatches,
     ) -> Matches {
         match rule {
             Rule::PrefixItems(nodes) => self.prefix(nodes, items, path, faults),
@@ -60,7 +60,13 @@ impl Checker<'_> {
         }
     }
 
-    fn prefix(&mut self, nodes: &[NodeId], items: &[Value], path: Option<&Path<'_>>, faults: &mut Faults) -> Matches {
+    fn prefix(
+        &mut self,
+        nodes: &[NodeId],
+        items: &[Value],
+        path: Option<&Path<'_>>,
+        faults: &mut Mismatches,
+    ) -> Matches {
         let mut matches = true;
         for (index, (node, item)) in nodes.iter().zip(items).enumerate() {
             let here = Path { within: path, segment: Segment::Index(index) };
@@ -78,7 +84,7 @@ impl Checker<'_> {
         from: usize,
         items: &[Value],
         path: Option<&Path<'_>>,
-        faults: &mut Faults,
+        faults: &mut Mismatches,
     ) -> Matches {
         let mut matches = true;
         for (index, item) in items.iter().enumerate().skip(from) {
@@ -97,7 +103,7 @@ impl Checker<'_> {
         (least, most): (usize, Option<usize>),
         items: &[Value],
         path: Option<&Path<'_>>,
-        faults: &mut Faults,
+        faults: &mut Mismatches,
     ) -> Matches {
         let mut found = 0_usize;
         for item in items {

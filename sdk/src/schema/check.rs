@@ -13,7 +13,7 @@ use super::{
     rule::{Enumeration, NodeId, Rule},
     steps::{OutOfSteps, Steps},
 };
-use crate::problem::Fault;
+use crate::problem::FieldError;
 
 /// The steps of putting a mismatch into words.
 const MESSAGE: usize = 200;
@@ -22,7 +22,7 @@ const MAX_ALTERNATIVES: usize = 3;
 
 /// Checks a value against a schema.
 pub(super) fn check(schema: &Schema, value: &Value, steps: u64) -> Result<(), CheckError> {
-    let mut faults = Faults::up_to(MAX_ERRORS);
+    let mut faults = Mismatches::up_to(MAX_ERRORS);
     let mut checker = Checker { steps: Steps::up_to(steps), ..Checker::new(schema) };
     if checker.node(0, value, None, &mut faults)? {
         return Ok(());
@@ -32,12 +32,12 @@ pub(super) fn check(schema: &Schema, value: &Value, steps: u64) -> Result<(), Ch
 
 /// The mismatches that are reported; with room for none, it is only said whether there are any.
 #[derive(Debug)]
-pub(super) struct Faults {
-    found: Vec<Fault>,
+pub(super) struct Mismatches {
+    found: Vec<FieldError>,
     most: usize,
 }
 
-impl Faults {
+impl Mismatches {
     pub(super) fn up_to(most: usize) -> Self {
         Self { found: Vec::new(), most }
     }
@@ -47,7 +47,7 @@ impl Faults {
         self.found.len() >= self.most
     }
 
-    fn first(self) -> Option<Fault> {
+    fn first(self) -> Option<FieldError> {
         self.found.into_iter().next()
     }
 
@@ -74,13 +74,19 @@ impl<'s> Checker<'s> {
     }
 
     /// The first mismatch of a value with a subschema.
-    pub(super) fn first_mismatch(&mut self, id: NodeId, value: &Value) -> Result<Option<Fault>, OutOfSteps> {
-        let mut faults = Faults::up_to(1);
+    pub(super) fn first_mismatch(&mut self, id: NodeId, value: &Value) -> Result<Option<FieldError>, OutOfSteps> {
+        let mut faults = Mismatches::up_to(1);
         Ok(if self.node(id, value, None, &mut faults)? { None } else { faults.first() })
     }
 
     /// Whether a value matches a subschema; why not goes to `faults`.
-    pub(super) fn node(&mut self, id: NodeId, value: &Value, path: Option<&Path<'_>>, faults: &mut Faults) -> Matches {
+    pub(super) fn node(
+        &mut self,
+        id: NodeId,
+        value: &Value,
+        path: Option<&Path<'_>>,
+        faults: &mut Mismatches,
+    ) -> Matches {
         self.steps.take(1)?;
         let schema = self.schema;
         let mut matches = true;
@@ -95,10 +101,10 @@ impl<'s> Checker<'s> {
 
     /// Whether a value matches, and nothing else.
     pub(super) fn quietly(&mut self, id: NodeId, value: &Value) -> Matches {
-        self.node(id, value, None, &mut Faults::up_to(0))
+        self.node(id, value, None, &mut Mismatches::up_to(0))
     }
 
-    fn rule(&mut self, rule: &'s Rule, value: &Value, path: Option<&Path<'_>>, faults: &mut Faults) -> Matches {
+    fn rule(&mut self, rule: &'s Rule, value: &Value, path: Option<&Path<'_>>, faults: &mut Mismatches) -> Matches {
         self.steps.take(1)?;
         match rule {
             Rule::Ref(node) => self.node(*node, value, path, faults),
@@ -118,7 +124,7 @@ impl<'s> Checker<'s> {
         }
     }
 
-    fn all_of(&mut self, nodes: &[NodeId], value: &Value, path: Option<&Path<'_>>, faults: &mut Faults) -> Matches {
+    fn all_of(&mut self, nodes: &[NodeId], value: &Value, path: Option<&Path<'_>>, faults: &mut Mismatches) -> Matches {
         let mut matches = true;
         for node in nodes {
             matches &= self.node(*node, value, path, faults)?;
@@ -130,7 +136,7 @@ impl<'s> Checker<'s> {
     }
 
     /// Looked at quietly first: reasons are found, and cost, only where nothing matched.
-    fn any_of(&mut self, nodes: &[NodeId], value: &Value, path: Option<&Path<'_>>, faults: &mut Faults) -> Matches {
+    fn any_of(&mut self, nodes: &[NodeId], value: &Value, path: Option<&Path<'_>>, faults: &mut Mismatches) -> Matches {
         for node in nodes {
             if self.quietly(*node, value)? {
                 return Ok(true);
@@ -139,7 +145,7 @@ impl<'s> Checker<'s> {
         self.no_alternative("anyOf", nodes, value, path, faults)
     }
 
-    fn one_of(&mut self, nodes: &[NodeId], value: &Value, path: Option<&Path<'_>>, faults: &mut Faults) -> Matches {
+    fn one_of(&mut self, nodes: &[NodeId], value: &Value, path: Option<&Path<'_>>, faults: &mut Mismatches) -> Matches {
         let mut matched = None;
         for (at, node) in nodes.iter().enumerate() {
             if !self.quietly(*node, value)? {
@@ -167,21 +173,21 @@ impl<'s> Checker<'s> {
         nodes: &[NodeId],
         value: &Value,
         path: Option<&Path<'_>>,
-        faults: &mut Faults,
+        faults: &mut Mismatches,
     ) -> Matches {
         if faults.full() {
             return Ok(false);
         }
         let mut reasons = Vec::new();
         for node in nodes.iter().take(MAX_ALTERNATIVES) {
-            let mut why = Faults::up_to(1);
+            let mut why = Mismatches::up_to(1);
             self.node(*node, value, path, &mut why)?;
             reasons.extend(why.first());
         }
         self.refuse(path, faults, || alternatives(keyword, nodes.len(), &reasons, path))
     }
 
-    fn not(&mut self, node: NodeId, value: &Value, path: Option<&Path<'_>>, faults: &mut Faults) -> Matches {
+    fn not(&mut self, node: NodeId, value: &Value, path: Option<&Path<'_>>, faults: &mut Mismatches) -> Matches {
         if !self.quietly(node, value)? {
             return Ok(true);
         }
@@ -192,18 +198,18 @@ impl<'s> Checker<'s> {
     pub(super) fn refuse(
         &mut self,
         path: Option<&Path<'_>>,
-        faults: &mut Faults,
+        faults: &mut Mismatches,
         detail: impl FnOnce() -> String,
     ) -> Matches {
         if !faults.full() {
             self.steps.take(MESSAGE)?;
-            faults.found.push(Fault::new(message::pointer(path), detail()));
+            faults.found.push(FieldError::new(message::pointer(path), detail()));
         }
         Ok(false)
     }
 
     /// Rules for any value, strings and numbers.
-    fn scalar(&mut self, rule: &Rule, value: &Value, path: Option<&Path<'_>>, faults: &mut Faults) -> Matches {
+    fn scalar(&mut self, rule: &Rule, value: &Value, path: Option<&Path<'_>>, faults: &mut Mismatches) -> Matches {
         match (rule, value) {
             (Rule::Never, _) => self.refuse(path, faults, || "is not allowed here".into()),
             (Rule::Type(types), _) => {
@@ -239,7 +245,7 @@ impl<'s> Checker<'s> {
         allowed: &Enumeration,
         value: &Value,
         path: Option<&Path<'_>>,
-        faults: &mut Faults,
+        faults: &mut Mismatches,
     ) -> Matches {
         let hash = equal::hash(value, &self.schema.hasher, &mut self.steps)?;
         for at in allowed.by_hash.get(&hash).into_iter().flatten() {
@@ -256,7 +262,7 @@ impl<'s> Checker<'s> {
         number: Num,
         value: &Value,
         path: Option<&Path<'_>>,
-        faults: &mut Faults,
+        faults: &mut Mismatches,
     ) -> Matches {
         let (matches, expected, bound, keyword) = match rule {
             Rule::Minimum(bound) => (number.compare(*bound).is_ge(), "at least", bound, "minimum"),
@@ -277,7 +283,7 @@ impl<'s> Checker<'s> {
         self.refuse(path, faults, || format!("must be {expected} {bound}, not {} (`{keyword}`)", quote(value)))
     }
 
-    fn string(&mut self, rule: &Rule, text: &str, path: Option<&Path<'_>>, faults: &mut Faults) -> Matches {
+    fn string(&mut self, rule: &Rule, text: &str, path: Option<&Path<'_>>, faults: &mut Mismatches) -> Matches {
         match rule {
             Rule::MinLength(_) | Rule::MaxLength(_) => self.length(rule, text, path, faults),
             Rule::Pattern(id) => {
@@ -310,7 +316,7 @@ impl<'s> Checker<'s> {
         }
     }
 
-    fn length(&mut self, rule: &Rule, text: &str, path: Option<&Path<'_>>, faults: &mut Faults) -> Matches {
+    fn length(&mut self, rule: &Rule, text: &str, path: Option<&Path<'_>>, faults: &mut Mismatches) -> Matches {
         self.steps.read(text.len())?;
         let length = text.chars().count();
         let (matches, expected, bound, keyword) = match rule {
@@ -332,7 +338,7 @@ impl<'s> Checker<'s> {
 }
 
 /// Why none of the alternatives matched.
-fn alternatives(keyword: &str, count: usize, reasons: &[Fault], path: Option<&Path<'_>>) -> String {
+fn alternatives(keyword: &str, count: usize, reasons: &[FieldError], path: Option<&Path<'_>>) -> String {
     let here = message::pointer(path);
     let mut text = format!("must match one of {count} alternatives (`{keyword}`)");
     for (at, reason) in reasons.iter().enumerate() {

@@ -31,7 +31,7 @@ mod tests;
 
 use serde_json::Value;
 
-use crate::problem::Fault;
+use crate::problem::FieldError;
 use rule::Node;
 
 /// How deep subschemas may lie within each other, references followed.
@@ -81,7 +81,7 @@ pub struct SchemaError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CheckError {
     /// It does not match. Each fault names its place in the value, at most [`MAX_ERRORS`] of them.
-    Mismatch(Vec<Fault>),
+    Mismatch(Vec<FieldError>),
     /// The check would take more than [`MAX_STEPS`].
     TooMuchWork,
     /// The defaults come to more than [`MAX_DEFAULTS_BYTES`].

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{
-    check::{Checker, Faults, Matches},
+    check::{Checker, Matches, Mismatches},
     message::{self, Path, Segment},
     rule::{NodeId, Properties, Rule},
 };
@@ -30,7 +30,7 @@ impl Checker<'_> {
         rule: &Rule,
         fields: &Fields,
         path: Option<&Path<'_>>,
-        faults: &mut Faults,
+        faults: &mut Mismatches,
     ) -> Matches {
         match rule {
             Rule::Properties(properties) => self.properties(properties, fields, path, faults),
@@ -55,7 +55,7 @@ impl Checker<'_> {
         because: Option<&str>,
         fields: &Fields,
         path: Option<&Path<'_>>,
-        faults: &mut Faults,
+        faults: &mut Mismatches,
     ) -> Matches {
         let mut matches = true;
         for name in names {
@@ -83,7 +83,7 @@ impl Checker<'_> {
         all: &[(String, Vec<String>)],
         fields: &Fields,
         path: Option<&Path<'_>>,
-        faults: &mut Faults,
+        faults: &mut Mismatches,
     ) -> Matches {
         let mut matches = true;
         for (name, names) in all {
@@ -98,11 +98,11 @@ impl Checker<'_> {
         Ok(matches)
     }
 
-    fn names(&mut self, node: NodeId, fields: &Fields, path: Option<&Path<'_>>, faults: &mut Faults) -> Matches {
+    fn names(&mut self, node: NodeId, fields: &Fields, path: Option<&Path<'_>>, faults: &mut Mismatches) -> Matches {
         let mut matches = true;
         for name in fields.keys() {
             self.steps.read(name.len())?;
-            let mut why = Faults::up_to(usize::from(!faults.full()));
+            let mut why = Mismatches::up_to(usize::from(!faults.full()));
             let value = Value::String(name.clone());
             if self.node(node, &value, path, &mut why)? {
                 continue;
@@ -127,7 +127,7 @@ impl Checker<'_> {
         properties: &Properties,
         fields: &Fields,
         path: Option<&Path<'_>>,
-        faults: &mut Faults,
+        faults: &mut Mismatches,
     ) -> Matches {
         let mut matches = true;
         for (name, value) in fields {
@@ -146,7 +146,7 @@ impl Checker<'_> {
         name: &str,
         value: &Value,
         path: Option<&Path<'_>>,
-        faults: &mut Faults,
+        faults: &mut Mismatches,
     ) -> Matches {
         let here = Path { within: path, segment: Segment::Key(name) };
         let (mut matches, mut known) = (true, false);

@@ -2,7 +2,7 @@
 
 use restroy_sdk::{
     document::{Backoff, Document, OnConflict, Overlap, Places, Span, When, read_json, read_yaml},
-    problem::Fault,
+    problem::FieldError,
 };
 
 const NEWSLETTER: &str = r##"
@@ -43,7 +43,7 @@ fn places(text: &str) -> Vec<(String, u32, u32)> {
         .collect()
 }
 
-fn only(result: Result<Document, Vec<Fault>>) -> Fault {
+fn only(result: Result<Document, Vec<FieldError>>) -> FieldError {
     let faults = result.expect_err("the document is wrong");
     assert_eq!(faults.len(), 1, "{faults:?}");
     faults.into_iter().next().expect("one")

@@ -11,21 +11,26 @@ use crate::{
 };
 
 /// How many are being noted at once; beyond, an attempt is only told to the operator's log.
-pub const NOTING: usize = 16;
+pub const MAX_PENDING_RECORDS: usize = 16;
 
 /// Notes that somebody did not get in as `user`: nobody, when there is no such account. Beside the answer,
 /// which therefore comes as soon, and says the same, whether the account exists or not.
-pub(in crate::api) fn note(state: &AppState, user: Option<UserId>, address: Option<IpAddr>, reason: &'static str) {
+pub(in crate::api) fn record_failed_login(
+    state: &AppState,
+    user: Option<UserId>,
+    address: Option<IpAddr>,
+    reason: &'static str,
+) {
     tracing::info!(?user, ?address, reason, "an attempt to sign in failed");
-    beside(state, user, address, Attempted::Failed(reason));
+    spawn_record(state, user, address, Attempted::Failed(reason));
 }
 
 /// Notes that somebody asked for another password of `user`'s, in the same way.
-pub(super) fn note_reset(state: &AppState, user: Option<UserId>, address: Option<IpAddr>) {
-    beside(state, user, address, Attempted::AskedReset);
+pub(super) fn record_reset_request(state: &AppState, user: Option<UserId>, address: Option<IpAddr>) {
+    spawn_record(state, user, address, Attempted::AskedReset);
 }
 
-fn beside(state: &AppState, user: Option<UserId>, address: Option<IpAddr>, what: Attempted) {
+fn spawn_record(state: &AppState, user: Option<UserId>, address: Option<IpAddr>, what: Attempted) {
     let (Some(user), Ok(turn)) = (user, Arc::clone(&state.noting).try_acquire_owned()) else { return };
     let state = state.clone();
     tokio::spawn(async move {

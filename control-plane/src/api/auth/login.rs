@@ -54,7 +54,7 @@ pub(super) async fn login(
     let stored = user.as_ref().and_then(users::User::stored_password);
     let right = state.passwords.verify(SecretString::from(body.password), stored).await?;
     let Some(user) = user.filter(|_| right) else {
-        failed::note(&state, meant, peer, reason);
+        failed::record_failed_login(&state, meant, peer, reason);
         return Err(refused());
     };
     let now = state.ambient.now();

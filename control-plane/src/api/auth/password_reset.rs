@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::{Json, extract::State, http::StatusCode};
 use restroy_sdk::{
     api::auth::{Accepted, AskReset, ConfirmReset},
-    problem::{Fault, Problem, ProblemCode},
+    problem::{FieldError, Problem, ProblemCode},
 };
 use secrecy::SecretString;
 use tokio::time::Instant;
@@ -84,7 +84,7 @@ pub(super) async fn ask(
     }
     tx.commit().await?;
     state.mail_queued();
-    failed::note_reset(&state, user.map(|user| user.id), attempt.address);
+    failed::record_reset_request(&state, user.map(|user| user.id), attempt.address);
     strangers::answer_after(&state, begun, strangers::RESET).await;
     let message = "If an account has the address, an e-mail tells how to choose another password.".into();
     Ok((StatusCode::ACCEPTED, Json(Accepted { message })))
@@ -145,6 +145,6 @@ pub(super) async fn confirm(
 }
 
 fn refused() -> ApiError {
-    let fault = Fault::new("/token", "unknown, used or too old; ask for another");
+    let fault = FieldError::new("/token", "unknown, used or too old; ask for another");
     Problem::new(ProblemCode::Invalid).errors(vec![fault]).into()
 }

@@ -3,7 +3,7 @@
 use axum::{extract::State, http::StatusCode};
 use restroy_sdk::{
     api::auth::VerifyEmail,
-    problem::{Fault, Problem, ProblemCode},
+    problem::{FieldError, Problem, ProblemCode},
 };
 use secrecy::SecretString;
 use serde_json::json;
@@ -74,5 +74,5 @@ fn another_registration() -> ApiError {
 }
 
 fn fault(pointer: &str, detail: &str) -> ApiError {
-    Problem::new(ProblemCode::Invalid).errors(vec![Fault::new(pointer, detail)]).into()
+    Problem::new(ProblemCode::Invalid).errors(vec![FieldError::new(pointer, detail)]).into()
 }

@@ -14,7 +14,7 @@ use restroy_sdk::{
 };
 
 use crate::{
-    api::http::{Body, Path, etag, fits},
+    api::http::{Body, Path, check_preconditions, etag},
     auth::{Caller, Permission},
     error::{ApiError, ApiResult, name_taken},
     runs::removed::{self, Removed},
@@ -66,7 +66,7 @@ pub(super) async fn patch_board(
         caller.board(&state, id, Permission::BoardEdit).await?
     };
     let now = state.ambient.now();
-    let (mut tx, scope) = scope.write_renewed().await?;
+    let (mut tx, scope) = scope.write_with_scope().await?;
     if patch.archived.is_some() {
         scope.require(Permission::BoardArchive)?;
     }
@@ -74,7 +74,7 @@ pub(super) async fn patch_board(
         scope.require(Permission::BoardEdit)?;
     }
     let mut board = boards::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
-    fits(&headers, Some(board.revision))?;
+    check_preconditions(&headers, Some(board.revision))?;
     let before = serde_json::to_value(&board)?;
     let comes_back = board.archived && patch.archived == Some(false);
     let archived = patch.archived.unwrap_or(board.archived);
@@ -121,7 +121,7 @@ pub(super) async fn delete_board(
     let now = state.ambient.now();
     let mut tx = scope.write().await?;
     let board = boards::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
-    fits(&headers, Some(board.revision))?;
+    check_preconditions(&headers, Some(board.revision))?;
     let ended = removed::cancel_runs(&mut tx, now, Removed::Board(id)).await?;
     schedules::stop_on_board(&mut tx, id).await?;
     boards::delete(&mut tx, id, now).await?;

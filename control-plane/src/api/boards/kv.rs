@@ -19,7 +19,7 @@ use serde_json::json;
 use utoipa::IntoParams;
 
 use crate::{
-    api::http::{Body, Filling, Paged, Path, Query, etag, fits},
+    api::http::{Body, Filling, Paged, Path, Query, check_preconditions, etag},
     auth::{Caller, Permission},
     error::{ApiError, ApiResult},
     runs::{
@@ -178,7 +178,7 @@ async fn held(
 ) -> ApiResult<Option<Entry>> {
     hold(tx, board).await.map_err(Stop::into_api)?;
     let present = find(tx, board, state.ambient.now(), key).await.map_err(Stop::into_api)?;
-    fits(headers, present.as_ref().map(tag))?;
+    check_preconditions(headers, present.as_ref().map(tag))?;
     Ok(present)
 }
 

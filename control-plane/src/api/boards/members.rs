@@ -5,7 +5,7 @@ use restroy_run_queue::wake::Wake;
 use restroy_sdk::{
     api::{Page, board::BoardMember, team::GiveRole},
     ids::{BoardId, Id, UserId},
-    problem::{Fault, Problem, ProblemCode},
+    problem::{FieldError, Problem, ProblemCode},
 };
 use serde_json::json;
 
@@ -36,7 +36,7 @@ pub(super) async fn list_board_members(
     let scope = caller.board(&state, id, Permission::BoardRead).await?;
     let selection = sorted.selection()?;
     let mut members = board_members::list(&mut scope.read().await?, id, &selection).await?;
-    if !scope.holds_in_team(Permission::MemberRead) {
+    if !scope.has_team_permission(Permission::MemberRead) {
         for member in &mut members {
             member.email = None;
         }
@@ -58,15 +58,15 @@ pub(super) async fn put_board_member(
     Body(new): Body<GiveRole>,
 ) -> ApiResult<Json<BoardMember>> {
     let scope = caller.board(&state, id, Permission::BoardAdminister).await?;
-    let (mut tx, held) = scope.write_knowing().await?;
+    let (mut tx, held) = scope.write_with_permissions().await?;
     let theirs = in_team(&mut tx, user).await?;
     let role = role_named(&mut tx, &new.role).await?;
     if matches!(role, AnyRole::BuiltIn(Role::Owner)) {
-        let fault = Fault::new("/role", "a team has owners, a board has none: `admin` allows the same here");
+        let fault = FieldError::new("/role", "a team has owners, a board has none: `admin` allows the same here");
         return Err(Problem::new(ProblemCode::Invalid).errors(vec![fault]).into());
     }
-    grant::acts_on(held, theirs.or(board_members::permissions(&mut tx, id, user).await?).of_board())?;
-    grant::gives(held, role.permissions().of_board())?;
+    grant::ensure_can_manage(held, theirs.union(board_members::permissions(&mut tx, id, user).await?).board_scoped())?;
+    grant::ensure_can_grant(held, role.permissions().board_scoped())?;
     let before = board_members::get(&mut tx, id, user).await?;
     let now = state.ambient.now();
     board_members::put(&mut tx, id, user, &role, now).await?;
@@ -75,7 +75,7 @@ pub(super) async fn put_board_member(
     entry.after = Some(json!({ "role": role.name() }));
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     let mut member = board_members::get(&mut tx, id, user).await?.ok_or_else(ApiError::not_found)?;
-    if !scope.holds_in_team(Permission::MemberRead) {
+    if !scope.has_team_permission(Permission::MemberRead) {
         member.email = None;
     }
     tx.commit().await?;
@@ -97,11 +97,14 @@ pub(super) async fn remove_board_member(
     let oneself = user == caller.user_id;
     let permission = if oneself { Permission::BoardRead } else { Permission::BoardAdminister };
     let scope = caller.board(&state, id, permission).await?;
-    let (mut tx, held) = scope.write_knowing().await?;
+    let (mut tx, held) = scope.write_with_permissions().await?;
     let before = board_members::get(&mut tx, id, user).await?.ok_or_else(ApiError::not_found)?;
     if !oneself {
         let theirs = in_team(&mut tx, user).await?;
-        grant::acts_on(held, theirs.or(board_members::permissions(&mut tx, id, user).await?).of_board())?;
+        grant::ensure_can_manage(
+            held,
+            theirs.union(board_members::permissions(&mut tx, id, user).await?).board_scoped(),
+        )?;
     }
     board_members::remove(&mut tx, id, user).await?;
     let entry = audit::Entry::new("board.member_remove", "board", id)

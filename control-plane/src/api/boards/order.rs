@@ -4,7 +4,7 @@ use axum::{extract::State, http::StatusCode};
 use restroy_sdk::{
     api::board::PutOrder,
     ids::BoardId,
-    problem::{Fault, Problem, ProblemCode},
+    problem::{FieldError, Problem, ProblemCode},
 };
 use serde_json::json;
 
@@ -31,7 +31,7 @@ pub(super) async fn put_order(
 ) -> ApiResult<StatusCode> {
     let scope = caller.board(&state, id, Permission::BoardEdit).await?;
     let refused =
-        |pointer: &str, detail: &str| Problem::new(ProblemCode::Invalid).errors(vec![Fault::new(pointer, detail)]);
+        |pointer: &str, detail: &str| Problem::new(ProblemCode::Invalid).errors(vec![FieldError::new(pointer, detail)]);
     if to.before == Some(to.pipeline) {
         return Err(refused("/before", "a pipeline cannot stand before itself").into());
     }

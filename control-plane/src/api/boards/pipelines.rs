@@ -13,7 +13,7 @@ use utoipa::IntoParams;
 
 use crate::{
     api::{
-        http::{Begun, Body, Idempotency, Paged, Path, Query, Sorted, name_filter, paged},
+        http::{Body, Idempotency, Idempotent, Paged, Path, Query, Sorted, name_filter, paged},
         limits,
     },
     auth::{Caller, Permission},
@@ -90,12 +90,16 @@ pub(super) async fn create_pipeline(
     let now = state.ambient.now();
     let mut tx = scope.write().await?;
     let slot = match idempotency.begin(&mut tx, scope.team().uuid(), &new, now).await? {
-        Begun::First(slot) => slot,
-        Begun::Again(answer) => return Ok(answer),
+        Idempotent::New(slot) => slot,
+        Idempotent::Replay(answer) => return Ok(answer),
     };
-    limits::room(pipelines::count(&mut tx, id).await?, limits::PIPELINES_PER_BOARD, "pipelines on a board")?;
+    limits::ensure_below_limit(
+        pipelines::count(&mut tx, id).await?,
+        limits::PIPELINES_PER_BOARD,
+        "pipelines on a board",
+    )?;
     let with_deleted = pipelines::count_with_deleted(&mut tx, id).await?;
-    limits::room_with_deleted(with_deleted, limits::PIPELINES_WITH_DELETED, "pipelines on a board")?;
+    limits::ensure_below_limit_with_deleted(with_deleted, limits::PIPELINES_WITH_DELETED, "pipelines on a board")?;
     let made = pipelines::New { id: state.ambient.id(), board: id, name: &new.name, description: &new.description };
     let pipeline = pipelines::insert(&mut tx, made, now)
         .await

@@ -21,7 +21,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     http::{
-        Fields, Paged, Sorted, etag, fits, paged,
+        Fields, Paged, Sorted, check_preconditions, etag, paged,
         rule::{Rule as _, Text},
     },
     limits,
@@ -148,17 +148,17 @@ async fn put(
     put: &PutConfiguration,
 ) -> ApiResult<Response> {
     check(key, put)?;
-    let (mut tx, scope) = scope.write_renewed().await?;
+    let (mut tx, scope) = scope.write_with_scope().await?;
     let present = configuration::get(&mut tx, place, key).await?;
-    fits(headers, tag(present.as_ref()).as_deref())?;
+    check_preconditions(headers, tag(present.as_ref()).as_deref())?;
     if present.as_ref().is_some_and(|present| present.secret) {
         // Writing a plain value over a secret takes the secret away.
         scope.require(Permission::SecretWrite)?;
     }
     configuration::forget_removed(&mut tx, place, state.ambient.now()).await?;
-    room(&mut tx, place, (key, present.as_ref()), put.secret).await?;
+    ensure_below_limit(&mut tx, place, (key, present.as_ref()), put.secret).await?;
     configuration::forget_old(&mut tx, place, key, state.ambient.now()).await?;
-    limits::room(
+    limits::ensure_below_limit(
         configuration::revisions(&mut tx, place, key).await?,
         limits::REVISIONS_PER_KEY,
         "changes of one key within a few days",
@@ -168,9 +168,10 @@ async fn put(
     let config_revision = raise(&mut tx, place).await?;
     let change = Change { place, key, value, config_revision, author: scope.user() };
     let entry = configuration::write(&mut tx, &state.ambient, &change).await?;
-    limits::storage(&mut tx).await?;
+    limits::ensure_storage_below_limit(&mut tx).await?;
     let action = if put.secret { "secret.set" } else { "configuration.set" };
-    note(state, &scope, &mut tx, place, (action, key, entry.revision), (present.as_ref(), Some(&entry))).await?;
+    audit_change(state, &scope, &mut tx, place, (action, key, entry.revision), (present.as_ref(), Some(&entry)))
+        .await?;
     tx.commit().await?;
     Ok(tagged(entry))
 }
@@ -183,9 +184,9 @@ async fn delete(
     key: &str,
     headers: &HeaderMap,
 ) -> ApiResult<StatusCode> {
-    let (mut tx, scope) = scope.write_renewed().await?;
+    let (mut tx, scope) = scope.write_with_scope().await?;
     let present = configuration::get(&mut tx, place, key).await?.ok_or_else(ApiError::not_found)?;
-    fits(headers, tag(Some(&present)).as_deref())?;
+    check_preconditions(headers, tag(Some(&present)).as_deref())?;
     if present.secret {
         scope.require(Permission::SecretWrite)?;
     }
@@ -193,7 +194,7 @@ async fn delete(
     let change = Change { place, key, value: Value::Removed, config_revision, author: scope.user() };
     let removed = configuration::write(&mut tx, &state.ambient, &change).await?;
     let action = if present.secret { "secret.remove" } else { "configuration.remove" };
-    note(state, &scope, &mut tx, place, (action, key, removed.revision), (Some(&present), None)).await?;
+    audit_change(state, &scope, &mut tx, place, (action, key, removed.revision), (Some(&present), None)).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -220,7 +221,7 @@ async fn raise(tx: &mut TeamTx, place: Place) -> ApiResult<i64> {
 }
 
 /// 429 unless there is room for one more key of that sort.
-async fn room(
+async fn ensure_below_limit(
     tx: &mut TeamTx,
     place: Place,
     (key, present): (&str, Option<&ConfigurationEntry>),
@@ -232,9 +233,9 @@ async fn room(
     let count = configuration::count(tx, place).await?;
     let kind = kind(place);
     if secret {
-        limits::room(count.secrets, limits::SECRETS_PER_PLACE, &format!("secrets of a {kind}"))?;
+        limits::ensure_below_limit(count.secrets, limits::SECRETS_PER_PLACE, &format!("secrets of a {kind}"))?;
     } else {
-        limits::room(count.plain, limits::VALUES_PER_PLACE, &format!("values of a {kind}"))?;
+        limits::ensure_below_limit(count.plain, limits::VALUES_PER_PLACE, &format!("values of a {kind}"))?;
     }
     // Runs may have started with what was removed: it is kept for a while, and that counts as well.
     if count.removed < limits::REMOVED_PER_PLACE || configuration::revisions(tx, place, key).await? > 0 {
@@ -248,7 +249,7 @@ async fn room(
     Err(ApiError::with(ProblemCode::QuotaExceeded, detail))
 }
 
-async fn note(
+async fn audit_change(
     state: &AppState,
     scope: &Scope,
     tx: &mut TeamTx,

@@ -11,7 +11,7 @@ use axum::{
 };
 use restroy_sdk::{
     json_bounds::{JsonErrorKind, JsonLimits, JsonSize, measure},
-    problem::{Fault, LimitHit, Problem, ProblemCode},
+    problem::{FieldError, LimitHit, Problem, ProblemCode},
 };
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -157,7 +157,7 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         let pointer = pointer(error.path());
         let error = error.into_inner();
         if error.is_data() {
-            Problem::new(ProblemCode::Invalid).errors(vec![Fault::new(pointer, error.to_string())])
+            Problem::new(ProblemCode::Invalid).errors(vec![FieldError::new(pointer, error.to_string())])
         } else {
             Problem::new(ProblemCode::BadRequest).detail(format!("The body is not JSON: {error}."))
         }
@@ -167,7 +167,7 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         .map_err(|error| ApiError::with(ProblemCode::BadRequest, format!("The body is not JSON: {error}.")))?;
     // Into a struct a list is read too, field by field; no route says that it takes one.
     if bytes.trim_ascii_start().starts_with(b"[") {
-        let fault = Fault::new("", "an object, such as `{\"name\": \"…\"}`, and no list");
+        let fault = FieldError::new("", "an object, such as `{\"name\": \"…\"}`, and no list");
         return Err(Problem::new(ProblemCode::Invalid).errors(vec![fault]).into());
     }
     Ok(value)

@@ -1,13 +1,13 @@
 //! Checks of fields: all faults of a body together.
 
-use restroy_sdk::problem::{Fault, Problem, ProblemCode};
+use restroy_sdk::problem::{FieldError, Problem, ProblemCode};
 
 use super::rule::{Given, Rule};
 use crate::error::ApiResult;
 
 /// Collects what is wrong with a body.
 #[derive(Debug, Default)]
-pub struct Fields(Vec<Fault>);
+pub struct Fields(Vec<FieldError>);
 
 impl Fields {
     /// Nothing is wrong so far.
@@ -17,7 +17,7 @@ impl Fields {
 
     /// Notes a fault.
     pub fn fault(&mut self, pointer: &str, detail: impl Into<String>) -> &mut Self {
-        self.0.push(Fault::new(pointer, detail));
+        self.0.push(FieldError::new(pointer, detail));
         self
     }
 

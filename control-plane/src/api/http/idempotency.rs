@@ -91,11 +91,11 @@ fn malformed() -> ApiError {
 
 /// Whether a request came before.
 #[derive(Debug)]
-pub enum Begun {
+pub enum Idempotent {
     /// It is the first: do it, and hand the answer to the slot.
-    First(Slot),
+    New(Slot),
     /// It came before: this was the answer.
-    Again(Response),
+    Replay(Response),
 }
 
 /// Where the answer of a first request goes.
@@ -111,8 +111,8 @@ impl Idempotency {
         scope: Uuid,
         body: &(impl Serialize + Sync),
         now: Timestamp,
-    ) -> ApiResult<Begun> {
-        let Some(key) = &self.key else { return Ok(Begun::First(Slot(None))) };
+    ) -> ApiResult<Idempotent> {
+        let Some(key) = &self.key else { return Ok(Idempotent::New(Slot(None))) };
         let hash = Sha256::digest(serde_json::to_vec(body)?).to_vec();
         // On Postgres this waits for another transaction that has the same key in hand: afterwards its
         // answer is there, or the key is free.
@@ -135,7 +135,7 @@ impl Idempotency {
             .bind(now.before(KEPT))
         )?;
         if inserted.rows_affected() == 1 {
-            return Ok(Begun::First(Slot(Some((scope, self)))));
+            return Ok(Idempotent::New(Slot(Some((scope, self)))));
         }
         let first: Option<(Vec<u8>, Option<i64>, Option<String>)> = sql!(
             &mut *tx,
@@ -164,7 +164,7 @@ impl Idempotency {
         };
         let status = u16::try_from(status).ok().and_then(|status| StatusCode::from_u16(status).ok());
         let answer: Box<RawValue> = serde_json::from_str(&answer)?;
-        Ok(Begun::Again((status.unwrap_or(StatusCode::OK), Json(answer)).into_response()))
+        Ok(Idempotent::Replay((status.unwrap_or(StatusCode::OK), Json(answer)).into_response()))
     }
 }
 

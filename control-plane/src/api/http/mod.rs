@@ -3,6 +3,7 @@
 
 pub mod answers;
 mod body;
+mod etag;
 mod fields;
 mod host;
 mod idempotency;
@@ -13,14 +14,13 @@ mod path;
 mod receive;
 mod repeat;
 pub mod rule;
-mod tags;
 
 pub(crate) use body::SentBy;
 pub use body::{Body, body_limit};
+pub use etag::{check_preconditions, etag};
 pub use fields::Fields;
-pub use idempotency::{Begun, Idempotency, Slot};
+pub use idempotency::{Idempotency, Idempotent, Slot};
 pub(crate) use in_flight::Flight;
 pub use layers::{Complete, around, around_run_api, bounded, fallback, method_not_allowed};
 pub use page::{Aged, Filling, Paged, Sorted, name_filter, paged};
 pub use path::{Path, Query};
-pub use tags::{etag, fits};

@@ -15,7 +15,7 @@ use restroy_sdk::{
 use super::modules::{check, module_state};
 use crate::{
     api::{
-        http::{Body, Path, etag, fits},
+        http::{Body, Path, check_preconditions, etag},
         limits,
     },
     auth::{Caller, Permission},
@@ -63,8 +63,8 @@ pub(super) async fn put_module(
     check(&state, &scope, &name, &put.source).await?;
     let mut tx = scope.write().await?;
     let module = library::get(&mut tx, &name).await?.ok_or_else(ApiError::not_found)?;
-    fits(&headers, Some(module.latest_version))?;
-    limits::room(module.latest_version, limits::VERSIONS_PER_MODULE, "versions of a library module")?;
+    check_preconditions(&headers, Some(module.latest_version))?;
+    limits::ensure_below_limit(module.latest_version, limits::VERSIONS_PER_MODULE, "versions of a library module")?;
     let number = module.latest_version + 1;
     let version = library::NewVersion {
         module: module.id,
@@ -75,7 +75,7 @@ pub(super) async fn put_module(
         author: caller.user_id,
     };
     library::insert_version(&mut tx, &state.ambient, &version).await?;
-    limits::sources(&mut tx).await?;
+    limits::ensure_sources_below_limit(&mut tx).await?;
     let entry = audit::Entry::new("library.change", "library_module", module.id);
     let entry = entry.before(module_state(&name, &module.description, module.latest_version)).after(module_state(
         &name,
@@ -107,7 +107,7 @@ pub(super) async fn delete_module(
     let scope = caller.team(&state, id, Permission::LibraryWrite).await?;
     let mut tx = scope.write().await?;
     let module = library::get(&mut tx, &name).await?.ok_or_else(ApiError::not_found)?;
-    fits(&headers, Some(module.latest_version))?;
+    check_preconditions(&headers, Some(module.latest_version))?;
     let users = library::users(&mut tx, module.id).await?;
     if users > 0 {
         let detail = format!(

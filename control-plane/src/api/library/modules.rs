@@ -10,14 +10,14 @@ use restroy_sdk::{
     },
     document::foreign_requires,
     ids::{Id, LibraryModuleId, TeamId},
-    problem::{Fault, Problem, ProblemCode},
+    problem::{FieldError, Problem, ProblemCode},
 };
 
 use super::module::whole;
 use crate::{
     api::{
         compile::Compiling,
-        http::{Begun, Body, Idempotency, Path, Query, Sorted},
+        http::{Body, Idempotency, Idempotent, Path, Query, Sorted},
         limits,
     },
     auth::{Caller, Permission, Scope},
@@ -71,10 +71,14 @@ pub(super) async fn create_module(
     let now = state.ambient.now();
     let mut tx = scope.write().await?;
     let slot = match idempotency.begin(&mut tx, id.uuid(), &new, now).await? {
-        Begun::First(slot) => slot,
-        Begun::Again(answer) => return Ok(answer),
+        Idempotent::New(slot) => slot,
+        Idempotent::Replay(answer) => return Ok(answer),
     };
-    limits::room(library::count(&mut tx).await?, limits::MODULES_PER_LIBRARY, "modules in a team's library")?;
+    limits::ensure_below_limit(
+        library::count(&mut tx).await?,
+        limits::MODULES_PER_LIBRARY,
+        "modules in a team's library",
+    )?;
     let module: LibraryModuleId = state.ambient.id();
     library::insert(&mut tx, module, &new.name, &new.description, now)
         .await
@@ -88,7 +92,7 @@ pub(super) async fn create_module(
         author: caller.user_id,
     };
     library::insert_version(&mut tx, &state.ambient, &version).await?;
-    limits::sources(&mut tx).await?;
+    limits::ensure_sources_below_limit(&mut tx).await?;
     let entry = audit::Entry::new("library.create", "library_module", module);
     let entry = entry.after(module_state(&new.name, &new.description, 1));
     audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
@@ -108,12 +112,12 @@ pub(super) async fn check(state: &AppState, scope: &Scope, name: &str, source: &
     let most = quota::in_force(&mut scope.read().await?, Limit::SourceBytes).await?;
     if i64::try_from(source.len()).unwrap_or(i64::MAX) > most {
         let detail = format!("the source has {} bytes; at most {most}", source.len());
-        return Err(Problem::new(ProblemCode::Invalid).errors(vec![Fault::new("/source", detail)]).into());
+        return Err(Problem::new(ProblemCode::Invalid).errors(vec![FieldError::new("/source", detail)]).into());
     }
     let file = BTreeMap::from([(format!("{name}.lua"), source.to_owned())]);
     let compiled = Compiling::new(state, scope.team()).files(&file).await?;
-    let mut faults: Vec<Fault> =
-        compiled.into_iter().map(|fault| Fault { pointer: "/source".into(), ..fault }).collect();
+    let mut faults: Vec<FieldError> =
+        compiled.into_iter().map(|fault| FieldError { pointer: "/source".into(), ..fault }).collect();
     faults.extend(foreign_requires(source));
     if faults.is_empty() { Ok(()) } else { Err(Problem::new(ProblemCode::Invalid).errors(faults).into()) }
 }

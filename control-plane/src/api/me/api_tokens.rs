@@ -13,7 +13,7 @@ use serde_json::json;
 use super::proof;
 use crate::{
     api::{
-        http::{Begun, Body, Fields, Idempotency, Path, Query, Sorted},
+        http::{Body, Fields, Idempotency, Idempotent, Path, Query, Sorted},
         new_token,
         notices::{self, Happened},
     },
@@ -62,8 +62,8 @@ pub(super) async fn create_token(
     let now = state.ambient.now();
     let mut tx = proof::go_on(&state, caller, &user, now).await?;
     let slot = match idempotency.begin(&mut tx, caller.user_id.uuid(), &new, now).await? {
-        Begun::First(slot) => slot,
-        Begun::Again(answer) => return Ok(answer),
+        Idempotent::New(slot) => slot,
+        Idempotent::Replay(answer) => return Ok(answer),
     };
     if let Some(team) = new.team_id {
         // Somebody else's team is no team.

@@ -8,7 +8,7 @@ use restroy_sdk::{
         account::{ChangeEmail, ConfirmEmail, EmailChange},
         auth::Accepted,
     },
-    problem::{Fault, Problem, ProblemCode},
+    problem::{FieldError, Problem, ProblemCode},
 };
 
 use super::proof;
@@ -188,6 +188,6 @@ pub(super) async fn confirm_email(
 }
 
 fn refused() -> ApiError {
-    let fault = Fault::new("/token", "unknown, used or too old; begin the change again");
+    let fault = FieldError::new("/token", "unknown, used or too old; begin the change again");
     Problem::new(ProblemCode::Invalid).errors(vec![fault]).into()
 }

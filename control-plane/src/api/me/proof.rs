@@ -1,7 +1,7 @@
 //! The password once more, before what a stolen session alone must not do.
 
 use restroy_sdk::{
-    problem::{Fault, Problem, ProblemCode},
+    problem::{FieldError, Problem, ProblemCode},
     time::Timestamp,
 };
 use secrecy::SecretString;
@@ -28,7 +28,7 @@ pub(super) async fn prove(state: &AppState, caller: Caller, attempt: &Attempt, p
     if right {
         return Ok(user);
     }
-    failed::note(state, Some(user.id), caller.address, "wrong_password_in_session");
+    failed::record_failed_login(state, Some(user.id), caller.address, "wrong_password_in_session");
     Err(wrong(if user.password_hash.is_empty() {
         "the account has no password; POST /v1/auth/password-reset sends an e-mail with which one can be chosen"
     } else {
@@ -50,5 +50,5 @@ pub(super) async fn go_on(state: &AppState, caller: Caller, proved: &User, now: 
 }
 
 fn wrong(detail: &str) -> ApiError {
-    Problem::new(ProblemCode::Invalid).errors(vec![Fault::new("/password", detail)]).into()
+    Problem::new(ProblemCode::Invalid).errors(vec![FieldError::new("/password", detail)]).into()
 }

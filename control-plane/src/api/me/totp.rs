@@ -3,7 +3,7 @@
 use axum::{Json, extract::State, http::StatusCode};
 use restroy_sdk::{
     api::account::{ConfirmTotp, NewTotp, Proof, RecoveryCodes},
-    problem::{Fault, Problem, ProblemCode},
+    problem::{FieldError, Problem, ProblemCode},
 };
 use serde_json::json;
 
@@ -80,7 +80,7 @@ pub(super) async fn confirm_totp(
     if second_factor::show(&state, &mut tx, caller.user_id, &body.code, false, now).await? == Shown::Wrong {
         audit::attempted(&mut tx, &state.ambient, caller.actor(), Attempted::Failed("wrong_code_in_session")).await?;
         tx.commit().await?;
-        let fault = Fault::new("/code", "not the code that the authenticator shows just now");
+        let fault = FieldError::new("/code", "not the code that the authenticator shows just now");
         return Err(Problem::new(ProblemCode::Invalid).errors(vec![fault]).into());
     }
     factors::confirm(&mut tx, caller.user_id, now).await?;

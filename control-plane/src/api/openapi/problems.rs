@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use restroy_sdk::problem::{
-    Fault, LimitHit, MEDIA_TYPE, Problem,
+    FieldError, LimitHit, MEDIA_TYPE, Problem,
     ProblemCode::{
         self, BadRequest, Conflict, Forbidden, IdempotencyInFlight, IdempotencyMismatch, InsufficientStorage, Internal,
         Invalid, InvalidCredentials, InvalidDefinition, InvalidParams, NameTaken, NotFound, QuotaExceeded, RateLimited,
@@ -155,9 +155,11 @@ fn example(code: ProblemCode) -> Value {
     let mut problem = Problem::new(code);
     problem.request_id = Some("0197a4e0-7c1b-7d3e-9a54-2f6b8c1d0e11".into());
     problem.errors = match code {
-        Invalid | NameTaken => vec![Fault::new("/name", "1 to 64 characters")],
-        InvalidDefinition => vec![Fault::new("/steps/send/needs/0", "unknown step `fetsh`; did you mean `fetch`?")],
-        InvalidParams => vec![Fault::new("/issue", "7 is not of type \"string\"")],
+        Invalid | NameTaken => vec![FieldError::new("/name", "1 to 64 characters")],
+        InvalidDefinition => {
+            vec![FieldError::new("/steps/send/needs/0", "unknown step `fetsh`; did you mean `fetch`?")]
+        }
+        InvalidParams => vec![FieldError::new("/issue", "7 is not of type \"string\"")],
         _ => Vec::new(),
     };
     if code == QuotaExceeded {

@@ -3,7 +3,7 @@
 use axum::{Json, extract::State};
 use restroy_sdk::{api::pipeline::Capabilities, document::capabilities, ids::PipelineId};
 
-use super::widening::Widening;
+use super::escalation::Escalations;
 use crate::{
     api::http::Path,
     auth::{Caller, Permission},
@@ -32,6 +32,6 @@ pub(super) async fn get_capabilities(
     let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
     let version = versions::by_number(&mut tx, id, number).await?.ok_or_else(ApiError::not_found)?;
     let document = versions::document(&mut tx, version.id).await?;
-    let widened = Widening::against_published(&mut tx, &pipeline, &document).await?.faults();
+    let widened = Escalations::against_published(&mut tx, &pipeline, &document).await?.field_errors();
     Ok(Json(Capabilities { number, capabilities: capabilities(&document), widened }))
 }

@@ -16,14 +16,14 @@ use restroy_sdk::{
 use serde_json::json;
 
 use super::{
+    escalation::Escalations,
     publish::{publish, upcoming},
     review,
     versions::answer,
-    widening::Widening,
 };
 use crate::{
     api::{
-        http::{Body, Path, etag, fits},
+        http::{Body, Path, check_preconditions, etag},
         limits,
     },
     auth::{Caller, Permission},
@@ -80,15 +80,15 @@ pub(super) async fn put_definition(
     let library = review::pinned(&state, &scope, &document, &files).await?;
     let now = state.ambient.now();
     let upcoming = if put.publish { upcoming(&state, scope.team(), &document).await? } else { IndexMap::new() };
-    let (mut tx, scope) = scope.write_renewed().await?;
+    let (mut tx, scope) = scope.write_with_scope().await?;
     let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
-    fits(&headers, pipeline.latest_version)?;
+    check_preconditions(&headers, pipeline.latest_version)?;
     if !library::are_there(&mut tx, &library).await? {
         // A module was deleted since: done again at once, its absence is told.
         return Err(ApiError::again());
     }
     let number = pipeline.latest_version.unwrap_or(0) + 1;
-    limits::room(number - 1, limits::VERSIONS_PER_PIPELINE, "versions of a pipeline")?;
+    limits::ensure_below_limit(number - 1, limits::VERSIONS_PER_PIPELINE, "versions of a pipeline")?;
     let new = versions::NewVersion {
         pipeline: id,
         number,
@@ -99,7 +99,7 @@ pub(super) async fn put_definition(
         author: caller.user_id,
     };
     versions::insert(&mut tx, &state.ambient, &new).await?;
-    limits::sources(&mut tx).await?;
+    limits::ensure_sources_below_limit(&mut tx).await?;
     pipelines::set_latest(&mut tx, id, number, now).await?;
     let entry = audit::Entry::new("pipeline.define", "pipeline", id);
     let entry = entry
@@ -109,7 +109,7 @@ pub(super) async fn put_definition(
     let widened = if put.publish {
         publish(&state, &scope, &mut tx, &pipeline, number, &document, &upcoming).await?
     } else {
-        Widening::against_published(&mut tx, &pipeline, &document).await?.faults()
+        Escalations::against_published(&mut tx, &pipeline, &document).await?.field_errors()
     };
     let version = versions::by_number(&mut tx, id, number).await?.ok_or_else(ApiError::not_found)?;
     tx.commit().await?;

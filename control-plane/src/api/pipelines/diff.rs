@@ -33,7 +33,7 @@ pub(super) async fn diff_versions(
 ) -> ApiResult<Json<VersionDiff>> {
     let scope = caller.pipeline(&state, id, Permission::PipelineRead).await?;
     // Both versions are in memory from here on.
-    let turn = state.tenants.turn(scope.team().uuid()).await?;
+    let turn = state.tenants.acquire(scope.team().uuid()).await?;
     let mut tx = scope.read().await?;
     let (from, to) = (whole(&mut tx, id, number).await?, whole(&mut tx, id, other).await?);
     drop(tx);

@@ -3,6 +3,7 @@
 mod capabilities;
 mod definition;
 mod diff;
+mod escalation;
 mod moving;
 mod pipeline;
 mod publish;
@@ -11,7 +12,6 @@ mod restore_version;
 mod review;
 mod scripts;
 mod versions;
-mod widening;
 
 use utoipa_axum::{
     router::{OpenApiRouter, UtoipaMethodRouterExt},

@@ -5,14 +5,14 @@ use restroy_sdk::{
     api::pipeline::{MovePipeline, Pipeline},
     document::capabilities,
     ids::PipelineId,
-    problem::{Fault, Problem, ProblemCode},
+    problem::{FieldError, Problem, ProblemCode},
 };
 use serde_json::json;
 
-use super::widening::{self, Widening};
+use super::escalation::{self, Escalations};
 use crate::{
     api::{
-        http::{Body, Path, fits},
+        http::{Body, Path, check_preconditions},
         limits,
     },
     auth::{Caller, Permission},
@@ -47,13 +47,13 @@ pub(super) async fn move_pipeline(
     let there = caller.board(&state, to.board, Permission::PipelineCreate).await?;
     if there.team() != scope.team() {
         let fault =
-            Fault::new("/board", "the board of another team: a pipeline stays in its team; push it there instead");
+            FieldError::new("/board", "the board of another team: a pipeline stays in its team; push it there instead");
         return Err(Problem::new(ProblemCode::Invalid).errors(vec![fault]).into());
     }
-    let (mut tx, scope) = scope.write_renewed().await?;
-    let there = there.renewed(&mut tx).await?;
+    let (mut tx, scope) = scope.write_with_scope().await?;
+    let there = there.reauthorized(&mut tx).await?;
     let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
-    fits(&headers, Some(pipeline.revision))?;
+    check_preconditions(&headers, Some(pipeline.revision))?;
     if pipeline.board_id == to.board {
         return Ok(Json(pipeline));
     }
@@ -62,20 +62,24 @@ pub(super) async fn move_pipeline(
         let detail = format!("{active} of its runs go on or wait: let them end, or cancel them, then move it.");
         return Err(ApiError::with(ProblemCode::Conflict, detail));
     }
-    let published = widening::published(&mut tx, &pipeline).await?;
-    let touches = published.as_ref().map(Widening::of);
+    let published = escalation::published(&mut tx, &pipeline).await?;
+    let touches = published.as_ref().map(Escalations::all_of);
     if let Some(touches) = &touches {
         let what = "What the published version may touch was not granted on the other board; to move it there";
         touches.check(&there, &mut tx, what).await?;
     }
-    if configuration::scripts_have_secrets(&mut tx, id).await? && !scope.holds(Permission::CapabilityGrant) {
+    if configuration::scripts_have_secrets(&mut tx, id).await? && !scope.has_permission(Permission::CapabilityGrant) {
         let detail = format!(
             "The secrets of its scripts would go along; to take them off this board takes the permission `{}` here.",
             Permission::CapabilityGrant
         );
         return Err(ApiError::with(ProblemCode::Forbidden, detail));
     }
-    limits::room(pipelines::count(&mut tx, to.board).await?, limits::PIPELINES_PER_BOARD, "pipelines on a board")?;
+    limits::ensure_below_limit(
+        pipelines::count(&mut tx, to.board).await?,
+        limits::PIPELINES_PER_BOARD,
+        "pipelines on a board",
+    )?;
     let moved = pipelines::put_on(&mut tx, id, to.board, state.ambient.now())
         .await
         .map_err(|error| name_taken(error, "a pipeline on that board", &pipeline.name))?;

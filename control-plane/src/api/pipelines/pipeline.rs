@@ -9,12 +9,12 @@ use axum::{
 use restroy_sdk::{
     api::pipeline::{Pipeline, PipelinePatch, Retention},
     ids::PipelineId,
-    problem::{Fault, Problem, ProblemCode},
+    problem::{FieldError, Problem, ProblemCode},
 };
 use serde_json::json;
 
 use crate::{
-    api::http::{Body, Path, etag, fits},
+    api::http::{Body, Path, check_preconditions, etag},
     auth::{Caller, Permission},
     error::{ApiError, ApiResult, name_taken},
     runs::removed::{self, Removed},
@@ -64,7 +64,7 @@ pub(super) async fn patch_pipeline(
     let scope = caller.pipeline(&state, id, Permission::PipelineEdit).await?;
     let mut tx = scope.write().await?;
     let before = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
-    fits(&headers, Some(before.revision))?;
+    check_preconditions(&headers, Some(before.revision))?;
     if let Some(retention) = patch.retention {
         check_retention(&mut tx, retention).await?;
     }
@@ -92,7 +92,7 @@ async fn check_retention(tx: &mut TeamTx, retention: Retention) -> ApiResult<()>
     {
         if given.is_some_and(|given| !(1..=most).contains(&given)) {
             let detail = format!("must be between 1 and {most} (the team's limit `{}`), or null", limit.name());
-            errors.push(Fault::new(format!("/retention/{field}"), detail));
+            errors.push(FieldError::new(format!("/retention/{field}"), detail));
         }
     }
     if errors.is_empty() { Ok(()) } else { Err(Problem::new(ProblemCode::Invalid).errors(errors).into()) }
@@ -116,7 +116,7 @@ pub(super) async fn delete_pipeline(
     let scope = caller.pipeline(&state, id, Permission::PipelineDelete).await?;
     let mut tx = scope.write().await?;
     let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
-    fits(&headers, Some(pipeline.revision))?;
+    check_preconditions(&headers, Some(pipeline.revision))?;
     let now = state.ambient.now();
     let ended = removed::cancel_runs(&mut tx, now, Removed::Pipeline(id)).await?;
     schedules::stop(&mut tx, id).await?;

@@ -6,14 +6,14 @@ use restroy_sdk::{
     api::pipeline::{Pipeline, Version, VersionWritten},
     document::{Document, Schedule},
     ids::{Id, PipelineId, TeamId},
-    problem::{Fault, ProblemCode},
+    problem::{FieldError, ProblemCode},
 };
 use serde_json::json;
 
-use super::widening::Widening;
+use super::escalation::Escalations;
 use crate::{
     api::{
-        http::{Path, fits},
+        http::{Path, check_preconditions},
         limits,
     },
     auth::{Caller, Permission, Scope},
@@ -49,9 +49,9 @@ pub(super) async fn publish_version(
     let document = versions::document(&mut tx, version.id).await?;
     drop(tx);
     let upcoming = upcoming(&state, scope.team(), &document).await?;
-    let (mut tx, scope) = scope.write_renewed().await?;
+    let (mut tx, scope) = scope.write_with_scope().await?;
     let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
-    fits(&headers, Some(pipeline.revision))?;
+    check_preconditions(&headers, Some(pipeline.revision))?;
     let widened = publish(&state, &scope, &mut tx, &pipeline, number, &document, &upcoming).await?;
     tx.commit().await?;
     Ok(Json(VersionWritten { version: Version { published: true, ..version }, widened }))
@@ -75,7 +75,7 @@ pub(super) async fn upcoming(
 }
 
 /// Publishes a version within a transaction, and gives where it may do more than the one before; 403 when
-/// that is more than the caller can grant. The scope is that of the transaction ([`Scope::write_renewed`]).
+/// that is more than the caller can grant. The scope is that of the transaction ([`Scope::write_with_scope`]).
 pub(super) async fn publish(
     state: &AppState,
     scope: &Scope,
@@ -84,11 +84,11 @@ pub(super) async fn publish(
     number: i64,
     document: &Document,
     upcoming: &IndexMap<String, Upcoming>,
-) -> ApiResult<Vec<Fault>> {
-    let widened = Widening::against_published(tx, pipeline, document).await?;
+) -> ApiResult<Vec<FieldError>> {
+    let widened = Escalations::against_published(tx, pipeline, document).await?;
     widened.check(scope, tx, "This version may do more than the published one; to publish it").await?;
-    let widened = widened.faults();
-    room_for(tx, pipeline.id, upcoming.len()).await?;
+    let widened = widened.field_errors();
+    ensure_below_schedule_limit(tx, pipeline.id, upcoming.len()).await?;
     pipelines::set_published(tx, pipeline.id, number, state.ambient.now()).await?;
     schedules::replace(tx, &state.ambient, pipeline.id, upcoming).await?;
     let entry = audit::Entry::new("pipeline.publish", "pipeline", pipeline.id);
@@ -101,7 +101,7 @@ pub(super) async fn publish(
 }
 
 /// 429 when the team has too many schedules, with this many of the pipeline.
-async fn room_for(tx: &mut TeamTx, pipeline: PipelineId, schedules: usize) -> ApiResult<()> {
+async fn ensure_below_schedule_limit(tx: &mut TeamTx, pipeline: PipelineId, schedules: usize) -> ApiResult<()> {
     let most = limits::SCHEDULES_PER_TEAM;
     if schedules == 0 {
         return Ok(());

@@ -33,7 +33,7 @@ pub(super) async fn restore_pipeline(
     let (name, board) = pipelines::get_deleted(&mut back.tx, id).await?.ok_or_else(ApiError::not_found)?;
     removed::has_ended(&mut back.tx, Removed::Pipeline(id)).await?;
     let present = pipelines::count(&mut back.tx, board).await?;
-    limits::room(present, limits::PIPELINES_PER_BOARD, "pipelines on a board")?;
+    limits::ensure_below_limit(present, limits::PIPELINES_PER_BOARD, "pipelines on a board")?;
     let pipeline = pipelines::restore(&mut back.tx, id, back.now.before(KEPT), back.now)
         .await
         .map_err(|error| name_taken(error, "a pipeline on this board", &name))?

@@ -12,12 +12,12 @@ use restroy_sdk::{
 };
 
 use super::{
+    escalation::Escalations,
     publish::{publish, upcoming},
-    widening::Widening,
 };
 use crate::{
     api::{
-        http::{Begun, Body, Idempotency, Path, fits},
+        http::{Body, Idempotency, Idempotent, Path, check_preconditions},
         limits,
     },
     auth::{Caller, Permission},
@@ -54,15 +54,15 @@ pub(super) async fn restore_version(
     drop(tx);
     let upcoming = if restore.publish { upcoming(&state, scope.team(), &document).await? } else { IndexMap::new() };
     let now = state.ambient.now();
-    let (mut tx, scope) = scope.write_renewed().await?;
+    let (mut tx, scope) = scope.write_with_scope().await?;
     let slot = match idempotency.begin(&mut tx, scope.team().uuid(), &restore, now).await? {
-        Begun::First(slot) => slot,
-        Begun::Again(answer) => return Ok(answer),
+        Idempotent::New(slot) => slot,
+        Idempotent::Replay(answer) => return Ok(answer),
     };
     let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
-    fits(&headers, pipeline.latest_version)?;
+    check_preconditions(&headers, pipeline.latest_version)?;
     let next = pipeline.latest_version.unwrap_or(0) + 1;
-    limits::room(next - 1, limits::VERSIONS_PER_PIPELINE, "versions of a pipeline")?;
+    limits::ensure_below_limit(next - 1, limits::VERSIONS_PER_PIPELINE, "versions of a pipeline")?;
     let told = format!("As version {number} was");
     let message = if restore.message.is_empty() { &told } else { &restore.message };
     let new = versions::NewVersion {
@@ -75,7 +75,7 @@ pub(super) async fn restore_version(
         author: caller.user_id,
     };
     versions::insert(&mut tx, &state.ambient, &new).await?;
-    limits::sources(&mut tx).await?;
+    limits::ensure_sources_below_limit(&mut tx).await?;
     pipelines::set_latest(&mut tx, id, next, now).await?;
     let entry = audit::Entry::new("pipeline.define", "pipeline", id);
     let entry = entry
@@ -86,7 +86,7 @@ pub(super) async fn restore_version(
     let widened = if restore.publish {
         publish(&state, &scope, &mut tx, &pipeline, next, &document, &upcoming).await?
     } else {
-        Widening::against_published(&mut tx, &pipeline, &document).await?.faults()
+        Escalations::against_published(&mut tx, &pipeline, &document).await?.field_errors()
     };
     let version = versions::by_number(&mut tx, id, next).await?.ok_or_else(ApiError::not_found)?;
     let answer = slot.answer(&mut tx, StatusCode::CREATED, &VersionWritten { version, widened }).await?;

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use restroy_sdk::{
     document::{self, Bounds, Document, MAX_TOTAL_BYTES},
     ids::{Id, LibraryVersionId, TeamId},
-    problem::{Fault, Problem, ProblemCode},
+    problem::{FieldError, Problem, ProblemCode},
     schema::Schema,
 };
 use serde_json::value::RawValue;
@@ -70,7 +70,7 @@ fn check(
     definition: &RawValue,
     files: &BTreeMap<String, String>,
     bounds: Bounds,
-) -> Result<(Document, Vec<Fault>), Vec<Fault>> {
+) -> Result<(Document, Vec<FieldError>), Vec<FieldError>> {
     let document = document::read_json(definition.get())?;
     let mut faults = document::check_within(&document, files, bounds);
     faults.extend(schemas(&document));
@@ -90,7 +90,7 @@ pub(super) async fn pinned(
     if document.library.is_empty() {
         return Ok(versions);
     }
-    let turn = state.tenants.turn(scope.team().uuid()).await?;
+    let turn = state.tenants.acquire(scope.team().uuid()).await?;
     let mut tx = scope.read().await?;
     for (name, number) in &document.library {
         let detail = match library::pinned(&mut tx, name, *number).await? {
@@ -102,7 +102,7 @@ pub(super) async fn pinned(
             Err(Some(latest)) => format!("there is no version {number} of `{name}`; the newest is {latest}"),
             Err(None) => format!("the team's library has no module `{name}`"),
         };
-        faults.push(Fault::new(format!("/library/{}", name.replace('~', "~0").replace('/', "~1")), detail));
+        faults.push(FieldError::new(format!("/library/{}", name.replace('~', "~0").replace('/', "~1")), detail));
     }
     drop(tx);
     let bytes = files.values().chain(sources.values()).map(String::len).sum::<usize>();
@@ -111,7 +111,7 @@ pub(super) async fn pinned(
     if bytes > MAX_TOTAL_BYTES {
         let detail =
             format!("the files and the library's modules have {bytes} bytes together; at most {MAX_TOTAL_BYTES}");
-        faults.push(Fault::new("/library", detail));
+        faults.push(FieldError::new("/library", detail));
     }
     if faults.is_empty() {
         return Ok(versions);
@@ -121,7 +121,7 @@ pub(super) async fn pinned(
 }
 
 /// The schemas must be such that values can be checked against them.
-fn schemas(document: &Document) -> Vec<Fault> {
+fn schemas(document: &Document) -> Vec<FieldError> {
     let of_steps = document.steps.iter().filter_map(|(name, step)| {
         let name = name.replace('~', "~0").replace('/', "~1");
         step.inputs_schema.as_ref().map(|schema| (format!("/steps/{name}/inputs_schema"), schema))
@@ -129,19 +129,19 @@ fn schemas(document: &Document) -> Vec<Fault> {
     let all = document.params.iter().map(|schema| ("/params".to_owned(), schema)).chain(of_steps);
     all.flat_map(|(at, schema)| {
         let errors = Schema::compile(schema).err().unwrap_or_default();
-        errors.into_iter().map(move |error| Fault::new(format!("{at}{}", error.pointer), error.detail))
+        errors.into_iter().map(move |error| FieldError::new(format!("{at}{}", error.pointer), error.detail))
     })
     .collect()
 }
 
-async fn expressions(compiling: &mut Compiling<'_>, document: &Document) -> ApiResult<Vec<Fault>> {
+async fn expressions(compiling: &mut Compiling<'_>, document: &Document) -> ApiResult<Vec<FieldError>> {
     let mut faults = Vec::new();
     for (name, step) in &document.steps {
         for (field, expression) in [("if", &step.condition), ("for_each", &step.for_each)] {
             let Some(expression) = expression else { continue };
-            if let Some(Fault { detail, .. }) = compiling.expression(expression).await? {
+            if let Some(FieldError { detail, .. }) = compiling.expression(expression).await? {
                 let name = name.replace('~', "~0").replace('/', "~1");
-                faults.push(Fault::new(format!("/steps/{name}/{field}"), detail));
+                faults.push(FieldError::new(format!("/steps/{name}/{field}"), detail));
             }
         }
     }

@@ -6,7 +6,7 @@ use axum::{Json, extract::State};
 use restroy_sdk::{
     api::script::{CheckResult, CheckScript},
     ids::ScriptId,
-    problem::{Fault, Problem, ProblemCode},
+    problem::{FieldError, Problem, ProblemCode},
 };
 
 use crate::{
@@ -43,7 +43,7 @@ pub(super) async fn check_script(
     };
     if i64::try_from(body.source.len()).unwrap_or(i64::MAX) > most {
         let detail = format!("the source has {} bytes; at most {most}", body.source.len());
-        return Err(Problem::new(ProblemCode::Invalid).errors(vec![Fault::new("/source", detail)]).into());
+        return Err(Problem::new(ProblemCode::Invalid).errors(vec![FieldError::new("/source", detail)]).into());
     }
     let file = BTreeMap::from([(script.path, body.source)]);
     let errors = Compiling::new(&state, scope.team()).files(&file).await?;

@@ -55,16 +55,16 @@ pub(super) async fn revoke_team_token(
     let (mut tx, held) = scope.write_bypassing_rls(Bypass::AccountsOfTeam).await?;
     let found = api_tokens::reaching_one(&mut tx, token, now).await?.ok_or_else(ApiError::not_found)?;
     if found.user_id != caller.user_id {
-        let theirs = Permissions::of_role(found.role.as_deref(), found.granted.as_deref()).map_err(|error| {
+        let theirs = Permissions::from_role(found.role.as_deref(), found.granted.as_deref()).map_err(|error| {
             tracing::error!(%error, "a membership cannot be read");
             ApiError::new(ProblemCode::Internal)
         })?;
-        grant::acts_on(held, theirs)?;
+        grant::ensure_can_manage(held, theirs)?;
     }
     if found.bound {
         api_tokens::revoke(&mut tx, found.user_id, token, now).await?;
     } else {
-        api_tokens::bar(&mut tx, token, now).await?;
+        api_tokens::revoke_in_team(&mut tx, token, now).await?;
     }
     let entry = audit::Entry::new("token.revoke", "token", token)
         .details(json!({ "everywhere": found.bound }))

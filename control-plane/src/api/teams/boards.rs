@@ -14,7 +14,7 @@ use utoipa::IntoParams;
 
 use crate::{
     api::{
-        http::{Begun, Body, Idempotency, Path, Query, Sorted},
+        http::{Body, Idempotency, Idempotent, Path, Query, Sorted},
         limits,
     },
     auth::{Caller, Permission, Role},
@@ -88,15 +88,19 @@ pub(super) async fn create_board(
 ) -> ApiResult<Response> {
     let scope = caller.team(&state, id, Permission::BoardCreate).await?;
     let now = state.ambient.now();
-    let (mut tx, scope) = scope.write_renewed().await?;
+    let (mut tx, scope) = scope.write_with_scope().await?;
     if new.private {
         scope.require(Permission::BoardAdminister)?;
     }
     let slot = match idempotency.begin(&mut tx, id.uuid(), &new, now).await? {
-        Begun::First(slot) => slot,
-        Begun::Again(answer) => return Ok(answer),
+        Idempotent::New(slot) => slot,
+        Idempotent::Replay(answer) => return Ok(answer),
     };
-    limits::room_with_deleted(boards::count(&mut tx).await?, limits::BOARDS_PER_TEAM, "boards in a team")?;
+    limits::ensure_below_limit_with_deleted(
+        boards::count(&mut tx).await?,
+        limits::BOARDS_PER_TEAM,
+        "boards in a team",
+    )?;
     let board = boards::insert(&mut tx, state.ambient.id(), &new, now)
         .await
         .map_err(|error| name_taken(error, "a board of this team", &new.name))?;

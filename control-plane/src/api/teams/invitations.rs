@@ -18,7 +18,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::member::role_named;
 use crate::{
     api::{
-        http::{Begun, Body, Idempotency, Paged, Path, Query, paged},
+        http::{Body, Idempotency, Idempotent, Paged, Path, Query, paged},
         limits, strangers,
     },
     auth::{Caller, Permission, grant, token::Opaque},
@@ -127,13 +127,17 @@ pub(super) async fn invite(
     let now = state.ambient.now();
     let (mut tx, held) = scope.write_bypassing_rls(Bypass::InvitationMail).await?;
     let slot = match idempotency.begin(&mut tx, id.uuid(), &new, now).await? {
-        Begun::First(slot) => slot,
-        Begun::Again(answer) => return Ok(answer),
+        Idempotent::New(slot) => slot,
+        Idempotent::Replay(answer) => return Ok(answer),
     };
     let role = role_named(&mut tx, &new.role).await?;
-    grant::gives(held, role.permissions())?;
-    limits::room(members::count(&mut tx).await?, limits::MEMBERS_PER_TEAM, "members of a team")?;
-    limits::room(invitations::pending(&mut tx, now).await?, limits::PENDING_INVITATIONS, "invitations that wait")?;
+    grant::ensure_can_grant(held, role.permissions())?;
+    limits::ensure_below_limit(members::count(&mut tx).await?, limits::MEMBERS_PER_TEAM, "members of a team")?;
+    limits::ensure_below_limit(
+        invitations::pending(&mut tx, now).await?,
+        limits::PENDING_INVITATIONS,
+        "invitations that wait",
+    )?;
     let today = invitations::made_since(&mut tx, now.before(DAY)).await?;
     if today >= limits::INVITATIONS_PER_DAY {
         let detail = format!("The limit is {} invitations in 24 hours.", limits::INVITATIONS_PER_DAY);
@@ -224,11 +228,11 @@ pub(super) async fn revoke_invitation(
 ) -> ApiResult<StatusCode> {
     let scope = caller.team(&state, id, Permission::MemberInvite).await?;
     let now = state.ambient.now();
-    let (mut tx, held) = scope.write_knowing().await?;
+    let (mut tx, held) = scope.write_with_permissions().await?;
     let found = invitations::get(&mut tx, invitation, now).await?.ok_or_else(ApiError::not_found)?;
     if found.state == "pending" {
         let wanted = found.role_id.map_or_else(|| found.role.clone(), |role| role.to_string());
-        grant::acts_on(held, role_named(&mut tx, &wanted).await?.permissions())?;
+        grant::ensure_can_manage(held, role_named(&mut tx, &wanted).await?.permissions())?;
     }
     if !invitations::settle(&mut tx, invitation, Settled::Revoked, now).await? {
         let detail = format!("The invitation does not wait any more: it is {}.", found.state);

@@ -5,7 +5,7 @@ use restroy_run_queue::wake::Wake;
 use restroy_sdk::{
     api::team::{GiveRole, Member},
     ids::{TeamId, UserId},
-    problem::{Fault, Problem, ProblemCode},
+    problem::{FieldError, Problem, ProblemCode},
 };
 use serde_json::json;
 
@@ -55,10 +55,10 @@ pub(super) async fn patch_member(
     let (mut tx, held) = scope.write_bypassing_rls(Bypass::MemberChange).await?;
     let before = members::get(&mut tx, user).await?.ok_or_else(ApiError::not_found)?;
     let role = role_named(&mut tx, &new.role).await?;
-    grant::acts_on(held, before.permissions)?;
-    grant::gives(held, role.permissions())?;
+    grant::ensure_can_manage(held, before.permissions)?;
+    grant::ensure_can_grant(held, role.permissions())?;
     if before.service && role.is_owner() {
-        let fault = Fault::new("/role", "a service account cannot own a team; name another role");
+        let fault = FieldError::new("/role", "a service account cannot own a team; name another role");
         return Err(Problem::new(ProblemCode::Invalid).errors(vec![fault]).into());
     }
     members::set_role(&mut tx, user, &role).await?;
@@ -113,7 +113,7 @@ async fn remove(state: &AppState, caller: Caller, id: TeamId, user: UserId) -> A
     let scope = caller.team(state, id, permission).await?;
     let (mut tx, held) = scope.write_bypassing_rls(Bypass::MemberChange).await?;
     let before = members::get(&mut tx, user).await?.ok_or_else(ApiError::not_found)?;
-    grant::acts_on(held, before.permissions)?;
+    grant::ensure_can_manage(held, before.permissions)?;
     members::remove(&mut tx, user).await?;
     owned(&mut tx).await?;
     tell(state, &mut tx, caller.user_id, &before.member, before.service, Notice::Removed).await?;
@@ -134,7 +134,7 @@ pub(in crate::api) async fn role_named(tx: &mut TeamTx, wanted: &str) -> ApiResu
     found.ok_or_else(|| {
         let names: Vec<&str> = Role::ALL.iter().map(|role| role.as_str()).collect();
         let detail = format!("not a role of this team: {}, or the name or id of its own", names.join(", "));
-        Problem::new(ProblemCode::Invalid).errors(vec![Fault::new("/role", detail)]).into()
+        Problem::new(ProblemCode::Invalid).errors(vec![FieldError::new("/role", detail)]).into()
     })
 }
 

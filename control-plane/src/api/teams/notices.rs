@@ -60,7 +60,7 @@ pub(super) async fn tell(
         return Ok(());
     }
     let since = state.ambient.now().before(DAY);
-    if notices::told_since(tx, &to.email, notice.subject(), since).await? >= MOST {
+    if notices::count_sent_since(tx, &to.email, notice.subject(), since).await? >= MOST {
         return Ok(());
     }
     let by_name = members::get(tx, by).await?.ok_or_else(ApiError::not_found)?.member.name;

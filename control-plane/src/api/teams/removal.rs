@@ -5,7 +5,7 @@ use restroy_run_queue::wake::Wake;
 use restroy_sdk::{
     api::team::{DeleteTeam, Team},
     ids::TeamId,
-    problem::{Fault, Problem, ProblemCode},
+    problem::{FieldError, Problem, ProblemCode},
 };
 use serde_json::json;
 
@@ -39,7 +39,7 @@ pub(super) async fn delete_team(
     let mut tx = scope.write().await?;
     let team = teams::get(&mut tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?;
     if team.name != meant.name {
-        let fault = Fault::new("/name", "not the team's name; write it exactly, to say that you mean it");
+        let fault = FieldError::new("/name", "not the team's name; write it exactly, to say that you mean it");
         return Err(Problem::new(ProblemCode::Invalid).errors(vec![fault]).into());
     }
     let ended = removed::cancel_runs(&mut tx, now, Removed::Team).await?;

@@ -17,7 +17,7 @@ use restroy_sdk::{
 
 use super::roles::{check_name, permissions};
 use crate::{
-    api::http::{Body, Fields, Path, etag, fits},
+    api::http::{Body, Fields, Path, check_preconditions, etag},
     auth::{Caller, Permission, grant},
     error::{ApiError, ApiResult, name_taken},
     state::AppState,
@@ -83,14 +83,14 @@ pub(super) async fn patch_role(
     let now = state.ambient.now();
     let (mut tx, held) = scope.write_bypassing_rls(Bypass::MemberChange).await?;
     let mut role = own(&mut tx, &wanted).await?;
-    grant::acts_on(held, role.permissions)?;
-    fits(&headers, Some(tag(&role)))?;
+    grant::ensure_can_manage(held, role.permissions)?;
+    check_preconditions(&headers, Some(tag(&role)))?;
     let before = AnyRole::Own(role.clone()).into_api();
     if let Some(permissions) = permissions {
-        grant::gives(held, permissions)?;
+        grant::ensure_can_grant(held, permissions)?;
         // Who has it on a private board would get there what the caller may hold in the team only.
         let on_boards = roles::holders(&mut tx, role.id, now).await?.on_boards;
-        if on_boards > 0 && !held.holds(Permission::BoardAdminister) {
+        if on_boards > 0 && !held.contains(Permission::BoardAdminister) {
             return Err(ApiError::with(
                 ProblemCode::Forbidden,
                 format!("Members of boards have this role: to change it takes `{}`.", Permission::BoardAdminister),
@@ -133,10 +133,10 @@ pub(super) async fn delete_role(
     headers: HeaderMap,
 ) -> ApiResult<StatusCode> {
     let scope = caller.team(&state, id, Permission::RoleEdit).await?;
-    let (mut tx, held) = scope.write_knowing().await?;
+    let (mut tx, held) = scope.write_with_permissions().await?;
     let role = own(&mut tx, &wanted).await?;
-    grant::acts_on(held, role.permissions)?;
-    fits(&headers, Some(tag(&role)))?;
+    grant::ensure_can_manage(held, role.permissions)?;
+    check_preconditions(&headers, Some(tag(&role)))?;
     let holders = roles::holders(&mut tx, role.id, state.ambient.now()).await?;
     if holders.members + holders.on_boards + holders.invitations > 0 {
         return Err(ApiError::with(

@@ -13,7 +13,7 @@ use utoipa::IntoParams;
 
 use crate::{
     api::{
-        http::{Begun, Body, Fields, Idempotency, Paged, Path, Query, name_filter, paged},
+        http::{Body, Fields, Idempotency, Idempotent, Paged, Path, Query, name_filter, paged},
         limits,
     },
     auth::{Caller, Permission, Permissions, Role, grant},
@@ -113,13 +113,13 @@ pub(super) async fn create_role(
     fields.done()?;
     let permissions = permissions(&new.permissions);
     let now = state.ambient.now();
-    let (mut tx, held) = scope.write_knowing().await?;
+    let (mut tx, held) = scope.write_with_permissions().await?;
     let slot = match idempotency.begin(&mut tx, id.uuid(), &new, now).await? {
-        Begun::First(slot) => slot,
-        Begun::Again(answer) => return Ok(answer),
+        Idempotent::New(slot) => slot,
+        Idempotent::Replay(answer) => return Ok(answer),
     };
-    grant::gives(held, permissions)?;
-    limits::room(roles::count(&mut tx).await?, limits::ROLES_PER_TEAM, "roles of a team's own")?;
+    grant::ensure_can_grant(held, permissions)?;
+    limits::ensure_below_limit(roles::count(&mut tx).await?, limits::ROLES_PER_TEAM, "roles of a team's own")?;
     let role = OwnRole {
         id: state.ambient.id(),
         name: new.name,

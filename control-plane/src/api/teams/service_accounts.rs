@@ -8,14 +8,14 @@ use restroy_sdk::{
         token::{ApiToken, CreatedApiToken, NewApiToken, NewServiceAccount, ServiceAccount},
     },
     ids::{Id, TeamId, UserId},
-    problem::{Fault, Problem, ProblemCode},
+    problem::{FieldError, Problem, ProblemCode},
 };
 use serde_json::json;
 
 use super::member::role_named;
 use crate::{
     api::{
-        http::{Begun, Body, Fields, Idempotency, Path, Query, Sorted},
+        http::{Body, Fields, Idempotency, Idempotent, Path, Query, Sorted},
         limits, new_token,
     },
     auth::{Caller, Permission, Permissions, grant},
@@ -68,18 +68,18 @@ pub(super) async fn create_account(
     let now = state.ambient.now();
     let (mut tx, held) = scope.write_bypassing_rls(Bypass::AccountsOfTeam).await?;
     let slot = match idempotency.begin(&mut tx, id.uuid(), &new, now).await? {
-        Begun::First(slot) => slot,
-        Begun::Again(answer) => return Ok(answer),
+        Idempotent::New(slot) => slot,
+        Idempotent::Replay(answer) => return Ok(answer),
     };
     let role = role_named(&mut tx, &new.role).await?;
     if role.is_owner() {
-        let fault = Fault::new("/role", "a service account cannot own a team; name another role");
+        let fault = FieldError::new("/role", "a service account cannot own a team; name another role");
         return Err(Problem::new(ProblemCode::Invalid).errors(vec![fault]).into());
     }
-    grant::gives(held, role.permissions())?;
-    limits::room(members::count(&mut tx).await?, limits::MEMBERS_PER_TEAM, "members of a team")?;
+    grant::ensure_can_grant(held, role.permissions())?;
+    limits::ensure_below_limit(members::count(&mut tx).await?, limits::MEMBERS_PER_TEAM, "members of a team")?;
     let present = service_accounts::count(&mut tx).await?;
-    limits::room(present, limits::SERVICE_ACCOUNTS_PER_TEAM, "service accounts in a team")?;
+    limits::ensure_below_limit(present, limits::SERVICE_ACCOUNTS_PER_TEAM, "service accounts in a team")?;
     if service_accounts::has_name(&mut tx, &new.name).await? {
         let detail = format!("`{}` is the name of a service account of this team; choose another.", new.name);
         return Err(ApiError::with(ProblemCode::NameTaken, detail));
@@ -117,7 +117,7 @@ pub(super) async fn delete_account(
 ) -> ApiResult<StatusCode> {
     let scope = caller.team(&state, id, Permission::TokenManage).await?;
     let (mut tx, held) = scope.write_bypassing_rls(Bypass::AccountsOfTeam).await?;
-    let found = mastered(&mut tx, held, account).await?;
+    let found = require_manageable(&mut tx, held, account).await?;
     users::delete(&mut tx, account, state.ambient.now()).await?;
     let entry = audit::Entry::new("service_account.delete", "user", account)
         .before(json!({ "name": found.member.name, "role": found.member.role }));
@@ -179,10 +179,10 @@ pub(super) async fn create_account_token(
     }
     new.team_id = Some(id);
     let (mut tx, held) = scope.write_bypassing_rls(Bypass::AccountsOfTeam).await?;
-    mastered(&mut tx, held, account).await?;
+    require_manageable(&mut tx, held, account).await?;
     let slot = match idempotency.begin(&mut tx, id.uuid(), &new, now).await? {
-        Begun::First(slot) => slot,
-        Begun::Again(answer) => return Ok(answer),
+        Idempotent::New(slot) => slot,
+        Idempotent::Replay(answer) => return Ok(answer),
     };
     let created = new_token::make(&state, &mut tx, account, caller.user_id, &new, now).await?;
     let entry = audit::Entry::new("token.create", "token", created.about.id).after(serde_json::to_value(&new)?);
@@ -191,8 +191,8 @@ pub(super) async fn create_account_token(
 }
 
 /// A service account of the team that holds no more than the caller: who makes its tokens acts as it.
-async fn mastered(tx: &mut TeamTx, held: Permissions, account: UserId) -> ApiResult<Membership> {
+async fn require_manageable(tx: &mut TeamTx, held: Permissions, account: UserId) -> ApiResult<Membership> {
     let found = members::get(tx, account).await?.filter(|member| member.service).ok_or_else(ApiError::not_found)?;
-    grant::acts_on(held, found.permissions)?;
+    grant::ensure_can_manage(held, found.permissions)?;
     Ok(found)
 }

@@ -14,7 +14,7 @@ use utoipa::IntoParams;
 
 use crate::{
     api::{
-        http::{Begun, Body, Idempotency, Path, Query, Sorted},
+        http::{Body, Idempotency, Idempotent, Path, Query, Sorted},
         limits,
     },
     auth::{Caller, Permission, Role},
@@ -83,12 +83,12 @@ pub(super) async fn create_team(
     let id = state.ambient.id::<TeamId>();
     let mut tx = state.db.system_write().await?;
     let slot = match idempotency.begin(&mut tx, caller.user_id.uuid(), &new, now).await? {
-        Begun::First(slot) => slot,
-        Begun::Again(answer) => return Ok(answer),
+        Idempotent::New(slot) => slot,
+        Idempotent::Replay(answer) => return Ok(answer),
     };
     users::lock(&mut tx, caller.user_id).await?;
     let owned = teams::owned(&mut tx, caller.user_id).await?;
-    limits::room_with_deleted(owned, limits::TEAMS_PER_OWNER, "teams owned by one person")?;
+    limits::ensure_below_limit_with_deleted(owned, limits::TEAMS_PER_OWNER, "teams owned by one person")?;
     let (data_key, key_id) = state.keys.new_team_key(&state.ambient, id)?;
     let team = teams::NewTeam { id, name: &new.name, data_key, key_id, owner: caller.user_id };
     teams::insert(&mut tx, &team, now).await?;

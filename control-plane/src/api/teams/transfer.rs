@@ -5,7 +5,7 @@ use restroy_run_queue::wake::Wake;
 use restroy_sdk::{
     api::team::{Team, Transfer},
     ids::TeamId,
-    problem::{Fault, Problem, ProblemCode},
+    problem::{FieldError, Problem, ProblemCode},
 };
 use serde_json::json;
 
@@ -37,7 +37,7 @@ pub(super) async fn transfer_team(
     if !giver.is_owner() {
         return Err(ApiError::with(ProblemCode::Forbidden, "Only an owner can hand the team over."));
     }
-    let refused = |detail: &str| Problem::new(ProblemCode::Invalid).errors(vec![Fault::new("/user_id", detail)]);
+    let refused = |detail: &str| Problem::new(ProblemCode::Invalid).errors(vec![FieldError::new("/user_id", detail)]);
     if to.user_id == caller.user_id {
         return Err(refused("you own it already; name another member").into());
     }
@@ -47,7 +47,7 @@ pub(super) async fn transfer_team(
     if taker.service {
         return Err(refused("a service account cannot own a team; name a person").into());
     }
-    grant::gives(held, Role::Owner.permissions())?;
+    grant::ensure_can_grant(held, Role::Owner.permissions())?;
     members::set_role(&mut tx, to.user_id, &AnyRole::BuiltIn(Role::Owner)).await?;
     members::set_role(&mut tx, caller.user_id, &AnyRole::BuiltIn(Role::Admin)).await?;
     if !taker.is_owner() {

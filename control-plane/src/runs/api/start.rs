@@ -8,7 +8,7 @@ use restroy_sdk::{
 use serde_json::json;
 
 use crate::{
-    api::http::{Begun, Body, Idempotency, Path},
+    api::http::{Body, Idempotency, Idempotent, Path},
     auth::{Caller, Permission},
     error::ApiResult,
     runs::start::{self, Starter},
@@ -40,8 +40,8 @@ pub(super) async fn start(
     let prepared = start::prepare(&state, scope.read().await?, id, body.params.clone()).await;
     let mut tx = scope.write_durably().await?;
     let slot = match idempotency.begin(&mut tx, scope.team().uuid(), &body, state.ambient.now()).await? {
-        Begun::First(slot) => slot,
-        Begun::Again(answer) => return Ok(answer),
+        Idempotent::New(slot) => slot,
+        Idempotent::Replay(answer) => return Ok(answer),
     };
     let started = start::start(&state, &mut tx, prepared?, Starter::User(scope.user())).await?;
     let entry = audit::Entry::new("run.start", "run", started.id()).after(json!({

@@ -32,7 +32,7 @@ use crate::{
     runs::{
         cancel::find,
         limits::MAX_WATCHERS_PER_USER,
-        watch::{Chunk, Next, NoSeat, Rights, Watcher},
+        watch::{AccessChanges, Chunk, Next, StreamLimit, Watcher},
     },
     state::AppState,
 };
@@ -101,19 +101,19 @@ pub(super) async fn stream(
     upgrade: WebSocketUpgrade,
 ) -> ApiResult<Response> {
     // Before it is looked whether the caller may: no change from here on is missed.
-    let rights = state.watchers.rights();
+    let rights = state.watchers.access_changes();
     let scope = caller.run(&state, id, Permission::RunRead).await?;
     let rights = rights.within(scope.team());
     let run = find(&mut scope.read().await?, id).await?;
     if filter.after < 0 {
         return Err(ApiError::with(ProblemCode::BadRequest, "`after` is 0 or the number of an event."));
     }
-    let seat = state.watchers.seat(caller.user_id).map_err(|none| match none {
-        NoSeat::Full => ApiError::with(
+    let seat = state.watchers.acquire_permit(caller.user_id).map_err(|none| match none {
+        StreamLimit::Full => ApiError::with(
             ProblemCode::Unavailable,
             "Too many watch just now: try again, or read the events page by page.",
         ),
-        NoSeat::TooMany => ApiError::with(
+        StreamLimit::TooMany => ApiError::with(
             ProblemCode::RateLimited,
             format!("You have {MAX_WATCHERS_PER_USER} streams open, as many as one may have: close some."),
         ),
@@ -139,7 +139,7 @@ enum End {
     Finished,
     SignedOut,
     Forbidden,
-    FellBehind(i64),
+    Lagged(i64),
     Fault,
     /// This process is to end.
     Stopping,
@@ -153,7 +153,7 @@ async fn watch(
     caller: Caller,
     id: RunId,
     watcher: &mut Watcher,
-    mut rights: Rights,
+    mut rights: AccessChanges,
 ) -> End {
     let mut authorise = ticks(state.settings.stream_recheck);
     let mut ping = ticks(PING);
@@ -166,10 +166,10 @@ async fn watch(
                     Sent::All if chunk.last => return End::Finished,
                     Sent::All => {}
                     // How much of it got out is not known: it is sent again.
-                    Sent::TooSlow => return End::FellBehind(chunk.first_seq - 1),
+                    Sent::TooSlow => return End::Lagged(chunk.first_seq - 1),
                     Sent::Gone => return End::Gone,
                 },
-                Ok(Next::FellBehind) => return End::FellBehind(watcher.seq()),
+                Ok(Next::Lagged) => return End::Lagged(watcher.seq()),
                 Err(_) => return End::Fault,
             },
             message = socket.recv() => match message {
@@ -198,7 +198,7 @@ async fn watch(
 }
 
 /// Waits until it is to be looked again whether the caller may watch.
-async fn either(authorise: &mut tokio::time::Interval, rights: &mut Rights) {
+async fn either(authorise: &mut tokio::time::Interval, rights: &mut AccessChanges) {
     tokio::select! {
         _ = authorise.tick() => {}
         () = rights.changed() => {}
@@ -235,7 +235,7 @@ async fn close(mut socket: WebSocket, end: End) {
         End::Finished => (1000, "the run has finished".to_owned()),
         End::SignedOut => (4401, "the session has ended: sign in again".to_owned()),
         End::Forbidden => (4403, "you may not see this run any more".to_owned()),
-        End::FellBehind(seq) => (4408, format!("you did not keep up: connect again with ?after={seq}")),
+        End::Lagged(seq) => (4408, format!("you did not keep up: connect again with ?after={seq}")),
         End::Fault => (1011, "something went wrong on our side: connect again".to_owned()),
         End::Stopping => (1012, "this server stops: connect again".to_owned()),
         End::Gone => return,

@@ -52,7 +52,7 @@ pub(super) async fn find(
 }
 
 /// Refuses when the run's journal is full.
-pub(super) async fn room(tx: &mut TeamTx, run: RunId) -> Result<(), Stop> {
+pub(super) async fn ensure_below_limit(tx: &mut TeamTx, run: RunId) -> Result<(), Stop> {
     let team = tx.team();
     let (calls, bytes): (i64, i64) = sql!(
         &mut **tx,

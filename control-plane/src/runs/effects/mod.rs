@@ -16,7 +16,7 @@ use restroy_run_queue::run_api::{Call, CallAnswer, CallError, CallKind};
 use restroy_sdk::{
     event::StepRef,
     ids::TaskId,
-    problem::{Fault, Problem, ProblemCode},
+    problem::{FieldError, Problem, ProblemCode},
 };
 use serde_json::Value;
 
@@ -62,7 +62,7 @@ impl Stop {
             "kv_value_limit" => ApiError::with(ProblemCode::TooLarge, refused.message),
             code => {
                 let pointer = if code == "kv_bad_ttl" { "/ttl_ms" } else { "" };
-                Problem::new(ProblemCode::Invalid).errors(vec![Fault::new(pointer, refused.message)]).into()
+                Problem::new(ProblemCode::Invalid).errors(vec![FieldError::new(pointer, refused.message)]).into()
             }
         }
     }
@@ -129,8 +129,8 @@ impl Effect<'_> {
     /// How its transaction begins. The e-mails of a team are counted over all its runs.
     fn durability(&self) -> Durability {
         match self {
-            Self::Call(CallKind::EmailSend { .. }) => Durability::PowerCutAlone,
-            _ => Durability::PowerCut,
+            Self::Call(CallKind::EmailSend { .. }) => Durability::FsyncExclusive,
+            _ => Durability::Fsync,
         }
     }
 
@@ -199,7 +199,7 @@ async fn act(
         tx.commit().await?;
         return Ok(CallAnswer::Ok(answer));
     }
-    let done = match journal::room(&mut tx, holding.run_id).await {
+    let done = match journal::ensure_below_limit(&mut tx, holding.run_id).await {
         Ok(()) => perform(state, &mut tx, &holding, now, (caller, of_owner), effect).await,
         Err(stop) => Err(stop),
     };
@@ -227,7 +227,7 @@ async fn act(
 async fn perform(
     state: &AppState,
     tx: &mut TeamTx,
-    holding: &lease::Holding,
+    holding: &lease::LeasedTask,
     now: restroy_sdk::time::Timestamp,
     (caller, of_owner): (&Caller, Option<email::OfOwner>),
     effect: Effect<'_>,
@@ -270,7 +270,7 @@ fn answer(done: Done) -> ApiResult<CallAnswer> {
 async fn check_declared(
     state: &AppState,
     tx: &mut TeamTx,
-    holding: &lease::Holding,
+    holding: &lease::LeasedTask,
     caller: &Caller,
     capability: Capability,
 ) -> Result<(), Stop> {
@@ -281,10 +281,10 @@ async fn check_declared(
 async fn check_caller(tx: &mut TeamTx, run: restroy_sdk::ids::RunId, caller: &Caller) -> ApiResult<()> {
     if caller.key.is_empty() || caller.key.len() > MAX_KEY || caller.key.chars().any(char::is_control) {
         let detail = format!("An idempotency key has 1 to {MAX_KEY} bytes and no control characters.");
-        return Err(Problem::new(ProblemCode::Invalid).errors(vec![Fault::new("/key", detail)]).into());
+        return Err(Problem::new(ProblemCode::Invalid).errors(vec![FieldError::new("/key", detail)]).into());
     }
     if caller.step.step.contains('\0') {
-        let fault = Fault::new("/step/step", "a step's name has no character U+0000");
+        let fault = FieldError::new("/step/step", "a step's name has no character U+0000");
         return Err(Problem::new(ProblemCode::Invalid).errors(vec![fault]).into());
     }
     if !steps::may_call(tx, run, &caller.step).await? {
@@ -292,7 +292,7 @@ async fn check_caller(tx: &mut TeamTx, run: restroy_sdk::ids::RunId, caller: &Ca
             "The run has no attempt {} at `{}` that is still at work: it cannot call.",
             caller.step.attempt, caller.step.step
         );
-        return Err(Problem::new(ProblemCode::Invalid).errors(vec![Fault::new("/step", detail)]).into());
+        return Err(Problem::new(ProblemCode::Invalid).errors(vec![FieldError::new("/step", detail)]).into());
     }
     Ok(())
 }

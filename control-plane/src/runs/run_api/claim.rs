@@ -23,7 +23,7 @@ use crate::{
         cancel, events,
         executors::{self, Executor},
         lease,
-        lost::{self, Lost},
+        lease_expiry::{self, ExpiredLease},
         plan,
         rows::{TaskRow, task_columns},
     },
@@ -142,9 +142,9 @@ async fn put_back(tx: &mut TeamTx, task: &TaskRow) -> ApiResult<bool> {
 }
 
 enum Take {
-    Taken { fence: i64, token: String, lost: Option<Lost> },
+    Taken { fence: i64, token: String, lost: Option<ExpiredLease> },
     TooLate,
-    Ended(Lost),
+    Ended(ExpiredLease),
 }
 
 /// Takes the task as it was seen, if it still is so. A lease that ran out is lost first, which is
@@ -159,7 +159,7 @@ async fn take(
 ) -> ApiResult<Take> {
     let (mut from, mut fence, mut lost) = (task.state.as_str(), task.fence, None);
     if claimable(task, now) && from == "leased" {
-        let Some(expired) = lost::lose_expired(tx, task, now).await? else { return Ok(Take::TooLate) };
+        let Some(expired) = lease_expiry::expire_if_overdue(tx, task, now).await? else { return Ok(Take::TooLate) };
         if expired.ended {
             return Ok(Take::Ended(expired));
         }

@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State};
 use restroy_run_queue::run_api::{Heartbeat, HeartbeatAnswer, PROTOCOL};
-use restroy_sdk::problem::{Fault, Problem, ProblemCode};
+use restroy_sdk::problem::{FieldError, Problem, ProblemCode};
 use sqlx::query;
 
 use crate::{
@@ -50,7 +50,7 @@ pub(super) fn check_engine(engine_id: &str) -> ApiResult<()> {
         return Ok(());
     }
     let detail = format!("at most {MAX_ENGINE_ID} printable ASCII characters, no spaces");
-    Err(Problem::new(ProblemCode::Invalid).errors(vec![Fault::new("/engine_id", detail)]).into())
+    Err(Problem::new(ProblemCode::Invalid).errors(vec![FieldError::new("/engine_id", detail)]).into())
 }
 
 /// Refuses a protocol that this side does not speak.

@@ -10,7 +10,7 @@ use crate::{
     runs::{
         executors::TaskToken,
         lease::{self, Durability},
-        lost,
+        lease_expiry,
     },
     state::AppState,
 };
@@ -21,7 +21,7 @@ pub(super) async fn release(
     Path(id): Path<TaskId>,
 ) -> ApiResult<Json<Released>> {
     let (mut tx, holding) = lease::hold(&state.db, Durability::Commit, id, &token).await?;
-    let given = lost::give_back(&mut tx, &holding, state.ambient.now()).await?.ok_or_else(lease::lost)?;
+    let given = lease_expiry::release(&mut tx, &holding, state.ambient.now()).await?.ok_or_else(lease::lost)?;
     tx.commit().await?;
     tracing::info!(task_id = %id, run_id = %holding.run_id, "a task was given back");
     state.wake.send(Wake::Run { run_id: holding.run_id, last_seq: given.last_seq });

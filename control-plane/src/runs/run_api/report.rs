@@ -10,7 +10,7 @@ use restroy_run_queue::{
 use restroy_sdk::{
     event::EventKind,
     ids::TaskId,
-    problem::{Fault, Problem, ProblemCode},
+    problem::{FieldError, Problem, ProblemCode},
     status::RunStatus,
     time::Timestamp,
 };
@@ -24,7 +24,7 @@ use crate::{
         end::{self, Ending},
         events::{self, Origin},
         executors::TaskToken,
-        lease::{self, Durability, Holding},
+        lease::{self, Durability, LeasedTask},
         limits::MAX_RUN_EVENTS,
         machine::{self, Attempt},
         steps,
@@ -115,7 +115,7 @@ struct UsedUp {
     exceeded: Option<Exceeded>,
 }
 
-async fn count_used(tx: &mut TeamTx, holding: &Holding, used: Used, now: Timestamp) -> ApiResult<UsedUp> {
+async fn count_used(tx: &mut TeamTx, holding: &LeasedTask, used: Used, now: Timestamp) -> ApiResult<UsedUp> {
     let mut exceeded = None;
     if used != Used::default() {
         let fuel = usage::add(tx, holding.run_id, now, used).await?;
@@ -134,7 +134,13 @@ struct Taken {
     ended: Option<RunStatus>,
 }
 
-async fn take(state: &AppState, tx: &mut TeamTx, holding: &Holding, batch: Batch, now: Timestamp) -> ApiResult<Taken> {
+async fn take(
+    state: &AppState,
+    tx: &mut TeamTx,
+    holding: &LeasedTask,
+    batch: Batch,
+    now: Timestamp,
+) -> ApiResult<Taken> {
     let run = holding.run_id;
     check_texts(&batch)?;
     let newest = steps::newest(tx, run, machine::places(&batch.events)).await?;
@@ -174,7 +180,9 @@ fn check_texts(batch: &Batch) -> ApiResult<()> {
     check_engine(&batch.engine_id)?;
     let named = |event: &EventKind| machine::step_of(event).is_some_and(|step| step.step.contains('\0'));
     match batch.events.iter().position(named) {
-        Some(at) => Err(refused(Fault::new(format!("/events/{at}/step"), "a step's name has no character U+0000"))),
+        Some(at) => {
+            Err(refused(FieldError::new(format!("/events/{at}/step"), "a step's name has no character U+0000")))
+        }
         None => Ok(()),
     }
 }
@@ -182,7 +190,7 @@ fn check_texts(batch: &Batch) -> ApiResult<()> {
 /// The executor ends its run. The task keeps its token, for a repost of this batch.
 async fn finish(
     tx: &mut TeamTx,
-    holding: &Holding,
+    holding: &LeasedTask,
     log: &mut Vec<EventKind>,
     ending: Ending,
     now: Timestamp,
@@ -191,7 +199,7 @@ async fn finish(
         && let Some(step) = steps::still_open(tx, holding.run_id).await?
     {
         let pointer = format!("/events/{}", log.len() - 1);
-        return Err(refused(Fault::new(
+        return Err(refused(FieldError::new(
             pointer,
             format!("The run has not succeeded: the step `{step}` has not ended."),
         )));
@@ -229,7 +237,7 @@ async fn end_here(state: &AppState, id: TaskId, token: &str, ending: &Ending) ->
     Ok(lease::run_ended())
 }
 
-fn refused(fault: Fault) -> ApiError {
+fn refused(fault: FieldError) -> ApiError {
     Problem::new(ProblemCode::Invalid)
         .detail("The batch was refused as a whole; nothing of it is recorded.")
         .errors(vec![fault])

@@ -25,7 +25,7 @@ use restroy_run_queue::{
 };
 use restroy_sdk::{
     ids::{ExecutorId, Id as _, TaskId},
-    problem::{Fault, Problem, ProblemCode},
+    problem::{FieldError, Problem, ProblemCode},
 };
 use sqlx::{query, query_as};
 use tokio::{
@@ -92,7 +92,7 @@ pub(super) async fn signals(
 ) -> ApiResult<Response> {
     check_protocol(listen.protocol)?;
     if listen.held.len() > MAX_HELD {
-        let fault = Fault::new("/held", format!("at most {MAX_HELD} tasks"));
+        let fault = FieldError::new("/held", format!("at most {MAX_HELD} tasks"));
         return Err(Problem::new(ProblemCode::Invalid).errors(vec![fault]).into());
     }
     let permit = state.listeners.permit(executor).ok_or_else(|| {

@@ -11,7 +11,7 @@ use restroy_run_queue::{
 use restroy_sdk::{
     event::EventKind,
     ids::TaskId,
-    problem::{Fault, Problem, ProblemCode},
+    problem::{FieldError, Problem, ProblemCode},
     status::{RunStatus, StepStatus},
     time::Timestamp,
 };
@@ -23,7 +23,7 @@ use crate::{
     runs::{
         events,
         executors::TaskToken,
-        lease::{self, Durability, Holding},
+        lease::{self, Durability, LeasedTask},
         limits::MAX_RETRY_DELAY,
         machine, steps,
     },
@@ -41,7 +41,7 @@ pub(super) async fn wait(
     let (mut tx, holding) = lease::hold(&state.db, Durability::Commit, id, &token).await?;
     let now = state.ambient.now();
     let Some(due) = wait.steps.iter().map(|step| until(step, now)).min() else {
-        return Err(refused(Fault::new("/steps", "at least one attempt that waits")));
+        return Err(refused(FieldError::new("/steps", "at least one attempt that waits")));
     };
     let log = mark_steps(&mut tx, &state, &holding, &wait.steps, now).await?;
     let team = tx.team();
@@ -87,7 +87,7 @@ fn until(step: &WaitingStep, now: Timestamp) -> Timestamp {
 async fn mark_steps(
     tx: &mut TeamTx,
     state: &AppState,
-    holding: &Holding,
+    holding: &LeasedTask,
     waiting: &[WaitingStep],
     now: Timestamp,
 ) -> ApiResult<Vec<EventKind>> {
@@ -96,7 +96,7 @@ async fn mark_steps(
         .map(|step| EventKind::StepWaiting { step: step.step.clone(), until: Some(until(step, now)) })
         .collect();
     if waiting.iter().any(|step| step.step.step.contains('\0')) {
-        return Err(refused(Fault::new("/steps", "a step's name has no character U+0000")));
+        return Err(refused(FieldError::new("/steps", "a step's name has no character U+0000")));
     }
     let newest = steps::newest(tx, holding.run_id, machine::places(&all)).await?;
     let waits_already = |event: &EventKind| {
@@ -116,7 +116,7 @@ async fn mark_steps(
     Ok(log)
 }
 
-fn refused(fault: Fault) -> crate::error::ApiError {
+fn refused(fault: FieldError) -> crate::error::ApiError {
     Problem::new(ProblemCode::Invalid)
         .detail("The task is not given back; nothing is recorded.")
         .errors(vec![fault])

@@ -1,20 +1,20 @@
 //! Watching runs: history from the database, then what comes, in order, each event once.
 //!
-//! However many watch a run, one [`reader`] per run and process reads its new rows and hands them
+//! However many watch a run, one [`tailer`] per run and process reads its new rows and hands them
 //! to all. A watcher first reads history by itself, then joins the reader at the place where the
 //! reader stands, and reads what lies between. Each watcher has a bounded queue: one that does not
 //! keep up is cut off, and holds nobody up.
 
-mod reader;
-mod registry;
+mod hub;
+mod tailer;
 mod watcher;
 
 use axum::extract::ws::Utf8Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-pub use registry::Watchers;
-pub(crate) use registry::{NoSeat, Rights};
+pub use hub::StreamHub;
+pub(crate) use hub::{AccessChanges, StreamLimit};
 pub(crate) use watcher::{Next, Watcher};
 
 use super::events::StoredBatch;

@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 
 use super::{
     Chunk,
-    reader::{Live, ReadError},
-    registry::{Seat, Watchers},
+    hub::{StreamHub, StreamPermit},
+    tailer::{ReadError, StreamReceiver},
 };
 use crate::{
     api::http::answers::{Answers, Reserved},
@@ -27,7 +27,7 @@ pub(crate) enum Next {
     /// Some events.
     Chunk(Arc<Chunk>),
     /// The watcher did not keep up: it has all up to its place and resumes from there.
-    FellBehind,
+    Lagged,
 }
 
 /// A page of history, and what it takes of the answers' budget; nothing at the end.
@@ -36,9 +36,9 @@ type History = Result<Option<(Vec<Arc<Chunk>>, Reserved)>, ReadError>;
 /// One who watches a run.
 pub(crate) struct Watcher {
     db: Db,
-    registry: Watchers,
+    registry: StreamHub,
     answers: Answers,
-    seat: Seat,
+    seat: StreamPermit,
     team: TeamId,
     run: RunId,
     /// The newest event that was given.
@@ -50,14 +50,14 @@ pub(crate) struct Watcher {
     /// The page that is being read, by a task: whoever drops a call of `next` does not have it read again, and
     /// nothing that it holds, such as a connection, waits for the next call.
     reading: JoinSet<History>,
-    live: Option<Live>,
+    live: Option<StreamReceiver>,
     /// Whether the run's reader was joined, and what lies between it and here is still to be read.
     gap: bool,
 }
 
 impl Watcher {
     /// Watches a run from after the event numbered `after`, as long as the seat is its.
-    pub(crate) fn new(state: &AppState, seat: Seat, team: TeamId, run: RunId, after: i64) -> Self {
+    pub(crate) fn new(state: &AppState, seat: StreamPermit, team: TeamId, run: RunId, after: i64) -> Self {
         Self {
             db: state.db.clone(),
             registry: state.watchers.clone(),
@@ -94,7 +94,7 @@ impl Watcher {
             // All of the history is out.
             self.reserved = None;
             match live.next().await {
-                None => return Ok(Next::FellBehind),
+                None => return Ok(Next::Lagged),
                 // What the history brought already is not given twice.
                 Some(chunk) if chunk.last_seq() <= self.seq => {}
                 Some(chunk) if chunk.first_seq > self.seq + 1 => {
@@ -114,8 +114,8 @@ impl Watcher {
             }
             // Caught up. The reader may stand further on by now: what lies between is read once more,
             // after joining, so that nothing falls between the two.
-            let reader = self.registry.reader(&self.db, self.team, self.run, self.seq);
-            let Some(live) = reader.join(&self.seat) else {
+            let reader = self.registry.tailer(&self.db, self.team, self.run, self.seq);
+            let Some(live) = reader.subscribe(&self.seat) else {
                 // It was just about to end; the next call finds another.
                 tokio::task::yield_now().await;
                 return Ok(());

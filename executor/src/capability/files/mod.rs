@@ -14,7 +14,7 @@ pub(crate) use self::{
     folders::{Folders, Leave},
     scratch::Scratch,
 };
-use super::attempt::{Attempting, answered};
+use super::attempt::{AttemptContext, answered};
 
 /// The largest artifact, in bytes.
 const ARTIFACT_BYTES: u64 = 16 * 1024 * 1024;
@@ -23,7 +23,7 @@ const NAME_BYTES: usize = 255;
 
 /// The file capability of one attempt.
 pub(crate) struct AttemptFiles {
-    pub(crate) attempt: Arc<Attempting>,
+    pub(crate) attempt: Arc<AttemptContext>,
     pub(crate) scratch: Arc<Scratch>,
 }
 

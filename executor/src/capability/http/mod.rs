@@ -27,7 +27,7 @@ use self::{
     address::Reach,
     resolve::{Checked, Lookup, OutOfReach, is_denied},
 };
-use super::attempt::Attempting;
+use super::attempt::AttemptContext;
 use crate::{client::Lost, memory::TASK_MEMORY_LIMIT};
 
 /// No exchange may take longer, whatever the limits say.
@@ -314,7 +314,7 @@ fn origin(url: &Url) -> String {
 
 /// The HTTP capability of one attempt.
 pub(crate) struct AttemptHttp {
-    pub(crate) attempt: Arc<Attempting>,
+    pub(crate) attempt: Arc<AttemptContext>,
     pub(crate) outbound: Outbound,
     pub(crate) at_once: Arc<Semaphore>,
 }

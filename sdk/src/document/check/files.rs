@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::{Bounds, MAX_TOTAL_BYTES};
 use crate::{
     document::{Document, pointer},
-    problem::Fault,
+    problem::FieldError,
 };
 
 const MAX_FILES: usize = 500;
@@ -16,22 +16,27 @@ pub const MAX_FOLDERS: usize = 8;
 /// Namespaces").
 const DEVICES: [&str; 6] = ["aux", "con", "nul", "prn", "com", "lpt"];
 
-pub(super) fn check(document: &Document, files: &BTreeMap<String, String>, bounds: Bounds, faults: &mut Vec<Fault>) {
+pub(super) fn check(
+    document: &Document,
+    files: &BTreeMap<String, String>,
+    bounds: Bounds,
+    faults: &mut Vec<FieldError>,
+) {
     if files.len() > MAX_FILES {
-        faults.push(Fault::new("/files", format!("{} files; at most {MAX_FILES}", files.len())));
+        faults.push(FieldError::new("/files", format!("{} files; at most {MAX_FILES}", files.len())));
     }
     for (path, reason) in wrong_paths(files.keys().map(String::as_str)) {
-        faults.push(Fault::new(pointer::file(path), format!("the path {reason}")));
+        faults.push(FieldError::new(pointer::file(path), format!("the path {reason}")));
     }
     for (path, source) in files {
         if source.len() > bounds.source_bytes {
             let detail = format!("the file has {} bytes; at most {}", source.len(), bounds.source_bytes);
-            faults.push(Fault::new(pointer::file(path), detail));
+            faults.push(FieldError::new(pointer::file(path), detail));
         }
         if let Some(at) = source.find('\0') {
             let line = source[..at].matches('\n').count() + 1;
             let detail = format!("line {line} holds the character U+0000; in a Lua string write it as `\\0`");
-            faults.push(Fault::new(pointer::file(path), detail));
+            faults.push(FieldError::new(pointer::file(path), detail));
         }
     }
     // The compact JSON form is what is stored and sent.
@@ -39,7 +44,7 @@ pub(super) fn check(document: &Document, files: &BTreeMap<String, String>, bound
     let total = files.iter().map(|(path, source)| path.len() + source.len()).sum::<usize>() + document;
     if total > MAX_TOTAL_BYTES {
         let detail = format!("document and files have {total} bytes together; at most {MAX_TOTAL_BYTES}");
-        faults.push(Fault::new("", detail));
+        faults.push(FieldError::new("", detail));
     }
 }
 

@@ -10,11 +10,11 @@ use petgraph::{
 use super::step_pointer;
 use crate::{
     document::{Document, pointer},
-    problem::Fault,
+    problem::FieldError,
 };
 
 /// One fault for every knot of steps that wait for each other, with one whole cycle of it.
-pub(super) fn check(document: &Document, faults: &mut Vec<Fault>) {
+pub(super) fn check(document: &Document, faults: &mut Vec<FieldError>) {
     let mut graph: DiGraph<(), ()> = DiGraph::new();
     for _ in &document.steps {
         graph.add_node(());
@@ -46,7 +46,7 @@ pub(super) fn check(document: &Document, faults: &mut Vec<Fault>) {
             .get_index(first)
             .and_then(|(_, step)| step.needs.iter().position(|needed| needed == name(second)));
         let needs = pointer::member(&step_pointer(name(first)), "needs");
-        faults.push(Fault::new(
+        faults.push(FieldError::new(
             position.map_or(needs.clone(), |position| pointer::element(&needs, position)),
             format!("a cycle: {}; take one of these needs away", path.join(" needs ")),
         ));

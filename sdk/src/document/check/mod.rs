@@ -15,7 +15,7 @@ pub use files::{MAX_FOLDERS, wrong_path, wrong_paths};
 pub use graph::order;
 
 use super::{Document, modules, pointer, read::MAX_FAULTS};
-use crate::problem::Fault;
+use crate::problem::FieldError;
 
 /// The most modules of the library that a document can pin.
 const MAX_MODULES: usize = 50;
@@ -42,12 +42,12 @@ impl Default for Bounds {
 }
 
 /// Every fault of a document with its files (sources by path); none means that it can be taken.
-pub fn check(document: &Document, files: &BTreeMap<String, String>) -> Vec<Fault> {
+pub fn check(document: &Document, files: &BTreeMap<String, String>) -> Vec<FieldError> {
     check_within(document, files, Bounds::default())
 }
 
 /// The same where other bounds are set.
-pub fn check_within(document: &Document, files: &BTreeMap<String, String>, bounds: Bounds) -> Vec<Fault> {
+pub fn check_within(document: &Document, files: &BTreeMap<String, String>, bounds: Bounds) -> Vec<FieldError> {
     let mut faults = Vec::new();
     head(document, bounds, &mut faults);
     for (name, step) in &document.steps {
@@ -63,42 +63,45 @@ pub fn check_within(document: &Document, files: &BTreeMap<String, String>, bound
     faults
 }
 
-fn head(document: &Document, bounds: Bounds, faults: &mut Vec<Fault>) {
+fn head(document: &Document, bounds: Bounds, faults: &mut Vec<FieldError>) {
     if document.restroy != 1 {
         let detail = format!("version {} of the format is not known here; write 1", document.restroy);
-        faults.push(Fault::new("/restroy", detail));
+        faults.push(FieldError::new("/restroy", detail));
     }
     if let Some(name) = &document.name
         && let Some(detail) = wrong_title(name)
     {
-        faults.push(Fault::new("/name", detail));
+        faults.push(FieldError::new("/name", detail));
     }
     if document.description.as_ref().is_some_and(|text| text.len() > 4096) {
-        faults.push(Fault::new("/description", "at most 4096 bytes"));
+        faults.push(FieldError::new("/description", "at most 4096 bytes"));
     }
     if let Some(params) = &document.params {
         match params {
             serde_json::Value::Object(schema) => {
                 if schema.get("type").is_some_and(|kind| kind != "object") {
-                    faults.push(Fault::new("/params/type", "a run's parameters are an object; write `type: object`"));
+                    faults.push(FieldError::new(
+                        "/params/type",
+                        "a run's parameters are an object; write `type: object`",
+                    ));
                 }
             }
-            _ => faults.push(Fault::new("/params", "expected a JSON Schema: a mapping")),
+            _ => faults.push(FieldError::new("/params", "expected a JSON Schema: a mapping")),
         }
     }
     if document.steps.is_empty() {
-        faults.push(Fault::new("/steps", "a pipeline has at least one step"));
+        faults.push(FieldError::new("/steps", "a pipeline has at least one step"));
     }
     if document.steps.len() > bounds.steps {
         let detail = format!("{} steps; a pipeline has at most {}", document.steps.len(), bounds.steps);
-        faults.push(Fault::new("/steps", detail));
+        faults.push(FieldError::new("/steps", detail));
     }
 }
 
-fn library(document: &Document, faults: &mut Vec<Fault>) {
+fn library(document: &Document, faults: &mut Vec<FieldError>) {
     if document.library.len() > MAX_MODULES {
         let detail = format!("{} modules; at most {MAX_MODULES}", document.library.len());
-        faults.push(Fault::new("/library", detail));
+        faults.push(FieldError::new("/library", detail));
     }
     for (name, version) in &document.library {
         let at = pointer::member("/library", name);
@@ -107,22 +110,22 @@ fn library(document: &Document, faults: &mut Vec<Fault>) {
                 "`{name}` is not a module's name: a small letter first, then small letters, digits and `_`, at most \
                  64 together"
             );
-            faults.push(Fault::new(&at, detail));
+            faults.push(FieldError::new(&at, detail));
         }
         if *version == 0 {
-            faults.push(Fault::new(at, "versions are counted from 1"));
+            faults.push(FieldError::new(at, "versions are counted from 1"));
         }
     }
 }
 
-fn concurrency(document: &Document, faults: &mut Vec<Fault>) {
+fn concurrency(document: &Document, faults: &mut Vec<FieldError>) {
     let Some(concurrency) = &document.concurrency else { return };
     if !(1..=50).contains(&concurrency.limit) {
         let detail = format!("{} lies outside 1 to 50", concurrency.limit);
-        faults.push(Fault::new("/concurrency/limit", detail));
+        faults.push(FieldError::new("/concurrency/limit", detail));
     }
     if concurrency.key.is_some() {
-        faults.push(Fault::new("/concurrency/key", NOT_YET));
+        faults.push(FieldError::new("/concurrency/key", NOT_YET));
     }
 }
 

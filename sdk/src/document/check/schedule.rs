@@ -10,7 +10,7 @@ use jiff::civil::Date;
 use super::is_name;
 use crate::{
     document::{Document, Schedule, pointer, suggest},
-    problem::Fault,
+    problem::FieldError,
 };
 
 const MAX_SCHEDULES: usize = 20;
@@ -18,16 +18,16 @@ const MAX_SCHEDULES: usize = 20;
 /// day of the week.
 const MAX_DAYS: usize = 40 * 366;
 
-pub(super) fn check(document: &Document, faults: &mut Vec<Fault>) {
+pub(super) fn check(document: &Document, faults: &mut Vec<FieldError>) {
     if document.schedules.len() > MAX_SCHEDULES {
         let detail = format!("{} schedules; at most {MAX_SCHEDULES}", document.schedules.len());
-        faults.push(Fault::new("/schedules", detail));
+        faults.push(FieldError::new("/schedules", detail));
     }
     for (name, schedule) in &document.schedules {
         let at = pointer::member("/schedules", name);
         if !is_name(name) {
             let detail = format!("`{name}` is not a schedule's name: letters, digits, `_` and `-`, at most 64");
-            faults.push(Fault::new(&at, detail));
+            faults.push(FieldError::new(&at, detail));
         }
         match schedule.cron() {
             Ok(cron) if Schedule::next_day(&cron, jiff::civil::date(2001, 1, 1)).is_none() => {
@@ -35,13 +35,13 @@ pub(super) fn check(document: &Document, faults: &mut Vec<Fault>) {
                     "`{}` never fires: no day within 40 years matches its day of month, month and day of week",
                     schedule.cron.trim()
                 );
-                faults.push(Fault::new(pointer::member(&at, "cron"), detail));
+                faults.push(FieldError::new(pointer::member(&at, "cron"), detail));
             }
             Ok(_) => {}
-            Err(detail) => faults.push(Fault::new(pointer::member(&at, "cron"), detail)),
+            Err(detail) => faults.push(FieldError::new(pointer::member(&at, "cron"), detail)),
         }
         if let Err(detail) = schedule.zone() {
-            faults.push(Fault::new(pointer::member(&at, "timezone"), detail));
+            faults.push(FieldError::new(pointer::member(&at, "timezone"), detail));
         }
     }
 }

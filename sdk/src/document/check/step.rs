@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{NOT_YET, files, is_key, is_name, origin, step_pointer};
 use crate::{
     document::{Document, Span, Step, pointer, suggest},
-    problem::Fault,
+    problem::FieldError,
 };
 
 const MAX_EXPRESSION: usize = 4096;
@@ -21,7 +21,7 @@ pub(super) fn check(
     name: &str,
     step: &Step,
     files: &BTreeMap<String, String>,
-    faults: &mut Vec<Fault>,
+    faults: &mut Vec<FieldError>,
 ) {
     let at = step_pointer(name);
     if !is_name(name) {
@@ -29,9 +29,9 @@ pub(super) fn check(
             "`{name}` is not a step's name: a letter or `_` first, then letters, digits, `_` and `-`, \
              at most 64 together"
         );
-        faults.push(Fault::new(&at, detail));
+        faults.push(FieldError::new(&at, detail));
     }
-    let mut fault = |field: &str, detail: String| faults.push(Fault::new(pointer::member(&at, field), detail));
+    let mut fault = |field: &str, detail: String| faults.push(FieldError::new(pointer::member(&at, field), detail));
 
     for (field, text) in [("if", &step.condition), ("for_each", &step.for_each)] {
         if let Some(text) = text {
@@ -65,21 +65,21 @@ pub(super) fn check(
     origins(&at, step, faults);
 }
 
-fn inputs_schema(at: &str, schema: &serde_json::Value, faults: &mut Vec<Fault>) {
+fn inputs_schema(at: &str, schema: &serde_json::Value, faults: &mut Vec<FieldError>) {
     match schema {
         serde_json::Value::Object(schema) => {
             if schema.get("type").is_some_and(|kind| kind != "object") {
                 let detail = "a script's inputs are an object, with a member for each step that it needs; write \
                               `type: object`";
-                faults.push(Fault::new(pointer::member(at, "type"), detail));
+                faults.push(FieldError::new(pointer::member(at, "type"), detail));
             }
         }
-        _ => faults.push(Fault::new(at, "expected a JSON Schema: a mapping")),
+        _ => faults.push(FieldError::new(at, "expected a JSON Schema: a mapping")),
     }
 }
 
 /// A step is exactly one kind of thing, and that thing is there.
-fn kind(at: &str, step: &Step, files: &BTreeMap<String, String>, faults: &mut Vec<Fault>) {
+fn kind(at: &str, step: &Step, files: &BTreeMap<String, String>, faults: &mut Vec<FieldError>) {
     let kinds: Vec<&str> = [
         ("script", step.script.is_some()),
         ("pipeline", step.pipeline.is_some()),
@@ -91,20 +91,20 @@ fn kind(at: &str, step: &Step, files: &BTreeMap<String, String>, faults: &mut Ve
     .filter_map(|(name, is)| is.then_some(name))
     .collect();
     match kinds.as_slice() {
-        [] => faults.push(Fault::new(at, "the step does nothing; name its `script`")),
+        [] => faults.push(FieldError::new(at, "the step does nothing; name its `script`")),
         [_] => {}
         several => {
             let detail = format!("a step is one thing only; this has {}", suggest::list(several.iter().copied()));
-            faults.push(Fault::new(at, detail));
+            faults.push(FieldError::new(at, detail));
         }
     }
     for kind in kinds.iter().filter(|kind| **kind != "script") {
-        faults.push(Fault::new(pointer::member(at, kind), NOT_YET));
+        faults.push(FieldError::new(pointer::member(at, kind), NOT_YET));
     }
     let Some(script) = &step.script else { return };
     let place = pointer::member(at, "script");
     if let Some(reason) = files::wrong_path(script) {
-        faults.push(Fault::new(place, format!("`{script}` {reason}")));
+        faults.push(FieldError::new(place, format!("`{script}` {reason}")));
     } else if !files.contains_key(script) {
         let known = || files.keys().map(String::as_str);
         let hint = match suggest::hint(script, known()) {
@@ -112,11 +112,11 @@ fn kind(at: &str, step: &Step, files: &BTreeMap<String, String>, faults: &mut Ve
             hint if hint.is_empty() => format!("; the files are {}", suggest::list(known())),
             hint => hint,
         };
-        faults.push(Fault::new(place, format!("no file `{script}`{hint}")));
+        faults.push(FieldError::new(place, format!("no file `{script}`{hint}")));
     }
 }
 
-fn needs(at: &str, document: &Document, name: &str, step: &Step, faults: &mut Vec<Fault>) {
+fn needs(at: &str, document: &Document, name: &str, step: &Step, faults: &mut Vec<FieldError>) {
     let list = pointer::member(at, "needs");
     let mut seen = BTreeSet::new();
     for (index, needed) in step.needs.iter().enumerate() {
@@ -135,14 +135,14 @@ fn needs(at: &str, document: &Document, name: &str, step: &Step, faults: &mut Ve
                 format!("unknown step `{needed}`{hint}")
             }
         };
-        faults.push(Fault::new(pointer::element(&list, index), detail));
+        faults.push(FieldError::new(pointer::element(&list, index), detail));
     }
 }
 
-fn retry(at: &str, step: &Step, faults: &mut Vec<Fault>) {
+fn retry(at: &str, step: &Step, faults: &mut Vec<FieldError>) {
     let Some(retry) = &step.retry else { return };
     let at = pointer::member(at, "retry");
-    let mut fault = |field: &str, detail: String| faults.push(Fault::new(pointer::member(&at, field), detail));
+    let mut fault = |field: &str, detail: String| faults.push(FieldError::new(pointer::member(&at, field), detail));
     if !(1..=10).contains(&retry.max_attempts) {
         fault("max_attempts", format!("{} lies outside 1 to 10", retry.max_attempts));
     }
@@ -157,26 +157,26 @@ fn retry(at: &str, step: &Step, faults: &mut Vec<Fault>) {
     }
 }
 
-fn configuration(at: &str, step: &Step, faults: &mut Vec<Fault>) {
+fn configuration(at: &str, step: &Step, faults: &mut Vec<FieldError>) {
     let is_not_key = |key: &str| {
         format!("`{key}` is not a key: a letter or `_` first, then letters, digits and `_`, at most 64 together")
     };
     let config = pointer::member(at, "config");
     if step.config.len() > MAX_CONFIG {
-        faults.push(Fault::new(&config, format!("{} keys; at most {MAX_CONFIG}", step.config.len())));
+        faults.push(FieldError::new(&config, format!("{} keys; at most {MAX_CONFIG}", step.config.len())));
     }
     for (key, value) in &step.config {
         if !is_key(key) {
-            faults.push(Fault::new(pointer::member(&config, key), is_not_key(key)));
+            faults.push(FieldError::new(pointer::member(&config, key), is_not_key(key)));
         }
         if value.len() > MAX_CONFIG_BYTES {
             let detail = format!("the value has {} bytes; at most {MAX_CONFIG_BYTES}", value.len());
-            faults.push(Fault::new(pointer::member(&config, key), detail));
+            faults.push(FieldError::new(pointer::member(&config, key), detail));
         }
     }
     let secrets = pointer::member(at, "secrets");
     if step.secrets.len() > MAX_SECRETS {
-        faults.push(Fault::new(&secrets, format!("{} secrets; at most {MAX_SECRETS}", step.secrets.len())));
+        faults.push(FieldError::new(&secrets, format!("{} secrets; at most {MAX_SECRETS}", step.secrets.len())));
     }
     let mut seen = BTreeSet::new();
     for (index, secret) in step.secrets.iter().enumerate() {
@@ -189,19 +189,19 @@ fn configuration(at: &str, step: &Step, faults: &mut Vec<Fault>) {
         } else {
             continue;
         };
-        faults.push(Fault::new(pointer::element(&secrets, index), detail));
+        faults.push(FieldError::new(pointer::element(&secrets, index), detail));
     }
 }
 
-fn origins(at: &str, step: &Step, faults: &mut Vec<Fault>) {
+fn origins(at: &str, step: &Step, faults: &mut Vec<FieldError>) {
     let list = pointer::member(&pointer::member(at, "allow"), "http");
     if step.allow.http.len() > MAX_ORIGINS {
-        faults.push(Fault::new(&list, format!("{} origins; at most {MAX_ORIGINS}", step.allow.http.len())));
+        faults.push(FieldError::new(&list, format!("{} origins; at most {MAX_ORIGINS}", step.allow.http.len())));
     }
     for (index, text) in step.allow.http.iter().enumerate() {
         if let Some(reason) = origin::wrong(text) {
             let detail = format!("`{text}` is not an origin such as `https://api.example.com`: {reason}");
-            faults.push(Fault::new(pointer::element(&list, index), detail));
+            faults.push(FieldError::new(pointer::element(&list, index), detail));
         }
     }
 }

@@ -38,7 +38,7 @@ fn finish(graph: &Graph, fate: impl Fn(StepIndex) -> End) -> (Vec<Decision>, Vec
         }
     }
     assert!(walk.is_over());
-    let culprit = walk.culprit();
+    let culprit = walk.failed_step();
     (decisions, walk.ends.iter().map(|end| end.unwrap()).collect(), culprit)
 }
 
@@ -153,7 +153,7 @@ proptest! {
         prop_assert!(walk.is_over());
         prop_assert!(decided.iter().all(|times| *times == 1));
         prop_assert_eq!(walk.ends.iter().map(|end| end.unwrap()).collect::<Vec<_>>(), ends);
-        prop_assert_eq!(walk.culprit(), culprit);
+        prop_assert_eq!(walk.failed_step(), culprit);
     }
 
     #[test]
@@ -183,7 +183,7 @@ proptest! {
         }
         prop_assert!(second.is_over());
         prop_assert_eq!(second.ends.iter().map(|end| end.unwrap()).collect::<Vec<_>>(), ends);
-        prop_assert_eq!(second.culprit(), culprit);
+        prop_assert_eq!(second.failed_step(), culprit);
     }
 
     #[test]

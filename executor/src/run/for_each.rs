@@ -17,7 +17,7 @@ use super::{
     activity::Busy,
     retry::{self, Attempt, Standing},
     sandbox::{self, Failure},
-    step::{Attempted, Ending, Work, broke_down, result_of, within},
+    step::{Attempted, StepExecution, StepResult, internal_error, result_of, within},
     task::TaskContext,
 };
 use crate::memory::{MemoryExceeded, TASK_MEMORY_LIMIT};
@@ -28,13 +28,13 @@ const RESULTS_BYTES: usize = 64 * 1024 * 1024;
 const AT_ONCE: u32 = 10;
 
 /// Executes the step.
-pub(super) async fn execute(work: &Arc<Work>, expression: &str, inputs: &Arc<str>, busy: &Busy) -> Ending {
+pub(super) async fn execute(work: &Arc<StepExecution>, expression: &str, inputs: &Arc<str>, busy: &Busy) -> StepResult {
     let task = &work.task;
     let (items, usage) = match items(work, expression, inputs).await {
         Ok(items) => items,
         Err((failure, usage)) => return work.finish_step(Err(within("for_each", failure)), usage).await,
     };
-    task.reporter.room().await;
+    task.reporter.wait_for_capacity().await;
     let count = u32::try_from(items.len()).unwrap_or(u32::MAX);
     let before = task.committed(&work.name, None).iter().filter_map(|state| state.items).next_back();
     if before.is_some_and(|before| before != count) {
@@ -74,7 +74,7 @@ pub(super) async fn execute(work: &Arc<Work>, expression: &str, inputs: &Arc<str
                 }
             }
             Some(Ok((index, Ok(Attempted { result: Err(error), .. }), _))) => failures.push((index, error)),
-            Some(Ok((_, Err(_), _)) | Err(_)) => return work.finish_step(Err(broke_down()), usage).await,
+            Some(Ok((_, Err(_), _)) | Err(_)) => return work.finish_step(Err(internal_error()), usage).await,
         }
     }
     failures.sort_by_key(|(index, _)| *index);
@@ -98,12 +98,12 @@ pub(super) async fn execute(work: &Arc<Work>, expression: &str, inputs: &Arc<str
         (result, _) => result,
     };
     let ending = work.finish_step(result, usage).await;
-    Ending { output: array, ..ending }
+    StepResult { output: array, ..ending }
 }
 
 /// The items, each as JSON.
 async fn items(
-    work: &Arc<Work>,
+    work: &Arc<StepExecution>,
     expression: &str,
     inputs: &Arc<str>,
 ) -> Result<(Vec<Box<RawValue>>, Usage), (Failure, Usage)> {

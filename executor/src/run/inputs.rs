@@ -8,7 +8,7 @@ use std::{
 use restroy_sdk::{
     event::StepError,
     json_bounds::{JsonLimits, measure},
-    problem::Fault,
+    problem::FieldError,
     schema::{CheckError, Schema},
     status::StepStatus,
 };
@@ -82,7 +82,7 @@ pub(super) async fn check(task: &Arc<TaskContext>, step: &str, schema: &Value, i
 }
 
 /// The failure that names every place, and in its message the first.
-fn refused(task: &TaskContext, faults: &[Fault]) -> Failure {
+fn refused(task: &TaskContext, faults: &[FieldError]) -> Failure {
     let mask = |text: &str| task.masker.mask(text);
     let first = faults.first().map_or(String::new(), |fault| {
         let place =

@@ -16,8 +16,8 @@ use sqlx::{query_as, query_scalar};
 use super::{
     end::{Ending, end},
     events,
-    lease::Holding,
-    limits::MAX_LOST,
+    lease::LeasedTask,
+    limits::MAX_LEASE_EXPIRIES,
     rows::{TaskRow, step_ref},
 };
 use crate::{error::ApiResult, sql, state::AppState, store::TeamTx};
@@ -25,7 +25,7 @@ use crate::{error::ApiResult, sql, state::AppState, store::TeamTx};
 /// What became of a task whose lease was lost.
 #[derive(Debug, Clone, Copy)]
 #[must_use = "announce it after the commit"]
-pub(crate) struct Lost {
+pub(crate) struct ExpiredLease {
     /// The run's newest event.
     pub(crate) last_seq: i64,
     /// The task's fence from now on.
@@ -34,7 +34,7 @@ pub(crate) struct Lost {
     pub(crate) ended: bool,
 }
 
-impl Lost {
+impl ExpiredLease {
     /// Wakes who cares about a lease that ran out, and counts it. `task` is as it was leased.
     pub(crate) fn announce(self, state: &AppState, task: &TaskRow) {
         if let Some(executor_id) = task.owner {
@@ -51,8 +51,12 @@ impl Lost {
     }
 }
 
-/// [`lose`], if the lease has run out: a lease renewed since it was looked at is kept.
-pub(crate) async fn lose_expired(tx: &mut TeamTx, task: &TaskRow, now: Timestamp) -> ApiResult<Option<Lost>> {
+/// [`expire`], if the lease has run out: a lease renewed since it was looked at is kept.
+pub(crate) async fn expire_if_overdue(
+    tx: &mut TeamTx,
+    task: &TaskRow,
+    now: Timestamp,
+) -> ApiResult<Option<ExpiredLease>> {
     let team = tx.team();
     let expired: bool = sql!(
         &mut **tx,
@@ -65,25 +69,25 @@ pub(crate) async fn lose_expired(tx: &mut TeamTx, task: &TaskRow, now: Timestamp
         .bind(task.fence)
         .bind(now)
     )?;
-    if expired { lose(tx, task, now).await } else { Ok(None) }
+    if expired { expire(tx, task, now).await } else { Ok(None) }
 }
 
 /// Takes a leased task back: fence raised, state `pending`, one more loss counted. The attempts
 /// that were being executed go back to `pending` and are told of by `step.lost`; no retry is
 /// spent. Nothing when the task changed hands meanwhile.
-pub(crate) async fn lose(tx: &mut TeamTx, task: &TaskRow, now: Timestamp) -> ApiResult<Option<Lost>> {
+pub(crate) async fn expire(tx: &mut TeamTx, task: &TaskRow, now: Timestamp) -> ApiResult<Option<ExpiredLease>> {
     end_lease(tx, task.id, task.run_id, task.fence, now, 1).await
 }
 
 /// Gives a leased task back, as an executor that is to end does: the same, and no loss is counted,
 /// since nothing went wrong.
-pub(crate) async fn give_back(tx: &mut TeamTx, holding: &Holding, now: Timestamp) -> ApiResult<Option<Lost>> {
+pub(crate) async fn release(tx: &mut TeamTx, holding: &LeasedTask, now: Timestamp) -> ApiResult<Option<ExpiredLease>> {
     end_lease(tx, holding.task_id, holding.run_id, holding.fence, now, 0).await
 }
 
 /// Takes a leased task back from a process that is gone as a whole, control-plane and executor: the same, and
 /// no loss is counted, since it says nothing about the run.
-pub(crate) async fn take_back(tx: &mut TeamTx, task: &TaskRow, now: Timestamp) -> ApiResult<Option<Lost>> {
+pub(crate) async fn reclaim(tx: &mut TeamTx, task: &TaskRow, now: Timestamp) -> ApiResult<Option<ExpiredLease>> {
     end_lease(tx, task.id, task.run_id, task.fence, now, 0).await
 }
 
@@ -94,7 +98,7 @@ async fn end_lease(
     fence: i64,
     now: Timestamp,
     losses: i64,
-) -> ApiResult<Option<Lost>> {
+) -> ApiResult<Option<ExpiredLease>> {
     let team = tx.team();
     let lost: Option<(i64, i64)> = sql!(
         &mut **tx,
@@ -127,8 +131,8 @@ async fn end_lease(
         .map(|(step, idx, attempt)| EventKind::StepLost { step: step_ref(step, *idx, *attempt) })
         .collect();
     let last_seq = events::append(tx, run, now, &log, None).await?.last_seq;
-    if losses == 0 || lost < MAX_LOST {
-        return Ok(Some(Lost { last_seq, fence, ended: false }));
+    if losses == 0 || lost < MAX_LEASE_EXPIRIES {
+        return Ok(Some(ExpiredLease { last_seq, fence, ended: false }));
     }
     let ending = Ending::because(
         RunStatus::Failed,
@@ -137,5 +141,5 @@ async fn end_lease(
     );
     // The task is pending by now: nobody holds it.
     let last_seq = end(tx, run, now, &ending).await?.map_or(last_seq, |ended| ended.last_seq);
-    Ok(Some(Lost { last_seq, fence, ended: true }))
+    Ok(Some(ExpiredLease { last_seq, fence, ended: true }))
 }

@@ -17,7 +17,7 @@ pub fn etag(tag: impl fmt::Display) -> [(HeaderName, HeaderValue); 1] {
 /// 412 unless the request's `If-Match` is absent or names `current`, and its `If-None-Match` is absent or
 /// names something else. `*` is whatever there is; `current` is `None` where nothing is yet, whose tag is
 /// `"0"`.
-pub fn fits(headers: &HeaderMap, current: Option<impl fmt::Display>) -> ApiResult<()> {
+pub fn check_preconditions(headers: &HeaderMap, current: Option<impl fmt::Display>) -> ApiResult<()> {
     let present = current.is_some();
     let current = current.map_or_else(|| "\"0\"".to_owned(), |tag| format!("\"{tag}\""));
     let named = |name: HeaderName| {
@@ -61,7 +61,7 @@ mod tests {
             (none("\"1\""), Some("1"), false),
             (none("\"1\""), Some("2"), true),
         ] {
-            assert_eq!(fits(&headers, current).is_ok(), fit, "{headers:?} at {current:?}");
+            assert_eq!(check_preconditions(&headers, current).is_ok(), fit, "{headers:?} at {current:?}");
         }
     }
 }

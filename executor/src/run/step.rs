@@ -30,7 +30,7 @@ use super::{
     task::TaskContext,
 };
 use crate::{
-    capability::attempt::Attempting,
+    capability::attempt::AttemptContext,
     memory::{TASK_MEMORY_LIMIT, TaskMemory},
     report::Position,
 };
@@ -43,7 +43,7 @@ const NEEDS_FAILED: &str = "needs_failed";
 const WHEN_NOT_MET: &str = "when_not_met";
 
 /// A step that is to be executed.
-pub(super) struct Work {
+pub(super) struct StepExecution {
     pub(super) task: Arc<TaskContext>,
     pub(super) name: String,
     pub(super) step: Step,
@@ -96,7 +96,7 @@ impl Inputs {
 
 /// How a step ended.
 #[derive(Debug, Clone)]
-pub(super) struct Ending {
+pub(super) struct StepResult {
     pub(super) end: End,
     /// What its dependants see of it, as JSON.
     pub(super) output: Option<Arc<str>>,
@@ -111,16 +111,16 @@ pub(super) struct Attempted {
     pub(super) position: Position,
 }
 
-impl Work {
+impl StepExecution {
     /// Executes the step. Never panics, and never ends without its end reported.
-    pub(super) async fn execute(self: Arc<Self>, busy: &Busy) -> Ending {
+    pub(super) async fn execute(self: Arc<Self>, busy: &Busy) -> StepResult {
         match AssertUnwindSafe(Arc::clone(&self).begin(busy)).catch_unwind().await {
             Ok(ending) => ending,
-            Err(_) => self.finish_step(Err(broke_down()), Usage::default()).await,
+            Err(_) => self.finish_step(Err(internal_error()), Usage::default()).await,
         }
     }
 
-    async fn begin(self: Arc<Self>, busy: &Busy) -> Ending {
+    async fn begin(self: Arc<Self>, busy: &Busy) -> StepResult {
         let inputs = match self.inputs.json(&self.task.memory) {
             Ok(inputs) => inputs,
             Err(failure) => return self.finish_step(Err(failure), Usage::default()).await,
@@ -159,8 +159,8 @@ impl Work {
         }
         let Attempted { result, position } = self.attempts(None, None, &inputs, self.builds_on, busy).await;
         match result {
-            Ok(output) => Ending { end: End::Succeeded, output: Some(output), error: None, position },
-            Err(error) => Ending { end: End::Failed, output: None, error: Some(*error), position },
+            Ok(output) => StepResult { end: End::Succeeded, output: Some(output), error: None, position },
+            Err(error) => StepResult { end: End::Failed, output: None, error: Some(*error), position },
         }
     }
 
@@ -184,7 +184,7 @@ impl Work {
         loop {
             let step = StepRef { step: self.name.clone(), index, attempt: attempt.number };
             self.wait_for(attempt, &step, busy).await;
-            task.reporter.room().await;
+            task.reporter.wait_for_capacity().await;
             if index.is_none() {
                 self.current.store(attempt.number, Ordering::Relaxed);
             }
@@ -199,7 +199,7 @@ impl Work {
                     Err(failure) => sandbox::Ended { result: Err(failure), usage: Usage::default() },
                 }
             };
-            task.reporter.room().await;
+            task.reporter.wait_for_capacity().await;
             let held = ended.result.and_then(|output| match task.memory.hold(output.len()) {
                 Ok(()) => Ok(output),
                 Err(error) => Err(Failure::new(TASK_MEMORY_LIMIT, error.to_string())),
@@ -233,8 +233,8 @@ impl Work {
         self.task.progress.watch(until, busy.pause(step.clone(), until)).await;
     }
 
-    pub(super) fn attempting(&self, index: Option<u32>, attempt: Attempt, builds_on: Position) -> Arc<Attempting> {
-        Arc::new(Attempting {
+    pub(super) fn attempting(&self, index: Option<u32>, attempt: Attempt, builds_on: Position) -> Arc<AttemptContext> {
+        Arc::new(AttemptContext {
             task: Arc::clone(&self.task),
             step: StepRef { step: self.name.clone(), index, attempt: attempt.number },
             epoch: attempt.epoch,
@@ -253,17 +253,17 @@ impl Work {
         self.task.source(path).ok_or_else(gone)
     }
 
-    async fn not_wanted(&self, usage: Usage) -> Ending {
+    async fn not_wanted(&self, usage: Usage) -> StepResult {
         let error = StepError::new(CONDITION_FALSE, "its `if` was false");
-        self.task.reporter.room().await;
+        self.task.reporter.wait_for_capacity().await;
         let event = finished(self.itself(), StepStatus::Skipped, Some(error.clone()), usage);
         let position = self.task.reporter.push(event, 0);
-        Ending { end: End::NotWanted, output: None, error: Some(error), position }
+        StepResult { end: End::NotWanted, output: None, error: Some(error), position }
     }
 
     /// Reports the end of the step itself, outside of any attempt of its script.
-    pub(super) async fn finish_step(&self, result: Result<(), Failure>, usage: Usage) -> Ending {
-        self.task.reporter.room().await;
+    pub(super) async fn finish_step(&self, result: Result<(), Failure>, usage: Usage) -> StepResult {
+        self.task.reporter.wait_for_capacity().await;
         let (status, end, error) = match result {
             Ok(()) => (StepStatus::Succeeded, End::Succeeded, None),
             Err(failure) => (failure.status, End::Failed, Some(*failure.error)),
@@ -271,7 +271,7 @@ impl Work {
         let size = error.as_ref().map_or(0, size_of);
         let event = finished(self.itself(), status, error.clone(), usage);
         let position = self.task.reporter.push(event, size);
-        Ending { end, output: None, error, position }
+        StepResult { end, output: None, error, position }
     }
 
     /// The step itself, for what happens outside of its script.
@@ -282,7 +282,7 @@ impl Work {
 }
 
 /// Reports a step that is skipped without having been looked at.
-pub(super) fn skip(task: &TaskContext, name: &str, end: End) -> Ending {
+pub(super) fn skip(task: &TaskContext, name: &str, end: End) -> StepResult {
     let error = match end {
         End::NotCalledFor => StepError::new(WHEN_NOT_MET, "what its `when` waits for did not come about"),
         _ => StepError::new(NEEDS_FAILED, "a step that it needs did not succeed"),
@@ -290,11 +290,11 @@ pub(super) fn skip(task: &TaskContext, name: &str, end: End) -> Ending {
     let step = StepRef { step: name.to_owned(), index: None, attempt: 1 };
     let event = finished(step, StepStatus::Skipped, Some(error.clone()), Usage::default());
     let position = task.reporter.push(event, 0);
-    Ending { end, output: None, error: Some(error), position }
+    StepResult { end, output: None, error: Some(error), position }
 }
 
 /// How a step ended that was committed under an earlier lease.
-pub(super) fn ending_of(task: &TaskContext, step: &Step, state: &StepState) -> Ending {
+pub(super) fn ending_of(task: &TaskContext, step: &Step, state: &StepState) -> StepResult {
     let end = match (state.status, state.error.as_ref().map(|error| error.code.as_str())) {
         (StepStatus::Succeeded, _) => End::Succeeded,
         (StepStatus::Skipped, Some(CONDITION_FALSE)) => End::NotWanted,
@@ -307,7 +307,7 @@ pub(super) fn ending_of(task: &TaskContext, step: &Step, state: &StepState) -> E
         End::Succeeded => Some(task.output(state)),
         _ => None,
     };
-    Ending { end, output, error: state.error.clone(), position: Position::default() }
+    StepResult { end, output, error: state.error.clone(), position: Position::default() }
 }
 
 pub(super) fn result_of(task: &TaskContext, state: &StepState) -> Result<Arc<str>, Box<StepError>> {
@@ -345,6 +345,6 @@ fn secret_missing(step: &str, missing: &[String]) -> Failure {
     )
 }
 
-pub(super) fn broke_down() -> Failure {
+pub(super) fn internal_error() -> Failure {
     Failure::new("internal", "the step broke down: this is a fault of the platform, not of the script")
 }

@@ -18,7 +18,7 @@ const PIPELINES: i64 = 20;
 
 /// A statement that removes at most `$3` rows of the team `$1` that belong to the thing `$2`, and how many go at
 /// once: fewer where a row may be large or takes others along.
-type Part = (&'static str, i64);
+type CascadeStep = (&'static str, i64);
 
 /// Removes rows that belong to the oldest runs of the pipeline `$2`. Only so many of them, whose rows below them
 /// go first: what is left of a long history is not looked through again and again.
@@ -37,7 +37,7 @@ macro_rules! of_runs {
 }
 
 /// What lies below a pipeline, the lowest first.
-const BELOW_PIPELINE: [Part; 11] = [
+const BELOW_PIPELINE: [CascadeStep; 11] = [
     (of_runs!("run_events", "run_id", "first_seq"), 200),
     (of_runs!("host_calls", "run_id", "key"), 500),
     (of_runs!("artifacts", "id"), 20),
@@ -71,19 +71,19 @@ const BELOW_PIPELINE: [Part; 11] = [
 
 /// Runs of pipelines that were put onto another board since belong there: all of them have ended, since a
 /// pipeline with others does not move.
-const MOVED_RUNS: Part = (
+const MOVED_RUNS: CascadeStep = (
     "UPDATE runs SET board_id =
          (SELECT p.board_id FROM pipelines p WHERE p.team_id = runs.team_id AND p.id = runs.pipeline_id)
      WHERE team_id = $1 AND id IN (SELECT id FROM runs WHERE team_id = $1 AND board_id = $2 LIMIT $3)",
     500,
 );
 /// What the scripts of a board kept.
-const KEYS: Part = (
+const KEYS: CascadeStep = (
     "DELETE FROM kv_entries WHERE team_id = $1 AND board_id = $2 AND key IN
          (SELECT key FROM kv_entries WHERE team_id = $1 AND board_id = $2 LIMIT $3)",
     500,
 );
-const VALUES_OF_BOARD: Part = (
+const VALUES_OF_BOARD: CascadeStep = (
     "DELETE FROM configurations WHERE team_id = $1 AND id IN
          (SELECT id FROM configurations WHERE team_id = $1 AND board_id = $2 LIMIT $3)",
     500,
@@ -91,7 +91,7 @@ const VALUES_OF_BOARD: Part = (
 
 /// What a team consists of beside its boards, in an order in which nothing goes before what refers to it. Here
 /// `$2` is the team as well. Members, roles and the team's key go with its row.
-const BELOW_TEAM: [Part; 8] = [
+const BELOW_TEAM: [CascadeStep; 8] = [
     (
         "DELETE FROM library_versions WHERE team_id = $1 AND id IN
              (SELECT id FROM library_versions WHERE team_id = $2 LIMIT $3)",
@@ -132,12 +132,12 @@ const BELOW_TEAM: [Part; 8] = [
 
 /// Takes a step with a pipeline. Gives how many rows it named, and whether the pipeline is gone.
 pub(super) async fn pipeline(state: &AppState, team: TeamId, pipeline: PipelineId) -> Result<(u64, bool), sqlx::Error> {
-    let (removed, left) = below(state, team, pipeline.uuid(), &BELOW_PIPELINE).await?;
+    let (removed, left) = delete_below(state, team, pipeline.uuid(), &BELOW_PIPELINE).await?;
     if left {
         return Ok((removed, false));
     }
     let statement = "DELETE FROM pipelines WHERE team_id = $1 AND id = $2 RETURNING name";
-    last(state, team, statement, pipeline.uuid(), ("pipeline.purge", "pipeline")).await?;
+    delete_root(state, team, statement, pipeline.uuid(), ("pipeline.purge", "pipeline")).await?;
     Ok((removed + 1, true))
 }
 
@@ -148,17 +148,17 @@ pub(super) async fn board(state: &AppState, team: TeamId, board: BoardId) -> Res
     if any {
         return Ok((removed, gone));
     }
-    let (mut removed, left) = below(state, team, board.uuid(), &[MOVED_RUNS, VALUES_OF_BOARD]).await?;
+    let (mut removed, left) = delete_below(state, team, board.uuid(), &[MOVED_RUNS, VALUES_OF_BOARD]).await?;
     if left {
         return Ok((removed, false));
     }
-    let (keys, left) = shrink(state, team, KEYS, board.uuid(), Some(board)).await?;
+    let (keys, left) = delete_batch(state, team, KEYS, board.uuid(), Some(board)).await?;
     removed += keys;
     if left {
         return Ok((removed, false));
     }
     let statement = "DELETE FROM boards WHERE team_id = $1 AND id = $2 RETURNING name";
-    last(state, team, statement, board.uuid(), ("board.purge", "board")).await?;
+    delete_root(state, team, statement, board.uuid(), ("board.purge", "board")).await?;
     Ok((removed + 1, false))
 }
 
@@ -180,7 +180,7 @@ pub(super) async fn team(state: &AppState, team: TeamId) -> Result<u64, sqlx::Er
     if let Some(first) = first {
         return board(state, team, first).await.map(|(removed, _)| removed);
     }
-    let (removed, left) = below(state, team, team.uuid(), &BELOW_TEAM).await?;
+    let (removed, left) = delete_below(state, team, team.uuid(), &BELOW_TEAM).await?;
     if left {
         return Ok(removed);
     }
@@ -192,7 +192,7 @@ pub(super) async fn team(state: &AppState, team: TeamId) -> Result<u64, sqlx::Er
 }
 
 /// Removes the thing itself, when nothing lies below it any more, and notes that it is gone for good.
-async fn last(
+async fn delete_root(
     state: &AppState,
     team: TeamId,
     statement: &'static str,
@@ -230,10 +230,15 @@ async fn pipelines(
 }
 
 /// Goes through parts until one of them is not done with. Gives how many rows went, and whether some are left.
-async fn below(state: &AppState, team: TeamId, of: Uuid, parts: &[Part]) -> Result<(u64, bool), sqlx::Error> {
+async fn delete_below(
+    state: &AppState,
+    team: TeamId,
+    of: Uuid,
+    parts: &[CascadeStep],
+) -> Result<(u64, bool), sqlx::Error> {
     let mut removed = 0;
     for part in parts {
-        let (rows, left) = shrink(state, team, *part, of, None).await?;
+        let (rows, left) = delete_batch(state, team, *part, of, None).await?;
         removed += rows;
         if left {
             return Ok((removed, true));
@@ -244,10 +249,10 @@ async fn below(state: &AppState, team: TeamId, of: Uuid, parts: &[Part]) -> Resu
 
 /// Changes the rows of a part, fewer when that takes too long. Gives how many, and whether some may be left. A
 /// board is held first, as by whoever writes keys there.
-async fn shrink(
+async fn delete_batch(
     state: &AppState,
     team: TeamId,
-    (statement, most): Part,
+    (statement, most): CascadeStep,
     of: Uuid,
     hold: Option<BoardId>,
 ) -> Result<(u64, bool), sqlx::Error> {
@@ -257,7 +262,7 @@ async fn shrink(
         if let Some(board) = hold {
             tx.lock_board(board).await?;
         }
-        match change(tx, statement, of, most).await {
+        match delete_rows(tx, statement, of, most).await {
             Ok(rows) => return Ok((rows, rows >= most.unsigned_abs())),
             Err(error) if most > 1 && failure::took_too_long(&error) => {
                 tracing::warn!(%team, rows = most, "a step of a removal took too long: half of it");
@@ -268,7 +273,7 @@ async fn shrink(
     }
 }
 
-async fn change(mut tx: TeamTx, statement: &'static str, of: Uuid, most: i64) -> Result<u64, sqlx::Error> {
+async fn delete_rows(mut tx: TeamTx, statement: &'static str, of: Uuid, most: i64) -> Result<u64, sqlx::Error> {
     let team = tx.team();
     let rows = sql!(&mut *tx, execute, query(statement).bind(team).bind(of).bind(most))?.rows_affected();
     tx.commit().await?;

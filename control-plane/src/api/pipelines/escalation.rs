@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use restroy_sdk::{
     api::pipeline::Pipeline,
-    document::{Document, Touch, Widened, widened},
-    problem::{Fault, Problem, ProblemCode},
+    document::{Capability, Document, Escalation, escalations},
+    problem::{FieldError, Problem, ProblemCode},
 };
 
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Every place where a document may touch more than what was granted.
-pub(super) struct Widening(Vec<Widened>);
+pub(super) struct Escalations(Vec<Escalation>);
 
 /// The document of the pipeline's published version.
 pub(super) async fn published(tx: &mut TeamTx, pipeline: &Pipeline) -> ApiResult<Option<Document>> {
@@ -32,23 +32,23 @@ pub(super) async fn published(tx: &mut TeamTx, pipeline: &Pipeline) -> ApiResult
     })
 }
 
-impl Widening {
+impl Escalations {
     /// Against the pipeline's published version.
     pub(super) async fn against_published(
         tx: &mut TeamTx,
         pipeline: &Pipeline,
         document: &Document,
     ) -> ApiResult<Self> {
-        Ok(Self(widened(document, published(tx, pipeline).await?.as_ref())))
+        Ok(Self(escalations(document, published(tx, pipeline).await?.as_ref())))
     }
 
     /// Against nothing: all that the document may touch.
-    pub(super) fn of(document: &Document) -> Self {
-        Self(widened(document, None))
+    pub(super) fn all_of(document: &Document) -> Self {
+        Self(escalations(document, None))
     }
 
     /// The places.
-    pub(super) fn faults(self) -> Vec<Fault> {
+    pub(super) fn field_errors(self) -> Vec<FieldError> {
         self.0.into_iter().map(|place| place.fault).collect()
     }
 
@@ -58,16 +58,16 @@ impl Widening {
         if self.0.is_empty() {
             return Ok(());
         }
-        if !scope.holds(Permission::CapabilityGrant) {
+        if !scope.has_permission(Permission::CapabilityGrant) {
             let detail = format!("{what} takes the permission `{}`.", Permission::CapabilityGrant);
-            return Err(refused(detail, self.0.iter()));
+            return Err(forbidden(detail, self.0.iter()));
         }
-        if scope.holds_in_team(Permission::CapabilityGrant) {
+        if scope.has_team_permission(Permission::CapabilityGrant) {
             return Ok(());
         }
         let mut beyond = BTreeSet::new();
         for place in &self.0 {
-            if let Touch::Secret { key, .. } = &place.touch
+            if let Capability::Secret { key, .. } = &place.touch
                 && !beyond.contains(key)
                 && configuration::get(tx, Place::Team(scope.team()), key).await?.is_some_and(|entry| entry.secret)
             {
@@ -82,12 +82,13 @@ impl Widening {
              the whole team.",
             Permission::CapabilityGrant
         );
-        let named = |place: &&Widened| matches!(&place.touch, Touch::Secret { key, .. } if beyond.contains(key));
-        Err(refused(detail, self.0.iter().filter(named)))
+        let named =
+            |place: &&Escalation| matches!(&place.touch, Capability::Secret { key, .. } if beyond.contains(key));
+        Err(forbidden(detail, self.0.iter().filter(named)))
     }
 }
 
-fn refused<'a>(detail: String, places: impl Iterator<Item = &'a Widened>) -> crate::error::ApiError {
+fn forbidden<'a>(detail: String, places: impl Iterator<Item = &'a Escalation>) -> crate::error::ApiError {
     let faults = places.map(|place| place.fault.clone()).collect();
     Problem::new(ProblemCode::Forbidden).detail(detail).errors(faults).into()
 }

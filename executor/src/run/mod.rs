@@ -1,7 +1,7 @@
 //! Drives a run through its graph.
 //!
 //! [`graph`] decides and does nothing; [`step`] does and decides nothing about other steps. Between
-//! the two stands [`drive`]: it starts a task for every step that may run, and tells the graph how
+//! the two stands [`run_task`]: it starts a task for every step that may run, and tells the graph how
 //! each ended. A step's end is in the report before the graph hears of it, so the report is in
 //! topological order, and no step waits for the network before another one starts.
 
@@ -28,15 +28,15 @@ use self::{
     activity::Busy,
     graph::{Decision, Graph, StepIndex, Walk},
     retry::Standing,
-    step::{Ending, Inputs, Work},
+    step::{Inputs, StepExecution, StepResult},
     task::TaskContext,
 };
 
 /// Drives a run from where it stands to its end; returns when the end is committed. Dropping the
 /// future ends every sandbox of the run at once.
-pub(crate) async fn drive(task: Arc<TaskContext>) {
+pub(crate) async fn run_task(task: Arc<TaskContext>) {
     let event = match Graph::new(&task.document) {
-        Ok(graph) => walk(&task, &graph).await,
+        Ok(graph) => schedule_steps(&task, &graph).await,
         Err(error) => {
             let error = StepError::new("internal", format!("the document cannot be executed: {error}"));
             EventKind::RunFinished { status: RunStatus::Failed, error: Some(error) }
@@ -46,11 +46,11 @@ pub(crate) async fn drive(task: Arc<TaskContext>) {
     task.reporter.committed(last).await;
 }
 
-async fn walk(task: &Arc<TaskContext>, graph: &Graph) -> EventKind {
+async fn schedule_steps(task: &Arc<TaskContext>, graph: &Graph) -> EventKind {
     if let Err(error) = outputs::fetch(task, graph).await {
         return EventKind::RunFinished { status: RunStatus::Failed, error: Some(error) };
     }
-    let mut endings: Vec<Option<Ending>> = task
+    let mut endings: Vec<Option<StepResult>> = task
         .document
         .steps
         .iter()
@@ -61,14 +61,14 @@ async fn walk(task: &Arc<TaskContext>, graph: &Graph) -> EventKind {
         .collect();
     let ended = endings.iter().enumerate().filter_map(|(index, ending)| Some((index, ending.as_ref()?.end)));
     let mut walk = Walk::new(graph, ended);
-    let mut under_way: JoinSet<(StepIndex, Ending, Busy)> = JoinSet::new();
+    let mut under_way: JoinSet<(StepIndex, StepResult, Busy)> = JoinSet::new();
     // Held until what follows from the step that ended last is under way.
     let mut last: Option<Busy> = Some(task.activity.busy());
     loop {
         while let Some(decision) = walk.next() {
             match decision {
                 Decision::Start(index) => {
-                    let Some(work) = work(task, graph, &endings, index) else { continue };
+                    let Some(work) = step_execution(task, graph, &endings, index) else { continue };
                     let busy = task.activity.busy();
                     under_way.spawn(async move { (index, Arc::new(work).execute(&busy).await, busy) });
                 }
@@ -94,7 +94,7 @@ async fn walk(task: &Arc<TaskContext>, graph: &Graph) -> EventKind {
             Some(Err(_)) | None => return failed("internal", "the run broke down: this is a fault of the platform"),
         }
     }
-    let Some(culprit) = walk.culprit() else {
+    let Some(culprit) = walk.failed_step() else {
         return EventKind::RunFinished { status: RunStatus::Succeeded, error: None };
     };
     let name = task.document.steps.get_index(culprit).map_or("", |(name, _)| name.as_str());
@@ -108,7 +108,12 @@ fn failed(code: &str, message: impl Into<String>) -> EventKind {
 }
 
 /// What a step is given, once all that it needs has ended.
-fn work(task: &Arc<TaskContext>, graph: &Graph, endings: &[Option<Ending>], index: StepIndex) -> Option<Work> {
+fn step_execution(
+    task: &Arc<TaskContext>,
+    graph: &Graph,
+    endings: &[Option<StepResult>],
+    index: StepIndex,
+) -> Option<StepExecution> {
     let (name, step) = task.document.steps.get_index(index)?;
     let needs = || graph.needs(index).iter().filter_map(|need| Some((*need, endings[*need].as_ref()?)));
     let inputs: Vec<_> = needs()
@@ -123,7 +128,7 @@ fn work(task: &Arc<TaskContext>, graph: &Graph, endings: &[Option<Ending>], inde
         Standing::Due(attempt) => attempt.number,
         Standing::Ended(state) => state.step.attempt,
     };
-    Some(Work {
+    Some(StepExecution {
         task: Arc::clone(task),
         name: name.clone(),
         step: step.clone(),

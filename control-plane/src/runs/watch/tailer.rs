@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::{
     Chunk,
-    registry::{Seat, Watchers},
+    hub::{StreamHub, StreamPermit},
 };
 use crate::{
     runs::events::{more_follow, read_after},
@@ -29,44 +29,44 @@ const PERSON_BYTES: usize = 8 * 1024 * 1024;
 /// How many bytes may wait for all watchers.
 const ALL_BYTES: usize = 64 * 1024 * 1024;
 /// How often the reader looks although nothing woke it.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
-pub(super) struct Reader {
+pub(super) struct RunTailer {
     team: TeamId,
     pub(super) run: RunId,
     woken: Notify,
-    state: Mutex<State>,
+    state: Mutex<TailerState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct TailerState {
     /// The newest event that was handed to the watchers.
     seq: i64,
     /// Whoever watches.
-    watchers: Vec<Queue>,
+    watchers: Vec<StreamSender>,
     /// Nobody may join any more.
     closed: bool,
 }
 
 /// What waits, in bytes: for a watcher, for all streams of its person, and for all watchers. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Waiting {
+pub(super) struct PendingBytes {
     own: Arc<AtomicUsize>,
     person: Arc<AtomicUsize>,
     all: Arc<AtomicUsize>,
 }
 
-impl Waiting {
+impl PendingBytes {
     /// Of a new watcher.
     pub(super) fn new(person: &Arc<AtomicUsize>, all: &Arc<AtomicUsize>) -> Self {
         Self { own: Arc::default(), person: Arc::clone(person), all: Arc::clone(all) }
     }
 
     /// Counts a chunk; nothing when that is too much.
-    fn count(&self, bytes: usize) -> Option<Counted> {
+    fn count(&self, bytes: usize) -> Option<CountedChunk> {
         // Counted first: dropping it takes it back.
-        let counted = Counted { waiting: self.clone(), bytes };
+        let counted = CountedChunk { waiting: self.clone(), bytes };
         let fits = |count: &AtomicUsize, most| {
             let before = count.fetch_add(bytes, Ordering::Relaxed);
             before == 0 || before + bytes <= most
@@ -80,12 +80,12 @@ impl Waiting {
 
 /// A chunk that waits, as it counts.
 #[derive(Debug)]
-struct Counted {
-    waiting: Waiting,
+struct CountedChunk {
+    waiting: PendingBytes,
     bytes: usize,
 }
 
-impl Drop for Counted {
+impl Drop for CountedChunk {
     fn drop(&mut self) {
         for count in [&self.waiting.own, &self.waiting.person, &self.waiting.all] {
             count.fetch_sub(self.bytes, Ordering::Relaxed);
@@ -95,14 +95,14 @@ impl Drop for Counted {
 
 /// A watcher's queue, as the reader has it. Dropping it ends the watcher once it has what waits.
 #[derive(Debug)]
-struct Queue {
-    sender: mpsc::Sender<(Arc<Chunk>, Counted)>,
-    waiting: Waiting,
+struct StreamSender {
+    sender: mpsc::Sender<(Arc<Chunk>, CountedChunk)>,
+    waiting: PendingBytes,
 }
 
-impl Queue {
+impl StreamSender {
     /// False when the queue is full or nobody reads it. Never waits.
-    fn put(&self, chunk: &Arc<Chunk>) -> bool {
+    fn try_send(&self, chunk: &Arc<Chunk>) -> bool {
         self.waiting
             .count(chunk.bytes)
             .is_some_and(|counted| self.sender.try_send((Arc::clone(chunk), counted)).is_ok())
@@ -111,20 +111,20 @@ impl Queue {
 
 /// A watcher's queue, as the watcher has it.
 #[derive(Debug)]
-pub(super) struct Live {
-    receiver: mpsc::Receiver<(Arc<Chunk>, Counted)>,
+pub(super) struct StreamReceiver {
+    receiver: mpsc::Receiver<(Arc<Chunk>, CountedChunk)>,
 }
 
-impl Live {
+impl StreamReceiver {
     /// The next chunk; nothing when the watcher was cut off. May be dropped without a loss.
     pub(super) async fn next(&mut self) -> Option<Arc<Chunk>> {
         self.receiver.recv().await.map(|(chunk, _)| chunk)
     }
 }
 
-impl Reader {
+impl RunTailer {
     pub(super) fn new(team: TeamId, run: RunId, seq: i64) -> Self {
-        let state = State { seq, watchers: Vec::new(), closed: false };
+        let state = TailerState { seq, watchers: Vec::new(), closed: false };
         Self { team, run, woken: Notify::new(), state: Mutex::new(state) }
     }
 
@@ -135,18 +135,18 @@ impl Reader {
 
     /// Joins: what is handed out from now on. Nothing when the reader is about to end; a new one
     /// takes its place.
-    pub(super) fn join(&self, seat: &Seat) -> Option<Live> {
+    pub(super) fn subscribe(&self, seat: &StreamPermit) -> Option<StreamReceiver> {
         let mut state = self.state();
         if state.closed {
             return None;
         }
         let (sender, receiver) = mpsc::channel(QUEUE);
-        state.watchers.push(Queue { sender, waiting: seat.waiting() });
-        Some(Live { receiver })
+        state.watchers.push(StreamSender { sender, waiting: seat.waiting() });
+        Some(StreamReceiver { receiver })
     }
 
     /// Closes the reader unless somebody watches.
-    pub(super) fn close_if_alone(&self) -> bool {
+    pub(super) fn close_if_unwatched(&self) -> bool {
         let mut state = self.state();
         state.watchers.retain(|watcher| !watcher.sender.is_closed());
         state.closed = state.watchers.is_empty();
@@ -154,7 +154,7 @@ impl Reader {
     }
 
     /// Reads until nobody watches.
-    pub(super) async fn run(self: Arc<Self>, db: Db, registry: Watchers) {
+    pub(super) async fn run(self: Arc<Self>, db: Db, registry: StreamHub) {
         let mut idle = false;
         loop {
             match self.read(&db).await {
@@ -162,12 +162,12 @@ impl Reader {
                 // What is not read now is read a moment later.
                 Err(error) => tracing::warn!(run_id = %self.run, %error, "new events cannot be read"),
             }
-            if idle && registry.retire(&self) {
+            if idle && registry.remove_tailer(&self) {
                 return;
             }
             tokio::select! {
                 () = self.woken.notified() => {}
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(POLL_INTERVAL) => {}
             }
         }
     }
@@ -184,7 +184,7 @@ impl Reader {
             for row in &rows {
                 let chunk = Arc::new(Chunk::from_stored(row, seq)?);
                 seq = chunk.last_seq();
-                self.hand_out(seq, &chunk);
+                self.broadcast(seq, &chunk);
                 any = true;
             }
             if !more_follow(&rows) {
@@ -193,14 +193,14 @@ impl Reader {
         }
     }
 
-    fn hand_out(&self, seq: i64, chunk: &Arc<Chunk>) {
+    fn broadcast(&self, seq: i64, chunk: &Arc<Chunk>) {
         let mut state = self.state();
         state.seq = seq;
         // Never waits: who is full has fallen behind, and resumes from the database.
-        state.watchers.retain(|watcher| watcher.put(chunk));
+        state.watchers.retain(|watcher| watcher.try_send(chunk));
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, TailerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

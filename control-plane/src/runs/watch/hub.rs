@@ -13,7 +13,7 @@ use tokio::sync::{
     watch,
 };
 
-use super::reader::{Reader, Waiting};
+use super::tailer::{PendingBytes, RunTailer};
 use crate::{
     metrics::Metrics,
     runs::limits::{MAX_WATCHERS, MAX_WATCHERS_PER_USER},
@@ -25,22 +25,22 @@ const ACCESS_BACKLOG: usize = 256;
 
 /// The runs that are watched in this process. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Watchers {
-    readers: Arc<Mutex<HashMap<RunId, Arc<Reader>>>>,
+pub struct StreamHub {
+    readers: Arc<Mutex<HashMap<RunId, Arc<RunTailer>>>>,
     /// How many they are.
     count: watch::Sender<usize>,
     seats: Arc<Semaphore>,
     /// Teams in which members may do other things than before; none for all of them.
     access: broadcast::Sender<Option<TeamId>>,
     /// What each person has; who has no seat is not in it.
-    taken: Arc<Mutex<HashMap<UserId, Taken>>>,
+    taken: Arc<Mutex<HashMap<UserId, UserStreams>>>,
     /// How many bytes wait for all who watch.
     waiting: Arc<AtomicUsize>,
 }
 
 /// What a person has.
 #[derive(Debug, Default)]
-struct Taken {
+struct UserStreams {
     seats: usize,
     /// How many bytes wait for all the person's streams.
     waiting: Arc<AtomicUsize>,
@@ -48,26 +48,26 @@ struct Taken {
 
 /// A place among those who watch, as long as it is held.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct StreamPermit {
     user: UserId,
-    taken: Arc<Mutex<HashMap<UserId, Taken>>>,
-    waiting: Waiting,
+    taken: Arc<Mutex<HashMap<UserId, UserStreams>>>,
+    waiting: PendingBytes,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Seat {
+impl StreamPermit {
     /// Whose it is.
     pub(super) fn user(&self) -> UserId {
         self.user
     }
 
     /// What waits for the one who has it.
-    pub(super) fn waiting(&self) -> Waiting {
+    pub(super) fn waiting(&self) -> PendingBytes {
         self.waiting.clone()
     }
 }
 
-impl Drop for Seat {
+impl Drop for StreamPermit {
     fn drop(&mut self) {
         if let Entry::Occupied(mut count) = self.taken.lock().unwrap_or_else(PoisonError::into_inner).entry(self.user) {
             if count.get().seats > 1 {
@@ -81,12 +81,12 @@ impl Drop for Seat {
 
 /// Word that what members of a team may do has changed.
 #[derive(Debug)]
-pub(crate) struct Rights {
+pub(crate) struct AccessChanges {
     team: Option<TeamId>,
     access: Receiver<Option<TeamId>>,
 }
 
-impl Rights {
+impl AccessChanges {
     /// Of this team only.
     pub(crate) fn within(self, team: TeamId) -> Self {
         Self { team: Some(team), ..self }
@@ -107,14 +107,14 @@ impl Rights {
 
 /// Why there is no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NoSeat {
+pub(crate) enum StreamLimit {
     /// This process has none left.
     Full,
     /// The person has as many as one may have.
     TooMany,
 }
 
-impl Default for Watchers {
+impl Default for StreamHub {
     fn default() -> Self {
         Self {
             readers: Arc::default(),
@@ -127,13 +127,13 @@ impl Default for Watchers {
     }
 }
 
-impl Watchers {
+impl StreamHub {
     /// Passes wake-ups on to the readers of the runs they are about, until the sender is gone.
     pub(crate) async fn route(self, mut wake: Receiver<Wake>, metrics: Metrics) {
         loop {
             match wake.recv().await {
                 Ok(Wake::Run { run_id, .. }) => {
-                    if let Some(reader) = self.readers().get(&run_id) {
+                    if let Some(reader) = self.tailers().get(&run_id) {
                         reader.wake();
                     }
                 }
@@ -151,26 +151,26 @@ impl Watchers {
     }
 
     /// Word of changed rights, in any team, from now on.
-    pub(crate) fn rights(&self) -> Rights {
-        Rights { team: None, access: self.access.subscribe() }
+    pub(crate) fn access_changes(&self) -> AccessChanges {
+        AccessChanges { team: None, access: self.access.subscribe() }
     }
 
     fn wake_all(&self) {
         let _ = self.access.send(None);
-        self.readers().values().for_each(|reader| reader.wake());
+        self.tailers().values().for_each(|reader| reader.wake());
     }
 
     /// A place among those who watch, as long as it is held.
-    pub(crate) fn seat(&self, user: UserId) -> Result<Seat, NoSeat> {
-        let permit = Arc::clone(&self.seats).try_acquire_owned().map_err(|_| NoSeat::Full)?;
+    pub(crate) fn acquire_permit(&self, user: UserId) -> Result<StreamPermit, StreamLimit> {
+        let permit = Arc::clone(&self.seats).try_acquire_owned().map_err(|_| StreamLimit::Full)?;
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let own = taken.entry(user).or_default();
         if own.seats >= MAX_WATCHERS_PER_USER {
-            return Err(NoSeat::TooMany);
+            return Err(StreamLimit::TooMany);
         }
         own.seats += 1;
-        let waiting = Waiting::new(&own.waiting, &self.waiting);
-        Ok(Seat { user, taken: Arc::clone(&self.taken), waiting, _permit: permit })
+        let waiting = PendingBytes::new(&own.waiting, &self.waiting);
+        Ok(StreamPermit { user, taken: Arc::clone(&self.taken), waiting, _permit: permit })
     }
 
     /// How many watch.
@@ -179,7 +179,7 @@ impl Watchers {
     }
 
     /// Waits until nobody watches, and gives out no seat any more.
-    pub async fn all_gone(&self) {
+    pub async fn drained(&self) {
         let all = u32::try_from(MAX_WATCHERS).unwrap_or(u32::MAX);
         let _ = self.seats.acquire_many(all).await;
         self.seats.close();
@@ -197,12 +197,12 @@ impl Watchers {
     }
 
     /// The reader of a run; started when it is not there, standing at `seq`.
-    pub(super) fn reader(&self, db: &Db, team: TeamId, run: RunId, seq: i64) -> Arc<Reader> {
-        let mut readers = self.readers();
+    pub(super) fn tailer(&self, db: &Db, team: TeamId, run: RunId, seq: i64) -> Arc<RunTailer> {
+        let mut readers = self.tailers();
         if let Some(reader) = readers.get(&run) {
             return Arc::clone(reader);
         }
-        let reader = Arc::new(Reader::new(team, run, seq));
+        let reader = Arc::new(RunTailer::new(team, run, seq));
         readers.insert(run, Arc::clone(&reader));
         self.count.send_replace(readers.len());
         tokio::spawn(Arc::clone(&reader).run(db.clone(), self.clone()));
@@ -210,9 +210,9 @@ impl Watchers {
     }
 
     /// Takes a reader off, if nobody joined it meanwhile; true when it is off.
-    pub(super) fn retire(&self, reader: &Reader) -> bool {
-        let mut readers = self.readers();
-        if reader.close_if_alone() {
+    pub(super) fn remove_tailer(&self, reader: &RunTailer) -> bool {
+        let mut readers = self.tailers();
+        if reader.close_if_unwatched() {
             readers.remove(&reader.run);
             self.count.send_replace(readers.len());
             return true;
@@ -220,7 +220,7 @@ impl Watchers {
         false
     }
 
-    fn readers(&self) -> MutexGuard<'_, HashMap<RunId, Arc<Reader>>> {
+    fn tailers(&self) -> MutexGuard<'_, HashMap<RunId, Arc<RunTailer>>> {
         // Nothing panics while it is held; if it did, the map would still be whole.
         self.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -22,7 +22,7 @@ use super::{seed::Seed, task::TaskContext};
 use crate::{
     capability::{
         ambient::{Clock, Lines},
-        attempt::{Attempting, secret_in_output},
+        attempt::{AttemptContext, secret_in_output},
         files::AttemptFiles,
         http::AttemptHttp,
     },
@@ -65,7 +65,7 @@ pub(super) struct Ended {
 
 /// Executes a step's script once.
 pub(super) async fn script(
-    attempt: Arc<Attempting>,
+    attempt: Arc<AttemptContext>,
     step: &Step,
     entry: &Source,
     inputs: Arc<str>,
@@ -125,9 +125,9 @@ pub(super) async fn script(
 
 /// Evaluates an expression of the document (`if`, `for_each`): it sees what the script would, but
 /// for secrets, and can do nothing.
-pub(super) async fn expression(attempt: Arc<Attempting>, field: &str, text: &str, inputs: Arc<str>) -> Ended {
-    struct Nowhere;
-    impl Sink for Nowhere {
+pub(super) async fn expression(attempt: Arc<AttemptContext>, field: &str, text: &str, inputs: Arc<str>) -> Ended {
+    struct NullSink;
+    impl Sink for NullSink {
         fn line(&self, _: Level, _: &str) -> Result<(), lua_wasm_host::StepError> {
             Ok(())
         }
@@ -151,7 +151,7 @@ pub(super) async fn expression(attempt: Arc<Attempting>, field: &str, text: &str
     let door = Door {
         cancel: task.api.lost.child_token(),
         owner: Some(task.owner),
-        ..Door::new(clock, Arc::new(seed.bytes()), Arc::new(Nowhere))
+        ..Door::new(clock, Arc::new(seed.bytes()), Arc::new(NullSink))
     };
     run(&task, invocation, door).await
 }
@@ -180,12 +180,12 @@ async fn run(task: &TaskContext, invocation: Invocation, door: Door) -> Ended {
     };
     let masker = task.masker.clone();
     let judged = if large {
-        match tokio::task::spawn_blocking(move || judge(&masker, outcome)).await {
+        match tokio::task::spawn_blocking(move || classify(&masker, outcome)).await {
             Ok(judged) => judged,
             Err(_) => return broken(),
         }
     } else {
-        judge(&masker, outcome)
+        classify(&masker, outcome)
     };
     task.tools.metrics.fuel(judged.usage.fuel);
     judged
@@ -215,7 +215,7 @@ fn shown(masker: &Masker, message: &str) -> String {
 }
 
 /// What an outcome means, with every secret kept in. Not for an async thread if the outcome is large.
-fn judge(masker: &Masker, outcome: Outcome) -> Ended {
+fn classify(masker: &Masker, outcome: Outcome) -> Ended {
     // An attempt's results and errors are bounded by themselves.
     let budget = Budget::default();
     let result = match outcome.result {

@@ -218,7 +218,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The first step, in the document's order, that makes the run fail.
-    pub(crate) fn culprit(&self) -> Option<StepIndex> {
+    pub(crate) fn failed_step(&self) -> Option<StepIndex> {
         (0..self.ends.len())
             .find(|step| self.ends[*step] == Some(End::Failed) && !self.graph.nodes[*step].continue_on_failure)
     }
