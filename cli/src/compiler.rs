@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use lua_wasm_host::{Checked, CompileError, Engine, SandboxThreads, Source};
-use restroy_control_plane::ports::{Compiled, CompilerUnavailable, ScriptCompiler};
+use restroy_control_plane::ports::{CompileReport, CompilerUnavailable, ScriptCompiler};
 use restroy_sdk::problem::FieldError;
 
 /// Compiles in a sandbox: sources of strangers never meet a Lua compiler outside of one.
@@ -30,19 +30,19 @@ impl SandboxCompiler {
 
 #[async_trait]
 impl ScriptCompiler for SandboxCompiler {
-    async fn check_file(&self, path: &str, source: &str, fuel: u64) -> Result<Compiled, CompilerUnavailable> {
+    async fn check_file(&self, path: &str, source: &str, fuel: u64) -> Result<CompileReport, CompilerUnavailable> {
         let checked = self.check(Source::new(path, source), false, fuel).await?;
         let fault = |error: CompileError| FieldError {
             line: Some(error.line),
             column: Some(error.column),
             ..FieldError::new("", error.message)
         };
-        Ok(Compiled { fault: checked.error.map(fault), fuel: checked.fuel })
+        Ok(CompileReport { fault: checked.error.map(fault), fuel: checked.fuel })
     }
 
-    async fn check_expression(&self, expression: &str, fuel: u64) -> Result<Compiled, CompilerUnavailable> {
+    async fn check_expression(&self, expression: &str, fuel: u64) -> Result<CompileReport, CompilerUnavailable> {
         let checked = self.check(Source::new("expression", expression), true, fuel).await?;
         let fault = |error: CompileError| FieldError::new("", format!("column {}: {}", error.column, error.message));
-        Ok(Compiled { fault: checked.error.map(fault), fuel: checked.fuel })
+        Ok(CompileReport { fault: checked.error.map(fault), fuel: checked.fuel })
     }
 }

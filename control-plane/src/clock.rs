@@ -93,12 +93,12 @@ pub enum ClockError {
 }
 
 /// A clock that is somewhere else.
-trait Remote {
+trait RemoteClock {
     /// What it shows.
     fn time(&mut self) -> impl Future<Output = Result<Timestamp, sqlx::Error>> + Send;
 }
 
-impl Remote for Tx {
+impl RemoteClock for Tx {
     async fn time(&mut self) -> Result<Timestamp, sqlx::Error> {
         // Only Postgres is asked: SQLite's clock is this machine's.
         sql!(self, fetch_one, query_scalar("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)"))
@@ -107,7 +107,7 @@ impl Remote for Tx {
 
 /// A measured offset, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Measured {
+struct OffsetSample {
     offset: i64,
     /// By how much it may be off.
     within: i64,
@@ -116,11 +116,11 @@ struct Measured {
 impl DatabaseClock {
     /// Over this machine's clock.
     pub fn system() -> Self {
-        Self::over(Arc::new(Steady::starting_at(System.now())), Arc::new(System))
+        Self::with_clocks(Arc::new(Steady::starting_at(System.now())), Arc::new(System))
     }
 
     /// Over clocks that are passed in: the one that is followed, and the one that somebody may set.
-    pub fn over(local: Arc<dyn Clock>, wall: Arc<dyn Clock>) -> Self {
+    pub fn with_clocks(local: Arc<dyn Clock>, wall: Arc<dyn Clock>) -> Self {
         Self {
             apart: AtomicI64::new(wall.now().micros().saturating_sub(local.now().micros())),
             local,
@@ -135,7 +135,7 @@ impl DatabaseClock {
 
     /// Asked for so often, where nothing jumps.
     #[must_use]
-    pub fn every(self, period: Duration) -> Self {
+    pub fn with_period(self, period: Duration) -> Self {
         Self { period, ..self }
     }
 
@@ -156,7 +156,7 @@ impl DatabaseClock {
 
     /// Measures again and again, and after every jump, until `shutdown` is cancelled. What cannot be
     /// measured is left as it was.
-    pub async fn keep(self: Arc<Self>, state: AppState, shutdown: CancellationToken) {
+    pub async fn run(self: Arc<Self>, state: AppState, shutdown: CancellationToken) {
         loop {
             match self.measure(&state.db).await {
                 Ok(()) => state.metrics.clock_offset(self.offset()),
@@ -170,23 +170,23 @@ impl DatabaseClock {
         }
     }
 
-    async fn follow(&self, remote: &mut impl Remote) -> Result<(), ClockError> {
-        let mut best: Option<Measured> = None;
+    async fn follow(&self, remote: &mut impl RemoteClock) -> Result<(), ClockError> {
+        let mut best: Option<OffsetSample> = None;
         for _ in 0..SAMPLES {
             let before = self.local.now();
             let there = remote.time().await?;
-            let sample = measured(before, there, self.local.now());
+            let sample = offset_sample(before, there, self.local.now());
             best = match (best, sample) {
                 (Some(best), Some(sample)) if best.within <= sample.within => Some(best),
                 (best, None) => best,
                 (_, sample) => sample,
             };
         }
-        self.take(best.ok_or(ClockError::TooSlow)?);
+        self.apply_sample(best.ok_or(ClockError::TooSlow)?);
         Ok(())
     }
 
-    fn take(&self, measured: Measured) {
+    fn apply_sample(&self, measured: OffsetSample) {
         let known = self.offset();
         // An offset that fits what was measured is kept: the time should not tremble.
         if known.saturating_sub(measured.offset).unsigned_abs() > measured.within.unsigned_abs() {
@@ -206,7 +206,7 @@ impl DatabaseClock {
 
 impl DatabaseClock {
     /// Looks whether one of the machine's clocks jumped.
-    fn watch(&self, local: Timestamp) {
+    fn detect_jump(&self, local: Timestamp) {
         let apart = self.wall.now().micros().saturating_sub(local.micros());
         let before = self.apart.load(Ordering::Relaxed);
         if apart.saturating_sub(before).unsigned_abs() > JUMP.unsigned_abs() {
@@ -219,7 +219,7 @@ impl DatabaseClock {
 impl Clock for DatabaseClock {
     fn now(&self) -> Timestamp {
         let local = self.local.now();
-        self.watch(local);
+        self.detect_jump(local);
         let now = local.micros().saturating_add(self.offset());
         let newest = self.newest.fetch_max(now, Ordering::Relaxed);
         if newest <= now {
@@ -236,14 +236,14 @@ impl Clock for DatabaseClock {
 
 /// The offset by an answer of which it is only known that it was given between `before` and `after`;
 /// nothing when it took too long, or when the local clock went back meanwhile.
-fn measured(before: Timestamp, there: Timestamp, after: Timestamp) -> Option<Measured> {
+fn offset_sample(before: Timestamp, there: Timestamp, after: Timestamp) -> Option<OffsetSample> {
     let took = after.micros().checked_sub(before.micros())?;
     if !(0..=i64::try_from(SLOWEST.as_micros()).ok()?).contains(&took) {
         return None;
     }
     // Half of an odd number of microseconds is rounded away from certainty.
     let within = took / 2 + took % 2;
-    Some(Measured { offset: there.micros().checked_sub(before.micros() + took / 2)?, within })
+    Some(OffsetSample { offset: there.micros().checked_sub(before.micros() + took / 2)?, within })
 }
 
 #[cfg(test)]
@@ -273,7 +273,7 @@ mod tests {
         asked: usize,
     }
 
-    impl Remote for Far {
+    impl RemoteClock for Far {
         async fn time(&mut self) -> Result<Timestamp, sqlx::Error> {
             let (there, back) = *self.ways.get(self.asked).ok_or(sqlx::Error::PoolTimedOut)?;
             self.asked += 1;
@@ -286,7 +286,7 @@ mod tests {
 
     fn clock() -> (Arc<Hand>, DatabaseClock) {
         let hand = Arc::new(Hand::default());
-        (Arc::clone(&hand), DatabaseClock::over(hand.clone(), hand))
+        (Arc::clone(&hand), DatabaseClock::with_clocks(hand.clone(), hand))
     }
 
     fn block<T>(future: impl Future<Output = T>) -> T {
@@ -318,7 +318,7 @@ mod tests {
             let mut last = clock.now();
             for (passes, offset) in steps {
                 here.0.fetch_add(passes, Ordering::SeqCst);
-                clock.take(Measured { offset, within: 0 });
+                clock.apply_sample(OffsetSample { offset, within: 0 });
                 let now = clock.now();
                 prop_assert!(now >= last);
                 prop_assert!(now.micros() - (here.now().micros() + offset) <= HOLD);
@@ -332,9 +332,9 @@ mod tests {
     #[test]
     fn a_large_correction_is_taken_at_once_and_once() {
         let (here, clock) = clock();
-        clock.take(Measured { offset: 3_600_000_000, within: 10 });
+        clock.apply_sample(OffsetSample { offset: 3_600_000_000, within: 10 });
         let before = clock.now();
-        clock.take(Measured { offset: 0, within: 10 });
+        clock.apply_sample(OffsetSample { offset: 0, within: 10 });
         assert_eq!(clock.now(), here.now());
         assert!(clock.now() < before);
         here.0.fetch_add(5, Ordering::SeqCst);
@@ -357,17 +357,17 @@ mod tests {
     #[test]
     fn an_offset_that_fits_is_kept() {
         let (_, clock) = clock();
-        clock.take(Measured { offset: 1_000, within: 10 });
-        clock.take(Measured { offset: 1_400, within: 500 });
+        clock.apply_sample(OffsetSample { offset: 1_000, within: 10 });
+        clock.apply_sample(OffsetSample { offset: 1_400, within: 500 });
         assert_eq!(clock.offset(), 1_000);
-        clock.take(Measured { offset: 1_600, within: 500 });
+        clock.apply_sample(OffsetSample { offset: 1_600, within: 500 });
         assert_eq!(clock.offset(), 1_600);
     }
 
     #[tokio::test]
     async fn a_jump_of_one_clock_against_the_other_is_reason_to_ask() {
         let (here, wall) = (Arc::new(Hand::default()), Arc::new(Hand::default()));
-        let clock = DatabaseClock::over(here.clone(), wall.clone());
+        let clock = DatabaseClock::with_clocks(here.clone(), wall.clone());
         let asks = || async { timeout(Duration::from_millis(1), clock.jumped.notified()).await.is_ok() };
         for (passes_here, passes_there) in [(5_000_000, 5_000_000), (1_000_000, 1_900_000), (60_000_000, 59_900_000)] {
             here.0.fetch_add(passes_here, Ordering::SeqCst);

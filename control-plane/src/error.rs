@@ -14,13 +14,13 @@ use restroy_sdk::{
 
 use crate::{
     secrets::SecretsError,
-    store::{failure, failure::Unwritable, quota::Limit, storage::Stored, usage::Exceeded},
+    store::{failure, failure::ReadOnlyReason, quota::Limit, storage::StorageUsage, usage::LimitExceeded},
 };
 
 /// What a handler fails with, whether its request may be done again by us at once, and after how long
 /// by the caller.
 #[derive(Debug)]
-pub struct ApiError(pub Box<Problem>, pub(crate) Repeat, Option<Duration>);
+pub struct ApiError(pub Box<Problem>, pub(crate) RetrySafety, Option<Duration>);
 
 /// Whether a request that failed may be done again, at once, by us: its transaction has surely
 /// changed nothing, and what was in its way may be gone. Travels with the answer as an extension.
@@ -28,7 +28,7 @@ pub struct ApiError(pub Box<Problem>, pub(crate) Repeat, Option<Duration>);
 /// This rests on a rule: a handler commits at most one transaction that writes what the request asks
 /// for, and reads nothing from the database after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Repeat {
+pub(crate) enum RetrySafety {
     Never,
     AtOnce,
 }
@@ -39,12 +39,12 @@ pub type ApiResult<T> = Result<T, ApiError>;
 impl ApiError {
     /// A problem of the given code.
     pub fn new(code: ProblemCode) -> Self {
-        Self(Box::new(Problem::new(code)), Repeat::Never, None)
+        Self(Box::new(Problem::new(code)), RetrySafety::Never, None)
     }
 
     /// A problem of the given code, with what is wrong here.
     pub fn with(code: ProblemCode, detail: impl Into<String>) -> Self {
-        Self(Box::new(Problem::new(code).detail(detail)), Repeat::Never, None)
+        Self(Box::new(Problem::new(code).detail(detail)), RetrySafety::Never, None)
     }
 
     /// A thing that does not exist or belongs to somebody else: the two look the same.
@@ -53,29 +53,29 @@ impl ApiError {
     }
 
     /// A request that came between what another did: done again at once, it finds things settled.
-    pub(crate) fn again() -> Self {
+    pub(crate) fn conflict() -> Self {
         let mut again = Self::with(ProblemCode::Unavailable, "Somebody changed this at the same moment; try again.");
-        again.1 = Repeat::AtOnce;
+        again.1 = RetrySafety::AtOnce;
         again
     }
 
     /// Says after how long it may work (`Retry-After`).
     #[must_use]
-    pub(crate) fn after(mut self, wait: Duration) -> Self {
+    pub(crate) fn retry_after(mut self, wait: Duration) -> Self {
         self.2 = Some(wait);
         self
     }
 
     /// 429: a limit of the team is used up.
-    pub(crate) fn exceeded(exceeded: &Exceeded, now: Timestamp) -> Self {
+    pub(crate) fn exceeded(exceeded: &LimitExceeded, now: Timestamp) -> Self {
         let problem = Problem::new(ProblemCode::QuotaExceeded).detail(exceeded.message());
         let hit =
             LimitHit { name: exceeded.limit.name().into(), value: exceeded.value, free_at: Some(exceeded.free_at) };
-        Self::from(problem.limit(hit)).after(exceeded.free_at.since(now))
+        Self::from(problem.limit(hit)).retry_after(exceeded.free_at.since(now))
     }
 
     /// 429: the team stores more than it may.
-    pub(crate) fn storage_full(stored: Stored) -> Self {
+    pub(crate) fn storage_full(stored: StorageUsage) -> Self {
         let problem = Problem::new(ProblemCode::QuotaExceeded).detail(stored.message());
         let hit = LimitHit { name: Limit::StorageBytes.name().into(), value: stored.limit, free_at: None };
         problem.limit(hit).into()
@@ -89,36 +89,36 @@ impl ApiError {
 
 impl From<Problem> for ApiError {
     fn from(problem: Problem) -> Self {
-        Self(Box::new(problem), Repeat::Never, None)
+        Self(Box::new(problem), RetrySafety::Never, None)
     }
 }
 
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
-        if failure::may_repeat(&error) {
+        if failure::is_retryable(&error) {
             tracing::info!(%error, "a transaction failed and may be done again");
             let mut unavailable = Self::with(ProblemCode::Unavailable, "The database is busy or restarts; try again.");
-            unavailable.1 = Repeat::AtOnce;
+            unavailable.1 = RetrySafety::AtOnce;
             unavailable
-        } else if failure::commit_unknown(&error) {
+        } else if failure::is_commit_unknown(&error) {
             tracing::warn!(%error, "the outcome of a transaction is not known");
             Self::with(
                 ProblemCode::Unavailable,
                 "The database went away at the last moment; try again. Whether this request was carried out is not known: an \
                  `Idempotency-Key` makes a repeat safe.",
             )
-        } else if let Some(unwritable) = Unwritable::of(&error) {
+        } else if let Some(unwritable) = ReadOnlyReason::from_error(&error) {
             tracing::error!(%error, "the database takes no writes: {}", unwritable.reason());
             let code = match unwritable {
-                Unwritable::DiskFull => ProblemCode::InsufficientStorage,
-                Unwritable::ReadOnly | Unwritable::Io | Unwritable::OutOfMemory => ProblemCode::Unavailable,
+                ReadOnlyReason::DiskFull => ProblemCode::InsufficientStorage,
+                ReadOnlyReason::ReadOnly | ReadOnlyReason::Io | ReadOnlyReason::OutOfMemory => ProblemCode::Unavailable,
             };
             let detail = format!(
                 "Nothing was changed: {}. The operator of this installation has to see to it.",
                 unwritable.reason()
             );
             Self::with(code, detail)
-        } else if failure::unavailable(&error) {
+        } else if failure::is_unavailable(&error) {
             tracing::warn!(%error, "the database cannot serve");
             Self::with(
                 ProblemCode::Unavailable,

@@ -8,15 +8,15 @@ use restroy_sdk::problem::FieldError;
 #[async_trait]
 pub trait ScriptCompiler: Send + Sync {
     /// Compiles a file with at most so much fuel. The fault has line and column, and no pointer.
-    async fn check_file(&self, path: &str, source: &str, fuel: u64) -> Result<Compiled, CompilerUnavailable>;
+    async fn check_file(&self, path: &str, source: &str, fuel: u64) -> Result<CompileReport, CompilerUnavailable>;
 
     /// Compiles an expression of a document (`if`, `for_each`).
-    async fn check_expression(&self, expression: &str, fuel: u64) -> Result<Compiled, CompilerUnavailable>;
+    async fn check_expression(&self, expression: &str, fuel: u64) -> Result<CompileReport, CompilerUnavailable>;
 }
 
 /// What compiling said.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Compiled {
+pub struct CompileReport {
     /// What is wrong, if it does not compile.
     pub fault: Option<FieldError>,
     /// The fuel that it took.

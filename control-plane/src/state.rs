@@ -12,8 +12,8 @@ use uuid::Uuid;
 use crate::{
     api::{
         MAX_PENDING_RECORDS,
-        health::Recent,
-        http::{answers::Answers, in_flight::InFlight},
+        health::CachedProbe,
+        http::{in_flight::InFlightRequests, response_budget::ResponseBudget},
     },
     auth::{Networks, Registration, limit::SignInLimits, password::Passwords, rate::Rates, token::TokenKeys},
     mail::MailSettings,
@@ -57,17 +57,17 @@ pub struct AppState {
     /// The executors that listen here for what becomes of their tasks.
     pub listeners: Listeners,
     /// The memory of answers under way.
-    pub answers: Answers,
+    pub answers: ResponseBudget,
     /// The requests under way.
-    pub in_flight: InFlight,
+    pub in_flight: InFlightRequests,
     /// Threads for what tenants make expensive.
     pub tenants: TenantExecutor,
     /// Versions that were started lately.
     pub versions: Arc<VersionCache>,
     /// What the database last said when it was asked whether it serves.
-    pub(crate) recent: Arc<Recent>,
+    pub(crate) recent: Arc<CachedProbe>,
     /// What steps may do, for the calls of their scripts.
-    pub(crate) allowed: Arc<crate::runs::effects::Versions>,
+    pub(crate) allowed: Arc<crate::runs::effects::DeclarationCache>,
     /// Until when schedules were looked after here.
     pub schedules: Arc<SchedulerCursor>,
     /// Cancelled when this process is to end: it is not ready any more, and streams end so that their
@@ -199,8 +199,8 @@ impl AppState {
             passwords: Arc::new(Passwords::new(&ambient)),
             sign_ins: Arc::new(SignInLimits::new(settings.sign_ins_per_minute)),
             rates: Arc::new(Rates::new(settings.requests_per_minute)),
-            answers: Answers::new(settings.answers_bytes),
-            in_flight: InFlight::new(settings.requests_at_once),
+            answers: ResponseBudget::new(settings.answers_bytes),
+            in_flight: InFlightRequests::new(settings.requests_at_once),
             replica: ambient.uuid(),
             ambient,
             queue,

@@ -88,7 +88,7 @@ impl Installation {
         });
 
         // No other process can hold a lease: what the last one left is taken back at once.
-        runs::boot::embedded(&state).await.map_err(|error| DevError::Part("recovery", error.0.to_string()))?;
+        runs::boot::start_embedded(&state).await.map_err(|error| DevError::Part("recovery", error.0.to_string()))?;
         let terms = Terms { slots: settings.slots.0, ..Terms::default() };
         let credential = runs::executors::create(&state, "embedded", &terms)
             .await

@@ -168,12 +168,12 @@ impl Process {
         });
 
         // Where Redis was emptied, or another one is named now, nobody else may have noticed yet.
-        if let Err(error) = runs::boot::replica(&state).await {
+        if let Err(error) = runs::boot::start_replica(&state).await {
             tracing::warn!(problem = %error.0, "what is admitted is not pushed again at once, but within seconds");
         }
         let stop = CancellationToken::new();
         let services = runs::spawn_services(&state, &stop);
-        tokio::spawn(clock.keep(state.clone(), stop.clone()));
+        tokio::spawn(clock.run(state.clone(), stop.clone()));
         let scheme = if certificate.is_some() { "https" } else { "http" };
         let (listening, run_api) = (shown("http", &listeners), shown(scheme, &run_apis));
         let metrics = operators_listener.address;
@@ -211,7 +211,7 @@ impl Process {
         }
         self.stop.cancel();
         // An e-mail that is being handed over is sent twice when it is cut off.
-        let services = self.drain.max(mail::sender::AT_THE_END + CLOSING);
+        let services = self.drain.max(mail::sender::DRAIN_TIMEOUT + CLOSING);
         if tokio::time::timeout(services, self.services.stopped()).await.is_err() {
             tracing::warn!("a service did not end in time: what it was at is rolled back");
         }

@@ -42,7 +42,7 @@ struct Place {
 impl ListenOn {
     /// Whether nobody but this machine can reach it.
     pub(crate) fn is_loopback(&self) -> bool {
-        self.0.iter().all(|place| place.network.is_one_address() && place.network.address().is_loopback())
+        self.0.iter().all(|place| place.network.is_single_address() && place.network.address().is_loopback())
     }
 
     /// The addresses to bind. The error says in which network this machine has none.
@@ -53,7 +53,7 @@ impl ListenOn {
 
 impl Place {
     fn address(self) -> Result<SocketAddr, String> {
-        if self.network.is_one_address() {
+        if self.network.is_single_address() {
             return Ok(SocketAddr::new(self.network.address(), self.port));
         }
         own_address(self.network)

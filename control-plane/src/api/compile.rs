@@ -10,7 +10,7 @@ use restroy_sdk::{
 
 use crate::{
     error::{ApiError, ApiResult},
-    ports::{Compiled, CompilerUnavailable},
+    ports::{CompileReport, CompilerUnavailable},
     state::AppState,
 };
 
@@ -24,28 +24,28 @@ const FUEL_PER_SOURCE: u64 = 100_000_000;
 const FUEL_PER_BYTE: u64 = 4_000;
 
 /// The compiling of one request.
-pub(crate) struct Compiling<'a> {
+pub(crate) struct CompileBudget<'a> {
     state: &'a AppState,
     team: TeamId,
     fuel_left: u64,
 }
 
-impl<'a> Compiling<'a> {
+impl<'a> CompileBudget<'a> {
     pub(crate) fn new(state: &'a AppState, team: TeamId) -> Self {
         Self { state, team, fuel_left: FUEL_PER_REQUEST }
     }
 
-    /// Compiles the Lua files among these; faults name `/files/<path>`, line and column.
-    pub(crate) async fn files(&mut self, files: &BTreeMap<String, String>) -> ApiResult<Vec<FieldError>> {
+    /// Compiles the Lua files among these; faults name `/check_files/<path>`, line and column.
+    pub(crate) async fn check_files(&mut self, files: &BTreeMap<String, String>) -> ApiResult<Vec<FieldError>> {
         let mut faults = Vec::new();
         let scripts = files.iter().filter(|(path, _)| Path::new(path).extension().is_some_and(|kind| kind == "lua"));
         for (path, source) in scripts {
             let turn = self.state.tenants.acquire(self.team.uuid()).await?;
-            let fuel = self.fuel(source);
+            let fuel = self.fuel_for(source);
             let compiled = self.state.compiler.check_file(path, source, fuel).await?;
             drop(turn);
             let pointer = format!("/files/{}", path.replace('~', "~0").replace('/', "~1"));
-            faults.extend(self.used(compiled, fuel).map(|fault| FieldError { pointer, ..fault }));
+            faults.extend(self.charge(compiled, fuel).map(|fault| FieldError { pointer, ..fault }));
             if self.fuel_left == 0 {
                 break;
             }
@@ -54,21 +54,21 @@ impl<'a> Compiling<'a> {
     }
 
     /// Compiles an expression of a document (`if`, `for_each`); the fault has no pointer.
-    pub(crate) async fn expression(&mut self, expression: &str) -> ApiResult<Option<FieldError>> {
+    pub(crate) async fn check_expression(&mut self, expression: &str) -> ApiResult<Option<FieldError>> {
         let turn = self.state.tenants.acquire(self.team.uuid()).await?;
-        let fuel = self.fuel(expression);
+        let fuel = self.fuel_for(expression);
         let compiled = self.state.compiler.check_expression(expression, fuel).await?;
         drop(turn);
-        Ok(self.used(compiled, fuel))
+        Ok(self.charge(compiled, fuel))
     }
 
-    fn fuel(&self, source: &str) -> u64 {
+    fn fuel_for(&self, source: &str) -> u64 {
         let bytes = u64::try_from(source.len()).unwrap_or(u64::MAX);
         self.fuel_left.min(FUEL_PER_SOURCE.saturating_add(bytes.saturating_mul(FUEL_PER_BYTE)))
     }
 
     /// Counts what was used, and says so where it was all.
-    fn used(&mut self, compiled: Compiled, of: u64) -> Option<FieldError> {
+    fn charge(&mut self, compiled: CompileReport, of: u64) -> Option<FieldError> {
         self.fuel_left = self.fuel_left.saturating_sub(compiled.fuel);
         if compiled.fuel < of || compiled.fault.is_none() {
             return compiled.fault;

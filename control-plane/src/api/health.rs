@@ -22,7 +22,7 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::{sync::Mutex, time::timeout};
 
-use super::http::Complete;
+use super::http::CompleteResponse;
 use crate::{
     state::AppState,
     store::{migrate::MigrateError, probe},
@@ -35,11 +35,11 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What the database said when it was last asked, and when that was. One asks at a time.
 #[derive(Debug, Default)]
-pub(crate) struct Recent(Mutex<Option<(Timestamp, Option<String>)>>);
+pub(crate) struct CachedProbe(Mutex<Option<(Timestamp, Option<String>)>>);
 
-impl Recent {
+impl CachedProbe {
     /// What is wrong with the database.
-    async fn database(&self, state: &AppState) -> Option<String> {
+    async fn check_database(&self, state: &AppState) -> Option<String> {
         let mut recent = self.0.lock().await;
         let now = state.ambient.now();
         if let Some((at, wrong)) = recent.as_ref()
@@ -48,7 +48,7 @@ impl Recent {
         {
             return wrong.clone();
         }
-        let wrong = database(state).await;
+        let wrong = probe_database(state).await;
         *recent = Some((state.ambient.now(), wrong.clone()));
         wrong
     }
@@ -76,7 +76,7 @@ pub struct Readiness {
 async fn readyz(State(state): State<AppState>) -> Response {
     let readiness = readiness(&state).await;
     let status = if readiness.status == "unready" { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    (status, Extension(Complete), [(header::CACHE_CONTROL, "no-store")], Json(readiness)).into_response()
+    (status, Extension(CompleteResponse), [(header::CACHE_CONTROL, "no-store")], Json(readiness)).into_response()
 }
 
 /// How this process stands.
@@ -85,7 +85,7 @@ pub async fn readiness(state: &AppState) -> Readiness {
     if state.stopping.is_cancelled() {
         reasons.push("it is stopping".to_owned());
     }
-    reasons.extend(state.recent.database(state).await);
+    reasons.extend(state.recent.check_database(state).await);
     let queue = state.queue.check().await;
     if let Err(unusable @ (Unusable::OutOfMemory | Unusable::ReadOnly | Unusable::WrongType)) = queue {
         reasons.push(unusable.to_string());
@@ -101,7 +101,7 @@ pub async fn readiness(state: &AppState) -> Readiness {
 }
 
 /// What is wrong with the database. What exactly is for the operator's log: anybody may ask here.
-async fn database(state: &AppState) -> Option<String> {
+async fn probe_database(state: &AppState) -> Option<String> {
     let look = async {
         // Embedded, the schema was brought up to date at the start, and nobody else changes it. Otherwise it belongs
         // to another role and is only looked at.

@@ -25,13 +25,13 @@ mod strangers;
 mod stream_tickets;
 mod teams;
 
-pub use auth::failed::MAX_PENDING_RECORDS;
+pub use auth::failed_login::MAX_PENDING_RECORDS;
 
 use axum::{Extension, Router, http::header, routing::get};
 use bytes::Bytes;
 use utoipa_axum::router::OpenApiRouter;
 
-use self::http::answers::Accounted;
+use self::http::response_budget::Accounted;
 use crate::state::AppState;
 
 /// Every route of the API, with its part of the OpenAPI document.
@@ -64,7 +64,7 @@ pub fn document() -> serde_json::Value {
 pub fn router(state: AppState) -> Router {
     let (router, document) = routes().split_for_parts();
     let document = openapi::finish(document);
-    let reference = docs::Reference::of(&document);
+    let reference = docs::Reference::from_document(&document);
     let document = Bytes::from(serde_json::to_vec(&document).unwrap_or_default());
     let router = router
         .route(
@@ -75,5 +75,5 @@ pub fn router(state: AppState) -> Router {
         .merge(health::routes())
         .fallback(http::fallback)
         .method_not_allowed_fallback(http::method_not_allowed);
-    http::around(http::bounded(router, &state), &state).with_state(state)
+    http::public_api_layers(http::in_flight_layers(router, &state), &state).with_state(state)
 }

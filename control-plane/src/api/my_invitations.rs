@@ -19,7 +19,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     api::{
-        http::{Aged, Body, Path, Query, paged},
+        http::{AgePageQuery, Body, Path, Query, paged},
         limits,
     },
     auth::{Caller, Permission, grant, token},
@@ -27,10 +27,10 @@ use crate::{
     state::AppState,
     store::{
         Bypass, TeamTx, Tx, audit,
-        invitations::{self, Settled, Waiting},
+        invitations::{self, InvitationOutcome, PendingInvitation},
         members,
         roles::{self, AnyRole},
-        sort::Age,
+        sort::AgeOrder,
         teams, users,
     },
 };
@@ -38,9 +38,9 @@ use crate::{
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(list_my_invitations))
-        .routes(routes!(accept_by_token))
-        .routes(routes!(accept))
-        .routes(routes!(decline))
+        .routes(routes!(accept_invitation_by_token))
+        .routes(routes!(accept_invitation))
+        .routes(routes!(decline_invitation))
 }
 
 /// The invitations that wait for the caller.
@@ -51,13 +51,13 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 async fn list_my_invitations(
     State(state): State<AppState>,
     caller: Caller,
-    Query(aged): Query<Aged>,
+    Query(aged): Query<AgePageQuery>,
 ) -> ApiResult<Json<Page<MyInvitation>>> {
-    caller.session()?;
-    let (age, page) = aged.or(Age::Oldest);
+    caller.require_session()?;
+    let (age, page) = aged.default_order(AgeOrder::Oldest);
     let (after, rows) = (page.after::<InvitationId>()?, page.rows()?);
     let mut tx = state.db.system_read().await?;
-    let waiting = invitations::of_user(&mut tx, caller.user_id, state.ambient.now(), age, after, rows).await?;
+    let waiting = invitations::list_for_user(&mut tx, caller.user_id, state.ambient.now(), age, after, rows).await?;
     Ok(Json(paged(&page, waiting, |invitation| invitation.id)?))
 }
 
@@ -67,9 +67,13 @@ async fn list_my_invitations(
     params(("id" = InvitationId, Path, description = "The invitation")),
     responses((status = 200, description = "The team", body = Team)),
 )]
-async fn accept(State(state): State<AppState>, caller: Caller, Path(id): Path<InvitationId>) -> ApiResult<Json<Team>> {
-    caller.session()?;
-    join(&state, caller, Which::Id(id)).await?.map(Json).ok_or_else(ApiError::not_found)
+async fn accept_invitation(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<InvitationId>,
+) -> ApiResult<Json<Team>> {
+    caller.require_session()?;
+    accept_pending(&state, caller, InvitationKey::Id(id)).await?.map(Json).ok_or_else(ApiError::not_found)
 }
 
 /// Joins the team, with the token from the e-mail, which must have been sent to the caller's address.
@@ -77,13 +81,13 @@ async fn accept(State(state): State<AppState>, caller: Caller, Path(id): Path<In
     post, path = "/v1/me/invitations/accept", tag = "me", request_body = AcceptInvitation,
     responses((status = 200, description = "The team", body = Team)),
 )]
-async fn accept_by_token(
+async fn accept_invitation_by_token(
     State(state): State<AppState>,
     caller: Caller,
     Body(body): Body<AcceptInvitation>,
 ) -> ApiResult<Json<Team>> {
-    caller.session()?;
-    let team = join(&state, caller, Which::Token(token::hash(&body.token))).await?;
+    caller.require_session()?;
+    let team = accept_pending(&state, caller, InvitationKey::Token(token::hash(&body.token))).await?;
     let team = team.ok_or_else(|| {
         let detail = "unknown, used, too old, or for another address than yours; ask for another invitation";
         Problem::new(ProblemCode::Invalid).errors(vec![FieldError::new("/token", detail)])
@@ -97,60 +101,64 @@ async fn accept_by_token(
     params(("id" = InvitationId, Path, description = "The invitation")),
     responses((status = 204, description = "Declined")),
 )]
-async fn decline(State(state): State<AppState>, caller: Caller, Path(id): Path<InvitationId>) -> ApiResult<StatusCode> {
-    caller.session()?;
+async fn decline_invitation(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<InvitationId>,
+) -> ApiResult<StatusCode> {
+    caller.require_session()?;
     let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;
-    let found = Which::Id(id).waiting(&mut tx, caller, now).await?.ok_or_else(ApiError::not_found)?;
+    let found = InvitationKey::Id(id).find_pending(&mut tx, caller, now).await?.ok_or_else(ApiError::not_found)?;
     let mut tx = TeamTx::bypassing_rls(tx, found.team_id, Bypass::Joining);
-    if !invitations::settle(&mut tx, id, Settled::Declined, now).await? {
+    if !invitations::settle(&mut tx, id, InvitationOutcome::Declined, now).await? {
         return Err(ApiError::not_found());
     }
     let entry = audit::Entry::new("member.decline", "invitation", id)
         .before(json!({ "state": "pending" }))
-        .after(json!({ "state": Settled::Declined.as_str() }));
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+        .after(json!({ "state": InvitationOutcome::Declined.as_str() }));
+    audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// How an invitation is named.
 #[derive(Debug)]
-enum Which {
+enum InvitationKey {
     Id(InvitationId),
     /// By the hash of the token from its e-mail.
     Token(Vec<u8>),
 }
 
-impl Which {
+impl InvitationKey {
     /// The invitation, if it waits for the caller.
-    async fn waiting(&self, tx: &mut Tx, caller: Caller, now: Timestamp) -> ApiResult<Option<Waiting>> {
+    async fn find_pending(&self, tx: &mut Tx, caller: Caller, now: Timestamp) -> ApiResult<Option<PendingInvitation>> {
         let (id, hash) = match self {
             Self::Id(id) => (Some(*id), None),
             Self::Token(hash) => (None, Some(hash.as_slice())),
         };
-        Ok(invitations::waiting(tx, caller.user_id, id, hash, now).await?)
+        Ok(invitations::find_pending(tx, caller.user_id, id, hash, now).await?)
     }
 }
 
 /// Takes the caller into the team, or nothing when no such invitation waits for them. Who is a member already stays
 /// what they are; the invitation is settled all the same.
-async fn join(state: &AppState, caller: Caller, which: Which) -> ApiResult<Option<Team>> {
+async fn accept_pending(state: &AppState, caller: Caller, which: InvitationKey) -> ApiResult<Option<Team>> {
     let now = state.ambient.now();
-    let found = which.waiting(&mut state.db.system_read().await?, caller, now).await?;
-    let Some(Waiting { team_id, .. }) = found else { return Ok(None) };
+    let found = which.find_pending(&mut state.db.system_read().await?, caller, now).await?;
+    let Some(PendingInvitation { team_id, .. }) = found else { return Ok(None) };
     let turn = state.db.queue_for_team_row(team_id).await?;
     let mut tx = state.db.system_write().await?;
     users::lock(&mut tx, caller.user_id).await?;
     teams::lock(&mut tx, team_id).await?;
     drop(turn);
     // Once both rows are held, nothing of the team changes: what is read is settled here.
-    let Some(invitation) = which.waiting(&mut tx, caller, now).await? else { return Ok(None) };
-    let joined = teams::joined(&mut tx, caller.user_id).await?;
+    let Some(invitation) = which.find_pending(&mut tx, caller, now).await? else { return Ok(None) };
+    let joined = teams::count_joined(&mut tx, caller.user_id).await?;
     let mut tx = TeamTx::bypassing_rls(tx, team_id, Bypass::Joining);
     let member = members::get(&mut tx, caller.user_id).await?.is_some();
-    let role = still_granted(&mut tx, &invitation).await?;
-    let settled = if member || role.is_some() { Settled::Accepted } else { Settled::Revoked };
+    let role = verify_inviter(&mut tx, &invitation).await?;
+    let settled = if member || role.is_some() { InvitationOutcome::Accepted } else { InvitationOutcome::Revoked };
     if !invitations::settle(&mut tx, invitation.id, settled, now).await? {
         return Ok(None);
     }
@@ -163,14 +171,14 @@ async fn join(state: &AppState, caller: Caller, which: Which) -> ApiResult<Optio
             let entry = audit::Entry::new("member.join", "user", caller.user_id)
                 .details(json!({ "invitation": invitation.id }))
                 .after(json!({ "role": role.name() }));
-            audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+            audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
         }
         None => {
             let entry = audit::Entry::new("member.uninvite", "invitation", invitation.id)
                 .details(json!({ "reason": "whoever invited may not do so any more" }))
                 .before(json!({ "state": "pending" }))
                 .after(json!({ "state": settled.as_str() }));
-            audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+            audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
             tx.commit().await?;
             let detail = "Whoever invited you may not do so any more; ask the team for another invitation.";
             return Err(ApiError::with(ProblemCode::Conflict, detail));
@@ -184,7 +192,7 @@ async fn join(state: &AppState, caller: Caller, which: Which) -> ApiResult<Optio
 
 /// The role, if whoever invited is still a member who could invite to it, and so is whoever answers for them: who has
 /// gone, or holds less by now, leaves no way in behind.
-async fn still_granted(tx: &mut TeamTx, invitation: &Waiting) -> ApiResult<Option<AnyRole>> {
+async fn verify_inviter(tx: &mut TeamTx, invitation: &PendingInvitation) -> ApiResult<Option<AnyRole>> {
     let wanted = invitation.role_id.map(|role| role.to_string()).or_else(|| invitation.role.clone());
     let Some(role) = roles::find(tx, &wanted.unwrap_or_default()).await? else { return Ok(None) };
     let Some(inviter) = invitation.invited_by else { return Ok(None) };

@@ -12,7 +12,7 @@ use restroy_sdk::{
 };
 
 use super::{
-    http::{Fields, Slot},
+    http::{FieldErrors, ReplaySlot},
     limits,
 };
 use crate::{
@@ -23,16 +23,16 @@ use crate::{
 };
 
 /// Checks what takes the time to tell.
-pub(super) fn check(new: &NewApiToken, now: Timestamp) -> ApiResult<()> {
-    let mut fields = Fields::new();
+pub(super) fn validate(new: &NewApiToken, now: Timestamp) -> ApiResult<()> {
+    let mut fields = FieldErrors::new();
     if new.expires_at.is_some_and(|end| end <= now) {
-        fields.fault("/expires_at", "a moment that is still to come");
+        fields.error("/expires_at", "a moment that is still to come");
     }
-    fields.done()
+    fields.finish()
 }
 
 /// Makes a token of an account, whose row is held; `by` makes it. 429 when it has too many.
-pub(super) async fn make(
+pub(super) async fn create(
     state: &AppState,
     tx: &mut Tx,
     user: UserId,
@@ -44,7 +44,7 @@ pub(super) async fn make(
     limits::ensure_below_limit(present, limits::TOKENS_PER_ACCOUNT, "API tokens of one account")?;
     let text = api_token::new(&state.ambient);
     let id = state.ambient.id::<ApiTokenId>();
-    let row = api_tokens::New {
+    let row = api_tokens::NewToken {
         id,
         user,
         name: &new.name,
@@ -55,15 +55,15 @@ pub(super) async fn make(
         created_by: by,
     };
     api_tokens::insert(tx, &row, now).await?;
-    let about = api_tokens::get(tx, user, id, now).await?.ok_or_else(ApiError::again)?;
+    let about = api_tokens::get(tx, user, id, now).await?.ok_or_else(ApiError::conflict)?;
     Ok(CreatedApiToken { about, token: Some(text) })
 }
 
 /// Commits and answers. What is kept for a repeat is the answer without the token: it is nowhere but in this answer.
-pub(super) async fn answer(mut tx: Tx, slot: Slot, created: CreatedApiToken) -> ApiResult<Response> {
+pub(super) async fn respond(mut tx: Tx, slot: ReplaySlot, created: CreatedApiToken) -> ApiResult<Response> {
     let CreatedApiToken { about, token } = created;
     let kept = CreatedApiToken { about, token: None };
-    let _ = slot.answer(&mut tx, StatusCode::CREATED, &kept).await?;
+    let _ = slot.store_response(&mut tx, StatusCode::CREATED, &kept).await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, Json(CreatedApiToken { token, ..kept })).into_response())
 }

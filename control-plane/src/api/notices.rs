@@ -15,14 +15,14 @@ use crate::{
 
 /// When something was done, and where the request came from.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Happened {
+pub(super) struct NoticeContext {
     /// When.
     pub(super) at: Timestamp,
     /// From where, as far as that is known.
     pub(super) from: Option<IpAddr>,
 }
 
-impl Display for Happened {
+impl Display for NoticeContext {
     /// Such as `2026-01-31 08:00 UTC, from 192.0.2.1`.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let at: String = self.at.to_string().chars().take(16).collect();
@@ -36,13 +36,13 @@ impl Display for Happened {
 
 /// Tells the owner of `to` in the transaction that does it; after its commit [`AppState::mail_queued`] is to be
 /// called. `what` is a sentence or two.
-pub(super) async fn tell(
+pub(super) async fn queue_notice(
     state: &AppState,
     tx: &mut Tx,
     to: &str,
     subject: &str,
     what: &str,
-    happened: Happened,
+    happened: NoticeContext,
 ) -> ApiResult<()> {
     let url = &state.settings.public_url;
     let text = format!(

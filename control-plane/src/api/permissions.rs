@@ -8,7 +8,7 @@ use restroy_sdk::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    api::http::{Paged, Query, paged},
+    api::http::{PageQuery, Query, paged},
     auth::{Caller, Permission},
     error::{ApiError, ApiResult},
     state::AppState,
@@ -23,7 +23,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     get, path = "/v1/permissions", tag = "teams", params(Paged),
     responses((status = 200, description = "The list, the same for every team", body = Page<PermissionInfo>)),
 )]
-async fn list_permissions(_caller: Caller, Query(page): Query<Paged>) -> ApiResult<Json<Page<PermissionInfo>>> {
+async fn list_permissions(_caller: Caller, Query(page): Query<PageQuery>) -> ApiResult<Json<Page<PermissionInfo>>> {
     let unknown = |_| ApiError::with(ProblemCode::BadRequest, "`cursor` is not one that this list gave.");
     let after = page.after::<String>()?.map(|name| name.parse::<Permission>()).transpose().map_err(unknown)?;
     let first = after.and_then(|after| Permission::ALL.iter().position(|one| *one == after)).map_or(0, |at| at + 1);

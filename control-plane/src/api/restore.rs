@@ -14,12 +14,12 @@ use crate::{
     state::AppState,
     store::{
         TeamTx, audit,
-        schedules::{self, Of},
+        schedules::{self, ScheduleOwner},
     },
 };
 
 /// Something that is being brought back.
-pub(super) struct Restoring {
+pub(super) struct Restoration {
     /// To bring it back in.
     pub(super) tx: TeamTx,
     /// When it comes back.
@@ -27,14 +27,14 @@ pub(super) struct Restoring {
     schedules: Vec<(Uuid, Option<Timestamp>)>,
 }
 
-impl Restoring {
+impl Restoration {
     /// Sees when its schedules fire next, before anything is held.
-    pub(super) async fn begin(state: &AppState, scope: &Scope, of: Of) -> ApiResult<Self> {
+    pub(super) async fn begin(state: &AppState, scope: &Scope, of: ScheduleOwner) -> ApiResult<Self> {
         let mut tx = scope.read().await?;
-        let stopped = schedules::stopped(&mut tx, of).await?;
+        let stopped = schedules::list_stopped(&mut tx, of).await?;
         drop(tx);
         let now = state.ambient.now();
-        let schedules = resumed(state, scope.team(), stopped, now).await?;
+        let schedules = next_fire_times(state, scope.team(), stopped, now).await?;
         Ok(Self { tx: scope.write().await?, now, schedules })
     }
 
@@ -44,14 +44,14 @@ impl Restoring {
         for (schedule, next) in self.schedules {
             schedules::resume(&mut tx, schedule, next).await?;
         }
-        audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+        audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
         tx.commit().await?;
         Ok(())
     }
 }
 
 /// When schedules that were stopped fire next; what passed meanwhile passed. In a turn of the team.
-async fn resumed(
+async fn next_fire_times(
     state: &AppState,
     team: TeamId,
     stopped: Vec<(Uuid, Schedule)>,

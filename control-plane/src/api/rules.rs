@@ -20,10 +20,10 @@ use serde_json::Value;
 
 use super::{
     http::{
-        Fields,
+        FieldErrors,
         rule::{
-            Between, Permissions, Rule as _,
-            Text::{Bytes, Email, Lines, Module, Name, Password, Stream},
+            FieldRule as _, PermissionsRule, RangeRule,
+            TextRule::{Bytes, Email, Lines, Module, Name, Password, Stream},
         },
     },
     limits::{MAX_DESCRIPTION, MAX_MESSAGE, MAX_NAME, MAX_PERSON, MAX_SOURCE, MAX_VALUE},
@@ -35,9 +35,9 @@ use crate::runs::effects::kv::MAX_TTL_MS;
     message = "`{Self}` is a body without rules",
     note = "say in control-plane/src/api/rules.rs what each of its fields may be"
 )]
-pub trait Ruled {
+pub trait ValidatedBody {
     /// Notes what is wrong with the fields, each by itself.
-    fn check(&self, fields: &mut Fields);
+    fn check(&self, fields: &mut FieldErrors);
 }
 
 macro_rules! rules {
@@ -75,15 +75,15 @@ rules! {
     Login { email: Bytes(1024) }
     MePatch { name: Name(MAX_PERSON), about: Lines(MAX_DESCRIPTION), timezone: Name(MAX_NAME) }
     MovePipeline {}
-    NewApiToken { name: Name(MAX_NAME), permissions: Permissions(1) }
+    NewApiToken { name: Name(MAX_NAME), permissions: PermissionsRule(1) }
     NewBoard { name: Name(MAX_NAME), description: Lines(MAX_DESCRIPTION) }
     NewInvitation { email: Email, role: Name(MAX_NAME) }
     NewLibraryModule {
         name: Module, description: Lines(MAX_DESCRIPTION), source: Bytes(MAX_SOURCE), message: Lines(MAX_MESSAGE)
     }
     NewPipeline { name: Name(MAX_NAME), description: Lines(MAX_DESCRIPTION) }
-    NewOwnApiToken { name: Name(MAX_NAME), permissions: Permissions(1) }
-    NewRole { name: Name(MAX_NAME), description: Lines(MAX_DESCRIPTION), permissions: Permissions(0) }
+    NewOwnApiToken { name: Name(MAX_NAME), permissions: PermissionsRule(1) }
+    NewRole { name: Name(MAX_NAME), description: Lines(MAX_DESCRIPTION), permissions: PermissionsRule(0) }
     NewRun {}
     NewServiceAccount { name: Name(MAX_PERSON), role: Name(MAX_NAME) }
     NewTeam { name: Name(MAX_NAME) }
@@ -93,7 +93,7 @@ rules! {
     Proof {}
     PutConfiguration { value: Bytes(MAX_VALUE) }
     PutDefinition { message: Lines(MAX_MESSAGE) }
-    PutKv { ttl_ms: Between(1, MAX_TTL_MS) }
+    PutKv { ttl_ms: RangeRule(1, MAX_TTL_MS) }
     PutLibraryModule {
         source: Bytes(MAX_SOURCE), description: Lines(MAX_DESCRIPTION), message: Lines(MAX_MESSAGE)
     }
@@ -101,7 +101,7 @@ rules! {
     Refresh {}
     Register { email: Email, password: Password, name: Name(MAX_PERSON) }
     RestoreVersion { message: Lines(MAX_MESSAGE) }
-    RolePatch { name: Name(MAX_NAME), description: Lines(MAX_DESCRIPTION), permissions: Permissions(0) }
+    RolePatch { name: Name(MAX_NAME), description: Lines(MAX_DESCRIPTION), permissions: PermissionsRule(0) }
     SecondFactor {}
     Transfer {}
     VerifyEmail {}

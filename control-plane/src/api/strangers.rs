@@ -9,28 +9,28 @@ use tokio::time::{Instant, sleep_until};
 use crate::{
     error::ApiResult,
     state::AppState,
-    store::{Tx, invitations, stranger_mails::Cause, users},
+    store::{Tx, invitations, stranger_mails::EmailCause, users},
 };
 
 /// How long a registration is answered after at least: longer than hashing its password takes, and all the rest.
-pub(super) const REGISTRATION: Duration = Duration::from_millis(250);
+pub(super) const REGISTRATION_DURATION: Duration = Duration::from_millis(250);
 /// How long a request for another password is answered after at least.
-pub(super) const RESET: Duration = Duration::from_millis(100);
+pub(super) const RESET_DURATION: Duration = Duration::from_millis(100);
 
 /// Whether an e-mail may go to an address that no account has verified: always, if an invitation waits for it, else
 /// within the limits of the installation. One that may is counted.
-pub(super) async fn may_mail(
+pub(super) async fn may_email(
     state: &AppState,
     tx: &mut Tx,
     email: &str,
-    cause: Cause,
+    cause: EmailCause,
     from: Option<IpAddr>,
     now: Timestamp,
 ) -> ApiResult<bool> {
-    if state.settings.dev || invitations::any_waits_for(tx, &users::fold(email), now).await? {
+    if state.settings.dev || invitations::any_team_has_pending_for(tx, &users::fold(email), now).await? {
         return Ok(true);
     }
-    let may = state.settings.stranger_mails.take(tx, &state.ambient, cause, from, now).await?;
+    let may = state.settings.stranger_mails.try_count(tx, &state.ambient, cause, from, now).await?;
     if !may {
         tracing::warn!(
             ?from,
@@ -43,7 +43,7 @@ pub(super) async fn may_mail(
 
 /// Waits until an answer may be given, so that its time does not tell what was done for it. On a developer's own
 /// installation nobody asks who is not meant to know.
-pub(super) async fn answer_after(state: &AppState, begun: Instant, least: Duration) {
+pub(super) async fn pad_response_time(state: &AppState, begun: Instant, least: Duration) {
     if !state.settings.dev {
         sleep_until(begun + least).await;
     }

@@ -12,7 +12,7 @@ use crate::{
 };
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(create_ticket))
+    OpenApiRouter::new().routes(routes!(create_stream_ticket))
 }
 
 /// Makes a ticket for a WebSocket: good once, for 30 seconds, on one path, in the caller's name.
@@ -20,7 +20,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     post, path = "/v1/stream-tickets", tag = "streams", request_body = NewTicket,
     responses((status = 201, description = "Pass it as `?ticket=`", body = Ticket)),
 )]
-async fn create_ticket(
+async fn create_stream_ticket(
     State(state): State<AppState>,
     caller: Caller,
     Body(new): Body<NewTicket>,

@@ -13,9 +13,9 @@ use restroy_sdk::{
 };
 use sqlx::query_scalar;
 
-use super::{Peer, Permissions, api_token, rate::Counted};
+use super::{PeerAddress, Permissions, api_token, rate::CountedRates};
 use crate::{
-    api::http::{Flight, SentBy},
+    api::http::{BodySender, CountedRequest},
     error::{ApiError, ApiResult},
     sql,
     state::AppState,
@@ -29,23 +29,23 @@ pub struct Caller {
     /// Who.
     pub user_id: UserId,
     /// By what they are known.
-    pub via: Via,
+    pub via: AuthMethod,
     /// Where the request came from, as far as that is known.
     pub address: Option<IpAddr>,
 }
 
 /// What a caller is known by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Via {
+pub enum AuthMethod {
     /// A login.
     Session(SessionId),
     /// An API token.
-    Token(Grant),
+    Token(TokenGrant),
 }
 
 /// What an API token lets through of what its holder may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Grant {
+pub struct TokenGrant {
     /// The token.
     pub id: ApiTokenId,
     /// The permissions that it carries.
@@ -60,41 +60,41 @@ impl Caller {
     /// The caller that an access token or an API token names, when it, its session and its account are still
     /// good: what is revoked stops here from the next request on.
     pub async fn from_token(state: &AppState, token: &str, address: Option<IpAddr>) -> ApiResult<Self> {
-        if api_token::is_one(token) {
-            return api_token::caller(state, token, address).await;
+        if api_token::has_prefix(token) {
+            return api_token::authenticate(state, token, address).await;
         }
-        let Some((user_id, session_id)) = state.tokens.check(&state.ambient, token) else {
+        let Some((user_id, session_id)) = state.tokens.verify(&state.ambient, token) else {
             return Err(unauthorized("The access token is not valid, or no longer; sign in or refresh."));
         };
-        Self::signed_in(user_id, session_id, address).still_good(state).await
+        Self::from_session(user_id, session_id, address).revalidate(state).await
     }
 
     /// Whoever signed in with a session, good or not.
-    pub fn signed_in(user_id: UserId, session: SessionId, address: Option<IpAddr>) -> Self {
-        Self { user_id, via: Via::Session(session), address }
+    pub fn from_session(user_id: UserId, session: SessionId, address: Option<IpAddr>) -> Self {
+        Self { user_id, via: AuthMethod::Session(session), address }
     }
 
     /// The login; 403 for who did not sign in: accounts, their sessions and their tokens are not for programs.
-    pub fn session(self) -> ApiResult<SessionId> {
+    pub fn require_session(self) -> ApiResult<SessionId> {
         match self.via {
-            Via::Session(id) => Ok(id),
-            Via::Token(_) => {
+            AuthMethod::Session(id) => Ok(id),
+            AuthMethod::Token(_) => {
                 Err(ApiError::with(ProblemCode::Forbidden, "An API token cannot do this: sign in with a password."))
             }
         }
     }
 
     /// What an API token lets through, if it is one.
-    pub fn grant(self) -> Option<Grant> {
+    pub fn grant(self) -> Option<TokenGrant> {
         match self.via {
-            Via::Session(_) => None,
-            Via::Token(grant) => Some(grant),
+            AuthMethod::Session(_) => None,
+            AuthMethod::Token(grant) => Some(grant),
         }
     }
 
     /// Who answers for what the caller does to others: the person, also where a service account acts by a token
     /// that they made.
-    pub fn accountable(self) -> UserId {
+    pub fn accountable_user(self) -> UserId {
         self.grant().and_then(|grant| grant.maker).unwrap_or(self.user_id)
     }
 
@@ -104,27 +104,27 @@ impl Caller {
     }
 
     /// Of what a role allows, what the caller may.
-    pub(super) fn within(self, role: Permissions) -> Permissions {
+    pub(super) fn restrict(self, role: Permissions) -> Permissions {
         self.grant().map_or(role, |grant| role.intersection(grant.permissions))
     }
 
     /// Whether the caller's API token, if it is one, reaches a team that its holder is in.
-    pub(super) async fn reaches(self, tx: &mut Tx, team: TeamId) -> ApiResult<bool> {
+    pub(super) async fn ensure_token_reaches(self, tx: &mut Tx, team: TeamId) -> ApiResult<bool> {
         let Some(grant) = self.grant() else { return Ok(true) };
         Ok(grant.team.is_none_or(|only| only == team) && !api_tokens::is_revoked_in_team(tx, team, grant.id).await?)
     }
 
     /// Looks again whether session and account are still good; for what lasts longer than a request.
-    pub async fn still_good(self, state: &AppState) -> ApiResult<Self> {
-        self.still_good_within(&mut state.db.system_read().await?, state.ambient.now()).await
+    pub async fn revalidate(self, state: &AppState) -> ApiResult<Self> {
+        self.revalidate_in(&mut state.db.system_read().await?, state.ambient.now()).await
     }
 
     /// The same within a transaction.
-    pub(crate) async fn still_good_within(self, tx: &mut Tx, now: Timestamp) -> ApiResult<Self> {
+    pub(crate) async fn revalidate_in(self, tx: &mut Tx, now: Timestamp) -> ApiResult<Self> {
         let session_id = match self.via {
-            Via::Session(id) => id,
-            Via::Token(grant) if api_tokens::is_good(tx, grant.id, now).await? => return Ok(self),
-            Via::Token(_) => return Err(unauthorized("The API token has ended; make another.")),
+            AuthMethod::Session(id) => id,
+            AuthMethod::Token(grant) if api_tokens::is_valid(tx, grant.id, now).await? => return Ok(self),
+            AuthMethod::Token(_) => return Err(unauthorized("The API token has ended; make another.")),
         };
         let found: Option<i64> = sql!(
             tx,
@@ -147,13 +147,13 @@ impl FromRequestParts<AppState> for Caller {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let token = bearer(parts)
             .ok_or_else(|| unauthorized("Send `Authorization: Bearer` with an access token from login."))?;
-        let caller = Self::from_token(state, token, Peer::of(parts, state).0).await?;
-        let counted = parts.extensions.get::<Counted>().cloned().unwrap_or_default();
-        state.rates.caller(&caller, state.ambient.now(), &counted)?;
-        if let Some(flight) = parts.extensions.get::<Flight>() {
-            flight.of_account(state, caller.user_id)?;
+        let caller = Self::from_token(state, token, PeerAddress::from_parts(parts, state).0).await?;
+        let counted = parts.extensions.get::<CountedRates>().cloned().unwrap_or_default();
+        state.rates.count_caller(&caller, state.ambient.now(), &counted)?;
+        if let Some(flight) = parts.extensions.get::<CountedRequest>() {
+            flight.count_for_account(state, caller.user_id)?;
         }
-        parts.extensions.insert(SentBy(caller.user_id.uuid()));
+        parts.extensions.insert(BodySender(caller.user_id.uuid()));
         Ok(caller)
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct Rate {
 
 /// How a key stands after it was counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Standing {
+pub(crate) struct RateStatus {
     /// How many more are let through at once.
     pub(crate) remaining: u32,
     /// After how long all of them are there again.
@@ -37,11 +37,11 @@ pub(crate) struct Standing {
 
 /// Whom something is counted for: of fixed length, whatever was typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Key([u8; 16]);
+pub(crate) struct LimiterKey([u8; 16]);
 
-impl Key {
+impl LimiterKey {
     /// Of its parts; other parts make another key.
-    pub(crate) fn of(parts: &[&[u8]]) -> Self {
+    pub(crate) fn from_parts(parts: &[&[u8]]) -> Self {
         let mut hasher = Sha256::new();
         for part in parts {
             hasher.update(part.len().to_be_bytes());
@@ -55,15 +55,15 @@ impl Key {
 
 /// Which keys share a part of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Group(Option<u64>);
+pub(crate) struct LimiterGroup(Option<u64>);
 
-impl Group {
+impl LimiterGroup {
     /// Keys that nobody can make up at will, such as accounts that are there: bounded by the table alone.
     pub(crate) const KNOWN: Self = Self(None);
 
     /// Of what they have in common.
-    pub(crate) fn of(what: &[u8]) -> Self {
-        let Key(key) = Key::of(&[what]);
+    pub(crate) fn from_bytes(what: &[u8]) -> Self {
+        let LimiterKey(key) = LimiterKey::from_parts(&[what]);
         let (first, _) = key.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
         Self(Some(u64::from_be_bytes(*first)))
     }
@@ -71,29 +71,29 @@ impl Group {
 
 /// The moments of so many keys.
 #[derive(Debug)]
-pub(crate) struct Table {
+pub(crate) struct RateTable {
     most: usize,
     /// The most that a group has of it.
     share: usize,
-    keys: Mutex<Keys>,
+    keys: Mutex<KeyTable>,
 }
 
 /// Into how many shares a table is divided.
 const SHARES: usize = 16;
 
 #[derive(Debug, Default)]
-struct Keys {
+struct KeyTable {
     /// In microseconds: when what was let through so far would have come at the agreed rate.
-    due: HashMap<Key, (i64, Group)>,
+    due: HashMap<LimiterKey, (i64, LimiterGroup)>,
     /// The same by group, who is owed the most first.
-    groups: HashMap<Group, BTreeSet<(i64, Key)>>,
+    groups: HashMap<LimiterGroup, BTreeSet<(i64, LimiterKey)>>,
     /// The groups by how many keys they have.
-    sizes: BTreeSet<(usize, Group)>,
+    sizes: BTreeSet<(usize, LimiterGroup)>,
 }
 
-impl Keys {
+impl KeyTable {
     /// Writes a key's moment.
-    fn set(&mut self, key: Key, group: Group, due: i64) {
+    fn set(&mut self, key: LimiterKey, group: LimiterGroup, due: i64) {
         self.remove(key);
         self.due.insert(key, (due, group));
         let keys = self.groups.entry(group).or_default();
@@ -102,7 +102,7 @@ impl Keys {
         self.sizes.insert((keys.len(), group));
     }
 
-    fn remove(&mut self, key: Key) {
+    fn remove(&mut self, key: LimiterKey) {
         let Some((due, group)) = self.due.remove(&key) else { return };
         let Some(keys) = self.groups.get_mut(&group) else { return };
         self.sizes.remove(&(keys.len(), group));
@@ -115,7 +115,7 @@ impl Keys {
     }
 
     /// Forgets whoever of a group is owed the most.
-    fn forget_one(&mut self, group: Group) {
+    fn evict_one(&mut self, group: LimiterGroup) {
         let first = self.groups.get(&group).and_then(BTreeSet::first).copied();
         if let Some((_, key)) = first {
             self.remove(key);
@@ -123,33 +123,33 @@ impl Keys {
     }
 
     /// Makes room for a new key of a group.
-    fn make_room(&mut self, group: Group, share: usize, most: usize) {
-        if group != Group::KNOWN && self.groups.get(&group).is_some_and(|keys| keys.len() >= share) {
-            self.forget_one(group);
+    fn evict_for(&mut self, group: LimiterGroup, share: usize, most: usize) {
+        if group != LimiterGroup::KNOWN && self.groups.get(&group).is_some_and(|keys| keys.len() >= share) {
+            self.evict_one(group);
         }
         if self.due.len() >= most
             && let Some((_, largest)) = self.sizes.last().copied()
         {
-            self.forget_one(largest);
+            self.evict_one(largest);
         }
     }
 }
 
-impl Table {
+impl RateTable {
     /// Of at most so many keys; about 200 bytes each.
     pub(crate) fn new(most: usize) -> Self {
         Self { most, share: (most / SHARES).max(1), keys: Mutex::default() }
     }
 
     /// Counts one for the key.
-    pub(crate) fn count(&self, key: Key, group: Group, rate: Rate, now: Timestamp) -> Standing {
+    pub(crate) fn count(&self, key: LimiterKey, group: LimiterGroup, rate: Rate, now: Timestamp) -> RateStatus {
         let now = now.micros();
         let window = i64::try_from(rate.window.as_micros()).unwrap_or(i64::MAX);
         let step = (window / i64::from(rate.most.max(1))).max(1);
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         let known = keys.due.get(&key).map(|(due, _)| *due);
         if known.is_none() {
-            keys.make_room(group, self.share, self.most);
+            keys.evict_for(group, self.share, self.most);
         }
         // A clock that was set back must not lock anybody out for longer than a window.
         let present = known.unwrap_or(now).clamp(now, now.saturating_add(window));
@@ -160,7 +160,7 @@ impl Table {
         let due = if refused.is_some() { present } else { next };
         keys.set(key, group, due);
         let owed = due.saturating_sub(now);
-        Standing {
+        RateStatus {
             remaining: u32::try_from((window - owed).max(0) / step).unwrap_or(u32::MAX).min(rate.most),
             full_in: micros(owed),
             refused,
@@ -180,30 +180,30 @@ mod tests {
 
     const RATE: Rate = Rate { most: 10, window: Duration::from_mins(1) };
 
-    fn key(n: u32) -> Key {
-        Key::of(&[&n.to_be_bytes()])
+    fn key(n: u32) -> LimiterKey {
+        LimiterKey::from_parts(&[&n.to_be_bytes()])
     }
 
     #[test]
     fn all_at_once_then_one_after_the_other() {
-        let table = Table::new(10);
+        let table = RateTable::new(10);
         for left in (0..10).rev() {
-            let standing = table.count(key(1), Group::KNOWN, RATE, Timestamp(0));
+            let standing = table.count(key(1), LimiterGroup::KNOWN, RATE, Timestamp(0));
             assert_eq!((standing.remaining, standing.refused), (left, None));
         }
-        let standing = table.count(key(1), Group::KNOWN, RATE, Timestamp(0));
+        let standing = table.count(key(1), LimiterGroup::KNOWN, RATE, Timestamp(0));
         assert_eq!(standing.refused, Some(Duration::from_secs(6)));
         assert_eq!(standing.full_in, Duration::from_mins(1));
         let later = Timestamp(6_000_000);
-        assert_eq!(table.count(key(1), Group::KNOWN, RATE, later).refused, None);
-        assert!(table.count(key(1), Group::KNOWN, RATE, later).refused.is_some());
-        assert_eq!(table.count(key(2), Group::KNOWN, RATE, later).remaining, 9, "nobody else is touched");
+        assert_eq!(table.count(key(1), LimiterGroup::KNOWN, RATE, later).refused, None);
+        assert!(table.count(key(1), LimiterGroup::KNOWN, RATE, later).refused.is_some());
+        assert_eq!(table.count(key(2), LimiterGroup::KNOWN, RATE, later).remaining, 9, "nobody else is touched");
     }
 
     #[test]
     fn a_full_table_forgets_who_is_owed_the_most() {
-        let table = Table::new(2);
-        let count = |n: u32| table.count(key(n), Group::KNOWN, RATE, Timestamp(0)).remaining;
+        let table = RateTable::new(2);
+        let count = |n: u32| table.count(key(n), LimiterGroup::KNOWN, RATE, Timestamp(0)).remaining;
         assert_eq!((count(1), count(1), count(2)), (9, 8, 9));
         assert_eq!(count(3), 9, "nobody is turned away");
         assert_eq!(count(1), 7, "who has done the most is counted on");
@@ -212,9 +212,9 @@ mod tests {
 
     #[test]
     fn a_group_pushes_out_itself() {
-        let table = Table::new(64);
-        let (ours, theirs) = (Group::of(b"ours"), Group::of(b"theirs"));
-        let of = |n: u32| Key::of(&[&n.to_be_bytes()]);
+        let table = RateTable::new(64);
+        let (ours, theirs) = (LimiterGroup::from_bytes(b"ours"), LimiterGroup::from_bytes(b"theirs"));
+        let of = |n: u32| LimiterKey::from_parts(&[&n.to_be_bytes()]);
         for _ in 0..10 {
             table.count(of(0), ours, RATE, Timestamp(0));
             table.count(of(1), theirs, RATE, Timestamp(0));
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn parts_are_told_apart() {
-        assert_ne!(Key::of(&[b"ab", b"c"]), Key::of(&[b"a", b"bc"]));
+        assert_ne!(LimiterKey::from_parts(&[b"ab", b"c"]), LimiterKey::from_parts(&[b"a", b"bc"]));
     }
 
     proptest! {
@@ -243,15 +243,15 @@ mod tests {
         /// burst, and what is refused is let through after the time that was said.
         #[test]
         fn no_more_than_agreed(pauses in prop::collection::vec(0_i64..20_000_000, 1..200)) {
-            let table = Table::new(4);
+            let table = RateTable::new(4);
             let (mut now, mut through) = (0, Vec::new());
             for pause in pauses {
                 now += pause;
-                match table.count(key(1), Group::KNOWN, RATE, Timestamp(now)).refused {
+                match table.count(key(1), LimiterGroup::KNOWN, RATE, Timestamp(now)).refused {
                     None => through.push(now),
                     Some(wait) => {
                         now += i64::try_from(wait.as_micros()).unwrap();
-                        prop_assert_eq!(table.count(key(1), Group::KNOWN, RATE, Timestamp(now)).refused, None);
+                        prop_assert_eq!(table.count(key(1), LimiterGroup::KNOWN, RATE, Timestamp(now)).refused, None);
                         through.push(now);
                     }
                 }

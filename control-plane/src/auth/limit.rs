@@ -9,7 +9,7 @@ use restroy_sdk::{
     time::{Ambient, Timestamp},
 };
 
-use super::gcra::{Group, Key, Rate, Table};
+use super::gcra::{LimiterGroup, LimiterKey, Rate, RateTable};
 use crate::error::ApiError;
 
 /// What attempts are counted over.
@@ -22,7 +22,7 @@ const SITE: u32 = 3;
 
 /// What is attempted. What is counted for one does not stop another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum AttemptKind {
     /// To sign in with a password.
     Login,
     /// To show the password once more within a session.
@@ -35,7 +35,7 @@ pub enum Kind {
     Reset,
 }
 
-impl Kind {
+impl AttemptKind {
     fn as_bytes(self) -> &'static [u8] {
         match self {
             Self::Login => b"login",
@@ -48,22 +48,23 @@ impl Kind {
 
     /// Whether it guesses, so that it is counted for the account wherever it comes from. What guesses nothing is
     /// not: others could use it up.
-    fn guesses(self) -> bool {
+    fn is_guess(self) -> bool {
         matches!(self, Self::Login | Self::Proof | Self::Token)
     }
 }
 
 /// An attempt that was one too many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refused {
+pub struct TooManyAttempts {
     wait: Duration,
     /// By what is counted for the account alone: whoever tries has done little, others much.
     pub by_others: bool,
 }
 
-impl From<Refused> for ApiError {
-    fn from(refused: Refused) -> Self {
-        Self::with(ProblemCode::RateLimited, "Too many attempts; wait a minute and try again.").after(refused.wait)
+impl From<TooManyAttempts> for ApiError {
+    fn from(refused: TooManyAttempts) -> Self {
+        Self::with(ProblemCode::RateLimited, "Too many attempts; wait a minute and try again.")
+            .retry_after(refused.wait)
     }
 }
 
@@ -71,46 +72,47 @@ impl From<Refused> for ApiError {
 #[derive(Debug)]
 pub struct SignInLimits {
     per_window: u32,
-    table: Table,
+    table: RateTable,
 }
 
 impl SignInLimits {
     /// So many attempts a minute from one address for one account.
     pub fn new(per_minute: u32) -> Self {
-        Self { per_window: per_minute.max(1), table: Table::new(MAX_KEYS) }
+        Self { per_window: per_minute.max(1), table: RateTable::new(MAX_KEYS) }
     }
 
     /// Counts an attempt; refuses when it is one too many. `account` is whatever was typed: whether it
     /// exists makes no difference.
-    pub fn attempt(
+    pub fn record_attempt(
         &self,
         ambient: &Ambient,
         address: Option<IpAddr>,
-        what: Kind,
+        what: AttemptKind,
         account: &str,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), TooManyAttempts> {
         // From the attacker's own counters to the shared one: what is refused by the former does not
         // reach the latter, so that nobody alone locks an account, or fills the table, for others.
-        self.attempt_from(ambient, address)?;
+        self.record_address_attempt(ambient, address)?;
         let (now, group) = (ambient.now(), group(address));
         let (what_for, account) = (what.as_bytes(), account.as_bytes());
         for (network, factor) in networks(address) {
-            let key = Key::of(&[b"both", network.as_bytes(), what_for, account]);
+            let key = LimiterKey::from_parts(&[b"both", network.as_bytes(), what_for, account]);
             self.count(key, group, self.per_window.saturating_mul(factor), now)?;
         }
-        if what.guesses() {
-            let key = Key::of(&[b"account", what_for, account]);
-            self.count(key, group, self.wide(), now).map_err(|refused| Refused { by_others: true, ..refused })?;
+        if what.is_guess() {
+            let key = LimiterKey::from_parts(&[b"account", what_for, account]);
+            self.count(key, group, self.wide(), now)
+                .map_err(|refused| TooManyAttempts { by_others: true, ..refused })?;
         }
         Ok(())
     }
 
     /// Counts an attempt that names no account.
-    pub fn attempt_from(&self, ambient: &Ambient, address: Option<IpAddr>) -> Result<(), Refused> {
+    pub fn record_address_attempt(&self, ambient: &Ambient, address: Option<IpAddr>) -> Result<(), TooManyAttempts> {
         let (now, group) = (ambient.now(), group(address));
         for (network, factor) in networks(address) {
             let most = self.wide().saturating_mul(factor);
-            self.count(Key::of(&[b"address", network.as_bytes()]), group, most, now)?;
+            self.count(LimiterKey::from_parts(&[b"address", network.as_bytes()]), group, most, now)?;
         }
         Ok(())
     }
@@ -119,10 +121,10 @@ impl SignInLimits {
         self.per_window.saturating_mul(10)
     }
 
-    fn count(&self, key: Key, group: Group, most: u32, now: Timestamp) -> Result<(), Refused> {
+    fn count(&self, key: LimiterKey, group: LimiterGroup, most: u32, now: Timestamp) -> Result<(), TooManyAttempts> {
         match self.table.count(key, group, Rate { most, window: WINDOW }, now).refused {
             None => Ok(()),
-            Some(wait) => Err(Refused { wait, by_others: false }),
+            Some(wait) => Err(TooManyAttempts { wait, by_others: false }),
         }
     }
 }
@@ -137,11 +139,11 @@ pub(crate) fn network(address: IpAddr) -> String {
 
 /// The large network that an address is of: what an Internet provider of IPv6 is given (RFC 6177), and a common block
 /// of IPv4. Whoever has as many addresses as they like has them there.
-pub(super) fn group(address: Option<IpAddr>) -> Group {
+pub(super) fn group(address: Option<IpAddr>) -> LimiterGroup {
     match address.map(|address| address.to_canonical()) {
-        Some(IpAddr::V4(address)) => Group::of(&address.octets()[..2]),
-        Some(IpAddr::V6(address)) => Group::of(&address.octets()[..4]),
-        None => Group::of(b""),
+        Some(IpAddr::V4(address)) => LimiterGroup::from_bytes(&address.octets()[..2]),
+        Some(IpAddr::V6(address)) => LimiterGroup::from_bytes(&address.octets()[..4]),
+        None => LimiterGroup::from_bytes(b""),
     }
 }
 
@@ -166,7 +168,7 @@ mod tests {
 
     use restroy_sdk::time::{Clock, System};
 
-    use super::{Kind::Login, *};
+    use super::{AttemptKind::Login, *};
 
     /// A clock that stands: while a test counts, nothing becomes due.
     struct Still;
@@ -189,21 +191,21 @@ mod tests {
     fn one_address_locks_nobody_else_out() {
         let (limits, ambient) = (SignInLimits::new(10), Ambient::system());
         for _ in 0..1_000 {
-            let _ = limits.attempt(&ambient, Some(address("192.0.2.1")), Login, "ann"); // most are refused
+            let _ = limits.record_attempt(&ambient, Some(address("192.0.2.1")), Login, "ann"); // most are refused
         }
         for n in 0..40_000 {
-            let _ = limits.attempt(&ambient, Some(address("192.0.2.1")), Login, &n.to_string());
+            let _ = limits.record_attempt(&ambient, Some(address("192.0.2.1")), Login, &n.to_string());
         }
-        limits.attempt(&ambient, Some(address("192.0.2.2")), Login, "ann").unwrap();
-        limits.attempt(&ambient, Some(address("192.0.2.2")), Login, "bob").unwrap();
+        limits.record_attempt(&ambient, Some(address("192.0.2.2")), Login, "ann").unwrap();
+        limits.record_attempt(&ambient, Some(address("192.0.2.2")), Login, "bob").unwrap();
     }
 
     #[test]
     fn a_network_of_ipv6_counts_as_one() {
         let (limits, ambient) = (SignInLimits::new(1), Ambient::system());
-        limits.attempt(&ambient, Some(address("2001:db8::1")), Login, "ann").unwrap();
-        assert!(limits.attempt(&ambient, Some(address("2001:db8::2")), Login, "ann").is_err());
-        limits.attempt(&ambient, Some(address("2001:db8:0:1::1")), Login, "ann").unwrap();
+        limits.record_attempt(&ambient, Some(address("2001:db8::1")), Login, "ann").unwrap();
+        assert!(limits.record_attempt(&ambient, Some(address("2001:db8::2")), Login, "ann").is_err());
+        limits.record_attempt(&ambient, Some(address("2001:db8:0:1::1")), Login, "ann").unwrap();
     }
 
     /// Whoever has a site, such as a network of 48 bits, has 65,536 networks, and still does not lock others out.
@@ -213,10 +215,10 @@ mod tests {
         let mut through = 0;
         for n in 0..1_000 {
             let from = address(&format!("2001:db8:0:{n:x}::1"));
-            through += u32::from(limits.attempt(&ambient, Some(from), Login, "ann").is_ok());
+            through += u32::from(limits.record_attempt(&ambient, Some(from), Login, "ann").is_ok());
         }
         assert_eq!(through, 30);
-        limits.attempt(&ambient, Some(address("2001:db8:1::1")), Login, "ann").unwrap();
+        limits.record_attempt(&ambient, Some(address("2001:db8:1::1")), Login, "ann").unwrap();
     }
 
     /// Whoever has a network of 32 bits, as providers do, has 65,536 sites.
@@ -225,14 +227,17 @@ mod tests {
         let (limits, ambient) = (SignInLimits::new(10), still());
         let ours = Some(address("192.0.2.1"));
         for _ in 0..10 {
-            limits.attempt(&ambient, ours, Login, "ann").unwrap();
+            limits.record_attempt(&ambient, ours, Login, "ann").unwrap();
         }
         for n in 0..8_000_u32 {
             let from = address(&format!("2001:db8:{n:x}::1"));
-            let _ = limits.attempt(&ambient, Some(from), Login, &format!("nobody {n}"));
+            let _ = limits.record_attempt(&ambient, Some(from), Login, &format!("nobody {n}"));
         }
-        limits.attempt(&ambient, Some(address("198.51.100.1")), Login, "bob").unwrap();
-        assert!(limits.attempt(&ambient, ours, Login, "ann").is_err(), "what was counted elsewhere is not forgotten");
+        limits.record_attempt(&ambient, Some(address("198.51.100.1")), Login, "bob").unwrap();
+        assert!(
+            limits.record_attempt(&ambient, ours, Login, "ann").is_err(),
+            "what was counted elsewhere is not forgotten"
+        );
     }
 
     #[test]
@@ -240,13 +245,13 @@ mod tests {
         let (limits, ambient) = (SignInLimits::new(1), still());
         let at = |n: u8| Some(IpAddr::from([192, 0, 2, n]));
         for n in 0..10 {
-            limits.attempt(&ambient, at(n), Login, "ann").unwrap();
+            limits.record_attempt(&ambient, at(n), Login, "ann").unwrap();
         }
-        assert!(!limits.attempt(&ambient, at(0), Login, "ann").unwrap_err().by_others);
-        assert!(limits.attempt(&ambient, at(10), Login, "ann").unwrap_err().by_others);
+        assert!(!limits.record_attempt(&ambient, at(0), Login, "ann").unwrap_err().by_others);
+        assert!(limits.record_attempt(&ambient, at(10), Login, "ann").unwrap_err().by_others);
         // What guesses nothing has no count of the account's that others could use up.
         for n in 0..20 {
-            limits.attempt(&ambient, at(n), Kind::Reset, "ann").unwrap();
+            limits.record_attempt(&ambient, at(n), AttemptKind::Reset, "ann").unwrap();
         }
     }
 }

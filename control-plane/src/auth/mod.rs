@@ -25,10 +25,10 @@ pub mod second_factor;
 pub mod ticket;
 pub mod token;
 
-pub use attempt::Attempt;
-pub use caller::{Caller, Grant, Via};
+pub use attempt::SignInAttempt;
+pub use caller::{AuthMethod, Caller, TokenGrant};
 pub(crate) use limit::network;
-pub use peer::{Network, Networks, NotANetwork, Peer};
+pub use peer::{Network, Networks, ParseNetworkError, PeerAddress};
 pub use permission::{Permission, Permissions, Role};
 pub use registration::Registration;
 pub use scope::Scope;

@@ -9,10 +9,10 @@ use restroy_sdk::{
 };
 use serde_json::json;
 
-use super::token::Opaque;
+use super::token::OpaqueToken;
 use crate::{
     api::{
-        http::{Fields, rule::Text},
+        http::{FieldErrors, rule::TextRule},
         limits::MAX_PERSON,
     },
     error::{ApiError, ApiResult},
@@ -27,7 +27,7 @@ use crate::{
 
 /// An account, as an operator is asked about it.
 #[derive(Debug, Clone)]
-pub struct Found {
+pub struct OperatorAccount {
     /// Its id.
     pub id: UserId,
     /// Its address.
@@ -41,7 +41,7 @@ pub struct Found {
 }
 
 /// The account of an address or of an id; 404 when there is none.
-pub async fn find(db: &Db, who: &str) -> ApiResult<Found> {
+pub async fn find(db: &Db, who: &str) -> ApiResult<OperatorAccount> {
     let mut tx = db.system_read().await?;
     let user = match who.parse() {
         Ok(id) => users::by_id(&mut tx, id).await?,
@@ -49,7 +49,13 @@ pub async fn find(db: &Db, who: &str) -> ApiResult<Found> {
     };
     let user = user.filter(|user| user.kind == users::PERSON).ok_or_else(ApiError::not_found)?;
     let second_factor = second_factor::is_on(&mut tx, user.id).await?;
-    Ok(Found { id: user.id, email: user.email, name: user.name, last_login_at: user.last_login_at, second_factor })
+    Ok(OperatorAccount {
+        id: user.id,
+        email: user.email,
+        name: user.name,
+        last_login_at: user.last_login_at,
+        second_factor,
+    })
 }
 
 /// Takes the second factor of an account away, with its recovery codes, and ends its sessions and half-done logins:
@@ -65,7 +71,7 @@ pub async fn remove_second_factor(db: &Db, ambient: &Ambient, id: UserId) -> Api
     one_time::spend_all(&mut tx, Purpose::SecondFactor, id, now).await?;
     let ended = sessions::revoke_others(&mut tx, id, None, now).await?;
     let entry = Entry::new("user.totp_off", "user", id).details(json!({ "by": "operator", "sessions_ended": ended }));
-    audit::of_user(&mut tx, ambient, Actor::user(id, None), entry).await?;
+    audit::record_for_user(&mut tx, ambient, Actor::user(id, None), entry).await?;
     tx.commit().await?;
     Ok(ended)
 }
@@ -91,23 +97,25 @@ pub struct PasswordToken {
 pub async fn create_account(db: &Db, ambient: &Ambient, email: &str, name: Option<&str>) -> ApiResult<PasswordToken> {
     let email = email.trim();
     let name = name.unwrap_or_else(|| email.split('@').next().unwrap_or_default());
-    let mut fields = Fields::new();
-    if !Text::Email.fits(email) {
-        fields.fault("/email", "not an e-mail address; write name@host");
+    let mut fields = FieldErrors::new();
+    if !TextRule::Email.is_valid(email) {
+        fields.error("/email", "not an e-mail address; write name@host");
     }
-    if !Text::Name(MAX_PERSON).fits(name) {
-        fields.fault("/name", "not a name: one line of at most 32 characters, without outer spaces");
+    if !TextRule::Name(MAX_PERSON).is_valid(name) {
+        fields.error("/name", "not a name: one line of at most 32 characters, without outer spaces");
     }
-    fields.done()?;
+    fields.finish()?;
     let now = ambient.now();
     let mut tx = db.system_write().await?;
-    let user =
-        User { email_verified_at: Some(now), ..User::person(ambient.id::<UserId>(), email, name, String::new(), now) };
+    let user = User {
+        email_verified_at: Some(now),
+        ..User::new_person(ambient.id::<UserId>(), email, name, String::new(), now)
+    };
     if !users::insert(&mut tx, &user).await? {
         return Err(ApiError::with(ProblemCode::Conflict, "An account has this address already."));
     }
     let entry = Entry::new("user.register", "user", user.id).details(json!({ "by": "operator" }));
-    audit::of_user(&mut tx, ambient, Actor::user(user.id, None), entry).await?;
+    audit::record_for_user(&mut tx, ambient, Actor::user(user.id, None), entry).await?;
     let token = password_token(&mut tx, ambient, user.id, email, now).await?;
     tx.commit().await?;
     Ok(token)
@@ -122,7 +130,7 @@ pub async fn reset_password(db: &Db, ambient: &Ambient, id: UserId) -> ApiResult
     let user = users::by_id(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
     let token = password_token(&mut tx, ambient, id, &user.email, now).await?;
     let entry = Entry::new("user.password_reset_asked", "user", id).details(json!({ "by": "operator" }));
-    audit::of_user(&mut tx, ambient, Actor::user(id, None), entry).await?;
+    audit::record_for_user(&mut tx, ambient, Actor::user(id, None), entry).await?;
     tx.commit().await?;
     Ok(token)
 }
@@ -134,7 +142,7 @@ async fn password_token(
     email: &str,
     now: Timestamp,
 ) -> ApiResult<PasswordToken> {
-    let token = Opaque::new(ambient);
+    let token = OpaqueToken::new(ambient);
     let expires_at = now.after(PASSWORD_TOKEN_LIFE);
     one_time::insert(tx, Purpose::ResetPassword, &token.hash(), id, &users::fold(email), now, expires_at).await?;
     Ok(PasswordToken { id, email: email.to_owned(), token: token.into_text(), expires_at })

@@ -14,9 +14,9 @@ use crate::{
 pub fn check(settings: &Settings, headers: &HeaderMap) -> ApiResult<()> {
     let mut sent = headers.get_all(header::ORIGIN).iter();
     let Some(first) = sent.next() else { return Ok(()) };
-    let origin = first.to_str().ok().filter(|_| sent.next().is_none()).and_then(normal);
+    let origin = first.to_str().ok().filter(|_| sent.next().is_none()).and_then(normalized);
     match origin {
-        Some(origin) if known(settings).any(|known| known == origin) => Ok(()),
+        Some(origin) if allowed_origins(settings).any(|known| allowed_origins == origin) => Ok(()),
         _ => Err(ApiError::with(
             ProblemCode::Forbidden,
             "Pages of this origin may not open streams here; the operator can allow it (`allowed_origins`).",
@@ -25,12 +25,12 @@ pub fn check(settings: &Settings, headers: &HeaderMap) -> ApiResult<()> {
 }
 
 /// The installation's own origin and those that the operator allowed.
-pub fn known(settings: &Settings) -> impl Iterator<Item = String> {
-    std::iter::once(&settings.public_url).chain(&settings.allowed_origins).filter_map(|url| normal(url))
+pub fn allowed_origins(settings: &Settings) -> impl Iterator<Item = String> {
+    std::iter::once(&settings.public_url).chain(&settings.allowed_origins).filter_map(|url| normalized(url))
 }
 
 /// Scheme, host and port, in one spelling.
-fn normal(url: &str) -> Option<String> {
+fn normalized(url: &str) -> Option<String> {
     let origin = Url::parse(url).ok()?.origin();
     origin.is_tuple().then(|| origin.ascii_serialization())
 }

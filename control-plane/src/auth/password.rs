@@ -18,9 +18,9 @@ use crate::error::{ApiError, ApiResult};
 /// Memory in KiB, passes, lanes: the least that OWASP's password storage cheat sheet takes.
 const COST: (u32, u32, u32) = (19 * 1024, 2, 1);
 /// How many passwords are worked on at once.
-const AT_ONCE: usize = 2;
+const MAX_CONCURRENT: usize = 2;
 /// How many may be at work or wait; beyond, callers are told to come back.
-const IN_ALL: usize = 64;
+const MAX_PENDING: usize = 64;
 
 /// Hashes and checks passwords.
 pub struct Passwords {
@@ -32,13 +32,13 @@ pub struct Passwords {
 impl Passwords {
     /// Takes its salts from `ambient`.
     pub fn new(ambient: &Ambient) -> Self {
-        Self { turns: Arc::new(Semaphore::new(AT_ONCE)), present: AtomicUsize::new(0), ambient: ambient.clone() }
+        Self { turns: Arc::new(Semaphore::new(MAX_CONCURRENT)), present: AtomicUsize::new(0), ambient: ambient.clone() }
     }
 
     /// The PHC string to store. 503 when too many wait already.
     pub async fn hash(&self, password: SecretString) -> ApiResult<String> {
         let salt: [u8; 16] = self.ambient.random();
-        self.work(move || hash_now(&password, &salt)).await?
+        self.run_job(move || hash_now(&password, &salt)).await?
     }
 
     /// Whether the password is the one that `stored` was made of. Without a stored hash a hash is
@@ -46,7 +46,7 @@ impl Passwords {
     /// whether the account exists.
     pub async fn verify(&self, password: SecretString, stored: Option<String>) -> ApiResult<bool> {
         let salt: [u8; 16] = self.ambient.random();
-        self.work(move || match stored {
+        self.run_job(move || match stored {
             None => hash_now(&password, &salt).map(|_| false),
             Some(stored) => {
                 let parsed = PasswordHash::new(&stored).map_err(|error| internal(&error))?;
@@ -56,8 +56,8 @@ impl Passwords {
         .await?
     }
 
-    async fn work<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> ApiResult<T> {
-        let _place = Place::take(&self.present)?;
+    async fn run_job<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> ApiResult<T> {
+        let _place = QueueSlot::acquire(&self.present)?;
         let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|error| internal(&error))?;
         tokio::task::spawn_blocking(move || {
             let _turn = turn; // kept until the work ends, even when the caller went away
@@ -69,13 +69,13 @@ impl Passwords {
 }
 
 /// A place among those who are at work or wait.
-struct Place<'a>(&'a AtomicUsize);
+struct QueueSlot<'a>(&'a AtomicUsize);
 
-impl<'a> Place<'a> {
-    fn take(present: &'a AtomicUsize) -> ApiResult<Self> {
+impl<'a> QueueSlot<'a> {
+    fn acquire(present: &'a AtomicUsize) -> ApiResult<Self> {
         let before = present.fetch_add(1, Ordering::Relaxed);
         let place = Self(present);
-        if before < IN_ALL {
+        if before < MAX_PENDING {
             Ok(place)
         } else {
             Err(ApiError::with(ProblemCode::Unavailable, "Too many people sign in just now; try again in a moment."))
@@ -83,7 +83,7 @@ impl<'a> Place<'a> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for QueueSlot<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

@@ -30,7 +30,7 @@ pub struct Network {
 /// The text is no network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not an address or network, such as 192.0.2.7, 10.0.0.0/8 or fd00::/8")]
-pub struct NotANetwork(String);
+pub struct ParseNetworkError(String);
 
 impl Network {
     /// Whether an address is within it.
@@ -58,7 +58,7 @@ impl Network {
             bits.checked_shr(host).and_then(|bits| bits.checked_shl(host)).unwrap_or(0)
         };
         match self.address {
-            _ if self.is_one_address() => self.address,
+            _ if self.is_single_address() => self.address,
             IpAddr::V4(address) => {
                 let first = u32::try_from(keep(address.to_bits().into(), 32)).unwrap_or(0);
                 IpAddr::V4(first.saturating_add(1).into())
@@ -68,7 +68,7 @@ impl Network {
     }
 
     /// Whether it is one address alone.
-    pub fn is_one_address(self) -> bool {
+    pub fn is_single_address(self) -> bool {
         self.bits == if self.address.is_ipv4() { 32 } else { 128 }
     }
 }
@@ -79,10 +79,10 @@ fn shifted(address: u128, bits: u8, all: u8) -> u128 {
 }
 
 impl FromStr for Network {
-    type Err = NotANetwork;
+    type Err = ParseNetworkError;
 
-    fn from_str(text: &str) -> Result<Self, NotANetwork> {
-        let wrong = || NotANetwork(text.to_owned());
+    fn from_str(text: &str) -> Result<Self, ParseNetworkError> {
+        let wrong = || ParseNetworkError(text.to_owned());
         let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
         let address: IpAddr = address.parse().map_err(|_| wrong())?;
         let all = if address.is_ipv4() { 32 } else { 128 };
@@ -96,7 +96,7 @@ impl FromStr for Network {
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_one_address() {
+        if self.is_single_address() {
             return write!(f, "{}", self.address);
         }
         write!(f, "{}/{}", self.address, self.bits)
@@ -114,7 +114,7 @@ impl Networks {
         self.0.iter().copied()
     }
 
-    fn contain(&self, address: IpAddr) -> bool {
+    fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(address))
     }
 }
@@ -124,21 +124,21 @@ impl Networks {
 /// that is a trusted proxy too, the address to the left of it counts, and so on. What is further left anybody may have
 /// written, and is not looked at; nor is the header of whoever is no such proxy.
 #[derive(Debug, Clone, Copy)]
-pub struct Peer(pub Option<IpAddr>);
+pub struct PeerAddress(pub Option<IpAddr>);
 
-impl Peer {
+impl PeerAddress {
     /// Whose request it is.
-    pub fn of(parts: &Parts, state: &AppState) -> Self {
+    pub fn from_parts(parts: &Parts, state: &AppState) -> Self {
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
         Self(peer.map(|peer| caller(peer, &parts.headers, &state.settings.trusted_proxies)))
     }
 }
 
-impl FromRequestParts<AppState> for Peer {
+impl FromRequestParts<AppState> for PeerAddress {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Infallible> {
-        Ok(Self::of(parts, state))
+        Ok(Self::from_parts(parts, state))
     }
 }
 
@@ -149,7 +149,7 @@ fn caller(peer: IpAddr, headers: &HeaderMap, trusted: &Networks) -> IpAddr {
     // By bytes: what is no text further left is none of the right's business.
     let mut entries = values.flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
     let mut caller = peer;
-    while trusted.contain(caller) {
+    while trusted.contains(caller) {
         match entries.next().and_then(address) {
             Some(before) => caller = before,
             None => break,

@@ -9,9 +9,9 @@ use sqlx::query;
 use crate::{sql, state::AppState};
 
 /// How long a deleted account keeps its name and address.
-const DELETED: Duration = Duration::from_hours(30 * 24);
+const ACCOUNT_RETENTION: Duration = Duration::from_hours(30 * 24);
 /// How long an API token that ended is remembered.
-const TOKENS: Duration = Duration::from_hours(30 * 24);
+const TOKEN_RETENTION: Duration = Duration::from_hours(30 * 24);
 
 /// A statement with `{lock}` left out on SQLite, which has one writer anyway.
 macro_rules! both {
@@ -22,7 +22,7 @@ macro_rules! both {
 
 /// Takes name and address, and what is left to sign in with, from accounts that were deleted a while ago: of so many
 /// at most. How many it were.
-pub(crate) async fn deleted_accounts(state: &AppState, now: Timestamp, most: i64) -> Result<u64, sqlx::Error> {
+pub(crate) async fn purge_deleted_accounts(state: &AppState, now: Timestamp, most: i64) -> Result<u64, sqlx::Error> {
     let mut changed = 0;
     let deleted = both!(
         "WITH old AS (SELECT id FROM users WHERE deleted_at <= $1 AND purged_at IS NULL LIMIT $2",
@@ -31,7 +31,7 @@ pub(crate) async fn deleted_accounts(state: &AppState, now: Timestamp, most: i64
     let mut tx = state.db.system_write().await?;
     let statement = tx.pick(deleted.0, deleted.1);
     let ids: Vec<restroy_sdk::ids::UserId> =
-        sql!(&mut tx, fetch_all, sqlx::query_scalar(statement).bind(now.before(DELETED)).bind(most))?;
+        sql!(&mut tx, fetch_all, sqlx::query_scalar(statement).bind(now.before(ACCOUNT_RETENTION)).bind(most))?;
     for id in ids {
         for statement in [
             "DELETE FROM sessions WHERE user_id = $1",
@@ -52,26 +52,30 @@ pub(crate) async fn deleted_accounts(state: &AppState, now: Timestamp, most: i64
 }
 
 /// Forgets API tokens that ended a while ago, so many at most.
-pub(crate) async fn ended_tokens(state: &AppState, now: Timestamp, most: i64) -> Result<u64, sqlx::Error> {
+pub(crate) async fn purge_ended_tokens(state: &AppState, now: Timestamp, most: i64) -> Result<u64, sqlx::Error> {
     let statement = both!(
         "WITH old AS (SELECT id FROM api_tokens WHERE (revoked_at IS NOT NULL OR expires_at IS NOT NULL)
              AND coalesce(revoked_at, expires_at) <= $1 LIMIT $2",
         ") DELETE FROM api_tokens WHERE id IN (SELECT id FROM old)"
     );
-    change(state, statement, now.before(TOKENS), most).await
+    execute(state, statement, now.before(TOKEN_RETENTION), most).await
 }
 
 /// Deletes service accounts whose team is gone, so many at most.
-pub(crate) async fn left_services(state: &AppState, now: Timestamp, most: i64) -> Result<u64, sqlx::Error> {
+pub(crate) async fn delete_orphaned_service_accounts(
+    state: &AppState,
+    now: Timestamp,
+    most: i64,
+) -> Result<u64, sqlx::Error> {
     let statement = both!(
         "WITH old AS (SELECT id FROM users u WHERE kind = 'service' AND deleted_at IS NULL
              AND NOT EXISTS (SELECT 1 FROM memberships m WHERE m.user_id = u.id) LIMIT $2",
         ") UPDATE users SET deleted_at = $1 WHERE id IN (SELECT id FROM old)"
     );
-    change(state, statement, now, most).await
+    execute(state, statement, now, most).await
 }
 
-async fn change(
+async fn execute(
     state: &AppState,
     (sqlite, postgres): (&'static str, &'static str),
     at: Timestamp,

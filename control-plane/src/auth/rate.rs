@@ -18,8 +18,8 @@ use restroy_sdk::{ids::Id as _, problem::ProblemCode, time::Timestamp};
 use uuid::Uuid;
 
 use super::{
-    Caller, Via,
-    gcra::{Group, Key, Rate, Standing, Table},
+    AuthMethod, Caller,
+    gcra::{LimiterGroup, LimiterKey, Rate, RateStatus, RateTable},
     limit::{group, network},
 };
 use crate::error::{ApiError, ApiResult, whole_seconds};
@@ -31,7 +31,7 @@ const MAX_KEYS: usize = 100_000;
 
 /// What is counted apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
+pub enum RateClass {
     /// All requests from an address, signed in or not.
     Address,
     /// WebSockets that are opened from an address: after an upgrade all who watch come back at once.
@@ -42,7 +42,7 @@ pub enum Class {
     Token,
 }
 
-impl Class {
+impl RateClass {
     /// Its name in `RateLimit`.
     fn as_str(self) -> &'static str {
         match self {
@@ -67,31 +67,31 @@ impl Class {
 #[derive(Debug)]
 pub struct Rates {
     per_minute: u32,
-    table: Table,
+    table: RateTable,
 }
 
 /// What was counted for a request, for its answer's headers. Travels as an extension.
 #[derive(Debug, Clone, Default)]
-pub struct Counted(Arc<Once>);
+pub struct CountedRates(Arc<CountedOnce>);
 
 /// What is counted once, however often the request is done again.
 #[derive(Debug, Default)]
-struct Once {
-    classes: Mutex<Vec<(Class, u32, Standing)>>,
+struct CountedOnce {
+    classes: Mutex<Vec<(RateClass, u32, RateStatus)>>,
     attempt: AtomicBool,
 }
 
-impl Counted {
-    fn has(&self, class: Class) -> bool {
+impl CountedRates {
+    fn is_counted(&self, class: RateClass) -> bool {
         self.lock().iter().any(|(counted, ..)| *counted == class)
     }
 
     /// Whether the request is an attempt to sign in that was not counted yet; from now on it is.
-    pub(super) fn begins_attempt(&self) -> bool {
+    pub(super) fn take_uncounted_attempt(&self) -> bool {
         !self.0.attempt.swap(true, Ordering::Relaxed)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(Class, u32, Standing)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(RateClass, u32, RateStatus)>> {
         self.0.classes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -101,8 +101,9 @@ impl Counted {
         if counted.is_empty() {
             return None;
         }
-        let list =
-            |item: &dyn Fn(&(Class, u32, Standing)) -> String| counted.iter().map(item).collect::<Vec<_>>().join(", ");
+        let list = |item: &dyn Fn(&(RateClass, u32, RateStatus)) -> String| {
+            counted.iter().map(item).collect::<Vec<_>>().join(", ")
+        };
         Some((
             list(&|(class, most, _)| format!("\"{}\";q={most};w={}", class.as_str(), WINDOW.as_secs())),
             list(&|(class, _, standing)| {
@@ -115,42 +116,54 @@ impl Counted {
 impl Rates {
     /// So many requests a minute with one token; 0 for as many as one likes.
     pub fn new(per_minute: u32) -> Self {
-        Self { per_minute, table: Table::new(MAX_KEYS) }
+        Self { per_minute, table: RateTable::new(MAX_KEYS) }
     }
 
     /// Counts a request from an address, or a WebSocket; 429 when it is one too many.
-    pub fn address(&self, class: Class, address: Option<IpAddr>, now: Timestamp, counted: &Counted) -> ApiResult<()> {
+    pub fn count_address(
+        &self,
+        class: RateClass,
+        address: Option<IpAddr>,
+        now: Timestamp,
+        counted: &CountedRates,
+    ) -> ApiResult<()> {
         let Some(address) = address else { return Ok(()) };
         self.count(class, (network(address).as_bytes(), group(Some(address))), now, counted)
     }
 
     /// Counts a request for who sent it; 429 when it is one too many.
-    pub fn caller(&self, caller: &Caller, now: Timestamp, counted: &Counted) -> ApiResult<()> {
+    pub fn count_caller(&self, caller: &Caller, now: Timestamp, counted: &CountedRates) -> ApiResult<()> {
         let token: Uuid = match caller.via {
-            Via::Session(id) => id.uuid(),
-            Via::Token(grant) => grant.id.uuid(),
+            AuthMethod::Session(id) => id.uuid(),
+            AuthMethod::Token(grant) => grant.id.uuid(),
         };
-        self.count(Class::Token, (token.as_bytes(), Group::KNOWN), now, counted)?;
-        self.count(Class::Account, (caller.user_id.uuid().as_bytes(), Group::KNOWN), now, counted)
+        self.count(RateClass::Token, (token.as_bytes(), LimiterGroup::KNOWN), now, counted)?;
+        self.count(RateClass::Account, (caller.user_id.uuid().as_bytes(), LimiterGroup::KNOWN), now, counted)
     }
 
-    fn count(&self, class: Class, (of, group): (&[u8], Group), now: Timestamp, counted: &Counted) -> ApiResult<()> {
+    fn count(
+        &self,
+        class: RateClass,
+        (of, group): (&[u8], LimiterGroup),
+        now: Timestamp,
+        counted: &CountedRates,
+    ) -> ApiResult<()> {
         // A request that is done again after a fault of ours is one request.
-        if self.per_minute == 0 || counted.has(class) {
+        if self.per_minute == 0 || counted.is_counted(class) {
             return Ok(());
         }
         let most = self.per_minute.saturating_mul(class.share());
-        let key = Key::of(&[class.as_str().as_bytes(), of]);
+        let key = LimiterKey::from_parts(&[class.as_str().as_bytes(), of]);
         let standing = self.table.count(key, group, Rate { most, window: WINDOW }, now);
         counted.lock().push((class, most, standing));
         let Some(wait) = standing.refused else { return Ok(()) };
         let detail = match class {
-            Class::Address => format!("More than {most} requests a minute from your network address."),
-            Class::Streams => format!("More than {most} streams a minute from your network address."),
-            Class::Account => format!("More than {most} requests a minute of your account."),
-            Class::Token => format!("More than {most} requests a minute with this token."),
+            RateClass::Address => format!("More than {most} requests a minute from your network address."),
+            RateClass::Streams => format!("More than {most} streams a minute from your network address."),
+            RateClass::Account => format!("More than {most} requests a minute of your account."),
+            RateClass::Token => format!("More than {most} requests a minute with this token."),
         };
         let detail = format!("{detail} Try again in {} s, and slower.", whole_seconds(wait));
-        Err(ApiError::with(ProblemCode::RateLimited, detail).after(wait))
+        Err(ApiError::with(ProblemCode::RateLimited, detail).retry_after(wait))
     }
 }

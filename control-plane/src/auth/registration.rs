@@ -20,11 +20,13 @@ pub enum Registration {
 
 impl Registration {
     /// Whether an address that no account has may get one.
-    pub(crate) async fn admits(&self, tx: &mut Tx, email: &str, now: Timestamp) -> Result<bool, sqlx::Error> {
+    pub(crate) async fn allows(&self, tx: &mut Tx, email: &str, now: Timestamp) -> Result<bool, sqlx::Error> {
         match self {
             Self::Open => Ok(true),
             Self::Domains(domains) if in_domains(email, domains) => Ok(true),
-            Self::Domains(_) | Self::Invited => invitations::any_waits_for(tx, &users::fold(email), now).await,
+            Self::Domains(_) | Self::Invited => {
+                invitations::any_team_has_pending_for(tx, &users::fold(email), now).await
+            }
             Self::Closed => Ok(false),
         }
     }

@@ -14,7 +14,7 @@ use crate::{
     error::{ApiError, ApiResult},
     sql,
     state::AppState,
-    store::{Bypass, Db, TeamTx, Tx, audit::Actor},
+    store::{Bypass, Db, Durability, TeamTx, Tx, audit::Actor},
 };
 
 /// An authorised caller within one team.
@@ -71,7 +71,7 @@ impl Scope {
 
     /// Whether the caller's API token, if it is one, lets this through of what its holder may.
     pub fn token_permits(&self, permission: Permission) -> bool {
-        self.caller.within(Permissions::ALL).contains(permission)
+        self.caller.restrict(Permissions::ALL).contains(permission)
     }
 
     /// Refuses with 403 unless the caller may do that too.
@@ -84,7 +84,7 @@ impl Scope {
         self.db.team_read(self.team).await
     }
 
-    /// A transaction that writes; see [`Db::team_write_alone`]. Asks again whether the caller may: what was
+    /// A transaction that writes; see [`Db::begin_team_exclusive`]. Asks again whether the caller may: what was
     /// taken away, archived or deleted since the request came in stops here.
     pub async fn write(&self) -> ApiResult<TeamTx> {
         Ok(self.write_with_scope().await?.0)
@@ -93,7 +93,7 @@ impl Scope {
     /// The same, with the scope as of this transaction: what depends on a second permission is judged by it,
     /// not by what the caller held when the request came in.
     pub async fn write_with_scope(&self) -> ApiResult<(TeamTx, Self)> {
-        let mut tx = self.db.team_write_alone(self.team).await?;
+        let mut tx = self.db.begin_team_exclusive(self.team, Durability::Commit).await?;
         let renewed = self.reauthorized(&mut tx).await?;
         Ok((tx, renewed))
     }
@@ -105,9 +105,9 @@ impl Scope {
     }
 
     /// The same for what must survive a power cut; see
-    /// [`Db::team_write_alone_durably`].
+    /// [`Db::begin_team_exclusive`].
     pub async fn write_durably(&self) -> ApiResult<TeamTx> {
-        let mut tx = self.db.team_write_alone_durably(self.team).await?;
+        let mut tx = self.db.begin_team_exclusive(self.team, Durability::Fsync).await?;
         self.reauthorized(&mut tx).await?;
         Ok(tx)
     }
@@ -133,7 +133,7 @@ impl Scope {
     /// e-mail of its own, a service account): no wall but the conditions of its statements is around this
     /// transaction.
     pub(crate) async fn write_bypassing_rls(&self, why: Bypass) -> ApiResult<(TeamTx, Permissions)> {
-        let mut tx = TeamTx::bypassing_rls(self.db.system_write_alone(self.team).await?, self.team, why);
+        let mut tx = TeamTx::bypassing_rls(self.db.begin_system_exclusive(self.team).await?, self.team, why);
         let renewed = self.reauthorized(&mut tx).await?;
         Ok((tx, renewed.permissions))
     }
@@ -170,11 +170,11 @@ impl AccessRow {
     /// there adds to the one in the team. A private board is for its members, by their role there
     /// alone, and for who administers boards in the team. An API token narrows each role.
     fn access(self, caller: Caller) -> Result<Option<Access>, UnknownRole> {
-        let in_team = caller.within(Permissions::from_role(self.role.as_deref(), self.granted.as_deref())?);
+        let in_team = caller.restrict(Permissions::from_role(self.role.as_deref(), self.granted.as_deref())?);
         let team_role = self.role.or(self.own_role).unwrap_or_default();
         let on_board = if self.board_role.is_some() || self.board_own_role.is_some() {
             let held = Permissions::from_role(self.board_role.as_deref(), self.board_granted.as_deref())?;
-            Some(caller.within(held.board_scoped()))
+            Some(caller.restrict(held.board_scoped()))
         } else {
             None
         };
@@ -202,7 +202,7 @@ impl AccessRequest {
             sql!(&mut *tx, fetch_optional, query_as(self.thing.sql()).bind(self.id).bind(caller.user_id))?;
         let Some(found) = found else { return Err(ApiError::not_found()) };
         let (team, archived) = (found.team_id, found.archived);
-        if !caller.reaches(tx, team).await? {
+        if !caller.ensure_token_reaches(tx, team).await? {
             return Err(ApiError::not_found());
         }
         let standing = found.access(caller).map_err(|error| {
@@ -224,7 +224,7 @@ impl AccessRequest {
 }
 
 fn forbidden(caller: Caller, role: &str, permission: Permission) -> ApiError {
-    let detail = if caller.within(Permissions::ALL).contains(permission) {
+    let detail = if caller.restrict(Permissions::ALL).contains(permission) {
         format!("Your role in this team is `{role}`, which lacks the permission `{permission}`.")
     } else {
         format!("The API token does not carry the permission `{permission}`.")

@@ -34,7 +34,7 @@ const FAILURE_WINDOW: Duration = Duration::from_hours(1);
 const BASE32: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// A new secret, as it is typed and as an `otpauth:` URI, and sealed for the account, with the id of the key.
-pub struct NewSecret {
+pub struct NewTotpSecret {
     /// Base32.
     pub text: String,
     /// The URI.
@@ -46,7 +46,7 @@ pub struct NewSecret {
 }
 
 /// Makes one for the account of an address.
-pub fn new_secret(state: &AppState, user: UserId, email: &str) -> ApiResult<NewSecret> {
+pub fn new_secret(state: &AppState, user: UserId, email: &str) -> ApiResult<NewTotpSecret> {
     let secret = Zeroizing::new(state.ambient.random::<SECRET>());
     let (sealed, key_id) = state.keys.seal_for_user(&state.ambient, user, &*secret)?;
     let totp = builder(&*secret)
@@ -56,7 +56,7 @@ pub fn new_secret(state: &AppState, user: UserId, email: &str) -> ApiResult<NewS
         .build()
         .map_err(|error| internal(&error))?;
     let uri = totp.to_url().map_err(|error| internal(&error))?;
-    Ok(NewSecret { text: totp.secret().to_base32(), uri, sealed, key_id })
+    Ok(NewTotpSecret { text: totp.secret().to_base32(), uri, sealed, key_id })
 }
 
 fn builder(secret: &[u8]) -> Builder {
@@ -71,7 +71,7 @@ fn internal(error: &dyn std::fmt::Display) -> ApiError {
 /// New recovery codes, `abcd-efgh-ijkl-mnop`, and their hashes.
 pub fn new_recovery_codes(ambient: &Ambient) -> (Vec<String>, Vec<Vec<u8>>) {
     let codes: Vec<String> = (0..RECOVERY_CODES).map(|_| recovery_code(ambient.random())).collect();
-    let hashes = codes.iter().map(|code| hash(&plain(code))).collect();
+    let hashes = codes.iter().map(|code| hash(&normalized(code))).collect();
     (codes, hashes)
 }
 
@@ -89,13 +89,13 @@ fn recovery_code(random: [u8; RECOVERY]) -> String {
 }
 
 /// A code as it is compared: how it is written makes no difference.
-fn plain(code: &str) -> String {
+fn normalized(code: &str) -> String {
     code.chars().filter(|c| !c.is_whitespace() && *c != '-').flat_map(char::to_lowercase).collect()
 }
 
 /// What came of a code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shown {
+pub enum CodeCheck {
     /// It is right, of the authenticator, and good no more.
     Code,
     /// It is a recovery code, and good no more.
@@ -106,15 +106,15 @@ pub enum Shown {
 
 /// Takes a code of an account: of its authenticator or, where `recovery` is allowed, a recovery code. 429 when
 /// there were too many wrong ones. The account's row must be held.
-pub async fn show(
+pub async fn check_code(
     state: &AppState,
     tx: &mut Tx,
     user: UserId,
     code: &str,
     recovery: bool,
     now: Timestamp,
-) -> ApiResult<Shown> {
-    let Some(row) = second_factor::get(tx, user).await? else { return Ok(Shown::Wrong) };
+) -> ApiResult<CodeCheck> {
+    let Some(row) = second_factor::get(tx, user).await? else { return Ok(CodeCheck::Wrong) };
     let counted = now.since(row.failures_since) < FAILURE_WINDOW;
     let failures = if counted { row.failures } else { 0 };
     if failures >= MAX_FAILURES {
@@ -123,7 +123,7 @@ pub async fn show(
             format!("{MAX_FAILURES} codes in an hour were wrong; wait until the hour is over."),
         ));
     }
-    let code = plain(code);
+    let code = normalized(code);
     let (right, shown) = if code.len() == 6 {
         let secret = state.keys.open_of_user(user, &row.sealed, &row.key_id)?;
         let totp: Totp = builder(&secret).build().map_err(|error| internal(&error))?;
@@ -133,17 +133,17 @@ pub async fn show(
             Some(step) => second_factor::take_step(tx, user, step).await?,
             None => false,
         };
-        (right, Shown::Code)
+        (right, CodeCheck::Code)
     } else {
         let right = recovery && second_factor::spend_recovery_code(tx, user, &hash(&code), now).await?;
-        (right, Shown::RecoveryCode)
+        (right, CodeCheck::RecoveryCode)
     };
     if right {
         return Ok(shown);
     }
     let since = if counted { row.failures_since } else { now };
     second_factor::count_failure(tx, user, failures + 1, since).await?;
-    Ok(Shown::Wrong)
+    Ok(CodeCheck::Wrong)
 }
 
 #[cfg(test)]
@@ -166,6 +166,6 @@ mod tests {
         assert_eq!(recovery_code([0xFF; RECOVERY]), "7777-7777-7777-7777");
         let (codes, hashes) = new_recovery_codes(&Ambient::system());
         assert_eq!((codes.len(), hashes.len()), (10, 10));
-        assert_eq!(hash(&plain(&codes[0].to_uppercase().replace('-', " "))), hashes[0]);
+        assert_eq!(hash(&normalized(&codes[0].to_uppercase().replace('-', " "))), hashes[0]);
     }
 }

@@ -8,7 +8,7 @@ use restroy_sdk::{ids::SessionId, problem::ProblemCode, time::Timestamp};
 use super::{
     Caller,
     caller::unauthorized,
-    token::{Opaque, hash},
+    token::{OpaqueToken, hash},
 };
 use crate::{
     error::{ApiError, ApiResult},
@@ -26,16 +26,16 @@ const MAX_MADE: i64 = 100;
 
 /// Makes a ticket for a path.
 pub async fn issue(state: &AppState, caller: Caller, path: &str) -> ApiResult<(String, Timestamp)> {
-    let ticket = Opaque::new(&state.ambient);
+    let ticket = OpaqueToken::new(&state.ambient);
     let now = state.ambient.now();
     let expires = now.after(LIFE);
     let mut tx = state.db.system_write().await?;
     users::lock(&mut tx, caller.user_id).await?;
-    if one_time::made_since(&mut tx, Purpose::Stream, caller.user_id, now.before(LIFE)).await? >= MAX_MADE {
+    if one_time::count_created_since(&mut tx, Purpose::Stream, caller.user_id, now.before(LIFE)).await? >= MAX_MADE {
         let detail = format!("At most {MAX_MADE} tickets in {} seconds; wait a moment.", LIFE.as_secs());
         return Err(ApiError::with(ProblemCode::RateLimited, detail));
     }
-    let subject = subject(caller.session()?, path);
+    let subject = subject(caller.require_session()?, path);
     one_time::insert(&mut tx, Purpose::Stream, &ticket.hash(), caller.user_id, &subject, now, expires).await?;
     tx.commit().await?;
     Ok((ticket.into_text(), expires))
@@ -55,7 +55,7 @@ pub async fn redeem(state: &AppState, ticket: &str, path: &str, address: Option<
     let session = bound.split_once(' ').filter(|(_, bound)| *bound == path);
     let session: Option<SessionId> = session.and_then(|(session, _)| session.parse().ok());
     let caller = match session {
-        Some(session) => Caller::signed_in(user_id, session, address).still_good_within(&mut tx, now).await,
+        Some(session) => Caller::from_session(user_id, session, address).revalidate_in(&mut tx, now).await,
         None => Err(refused()),
     };
     // A ticket shown on the wrong path is spent all the same. What the database could not answer is

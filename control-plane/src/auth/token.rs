@@ -48,7 +48,7 @@ impl std::fmt::Debug for TokenKeys {
 /// The signing key is too short to be one.
 #[derive(Debug, thiserror::Error)]
 #[error("the key that signs access tokens must have at least {MIN_KEY} bytes")]
-pub struct ShortKey;
+pub struct KeyTooShort;
 
 /// What went wrong while a token was made.
 #[derive(Debug, thiserror::Error)]
@@ -57,16 +57,16 @@ pub struct SignError(#[from] jsonwebtoken::errors::Error);
 
 impl TokenKeys {
     /// From the installation's signing key.
-    pub fn new(key: &SecretBox<[u8]>) -> Result<Self, ShortKey> {
+    pub fn new(key: &SecretBox<[u8]>) -> Result<Self, KeyTooShort> {
         let key = key.expose_secret();
         if key.len() < MIN_KEY {
-            return Err(ShortKey);
+            return Err(KeyTooShort);
         }
         let mut validation = Validation::new(Algorithm::HS256);
         validation.required_spec_claims =
             ["exp", "aud", "sub"].into_iter().map(str::to_owned).collect::<HashSet<String>>();
         validation.set_audience(&[AUDIENCE]);
-        // The clock is passed in: the end is checked in `check`, to the second.
+        // The clock is passed in: the end is checked in `verify`, to the second.
         validation.validate_exp = false;
         // A key of its own for each kind of token.
         let refresh = mac(key, b"restroy/1/refresh-token")?.finalize().into_bytes();
@@ -94,7 +94,7 @@ impl TokenKeys {
     }
 
     /// Whom a token names; `None` when it is not a token of ours, in force now.
-    pub fn check(&self, ambient: &Ambient, token: &str) -> Option<(UserId, SessionId)> {
+    pub fn verify(&self, ambient: &Ambient, token: &str) -> Option<(UserId, SessionId)> {
         let data = jsonwebtoken::decode::<Claims>(token, &self.decode, &self.validation).ok()?;
         let typed = data.header.typ.as_deref() == Some(TYPE);
         (typed && data.claims.exp > seconds(ambient.now())).then_some((data.claims.sub, data.claims.sid))
@@ -105,19 +105,19 @@ impl TokenKeys {
     /// The refresh token of a session's generation: the session, the generation, randomness, and a
     /// MAC over them. The MAC tells a token that was used before, which ends the session, from one
     /// that somebody made up, which does not.
-    pub fn refresh(&self, ambient: &Ambient, session: SessionId, generation: i64) -> Opaque {
+    pub fn refresh_token(&self, ambient: &Ambient, session: SessionId, generation: i64) -> OpaqueToken {
         let mut token = Vec::with_capacity(REFRESH_LENGTH);
         token.extend_from_slice(session.uuid().as_bytes());
         token.extend_from_slice(&generation.to_be_bytes());
         token.extend_from_slice(&ambient.random::<32>());
         let tag = self.refresh.clone().chain_update(&token).finalize().into_bytes();
         token.extend_from_slice(&tag);
-        Opaque(URL_SAFE_NO_PAD.encode(token))
+        OpaqueToken(URL_SAFE_NO_PAD.encode(token))
     }
 
     /// The session and generation that a refresh token of ours names; whether it is the newest the
     /// store knows.
-    pub fn read_refresh(&self, token: &str) -> Option<(SessionId, i64)> {
+    pub fn parse_refresh_token(&self, token: &str) -> Option<(SessionId, i64)> {
         let token: [u8; REFRESH_LENGTH] = URL_SAFE_NO_PAD.decode(token).ok()?.try_into().ok()?;
         let (named, tag) = token.split_at(REFRESH_LENGTH - 32);
         self.refresh.clone().chain_update(named).verify_slice(tag).ok()?;
@@ -127,8 +127,8 @@ impl TokenKeys {
     }
 }
 
-fn mac(key: &[u8], label: &[u8]) -> Result<Hmac<Sha256>, ShortKey> {
-    Ok(Hmac::<Sha256>::new_from_slice(key).map_err(|_| ShortKey)?.chain_update(label))
+fn mac(key: &[u8], label: &[u8]) -> Result<Hmac<Sha256>, KeyTooShort> {
+    Ok(Hmac::<Sha256>::new_from_slice(key).map_err(|_| KeyTooShort)?.chain_update(label))
 }
 
 fn seconds(moment: Timestamp) -> i64 {
@@ -137,9 +137,9 @@ fn seconds(moment: Timestamp) -> i64 {
 
 /// An opaque token: 32 random bytes, kept by us only as a hash. Its randomness makes a slow hash
 /// needless.
-pub struct Opaque(String);
+pub struct OpaqueToken(String);
 
-impl Opaque {
+impl OpaqueToken {
     /// A new one.
     pub fn new(ambient: &Ambient) -> Self {
         Self(URL_SAFE_NO_PAD.encode(ambient.random::<32>()))

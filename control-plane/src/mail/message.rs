@@ -13,7 +13,7 @@ use lettre::{
 use restroy_sdk::time::Timestamp;
 
 use super::quoted;
-use crate::store::outbox::Origin;
+use crate::store::outbox::EmailOrigin;
 
 /// What is to be sent.
 #[derive(Debug, Clone)]
@@ -26,7 +26,7 @@ pub(super) struct RenderedEmail {
     pub(super) html: Option<String>,
     pub(super) at: Timestamp,
     /// The team that it is of; none: the installation's own.
-    pub(super) origin: Option<Origin>,
+    pub(super) origin: Option<EmailOrigin>,
 }
 
 /// The header that says which team an e-mail is of, by its id.
@@ -48,7 +48,7 @@ impl Header for TeamHeader {
 }
 
 /// What stands at the end of a team's e-mail, so that nobody takes it for the installation's own.
-fn footer(origin: &Origin, url: &str) -> String {
+fn footer(origin: &EmailOrigin, url: &str) -> String {
     let who = match &origin.pipeline {
         Some(pipeline) => format!("The pipeline {} of the team {}", quoted(pipeline), quoted(&origin.team)),
         None => format!("The team {}", quoted(&origin.team)),
@@ -62,7 +62,7 @@ fn as_html(text: &str) -> String {
 }
 
 /// The sender of a team's e-mail: its name says the team's.
-fn of_team(origin: &Origin, from: &Mailbox) -> Mailbox {
+fn team_sender(origin: &EmailOrigin, from: &Mailbox) -> Mailbox {
     let via = from.name.as_deref().unwrap_or("Restroy");
     let team = quoted(&origin.team);
     Mailbox::new(Some(format!("Team {} via {via}", team.trim_matches('"'))), from.email.clone())
@@ -90,7 +90,7 @@ pub(super) fn compose(letter: &RenderedEmail, sender: Sender<'_>) -> Result<(Env
     if !is_message_id(&letter.message_id) {
         return Err("the Message-ID is not one".into());
     }
-    let from = letter.origin.as_ref().map_or_else(|| sender.own.clone(), |origin| of_team(origin, sender.teams));
+    let from = letter.origin.as_ref().map_or_else(|| sender.own.clone(), |origin| team_sender(origin, sender.teams));
     let footer = letter.origin.as_ref().map(|origin| footer(origin, sender.url));
     let text = match &footer {
         // The line by which mailboxes know where a signature begins (RFC 3676, section 4.3).
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_teams_e_mail_says_whose_it_is() {
-        let origin = Origin {
+        let origin = EmailOrigin {
             team_id: uuid::Uuid::from_u128(7).into(),
             team: "Restroy Support <support@restroy.example>\r\nBcc: eve@example.com".into(),
             pipeline: Some("News at evil.example".into()),
@@ -219,7 +219,7 @@ mod tests {
         assert!(text.contains("X-Restroy-Team: 00000000-0000-0000-0000-000000000007\r\n"), "{text}");
         assert!(unfolded.contains("-- \r\nThe pipeline \"News at evil[.]example\""), "{text}");
         assert!(unfolded.contains("<hr>") && unfolded.contains("&quot;News at evil[.]example&quot;"), "{text}");
-        let plain = Origin { team_id: uuid::Uuid::nil().into(), team: "Sales".into(), pipeline: None };
+        let plain = EmailOrigin { team_id: uuid::Uuid::nil().into(), team: "Sales".into(), pipeline: None };
         let text = composed(&RenderedEmail { origin: Some(plain), ..self::letter() }).unwrap();
         assert!(text.contains("From: \"Team Sales via Restroy\" <scripts@tenants.example.com>\r\n"), "{text}");
         assert!(text.contains("The team \"Sales\" sent this e-mail"), "{text}");

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     MailSettings,
-    exchange::{LONGEST, Refused, Server},
+    exchange::{MAX_SEND_DURATION, MailServer, SendError},
     message::{RenderedEmail, Sender, compose},
 };
 use crate::{
@@ -35,34 +35,37 @@ use crate::{
     state::AppState,
     store::{
         invitations,
-        outbox::{self, Due, Settled},
+        outbox::{self, DueEmail, SendOutcome},
     },
 };
 
 /// How many e-mails are under way at once, in one process.
-const AT_ONCE: usize = 4;
+const MAX_CONCURRENT: usize = 4;
 /// How often it is looked for e-mails that are due, although nobody said so.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// How long an e-mail is in the hands of the replica that took it: longer than it can take to send
 /// it and to record that.
-const LEASE: Duration = Duration::from_mins(5);
+const OUTBOX_LEASE: Duration = Duration::from_mins(5);
 /// How long it is tried to record what became of an e-mail.
-const RECORD: Duration = Duration::from_mins(3);
-const _: () = assert!(LEASE.as_secs() > LONGEST.as_secs() + RECORD.as_secs(), "a row is held for too short a time");
+const RECORD_TIMEOUT: Duration = Duration::from_mins(3);
+const _: () = assert!(
+    OUTBOX_LEASE.as_secs() > MAX_SEND_DURATION.as_secs() + RECORD_TIMEOUT.as_secs(),
+    "a row is held for too short a time"
+);
 /// After the order to stop, how long e-mails that are being handed over may go on. What is cut off then is sent
 /// again when its lease ends, under the same Message-ID: twice is better than never.
-pub const AT_THE_END: Duration = Duration::from_secs(20);
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The pause after the first refusal; each further one makes it three times as long.
-const FIRST_PAUSE: Duration = Duration::from_secs(10);
+const FIRST_RETRY_DELAY: Duration = Duration::from_secs(10);
 /// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+const MAX_RETRY_DELAY: Duration = Duration::from_hours(1);
 /// An e-mail that was not sent for so long is given up: a link in it is good for a day.
 const MAX_AGE: Duration = Duration::from_hours(24);
 /// How often an e-mail is tried.
 const MAX_ATTEMPTS: i64 = 40;
 /// While the mail server cannot be reached nothing is taken, for so long at most.
-const LONGEST_REST: Duration = Duration::from_mins(1);
+const MAX_BACKOFF: Duration = Duration::from_mins(1);
 /// What a team is told when the server is away or takes nothing from us. What it said names the operator's
 /// accounts and machines.
 const NO_SERVER: &str = "the mail server cannot be reached or refuses us";
@@ -84,21 +87,21 @@ impl Mailer {
             Ok(std::net::IpAddr::V6(ip)) => ClientId::Ipv6(ip),
             Err(_) => ClientId::Domain(host),
         });
-        Self { settings: settings.clone(), hello, at_the_end: AT_THE_END }
+        Self { settings: settings.clone(), hello, at_the_end: DRAIN_TIMEOUT }
     }
 
-    /// In place of [`AT_THE_END`].
+    /// In place of [`DRAIN_TIMEOUT`].
     #[must_use]
-    pub fn at_the_end(self, at_the_end: Duration) -> Self {
+    pub fn drain_timeout(self, at_the_end: Duration) -> Self {
         Self { at_the_end, ..self }
     }
 
     /// Sends until `shutdown` is cancelled, then ends what is under way.
     pub async fn run(self, state: AppState, shutdown: CancellationToken) {
         let Self { settings, hello, at_the_end } = self;
-        let server = Server::new(settings.clone(), hello);
-        let this = Arc::new(Sending { state, server, settings, shutdown: shutdown.clone() });
-        let mut under_way: JoinSet<Reached> = JoinSet::new();
+        let server = MailServer::new(settings.clone(), hello);
+        let this = Arc::new(SendTask { state, server, settings, shutdown: shutdown.clone() });
+        let mut under_way: JoinSet<ServerState> = JoinSet::new();
         let mut rest = Backoff::default();
         loop {
             let mut look = Instant::now() + POLL_INTERVAL;
@@ -114,17 +117,17 @@ impl Mailer {
             tokio::select! {
                 biased; // the order to stop goes before everything that is ready too
                 () = shutdown.cancelled() => break,
-                Some(ended) = under_way.join_next() => rest.after(ended.unwrap_or(Reached::Yes)),
+                Some(ended) = under_way.join_next() => rest.record(ended.unwrap_or(ServerState::Yes)),
                 () = woken => {}
                 () = sleep_until(look) => {}
             }
             while let Some(ended) = under_way.try_join_next() {
-                rest.after(ended.unwrap_or(Reached::Yes));
+                rest.record(ended.unwrap_or(ServerState::Yes));
             }
             if rest.until.is_some_and(|until| Instant::now() < until) {
                 continue;
             }
-            match this.take(AT_ONCE - under_way.len()).await {
+            match this.take_due(MAX_CONCURRENT - under_way.len()).await {
                 Ok(letters) => {
                     for letter in letters {
                         let this = Arc::clone(&this);
@@ -146,14 +149,14 @@ impl Mailer {
 
 /// Whether the mail server could be spoken to, and speaks to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reached {
+enum ServerState {
     Yes,
     No,
 }
 
-impl Reached {
-    fn of(refused: &Refused) -> Self {
-        if matches!(refused, Refused::Server(_)) { Self::No } else { Self::Yes }
+impl ServerState {
+    fn from_error(refused: &SendError) -> Self {
+        if matches!(refused, SendError::Server(_)) { Self::No } else { Self::Yes }
     }
 }
 
@@ -166,40 +169,40 @@ struct Backoff {
 }
 
 impl Backoff {
-    fn after(&mut self, reached: Reached) {
-        if reached == Reached::Yes {
+    fn record(&mut self, reached: ServerState) {
+        if reached == ServerState::Yes {
             *self = Self::default();
             return;
         }
-        let pause = Duration::from_secs(1).saturating_mul(2_u32.saturating_pow(self.in_a_row / 4)).min(LONGEST_REST);
+        let pause = Duration::from_secs(1).saturating_mul(2_u32.saturating_pow(self.in_a_row / 4)).min(MAX_BACKOFF);
         self.in_a_row = self.in_a_row.saturating_add(1).min(64);
         self.until = Some(Instant::now() + pause);
     }
 }
 
-struct Sending {
+struct SendTask {
     state: AppState,
-    server: Server,
+    server: MailServer,
     settings: MailSettings,
     shutdown: CancellationToken,
 }
 
-impl Sending {
+impl SendTask {
     /// Takes what is due, at most so much.
-    async fn take(&self, most: usize) -> ApiResult<Vec<Due>> {
+    async fn take_due(&self, most: usize) -> ApiResult<Vec<DueEmail>> {
         let most = i64::try_from(most).unwrap_or(0);
         // Most looks find nothing: look before taking the writer.
-        if most == 0 || !outbox::any_due(&mut self.state.db.system_read().await?, self.state.ambient.now()).await? {
+        if most == 0 || !outbox::has_due(&mut self.state.db.system_read().await?, self.state.ambient.now()).await? {
             return Ok(Vec::new());
         }
         let mut tx = self.state.db.system_write().await?;
         let now = self.state.ambient.now();
         let mut wanted = Vec::new();
-        for due in outbox::take_due(&mut tx, now, now.after(LEASE), most).await? {
+        for due in outbox::take_due(&mut tx, now, now.after(OUTBOX_LEASE), most).await? {
             match due.invitation_id {
-                Some(invitation) if !invitations::waits(&mut tx, invitation, now).await? => {
+                Some(invitation) if !invitations::is_pending(&mut tx, invitation, now).await? => {
                     let reason = "the invitation does not wait any more".into();
-                    outbox::settle(&mut tx, &due, &Settled::Failed { reason }).await?;
+                    outbox::settle(&mut tx, &due, &SendOutcome::Failed { reason }).await?;
                 }
                 _ => wanted.push(due),
             }
@@ -213,24 +216,24 @@ impl Sending {
     }
 
     /// Sends an e-mail and records what became of it.
-    async fn send(&self, due: Due) -> Reached {
+    async fn send(&self, due: DueEmail) -> ServerState {
         let (settled, reached) = match self.attempt(&due).await {
-            Ok(()) => (Settled::Sent, Reached::Yes),
-            Err(refused) => (self.classify(&due, &refused), Reached::of(&refused)),
+            Ok(()) => (SendOutcome::Sent, ServerState::Yes),
+            Err(refused) => (self.classify(&due, &refused), ServerState::from_error(&refused)),
         };
         let outcome = match &settled {
-            Settled::Sent => Some(MailOutcome::Sent),
-            Settled::Again { .. } => Some(MailOutcome::Retried),
-            Settled::Failed { .. } => Some(MailOutcome::Failed),
-            Settled::Back { .. } => None,
+            SendOutcome::Sent => Some(MailOutcome::Sent),
+            SendOutcome::Again { .. } => Some(MailOutcome::Retried),
+            SendOutcome::Failed { .. } => Some(MailOutcome::Failed),
+            SendOutcome::Back { .. } => None,
         };
         match &settled {
-            Settled::Sent => tracing::debug!(mail_id = %due.id, "an e-mail is sent"),
-            Settled::Again { reason, .. } => {
+            SendOutcome::Sent => tracing::debug!(mail_id = %due.id, "an e-mail is sent"),
+            SendOutcome::Again { reason, .. } => {
                 tracing::warn!(mail_id = %due.id, reason, "an e-mail is tried again later");
             }
-            Settled::Failed { reason } => tracing::error!(mail_id = %due.id, reason, "an e-mail cannot be sent"),
-            Settled::Back { .. } => tracing::debug!(mail_id = %due.id, "an e-mail is left to another replica"),
+            SendOutcome::Failed { reason } => tracing::error!(mail_id = %due.id, reason, "an e-mail cannot be sent"),
+            SendOutcome::Back { .. } => tracing::debug!(mail_id = %due.id, "an e-mail is left to another replica"),
         }
         self.record(&due, &settled).await;
         if let Some(outcome) = outcome {
@@ -239,9 +242,9 @@ impl Sending {
         reached
     }
 
-    async fn attempt(&self, due: &Due) -> Result<(), Refused> {
-        let to: Vec<String> =
-            serde_json::from_str(&due.recipients).map_err(|_| Refused::Good("the recipients are not a list".into()))?;
+    async fn attempt(&self, due: &DueEmail) -> Result<(), SendError> {
+        let to: Vec<String> = serde_json::from_str(&due.recipients)
+            .map_err(|_| SendError::Good("the recipients are not a list".into()))?;
         let letter = RenderedEmail {
             message_id: due.message_id.clone(),
             to,
@@ -254,35 +257,35 @@ impl Sending {
         };
         let sender =
             Sender { own: &self.settings.from, teams: &self.settings.from_teams, url: &self.state.settings.public_url };
-        let (envelope, text) = compose(&letter, sender).map_err(Refused::Good)?;
+        let (envelope, text) = compose(&letter, sender).map_err(SendError::Good)?;
         self.server.send(&envelope, &text, &self.shutdown).await
     }
 
-    fn classify(&self, due: &Due, refused: &Refused) -> Settled {
+    fn classify(&self, due: &DueEmail, refused: &SendError) -> SendOutcome {
         let now = self.state.ambient.now();
         let reason = match refused {
-            Refused::Good(reason) => return Settled::Failed { reason: reason.clone() },
-            Refused::Stopped => return Settled::Back { at: now },
-            Refused::Now(reason) => reason.clone(),
-            Refused::Server(said) => {
+            SendError::Good(reason) => return SendOutcome::Failed { reason: reason.clone() },
+            SendError::Stopped => return SendOutcome::Back { at: now },
+            SendError::Now(reason) => reason.clone(),
+            SendError::Server(said) => {
                 tracing::error!(mail_id = %due.id, server = ?self.settings, said, "{NO_SERVER}");
                 NO_SERVER.to_owned()
             }
         };
-        let pause = FIRST_PAUSE
+        let pause = FIRST_RETRY_DELAY
             .saturating_mul(3_u32.saturating_pow(u32::try_from(due.attempts - 1).unwrap_or(u32::MAX)))
-            .min(LONGEST_PAUSE);
+            .min(MAX_RETRY_DELAY);
         let at = now.after(pause);
         if due.attempts >= MAX_ATTEMPTS || at.since(due.created_at) > MAX_AGE {
-            return Settled::Failed { reason: format!("given up after {} attempts: {reason}", due.attempts) };
+            return SendOutcome::Failed { reason: format!("given up after {} attempts: {reason}", due.attempts) };
         }
-        Settled::Again { at, reason }
+        SendOutcome::Again { at, reason }
     }
 
     /// Records; the database may be away for a while. What cannot be recorded is sent again after
     /// the lease.
-    async fn record(&self, due: &Due, settled: &Settled) {
-        let until = Instant::now() + RECORD;
+    async fn record(&self, due: &DueEmail, settled: &SendOutcome) {
+        let until = Instant::now() + RECORD_TIMEOUT;
         let mut pause = Duration::from_millis(100);
         loop {
             let error = match self.try_record(due, settled).await {
@@ -298,7 +301,7 @@ impl Sending {
         }
     }
 
-    async fn try_record(&self, due: &Due, settled: &Settled) -> ApiResult<()> {
+    async fn try_record(&self, due: &DueEmail, settled: &SendOutcome) -> ApiResult<()> {
         let mut tx = self.state.db.system_write().await?;
         outbox::settle(&mut tx, due, settled).await?;
         Ok(tx.commit().await?)

@@ -137,7 +137,7 @@ impl MailSettings {
     }
 
     /// Whether an address is one that the installation itself sends from.
-    pub(crate) fn is_own(&self, address: &str) -> bool {
+    pub(crate) fn is_own_address(&self, address: &str) -> bool {
         [&self.from, &self.from_teams].iter().any(|own| own.email.to_string().eq_ignore_ascii_case(address))
     }
 

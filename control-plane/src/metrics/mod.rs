@@ -20,9 +20,9 @@ use tokio::sync::Mutex;
 pub use scrape::{Exposition, scrape};
 
 /// Upper bounds of what is quick, in seconds: requests.
-const QUICK: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+const SHORT_BUCKETS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 /// Upper bounds of what may be long, in seconds: runs and their waiting.
-const LONG: [f64; 16] =
+const LONG_BUCKETS: [f64; 16] =
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1_800.0, 7_200.0, 86_400.0];
 
 type Label = (&'static str, &'static str);
@@ -30,14 +30,14 @@ type Floating = Gauge<f64, std::sync::atomic::AtomicU64>;
 
 /// The route of a request as it was declared, never the path as it came.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, prometheus_client::encoding::EncodeLabelSet)]
-struct Served {
+struct RouteLabels {
     route: Cow<'static, str>,
     method: &'static str,
 }
 
 /// How a request was answered.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, prometheus_client::encoding::EncodeLabelSet)]
-struct Answered {
+struct ResponseLabels {
     route: Cow<'static, str>,
     method: &'static str,
     status: u16,
@@ -73,8 +73,8 @@ pub struct Metrics(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     registry: Registry,
-    requests: Family<Answered, Counter>,
-    request_duration: Family<Served, Histogram>,
+    requests: Family<ResponseLabels, Counter>,
+    request_duration: Family<RouteLabels, Histogram>,
     runs_started: Counter,
     runs_ended: Family<[Label; 1], Counter>,
     run_wait: Histogram,
@@ -117,11 +117,11 @@ impl Metrics {
         let mut inner = Inner {
             registry: Registry::default(),
             requests: Family::default(),
-            request_duration: Family::new_with_constructor(|| Histogram::new(QUICK)),
+            request_duration: Family::new_with_constructor(|| Histogram::new(SHORT_BUCKETS)),
             runs_started: Counter::default(),
             runs_ended: Family::default(),
-            run_wait: Histogram::new(LONG),
-            run_duration: Histogram::new(LONG),
+            run_wait: Histogram::new(LONG_BUCKETS),
+            run_duration: Histogram::new(LONG_BUCKETS),
             tasks: Family::default(),
             tasks_admitted: Counter::default(),
             leases_lost: Counter::default(),
@@ -158,9 +158,9 @@ impl Metrics {
     /// A request was answered. `route` is the declared one, none when no route matched.
     pub(crate) fn request(&self, route: Option<&str>, method: &Method, status: u16, took: Duration) {
         let route: Cow<'static, str> = route.map_or("unmatched".into(), |route| route.to_owned().into());
-        let method = known(method);
-        self.0.requests.get_or_create(&Answered { route: route.clone(), method, status }).inc();
-        self.0.request_duration.get_or_create(&Served { route, method }).observe(took.as_secs_f64());
+        let method = method_label(method);
+        self.0.requests.get_or_create(&ResponseLabels { route: route.clone(), method, status }).inc();
+        self.0.request_duration.get_or_create(&RouteLabels { route, method }).observe(took.as_secs_f64());
     }
 
     /// A run was recorded.
@@ -308,7 +308,7 @@ impl Inner {
 }
 
 /// The method as a label; whatever a client makes up counts as one.
-fn known(method: &Method) -> &'static str {
+fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",

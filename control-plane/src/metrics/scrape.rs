@@ -44,8 +44,8 @@ pub async fn scrape(state: &AppState) -> Exposition {
     let (used, idle) = state.db.connections();
     metrics.connections.get_or_create(&[("state", "used")]).set(used.into());
     metrics.connections.get_or_create(&[("state", "idle")]).set(idle.into());
-    match timeout(QUERY_TIMEOUT, standing(state)).await {
-        Ok(Ok(standing)) => standing.show(metrics),
+    match timeout(QUERY_TIMEOUT, database_stats(state)).await {
+        Ok(Ok(standing)) => standing.set_gauges(metrics),
         failed => {
             if let Ok(Err(error)) = failed {
                 tracing::warn!(%error, "the database does not tell what stands");
@@ -69,14 +69,14 @@ impl Metrics {
 }
 
 /// What the database says.
-struct Standing {
+struct DatabaseStats {
     tasks: Vec<(String, i64)>,
     mails: i64,
     /// Works under a lease, and whether it is this process that holds it.
     leads: Vec<(String, bool)>,
 }
 
-async fn standing(state: &AppState) -> Result<Standing, sqlx::Error> {
+async fn database_stats(state: &AppState) -> Result<DatabaseStats, sqlx::Error> {
     let mut tx = state.db.system_read().await?;
     let tasks =
         sql!(&mut tx, fetch_all, query_as("SELECT state, COUNT(*) FROM tasks WHERE state <> 'done' GROUP BY state"))?;
@@ -88,11 +88,11 @@ async fn standing(state: &AppState) -> Result<Standing, sqlx::Error> {
             .bind(state.replica)
             .bind(state.ambient.now())
     )?;
-    Ok(Standing { tasks, mails, leads })
+    Ok(DatabaseStats { tasks, mails, leads })
 }
 
-impl Standing {
-    fn show(self, metrics: &Inner) {
+impl DatabaseStats {
+    fn set_gauges(self, metrics: &Inner) {
         metrics.database_up.set(1);
         for state in TASK_STATES {
             let count = self.tasks.iter().find(|(name, _)| name == state).map_or(0, |(_, count)| *count);

@@ -23,7 +23,7 @@ use crate::{
 /// revoked: the process that is gone was the only one that had them. Gives how many leases it took.
 ///
 /// Call it before the executor and the services start, and only where the data folder is locked.
-pub async fn embedded(state: &AppState) -> ApiResult<usize> {
+pub async fn start_embedded(state: &AppState) -> ApiResult<usize> {
     let mut tx = state.db.system_write().await?;
     sql!(&mut tx, execute, query("DELETE FROM leader_leases"))?;
     let now = state.ambient.now();
@@ -39,7 +39,7 @@ pub async fn embedded(state: &AppState) -> ApiResult<usize> {
     drop(tx);
     let mut count = 0;
     for task in tasks {
-        match release(state, &task).await {
+        match reclaim_task(state, &task).await {
             Ok(released) => count += usize::from(released),
             // The installation serves all the others; this one's lease runs out by itself.
             Err(error) => tracing::error!(task_id = %task.id, problem = %error.0, "a lease cannot be released"),
@@ -51,7 +51,7 @@ pub async fn embedded(state: &AppState) -> ApiResult<usize> {
 
 /// The start of a replica among others: pushes what is admitted again, since Redis may be empty. The
 /// leader alone does so; where another replica leads, it looks after that itself.
-pub async fn replica(state: &AppState) -> ApiResult<usize> {
+pub async fn start_replica(state: &AppState) -> ApiResult<usize> {
     dispatch::push_again(state, true).await
 }
 
@@ -62,11 +62,11 @@ pub async fn resign(state: &AppState) -> ApiResult<()> {
 
 /// By how much a fence rises when a backup was restored: further than it can have come since the
 /// backup was made.
-const PAST_WHAT_WAS_LOST: i64 = 1_000_000;
+const FENCE_JUMP: i64 = 1_000_000;
 
-/// What [`restored`] changed.
+/// What [`after_restore`] changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Restored {
+pub struct RestoreReport {
     /// Tasks whose fence was raised: all that are not done.
     pub tasks: u64,
     /// Those of them that were leased; their leases have run out.
@@ -77,14 +77,14 @@ pub struct Restored {
 /// whoever holds a lease may have reported what it no longer knows. Raises every fence, takes every
 /// token away, and lets every lease run out; the next pass of recovery takes the work back. That an
 /// executor was not lost, the database was, does not count against its run. Safe to repeat.
-pub async fn restored(db: &Db, ambient: &Ambient) -> ApiResult<Restored> {
+pub async fn after_restore(db: &Db, ambient: &Ambient) -> ApiResult<RestoreReport> {
     let mut tx = db.system_write().await?;
     let leases = sql!(&mut tx, execute, query("UPDATE tasks SET lease_until = 0, lost = 0 WHERE state = 'leased'"))?
         .rows_affected();
     let tasks = sql!(
         &mut tx,
         execute,
-        query("UPDATE tasks SET fence = fence + $1, token_hash = NULL WHERE state <> 'done'").bind(PAST_WHAT_WAS_LOST)
+        query("UPDATE tasks SET fence = fence + $1, token_hash = NULL WHERE state <> 'done'").bind(FENCE_JUMP)
     )?
     .rows_affected();
     let now = ambient.now();
@@ -92,17 +92,17 @@ pub async fn restored(db: &Db, ambient: &Ambient) -> ApiResult<Restored> {
         &mut tx,
         execute,
         query("UPDATE leader_leases SET fence = fence + $1, lease_until = $2")
-            .bind(PAST_WHAT_WAS_LOST)
+            .bind(FENCE_JUMP)
             .bind(now.before(std::time::Duration::from_secs(1)))
     )?;
     let entry = audit::Entry::new("fences.raise", "installation", "tasks");
     let entry = entry.details(json!({ "tasks": tasks, "leases": leases }));
-    audit::of_installation(&mut tx, ambient, entry).await?;
+    audit::record_for_installation(&mut tx, ambient, entry).await?;
     tx.commit().await?;
-    Ok(Restored { tasks, leases })
+    Ok(RestoreReport { tasks, leases })
 }
 
-async fn release(state: &AppState, task: &TaskRow) -> ApiResult<bool> {
+async fn reclaim_task(state: &AppState, task: &TaskRow) -> ApiResult<bool> {
     let mut tx = state.db.team_write(task.team_id).await?;
     tx.lock_run(task.run_id).await?;
     let Some(taken) = lease_expiry::reclaim(&mut tx, task, state.ambient.now()).await? else { return Ok(false) };

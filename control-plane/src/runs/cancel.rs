@@ -5,7 +5,7 @@ use serde_json::json;
 use sqlx::query_as;
 
 use super::{
-    end::{Ending, end},
+    end::{Ending, finish},
     rows::{RunRow, run_columns},
 };
 use crate::{
@@ -27,7 +27,7 @@ pub(crate) async fn cancel(state: &AppState, scope: &Scope, run: RunId) -> ApiRe
         error: Some(StepError::new("cancelled", "Somebody cancelled the run.")),
     };
     let before = find(&mut tx, run).await?.status;
-    let ended = end(&mut tx, run, now, &ending).await?;
+    let ended = finish(&mut tx, run, now, &ending).await?;
     let row = find(&mut tx, run).await?;
     let Some(ended) = ended else {
         return if row.status == RunStatus::Cancelled {
@@ -42,7 +42,7 @@ pub(crate) async fn cancel(state: &AppState, scope: &Scope, run: RunId) -> ApiRe
     let entry = audit::Entry::new("run.cancel", "run", run)
         .before(json!({ "status": before }))
         .after(json!({ "status": row.status }));
-    audit::in_team(&mut tx, &state.ambient, scope.actor(), entry).await?;
+    audit::record_in_team(&mut tx, &state.ambient, scope.actor(), entry).await?;
     tx.commit().await?;
     ended.announce(state);
     Ok(row)

@@ -203,7 +203,7 @@ async fn delete_root(
     let name: Option<String> = sql!(&mut *tx, fetch_optional, query_scalar(statement).bind(team).bind(id))?;
     if let Some(name) = name {
         let entry = audit::Entry::new(action, kind, id).before(json!({ "name": name }));
-        audit::by_time(&mut tx, &state.ambient, entry).await?;
+        audit::record_by_system(&mut tx, &state.ambient, entry).await?;
     }
     tx.commit().await
 }
@@ -264,7 +264,7 @@ async fn delete_batch(
         }
         match delete_rows(tx, statement, of, most).await {
             Ok(rows) => return Ok((rows, rows >= most.unsigned_abs())),
-            Err(error) if most > 1 && failure::took_too_long(&error) => {
+            Err(error) if most > 1 && failure::is_statement_timeout(&error) => {
                 tracing::warn!(%team, rows = most, "a step of a removal took too long: half of it");
                 most /= 2;
             }

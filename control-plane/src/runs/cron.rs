@@ -43,7 +43,7 @@ fn next(cron: &Cron, zone: &TimeZone, after: Timestamp) -> Option<Timestamp> {
     } else {
         from
     };
-    let next = cron.find_next_occurrence(&Moment(from), false).ok()?;
+    let next = cron.find_next_occurrence(&ZonedMoment(from), false).ok()?;
     Some(next.0.timestamp().into())
 }
 
@@ -56,16 +56,16 @@ pub(super) fn newest(schedule: &Schedule, first: Timestamp, now: Timestamp) -> (
     if next(&cron, &zone, first) == following {
         return (first, following);
     }
-    let at = Moment(now.to_jiff().to_zoned_datetime(zone));
+    let at = ZonedMoment(now.to_jiff().to_zoned_datetime(zone));
     let previous = cron.find_previous_occurrence(&at, true).ok().map(|at| Timestamp::from(at.0.timestamp()));
     (previous.filter(|previous| *previous > first && *previous <= now).unwrap_or(first), following)
 }
 
 /// A moment in a zone, as croner wants it. (croner's own support is for an older jiff.)
 #[derive(Debug, Clone)]
-struct Moment(ZonedDateTime);
+struct ZonedMoment(ZonedDateTime);
 
-impl CronDateTime for Moment {
+impl CronDateTime for ZonedMoment {
     fn to_civil(&self) -> CivilDateTime {
         let at = self.0.datetime();
         // jiff's parts are always within their ranges.

@@ -25,14 +25,14 @@ use restroy_sdk::{
 use sqlx::{query, query_as, query_scalar};
 use uuid::Uuid;
 
-use super::leader::lead;
-use super::limits::{EXECUTOR_SILENT, IN_FLIGHT_PER_SLOT, MAX_IN_FLIGHT, MIN_IN_FLIGHT, UNCLAIMED};
+use super::leader::acquire;
+use super::limits::{EXECUTOR_SILENCE_TIMEOUT, IN_FLIGHT_PER_SLOT, MAX_IN_FLIGHT, MIN_IN_FLIGHT, UNCLAIMED_TIMEOUT};
 use crate::{error::ApiResult, sql, state::AppState, store::Tx};
 
 /// The work, among those that one replica at a time does.
-pub(crate) const WORK: &str = "dispatch";
+pub(crate) const LEADER_WORK: &str = "dispatch";
 /// How many admitted tasks are pushed again in one go.
-const REPUSH: i64 = 500;
+const REPUSH_BATCH: i64 = 500;
 
 /// Admits what may be admitted now and hands it to the queue. Gives how many.
 pub async fn admit(state: &AppState) -> ApiResult<usize> {
@@ -47,12 +47,12 @@ pub async fn admit(state: &AppState) -> ApiResult<usize> {
         }
         drop(tx);
         let mut tx = state.db.system_write().await?;
-        if !lead(&mut tx, WORK, state.replica, now).await? {
+        if !acquire(&mut tx, LEADER_WORK, state.replica, now).await? {
             return Ok(total);
         }
         wake_due(&mut tx, now).await?;
         let chosen = choose(state, &mut tx, now).await?;
-        let admitted = mark(&mut tx, "pending", &chosen, now).await?;
+        let admitted = mark_admitted(&mut tx, "pending", &chosen, now).await?;
         tx.commit().await?;
         total += admitted.len();
         state.metrics.admitted(admitted.len());
@@ -67,25 +67,25 @@ pub async fn admit(state: &AppState) -> ApiResult<usize> {
 /// the queue may have lost what it held. Gives how many.
 pub async fn push_again(state: &AppState, every: bool) -> ApiResult<usize> {
     let now = state.ambient.now();
-    let before = if every { now } else { now.before(UNCLAIMED) };
+    let before = if every { now } else { now.before(UNCLAIMED_TIMEOUT) };
     let mut tx = state.db.system_read().await?;
     let stale: Vec<TaskId> = sql!(
         &mut tx,
         fetch_all,
         query_scalar("SELECT id FROM tasks WHERE state = 'admitted' AND admitted_at <= $1 ORDER BY id LIMIT $2")
             .bind(before)
-            .bind(if every { MAX_IN_FLIGHT } else { REPUSH })
+            .bind(if every { MAX_IN_FLIGHT } else { REPUSH_BATCH })
     )?;
     drop(tx);
     if stale.is_empty() {
         return Ok(0);
     }
     let mut tx = state.db.system_write().await?;
-    if !lead(&mut tx, WORK, state.replica, now).await? {
+    if !acquire(&mut tx, LEADER_WORK, state.replica, now).await? {
         return Ok(0);
     }
     // The next push is due a while from now.
-    let pushed = mark(&mut tx, "admitted", &stale, now).await?;
+    let pushed = mark_admitted(&mut tx, "admitted", &stale, now).await?;
     tx.commit().await?;
     push(state, &pushed).await;
     Ok(pushed.len())
@@ -94,7 +94,7 @@ pub async fn push_again(state: &AppState, every: bool) -> ApiResult<usize> {
 /// Makes those of the tasks `admitted` as of now that are still in a state; gives them in the same
 /// order. A row that another transaction holds is left out, and looked at again with the next pass:
 /// whoever ends several runs at once holds several tasks, and neither must wait for the other.
-async fn mark(tx: &mut Tx, from: &'static str, tasks: &[TaskId], now: Timestamp) -> ApiResult<Vec<TaskId>> {
+async fn mark_admitted(tx: &mut Tx, from: &'static str, tasks: &[TaskId], now: Timestamp) -> ApiResult<Vec<TaskId>> {
     let marked: HashSet<TaskId> = match tx {
         Tx::Sqlite(..) => {
             let mut marked = HashSet::with_capacity(tasks.len());
@@ -153,13 +153,13 @@ struct TeamLoad {
 
 /// An account and the teams that it owns.
 #[derive(Debug, Default)]
-struct Owner {
+struct OwnerLoad {
     in_flight: i64,
     max_running: i64,
     teams: Vec<TeamLoad>,
 }
 
-impl Owner {
+impl OwnerLoad {
     /// How many more tasks of its teams may go, where each owner may have `limit` in flight: or as many as the
     /// operator lets one of the teams have, if that is more. 0: as many as the teams may.
     fn free_slots(&self, limit: i64) -> i64 {
@@ -169,7 +169,7 @@ impl Owner {
 
 /// A pending task that may go, as far as its team and pipeline stand now.
 #[derive(Debug, sqlx::FromRow)]
-struct Candidate {
+struct PendingTask {
     id: TaskId,
     pipeline_id: PipelineId,
     concurrency_limit: Option<i64>,
@@ -195,7 +195,7 @@ async fn choose(state: &AppState, tx: &mut Tx, now: Timestamp) -> ApiResult<Vec<
              FROM executors
              WHERE revoked_at IS NULL AND heartbeat_at > $1 AND (expires_at IS NULL OR expires_at > $2)"
         )
-        .bind(now.before(EXECUTOR_SILENT))
+        .bind(now.before(EXECUTOR_SILENCE_TIMEOUT))
         .bind(now)
     )?;
     let most = slots.saturating_mul(IN_FLIGHT_PER_SLOT).clamp(MIN_IN_FLIGHT, MAX_IN_FLIGHT);
@@ -236,7 +236,7 @@ async fn choose_of_team(tx: &mut Tx, team: &TeamLoad, most: i64) -> ApiResult<Ve
 }
 
 /// The owners who have something pending and a slot for it, with those of their teams for which that holds.
-async fn owners(tx: &mut Tx, limit: i64) -> ApiResult<Vec<Owner>> {
+async fn owners(tx: &mut Tx, limit: i64) -> ApiResult<Vec<OwnerLoad>> {
     let teams: Vec<TeamLoad> = sql!(
         tx,
         fetch_all,
@@ -257,7 +257,7 @@ async fn owners(tx: &mut Tx, limit: i64) -> ApiResult<Vec<Owner>> {
              LEFT JOIN flying f ON f.team_id = t.id"
         )
     )?;
-    let mut owners: HashMap<Uuid, Owner> = HashMap::new();
+    let mut owners: HashMap<Uuid, OwnerLoad> = HashMap::new();
     for team in teams {
         let owner = owners.entry(team.owner_id).or_default();
         owner.in_flight += team.in_flight;
@@ -273,7 +273,7 @@ async fn owners(tx: &mut Tx, limit: i64) -> ApiResult<Vec<Owner>> {
 ///
 /// A run that has begun has its place among the runs of its pipeline until it ends, also while it waits or is
 /// handed on, and one that was ended by others until its executor has stopped.
-async fn candidates(tx: &mut Tx, team: TeamId, most: i64) -> ApiResult<Vec<Candidate>> {
+async fn candidates(tx: &mut Tx, team: TeamId, most: i64) -> ApiResult<Vec<PendingTask>> {
     Ok(sql!(
         tx,
         fetch_all,
@@ -316,7 +316,7 @@ async fn is_due(tx: &mut Tx, now: Timestamp) -> ApiResult<bool> {
 }
 
 /// Makes the tasks pending whose time has come. A row that another transaction holds is left for the next pass,
-/// as in [`mark`].
+/// as in [`mark_admitted`].
 async fn wake_due(tx: &mut Tx, now: Timestamp) -> ApiResult<()> {
     let statement = tx.pick(
         "UPDATE tasks SET state = 'pending', wake_at = NULL WHERE id IN (
@@ -325,6 +325,6 @@ async fn wake_due(tx: &mut Tx, now: Timestamp) -> ApiResult<()> {
              SELECT id FROM tasks WHERE state = 'waiting' AND wake_at <= $1 ORDER BY wake_at LIMIT $2
              FOR NO KEY UPDATE SKIP LOCKED))",
     );
-    sql!(tx, execute, query(statement).bind(now).bind(REPUSH))?;
+    sql!(tx, execute, query(statement).bind(now).bind(REPUSH_BATCH))?;
     Ok(())
 }

@@ -26,7 +26,7 @@ pub(crate) struct Ending {
 
 impl Ending {
     /// An end with a code and a message.
-    pub(crate) fn because(status: RunStatus, code: &str, message: impl Into<String>) -> Self {
+    pub(crate) fn with_code(status: RunStatus, code: &str, message: impl Into<String>) -> Self {
         Self { status, error: Some(StepError::new(code, message)) }
     }
 
@@ -74,7 +74,12 @@ impl RunEnded {
 ///
 /// A task that an executor holds and that confirms its stop counts as running until it did, or until its
 /// lease would have ended (`draining_until`): what is admitted in its place finds it gone.
-pub(crate) async fn end(tx: &mut TeamTx, run: RunId, now: Timestamp, ending: &Ending) -> ApiResult<Option<RunEnded>> {
+pub(crate) async fn finish(
+    tx: &mut TeamTx,
+    run: RunId,
+    now: Timestamp,
+    ending: &Ending,
+) -> ApiResult<Option<RunEnded>> {
     if !set_status(tx, run, now, ending).await? {
         return Ok(None);
     }

@@ -15,7 +15,7 @@ use crate::{
 
 /// Which batch of which holder of a task the events came in.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Origin {
+pub(crate) struct BatchOrigin {
     pub(crate) task: TaskId,
     pub(crate) fence: i64,
     pub(crate) n: i64,
@@ -26,7 +26,7 @@ const EVENT_FRAME: usize = 59;
 
 /// Where a run's log stands.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Log {
+pub(crate) struct LogPosition {
     /// Its newest event.
     pub(crate) last_seq: i64,
     /// What all its events take, in bytes.
@@ -41,20 +41,20 @@ pub(crate) async fn append(
     run: RunId,
     now: Timestamp,
     events: &[EventKind],
-    origin: Option<Origin>,
-) -> ApiResult<Log> {
-    append_beside(tx, run, now, events, origin, 0).await
+    origin: Option<BatchOrigin>,
+) -> ApiResult<LogPosition> {
+    append_with_bytes(tx, run, now, events, origin, 0).await
 }
 
 /// The same when the run takes so many bytes more beside its log.
-pub(crate) async fn append_beside(
+pub(crate) async fn append_with_bytes(
     tx: &mut TeamTx,
     run: RunId,
     now: Timestamp,
     events: &[EventKind],
-    origin: Option<Origin>,
+    origin: Option<BatchOrigin>,
     beside: i64,
-) -> ApiResult<Log> {
+) -> ApiResult<LogPosition> {
     let team = tx.team();
     let kinds = events.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
     let size: usize = kinds.iter().map(|kind| kind.len() + EVENT_FRAME).sum();
@@ -77,7 +77,7 @@ pub(crate) async fn append_beside(
     )?;
     let (recorded_at, at) = (at, at.to_string());
     if kinds.is_empty() {
-        return Ok(Log { last_seq, bytes });
+        return Ok(LogPosition { last_seq, bytes });
     }
     let first_seq = last_seq - count + 1;
     let mut text = String::with_capacity(size + 2);
@@ -112,7 +112,7 @@ pub(crate) async fn append_beside(
         .bind(text)
         .bind(recorded_at)
     )?;
-    Ok(Log { last_seq, bytes })
+    Ok(LogPosition { last_seq, bytes })
 }
 
 /// A stored batch.

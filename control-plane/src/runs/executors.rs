@@ -15,8 +15,8 @@ use sqlx::{FromRow, query, query_as, query_scalar};
 
 use super::{lease, run_api::lanes::Lane};
 use crate::{
-    api::http::SentBy,
-    auth::token::{Opaque, hash},
+    api::http::BodySender,
+    auth::token::{OpaqueToken, hash},
     error::{ApiError, ApiResult},
     sql,
     state::AppState,
@@ -25,7 +25,7 @@ use crate::{
 
 /// An executor as operators see it.
 #[derive(Debug, Clone, Serialize, FromRow)]
-pub struct Known {
+pub struct ExecutorInfo {
     /// Its id.
     pub id: ExecutorId,
     /// Its name, for people; not unique.
@@ -84,7 +84,7 @@ impl Terms {
         i64::from(self.slots.clamp(1, MAX_SLOTS))
     }
 
-    fn noted(&self) -> Value {
+    fn audit_details(&self) -> Value {
         json!({
             "slots": self.slot_limit(),
             "expires_at": self.expires_at,
@@ -95,12 +95,12 @@ impl Terms {
 
 /// Makes an executor and its credential, which is shown this once. The name is for people.
 pub async fn create(state: &AppState, name: &str, terms: &Terms) -> ApiResult<(ExecutorId, String)> {
-    add(&state.db, &state.ambient, name, terms).await
+    create_in(&state.db, &state.ambient, name, terms).await
 }
 
 /// The same without the rest of a control-plane.
-pub async fn add(db: &Db, ambient: &Ambient, name: &str, terms: &Terms) -> ApiResult<(ExecutorId, String)> {
-    let token = Opaque::new(ambient);
+pub async fn create_in(db: &Db, ambient: &Ambient, name: &str, terms: &Terms) -> ApiResult<(ExecutorId, String)> {
+    let token = OpaqueToken::new(ambient);
     let id = register(db, ambient, name, &token.hash(), terms).await?;
     // 256 random bits that were there before are no accident.
     let id = id.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
@@ -135,9 +135,9 @@ pub async fn register(
     )?;
     let made = made.rows_affected() > 0;
     if made {
-        let entry =
-            audit::Entry::new("executor.create", "executor", id).after(json!({ "name": name, "terms": terms.noted() }));
-        audit::of_installation(&mut tx, ambient, entry).await?;
+        let entry = audit::Entry::new("executor.create", "executor", id)
+            .after(json!({ "name": name, "terms": terms.audit_details() }));
+        audit::record_for_installation(&mut tx, ambient, entry).await?;
     }
     tx.commit().await?;
     Ok(made.then_some(id))
@@ -146,11 +146,11 @@ pub async fn register(
 /// Takes an executor's credential away. What it has leased it keeps until the lease ends. 404 when
 /// there is no such executor, or it is revoked.
 pub async fn revoke(state: &AppState, id: ExecutorId) -> ApiResult<()> {
-    withdraw(&state.db, &state.ambient, id).await
+    revoke_in(&state.db, &state.ambient, id).await
 }
 
 /// The same without the rest of a control-plane.
-pub async fn withdraw(db: &Db, ambient: &Ambient, id: ExecutorId) -> ApiResult<()> {
+pub async fn revoke_in(db: &Db, ambient: &Ambient, id: ExecutorId) -> ApiResult<()> {
     let mut tx = db.system_write().await?;
     let name: Option<String> = sql!(
         &mut tx,
@@ -161,13 +161,13 @@ pub async fn withdraw(db: &Db, ambient: &Ambient, id: ExecutorId) -> ApiResult<(
     )?;
     let name = name.ok_or_else(ApiError::not_found)?;
     let entry = audit::Entry::new("executor.revoke", "executor", id).before(json!({ "name": name }));
-    audit::of_installation(&mut tx, ambient, entry).await?;
+    audit::record_for_installation(&mut tx, ambient, entry).await?;
     Ok(tx.commit().await?)
 }
 
 /// Changes of an executor's terms; what is `None` stays.
 #[derive(Debug, Clone, Default)]
-pub struct NewTerms {
+pub struct TermsPatch {
     /// How many tasks it may hold at once. What it holds beyond that it keeps.
     pub slots: Option<u32>,
     /// When its credential expires; `Some(None)`: never.
@@ -177,7 +177,7 @@ pub struct NewTerms {
 }
 
 /// Changes the terms of an executor whose credential was not revoked; 404 for others. Gives the terms in force.
-pub async fn change(db: &Db, ambient: &Ambient, id: ExecutorId, new: &NewTerms) -> ApiResult<Terms> {
+pub async fn update_terms(db: &Db, ambient: &Ambient, id: ExecutorId, new: &TermsPatch) -> ApiResult<Terms> {
     let mut tx = db.system_write().await?;
     let select = "SELECT slot_limit, expires_at, certificate FROM executors WHERE id = $1 AND revoked_at IS NULL";
     let found: Option<(i64, Option<Timestamp>, Option<Vec<u8>>)> =
@@ -202,8 +202,10 @@ pub async fn change(db: &Db, ambient: &Ambient, id: ExecutorId, new: &NewTerms) 
             .bind(after.expires_at)
             .bind(after.certificate.as_ref().map(<[u8; 32]>::as_slice))
     )?;
-    let entry = audit::Entry::new("executor.change", "executor", id).before(before.noted()).after(after.noted());
-    audit::of_installation(&mut tx, ambient, entry).await?;
+    let entry = audit::Entry::new("executor.change", "executor", id)
+        .before(before.audit_details())
+        .after(after.audit_details());
+    audit::record_for_installation(&mut tx, ambient, entry).await?;
     tx.commit().await?;
     Ok(after)
 }
@@ -224,7 +226,7 @@ pub(crate) async fn is_valid(state: &AppState, id: ExecutorId) -> ApiResult<bool
 }
 
 /// The executors, the oldest first; at most `limit`.
-pub async fn list(db: &Db, limit: u32) -> ApiResult<Vec<Known>> {
+pub async fn list(db: &Db, limit: u32) -> ApiResult<Vec<ExecutorInfo>> {
     let mut tx = db.system_read().await?;
     Ok(sql!(
         &mut tx,
@@ -252,7 +254,7 @@ pub(crate) struct Executor {
 
 /// An executor by its credential.
 #[derive(FromRow)]
-struct Row {
+struct ExecutorRow {
     id: ExecutorId,
     slot_limit: i64,
     expires_at: Option<Timestamp>,
@@ -265,7 +267,7 @@ impl FromRequestParts<AppState> for Executor {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> ApiResult<Self> {
         let hash = hash(bearer(parts)?);
         let mut tx = state.db.system_read().await?;
-        let found: Option<Row> = sql!(
+        let found: Option<ExecutorRow> = sql!(
             &mut tx,
             fetch_optional,
             query_as(
@@ -275,25 +277,25 @@ impl FromRequestParts<AppState> for Executor {
             .bind(&hash)
         )?;
         drop(tx);
-        let Some(Row { id, slot_limit, expires_at, certificate }) = found else {
-            return Err(refused(
+        let Some(ExecutorRow { id, slot_limit, expires_at, certificate }) = found else {
+            return Err(unauthorized(
                 "The executor's credential is not known or was revoked; make another with `restroy admin`.",
             ));
         };
         if expires_at.is_some_and(|expires_at| expires_at <= state.ambient.now()) {
-            return Err(refused(
+            return Err(unauthorized(
                 "The executor's credential has expired; make another, or let it last longer with `restroy admin executor set`.",
             ));
         }
         if let Some(bound_to) = certificate
             && parts.extensions.get::<ClientCertificate>().is_none_or(|shown| shown.0.as_slice() != bound_to)
         {
-            return Err(refused(
+            return Err(unauthorized(
                 "The executor's credential is bound to a client certificate that did not come with this connection; see \
                  RESTROY_RUN_API_CLIENT_CERT.",
             ));
         }
-        Ok(Self { id, slot_limit, expires_at, lane: Lane::of_credential(&hash) })
+        Ok(Self { id, slot_limit, expires_at, lane: Lane::from_credential(&hash) })
     }
 }
 
@@ -331,7 +333,7 @@ pub(crate) async fn take_slot(tx: &mut Tx, executor: &Executor, task: TaskId) ->
 #[derive(Debug, Clone, Copy)]
 pub struct ClientCertificate(pub [u8; 32]);
 
-fn refused(detail: &str) -> ApiError {
+fn unauthorized(detail: &str) -> ApiError {
     ApiError::with(ProblemCode::Unauthorized, detail)
 }
 
@@ -345,7 +347,7 @@ impl FromRequestParts<AppState> for TaskToken {
     async fn from_request_parts(parts: &mut Parts, _: &AppState) -> ApiResult<Self> {
         let token = Self(bearer(parts)?.to_owned());
         if let Some(team) = lease::team_of(&token.0) {
-            parts.extensions.insert(SentBy(team.uuid()));
+            parts.extensions.insert(BodySender(team.uuid()));
         }
         Ok(token)
     }

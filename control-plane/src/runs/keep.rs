@@ -40,7 +40,7 @@ pub(crate) async fn keep(state: &AppState, scope: &Scope, run: RunId, kept: bool
         let action = if kept { "run.keep" } else { "run.unkeep" };
         let entry = audit::Entry::new(action, "run", run);
         let entry = entry.before(json!({ "kept": !kept })).after(json!({ "kept": kept }));
-        audit::in_team(&mut tx, &state.ambient, scope.actor(), entry).await?;
+        audit::record_in_team(&mut tx, &state.ambient, scope.actor(), entry).await?;
     }
     tx.commit().await?;
     Ok(row)
@@ -77,7 +77,7 @@ pub(crate) async fn delete(state: &AppState, scope: &Scope, run: RunId) -> ApiRe
     let row = find(&mut tx, run).await?;
     let entry = audit::Entry::new("run.delete", "run", run);
     let entry = entry.before(json!({ "pipeline_id": row.pipeline_id, "status": row.status }));
-    audit::in_team(&mut tx, &state.ambient, scope.actor(), entry).await?;
+    audit::record_in_team(&mut tx, &state.ambient, scope.actor(), entry).await?;
     tx.commit().await?;
     Ok(())
 }

@@ -22,7 +22,7 @@ const RENEWED_FOR: Duration = Duration::from_secs(3);
 
 /// Takes or renews the lead for the work of this transaction; false when another replica has it.
 /// The lease's fence counts the changes of hand.
-pub(crate) async fn lead(tx: &mut Tx, work: &str, replica: Uuid, now: Timestamp) -> ApiResult<bool> {
+pub(crate) async fn acquire(tx: &mut Tx, work: &str, replica: Uuid, now: Timestamp) -> ApiResult<bool> {
     let taken = sql!(
         tx,
         execute,
@@ -44,18 +44,18 @@ pub(crate) async fn lead(tx: &mut Tx, work: &str, replica: Uuid, now: Timestamp)
 /// The lead for a work that takes transactions of its own, pass after pass. What a replica still does
 /// that has just lost the lead changes nothing twice: each of those transactions compares and sets.
 #[derive(Debug)]
-pub(crate) struct Lead {
+pub(crate) struct Leadership {
     work: &'static str,
     renewed: Option<Timestamp>,
 }
 
-impl Lead {
-    pub(crate) fn of(work: &'static str) -> Self {
+impl Leadership {
+    pub(crate) fn for_work(work: &'static str) -> Self {
         Self { work, renewed: None }
     }
 
     /// Whether this replica is to do the work now. An embedded installation has no other.
-    pub(crate) async fn held(&mut self, state: &AppState) -> ApiResult<bool> {
+    pub(crate) async fn is_leader(&mut self, state: &AppState) -> ApiResult<bool> {
         if !state.db.is_shared() {
             return Ok(true);
         }
@@ -64,7 +64,7 @@ impl Lead {
             return Ok(true);
         }
         let mut tx = state.db.system_write().await?;
-        let leads = lead(&mut tx, self.work, state.replica, now).await?;
+        let leads = acquire(&mut tx, self.work, state.replica, now).await?;
         tx.commit().await?;
         self.renewed = leads.then_some(now);
         Ok(leads)

@@ -11,11 +11,11 @@ use uuid::Uuid;
 
 use super::run_api::lanes::Lane;
 use crate::{
-    auth::token::{Opaque, hash},
+    auth::token::{OpaqueToken, hash},
     error::{ApiError, ApiResult},
     sql,
     state::AppState,
-    store::{Db, TeamTx},
+    store::{Db, Durability, TeamTx},
 };
 
 /// A task and its run, as its token's holder finds them.
@@ -40,26 +40,26 @@ impl LeasedTask {
         match (self.status.is_terminal(), self.state.as_str()) {
             (true, _) | (_, "done") => Err(run_ended()),
             (false, "leased") => Ok(()),
-            (false, _) => Err(lost()),
+            (false, _) => Err(lease_lost()),
         }
     }
 }
 
-/// How long what a holder writes must last.
+/// How a transaction of a task's holder begins, and how long what it writes must last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Durability {
+pub(crate) enum LeaseWrite {
     /// See [`Db::team_write`].
     Commit,
     /// See [`Db::team_write_durably`].
     Fsync,
-    /// See [`Db::team_write_alone_durably`]: for what is counted over all runs of the team.
+    /// See [`Db::begin_team_exclusive`] with [`Durability::Fsync`]: for what is counted over all runs of the team.
     FsyncExclusive,
 }
 
 /// The token of a new claim: the team, so that the holder's writes begin within it, the executor's lane, so that
 /// they wait their turn, and a secret. Team and lane grant nothing: only the whole token's hash on the task does.
 pub(crate) fn new_token(ambient: &Ambient, team: TeamId, lane: Lane) -> String {
-    format!("{}.{lane}.{}", team.uuid().simple(), Opaque::new(ambient).into_text())
+    format!("{}.{lane}.{}", team.uuid().simple(), OpaqueToken::new(ambient).into_text())
 }
 
 /// The team that a token names.
@@ -83,15 +83,15 @@ macro_rules! holding {
 /// nothing.
 pub(crate) async fn find(
     db: &Db,
-    durability: Durability,
+    durability: LeaseWrite,
     task: TaskId,
     token: &str,
 ) -> ApiResult<(TeamTx, LeasedTask)> {
-    let team = team_of(token).ok_or_else(lost)?;
+    let team = team_of(token).ok_or_else(lease_lost)?;
     let mut tx = match durability {
-        Durability::Commit => db.team_write(team).await?,
-        Durability::Fsync => db.team_write_durably(team).await?,
-        Durability::FsyncExclusive => db.team_write_alone_durably(team).await?,
+        LeaseWrite::Commit => db.team_write(team).await?,
+        LeaseWrite::Fsync => db.team_write_durably(team).await?,
+        LeaseWrite::FsyncExclusive => db.begin_team_exclusive(team, Durability::Fsync).await?,
     };
     // Both rows are held, the run's first: what is read of them is their newest.
     let statement = tx.pick(holding!(), concat!(holding!(), " FOR NO KEY UPDATE"));
@@ -99,12 +99,12 @@ pub(crate) async fn find(
         sql!(&mut *tx, fetch_optional, query_as(statement).bind(team).bind(task).bind(hash(token)))?;
     match holding {
         Some(holding) => Ok((tx, holding)),
-        None => Err(why_not(&mut tx, task).await?),
+        None => Err(rejection(&mut tx, task).await?),
     }
 }
 
 /// Why a token stands for nothing.
-async fn why_not(tx: &mut TeamTx, task: TaskId) -> ApiResult<ApiError> {
+async fn rejection(tx: &mut TeamTx, task: TaskId) -> ApiResult<ApiError> {
     let team = tx.team();
     let state: Option<String> = sql!(
         &mut **tx,
@@ -112,13 +112,13 @@ async fn why_not(tx: &mut TeamTx, task: TaskId) -> ApiResult<ApiError> {
         query_scalar("SELECT state FROM tasks WHERE team_id = $1 AND id = $2").bind(team).bind(task)
     )?;
     // A task that is not there went with its run.
-    Ok(if state.is_none_or(|state| state == "done") { run_ended() } else { lost() })
+    Ok(if state.is_none_or(|state| state == "done") { run_ended() } else { lease_lost() })
 }
 
 /// The holding that a token stands for, if it may still write; else 409, `lease_lost` or `run_ended`.
-pub(crate) async fn hold(
+pub(crate) async fn leased_task(
     db: &Db,
-    durability: Durability,
+    durability: LeaseWrite,
     task: TaskId,
     token: &str,
 ) -> ApiResult<(TeamTx, LeasedTask)> {
@@ -129,18 +129,18 @@ pub(crate) async fn hold(
 
 /// The holding that a token stands for, in a transaction that only reads; 409 `lease_lost` or `run_ended` if it may not
 /// write any more.
-pub(crate) async fn hold_to_read(db: &Db, task: TaskId, token: &str) -> ApiResult<(TeamTx, LeasedTask)> {
-    let team = team_of(token).ok_or_else(lost)?;
+pub(crate) async fn leased_task_for_read(db: &Db, task: TaskId, token: &str) -> ApiResult<(TeamTx, LeasedTask)> {
+    let team = team_of(token).ok_or_else(lease_lost)?;
     let mut tx = db.team_read(team).await?;
     let holding: Option<LeasedTask> =
         sql!(&mut *tx, fetch_optional, query_as(holding!()).bind(team).bind(task).bind(hash(token)))?;
-    let Some(holding) = holding else { return Err(why_not(&mut tx, task).await?) };
+    let Some(holding) = holding else { return Err(rejection(&mut tx, task).await?) };
     holding.check_alive()?;
     Ok((tx, holding))
 }
 
 /// A step has ended under the lease, which is progress: losses before it do not count any more.
-pub(crate) async fn progressed(tx: &mut TeamTx, holding: &LeasedTask) -> ApiResult<()> {
+pub(crate) async fn record_progress(tx: &mut TeamTx, holding: &LeasedTask) -> ApiResult<()> {
     let team = tx.team();
     sql!(
         &mut **tx,
@@ -154,8 +154,8 @@ pub(crate) async fn progressed(tx: &mut TeamTx, holding: &LeasedTask) -> ApiResu
 ///
 /// One statement in its transaction, which holds no row but the task's: a database that is far away, or a report
 /// that takes its time, must not cost a lease. A run that has ended has no task that is leased.
-pub(crate) async fn keep(state: &AppState, task: TaskId, token: &str) -> ApiResult<()> {
-    let team = team_of(token).ok_or_else(lost)?;
+pub(crate) async fn renew_by_token(state: &AppState, task: TaskId, token: &str) -> ApiResult<()> {
+    let team = team_of(token).ok_or_else(lease_lost)?;
     let mut tx = state.db.team_write(team).await?;
     let kept = sql!(
         &mut *tx,
@@ -170,7 +170,7 @@ pub(crate) async fn keep(state: &AppState, task: TaskId, token: &str) -> ApiResu
         .bind(state.ambient.now().after(state.settings.lease))
     )?;
     if kept.rows_affected() == 0 {
-        return Err(why_not(&mut tx, task).await?);
+        return Err(rejection(&mut tx, task).await?);
     }
     Ok(tx.commit().await?)
 }
@@ -202,7 +202,7 @@ pub(crate) fn lease_ms(state: &AppState) -> u64 {
 }
 
 /// The task is in other hands.
-pub(crate) fn lost() -> ApiError {
+pub(crate) fn lease_lost() -> ApiError {
     ApiError::with(
         ProblemCode::LeaseLost,
         "The task is in other hands: stop working on it and drop what was not reported.",

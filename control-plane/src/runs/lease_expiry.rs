@@ -14,7 +14,7 @@ use restroy_sdk::{
 use sqlx::{query_as, query_scalar};
 
 use super::{
-    end::{Ending, end},
+    end::{Ending, finish},
     events,
     lease::LeasedTask,
     limits::MAX_LEASE_EXPIRIES,
@@ -134,12 +134,12 @@ async fn end_lease(
     if losses == 0 || lost < MAX_LEASE_EXPIRIES {
         return Ok(Some(ExpiredLease { last_seq, fence, ended: false }));
     }
-    let ending = Ending::because(
+    let ending = Ending::with_code(
         RunStatus::Failed,
         "executor_lost",
         format!("The executor was lost {lost} times while it worked on this run; the last one is not replaced."),
     );
     // The task is pending by now: nobody holds it.
-    let last_seq = end(tx, run, now, &ending).await?.map_or(last_seq, |ended| ended.last_seq);
+    let last_seq = finish(tx, run, now, &ending).await?.map_or(last_seq, |ended| ended.last_seq);
     Ok(Some(ExpiredLease { last_seq, fence, ended: true }))
 }

@@ -7,7 +7,7 @@ pub const LEASE: Duration = Duration::from_secs(30);
 /// A task whose lease was lost so often ends its run with `executor_lost`.
 pub const MAX_LEASE_EXPIRIES: i64 = 3;
 /// An admitted task that nobody claimed for so long is pushed again.
-pub const UNCLAIMED: Duration = Duration::from_secs(10);
+pub const UNCLAIMED_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many tasks may be with the queue and the executors at once, all teams together.
 pub const MAX_IN_FLIGHT: i64 = 1_000;
 /// How many tasks may be in flight for each slot of the executors that are there: enough that none
@@ -16,7 +16,7 @@ pub const IN_FLIGHT_PER_SLOT: i64 = 4;
 /// How many tasks may be in flight when no executor has said that it is there.
 pub const MIN_IN_FLIGHT: i64 = 16;
 /// An executor that was silent for so long does not count.
-pub const EXECUTOR_SILENT: Duration = Duration::from_secs(30);
+pub const EXECUTOR_SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A run's parameters, as JSON, in bytes: the hard maximum.
 pub const MAX_PARAMS: usize = 1024 * 1024;

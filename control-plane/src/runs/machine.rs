@@ -17,14 +17,14 @@ use super::limits::{
 };
 
 /// The step's name and the item; 0 for the step itself.
-pub(crate) type Place = (String, u32);
+pub(crate) type StepKey = (String, u32);
 
 /// The codes with which an attempt that is repeated counts as timed out rather than failed.
 const TIME_CODES: [&str; 3] = ["wall_time_limit", "cpu_time_limit", "timed_out"];
 
 /// The newest attempt at a step or item.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Attempt {
+pub(crate) struct AttemptState {
     /// From 1.
     pub(crate) number: u32,
     /// Its status.
@@ -47,7 +47,7 @@ pub(crate) struct Attempt {
     pub(crate) finished_at: Option<Timestamp>,
 }
 
-impl Attempt {
+impl AttemptState {
     /// An attempt that nothing is known of yet.
     pub(crate) fn new(number: u32) -> Self {
         Self {
@@ -69,14 +69,14 @@ impl Attempt {
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     /// The attempts that were made or changed.
-    pub(crate) attempts: BTreeMap<(Place, u32), Attempt>,
+    pub(crate) attempts: BTreeMap<(StepKey, u32), AttemptState>,
     /// How the run ended, if it did.
     pub(crate) ending: Option<(RunStatus, Option<StepError>)>,
 }
 
 /// The places that a batch speaks of, and the steps above them: what must be known to judge it.
-pub(crate) fn places(events: &[EventKind]) -> Vec<Place> {
-    let mut places: Vec<Place> = Vec::new();
+pub(crate) fn step_keys(events: &[EventKind]) -> Vec<StepKey> {
+    let mut places: Vec<StepKey> = Vec::new();
     for step in events.iter().filter_map(step_of) {
         places.push((step.step.clone(), 0));
         if let Some(index) = step.index {
@@ -102,10 +102,10 @@ pub(crate) fn step_of(event: &EventKind) -> Option<&StepRef> {
     }
 }
 
-/// Judges a batch. `newest` holds, of every place in [`places`], the newest attempt; a step that is
+/// Judges a batch. `newest` holds, of every place in [`step_keys`], the newest attempt; a step that is
 /// not there is not in the document.
 pub(crate) fn apply(
-    mut newest: BTreeMap<Place, Attempt>,
+    mut newest: BTreeMap<StepKey, AttemptState>,
     events: &[EventKind],
     now: Timestamp,
 ) -> Result<Changes, Box<FieldError>> {
@@ -122,7 +122,7 @@ pub(crate) fn apply(
         match step_of(event) {
             None => changes.ending = Some(finish_run(event).map_err(fault)?),
             Some(step) => {
-                let place = place(&newest, step).map_err(fault)?;
+                let place = step_key(&newest, step).map_err(fault)?;
                 let next = step_event(newest.get(&place), event, step, now).map_err(fault)?;
                 if let Some(next) = next {
                     newest.insert(place.clone(), next.clone());
@@ -145,7 +145,7 @@ fn finish_run(event: &EventKind) -> Result<(RunStatus, Option<StepError>), Strin
 }
 
 /// Where an event belongs, if the run has such a place.
-fn place(newest: &BTreeMap<Place, Attempt>, step: &StepRef) -> Result<Place, String> {
+fn step_key(newest: &BTreeMap<StepKey, AttemptState>, step: &StepRef) -> Result<StepKey, String> {
     let Some(parent) = newest.get(&(step.step.clone(), 0)) else {
         return Err(format!("The run has no step `{}`.", step.step));
     };
@@ -161,14 +161,14 @@ fn place(newest: &BTreeMap<Place, Attempt>, step: &StepRef) -> Result<Place, Str
 
 /// What an event makes of a place's newest attempt; nothing where it changes nothing.
 fn step_event(
-    newest: Option<&Attempt>,
+    newest: Option<&AttemptState>,
     event: &EventKind,
     step: &StepRef,
     now: Timestamp,
-) -> Result<Option<Attempt>, String> {
+) -> Result<Option<AttemptState>, String> {
     match event {
         EventKind::StepStarted { items, .. } => {
-            let mut attempt = reached(newest, step, StepStatus::Running)?;
+            let mut attempt = advanced(newest, step, StepStatus::Running)?;
             if let Some(items) = items {
                 set_items(&mut attempt, step, *items)?;
             }
@@ -176,12 +176,12 @@ fn step_event(
             Ok(Some(attempt))
         }
         EventKind::StepOutput { first_line, lines, .. } => {
-            under_way(newest, step)?;
+            running_attempt(newest, step)?;
             check_output(*first_line, lines)?;
             Ok(None)
         }
         EventKind::StepProgress { fraction, message, .. } => {
-            under_way(newest, step)?;
+            running_attempt(newest, step)?;
             if !(0.0..=1.0).contains(fraction) {
                 return Err(format!("Progress goes from 0 to 1, not to {fraction}."));
             }
@@ -202,7 +202,7 @@ fn step_event(
             }
             let timed_out = TIME_CODES.contains(&error.code.as_str());
             let status = if timed_out { StepStatus::TimedOut } else { StepStatus::Failed };
-            let mut attempt = reached(newest, step, status)?;
+            let mut attempt = advanced(newest, step, status)?;
             attempt.error = Some(error.clone());
             attempt.usage = Some(*usage);
             attempt.retried = true;
@@ -210,12 +210,12 @@ fn step_event(
             attempt.finished_at = Some(now);
             Ok(Some(attempt))
         }
-        EventKind::StepWaiting { .. } => reached(newest, step, StepStatus::Waiting).map(Some),
+        EventKind::StepWaiting { .. } => advanced(newest, step, StepStatus::Waiting).map(Some),
         EventKind::StepFinished { status, output, error, usage, .. } => {
             if !status.is_terminal() {
                 return Err(format!("A step does not finish as {status}."));
             }
-            let mut attempt = reached(newest, step, *status)?;
+            let mut attempt = advanced(newest, step, *status)?;
             attempt.output = output.as_ref().map(|output| check_result(*status, output)).transpose()?;
             attempt.error.clone_from(error);
             attempt.usage = Some(*usage);
@@ -228,11 +228,13 @@ fn step_event(
 }
 
 /// The attempt that an event speaks of, with the status that the event brings, if it may follow.
-fn reached(newest: Option<&Attempt>, step: &StepRef, status: StepStatus) -> Result<Attempt, String> {
+fn advanced(newest: Option<&AttemptState>, step: &StepRef, status: StepStatus) -> Result<AttemptState, String> {
     let mut attempt = match newest {
         Some(known) if known.number == step.attempt => known.clone(),
-        Some(known) if known.retried && known.number.checked_add(1) == Some(step.attempt) => Attempt::new(step.attempt),
-        None if step.attempt == 1 => Attempt::new(1),
+        Some(known) if known.retried && known.number.checked_add(1) == Some(step.attempt) => {
+            AttemptState::new(step.attempt)
+        }
+        None if step.attempt == 1 => AttemptState::new(1),
         _ => return Err(wrong_attempt(newest, step)),
     };
     if !attempt.status.may_become(status) {
@@ -245,7 +247,7 @@ fn reached(newest: Option<&Attempt>, step: &StepRef, status: StepStatus) -> Resu
     Ok(attempt)
 }
 
-fn under_way(newest: Option<&Attempt>, step: &StepRef) -> Result<(), String> {
+fn running_attempt(newest: Option<&AttemptState>, step: &StepRef) -> Result<(), String> {
     match newest {
         Some(known) if known.number == step.attempt && known.status == StepStatus::Running => Ok(()),
         Some(known) if known.number == step.attempt => {
@@ -255,7 +257,7 @@ fn under_way(newest: Option<&Attempt>, step: &StepRef) -> Result<(), String> {
     }
 }
 
-fn wrong_attempt(newest: Option<&Attempt>, step: &StepRef) -> String {
+fn wrong_attempt(newest: Option<&AttemptState>, step: &StepRef) -> String {
     let stands = newest.map_or_else(
         || "it has not been started".into(),
         |known| format!("the newest is attempt {}, {}", known.number, known.status),
@@ -263,7 +265,7 @@ fn wrong_attempt(newest: Option<&Attempt>, step: &StepRef) -> String {
     format!("Attempt {} at `{}` is out of turn: {stands}.", step.attempt, step.step)
 }
 
-fn set_items(attempt: &mut Attempt, step: &StepRef, items: u32) -> Result<(), String> {
+fn set_items(attempt: &mut AttemptState, step: &StepRef, items: u32) -> Result<(), String> {
     if step.index.is_some() {
         return Err("An item has no items of its own.".into());
     }

@@ -24,7 +24,7 @@ use crate::{
     state::AppState,
     store::{
         TeamTx, audit,
-        configuration::{self, Pinned, SecretRead},
+        configuration::{self, RunPins, SecretRead},
         quota, team_keys,
     },
 };
@@ -35,7 +35,7 @@ const READS_PER_ENTRY: usize = 100;
 /// What never changes about a run: read before the claim, so that the claim holds the writer for
 /// as short as can be.
 #[derive(Debug)]
-pub(crate) struct Fixed {
+pub(crate) struct RunConstants {
     pub(crate) document: Document,
     pub(crate) files: BTreeMap<String, String>,
     library: BTreeMap<String, String>,
@@ -44,16 +44,16 @@ pub(crate) struct Fixed {
 }
 
 /// Reads what never changes.
-pub(crate) async fn fixed(tx: &mut TeamTx, run: &RunRow) -> ApiResult<Fixed> {
+pub(crate) async fn run_constants(tx: &mut TeamTx, run: &RunRow) -> ApiResult<RunConstants> {
     let team = tx.team();
     let (document, files) = crate::store::versions::load(tx, run.version_id).await?;
-    let library = crate::store::library::of_version(tx, run.version_id).await?;
+    let library = crate::store::library::sources_of_version(tx, run.version_id).await?;
     let (params, seed): (String, Vec<u8>) = sql!(
         &mut **tx,
         fetch_one,
         query_as("SELECT params, seed FROM runs WHERE team_id = $1 AND id = $2").bind(team).bind(run.id)
     )?;
-    Ok(Fixed { document, files, library, params, seed })
+    Ok(RunConstants { document, files, library, params, seed })
 }
 
 /// The plan of a task that was just claimed under `fence`. Secrets are read at their newest, and
@@ -63,11 +63,11 @@ pub(crate) async fn plan(
     state: &AppState,
     (task, executor, fence): (TaskId, ExecutorId, i64),
     run: RunRow,
-    fixed: Fixed,
+    fixed: RunConstants,
     (now, outputs_apart): (Timestamp, bool),
 ) -> ApiResult<Plan> {
-    let keys = team_keys::of_team(tx, &state.keys).await?;
-    let pinned = Pinned {
+    let keys = team_keys::load_for_team(tx, &state.keys).await?;
+    let pinned = RunPins {
         version: run.version_id,
         board: run.board_id,
         revision: run.config_revision,
@@ -78,11 +78,11 @@ pub(crate) async fn plan(
     for read in &reads {
         record(tx, &run, fence, read, now).await?;
     }
-    tell(tx, state, &run, (executor, fence), &reads).await?;
+    audit_secret_reads(tx, state, &run, (executor, fence), &reads).await?;
     let mut done = Vec::new();
     let mut last = None;
     loop {
-        let mut rows = steps::committed(tx, run.id, last.as_ref(), !outputs_apart).await?;
+        let mut rows = steps::committed_attempts(tx, run.id, last.as_ref(), !outputs_apart).await?;
         for row in &mut rows {
             done.push(step_state(row)?);
         }
@@ -108,12 +108,12 @@ pub(crate) async fn plan(
         seed: hex::encode(fixed.seed),
         done,
         outputs_apart,
-        limits: quota::of_steps(tx).await?,
+        limits: quota::step_limits(tx).await?,
     })
 }
 
 /// Tells the audit log which secrets an executor got for a run, on whose behalf.
-async fn tell(
+async fn audit_secret_reads(
     tx: &mut TeamTx,
     state: &AppState,
     run: &RunRow,
@@ -138,7 +138,7 @@ async fn tell(
             "fence": fence,
             "secrets": secrets,
         }));
-        audit::for_run(tx, &state.ambient, run.started_by, entry).await?;
+        audit::record_for_run(tx, &state.ambient, run.started_by, entry).await?;
     }
     Ok(())
 }
@@ -172,7 +172,7 @@ fn step_state(row: &mut CommittedRow) -> ApiResult<StepState> {
         status,
         items: row.items.and_then(|items| u32::try_from(items).ok()),
         output: row.output.take().map(RawValue::from_string).transpose()?,
-        error: row.error.take().map(|error| short(&error)).transpose()?,
+        error: row.error.take().map(|error| shortened_error(&error)).transpose()?,
         retried: row.retried,
         retry_at: row.retry_at,
     })
@@ -183,7 +183,7 @@ const MESSAGE_BYTES: usize = 1024;
 
 /// What an executor needs of an error that was committed: its code, and that of a failed call, decide about effects;
 /// the message names the reason in what builds on it.
-fn short(error: &str) -> ApiResult<StepError> {
+fn shortened_error(error: &str) -> ApiResult<StepError> {
     #[derive(Deserialize)]
     struct Stored<'a> {
         code: String,
@@ -215,13 +215,13 @@ mod tests {
             "details": {"code": "http_timeout", "body": "x".repeat(60_000)},
             "traceback": "a.lua:1: in main chunk",
         });
-        let short = short(&error.to_string()).unwrap();
+        let short = shortened_error(&error.to_string()).unwrap();
         assert_eq!((short.code.as_str(), short.message.len()), ("script_error", 1023));
         assert_eq!(short.details, Some(json!({"code": "http_timeout"})));
         assert_eq!(short.traceback, None);
         for details in [json!(null), json!([1]), json!({"code": 7}), json!("text")] {
             let error = json!({"code": "a", "message": "b", "details": details});
-            assert_eq!(super::short(&error.to_string()).unwrap().details, None);
+            assert_eq!(super::shortened_error(&error.to_string()).unwrap().details, None);
         }
     }
 }

@@ -37,18 +37,18 @@ pub(crate) struct Startable {
 
 /// Versions that were started lately. Bounded; what was used least lately goes first.
 #[derive(Debug, Default)]
-pub struct VersionCache(Mutex<Kept>);
+pub struct VersionCache(Mutex<CacheState>);
 
 #[derive(Debug, Default)]
-struct Kept {
-    versions: HashMap<VersionId, Entry>,
+struct CacheState {
+    versions: HashMap<VersionId, CacheEntry>,
     bytes: usize,
     /// Counts uses.
     now: u64,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct CacheEntry {
     startable: Arc<Startable>,
     bytes: usize,
     used: u64,
@@ -80,7 +80,7 @@ impl VersionCache {
         }
         kept.bytes += bytes;
         let used = kept.now;
-        kept.versions.insert(version, Entry { startable: Arc::clone(startable), bytes, used });
+        kept.versions.insert(version, CacheEntry { startable: Arc::clone(startable), bytes, used });
     }
 }
 
@@ -90,15 +90,15 @@ impl Startable {
         steps + self.schema.as_ref().map_or(0, |schema| schema.memory_bytes()) + 256
     }
 
-    fn of(definition: &str) -> Result<Self, Unusable> {
-        let document: Document = serde_json::from_str(definition).map_err(Unusable::Document)?;
+    fn parse(definition: &str) -> Result<Self, UnusableVersion> {
+        let document: Document = serde_json::from_str(definition).map_err(UnusableVersion::Document)?;
         let schema = document.params.as_ref().map(Schema::compile).transpose().map_err(|errors| {
             let mut text = String::new();
             for (at, error) in errors.iter().take(3).enumerate() {
                 let separator = if at == 0 { "" } else { "; " };
                 let _ = write!(text, "{separator}`/params{}`: {}", error.pointer, error.detail);
             }
-            Unusable::Schema(text)
+            UnusableVersion::Schema(text)
         })?;
         Ok(Self {
             steps: document.steps.into_keys().collect(),
@@ -109,7 +109,7 @@ impl Startable {
 }
 
 /// Why a stored version cannot be started.
-enum Unusable {
+enum UnusableVersion {
     Document(serde_json::Error),
     /// It was published when schemas could be more than they may be today.
     Schema(String),
@@ -122,10 +122,10 @@ pub(crate) async fn read(
     version: VersionId,
     definition: String,
 ) -> ApiResult<Arc<Startable>> {
-    let read = state.tenants.run(team.uuid(), move || Startable::of(&definition)).await?;
+    let read = state.tenants.run(team.uuid(), move || Startable::parse(&definition)).await?;
     let startable = Arc::new(read.map_err(|unusable| match unusable {
-        Unusable::Document(error) => ApiError::from(error),
-        Unusable::Schema(detail) => ApiError::with(
+        UnusableVersion::Document(error) => ApiError::from(error),
+        UnusableVersion::Schema(detail) => ApiError::with(
             ProblemCode::Conflict,
             format!(
                 "The published version's schema for parameters is not taken any more: {detail}. Change `params` (docs/pipelines.md \

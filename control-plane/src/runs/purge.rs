@@ -64,7 +64,7 @@ macro_rules! remove {
 
 /// What is removed by its age.
 #[derive(Debug)]
-enum Part {
+enum PurgeStep {
     /// Rows of a table: the statement for each backend, and how long they are kept.
     Rows(&'static str, (&'static str, &'static str), Duration),
     Audit,
@@ -75,18 +75,22 @@ enum Part {
 }
 
 /// All of it. `$1` of a statement is the moment before which a row is old, `$2` how many go.
-const PARTS: [Part; 15] = [
-    Part::Rows("one_time_tokens", remove!("one_time_tokens", "hash", "expires_at <= $1"), Duration::ZERO),
-    Part::Rows("idempotency_keys", remove!("idempotency_keys", "scope, route, key", "created_at <= $1"), IDEMPOTENCY),
-    Part::Rows("sessions", remove!("sessions", "id", "expires_at <= $1"), Duration::ZERO),
-    Part::Rows("ended sessions", remove!("sessions", "id", "revoked_at <= $1"), ENDED_SESSIONS),
+const PARTS: [PurgeStep; 15] = [
+    PurgeStep::Rows("one_time_tokens", remove!("one_time_tokens", "hash", "expires_at <= $1"), Duration::ZERO),
+    PurgeStep::Rows(
+        "idempotency_keys",
+        remove!("idempotency_keys", "scope, route, key", "created_at <= $1"),
+        IDEMPOTENCY,
+    ),
+    PurgeStep::Rows("sessions", remove!("sessions", "id", "expires_at <= $1"), Duration::ZERO),
+    PurgeStep::Rows("ended sessions", remove!("sessions", "id", "revoked_at <= $1"), ENDED_SESSIONS),
     // Compared as a moment: an hour is the one at which it begins.
-    Part::Rows("usage", remove!("usage", "team_id, hour, shard", "hour <= $1"), usage::USAGE_KEPT),
-    Part::Rows("executors", remove!("executors", "id", "revoked_at <= $1"), EXECUTORS),
-    Part::Rows("invitations", remove!("invitations", "id", "expires_at <= $1"), INVITATIONS),
-    Part::Rows("stranger_mails", remove!("stranger_mails", "id", "created_at <= $1"), stranger_mails::WINDOW),
-    Part::Rows("outbox", remove!("outbox", "id", "status <> 'queued' AND created_at <= $1"), MAIL),
-    Part::Rows(
+    PurgeStep::Rows("usage", remove!("usage", "team_id, hour, shard", "hour <= $1"), usage::USAGE_KEPT),
+    PurgeStep::Rows("executors", remove!("executors", "id", "revoked_at <= $1"), EXECUTORS),
+    PurgeStep::Rows("invitations", remove!("invitations", "id", "expires_at <= $1"), INVITATIONS),
+    PurgeStep::Rows("stranger_mails", remove!("stranger_mails", "id", "created_at <= $1"), stranger_mails::WINDOW),
+    PurgeStep::Rows("outbox", remove!("outbox", "id", "status <> 'queued' AND created_at <= $1"), MAIL),
+    PurgeStep::Rows(
         "users",
         // Links that are not good any more went with the first of these statements.
         remove!(
@@ -97,14 +101,14 @@ const PARTS: [Part; 15] = [
         ),
         UNVERIFIED,
     ),
-    Part::Audit,
-    Part::Keys,
-    Part::Accounts,
-    Part::Tokens,
-    Part::Services,
+    PurgeStep::Audit,
+    PurgeStep::Keys,
+    PurgeStep::Accounts,
+    PurgeStep::Tokens,
+    PurgeStep::Services,
 ];
 
-impl Part {
+impl PurgeStep {
     fn name(&self) -> &'static str {
         match self {
             Self::Rows(table, ..) => table,
@@ -126,11 +130,11 @@ impl Part {
                 tx.commit().await?;
                 Ok(rows)
             }
-            Self::Audit => old_audit(state, now, most).await,
-            Self::Keys => expired_keys(state, now, most).await,
-            Self::Accounts => auth::purge::deleted_accounts(state, now, most).await,
-            Self::Tokens => auth::purge::ended_tokens(state, now, most).await,
-            Self::Services => auth::purge::left_services(state, now, most).await,
+            Self::Audit => purge_audit(state, now, most).await,
+            Self::Keys => purge_expired_keys(state, now, most).await,
+            Self::Accounts => auth::purge::purge_deleted_accounts(state, now, most).await,
+            Self::Tokens => auth::purge::purge_ended_tokens(state, now, most).await,
+            Self::Services => auth::purge::delete_orphaned_service_accounts(state, now, most).await,
         }
     }
 }
@@ -139,13 +143,15 @@ impl Part {
 /// pipelines, in turn, so that none waits for the end of another. Of what fails the first error is given, after
 /// all others had their turn.
 pub async fn pass(state: &AppState) -> ApiResult<()> {
-    let (mut aged, mut failed) = (Aged::default(), None);
+    let (mut aged, mut failed) = (AgePass::default(), None);
     let (mut teams, mut deleted, mut open_runs) = (true, true, true);
     loop {
         aged.step(state).await;
-        open_runs = open_runs && turn("runs of what is deleted", removed::cancel_left(state).await, &mut failed);
-        teams = teams && turn("deleted teams", purge_teams::step(state).await, &mut failed);
-        deleted = deleted && turn("deleted things", purge_deleted::step(state).await.map(|rows| rows > 0), &mut failed);
+        open_runs =
+            open_runs && log_step("runs of what is deleted", removed::cancel_remaining(state).await, &mut failed);
+        teams = teams && log_step("deleted teams", purge_teams::step(state).await, &mut failed);
+        deleted =
+            deleted && log_step("deleted things", purge_deleted::step(state).await.map(|rows| rows > 0), &mut failed);
         if !(aged.more || open_runs || teams || deleted) {
             return aged.failed.or(failed).map_or(Ok(()), Err);
         }
@@ -154,7 +160,7 @@ pub async fn pass(state: &AppState) -> ApiResult<()> {
 }
 
 /// Whether there is more to do; what failed has had its turn in this pass.
-fn turn(what: &str, done: ApiResult<bool>, failed: &mut Option<ApiError>) -> bool {
+fn log_step(what: &str, done: ApiResult<bool>, failed: &mut Option<ApiError>) -> bool {
     done.unwrap_or_else(|error| {
         tracing::error!(what, problem = %error.0, "cannot be purged in this pass");
         failed.get_or_insert(error);
@@ -165,14 +171,14 @@ fn turn(what: &str, done: ApiResult<bool>, failed: &mut Option<ApiError>) -> boo
 /// Takes one step with everything that is old. Gives how many rows went; of what fails the first error, after
 /// the others had their turn.
 pub async fn step(state: &AppState) -> ApiResult<u64> {
-    let mut aged = Aged::default();
+    let mut aged = AgePass::default();
     let removed = aged.step(state).await;
     aged.failed.map_or(Ok(removed), Err)
 }
 
 /// How far a pass has come with what is old.
 #[derive(Debug)]
-struct Aged {
+struct AgePass {
     /// How many rows of each part go at once; none of a part that failed in this pass.
     most: [i64; PARTS.len()],
     /// Whether the newest step may have left something behind.
@@ -181,13 +187,13 @@ struct Aged {
     failed: Option<ApiError>,
 }
 
-impl Default for Aged {
+impl Default for AgePass {
     fn default() -> Self {
         Self { most: [STEP; PARTS.len()], more: false, failed: None }
     }
 }
 
-impl Aged {
+impl AgePass {
     async fn step(&mut self, state: &AppState) -> u64 {
         let now = state.ambient.now();
         let mut removed = 0;
@@ -202,7 +208,7 @@ impl Aged {
                     self.more |= rows >= most.unsigned_abs();
                 }
                 // What goes with a row may be much.
-                Err(error) if *most > 1 && failure::took_too_long(&error) => {
+                Err(error) if *most > 1 && failure::is_statement_timeout(&error) => {
                     tracing::warn!(part = part.name(), rows = *most, "a step of the purge took too long: half of it");
                     *most /= 2;
                     self.more = true;
@@ -219,7 +225,7 @@ impl Aged {
 }
 
 /// Removes what is old in the audit log, found by the age of its ids.
-async fn old_audit(state: &AppState, now: Timestamp, most: i64) -> Result<u64, sqlx::Error> {
+async fn purge_audit(state: &AppState, now: Timestamp, most: i64) -> Result<u64, sqlx::Error> {
     let mut tx = state.db.system_write().await?;
     // Without a lock: nobody may change an entry, so nobody holds one. What the table would refuse to give
     // up, since by the database's own clock it is young, is left.
@@ -241,7 +247,7 @@ async fn old_audit(state: &AppState, now: Timestamp, most: i64) -> Result<u64, s
 
 /// Removes what has outlived its time in the boards' stores. The board's row is held first, as by
 /// whoever writes there.
-async fn expired_keys(state: &AppState, now: Timestamp, most: i64) -> Result<u64, sqlx::Error> {
+async fn purge_expired_keys(state: &AppState, now: Timestamp, most: i64) -> Result<u64, sqlx::Error> {
     let mut tx = state.db.system_read().await?;
     let boards: Vec<(TeamId, BoardId)> = sql!(
         &mut tx,
@@ -253,7 +259,7 @@ async fn expired_keys(state: &AppState, now: Timestamp, most: i64) -> Result<u64
     drop(tx);
     let (mut removed, mut failed) = (0, None);
     for (team, board) in boards {
-        match expired_keys_of(state, team, board, now, most).await {
+        match purge_expired_keys_of(state, team, board, now, most).await {
             Ok(rows) => removed += rows,
             Err(error) => {
                 tracing::error!(%board, %error, "what has outlived its time on a board cannot be removed");
@@ -264,7 +270,7 @@ async fn expired_keys(state: &AppState, now: Timestamp, most: i64) -> Result<u64
     failed.map_or(Ok(removed), Err)
 }
 
-async fn expired_keys_of(
+async fn purge_expired_keys_of(
     state: &AppState,
     team: TeamId,
     board: BoardId,

@@ -9,10 +9,10 @@ use restroy_sdk::{
 use sqlx::{query, query_as, types::Uuid};
 
 use super::cascade_delete;
-use crate::{error::ApiResult, sql, state::AppState};
+use crate::{error::ApiResult, sql, state::AppState, store::Durability};
 
 /// How long what was deleted can be restored.
-pub const KEPT: Duration = Duration::from_hours(30 * 24);
+pub const RETENTION: Duration = Duration::from_hours(30 * 24);
 /// How much later it goes: whoever restores it at the last moment does not meet the purge.
 pub(super) const MARGIN: Duration = Duration::from_hours(1);
 /// How many things are looked up at a time.
@@ -32,7 +32,7 @@ macro_rules! due {
 /// Takes a step with each board and pipeline whose time is over; one that cannot be taken apart keeps no other from
 /// it. Gives how many rows it named; nothing is left when that is none.
 pub async fn step(state: &AppState) -> ApiResult<u64> {
-    let before = state.ambient.now().before(KEPT + MARGIN);
+    let before = state.ambient.now().before(RETENTION + MARGIN);
     let mut removed = 0;
     let mut after = (Timestamp(i64::MIN), Uuid::nil());
     loop {
@@ -85,7 +85,7 @@ async fn sources(state: &AppState, team: TeamId) -> Result<u64, sqlx::Error> {
     const MOST: i64 = 500;
     let mut removed = 0;
     loop {
-        let mut tx = state.db.team_write_alone(team).await?;
+        let mut tx = state.db.begin_team_exclusive(team, Durability::Commit).await?;
         let rows = sql!(
             &mut *tx,
             execute,

@@ -12,14 +12,14 @@ use super::{cascade_delete, purge_deleted::MARGIN};
 use crate::{error::ApiResult, sql, state::AppState};
 
 /// How long a deleted team can be brought back.
-pub const KEPT: Duration = Duration::from_hours(30 * 24);
+pub const RETENTION: Duration = Duration::from_hours(30 * 24);
 /// How many teams are looked up at a time.
 const TEAMS: i64 = 20;
 
 /// Takes a step with each team whose time has come; one that cannot be taken apart keeps no other from it. Whether
 /// there may be more to do.
 pub async fn step(state: &AppState) -> ApiResult<bool> {
-    let before = state.ambient.now().before(KEPT + MARGIN);
+    let before = state.ambient.now().before(RETENTION + MARGIN);
     let (mut after, mut removed) = ((Timestamp(i64::MIN), Uuid::nil()), 0);
     loop {
         let teams = due(state, before, after).await?;

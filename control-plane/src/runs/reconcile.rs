@@ -15,7 +15,7 @@ use restroy_sdk::{
 use sqlx::{query, query_as, query_scalar};
 
 use super::{
-    end::{Ending, end},
+    end::{Ending, finish},
     lease_expiry,
     limits::{MAX_QUEUED_AGE, MAX_RUN_AGE},
     rows::{TaskRow, task_columns},
@@ -26,13 +26,13 @@ use crate::{error::ApiResult, sql, state::AppState};
 const STEP: i64 = 100;
 
 /// From how long without a look on an embedded installation counts as having been asleep.
-const ASLEEP: Duration = Duration::from_secs(5);
+const SLEEP_THRESHOLD: Duration = Duration::from_secs(5);
 
 /// When recovery last looked, in this process.
 #[derive(Debug, Default)]
-pub struct LastLook(Mutex<Option<Timestamp>>);
+pub struct LastRecovery(Mutex<Option<Timestamp>>);
 
-impl LastLook {
+impl LastRecovery {
     /// How long ago that was; notes that it looks now.
     fn since(&self, now: Timestamp) -> Duration {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
@@ -42,10 +42,10 @@ impl LastLook {
 
 /// Renews every lease of an embedded installation that was asleep, stopped by a signal or with its machine: the
 /// executor slept with it and goes on as well, so nothing was lost. Gives how many.
-pub async fn after_sleep(state: &AppState, looked: &LastLook) -> ApiResult<u64> {
+pub async fn renew_after_sleep(state: &AppState, looked: &LastRecovery) -> ApiResult<u64> {
     let now = state.ambient.now();
     let asleep = looked.since(now);
-    if state.db.is_shared() || asleep < ASLEEP {
+    if state.db.is_shared() || asleep < SLEEP_THRESHOLD {
         return Ok(0);
     }
     let mut tx = state.db.system_write().await?;
@@ -63,7 +63,7 @@ pub async fn after_sleep(state: &AppState, looked: &LastLook) -> ApiResult<u64> 
 
 /// Counts tasks no more whose run was ended, and whose executor had time until now to notice by itself. Gives
 /// how many.
-pub async fn drained(state: &AppState) -> ApiResult<u64> {
+pub async fn release_drained(state: &AppState) -> ApiResult<u64> {
     let now = state.ambient.now();
     let draining: bool = sql!(
         &mut state.db.system_read().await?,
@@ -82,7 +82,7 @@ pub async fn drained(state: &AppState) -> ApiResult<u64> {
 }
 
 /// Takes back the tasks whose lease has run out. Gives how many.
-pub async fn expired_leases(state: &AppState) -> ApiResult<usize> {
+pub async fn reclaim_expired(state: &AppState) -> ApiResult<usize> {
     let mut tx = state.db.system_read().await?;
     let tasks: Vec<TaskRow> = sql!(
         &mut tx,
@@ -120,7 +120,7 @@ async fn reclaim(state: &AppState, task: &TaskRow) -> ApiResult<bool> {
 }
 
 /// Ends runs that go on, or wait, for longer than any run may. Gives how many.
-pub async fn overdue_runs(state: &AppState) -> ApiResult<usize> {
+pub async fn finish_overdue_runs(state: &AppState) -> ApiResult<usize> {
     let now = state.ambient.now();
     let mut tx = state.db.system_read().await?;
     let overdue: Vec<(RunId, TeamId, Option<Timestamp>)> = sql!(
@@ -142,8 +142,8 @@ pub async fn overdue_runs(state: &AppState) -> ApiResult<usize> {
             Some(_) => format!("A run goes on for at most {} hours.", MAX_RUN_AGE.as_secs() / 3600),
             None => format!("A run waits for at most {} hours.", MAX_QUEUED_AGE.as_secs() / 3600),
         };
-        let ending = Ending::because(RunStatus::TimedOut, "run_too_old", message);
-        match time_out(state, team, run_id, &ending).await {
+        let ending = Ending::with_code(RunStatus::TimedOut, "run_too_old", message);
+        match finish_overdue(state, team, run_id, &ending).await {
             Ok(ended) => count += usize::from(ended),
             Err(error) => tracing::error!(%run_id, problem = %error.0, "a run that is too old cannot be ended"),
         }
@@ -151,10 +151,10 @@ pub async fn overdue_runs(state: &AppState) -> ApiResult<usize> {
     Ok(count)
 }
 
-async fn time_out(state: &AppState, team: TeamId, run_id: RunId, ending: &Ending) -> ApiResult<bool> {
+async fn finish_overdue(state: &AppState, team: TeamId, run_id: RunId, ending: &Ending) -> ApiResult<bool> {
     let mut tx = state.db.team_write(team).await?;
     tx.lock_run(run_id).await?;
-    let Some(ended) = end(&mut tx, run_id, state.ambient.now(), ending).await? else { return Ok(false) };
+    let Some(ended) = finish(&mut tx, run_id, state.ambient.now(), ending).await? else { return Ok(false) };
     tx.commit().await?;
     ended.announce(state);
     Ok(true)

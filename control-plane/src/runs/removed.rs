@@ -11,7 +11,7 @@ use restroy_sdk::{
 use sqlx::{query_as, query_scalar};
 use uuid::Uuid;
 
-use super::end::{Ending, RunEnded, end};
+use super::end::{Ending, RunEnded, finish};
 use crate::{
     error::{ApiError, ApiResult},
     sql,
@@ -24,7 +24,7 @@ const STEP: i64 = 100;
 
 /// What was deleted.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Removed {
+pub(crate) enum DeletedScope {
     /// A pipeline.
     Pipeline(PipelineId),
     /// A board with its pipelines.
@@ -36,9 +36,9 @@ pub(crate) enum Removed {
 /// The wake-ups to send after the commit.
 #[derive(Debug, Default)]
 #[must_use]
-pub(crate) struct Ended(Vec<Wake>);
+pub(crate) struct PendingWakes(Vec<Wake>);
 
-impl Ended {
+impl PendingWakes {
     /// Tells the dispatcher and the watchers.
     pub(crate) fn announce(self, state: &AppState) {
         for wake in self.0 {
@@ -50,7 +50,7 @@ impl Ended {
     }
 }
 
-impl Removed {
+impl DeletedScope {
     /// Its id, in a team, and what it is called.
     fn named(self, team: TeamId) -> (Uuid, &'static str) {
         match self {
@@ -62,21 +62,21 @@ impl Removed {
 }
 
 /// The runs of `$2`, a pipeline, a board or the team `$1`, that have not ended: first those at work.
-const OPEN: &str = "SELECT r.id FROM runs r JOIN pipelines p ON p.team_id = r.team_id AND p.id = r.pipeline_id
+const OPEN_RUNS: &str = "SELECT r.id FROM runs r JOIN pipelines p ON p.team_id = r.team_id AND p.id = r.pipeline_id
      WHERE r.team_id = $1 AND $2 IN (p.id, p.board_id, r.team_id) AND r.status IN ('queued', 'running', 'waiting')
      ORDER BY CASE r.status WHEN 'queued' THEN 1 ELSE 0 END, r.id LIMIT $3";
 
 /// Cancels the runs that go on, and the first of those that wait.
-pub(crate) async fn cancel_runs(tx: &mut TeamTx, now: Timestamp, removed: Removed) -> ApiResult<Ended> {
+pub(crate) async fn cancel_runs(tx: &mut TeamTx, now: Timestamp, removed: DeletedScope) -> ApiResult<PendingWakes> {
     let team = tx.team();
     let (id, what) = removed.named(team);
-    let mut open: Vec<RunId> = sql!(&mut **tx, fetch_all, query_scalar(OPEN).bind(team).bind(id).bind(STEP))?;
+    let mut open: Vec<RunId> = sql!(&mut **tx, fetch_all, query_scalar(OPEN_RUNS).bind(team).bind(id).bind(STEP))?;
     // In the order in which everybody takes several.
     open.sort_unstable();
-    let ending = Ending::because(RunStatus::Cancelled, "deleted", format!("Somebody deleted the {what}."));
-    let mut ended = Ended::default();
+    let ending = Ending::with_code(RunStatus::Cancelled, "deleted", format!("Somebody deleted the {what}."));
+    let mut ended = PendingWakes::default();
     for run in open {
-        if let Some(run) = end(tx, run, now, &ending).await? {
+        if let Some(run) = finish(tx, run, now, &ending).await? {
             ended.0.extend(run.wakes());
         }
     }
@@ -85,10 +85,10 @@ pub(crate) async fn cancel_runs(tx: &mut TeamTx, now: Timestamp, removed: Remove
 }
 
 /// Refuses with 409 to bring something back before all of its runs have ended: those that are left would start.
-pub(crate) async fn has_ended(tx: &mut TeamTx, removed: Removed) -> ApiResult<()> {
+pub(crate) async fn ensure_runs_ended(tx: &mut TeamTx, removed: DeletedScope) -> ApiResult<()> {
     let team = tx.team();
     let (id, what) = removed.named(team);
-    let open: Option<RunId> = sql!(&mut **tx, fetch_optional, query_scalar(OPEN).bind(team).bind(id).bind(1_i64))?;
+    let open: Option<RunId> = sql!(&mut **tx, fetch_optional, query_scalar(OPEN_RUNS).bind(team).bind(id).bind(1_i64))?;
     if open.is_none() {
         return Ok(());
     }
@@ -98,7 +98,7 @@ pub(crate) async fn has_ended(tx: &mut TeamTx, removed: Removed) -> ApiResult<()
 
 /// Cancels some of the runs that were left when their pipeline, board or team was deleted; whether there may be
 /// more.
-pub(super) async fn cancel_left(state: &AppState) -> ApiResult<bool> {
+pub(super) async fn cancel_remaining(state: &AppState) -> ApiResult<bool> {
     let mut tx = state.db.system_read().await?;
     let left: Vec<(TeamId, RunId)> = sql!(
         &mut tx,
@@ -115,10 +115,10 @@ pub(super) async fn cancel_left(state: &AppState) -> ApiResult<bool> {
         .bind(STEP)
     )?;
     drop(tx);
-    let ending = Ending::because(RunStatus::Cancelled, "deleted", "Somebody deleted what the run belongs to.");
-    let (mut ended, mut count) = (Ended::default(), 0);
+    let ending = Ending::with_code(RunStatus::Cancelled, "deleted", "Somebody deleted what the run belongs to.");
+    let (mut ended, mut count) = (PendingWakes::default(), 0);
     for (team, run) in &left {
-        // Nobody brings back what it belongs to before it has ended: see `has_ended`.
+        // Nobody brings back what it belongs to before it has ended: see `ensure_runs_ended`.
         match cancel_one(state, *team, *run, &ending).await {
             Ok(Some(run)) => {
                 count += 1;
@@ -136,7 +136,7 @@ pub(super) async fn cancel_left(state: &AppState) -> ApiResult<bool> {
 async fn cancel_one(state: &AppState, team: TeamId, run: RunId, ending: &Ending) -> ApiResult<Option<RunEnded>> {
     let mut tx = state.db.team_write(team).await?;
     tx.lock_run(run).await?;
-    let ended = end(&mut tx, run, state.ambient.now(), ending).await?;
+    let ended = finish(&mut tx, run, state.ambient.now(), ending).await?;
     tx.commit().await?;
     Ok(ended)
 }

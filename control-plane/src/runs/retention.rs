@@ -100,7 +100,7 @@ macro_rules! finished {
 
 /// What is due, and how far a sweep has come.
 #[derive(Debug, Default)]
-pub struct Retention {
+pub struct RetentionSweeper {
     due: VecDeque<(TeamId, VecDeque<PipelineId>)>,
     /// The pipeline after which the sweep goes on.
     after: Option<(TeamId, PipelineId)>,
@@ -109,7 +109,7 @@ pub struct Retention {
 
 /// What a pass removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Removed {
+pub struct RemovedCounts {
     /// Runs.
     pub runs: u64,
     /// Rows, those of the runs among them.
@@ -118,14 +118,14 @@ pub struct Removed {
 
 /// How long and how many.
 #[derive(Debug, Clone, Copy)]
-struct Rule {
+struct RetentionRule {
     cutoff: Timestamp,
     runs: i64,
 }
 
 /// A pipeline with what its team and it say about retention.
 #[derive(Debug, sqlx::FromRow)]
-struct Candidate {
+struct SweptPipeline {
     team_id: TeamId,
     id: PipelineId,
     retention_days: Option<i64>,
@@ -135,20 +135,20 @@ struct Candidate {
     oldest: Option<Timestamp>,
 }
 
-impl Candidate {
+impl SweptPipeline {
     /// The pipeline's own, within the team's.
-    fn rule(&self, now: Timestamp) -> Rule {
+    fn rule(&self, now: Timestamp) -> RetentionRule {
         let days = self.most_days.unwrap_or(Limit::RetentionDays.default());
         let runs = self.most_runs.unwrap_or(Limit::RetentionRuns.default());
         let days = u64::try_from(self.retention_days.map_or(days, |own| own.min(days))).unwrap_or(0);
-        Rule {
+        RetentionRule {
             cutoff: now.before(Duration::from_secs(days.saturating_mul(86_400))),
             runs: self.retention_runs.map_or(runs, |own| own.min(runs)),
         }
     }
 }
 
-/// The columns of a [`Candidate`]; `$3` and `$4` are the names of the limits.
+/// The columns of a [`SweptPipeline`]; `$3` and `$4` are the names of the limits.
 macro_rules! candidates {
     ($which:literal) => {
         concat!(
@@ -165,16 +165,16 @@ macro_rules! candidates {
     };
 }
 
-impl Retention {
+impl RetentionSweeper {
     /// Looks for what is due when it is time to, and takes at most so many steps. Gives what went; whoever calls it
     /// comes back.
-    pub async fn pass(&mut self, state: &AppState, steps: usize) -> ApiResult<Removed> {
+    pub async fn pass(&mut self, state: &AppState, steps: usize) -> ApiResult<RemovedCounts> {
         let now = state.ambient.now();
         self.find_deleted(state).await?;
         if self.swept_at.is_none_or(|at| now.since(at) >= SWEEP || now < at) {
             self.sweep(state, now).await?;
         }
-        let (mut removed, mut failed) = (Removed::default(), false);
+        let (mut removed, mut failed) = (RemovedCounts::default(), false);
         for _ in 0..steps {
             let Some((team, mut pipelines)) = self.due.pop_front() else { break };
             let Some(pipeline) = pipelines.pop_front() else { continue };
@@ -235,7 +235,7 @@ impl Retention {
         while self.due.len() < DUE_TEAMS {
             let mut tx = state.db.system_read().await?;
             let (team, pipeline) = self.after.unwrap_or((TeamId(Uuid::nil()), PipelineId(Uuid::nil())));
-            let page: Vec<Candidate> = sql!(
+            let page: Vec<SweptPipeline> = sql!(
                 &mut tx,
                 fetch_all,
                 query_as(candidates!("(p.team_id, p.id) > ($1, $2) ORDER BY p.team_id, p.id LIMIT $5"))
@@ -265,7 +265,7 @@ impl Retention {
 }
 
 /// Whether a pipeline has more runs than it keeps: reads so many entries of the index.
-async fn has_beyond(tx: &mut Tx, candidate: &Candidate, rule: Rule) -> Result<bool, sqlx::Error> {
+async fn has_beyond(tx: &mut Tx, candidate: &SweptPipeline, rule: RetentionRule) -> Result<bool, sqlx::Error> {
     let beyond: Option<i64> = sql!(
         tx,
         fetch_optional,
@@ -282,11 +282,16 @@ async fn has_beyond(tx: &mut Tx, candidate: &Candidate, rule: Rule) -> Result<bo
 }
 
 /// Takes a step with a pipeline. Gives what went, and whether there may be more.
-async fn step(state: &AppState, team: TeamId, pipeline: PipelineId, now: Timestamp) -> ApiResult<(Removed, bool)> {
+async fn step(
+    state: &AppState,
+    team: TeamId,
+    pipeline: PipelineId,
+    now: Timestamp,
+) -> ApiResult<(RemovedCounts, bool)> {
     let mut most = ROWS;
     loop {
         match try_step(state, team, pipeline, now, most).await {
-            Err(error) if most > 1 && failure::took_too_long(&error) => {
+            Err(error) if most > 1 && failure::is_statement_timeout(&error) => {
                 tracing::warn!(%team, rows = most, "a step of the retention took too long: half of it");
                 most /= 2;
             }
@@ -301,10 +306,10 @@ async fn try_step(
     pipeline: PipelineId,
     now: Timestamp,
     most: i64,
-) -> Result<(Removed, bool), sqlx::Error> {
+) -> Result<(RemovedCounts, bool), sqlx::Error> {
     let mut tx = state.db.team_write(team).await?;
     let marked = mark(&mut tx, pipeline, now, most).await?;
-    let mut removed = Removed::default();
+    let mut removed = RemovedCounts::default();
     for part in PARTS {
         let rows = sql!(&mut *tx, execute, query(part).bind(team).bind(pipeline).bind(most))?.rows_affected();
         removed.rows += rows;
@@ -321,7 +326,7 @@ async fn try_step(
 /// kept.
 async fn mark(tx: &mut TeamTx, pipeline: PipelineId, now: Timestamp, most: i64) -> Result<u64, sqlx::Error> {
     let team = tx.team();
-    let candidate: Option<Candidate> = sql!(
+    let candidate: Option<SweptPipeline> = sql!(
         &mut **tx,
         fetch_optional,
         query_as(candidates!("p.team_id = $1 AND p.id = $2"))

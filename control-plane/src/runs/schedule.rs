@@ -30,7 +30,7 @@ use crate::{
     error::{ApiError, ApiResult},
     sql,
     state::AppState,
-    store::TeamTx,
+    store::{Durability, TeamTx},
 };
 
 /// How many schedules a pass looks at.
@@ -60,12 +60,12 @@ struct CursorState {
 impl SchedulerCursor {
     /// What comes after the moment that is given could not be fired before: nobody was there, which is a
     /// misfire and counts from `now`, or others were in front.
-    fn begin(&self, now: Timestamp) -> Timestamp {
+    fn begin_pass(&self, now: Timestamp) -> Timestamp {
         let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         last.filter(|last| now.since(last.ended) <= PUNCTUAL).map_or(now, |last| last.done_until)
     }
 
-    fn end(&self, ended: Timestamp, done_until: Timestamp) {
+    fn end_pass(&self, ended: Timestamp, done_until: Timestamp) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(CursorState { ended, done_until });
     }
 }
@@ -97,12 +97,12 @@ impl DueSchedule {
 /// Starts what is due. Gives how many runs. Teams take turns: of each the schedule that is due longest, then
 /// of each the next, so that nobody waits behind all of another's.
 pub async fn fire_due(state: &AppState) -> ApiResult<usize> {
-    let looked_until = state.schedules.begin(state.ambient.now());
+    let looked_until = state.schedules.begin_pass(state.ambient.now());
     let mut told = FireReport::default();
     let (mut started, mut done_until) = (0, looked_until);
     for _ in 0..PASSES {
         let now = state.ambient.now();
-        let due = due(state, now).await?;
+        let due = find_due(state, now).await?;
         let full = due.len() == STEP;
         let mut away = false;
         let fired = stream::iter(due).map(|due| async move {
@@ -130,7 +130,7 @@ pub async fn fire_due(state: &AppState) -> ApiResult<usize> {
         }
         tokio::task::yield_now().await;
     }
-    state.schedules.end(state.ambient.now(), done_until);
+    state.schedules.end_pass(state.ambient.now(), done_until);
     told.log();
     Ok(started)
 }
@@ -141,7 +141,7 @@ fn timeout_error() -> ApiError {
 }
 
 /// The next that are due, of every team the longest due first.
-async fn due(state: &AppState, now: Timestamp) -> ApiResult<Vec<DueSchedule>> {
+async fn find_due(state: &AppState, now: Timestamp) -> ApiResult<Vec<DueSchedule>> {
     let mut tx = state.db.system_read().await?;
     // What lies on an archived board or below something deleted waits; its times pass by as misfires.
     Ok(sql!(
@@ -207,7 +207,7 @@ async fn fire(state: &AppState, due: &DueSchedule, now: Timestamp, looked_until:
     let (fire_at, next) = newest(&schedule, due.next_fire_at, now);
     let late = looked_until.since(fire_at) > PUNCTUAL;
     let prepared = if late && schedule.misfire == Misfire::Skip { Ok(None) } else { prepare(state, due).await? };
-    let mut tx = state.db.team_write_alone_durably(due.team_id).await?;
+    let mut tx = state.db.begin_team_exclusive(due.team_id, Durability::Fsync).await?;
     if !advance(&mut tx, due, next).await? {
         // Somebody else fired it, or it was published anew.
         return Ok(FireOutcome::Nothing);
@@ -240,7 +240,7 @@ async fn fire(state: &AppState, due: &DueSchedule, now: Timestamp, looked_until:
         Err(error) => {
             // The moment passes all the same: it is not tried again every second.
             drop(tx);
-            let mut tx = state.db.team_write_alone(due.team_id).await?;
+            let mut tx = state.db.begin_team_exclusive(due.team_id, Durability::Commit).await?;
             advance(&mut tx, due, next).await?;
             tx.commit().await?;
             Ok(FireOutcome::Refused(error))
@@ -305,14 +305,14 @@ mod tests {
     fn late_is_what_nobody_was_there_for() {
         let at = |second: i64| Timestamp(second * 1_000_000);
         let looks = SchedulerCursor::default();
-        assert_eq!(looks.begin(at(1_000)), at(1_000), "who just came was not there before");
-        looks.end(at(1_001), at(1_000));
-        assert_eq!(looks.begin(at(1_030)), at(1_000));
+        assert_eq!(looks.begin_pass(at(1_000)), at(1_000), "who just came was not there before");
+        looks.end_pass(at(1_001), at(1_000));
+        assert_eq!(looks.begin_pass(at(1_030)), at(1_000));
         // It is busy for longer than a moment may be late, and does not get to everything.
-        looks.end(at(1_300), at(1_000));
-        assert_eq!(looks.begin(at(1_301)), at(1_000), "what came since has waited for others");
-        looks.end(at(1_302), at(1_301));
-        assert_eq!(looks.begin(at(1_303)), at(1_301));
-        assert_eq!(looks.begin(at(2_000)), at(2_000), "nobody looked for ten minutes");
+        looks.end_pass(at(1_300), at(1_000));
+        assert_eq!(looks.begin_pass(at(1_301)), at(1_000), "what came since has waited for others");
+        looks.end_pass(at(1_302), at(1_301));
+        assert_eq!(looks.begin_pass(at(1_303)), at(1_301));
+        assert_eq!(looks.begin_pass(at(2_000)), at(2_000), "nobody looked for ten minutes");
     }
 }

@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     dispatch,
-    leader::Lead,
+    leader::Leadership,
     purge, reconcile,
-    retention::{Retention, STEPS},
+    retention::{RetentionSweeper, STEPS},
     schedule, storage,
 };
 use crate::{error::ApiResult, mail::Mailer, state::AppState};
@@ -22,9 +22,9 @@ use crate::{error::ApiResult, mail::Mailer, state::AppState};
 /// How often each loop looks, whether it was woken or not.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the purge takes its steps.
-const PURGE: Duration = Duration::from_mins(1);
+const PURGE_INTERVAL: Duration = Duration::from_mins(1);
 /// How often the retention takes its steps.
-const RETENTION: Duration = Duration::from_secs(5);
+const RETENTION_INTERVAL: Duration = Duration::from_secs(5);
 /// The longest pause after errors in a row.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
@@ -60,13 +60,13 @@ impl Services {
 pub fn spawn_services(state: &AppState, shutdown: &CancellationToken) -> Services {
     let mut services = JoinSet::new();
     services.spawn(dispatcher(state.clone(), shutdown.clone()));
-    let looked = Arc::new(reconcile::LastLook::default());
+    let looked = Arc::new(reconcile::LastRecovery::default());
     let reconcile = move |state| reconcile_pass(state, Arc::clone(&looked));
-    services.spawn(every("reconcile", POLL_INTERVAL, state.clone(), shutdown.clone(), reconcile));
-    services.spawn(every("schedule", POLL_INTERVAL, state.clone(), shutdown.clone(), schedule_pass));
-    services.spawn(every("purge", PURGE, state.clone(), shutdown.clone(), purge_pass));
-    services.spawn(every("storage", POLL_INTERVAL, state.clone(), shutdown.clone(), fold_pass));
-    services.spawn(every("recount", PURGE, state.clone(), shutdown.clone(), recount_pass));
+    services.spawn(run_every("reconcile", POLL_INTERVAL, state.clone(), shutdown.clone(), reconcile));
+    services.spawn(run_every("schedule", POLL_INTERVAL, state.clone(), shutdown.clone(), schedule_pass));
+    services.spawn(run_every("purge", PURGE_INTERVAL, state.clone(), shutdown.clone(), purge_pass));
+    services.spawn(run_every("storage", POLL_INTERVAL, state.clone(), shutdown.clone(), fold_pass));
+    services.spawn(run_every("recount", PURGE_INTERVAL, state.clone(), shutdown.clone(), recount_pass));
     services.spawn(retention(state.clone(), shutdown.clone()));
     let (watchers, wake, metrics) = (state.watchers.clone(), state.wake.listen(), state.metrics.clone());
     let stop = shutdown.clone();
@@ -89,7 +89,7 @@ async fn dispatcher(state: AppState, shutdown: CancellationToken) {
     let mut look = ticks(POLL_INTERVAL);
     let mut errors = Backoff::default();
     // Held also while there is nothing to admit: operators see who leads.
-    let mut lead = Lead::of(dispatch::WORK);
+    let mut lead = Leadership::for_work(dispatch::LEADER_WORK);
     loop {
         let timer = tokio::select! {
             () = shutdown.cancelled() => return,
@@ -100,12 +100,12 @@ async fn dispatcher(state: AppState, shutdown: CancellationToken) {
         while wake.try_recv().is_ok() {}
         let mut done = dispatch::admit(&state).await.map(|_| ());
         if timer && done.is_ok() {
-            done = lead.held(&state).await.map(|_| ());
+            done = lead.is_leader(&state).await.map(|_| ());
         }
         if timer && done.is_ok() {
             done = dispatch::push_again(&state, false).await.map(|_| ());
         }
-        errors.after("dispatch", done, &shutdown).await;
+        errors.wait_after("dispatch", done, &shutdown).await;
     }
 }
 
@@ -122,32 +122,32 @@ async fn admit_woken(state: &AppState, wake: &mut tokio::sync::broadcast::Receiv
 }
 
 /// Does the same thing again and again, on one replica at a time.
-async fn every<F, W>(name: &'static str, period: Duration, state: AppState, shutdown: CancellationToken, work: F)
+async fn run_every<F, W>(name: &'static str, period: Duration, state: AppState, shutdown: CancellationToken, work: F)
 where
     F: Fn(AppState) -> W + Send,
     W: Future<Output = ApiResult<()>> + Send,
 {
     let mut look = ticks(period);
     let mut errors = Backoff::default();
-    let mut lead = Lead::of(name);
+    let mut lead = Leadership::for_work(name);
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
             _ = look.tick() => {}
         }
-        let done = match lead.held(&state).await {
+        let done = match lead.is_leader(&state).await {
             Ok(true) => work(state.clone()).await,
             other => other.map(|_| ()),
         };
-        errors.after(name, done, &shutdown).await;
+        errors.wait_after(name, done, &shutdown).await;
     }
 }
 
-async fn reconcile_pass(state: AppState, looked: Arc<reconcile::LastLook>) -> ApiResult<()> {
-    reconcile::after_sleep(&state, &looked).await?;
-    reconcile::expired_leases(&state).await?;
-    reconcile::drained(&state).await?;
-    reconcile::overdue_runs(&state).await?;
+async fn reconcile_pass(state: AppState, looked: Arc<reconcile::LastRecovery>) -> ApiResult<()> {
+    reconcile::renew_after_sleep(&state, &looked).await?;
+    reconcile::reclaim_expired(&state).await?;
+    reconcile::release_drained(&state).await?;
+    reconcile::finish_overdue_runs(&state).await?;
     Ok(())
 }
 
@@ -169,9 +169,9 @@ async fn recount_pass(state: AppState) -> ApiResult<()> {
 
 /// Removes runs whose time is over, some steps at a time: it leads anew between them.
 async fn retention(state: AppState, shutdown: CancellationToken) {
-    let mut look = ticks(RETENTION);
+    let mut look = ticks(RETENTION_INTERVAL);
     let mut errors = Backoff::default();
-    let (mut lead, mut retention) = (Lead::of("retention"), Retention::default());
+    let (mut lead, mut retention) = (Leadership::for_work("retention"), RetentionSweeper::default());
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
@@ -181,15 +181,15 @@ async fn retention(state: AppState, shutdown: CancellationToken) {
                 }
             } => {}
         }
-        let done = match lead.held(&state).await {
+        let done = match lead.is_leader(&state).await {
             Ok(true) => retention.pass(&state, STEPS).await.map(|_| ()),
             Ok(false) => {
-                retention = Retention::default();
+                retention = RetentionSweeper::default();
                 Ok(())
             }
             Err(error) => Err(error),
         };
-        errors.after("retention", done, &shutdown).await;
+        errors.wait_after("retention", done, &shutdown).await;
     }
 }
 
@@ -204,7 +204,7 @@ fn ticks(period: Duration) -> tokio::time::Interval {
 struct Backoff(u32);
 
 impl Backoff {
-    async fn after(&mut self, name: &str, done: ApiResult<()>, shutdown: &CancellationToken) {
+    async fn wait_after(&mut self, name: &str, done: ApiResult<()>, shutdown: &CancellationToken) {
         let Err(error) = done else {
             self.0 = 0;
             return;

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{
     cancel,
-    end::{Ending, end},
+    end::{Ending, finish},
     events, params, published,
     rows::RunRow,
     steps,
@@ -30,7 +30,7 @@ use crate::{
         TeamTx,
         quota::{self, Limit},
         storage,
-        usage::{self, Used},
+        usage::{self, UsageDelta},
     },
 };
 
@@ -120,7 +120,7 @@ pub async fn prepare(
             .bind(pipeline)
             .bind(version)
     )?;
-    let input = quota::in_force(&mut tx, Limit::StepInputBytes).await?;
+    let input = quota::effective(&mut tx, Limit::StepInputBytes).await?;
     // The check may take a while, and others want the connection: it goes before that.
     let startable = if let Some(startable) = state.versions.get(version_id) {
         drop(tx);
@@ -152,13 +152,13 @@ pub async fn prepare(
 /// queued runs as it may have, started as many within the hour or stores as much; 503, to be prepared again at once, when another version was published since.
 pub async fn start(state: &AppState, tx: &mut TeamTx, mut prepared: Prepared, starter: Starter) -> ApiResult<Started> {
     let now = state.ambient.now();
-    let place = place(tx, prepared.pipeline).await?;
+    let place = find_location(tx, prepared.pipeline).await?;
     if place.published_version != Some(prepared.version) {
         // Another version was published after this one was chosen: what holds now is chosen again.
-        return Err(ApiError::again());
+        return Err(ApiError::conflict());
     }
     check_starts(tx, now).await?;
-    let (mut wakes, skipped) = make_room(tx, &prepared, now).await?;
+    let (mut wakes, skipped) = apply_concurrency(tx, &prepared, now).await?;
     if skipped {
         // It never runs: nobody needs what it would have run with.
         "{}".clone_into(&mut prepared.params);
@@ -175,19 +175,19 @@ pub async fn start(state: &AppState, tx: &mut TeamTx, mut prepared: Prepared, st
         let message = format!("The pipeline runs at most {limit} at once and skips the rest (`on_conflict: skip`).");
         let ending = Ending { status: RunStatus::Cancelled, error: Some(StepError::new("concurrency_limit", message)) };
         // It has no task yet.
-        last_seq = end(tx, id, now, &ending).await?.map_or(last_seq, |ended| ended.last_seq);
+        last_seq = finish(tx, id, now, &ending).await?.map_or(last_seq, |ended| ended.last_seq);
     } else {
         insert_task(state, tx, id, now).await?;
         wakes.push(Wake::Admit);
     }
     wakes.push(Wake::Run { run_id: id, last_seq });
     limits::ensure_storage_below_limit(tx).await?;
-    usage::add(tx, id, now, Used { runs: 1, ..Used::default() }).await?;
+    usage::add(tx, id, now, UsageDelta { runs: 1, ..UsageDelta::default() }).await?;
     Ok(Started { run: cancel::find(tx, id).await?, wakes })
 }
 
 #[derive(sqlx::FromRow)]
-struct Place {
+struct RunLocation {
     board_id: restroy_sdk::ids::BoardId,
     name: String,
     published_version: Option<i64>,
@@ -199,9 +199,9 @@ struct Place {
 }
 
 /// Where the run goes, as things are within this transaction.
-async fn place(tx: &mut TeamTx, pipeline: PipelineId) -> ApiResult<Place> {
+async fn find_location(tx: &mut TeamTx, pipeline: PipelineId) -> ApiResult<RunLocation> {
     let team = tx.team();
-    let place: Option<Place> = sql!(
+    let place: Option<RunLocation> = sql!(
         &mut **tx,
         fetch_optional,
         query_as(
@@ -226,7 +226,7 @@ async fn place(tx: &mut TeamTx, pipeline: PipelineId) -> ApiResult<Place> {
 }
 
 /// Applies the document's `concurrency`: whether this run is skipped, and what ended to make room.
-async fn make_room(tx: &mut TeamTx, prepared: &Prepared, now: Timestamp) -> ApiResult<(Vec<Wake>, bool)> {
+async fn apply_concurrency(tx: &mut TeamTx, prepared: &Prepared, now: Timestamp) -> ApiResult<(Vec<Wake>, bool)> {
     let Some(Concurrency { limit, on_conflict, .. }) = &prepared.concurrency else { return Ok((Vec::new(), false)) };
     if *on_conflict == OnConflict::Queue {
         // Kept at admission.
@@ -249,13 +249,13 @@ async fn make_room(tx: &mut TeamTx, prepared: &Prepared, now: Timestamp) -> ApiR
         return Ok((Vec::new(), surplus > 0));
     }
     let mut wakes = Vec::new();
-    let ending = Ending::because(
+    let ending = Ending::with_code(
         RunStatus::Cancelled,
         "concurrency_limit",
         "A newer run took this one's place (`on_conflict: cancel_running`).",
     );
     for run in active.into_iter().take(surplus) {
-        if let Some(ended) = end(tx, run, now, &ending).await? {
+        if let Some(ended) = finish(tx, run, now, &ending).await? {
             wakes.extend(ended.wakes());
         }
     }
@@ -298,7 +298,7 @@ async fn insert(
     state: &AppState,
     tx: &mut TeamTx,
     id: RunId,
-    place: &Place,
+    place: &RunLocation,
     prepared: &Prepared,
     starter: Starter,
     now: Timestamp,

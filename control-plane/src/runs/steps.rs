@@ -10,7 +10,7 @@ use restroy_sdk::{
 use sqlx::{FromRow, query, query_as, query_scalar};
 
 use super::{
-    machine::{Attempt, Place},
+    machine::{AttemptState, StepKey},
     rows::{StepRow, step_columns},
 };
 use crate::{
@@ -20,7 +20,11 @@ use crate::{
 };
 
 /// The newest attempt of each place that has one. One round trip on Postgres, however many places.
-pub(crate) async fn newest(tx: &mut TeamTx, run: RunId, places: Vec<Place>) -> ApiResult<BTreeMap<Place, Attempt>> {
+pub(crate) async fn newest(
+    tx: &mut TeamTx,
+    run: RunId,
+    places: Vec<StepKey>,
+) -> ApiResult<BTreeMap<StepKey, AttemptState>> {
     let team = tx.team();
     let rows: Vec<StepRow> = match &mut **tx {
         Tx::Sqlite(tx, _) => {
@@ -63,8 +67,8 @@ pub(crate) async fn newest(tx: &mut TeamTx, run: RunId, places: Vec<Place>) -> A
     Ok(found)
 }
 
-fn attempt(row: &StepRow) -> ApiResult<Attempt> {
-    Ok(Attempt {
+fn attempt(row: &StepRow) -> ApiResult<AttemptState> {
+    Ok(AttemptState {
         number: u32::try_from(row.attempt).unwrap_or(u32::MAX),
         status: row.status,
         items: row.items.and_then(|items| u32::try_from(items).ok()),
@@ -98,7 +102,7 @@ pub(crate) async fn save(
     tx: &mut TeamTx,
     ambient: &Ambient,
     run: RunId,
-    attempts: &BTreeMap<(Place, u32), Attempt>,
+    attempts: &BTreeMap<(StepKey, u32), AttemptState>,
     engine_id: &str,
 ) -> ApiResult<()> {
     if attempts.is_empty() {
@@ -137,7 +141,7 @@ pub(crate) async fn save(
             let json = |value: Option<serde_json::Result<String>>| value.transpose();
             let errors = attempts.values().map(|one| json(one.error.as_ref().map(serde_json::to_string)));
             let usages = attempts.values().map(|one| json(one.usage.as_ref().map(serde_json::to_string)));
-            let times = |time: fn(&Attempt) -> Option<Timestamp>| -> Vec<Option<i64>> {
+            let times = |time: fn(&AttemptState) -> Option<Timestamp>| -> Vec<Option<i64>> {
                 attempts.values().map(|one| time(one).map(|time| time.0)).collect()
             };
             let values = save_attempts!(
@@ -216,7 +220,7 @@ pub(crate) async fn insert_pending(
 }
 
 /// A step whose newest attempt has not ended, or whose retry is still to come.
-pub(crate) async fn still_open(tx: &mut TeamTx, run: RunId) -> Result<Option<String>, sqlx::Error> {
+pub(crate) async fn open_step(tx: &mut TeamTx, run: RunId) -> Result<Option<String>, sqlx::Error> {
     let team = tx.team();
     sql!(
         &mut **tx,
@@ -231,7 +235,7 @@ pub(crate) async fn still_open(tx: &mut TeamTx, run: RunId) -> Result<Option<Str
 }
 
 /// Whether an attempt may still call the host: its step is in the run and it has not ended.
-pub(crate) async fn may_call(
+pub(crate) async fn is_attempt_open(
     tx: &mut TeamTx,
     run: RunId,
     step: &restroy_sdk::event::StepRef,
@@ -274,7 +278,7 @@ const COMMITTED_PAGE: i64 = 100;
 
 /// The next attempts of a run that have ever begun or ended, in the order of steps, items, attempts, after `last`; none
 /// at the end. Outputs are read only where they are wanted.
-pub(crate) async fn committed(
+pub(crate) async fn committed_attempts(
     tx: &mut TeamTx,
     run: RunId,
     last: Option<&CommittedRow>,

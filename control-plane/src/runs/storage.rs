@@ -6,12 +6,12 @@ use crate::{
     state::AppState,
     store::{
         outbox,
-        storage::{self, Warned},
+        storage::{self, NearlyFullTeam},
     },
 };
 
 /// How many teams are told of in one transaction.
-const WARNED: i64 = 100;
+const WARNING_BATCH: i64 = 100;
 /// How many parts a pass recounts.
 const RECOUNTS: usize = 100;
 /// What the e-mail is called.
@@ -40,7 +40,7 @@ pub async fn pass(state: &AppState) -> ApiResult<()> {
 /// E-mails to the owners of each team that crossed the threshold, once for each crossing.
 async fn warn(state: &AppState) -> ApiResult<()> {
     let mut tx = state.db.system_write().await?;
-    let warned = storage::crossed(&mut tx, state.ambient.now(), WARNED).await?;
+    let warned = storage::mark_nearly_full(&mut tx, state.ambient.now(), WARNING_BATCH).await?;
     for team in &warned {
         tracing::info!(team = %team.team_id, bytes = team.bytes, limit = team.value, "a team is nearly full");
         for owner in storage::owners(&mut tx, team.team_id).await? {
@@ -57,7 +57,7 @@ async fn warn(state: &AppState) -> ApiResult<()> {
     Ok(())
 }
 
-fn text(team: &Warned, url: &str) -> String {
+fn text(team: &NearlyFullTeam, url: &str) -> String {
     format!(
         "The team {} at {url} stores {} bytes of the {} that it may.\n\n\
          At the limit its runs end with `quota_exceeded`, and no others start. To make room, delete runs or keys that \

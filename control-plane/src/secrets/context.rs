@@ -4,7 +4,7 @@ use restroy_sdk::ids::{BoardId, Id, RunId, ScriptId, TeamId};
 
 /// The place of a sealed value within its team.
 #[derive(Debug, Clone, Copy)]
-pub enum Context<'a> {
+pub enum SealContext<'a> {
     /// A secret of a script's configuration.
     Configuration {
         /// The script.
@@ -39,7 +39,7 @@ pub enum Context<'a> {
     },
 }
 
-impl Context<'_> {
+impl SealContext<'_> {
     /// One encoding for one place: every part goes with its length.
     pub(super) fn bytes(&self, team: TeamId) -> Vec<u8> {
         let mut out = Vec::with_capacity(128);

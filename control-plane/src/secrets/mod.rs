@@ -7,7 +7,7 @@ mod ring;
 mod seal;
 mod team_key;
 
-pub use context::Context;
+pub use context::SealContext;
 pub use ring::{KeyRing, MasterKey};
 pub use team_key::{TeamKey, TeamKeys};
 

@@ -4,7 +4,7 @@ use restroy_sdk::{ids::TeamId, time::Ambient};
 use secrecy::SecretBox;
 use zeroize::Zeroizing;
 
-use super::{Context, SecretsError, seal};
+use super::{SealContext, SecretsError, seal};
 
 /// A team's data key, open. Not kept longer than the request or claim that needs it.
 pub struct TeamKey {
@@ -18,12 +18,12 @@ impl TeamKey {
     }
 
     /// Seals a value for its place.
-    pub fn seal(&self, ambient: &Ambient, context: Context<'_>, plain: &[u8]) -> Result<Vec<u8>, SecretsError> {
+    pub fn seal(&self, ambient: &Ambient, context: SealContext<'_>, plain: &[u8]) -> Result<Vec<u8>, SecretsError> {
         seal::seal(&self.key, ambient, &context.bytes(self.team), plain)
     }
 
     /// Opens a value that was sealed for that place.
-    pub fn open(&self, context: Context<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SecretsError> {
+    pub fn open(&self, context: SealContext<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SecretsError> {
         seal::open(&self.key, &context.bytes(self.team), sealed)
     }
 }
@@ -60,12 +60,17 @@ impl TeamKeys {
     }
 
     /// Seals a value for its place, with the key of [`Self::number`].
-    pub fn seal(&self, ambient: &Ambient, context: Context<'_>, plain: &[u8]) -> Result<Vec<u8>, SecretsError> {
+    pub fn seal(&self, ambient: &Ambient, context: SealContext<'_>, plain: &[u8]) -> Result<Vec<u8>, SecretsError> {
         self.newest.seal(ambient, context, plain)
     }
 
     /// Opens a value that was sealed for that place with the key of that number.
-    pub fn open(&self, context: Context<'_>, number: i64, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SecretsError> {
+    pub fn open(
+        &self,
+        context: SealContext<'_>,
+        number: i64,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, SecretsError> {
         if number == self.number {
             return self.newest.open(context, sealed);
         }

@@ -9,13 +9,13 @@ use sqlx::{query, query_as, query_scalar};
 
 use super::{
     StoreError, TeamTx, Tx,
-    sort::{Selection, by_order},
+    sort::{ListSelection, by_order},
 };
 use crate::sql;
 
 /// A token that was shown.
 #[derive(Debug, Clone, sqlx::FromRow)]
-pub struct Shown {
+pub struct PresentedToken {
     /// Its id.
     pub id: ApiTokenId,
     /// Whose.
@@ -31,7 +31,7 @@ pub struct Shown {
 }
 
 /// The token of a hash, if it is good now and its holder's account too.
-pub async fn shown(tx: &mut Tx, hash: &[u8], now: Timestamp) -> Result<Option<Shown>, sqlx::Error> {
+pub async fn find_presented(tx: &mut Tx, hash: &[u8], now: Timestamp) -> Result<Option<PresentedToken>, sqlx::Error> {
     sql!(
         tx,
         fetch_optional,
@@ -46,7 +46,7 @@ pub async fn shown(tx: &mut Tx, hash: &[u8], now: Timestamp) -> Result<Option<Sh
 }
 
 /// Whether a token is good now and its holder's account too.
-pub async fn is_good(tx: &mut Tx, id: ApiTokenId, now: Timestamp) -> Result<bool, sqlx::Error> {
+pub async fn is_valid(tx: &mut Tx, id: ApiTokenId, now: Timestamp) -> Result<bool, sqlx::Error> {
     let found: Option<i64> = sql!(
         tx,
         fetch_optional,
@@ -61,7 +61,12 @@ pub async fn is_good(tx: &mut Tx, id: ApiTokenId, now: Timestamp) -> Result<bool
 }
 
 /// Notes that a token is used, unless that was noted after `unless_since`.
-pub async fn used(tx: &mut Tx, id: ApiTokenId, now: Timestamp, unless_since: Timestamp) -> Result<(), sqlx::Error> {
+pub async fn record_use(
+    tx: &mut Tx,
+    id: ApiTokenId,
+    now: Timestamp,
+    unless_since: Timestamp,
+) -> Result<(), sqlx::Error> {
     sql!(
         tx,
         execute,
@@ -87,7 +92,7 @@ pub async fn is_revoked_in_team(tx: &mut Tx, team: TeamId, id: ApiTokenId) -> Re
 
 /// A new token.
 #[derive(Debug)]
-pub struct New<'a> {
+pub struct NewToken<'a> {
     /// Its id.
     pub id: ApiTokenId,
     /// Whose.
@@ -121,7 +126,7 @@ pub async fn count(tx: &mut Tx, user: UserId, now: Timestamp) -> Result<i64, sql
 }
 
 /// Makes a token.
-pub async fn insert(tx: &mut Tx, new: &New<'_>, now: Timestamp) -> Result<(), StoreError> {
+pub async fn insert(tx: &mut Tx, new: &NewToken<'_>, now: Timestamp) -> Result<(), StoreError> {
     let permissions = new.permissions.map(serde_json::to_string).transpose()?;
     sql!(
         tx,
@@ -144,7 +149,7 @@ pub async fn insert(tx: &mut Tx, new: &New<'_>, now: Timestamp) -> Result<(), St
 }
 
 #[derive(sqlx::FromRow)]
-struct Row {
+struct TokenRow {
     id: ApiTokenId,
     name: String,
     user_id: UserId,
@@ -157,7 +162,7 @@ struct Row {
     last_used_at: Option<Timestamp>,
 }
 
-impl Row {
+impl TokenRow {
     fn token(self) -> Result<ApiToken, StoreError> {
         Ok(ApiToken {
             id: self.id,
@@ -174,7 +179,7 @@ impl Row {
     }
 }
 
-/// The columns of a [`Row`], from `api_tokens t` and `users u`.
+/// The columns of a [`TokenRow`], from `api_tokens t` and `users u`.
 macro_rules! columns {
     () => {
         "t.id, t.name, t.user_id, u.name AS holder, t.only_team, t.permissions, t.created_at, t.created_by, \
@@ -184,7 +189,7 @@ macro_rules! columns {
 
 /// A token of an account that is good now.
 pub async fn get(tx: &mut Tx, user: UserId, id: ApiTokenId, now: Timestamp) -> Result<Option<ApiToken>, StoreError> {
-    let row: Option<Row> = sql!(
+    let row: Option<TokenRow> = sql!(
         tx,
         fetch_optional,
         query_as(concat!(
@@ -198,14 +203,14 @@ pub async fn get(tx: &mut Tx, user: UserId, id: ApiTokenId, now: Timestamp) -> R
         .bind(id)
         .bind(now)
     )?;
-    row.map(Row::token).transpose()
+    row.map(TokenRow::token).transpose()
 }
 
 /// The tokens of an account that are good now, the oldest first, after `after`.
-pub async fn of_user(
+pub async fn list_for_user(
     tx: &mut Tx,
     user: UserId,
-    selection: &Selection,
+    selection: &ListSelection,
     now: Timestamp,
 ) -> Result<Vec<ApiToken>, StoreError> {
     let statement = by_order!(selection.order, id: "t.id", name: "t.name",
@@ -215,7 +220,7 @@ pub async fn of_user(
         " FROM api_tokens t JOIN users u ON u.id = t.user_id
          WHERE t.user_id = $1 AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $6)"
     ));
-    let rows: Vec<Row> = sql!(
+    let rows: Vec<TokenRow> = sql!(
         tx,
         fetch_all,
         query_as(statement)
@@ -226,7 +231,7 @@ pub async fn of_user(
             .bind(selection.rows)
             .bind(now)
     )?;
-    rows.into_iter().map(Row::token).collect()
+    rows.into_iter().map(TokenRow::token).collect()
 }
 
 /// Ends a token of an account; whether it had that one, and it was not revoked.
@@ -251,7 +256,11 @@ pub async fn revoke_all(tx: &mut Tx, user: UserId, now: Timestamp) -> Result<(),
 
 /// The tokens that reach the team now: of its members, not bound to another team, not barred. The oldest
 /// first, after `after`. For a transaction that sees accounts.
-pub async fn reaching(tx: &mut TeamTx, selection: &Selection, now: Timestamp) -> Result<Vec<ApiToken>, StoreError> {
+pub async fn list_for_team(
+    tx: &mut TeamTx,
+    selection: &ListSelection,
+    now: Timestamp,
+) -> Result<Vec<ApiToken>, StoreError> {
     let team = tx.team();
     let statement = by_order!(selection.order, id: "t.id", name: "t.name",
     concat!(
@@ -264,7 +273,7 @@ pub async fn reaching(tx: &mut TeamTx, selection: &Selection, now: Timestamp) ->
            AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $6)
            AND NOT EXISTS (SELECT 1 FROM api_token_bars b WHERE b.team_id = $1 AND b.token_id = t.id)"
     ));
-    let rows: Vec<Row> = sql!(
+    let rows: Vec<TokenRow> = sql!(
         &mut **tx,
         fetch_all,
         query_as(statement)
@@ -275,12 +284,12 @@ pub async fn reaching(tx: &mut TeamTx, selection: &Selection, now: Timestamp) ->
             .bind(selection.rows)
             .bind(now)
     )?;
-    rows.into_iter().map(Row::token).collect()
+    rows.into_iter().map(TokenRow::token).collect()
 }
 
 /// A token that reaches the team: whose, their role, and whether it reaches this team only.
 #[derive(Debug, Clone, sqlx::FromRow)]
-pub struct Reaching {
+pub struct TeamToken {
     /// Whose.
     pub user_id: UserId,
     /// What it is for.
@@ -294,7 +303,7 @@ pub struct Reaching {
 }
 
 /// A token that reaches the team now.
-pub async fn reaching_one(tx: &mut TeamTx, id: ApiTokenId, now: Timestamp) -> Result<Option<Reaching>, sqlx::Error> {
+pub async fn find_for_team(tx: &mut TeamTx, id: ApiTokenId, now: Timestamp) -> Result<Option<TeamToken>, sqlx::Error> {
     let team = tx.team();
     sql!(
         &mut **tx,

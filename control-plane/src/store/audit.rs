@@ -15,10 +15,10 @@ use sqlx::{query, query_scalar, types::Uuid};
 use super::{TeamTx, Tx};
 use crate::sql;
 
-pub use read::{Filter, Found, of_account, of_team};
+pub use read::{EntryFilter, EntryPage, list_for_account, list_for_team};
 
 /// How long an entry is kept.
-pub const KEPT: Duration = Duration::from_hours(24 * 400);
+pub const RETENTION: Duration = Duration::from_hours(24 * 400);
 /// The longest of each: details, what was before, what is after; as JSON, in bytes.
 const MAX_STATE: usize = 4 * 1024;
 /// How much of a long text in it is kept, when all of it is too long.
@@ -89,13 +89,18 @@ impl<'a> Entry<'a> {
 }
 
 /// Notes what was done in a team.
-pub async fn in_team(tx: &mut TeamTx, ambient: &Ambient, actor: Actor, entry: Entry<'_>) -> Result<(), sqlx::Error> {
+pub async fn record_in_team(
+    tx: &mut TeamTx,
+    ambient: &Ambient,
+    actor: Actor,
+    entry: Entry<'_>,
+) -> Result<(), sqlx::Error> {
     let team = tx.team();
     write(tx, ambient, Some(team), Some(actor), entry).await
 }
 
 /// Notes what was done in a team for a run: on behalf of whoever started it, if it was a person.
-pub async fn for_run(
+pub async fn record_for_run(
     tx: &mut TeamTx,
     ambient: &Ambient,
     started_by: Option<UserId>,
@@ -106,31 +111,36 @@ pub async fn for_run(
 }
 
 /// Notes what an operator did in a team, on the database itself.
-pub async fn by_operator(tx: &mut TeamTx, ambient: &Ambient, entry: Entry<'_>) -> Result<(), sqlx::Error> {
+pub async fn record_by_operator(tx: &mut TeamTx, ambient: &Ambient, entry: Entry<'_>) -> Result<(), sqlx::Error> {
     let team = tx.team();
     write(tx, ambient, Some(team), None, entry).await
 }
 
 /// Notes what nobody did: what time did to something of a team.
-pub async fn by_time(tx: &mut TeamTx, ambient: &Ambient, entry: Entry<'_>) -> Result<(), sqlx::Error> {
+pub async fn record_by_system(tx: &mut TeamTx, ambient: &Ambient, entry: Entry<'_>) -> Result<(), sqlx::Error> {
     let team = tx.team();
     write(tx, ambient, Some(team), None, entry).await
 }
 
 /// Notes what an operator did to the installation itself. Of no team and no account: it is read where it was
 /// done, in the database.
-pub async fn of_installation(tx: &mut Tx, ambient: &Ambient, entry: Entry<'_>) -> Result<(), sqlx::Error> {
+pub async fn record_for_installation(tx: &mut Tx, ambient: &Ambient, entry: Entry<'_>) -> Result<(), sqlx::Error> {
     write(tx, ambient, None, None, entry).await
 }
 
 /// Notes what was done to an account.
-pub async fn of_user(tx: &mut Tx, ambient: &Ambient, actor: Actor, entry: Entry<'_>) -> Result<(), sqlx::Error> {
+pub async fn record_for_user(
+    tx: &mut Tx,
+    ambient: &Ambient,
+    actor: Actor,
+    entry: Entry<'_>,
+) -> Result<(), sqlx::Error> {
     write(tx, ambient, None, Some(actor), entry).await
 }
 
 /// What somebody tries on an account without getting in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Attempted {
+pub enum AttemptAction {
     /// To get in, or, within a session, to pass for its owner; why it failed.
     Failed(&'static str),
     /// To have an e-mail sent with which another password can be chosen.
@@ -139,10 +149,15 @@ pub enum Attempted {
 
 /// Notes what somebody tried on an account, unless the same was tried too often of late: then the entries that are
 /// there tell enough. Of each kind and reason so many are kept, so that guesses of one kind do not hide another.
-pub async fn attempted(tx: &mut Tx, ambient: &Ambient, actor: Actor, what: Attempted) -> Result<(), sqlx::Error> {
+pub async fn record_attempt(
+    tx: &mut Tx,
+    ambient: &Ambient,
+    actor: Actor,
+    what: AttemptAction,
+) -> Result<(), sqlx::Error> {
     let (action, details) = match what {
-        Attempted::Failed(reason) => ("session.login_failed", json!({ "reason": reason })),
-        Attempted::AskedReset => ("user.password_reset_asked", json!({})),
+        AttemptAction::Failed(reason) => ("session.login_failed", json!({ "reason": reason })),
+        AttemptAction::AskedReset => ("user.password_reset_asked", json!({})),
     };
     let since = ambient.now().before(ATTEMPTED_WITHIN);
     let noted: i64 = sql!(
@@ -230,7 +245,7 @@ pub(super) fn first_id(at: Timestamp) -> Uuid {
 
 /// Entries with smaller ids are old enough to go.
 pub fn oldest_kept(now: Timestamp) -> Uuid {
-    first_id(now.before(KEPT))
+    first_id(now.before(RETENTION))
 }
 
 #[cfg(test)]

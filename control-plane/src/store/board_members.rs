@@ -10,12 +10,12 @@ use sqlx::{query, query_as};
 use super::{
     TeamTx,
     roles::AnyRole,
-    sort::{Selection, by_order},
+    sort::{ListSelection, by_order},
 };
 use crate::{auth::Permissions, sql};
 
 #[derive(sqlx::FromRow)]
-struct Row {
+struct BoardMemberRow {
     user_id: UserId,
     name: String,
     email: String,
@@ -24,8 +24,8 @@ struct Row {
     added_at: Timestamp,
 }
 
-impl From<Row> for BoardMember {
-    fn from(row: Row) -> Self {
+impl From<BoardMemberRow> for BoardMember {
+    fn from(row: BoardMemberRow) -> Self {
         Self {
             user_id: row.user_id,
             name: row.name,
@@ -38,7 +38,7 @@ impl From<Row> for BoardMember {
 }
 
 /// The board's members; their age is that of their accounts.
-pub async fn list(tx: &mut TeamTx, board: BoardId, selection: &Selection) -> Result<Vec<BoardMember>, sqlx::Error> {
+pub async fn list(tx: &mut TeamTx, board: BoardId, selection: &ListSelection) -> Result<Vec<BoardMember>, sqlx::Error> {
     let team = tx.team();
     let statement = by_order!(selection.order, id: "u.id", name: "u.name",
         "SELECT u.id AS user_id, u.name, u.email, coalesce(bm.role, r.name) AS role, bm.role_id,
@@ -47,7 +47,7 @@ pub async fn list(tx: &mut TeamTx, board: BoardId, selection: &Selection) -> Res
          JOIN users u ON u.id = bm.user_id AND u.deleted_at IS NULL
          LEFT JOIN roles r ON r.team_id = bm.team_id AND r.id = bm.role_id
          WHERE bm.team_id = $1 AND bm.board_id = $6");
-    let rows: Vec<Row> = sql!(
+    let rows: Vec<BoardMemberRow> = sql!(
         &mut **tx,
         fetch_all,
         query_as(statement)
@@ -64,7 +64,7 @@ pub async fn list(tx: &mut TeamTx, board: BoardId, selection: &Selection) -> Res
 /// A member of the board.
 pub async fn get(tx: &mut TeamTx, board: BoardId, user: UserId) -> Result<Option<BoardMember>, sqlx::Error> {
     let team = tx.team();
-    let row: Option<Row> = sql!(
+    let row: Option<BoardMemberRow> = sql!(
         &mut **tx,
         fetch_optional,
         query_as(

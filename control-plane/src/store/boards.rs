@@ -9,7 +9,7 @@ use sqlx::{query, query_as, query_scalar};
 
 use super::{
     TeamTx,
-    sort::{Selection, by_order},
+    sort::{ListSelection, by_order},
 };
 use crate::{
     auth::{Permission, Scope},
@@ -17,7 +17,7 @@ use crate::{
 };
 
 #[derive(sqlx::FromRow)]
-struct Row {
+struct BoardRow {
     id: BoardId,
     team_id: TeamId,
     name: String,
@@ -30,15 +30,15 @@ struct Row {
     deleted_at: Option<Timestamp>,
 }
 
-/// What [`Row`] reads.
+/// What [`BoardRow`] reads.
 macro_rules! columns {
     () => {
         "id, team_id, name, description, archived_at, private, created_at, updated_at, revision, deleted_at"
     };
 }
 
-impl From<Row> for Board {
-    fn from(row: Row) -> Self {
+impl From<BoardRow> for Board {
+    fn from(row: BoardRow) -> Self {
         Self {
             id: row.id,
             team_id: row.team_id,
@@ -63,7 +63,7 @@ pub async fn count(tx: &mut TeamTx) -> Result<i64, sqlx::Error> {
 /// Makes a board; a unique violation when the name is taken.
 pub async fn insert(tx: &mut TeamTx, id: BoardId, new: &NewBoard, now: Timestamp) -> Result<Board, sqlx::Error> {
     let team = tx.team();
-    let row: Row = sql!(
+    let row: BoardRow = sql!(
         &mut **tx,
         fetch_one,
         query_as(concat!(
@@ -85,7 +85,7 @@ pub async fn insert(tx: &mut TeamTx, id: BoardId, new: &NewBoard, now: Timestamp
 /// A board of the team.
 pub async fn get(tx: &mut TeamTx, id: BoardId) -> Result<Option<Board>, sqlx::Error> {
     let team = tx.team();
-    let row: Option<Row> = sql!(
+    let row: Option<BoardRow> = sql!(
         &mut **tx,
         fetch_optional,
         query_as(concat!("SELECT ", columns!(), " FROM boards WHERE team_id = $1 AND id = $2 AND deleted_at IS NULL"))
@@ -146,7 +146,7 @@ pub async fn list(
     tx: &mut TeamTx,
     viewer: Viewer,
     deleted: bool,
-    selection: &Selection,
+    selection: &ListSelection,
 ) -> Result<Vec<Board>, sqlx::Error> {
     let team = tx.team();
     let statement = by_order!(selection.order, id: "id", name: "name",
@@ -156,7 +156,7 @@ pub async fn list(
         " FROM boards b WHERE team_id = $1 AND (deleted_at IS NOT NULL) = $9 AND ",
         seen!("board.read", "$6", "$7", "$8")
     ));
-    let rows: Vec<Row> = sql!(
+    let rows: Vec<BoardRow> = sql!(
         &mut **tx,
         fetch_all,
         query_as(statement)
@@ -176,7 +176,7 @@ pub async fn list(
 /// Writes a board's own fields, and gives it as it is then; a unique violation when the name is taken.
 pub async fn update(tx: &mut TeamTx, board: &Board, now: Timestamp) -> Result<Board, sqlx::Error> {
     let team = tx.team();
-    let row: Row = sql!(
+    let row: BoardRow = sql!(
         &mut **tx,
         fetch_one,
         query_as(concat!(
@@ -237,7 +237,7 @@ pub async fn restore(
     now: Timestamp,
 ) -> Result<Option<Board>, sqlx::Error> {
     let team = tx.team();
-    let row: Option<Row> = sql!(
+    let row: Option<BoardRow> = sql!(
         &mut **tx,
         fetch_optional,
         query_as(concat!(

@@ -8,7 +8,7 @@ use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit};
 
 use super::{
     TeamTx, failure,
-    postgres::{Postgres, PostgresOptions, Role},
+    postgres::{DatabaseRole, Postgres, PostgresOptions},
     sqlite::Sqlite,
 };
 
@@ -35,6 +35,16 @@ pub enum Tx {
     Postgres(Transaction<'static, sqlx::Postgres>),
 }
 
+/// What a committed write survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// The death of the process. On SQLite a power cut may undo the last moments, as a whole; on Postgres a commit
+    /// is a commit.
+    Commit,
+    /// A power cut too: what starts a run or records an effect.
+    Fsync,
+}
+
 /// The right to wait for a team's row; see [`Db::queue_for_team_row`].
 #[derive(Debug)]
 #[must_use]
@@ -44,9 +54,9 @@ pub struct TeamRowPermit {
 
 /// What a statement changed.
 #[derive(Debug, Clone, Copy)]
-pub struct Done(u64);
+pub struct QueryResult(u64);
 
-impl Done {
+impl QueryResult {
     /// From a backend's count.
     #[doc(hidden)]
     pub fn new(rows: u64) -> Self {
@@ -128,18 +138,18 @@ impl Db {
 
     /// A transaction that only reads, for all teams; many at once, each on one snapshot.
     pub async fn system_read(&self) -> Result<Tx, sqlx::Error> {
-        self.begin_read(Role::System).await
+        self.begin_read(DatabaseRole::System).await
     }
 
     /// A transaction that writes, for all teams.
     pub async fn system_write(&self) -> Result<Tx, sqlx::Error> {
-        self.begin_write(Role::System).await
+        self.begin_write(DatabaseRole::System).await
     }
 
     /// The same while nobody else writes for a team through the API, whose row it holds; see
-    /// [`Self::team_write_alone`].
-    pub async fn system_write_alone(&self, team: TeamId) -> Result<Tx, sqlx::Error> {
-        self.begin_write(Role::SystemAlone(team)).await
+    /// [`Self::begin_team_exclusive`].
+    pub async fn begin_system_exclusive(&self, team: TeamId) -> Result<Tx, sqlx::Error> {
+        self.begin_write(DatabaseRole::SystemExclusive(team)).await
     }
 
     /// Waits to be the one who may wait for a team's row in a transaction that holds something else already. Keep
@@ -153,21 +163,21 @@ impl Db {
 
     /// A transaction that only reads, within a team.
     pub async fn team_read(&self, team: TeamId) -> Result<TeamTx, sqlx::Error> {
-        Ok(TeamTx::new(self.begin_read(Role::Team(team)).await?, team))
+        Ok(TeamTx::new(self.begin_read(DatabaseRole::Team(team)).await?, team))
     }
 
     /// A transaction that writes within a team. On SQLite, what it commits survives the death of
     /// the process; the last moments before a power cut may be lost, as a whole. On Postgres a
     /// commit is a commit.
     pub async fn team_write(&self, team: TeamId) -> Result<TeamTx, sqlx::Error> {
-        Ok(TeamTx::new(self.begin_write(Role::Team(team)).await?, team))
+        Ok(TeamTx::new(self.begin_write(DatabaseRole::Team(team)).await?, team))
     }
 
     /// The same for what must survive a power cut too: records of effects.
     pub async fn team_write_durably(&self, team: TeamId) -> Result<TeamTx, sqlx::Error> {
         let tx = match &self.0 {
             Backend::Sqlite(sqlite) => sqlite.write_durably().await?,
-            Backend::Postgres(postgres) => postgres.write(Role::Team(team)).await?,
+            Backend::Postgres(postgres) => postgres.write(DatabaseRole::Team(team)).await?,
         };
         Ok(TeamTx::new(tx, team))
     }
@@ -175,27 +185,24 @@ impl Db {
     /// A transaction that writes within a team while no other of this kind does: what it counts and
     /// then changes is not changed by another meanwhile. Holds the team's row (see
     /// [`TeamTx::lock_run`] for the order of locks).
-    pub async fn team_write_alone(&self, team: TeamId) -> Result<TeamTx, sqlx::Error> {
-        Ok(TeamTx::new(self.begin_write(Role::TeamAlone(team)).await?, team))
-    }
-
-    /// The same for what must survive a power cut too: the creation of runs.
-    pub async fn team_write_alone_durably(&self, team: TeamId) -> Result<TeamTx, sqlx::Error> {
-        let tx = match &self.0 {
-            Backend::Sqlite(sqlite) => sqlite.write_durably().await?,
-            Backend::Postgres(postgres) => postgres.write(Role::TeamAlone(team)).await?,
+    pub async fn begin_team_exclusive(&self, team: TeamId, durability: Durability) -> Result<TeamTx, sqlx::Error> {
+        let tx = match (&self.0, durability) {
+            (Backend::Sqlite(sqlite), Durability::Fsync) => sqlite.write_durably().await?,
+            (Backend::Postgres(_), _) | (Backend::Sqlite(_), Durability::Commit) => {
+                self.begin_write(DatabaseRole::TeamExclusive(team)).await?
+            }
         };
         Ok(TeamTx::new(tx, team))
     }
 
-    async fn begin_read(&self, role: Role) -> Result<Tx, sqlx::Error> {
+    async fn begin_read(&self, role: DatabaseRole) -> Result<Tx, sqlx::Error> {
         match &self.0 {
             Backend::Sqlite(sqlite) => sqlite.read().await,
             Backend::Postgres(postgres) => postgres.read(role).await,
         }
     }
 
-    async fn begin_write(&self, role: Role) -> Result<Tx, sqlx::Error> {
+    async fn begin_write(&self, role: DatabaseRole) -> Result<Tx, sqlx::Error> {
         match &self.0 {
             Backend::Sqlite(sqlite) => sqlite.write().await,
             Backend::Postgres(postgres) => postgres.write(role).await,
@@ -216,7 +223,7 @@ impl Tx {
     pub async fn commit(self) -> Result<(), sqlx::Error> {
         match self {
             Self::Sqlite(tx, _turn) => tx.commit().await,
-            Self::Postgres(tx) => tx.commit().await.map_err(failure::of_commit),
+            Self::Postgres(tx) => tx.commit().await.map_err(failure::commit_error),
         }
     }
 

@@ -10,9 +10,11 @@ pub(super) struct CommitUnknown(#[source] pub(super) sqlx::Error);
 
 /// Whether a failed transaction has surely changed nothing and may go well when it is done again:
 /// a serialisation failure or deadlock, or a connection that was lost before COMMIT was sent.
-pub(crate) fn may_repeat(error: &sqlx::Error) -> bool {
+pub(crate) fn is_retryable(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Database(_) => sqlstate(error).is_some_and(|code| code.starts_with("40") || ended(&code)),
+        sqlx::Error::Database(_) => {
+            sqlstate(error).is_some_and(|code| code.starts_with("40") || is_connection_ended(&code))
+        }
         sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => true,
         _ => false,
     }
@@ -20,7 +22,7 @@ pub(crate) fn may_repeat(error: &sqlx::Error) -> bool {
 
 /// Why a database takes no writes that should take them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unwritable {
+pub(crate) enum ReadOnlyReason {
     /// Its disk is full.
     DiskFull,
     /// It is read-only, or in recovery.
@@ -31,9 +33,9 @@ pub(crate) enum Unwritable {
     OutOfMemory,
 }
 
-impl Unwritable {
+impl ReadOnlyReason {
     /// What a failed statement says of it, if anything.
-    pub(crate) fn of(error: &sqlx::Error) -> Option<Self> {
+    pub(crate) fn from_error(error: &sqlx::Error) -> Option<Self> {
         if let Some(code) = sqlstate(error) {
             // 25006: read-only transaction. 53100: disk full. 53200: out of memory. 58030: I/O error.
             return match &*code {
@@ -67,35 +69,35 @@ impl Unwritable {
 
 /// Whether the database could not serve, as opposed to a statement that it refused. What took too
 /// long already is not done again for the same caller.
-pub(crate) fn unavailable(error: &sqlx::Error) -> bool {
+pub(crate) fn is_unavailable(error: &sqlx::Error) -> bool {
     let busy = |code: &str| {
         // 25006: a standby takes no writes. 53: disk, memory or connections are used up. 55P03: a row
         // was not had within `lock_timeout`. 57014: `statement_timeout`.
         matches!(code, "25006" | "55P03" | "57014") || code.starts_with("53")
     };
-    may_repeat(error)
+    is_retryable(error)
         || matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::AnyDriverError(_))
         || sqlstate(error).is_some_and(|code| busy(&code))
         // Another process holds SQLite's lock.
         || matches!(sqlite_code(error), Some(5 | 6))
-        || Unwritable::of(error).is_some()
+        || ReadOnlyReason::from_error(error).is_some()
 }
 
 /// Whether a statement was ended because it took longer than a statement may: less may go.
-pub(crate) fn took_too_long(error: &sqlx::Error) -> bool {
+pub(crate) fn is_statement_timeout(error: &sqlx::Error) -> bool {
     sqlstate(error).is_some_and(|code| code == "57014")
 }
 
 /// Whether it was a COMMIT that got no answer.
-pub(crate) fn commit_unknown(error: &sqlx::Error) -> bool {
+pub(crate) fn is_commit_unknown(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::AnyDriverError(cause) if cause.is::<CommitUnknown>())
 }
 
 /// Whether a BEGIN failed because of its connection; another connection may do.
-pub(super) fn not_begun(error: &sqlx::Error) -> bool {
+pub(super) fn is_failed_begin(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(error) => error.kind() != ErrorKind::PermissionDenied,
-        sqlx::Error::Database(_) => sqlstate(error).is_some_and(|code| ended(&code)),
+        sqlx::Error::Database(_) => sqlstate(error).is_some_and(|code| is_connection_ended(&code)),
         sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed | sqlx::Error::BeginFailed => true,
         _ => false,
     }
@@ -103,14 +105,14 @@ pub(super) fn not_begun(error: &sqlx::Error) -> bool {
 
 /// What a COMMIT on Postgres failed with: an answer of class 40 or 23 says that nothing was made,
 /// anything else says nothing.
-pub(super) fn of_commit(error: sqlx::Error) -> sqlx::Error {
+pub(super) fn commit_error(error: sqlx::Error) -> sqlx::Error {
     let refused = sqlstate(&error).is_some_and(|code| code.starts_with("40") || code.starts_with("23"));
     if refused { error } else { sqlx::Error::AnyDriverError(Box::new(CommitUnknown(error))) }
 }
 
 /// Whether the server ended the connection: 08 it broke, 25P03 it stood still in a transaction,
 /// 57P01 to 57P05 the server was shut down, crashed, starts, or cut the connection off.
-fn ended(code: &str) -> bool {
+fn is_connection_ended(code: &str) -> bool {
     code.starts_with("08") || code.starts_with("57P0") || code == "25P03"
 }
 

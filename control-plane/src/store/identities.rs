@@ -7,7 +7,7 @@ use super::Tx;
 use crate::sql;
 
 /// The account that an identity is linked with.
-pub async fn user(tx: &mut Tx, issuer: &str, subject: &str) -> Result<Option<UserId>, sqlx::Error> {
+pub async fn find_user(tx: &mut Tx, issuer: &str, subject: &str) -> Result<Option<UserId>, sqlx::Error> {
     sql!(
         tx,
         fetch_optional,
@@ -38,7 +38,7 @@ pub async fn link(tx: &mut Tx, issuer: &str, subject: &str, user: UserId, now: T
 }
 
 /// Whether an account is linked with somebody at that provider.
-pub async fn has_one(tx: &mut Tx, issuer: &str, user: UserId) -> Result<bool, sqlx::Error> {
+pub async fn is_linked(tx: &mut Tx, issuer: &str, user: UserId) -> Result<bool, sqlx::Error> {
     let found: Option<i64> = sql!(
         tx,
         fetch_optional,

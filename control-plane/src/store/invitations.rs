@@ -16,16 +16,16 @@ use sqlx::{query, query_as, query_scalar};
 use super::{
     TeamTx, Tx,
     roles::AnyRole,
-    sort::{Age, by_age},
+    sort::{AgeOrder, by_age},
 };
 use crate::sql;
 
 /// How long an invitation can be accepted.
-pub const LIFE: Duration = Duration::from_hours(7 * 24);
+pub const LIFETIME: Duration = Duration::from_hours(7 * 24);
 
 /// How an invitation that waits was settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settled {
+pub enum InvitationOutcome {
     /// The person joined.
     Accepted,
     /// The person said no.
@@ -36,7 +36,7 @@ pub enum Settled {
     Expired,
 }
 
-impl Settled {
+impl InvitationOutcome {
     /// The state that it leaves the invitation in.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -90,14 +90,14 @@ pub async fn insert(tx: &mut TeamTx, new: &NewInvitation<'_>, now: Timestamp) ->
         .bind(new.mailed)
         .bind(new.invited_by)
         .bind(now)
-        .bind(now.after(LIFE))
+        .bind(now.after(LIFETIME))
         .bind(new.accountable)
     )?;
     Ok(())
 }
 
 #[derive(sqlx::FromRow)]
-struct Row {
+struct InvitationRow {
     id: InvitationId,
     email: String,
     role: String,
@@ -108,7 +108,7 @@ struct Row {
     expires_at: Timestamp,
 }
 
-impl Row {
+impl InvitationRow {
     fn into_api(self, now: Timestamp) -> Invitation {
         let late = self.state == "pending" && self.expires_at <= now;
         Invitation {
@@ -116,7 +116,7 @@ impl Row {
             email: self.email,
             role: self.role,
             role_id: self.role_id,
-            state: if late { Settled::Expired.as_str().into() } else { self.state },
+            state: if late { InvitationOutcome::Expired.as_str().into() } else { self.state },
             invited_by: self.invited_by,
             created_at: self.created_at,
             expires_at: self.expires_at,
@@ -128,13 +128,13 @@ impl Row {
 pub async fn list(
     tx: &mut TeamTx,
     state: Option<&str>,
-    age: Age,
+    age: AgeOrder,
     after: Option<InvitationId>,
     rows: i64,
     now: Timestamp,
 ) -> Result<Vec<Invitation>, sqlx::Error> {
     let team = tx.team();
-    let rows: Vec<Row> = sql!(
+    let rows: Vec<InvitationRow> = sql!(
         &mut **tx,
         fetch_all,
         query_as(by_age!(
@@ -158,7 +158,7 @@ pub async fn list(
 /// An invitation of the team.
 pub async fn get(tx: &mut TeamTx, id: InvitationId, now: Timestamp) -> Result<Option<Invitation>, sqlx::Error> {
     let team = tx.team();
-    let row: Option<Row> = sql!(
+    let row: Option<InvitationRow> = sql!(
         &mut **tx,
         fetch_optional,
         query_as(
@@ -174,7 +174,7 @@ pub async fn get(tx: &mut TeamTx, id: InvitationId, now: Timestamp) -> Result<Op
 }
 
 /// How many invitations of the team wait.
-pub async fn pending(tx: &mut TeamTx, now: Timestamp) -> Result<i64, sqlx::Error> {
+pub async fn count_pending(tx: &mut TeamTx, now: Timestamp) -> Result<i64, sqlx::Error> {
     let team = tx.team();
     sql!(
         &mut **tx,
@@ -186,7 +186,7 @@ pub async fn pending(tx: &mut TeamTx, now: Timestamp) -> Result<i64, sqlx::Error
 }
 
 /// How many invitations the team sent since a moment, whatever became of them.
-pub async fn made_since(tx: &mut TeamTx, since: Timestamp) -> Result<i64, sqlx::Error> {
+pub async fn count_created_since(tx: &mut TeamTx, since: Timestamp) -> Result<i64, sqlx::Error> {
     let team = tx.team();
     sql!(
         &mut **tx,
@@ -196,7 +196,7 @@ pub async fn made_since(tx: &mut TeamTx, since: Timestamp) -> Result<i64, sqlx::
 }
 
 /// Whether an invitation of the team waits for an address.
-pub async fn waits_for(tx: &mut TeamTx, email_folded: &str, now: Timestamp) -> Result<bool, sqlx::Error> {
+pub async fn has_pending_for(tx: &mut TeamTx, email_folded: &str, now: Timestamp) -> Result<bool, sqlx::Error> {
     let team = tx.team();
     sql!(
         &mut **tx,
@@ -212,7 +212,7 @@ pub async fn waits_for(tx: &mut TeamTx, email_folded: &str, now: Timestamp) -> R
 }
 
 /// Whether an invitation of any team that is there waits for an address.
-pub async fn any_waits_for(tx: &mut Tx, email_folded: &str, now: Timestamp) -> Result<bool, sqlx::Error> {
+pub async fn any_team_has_pending_for(tx: &mut Tx, email_folded: &str, now: Timestamp) -> Result<bool, sqlx::Error> {
     sql!(
         tx,
         fetch_one,
@@ -237,14 +237,19 @@ pub async fn expire(tx: &mut TeamTx, email_folded: &str, now: Timestamp) -> Resu
         )
         .bind(team)
         .bind(email_folded)
-        .bind(Settled::Expired.as_str())
+        .bind(InvitationOutcome::Expired.as_str())
         .bind(now)
     )?;
     Ok(())
 }
 
 /// Settles an invitation; false when it does not wait any more.
-pub async fn settle(tx: &mut TeamTx, id: InvitationId, settled: Settled, now: Timestamp) -> Result<bool, sqlx::Error> {
+pub async fn settle(
+    tx: &mut TeamTx,
+    id: InvitationId,
+    settled: InvitationOutcome,
+    now: Timestamp,
+) -> Result<bool, sqlx::Error> {
     let team = tx.team();
     let done = sql!(
         &mut **tx,
@@ -264,8 +269,8 @@ pub async fn settle(tx: &mut TeamTx, id: InvitationId, settled: Settled, now: Ti
 /// How many e-mails with invitations an address got since a moment, from all teams. On Postgres
 /// holds the address until the transaction ends, so that they are counted one after the other: the
 /// last lock in the order of [`TeamTx::lock_run`].
-pub async fn mails_since(tx: &mut Tx, email_folded: &str, since: Timestamp) -> Result<i64, sqlx::Error> {
-    hold(tx, email_folded.as_bytes()).await?;
+pub async fn count_emails_since(tx: &mut Tx, email_folded: &str, since: Timestamp) -> Result<i64, sqlx::Error> {
+    lock_key(tx, email_folded.as_bytes()).await?;
     sql!(
         tx,
         fetch_one,
@@ -276,9 +281,9 @@ pub async fn mails_since(tx: &mut Tx, email_folded: &str, since: Timestamp) -> R
 }
 
 /// How many invitations a person answers for that were made since a moment, in all teams. On Postgres holds the
-/// person, as [`mails_since`] does an address, and before that.
-pub async fn answered_for_since(tx: &mut Tx, person: UserId, since: Timestamp) -> Result<i64, sqlx::Error> {
-    hold(tx, person.uuid().as_bytes()).await?;
+/// person, as [`count_emails_since`] does an address, and before that.
+pub async fn count_by_inviter_since(tx: &mut Tx, person: UserId, since: Timestamp) -> Result<i64, sqlx::Error> {
+    lock_key(tx, person.uuid().as_bytes()).await?;
     sql!(
         tx,
         fetch_one,
@@ -289,7 +294,7 @@ pub async fn answered_for_since(tx: &mut Tx, person: UserId, since: Timestamp) -
 }
 
 /// Lets one transaction after the other count by a key. On SQLite there is one writer anyway.
-async fn hold(tx: &mut Tx, key: &[u8]) -> Result<(), sqlx::Error> {
+async fn lock_key(tx: &mut Tx, key: &[u8]) -> Result<(), sqlx::Error> {
     if let Tx::Postgres(_) = tx {
         let mut first = [0; 8];
         first.copy_from_slice(&Sha256::digest(key)[..8]);
@@ -299,7 +304,7 @@ async fn hold(tx: &mut Tx, key: &[u8]) -> Result<(), sqlx::Error> {
 }
 
 /// Whether an invitation still waits, into a team that is there.
-pub async fn waits(tx: &mut Tx, id: InvitationId, now: Timestamp) -> Result<bool, sqlx::Error> {
+pub async fn is_pending(tx: &mut Tx, id: InvitationId, now: Timestamp) -> Result<bool, sqlx::Error> {
     sql!(
         tx,
         fetch_one,
@@ -313,7 +318,7 @@ pub async fn waits(tx: &mut Tx, id: InvitationId, now: Timestamp) -> Result<bool
 }
 
 #[derive(sqlx::FromRow)]
-struct MyRow {
+struct ReceivedInvitationRow {
     id: InvitationId,
     team_id: TeamId,
     team_name: String,
@@ -324,15 +329,15 @@ struct MyRow {
 }
 
 /// The invitations that wait for a person, after `after`.
-pub async fn of_user(
+pub async fn list_for_user(
     tx: &mut Tx,
     user: UserId,
     now: Timestamp,
-    age: Age,
+    age: AgeOrder,
     after: Option<InvitationId>,
     rows: i64,
 ) -> Result<Vec<MyInvitation>, sqlx::Error> {
-    let rows: Vec<MyRow> = sql!(
+    let rows: Vec<ReceivedInvitationRow> = sql!(
         tx,
         fetch_all,
         query_as(by_age!(
@@ -368,7 +373,7 @@ pub async fn of_user(
 
 /// An invitation that waits for the person who asks.
 #[derive(Debug, Clone, sqlx::FromRow)]
-pub struct Waiting {
+pub struct PendingInvitation {
     /// Its id.
     pub id: InvitationId,
     /// The team it is into.
@@ -385,13 +390,13 @@ pub struct Waiting {
 
 /// An invitation that waits for a person, by its id or by the token from its e-mail. One that is
 /// settled, too old, into a deleted team or for another address is not found.
-pub async fn waiting(
+pub async fn find_pending(
     tx: &mut Tx,
     user: UserId,
     id: Option<InvitationId>,
     token_hash: Option<&[u8]>,
     now: Timestamp,
-) -> Result<Option<Waiting>, sqlx::Error> {
+) -> Result<Option<PendingInvitation>, sqlx::Error> {
     sql!(
         tx,
         fetch_optional,

@@ -4,11 +4,11 @@
 use restroy_sdk::{api::board::KvEntry, ids::BoardId, time::Timestamp};
 use sqlx::query_as;
 
-use super::{StoreError, TeamTx, sort::ByKey};
+use super::{StoreError, TeamTx, sort::KeyOrder};
 use crate::sql;
 
 #[derive(sqlx::FromRow)]
-struct Row {
+struct KvRow {
     key: String,
     value: String,
     version: i64,
@@ -21,7 +21,7 @@ pub async fn list(
     tx: &mut TeamTx,
     board: BoardId,
     prefix: &str,
-    order: ByKey,
+    order: KeyOrder,
     after: Option<&str>,
     now: Timestamp,
     rows: i64,
@@ -41,11 +41,11 @@ pub async fn list(
         };
     }
     let statement = match order {
-        ByKey::Up => select!("> $5) ORDER BY key"),
-        ByKey::Down => select!("< $5) ORDER BY key DESC"),
+        KeyOrder::Up => select!("> $5) ORDER BY key"),
+        KeyOrder::Down => select!("< $5) ORDER BY key DESC"),
     };
     let team = tx.team();
-    let rows: Vec<Row> = sql!(
+    let rows: Vec<KvRow> = sql!(
         &mut **tx,
         fetch_all,
         query_as(statement).bind(team).bind(board).bind(prefix).bind(end).bind(after).bind(now).bind(rows)

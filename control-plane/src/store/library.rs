@@ -12,7 +12,7 @@ use sqlx::{query, query_as, query_scalar};
 
 use super::{
     TeamTx,
-    sort::{Age, Selection, by_age, by_order},
+    sort::{AgeOrder, ListSelection, by_age, by_order},
     versions::script_version,
 };
 use crate::sql;
@@ -50,7 +50,7 @@ impl From<ModuleRow> for LibraryModule {
 }
 
 #[derive(sqlx::FromRow)]
-struct VersionRow {
+struct ModuleVersionRow {
     id: LibraryVersionId,
     module_id: LibraryModuleId,
     number: i64,
@@ -60,8 +60,8 @@ struct VersionRow {
     created_at: Timestamp,
 }
 
-impl From<VersionRow> for LibraryVersion {
-    fn from(row: VersionRow) -> Self {
+impl From<ModuleVersionRow> for LibraryVersion {
+    fn from(row: ModuleVersionRow) -> Self {
         Self {
             id: row.id,
             module_id: row.module_id,
@@ -81,7 +81,7 @@ pub async fn count(tx: &mut TeamTx) -> Result<i64, sqlx::Error> {
 }
 
 /// The team's modules by name, after `after`.
-pub async fn list(tx: &mut TeamTx, selection: &Selection) -> Result<Vec<LibraryModule>, sqlx::Error> {
+pub async fn list(tx: &mut TeamTx, selection: &ListSelection) -> Result<Vec<LibraryModule>, sqlx::Error> {
     let team = tx.team();
     let statement = by_order!(selection.order, id: "id", name: "name",
         concat!("SELECT ", module_columns!(), " FROM library_modules WHERE team_id = $1"));
@@ -195,12 +195,12 @@ pub async fn insert_version(tx: &mut TeamTx, ambient: &Ambient, new: &NewVersion
 pub async fn versions(
     tx: &mut TeamTx,
     module: LibraryModuleId,
-    age: Age,
+    age: AgeOrder,
     after: Option<i64>,
     rows: i64,
 ) -> Result<Vec<LibraryVersion>, sqlx::Error> {
     let team = tx.team();
-    let rows: Vec<VersionRow> = sql!(
+    let rows: Vec<ModuleVersionRow> = sql!(
         &mut **tx,
         fetch_all,
         query_as(by_age!(
@@ -225,13 +225,13 @@ pub async fn version(
     number: i64,
 ) -> Result<Option<(LibraryVersion, String)>, sqlx::Error> {
     #[derive(sqlx::FromRow)]
-    struct WithSource {
+    struct SourceRow {
         #[sqlx(flatten)]
-        row: VersionRow,
+        row: ModuleVersionRow,
         source: String,
     }
     let team = tx.team();
-    let row: Option<WithSource> = sql!(
+    let row: Option<SourceRow> = sql!(
         &mut **tx,
         fetch_optional,
         query_as(
@@ -248,7 +248,7 @@ pub async fn version(
 
 /// How many pipelines have a version that is pinned to the module, deleted ones that can still be restored
 /// among them.
-pub async fn users(tx: &mut TeamTx, module: LibraryModuleId) -> Result<i64, sqlx::Error> {
+pub async fn count_users(tx: &mut TeamTx, module: LibraryModuleId) -> Result<i64, sqlx::Error> {
     let team = tx.team();
     sql!(
         &mut **tx,
@@ -299,7 +299,7 @@ pub async fn delete(tx: &mut TeamTx, module: LibraryModuleId) -> Result<(), sqlx
 
 /// A version that a document pins.
 #[derive(Debug, Clone)]
-pub struct Pinned {
+pub struct PinnedVersion {
     /// Its id.
     pub id: LibraryVersionId,
     /// Its source.
@@ -307,7 +307,11 @@ pub struct Pinned {
 }
 
 /// A module's version by name and number; the newest number of the module, when there is none of this.
-pub async fn pinned(tx: &mut TeamTx, name: &str, number: u32) -> Result<Result<Pinned, Option<i64>>, sqlx::Error> {
+pub async fn resolve_pin(
+    tx: &mut TeamTx,
+    name: &str,
+    number: u32,
+) -> Result<Result<PinnedVersion, Option<i64>>, sqlx::Error> {
     let team = tx.team();
     let found: Option<(LibraryVersionId, String)> = sql!(
         &mut **tx,
@@ -324,13 +328,13 @@ pub async fn pinned(tx: &mut TeamTx, name: &str, number: u32) -> Result<Result<P
         .bind(i64::from(number))
     )?;
     if let Some((id, source)) = found {
-        return Ok(Ok(Pinned { id, source }));
+        return Ok(Ok(PinnedVersion { id, source }));
     }
     Ok(Err(get(tx, name).await?.map(|module| module.latest_version)))
 }
 
 /// Whether all of those versions are still there.
-pub async fn are_there(tx: &mut TeamTx, versions: &[LibraryVersionId]) -> Result<bool, sqlx::Error> {
+pub async fn all_exist(tx: &mut TeamTx, versions: &[LibraryVersionId]) -> Result<bool, sqlx::Error> {
     let team = tx.team();
     for version in versions {
         let found: Option<i64> = sql!(
@@ -362,7 +366,7 @@ pub async fn pin(tx: &mut TeamTx, version: VersionId, library: LibraryVersionId)
 }
 
 /// The sources of the modules that a pipeline's version is pinned to, by name.
-pub async fn of_version(tx: &mut TeamTx, version: VersionId) -> Result<BTreeMap<String, String>, sqlx::Error> {
+pub async fn sources_of_version(tx: &mut TeamTx, version: VersionId) -> Result<BTreeMap<String, String>, sqlx::Error> {
     let team = tx.team();
     let rows: Vec<(String, String)> = sql!(
         &mut **tx,

@@ -32,7 +32,7 @@ impl Membership {
 }
 
 #[derive(sqlx::FromRow)]
-struct Row {
+struct MembershipRow {
     name: String,
     email: String,
     kind: String,
@@ -46,7 +46,7 @@ struct Row {
 /// A member of the team. One whose role cannot be read is an error: nobody acts on them.
 pub async fn get(tx: &mut TeamTx, user: UserId) -> Result<Option<Membership>, sqlx::Error> {
     let team = tx.team();
-    let row: Option<Row> = sql!(
+    let row: Option<MembershipRow> = sql!(
         &mut **tx,
         fetch_optional,
         query_as(
@@ -97,7 +97,7 @@ pub async fn count(tx: &mut TeamTx) -> Result<i64, sqlx::Error> {
 }
 
 /// How many people own the team.
-pub async fn owners(tx: &mut TeamTx) -> Result<i64, sqlx::Error> {
+pub async fn count_owners(tx: &mut TeamTx) -> Result<i64, sqlx::Error> {
     let team = tx.team();
     sql!(
         &mut **tx,

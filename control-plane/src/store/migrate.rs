@@ -4,7 +4,7 @@ use std::{str::FromStr as _, time::Duration};
 
 use super::{
     Tx,
-    postgres::{Postgres, Role},
+    postgres::{DatabaseRole, Postgres},
 };
 
 use sqlx::{
@@ -107,7 +107,7 @@ const TOO_STRONG: &str = "(SELECT rolsuper OR rolbypassrls OR EXISTS (
 /// version before it works with, so that during an upgrade old replicas serve until new ones do.
 pub(super) async fn check_postgres(postgres: &Postgres) -> Result<(), MigrateError> {
     let needed = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
-    let begun = postgres.read(Role::System).await.map_err(|error| {
+    let begun = postgres.read(DatabaseRole::System).await.map_err(|error| {
         // 22023, 42704: the role is not there, so nothing was ever migrated.
         let missing = error
             .as_database_error()

@@ -71,7 +71,7 @@ pub mod users;
 pub mod versions;
 
 pub(crate) use bypass::Bypass;
-pub use db::{Db, Done, TeamRowPermit, Tx};
+pub use db::{Db, Durability, QueryResult, TeamRowPermit, Tx};
 pub use error::StoreError;
 pub use postgres::PostgresOptions;
 pub use scope::TeamTx;

@@ -68,7 +68,12 @@ pub async fn insert(
 }
 
 /// How many tokens an account got since a moment, spent or not.
-pub async fn made_since(tx: &mut Tx, purpose: Purpose, user: UserId, since: Timestamp) -> Result<i64, sqlx::Error> {
+pub async fn count_created_since(
+    tx: &mut Tx,
+    purpose: Purpose,
+    user: UserId,
+    since: Timestamp,
+) -> Result<i64, sqlx::Error> {
     sql!(
         tx,
         fetch_one,
@@ -114,7 +119,7 @@ pub async fn spend(
 }
 
 /// Until the transaction ends nobody else has an e-mail of that kind sent to an address.
-async fn alone(tx: &mut Tx, kind: &str, folded: &str) -> Result<(), sqlx::Error> {
+async fn lock_recipient(tx: &mut Tx, kind: &str, folded: &str) -> Result<(), sqlx::Error> {
     if let Tx::Postgres(_) = tx {
         // There may be no account whose row could be held.
         let statement = "SELECT pg_advisory_xact_lock(hashtextextended($1 || ' ' || $2, 0))";
@@ -125,8 +130,8 @@ async fn alone(tx: &mut Tx, kind: &str, folded: &str) -> Result<(), sqlx::Error>
 
 /// How many changes to an address, of whichever accounts, were begun since a moment. Until the transaction ends,
 /// nobody else begins one.
-pub async fn changes_since(tx: &mut Tx, folded: &str, since: Timestamp) -> Result<i64, sqlx::Error> {
-    alone(&mut *tx, "email", folded).await?;
+pub async fn count_changes_since(tx: &mut Tx, folded: &str, since: Timestamp) -> Result<i64, sqlx::Error> {
+    lock_recipient(&mut *tx, "email", folded).await?;
     sql!(
         tx,
         fetch_one,
@@ -136,16 +141,16 @@ pub async fn changes_since(tx: &mut Tx, folded: &str, since: Timestamp) -> Resul
     )
 }
 
-/// Says which address, folded, a token is sent to, for [`changes_since`].
-pub async fn sent_to(tx: &mut Tx, hash: &[u8], folded: &str) -> Result<(), sqlx::Error> {
+/// Says which address, folded, a token is sent to, for [`count_changes_since`].
+pub async fn set_recipient(tx: &mut Tx, hash: &[u8], folded: &str) -> Result<(), sqlx::Error> {
     sql!(tx, execute, query("UPDATE one_time_tokens SET address = $2 WHERE hash = $1").bind(hash).bind(folded))?;
     Ok(())
 }
 
 /// How many password resets were asked for at an address since a moment. Until the transaction ends,
 /// nobody else asks for one there.
-pub async fn resets_since(tx: &mut Tx, folded: &str, since: Timestamp) -> Result<i64, sqlx::Error> {
-    alone(&mut *tx, "reset", folded).await?;
+pub async fn count_resets_since(tx: &mut Tx, folded: &str, since: Timestamp) -> Result<i64, sqlx::Error> {
+    lock_recipient(&mut *tx, "reset", folded).await?;
     sql!(
         tx,
         fetch_one,
@@ -158,18 +163,18 @@ pub async fn resets_since(tx: &mut Tx, folded: &str, since: Timestamp) -> Result
 }
 
 /// Whose token it is, if it is good still; it stays so.
-pub async fn look(
+pub async fn find_valid(
     tx: &mut Tx,
     purpose: Purpose,
     hash: &[u8],
     now: Timestamp,
 ) -> Result<Option<(UserId, String)>, sqlx::Error> {
-    let found = look_even_if_spent(tx, purpose, hash, now).await?;
+    let found = find_including_spent(tx, purpose, hash, now).await?;
     Ok(found.filter(|(.., spent)| !spent).map(|(user, subject, _)| (user, subject)))
 }
 
 /// The same, be it spent, if it is not too old; and whether it is spent.
-pub async fn look_even_if_spent(
+pub async fn find_including_spent(
     tx: &mut Tx,
     purpose: Purpose,
     hash: &[u8],
@@ -202,7 +207,7 @@ pub async fn spend_all(tx: &mut Tx, purpose: Purpose, user: UserId, now: Timesta
 }
 
 /// Spends an account's token of that purpose and subject; whether there was one, unspent and not too old.
-pub async fn spend_of(
+pub async fn spend_by_subject(
     tx: &mut Tx,
     purpose: Purpose,
     user: UserId,
@@ -248,7 +253,7 @@ pub async fn was_spent(
 }
 
 /// What was kept of a flow to an OpenID provider, if it is good still; it stays so.
-pub async fn look_at_flow(tx: &mut Tx, hash: &[u8], now: Timestamp) -> Result<Option<String>, sqlx::Error> {
+pub async fn find_flow(tx: &mut Tx, hash: &[u8], now: Timestamp) -> Result<Option<String>, sqlx::Error> {
     sql!(
         tx,
         fetch_optional,

@@ -2,7 +2,7 @@
 //! neighbours, so that a move writes one row. Where a gap is used up, all positions of the board are dealt
 //! anew in one statement, which leaves the order as it is; the board counts how often (its epoch).
 //!
-//! Moves are made in transactions that hold the team's row ([`super::Db::team_write_alone`]): one after the
+//! Moves are made in transactions that hold the team's row ([`super::Db::begin_team_exclusive`]): one after the
 //! other, each sees what the others did.
 
 use std::{fmt, str::FromStr};
@@ -19,13 +19,13 @@ const GAP: i64 = 1 << 32;
 /// A place in a board's order, as a cursor carries it. When the positions were dealt anew since, the
 /// pipeline's own position tells where that place is now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct OrderPosition {
     pub(super) epoch: i64,
     pub(super) position: i64,
     pub(super) id: PipelineId,
 }
 
-impl Place {
+impl OrderPosition {
     /// Position and id to go on after.
     pub(super) async fn current(
         self,
@@ -40,7 +40,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for OrderPosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}.{}", self.epoch, self.position, self.id)
     }
@@ -49,19 +49,19 @@ impl fmt::Display for Place {
 /// A text is no place.
 #[derive(Debug, thiserror::Error)]
 #[error("not a place")]
-pub struct NotAPlace;
+pub struct ParsePositionError;
 
-impl FromStr for Place {
-    type Err = NotAPlace;
+impl FromStr for OrderPosition {
+    type Err = ParsePositionError;
 
-    fn from_str(text: &str) -> Result<Self, NotAPlace> {
+    fn from_str(text: &str) -> Result<Self, ParsePositionError> {
         let mut parts = text.splitn(3, '.');
-        let mut next = || parts.next().ok_or(NotAPlace);
+        let mut next = || parts.next().ok_or(ParsePositionError);
         let (epoch, position, id) = (next()?, next()?, next()?);
         Ok(Self {
-            epoch: epoch.parse().map_err(|_| NotAPlace)?,
-            position: position.parse().map_err(|_| NotAPlace)?,
-            id: id.parse().map_err(|_| NotAPlace)?,
+            epoch: epoch.parse().map_err(|_| ParsePositionError)?,
+            position: position.parse().map_err(|_| ParsePositionError)?,
+            id: id.parse().map_err(|_| ParsePositionError)?,
         })
     }
 }
@@ -132,7 +132,7 @@ async fn last(tx: &mut TeamTx, board: BoardId) -> Result<i64, sqlx::Error> {
 
 /// Puts a pipeline of the board before another one, or to the end. False when `before` is not on the
 /// board.
-pub async fn put(
+pub async fn move_before(
     tx: &mut TeamTx,
     board: BoardId,
     pipeline: PipelineId,
@@ -254,10 +254,11 @@ mod tests {
 
     #[test]
     fn a_place_is_written_and_read() {
-        let place = Place { epoch: 2, position: -7, id: "0198c8f0-0000-7000-8000-000000000001".parse().unwrap() };
-        assert_eq!(place.to_string().parse::<Place>().unwrap(), place);
+        let place =
+            OrderPosition { epoch: 2, position: -7, id: "0198c8f0-0000-7000-8000-000000000001".parse().unwrap() };
+        assert_eq!(place.to_string().parse::<OrderPosition>().unwrap(), place);
         for text in ["", "1", "1.2", "1.2.x", "1.2.0198c8f0-0000-7000-8000-000000000001.3"] {
-            assert!(text.parse::<Place>().is_err(), "{text}");
+            assert!(text.parse::<OrderPosition>().is_err(), "{text}");
         }
     }
 }

@@ -14,7 +14,7 @@ use sqlx::{query, query_as, query_scalar};
 use super::{
     StoreError, TeamTx, Tx,
     boards::{Viewer, seen},
-    sort::Age,
+    sort::AgeOrder,
 };
 use crate::sql;
 
@@ -54,7 +54,7 @@ pub async fn set_invitation(tx: &mut Tx, id: MessageId, invitation: InvitationId
 }
 
 #[derive(sqlx::FromRow)]
-struct Row {
+struct OutboxRow {
     id: MessageId,
     run_id: Option<RunId>,
     recipients: String,
@@ -72,7 +72,7 @@ struct Row {
 pub async fn list(
     tx: &mut TeamTx,
     viewer: Viewer,
-    age: Age,
+    age: AgeOrder,
     after: Option<MessageId>,
     status: Option<&str>,
     rows: i64,
@@ -95,10 +95,10 @@ pub async fn list(
     }
     let team = tx.team();
     let statement = match age {
-        Age::Oldest => select!("> $2) ORDER BY id"),
-        Age::Newest => select!("< $2) ORDER BY id DESC"),
+        AgeOrder::Oldest => select!("> $2) ORDER BY id"),
+        AgeOrder::Newest => select!("< $2) ORDER BY id DESC"),
     };
-    let rows: Vec<Row> = sql!(
+    let rows: Vec<OutboxRow> = sql!(
         &mut **tx,
         fetch_all,
         query_as(statement)
@@ -130,7 +130,7 @@ pub async fn list(
 
 /// An e-mail that was taken to be sent.
 #[derive(Debug, Clone, sqlx::FromRow)]
-pub(crate) struct Due {
+pub(crate) struct DueEmail {
     pub(crate) id: MessageId,
     /// This attempt's number, from 1.
     pub(crate) attempts: i64,
@@ -151,7 +151,7 @@ pub(crate) struct Due {
 
 /// Who of the installation's teams an e-mail is of.
 #[derive(Debug, Clone)]
-pub(crate) struct Origin {
+pub(crate) struct EmailOrigin {
     pub(crate) team_id: TeamId,
     /// The team's name, as its people chose it.
     pub(crate) team: String,
@@ -159,10 +159,10 @@ pub(crate) struct Origin {
     pub(crate) pipeline: Option<String>,
 }
 
-impl Due {
+impl DueEmail {
     /// Whose it is; none: the installation's own.
-    pub(crate) fn origin(&self) -> Option<Origin> {
-        Some(Origin {
+    pub(crate) fn origin(&self) -> Option<EmailOrigin> {
+        Some(EmailOrigin {
             team_id: self.team_id?,
             team: self.team_name.clone().unwrap_or_default(),
             pipeline: self.pipeline_name.clone(),
@@ -172,7 +172,7 @@ impl Due {
 
 /// What became of an attempt to send.
 #[derive(Debug, Clone)]
-pub(crate) enum Settled {
+pub(crate) enum SendOutcome {
     /// The mail server has it.
     Sent,
     /// It is tried again.
@@ -195,7 +195,7 @@ pub(crate) enum Settled {
 }
 
 /// Whether there is something to send.
-pub(crate) async fn any_due(tx: &mut Tx, now: Timestamp) -> Result<bool, sqlx::Error> {
+pub(crate) async fn has_due(tx: &mut Tx, now: Timestamp) -> Result<bool, sqlx::Error> {
     let due: Option<i64> = sql!(
         tx,
         fetch_optional,
@@ -212,7 +212,7 @@ pub(crate) async fn take_due(
     now: Timestamp,
     until: Timestamp,
     most: i64,
-) -> Result<Vec<Due>, sqlx::Error> {
+) -> Result<Vec<DueEmail>, sqlx::Error> {
     macro_rules! take {
         ($within:literal, $end:literal) => {
             concat!(
@@ -235,12 +235,12 @@ pub(crate) async fn take_due(
 
 /// Records what became of an attempt, unless the e-mail was taken again meanwhile. The text of an
 /// e-mail of the installation itself is not kept: there may be a token in it.
-pub(crate) async fn settle(tx: &mut Tx, due: &Due, settled: &Settled) -> Result<(), sqlx::Error> {
+pub(crate) async fn settle(tx: &mut Tx, due: &DueEmail, settled: &SendOutcome) -> Result<(), sqlx::Error> {
     let (status, at, reason) = match settled {
-        Settled::Sent => ("sent", None, None),
-        Settled::Again { at, reason } => ("queued", Some(*at), Some(reason)),
-        Settled::Failed { reason } => ("failed", None, Some(reason)),
-        Settled::Back { at } => ("queued", Some(*at), None),
+        SendOutcome::Sent => ("sent", None, None),
+        SendOutcome::Again { at, reason } => ("queued", Some(*at), Some(reason)),
+        SendOutcome::Failed { reason } => ("failed", None, Some(reason)),
+        SendOutcome::Back { at } => ("queued", Some(*at), None),
     };
     sql!(
         tx,

@@ -9,13 +9,13 @@ use sqlx::{query, query_as, query_scalar};
 
 use super::{
     TeamTx,
-    order::{self, Place},
-    sort::{Selection, by_order},
+    order::{self, OrderPosition},
+    sort::{ListSelection, by_order},
 };
 use crate::sql;
 
 #[derive(sqlx::FromRow)]
-struct Row {
+struct PipelineRow {
     id: PipelineId,
     team_id: TeamId,
     board_id: BoardId,
@@ -31,7 +31,7 @@ struct Row {
     retention_runs: Option<i64>,
 }
 
-/// What [`Row`] reads.
+/// What [`PipelineRow`] reads.
 macro_rules! columns {
     () => {
         "id, team_id, board_id, name, description, published_version, latest_version, created_at, updated_at, revision, \
@@ -39,8 +39,8 @@ macro_rules! columns {
     };
 }
 
-impl From<Row> for Pipeline {
-    fn from(row: Row) -> Self {
+impl From<PipelineRow> for Pipeline {
+    fn from(row: PipelineRow) -> Self {
         Self {
             id: row.id,
             team_id: row.team_id,
@@ -82,7 +82,7 @@ pub async fn count_with_deleted(tx: &mut TeamTx, board: BoardId) -> Result<i64, 
 
 /// A pipeline to be made.
 #[derive(Debug)]
-pub struct New<'a> {
+pub struct PipelineInsert<'a> {
     /// Its id.
     pub id: PipelineId,
     /// On which board; it stands at the end.
@@ -94,10 +94,10 @@ pub struct New<'a> {
 }
 
 /// Makes a pipeline; a unique violation when the name is taken.
-pub async fn insert(tx: &mut TeamTx, new: New<'_>, now: Timestamp) -> Result<Pipeline, sqlx::Error> {
+pub async fn insert(tx: &mut TeamTx, new: PipelineInsert<'_>, now: Timestamp) -> Result<Pipeline, sqlx::Error> {
     let team = tx.team();
     let position = order::end(tx, new.board).await?;
-    let row: Row = sql!(
+    let row: PipelineRow = sql!(
         &mut **tx,
         fetch_one,
         query_as(concat!(
@@ -120,7 +120,7 @@ pub async fn insert(tx: &mut TeamTx, new: New<'_>, now: Timestamp) -> Result<Pip
 /// A pipeline of the team.
 pub async fn get(tx: &mut TeamTx, id: PipelineId) -> Result<Option<Pipeline>, sqlx::Error> {
     let team = tx.team();
-    let row: Option<Row> = sql!(
+    let row: Option<PipelineRow> = sql!(
         &mut **tx,
         fetch_optional,
         query_as(concat!(
@@ -138,14 +138,14 @@ pub async fn get(tx: &mut TeamTx, id: PipelineId) -> Result<Option<Pipeline>, sq
 pub async fn list(
     tx: &mut TeamTx,
     board: BoardId,
-    after: Option<Place>,
+    after: Option<OrderPosition>,
     name: Option<&str>,
     rows: i64,
-) -> Result<Vec<(Pipeline, Place)>, sqlx::Error> {
+) -> Result<Vec<(Pipeline, OrderPosition)>, sqlx::Error> {
     #[derive(sqlx::FromRow)]
-    struct Placed {
+    struct PositionedRow {
         #[sqlx(flatten)]
-        row: Row,
+        row: PipelineRow,
         position: i64,
     }
     let team = tx.team();
@@ -155,7 +155,7 @@ pub async fn list(
         None => None,
     };
     let (position, id) = after.unzip();
-    let rows: Vec<Placed> = sql!(
+    let rows: Vec<PositionedRow> = sql!(
         &mut **tx,
         fetch_all,
         query_as(concat!(
@@ -174,19 +174,19 @@ pub async fn list(
         .bind(rows)
         .bind(name)
     )?;
-    let placed = |placed: Placed| {
-        let place = Place { epoch, position: placed.position, id: placed.row.id };
+    let placed = |placed: PositionedRow| {
+        let place = OrderPosition { epoch, position: placed.position, id: placed.row.id };
         (placed.row.into(), place)
     };
     Ok(rows.into_iter().map(placed).collect())
 }
 
 /// The board's pipelines, or those that were deleted, in another order than theirs.
-pub async fn sorted(
+pub async fn list_sorted(
     tx: &mut TeamTx,
     board: BoardId,
     deleted: bool,
-    selection: &Selection,
+    selection: &ListSelection,
 ) -> Result<Vec<Pipeline>, sqlx::Error> {
     let team = tx.team();
     let statement = if deleted {
@@ -198,7 +198,7 @@ pub async fn sorted(
             concat!("SELECT ", columns!(),
              " FROM pipelines WHERE team_id = $1 AND board_id = $6 AND deleted_at IS NULL"))
     };
-    let rows: Vec<Row> = sql!(
+    let rows: Vec<PipelineRow> = sql!(
         &mut **tx,
         fetch_all,
         query_as(statement)
@@ -214,7 +214,7 @@ pub async fn sorted(
 
 /// What of a pipeline can be changed beside its versions.
 #[derive(Debug)]
-pub struct Change<'a> {
+pub struct PipelineUpdate<'a> {
     /// Its name.
     pub name: &'a str,
     /// What it is for.
@@ -227,11 +227,11 @@ pub struct Change<'a> {
 pub async fn update(
     tx: &mut TeamTx,
     id: PipelineId,
-    change: &Change<'_>,
+    change: &PipelineUpdate<'_>,
     now: Timestamp,
 ) -> Result<Pipeline, sqlx::Error> {
     let team = tx.team();
-    let row: Row = sql!(
+    let row: PipelineRow = sql!(
         &mut **tx,
         fetch_one,
         query_as(concat!(
@@ -256,7 +256,7 @@ pub async fn update(
 pub async fn put_on(tx: &mut TeamTx, id: PipelineId, board: BoardId, now: Timestamp) -> Result<Pipeline, sqlx::Error> {
     let team = tx.team();
     let position = order::end(tx, board).await?;
-    let row: Row = sql!(
+    let row: PipelineRow = sql!(
         &mut **tx,
         fetch_one,
         query_as(concat!(
@@ -274,7 +274,7 @@ pub async fn put_on(tx: &mut TeamTx, id: PipelineId, board: BoardId, now: Timest
 }
 
 /// How many of the pipeline's runs go on or wait.
-pub async fn active_runs(tx: &mut TeamTx, id: PipelineId) -> Result<i64, sqlx::Error> {
+pub async fn count_active_runs(tx: &mut TeamTx, id: PipelineId) -> Result<i64, sqlx::Error> {
     let team = tx.team();
     sql!(
         &mut **tx,
@@ -314,7 +314,7 @@ pub async fn restore(
     now: Timestamp,
 ) -> Result<Option<Pipeline>, sqlx::Error> {
     let team = tx.team();
-    let row: Option<Row> = sql!(
+    let row: Option<PipelineRow> = sql!(
         &mut **tx,
         fetch_optional,
         query_as(concat!(

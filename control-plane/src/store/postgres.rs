@@ -84,13 +84,13 @@ impl PostgresOptions {
 
 /// Whom a transaction acts for.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Role {
+pub(super) enum DatabaseRole {
     /// One team.
     Team(TeamId),
     /// One team, and nobody else writes for it through the API meanwhile.
-    TeamAlone(TeamId),
+    TeamExclusive(TeamId),
     /// All of them, and nobody else writes for this one through the API meanwhile.
-    SystemAlone(TeamId),
+    SystemExclusive(TeamId),
     /// All of them.
     System,
 }
@@ -142,37 +142,39 @@ impl Postgres {
         &self.pool
     }
 
-    pub(super) async fn read(&self, role: Role) -> Result<Tx, sqlx::Error> {
+    pub(super) async fn read(&self, role: DatabaseRole) -> Result<Tx, sqlx::Error> {
         self.begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", role).await
     }
 
-    pub(super) async fn write(&self, role: Role) -> Result<Tx, sqlx::Error> {
+    pub(super) async fn write(&self, role: DatabaseRole) -> Result<Tx, sqlx::Error> {
         self.begin("BEGIN ISOLATION LEVEL READ COMMITTED", role).await
     }
 
     /// Begins a transaction, in one round trip. A BEGIN may fail half-way (a team's row is not had in
     /// time) and leave its connection in a failed transaction, which sqlx does not know of: therefore
     /// the ROLLBACK before it.
-    async fn begin(&self, begin: &str, role: Role) -> Result<Tx, sqlx::Error> {
+    async fn begin(&self, begin: &str, role: DatabaseRole) -> Result<Tx, sqlx::Error> {
         // The only text in here that is not ours is an id, printed by the uuid crate.
         let statement = match role {
-            Role::System => format!("ROLLBACK; {begin}; SET LOCAL ROLE restroy_system"),
-            Role::Team(team) => format!(
+            DatabaseRole::System => format!("ROLLBACK; {begin}; SET LOCAL ROLE restroy_system"),
+            DatabaseRole::Team(team) => format!(
                 "ROLLBACK; {begin}; SET LOCAL ROLE restroy_app; SELECT set_config('app.team_id', '{team}', true)"
             ),
-            Role::TeamAlone(team) => format!(
+            DatabaseRole::TeamExclusive(team) => format!(
                 "ROLLBACK; {begin}; SET LOCAL ROLE restroy_app; SELECT set_config('app.team_id', '{team}', true); \
                  SELECT 1 FROM teams WHERE id = '{team}' FOR NO KEY UPDATE"
             ),
-            Role::SystemAlone(team) => format!(
+            DatabaseRole::SystemExclusive(team) => format!(
                 "ROLLBACK; {begin}; SET LOCAL ROLE restroy_system; \
                  SELECT 1 FROM teams WHERE id = '{team}' FOR NO KEY UPDATE"
             ),
         };
         let give_up = Instant::now() + self.acquire_timeout;
         let _turn = match role {
-            Role::TeamAlone(team) | Role::SystemAlone(team) => Some(self.acquire_team_row(team, give_up).await?),
-            Role::Team(_) | Role::System => None,
+            DatabaseRole::TeamExclusive(team) | DatabaseRole::SystemExclusive(team) => {
+                Some(self.acquire_team_row(team, give_up).await?)
+            }
+            DatabaseRole::Team(_) | DatabaseRole::System => None,
         };
         let (mut at_once, mut pause) = (self.connections, FIRST_PAUSE);
         loop {
@@ -180,7 +182,7 @@ impl Postgres {
             // restarting, costs another try, not the request.
             match self.pool.begin_with(AssertSqlSafe(statement.clone())).await {
                 Ok(tx) => return Ok(Tx::Postgres(tx)),
-                Err(error) if failure::not_begun(&error) => {
+                Err(error) if failure::is_failed_begin(&error) => {
                     if Instant::now() + pause > give_up {
                         tracing::warn!(%error, "no transaction can begin");
                         return Err(sqlx::Error::PoolTimedOut);

@@ -13,7 +13,7 @@ use std::{
 use restroy_sdk::time::Timestamp;
 use sqlx::query;
 
-use super::{Db, Tx, failure::Unwritable};
+use super::{Db, Tx, failure::ReadOnlyReason};
 use crate::sql;
 
 /// What the file beside SQLite's database holds, in bytes.
@@ -39,13 +39,12 @@ impl ProbeError {
         match self {
             Self::Locked => "a table of the database is locked",
             Self::File(error) => match error.kind() {
-                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Unwritable::DiskFull.reason(),
-                ErrorKind::ReadOnlyFilesystem => Unwritable::ReadOnly.reason(),
-                _ => Unwritable::Io.reason(),
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => ReadOnlyReason::DiskFull.reason(),
+                ErrorKind::ReadOnlyFilesystem => ReadOnlyReason::ReadOnly.reason(),
+                _ => ReadOnlyReason::Io.reason(),
             },
-            Self::Sql(error) => {
-                Unwritable::of(error).map_or("the database does not answer as it should", Unwritable::reason)
-            }
+            Self::Sql(error) => ReadOnlyReason::from_error(error)
+                .map_or("the database does not answer as it should", ReadOnlyReason::reason),
         }
     }
 }

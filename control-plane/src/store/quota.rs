@@ -11,7 +11,7 @@ use restroy_sdk::{
 };
 use sqlx::{query, query_as, query_scalar};
 
-use super::{Db, StoreError, TeamTx, audit};
+use super::{Db, Durability, StoreError, TeamTx, audit};
 use crate::sql;
 
 /// The name of the plan that every team has.
@@ -43,7 +43,7 @@ macro_rules! limits {
             }
 
             /// The most that the operator can give.
-            pub fn most(self) -> i64 {
+            pub fn maximum(self) -> i64 {
                 match self { $(Self::$variant => $most,)* }
             }
 
@@ -126,7 +126,7 @@ impl Limit {
     }
 
     /// Where an executor is told of it, when a team has another than the plan's.
-    fn of_step(self, limits: &mut StepLimits) -> Option<&mut Option<u64>> {
+    fn step_limit(self, limits: &mut StepLimits) -> Option<&mut Option<u64>> {
         Some(match self {
             Self::SourceBytes => &mut limits.source_bytes,
             Self::ItemsPerForEach => &mut limits.items,
@@ -162,7 +162,7 @@ impl Limit {
 }
 
 /// A limit's value in force for the transaction's team.
-pub async fn in_force(tx: &mut TeamTx, limit: Limit) -> Result<i64, sqlx::Error> {
+pub async fn effective(tx: &mut TeamTx, limit: Limit) -> Result<i64, sqlx::Error> {
     let team = tx.team();
     let value: Option<i64> = match limit {
         Limit::RunsAtOnce => Some(columns(tx).await?.0),
@@ -179,7 +179,7 @@ pub async fn in_force(tx: &mut TeamTx, limit: Limit) -> Result<i64, sqlx::Error>
 }
 
 /// The limits that differ from the plan's, but for those that are columns of `teams`.
-async fn given(tx: &mut TeamTx) -> Result<Vec<(Limit, i64)>, sqlx::Error> {
+async fn overrides(tx: &mut TeamTx) -> Result<Vec<(Limit, i64)>, sqlx::Error> {
     let team = tx.team();
     let rows: Vec<(String, i64)> =
         sql!(&mut **tx, fetch_all, query_as("SELECT name, value FROM team_limits WHERE team_id = $1").bind(team))?;
@@ -188,17 +188,17 @@ async fn given(tx: &mut TeamTx) -> Result<Vec<(Limit, i64)>, sqlx::Error> {
 }
 
 /// The values in force of several limits, in one statement.
-pub async fn several<const N: usize>(tx: &mut TeamTx, limits: [Limit; N]) -> Result<[i64; N], sqlx::Error> {
-    let given = given(tx).await?;
+pub async fn effective_many<const N: usize>(tx: &mut TeamTx, limits: [Limit; N]) -> Result<[i64; N], sqlx::Error> {
+    let given = overrides(tx).await?;
     let value = |limit: Limit| given.iter().find(|(other, _)| *other == limit).map(|(_, value)| *value);
     Ok(limits.map(|limit| value(limit).unwrap_or(limit.default())))
 }
 
 /// What an executor is told about a step's limits: where they differ from the plan's.
-pub(crate) async fn of_steps(tx: &mut TeamTx) -> Result<StepLimits, sqlx::Error> {
+pub(crate) async fn step_limits(tx: &mut TeamTx) -> Result<StepLimits, sqlx::Error> {
     let mut limits = StepLimits::default();
-    for (limit, value) in given(tx).await? {
-        if let Some(field) = limit.of_step(&mut limits) {
+    for (limit, value) in overrides(tx).await? {
+        if let Some(field) = limit.step_limit(&mut limits) {
             *field = u64::try_from(value).ok();
         }
     }
@@ -222,7 +222,7 @@ pub async fn all(tx: &mut TeamTx) -> Result<Option<TeamLimits>, sqlx::Error> {
         return Ok(None);
     }
     let (at_once, queued) = columns(tx).await?;
-    let mut values = given(tx).await?;
+    let mut values = overrides(tx).await?;
     values.extend([(Limit::RunsAtOnce, at_once), (Limit::RunsQueued, queued)]);
     let mut limits = Vec::new();
     for limit in Limit::ALL {
@@ -232,7 +232,7 @@ pub async fn all(tx: &mut TeamTx) -> Result<Option<TeamLimits>, sqlx::Error> {
             unit: limit.unit().into(),
             value: value.unwrap_or(limit.default()),
             default: limit.default(),
-            most: limit.most(),
+            most: limit.maximum(),
             description: limit.description().into(),
         });
     }
@@ -247,7 +247,7 @@ pub async fn set(
     team: TeamId,
     changes: &[(Limit, Option<i64>)],
 ) -> Result<bool, StoreError> {
-    let mut tx = db.team_write_alone(team).await?;
+    let mut tx = db.begin_team_exclusive(team, Durability::Commit).await?;
     let found: Option<i64> = sql!(
         &mut *tx,
         fetch_optional,
@@ -262,7 +262,7 @@ pub async fn set(
     }
     let after = values(&mut tx, changes).await?;
     let entry = audit::Entry::new("team.limits", "team", team).before(before).after(after);
-    audit::by_operator(&mut tx, ambient, entry).await?;
+    audit::record_by_operator(&mut tx, ambient, entry).await?;
     tx.commit().await?;
     Ok(true)
 }
@@ -271,7 +271,7 @@ pub async fn set(
 async fn values(tx: &mut TeamTx, changes: &[(Limit, Option<i64>)]) -> Result<serde_json::Value, StoreError> {
     let mut values = serde_json::Map::new();
     for (limit, _) in changes {
-        values.insert(limit.name().to_owned(), in_force(tx, *limit).await?.into());
+        values.insert(limit.name().to_owned(), effective(tx, *limit).await?.into());
     }
     Ok(values.into())
 }
@@ -317,7 +317,7 @@ mod tests {
     #[test]
     fn the_plan_lies_below_the_most() {
         for limit in Limit::ALL {
-            assert!(limit.default() <= limit.most(), "{}", limit.name());
+            assert!(limit.default() <= limit.maximum(), "{}", limit.name());
             assert_eq!(Limit::named(limit.name()), Some(*limit));
             assert!(limit.description().ends_with('.'), "{}", limit.description());
         }

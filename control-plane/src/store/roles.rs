@@ -18,12 +18,12 @@ pub enum AnyRole {
     /// A built-in one.
     BuiltIn(Role),
     /// One of the team's own.
-    Own(OwnRole),
+    Own(CustomRole),
 }
 
 /// A role of a team's own.
 #[derive(Debug, Clone)]
-pub struct OwnRole {
+pub struct CustomRole {
     /// Its id.
     pub id: RoleId,
     /// Its name.
@@ -43,7 +43,7 @@ impl AnyRole {
     pub fn name(&self) -> &str {
         match self {
             Self::BuiltIn(role) => role.as_str(),
-            Self::Own(own) => &own.name,
+            Self::Own(own) => &list_custom.name,
         }
     }
 
@@ -56,7 +56,7 @@ impl AnyRole {
     pub fn permissions(&self) -> Permissions {
         match self {
             Self::BuiltIn(role) => role.permissions(),
-            Self::Own(own) => own.permissions,
+            Self::Own(own) => list_custom.permissions,
         }
     }
 
@@ -72,7 +72,7 @@ impl AnyRole {
     pub fn id(&self) -> Option<RoleId> {
         match self {
             Self::BuiltIn(_) => None,
-            Self::Own(own) => Some(own.id),
+            Self::Own(own) => Some(list_custom.id),
         }
     }
 
@@ -90,20 +90,20 @@ impl AnyRole {
                 updated_at: None,
             },
             Self::Own(own) => role::Role {
-                id: Some(own.id),
-                name: own.name,
-                description: own.description,
+                id: Some(list_custom.id),
+                name: list_custom.name,
+                description: list_custom.description,
                 built_in: false,
                 permissions,
-                created_at: Some(own.created_at),
-                updated_at: Some(own.updated_at),
+                created_at: Some(list_custom.created_at),
+                updated_at: Some(list_custom.updated_at),
             },
         }
     }
 }
 
 #[derive(sqlx::FromRow)]
-struct Row {
+struct RoleRow {
     id: RoleId,
     name: String,
     description: String,
@@ -112,8 +112,8 @@ struct Row {
     updated_at: Timestamp,
 }
 
-impl From<Row> for OwnRole {
-    fn from(row: Row) -> Self {
+impl From<RoleRow> for CustomRole {
+    fn from(row: RoleRow) -> Self {
         let granted = row.granted.as_deref().unwrap_or("").split(' ').filter_map(|name| name.parse().ok());
         Self {
             id: row.id,
@@ -133,7 +133,7 @@ pub async fn find(tx: &mut TeamTx, wanted: &str) -> Result<Option<AnyRole>, sqlx
     }
     let team = tx.team();
     let id: Option<RoleId> = wanted.parse().ok();
-    let row: Option<Row> = sql!(
+    let row: Option<RoleRow> = sql!(
         &mut **tx,
         fetch_optional,
         query_as(
@@ -150,9 +150,9 @@ pub async fn find(tx: &mut TeamTx, wanted: &str) -> Result<Option<AnyRole>, sqlx
 }
 
 /// The team's own roles, the oldest first.
-pub async fn own(tx: &mut TeamTx) -> Result<Vec<OwnRole>, sqlx::Error> {
+pub async fn list_custom(tx: &mut TeamTx) -> Result<Vec<CustomRole>, sqlx::Error> {
     let team = tx.team();
-    let rows: Vec<Row> = sql!(
+    let rows: Vec<RoleRow> = sql!(
         &mut **tx,
         fetch_all,
         query_as(
@@ -163,7 +163,7 @@ pub async fn own(tx: &mut TeamTx) -> Result<Vec<OwnRole>, sqlx::Error> {
         )
         .bind(team)
     )?;
-    Ok(rows.into_iter().map(OwnRole::from).collect())
+    Ok(rows.into_iter().map(CustomRole::from).collect())
 }
 
 /// How many roles of its own the team has.
@@ -173,7 +173,7 @@ pub async fn count(tx: &mut TeamTx) -> Result<i64, sqlx::Error> {
 }
 
 /// Makes a role; a unique violation when the name is taken.
-pub async fn insert(tx: &mut TeamTx, role: &OwnRole) -> Result<(), sqlx::Error> {
+pub async fn insert(tx: &mut TeamTx, role: &CustomRole) -> Result<(), sqlx::Error> {
     let team = tx.team();
     sql!(
         &mut **tx,
@@ -193,7 +193,7 @@ pub async fn insert(tx: &mut TeamTx, role: &OwnRole) -> Result<(), sqlx::Error> 
 }
 
 /// Writes a role as it is from now on; a unique violation when the name is taken.
-pub async fn update(tx: &mut TeamTx, role: &OwnRole) -> Result<(), sqlx::Error> {
+pub async fn update(tx: &mut TeamTx, role: &CustomRole) -> Result<(), sqlx::Error> {
     let team = tx.team();
     sql!(
         &mut **tx,
@@ -213,7 +213,7 @@ pub async fn update(tx: &mut TeamTx, role: &OwnRole) -> Result<(), sqlx::Error> 
     grant(tx, role).await
 }
 
-async fn grant(tx: &mut TeamTx, role: &OwnRole) -> Result<(), sqlx::Error> {
+async fn grant(tx: &mut TeamTx, role: &CustomRole) -> Result<(), sqlx::Error> {
     let team = tx.team();
     for permission in role.permissions.iter() {
         sql!(
@@ -230,7 +230,7 @@ async fn grant(tx: &mut TeamTx, role: &OwnRole) -> Result<(), sqlx::Error> {
 
 /// Who has a role.
 #[derive(Debug, Clone, Copy, sqlx::FromRow)]
-pub struct Holders {
+pub struct RoleHolders {
     /// Members who have it in the team.
     pub members: i64,
     /// Members who have it on a board, counted once per board.
@@ -240,7 +240,7 @@ pub struct Holders {
 }
 
 /// Who has a role of the team's own.
-pub async fn holders(tx: &mut TeamTx, id: RoleId, now: Timestamp) -> Result<Holders, sqlx::Error> {
+pub async fn holders(tx: &mut TeamTx, id: RoleId, now: Timestamp) -> Result<RoleHolders, sqlx::Error> {
     let team = tx.team();
     sql!(
         &mut **tx,
@@ -259,7 +259,7 @@ pub async fn holders(tx: &mut TeamTx, id: RoleId, now: Timestamp) -> Result<Hold
 
 /// Deletes a role that nobody has. Settled invitations that came with it stay, with its name: they are counted.
 /// What still waits among them, being late, is settled: a new role of that name is not what was meant.
-pub async fn delete(tx: &mut TeamTx, role: &OwnRole) -> Result<(), sqlx::Error> {
+pub async fn delete(tx: &mut TeamTx, role: &CustomRole) -> Result<(), sqlx::Error> {
     let team = tx.team();
     sql!(
         &mut **tx,

@@ -128,7 +128,7 @@ pub async fn stop_on_board(tx: &mut TeamTx, board: BoardId) -> Result<(), sqlx::
 
 /// Whose schedules.
 #[derive(Debug, Clone, Copy)]
-pub enum Of {
+pub enum ScheduleOwner {
     /// A pipeline's.
     Pipeline(PipelineId),
     /// Those of the board's pipelines that are not deleted.
@@ -136,10 +136,10 @@ pub enum Of {
 }
 
 /// The schedules as they are written down, with their ids.
-pub async fn stopped(tx: &mut TeamTx, of: Of) -> Result<Vec<(Uuid, Schedule)>, sqlx::Error> {
+pub async fn list_stopped(tx: &mut TeamTx, of: ScheduleOwner) -> Result<Vec<(Uuid, Schedule)>, sqlx::Error> {
     let (pipeline, board) = match of {
-        Of::Pipeline(id) => (Some(id), None),
-        Of::Board(id) => (None, Some(id)),
+        ScheduleOwner::Pipeline(id) => (Some(id), None),
+        ScheduleOwner::Board(id) => (None, Some(id)),
     };
     let team = tx.team();
     let rows: Vec<(Uuid, String, String, String, String)> = sql!(

@@ -24,7 +24,7 @@ impl TeamTx {
     }
 
     /// Goes on within a team that the transaction has just made.
-    pub(crate) fn of_new_team(tx: Tx, team: TeamId) -> Self {
+    pub(crate) fn new_team(tx: Tx, team: TeamId) -> Self {
         Self { tx, team }
     }
 
@@ -35,7 +35,7 @@ impl TeamTx {
     }
 
     /// Leaves the team again.
-    pub(crate) fn leave(self) -> Tx {
+    pub(crate) fn into_system(self) -> Tx {
         self.tx
     }
 

@@ -9,12 +9,12 @@ use sqlx::{query_as, types::Uuid};
 
 use super::{
     TeamTx,
-    sort::{Age, Selection, by_order},
+    sort::{AgeOrder, ListSelection, by_order},
 };
 use crate::sql;
 
 #[derive(sqlx::FromRow)]
-struct Row {
+struct ScriptRow {
     id: ScriptId,
     pipeline_id: PipelineId,
     path: String,
@@ -23,8 +23,8 @@ struct Row {
     created_at: Timestamp,
 }
 
-impl From<Row> for Script {
-    fn from(row: Row) -> Self {
+impl From<ScriptRow> for Script {
+    fn from(row: ScriptRow) -> Self {
         Self {
             id: row.id,
             pipeline_id: row.pipeline_id,
@@ -52,7 +52,7 @@ macro_rules! scripts {
 /// A script of the team.
 pub async fn get(tx: &mut TeamTx, id: ScriptId) -> Result<Option<Script>, sqlx::Error> {
     let team = tx.team();
-    let row: Option<Row> = sql!(
+    let row: Option<ScriptRow> = sql!(
         &mut **tx,
         fetch_optional,
         query_as(concat!(scripts!(), "WHERE s.team_id = $1 AND s.id = $2")).bind(team).bind(id)
@@ -61,14 +61,18 @@ pub async fn get(tx: &mut TeamTx, id: ScriptId) -> Result<Option<Script>, sqlx::
 }
 
 /// The pipeline's scripts by path, after `after`; those that the latest version lacks among them.
-pub async fn list(tx: &mut TeamTx, pipeline: PipelineId, selection: &Selection) -> Result<Vec<Script>, sqlx::Error> {
+pub async fn list(
+    tx: &mut TeamTx,
+    pipeline: PipelineId,
+    selection: &ListSelection,
+) -> Result<Vec<Script>, sqlx::Error> {
     let team = tx.team();
     let statement = by_order!(selection.order, id: "s.id", name: "s.path",
     concat!(
         scripts!(),
         "WHERE s.team_id = $1 AND s.pipeline_id = $6"
     ));
-    let rows: Vec<Row> = sql!(
+    let rows: Vec<ScriptRow> = sql!(
         &mut **tx,
         fetch_all,
         query_as(statement)
@@ -83,7 +87,7 @@ pub async fn list(tx: &mut TeamTx, pipeline: PipelineId, selection: &Selection) 
 }
 
 #[derive(sqlx::FromRow)]
-struct VersionRow {
+struct ScriptVersionRow {
     id: ScriptVersionId,
     sha256: Vec<u8>,
     source: String,
@@ -96,7 +100,7 @@ struct VersionRow {
 pub async fn versions(
     tx: &mut TeamTx,
     script: ScriptId,
-    age: Age,
+    age: AgeOrder,
     after: Option<ScriptVersionId>,
     rows: i64,
 ) -> Result<Vec<ScriptVersion>, sqlx::Error> {
@@ -124,11 +128,11 @@ pub async fn versions(
         };
     }
     let (statement, first) = match age {
-        Age::Oldest => (by_age!(">", "ASC"), Uuid::nil()),
-        Age::Newest => (by_age!("<", "DESC"), Uuid::max()),
+        AgeOrder::Oldest => (by_age!(">", "ASC"), Uuid::nil()),
+        AgeOrder::Newest => (by_age!("<", "DESC"), Uuid::max()),
     };
     let team = tx.team();
-    let rows: Vec<VersionRow> = sql!(
+    let rows: Vec<ScriptVersionRow> = sql!(
         &mut **tx,
         fetch_all,
         query_as(statement).bind(team).bind(script).bind(after.map_or(first, |after| after.0)).bind(rows)

@@ -6,7 +6,7 @@ use restroy_sdk::{
 };
 use sqlx::{query, query_as, types::Uuid};
 
-use super::{Db, StoreError, Tx, team_keys::Rewrapped};
+use super::{Db, StoreError, Tx, team_keys::RewrapReport};
 use crate::{secrets::KeyRing, sql};
 
 /// An account's authenticator.
@@ -136,8 +136,8 @@ const REWRAP_STEP: i64 = 200;
 /// Seals every secret anew that is sealed with an older master key, as [`team_keys::rewrap`](super::team_keys::rewrap)
 /// does with the teams' keys: it may be repeated, and go on while the service runs; what is sealed with a key that
 /// the ring lacks stays as it is, and is counted.
-pub async fn rewrap(db: &Db, keys: &KeyRing, ambient: &Ambient) -> Result<Rewrapped, StoreError> {
-    let mut rewrapped = Rewrapped::default();
+pub async fn rewrap(db: &Db, keys: &KeyRing, ambient: &Ambient) -> Result<RewrapReport, StoreError> {
+    let mut rewrapped = RewrapReport::default();
     loop {
         let before = rewrapped.done;
         rewrapped.unknown.clear();

@@ -6,7 +6,7 @@ use sqlx::{query, query_as, query_scalar};
 use super::{
     TeamTx, members,
     roles::AnyRole,
-    sort::{Selection, by_order},
+    sort::{ListSelection, by_order},
     users::{self, SERVICE, User},
 };
 use crate::sql;
@@ -15,7 +15,7 @@ use crate::sql;
 const DOMAIN: &str = "service.invalid";
 
 #[derive(sqlx::FromRow)]
-struct Row {
+struct ServiceAccountRow {
     id: UserId,
     name: String,
     role: String,
@@ -23,8 +23,8 @@ struct Row {
     created_by: Option<UserId>,
 }
 
-impl From<Row> for ServiceAccount {
-    fn from(row: Row) -> Self {
+impl From<ServiceAccountRow> for ServiceAccount {
+    fn from(row: ServiceAccountRow) -> Self {
         Self { id: row.id, name: row.name, role: row.role, created_at: row.created_at, created_by: row.created_by }
     }
 }
@@ -74,7 +74,7 @@ pub async fn insert(
         kind: SERVICE.into(),
         // It is known to be whose it is: it is not among those that wait to be verified.
         email_verified_at: Some(now),
-        ..User::person(id, &format!("{id}@{DOMAIN}"), name, String::new(), now)
+        ..User::new_person(id, &format!("{id}@{DOMAIN}"), name, String::new(), now)
     };
     users::insert(tx, &user).await?;
     sql!(&mut **tx, execute, query("UPDATE users SET created_by = $2 WHERE id = $1").bind(id).bind(maker))?;
@@ -83,14 +83,14 @@ pub async fn insert(
 }
 
 /// The team's, by id, after `after`.
-pub async fn list(tx: &mut TeamTx, selection: &Selection) -> Result<Vec<ServiceAccount>, sqlx::Error> {
+pub async fn list(tx: &mut TeamTx, selection: &ListSelection) -> Result<Vec<ServiceAccount>, sqlx::Error> {
     let team = tx.team();
     let statement = by_order!(selection.order, id: "u.id", name: "u.name",
         "SELECT u.id, u.name, coalesce(m.role, r.name) AS role, m.created_at, u.created_by FROM memberships m
          JOIN users u ON u.id = m.user_id AND u.kind = 'service' AND u.deleted_at IS NULL
          LEFT JOIN roles r ON r.team_id = m.team_id AND r.id = m.role_id
          WHERE m.team_id = $1");
-    let rows: Vec<Row> = sql!(
+    let rows: Vec<ServiceAccountRow> = sql!(
         &mut **tx,
         fetch_all,
         query_as(statement)
@@ -106,7 +106,7 @@ pub async fn list(tx: &mut TeamTx, selection: &Selection) -> Result<Vec<ServiceA
 /// One of the team's.
 pub async fn get(tx: &mut TeamTx, id: UserId) -> Result<Option<ServiceAccount>, sqlx::Error> {
     let team = tx.team();
-    let row: Option<Row> = sql!(
+    let row: Option<ServiceAccountRow> = sql!(
         &mut **tx,
         fetch_optional,
         query_as(

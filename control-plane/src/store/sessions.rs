@@ -9,7 +9,7 @@ use sqlx::{query, query_as, query_scalar};
 
 use super::{
     Tx,
-    sort::{Age, by_age},
+    sort::{AgeOrder, by_age},
 };
 use crate::sql;
 
@@ -28,7 +28,7 @@ pub struct Session {
 
 /// Who signed in, as far as they told.
 #[derive(Debug, Clone, Default)]
-pub struct Origin {
+pub struct SessionOrigin {
     /// What their program calls itself.
     pub user_agent: Option<String>,
     /// Where they are.
@@ -39,7 +39,7 @@ pub struct Origin {
 pub async fn insert(
     tx: &mut Tx,
     session: &Session,
-    from: &Origin,
+    from: &SessionOrigin,
     now: Timestamp,
     expires: Timestamp,
 ) -> Result<(), sqlx::Error> {
@@ -65,7 +65,7 @@ pub async fn insert(
 
 /// A session that is still good, of an account that is. Its row is held until the transaction ends:
 /// of two who show the same refresh token, the second finds it used.
-pub async fn live(tx: &mut Tx, id: SessionId, now: Timestamp) -> Result<Option<Session>, sqlx::Error> {
+pub async fn find_live(tx: &mut Tx, id: SessionId, now: Timestamp) -> Result<Option<Session>, sqlx::Error> {
     macro_rules! live {
         () => {
             "SELECT s.id, s.user_id, s.refresh_hash, s.generation
@@ -73,7 +73,7 @@ pub async fn live(tx: &mut Tx, id: SessionId, now: Timestamp) -> Result<Option<S
              WHERE s.id = $1 AND s.revoked_at IS NULL AND s.expires_at > $2"
         };
     }
-    let statement = tx.pick(live!(), concat!(live!(), " FOR NO KEY UPDATE OF s"));
+    let statement = tx.pick(find_live!(), concat!(live!(), " FOR NO KEY UPDATE OF s"));
     sql!(tx, fetch_optional, query_as(statement).bind(id).bind(now))
 }
 
@@ -113,7 +113,7 @@ pub async fn revoke(tx: &mut Tx, id: SessionId, now: Timestamp) -> Result<(), sq
 }
 
 /// Ends a session of an account; whether it had that one, and it went on.
-pub async fn revoke_of(tx: &mut Tx, user: UserId, id: SessionId, now: Timestamp) -> Result<bool, sqlx::Error> {
+pub async fn revoke_for_user(tx: &mut Tx, user: UserId, id: SessionId, now: Timestamp) -> Result<bool, sqlx::Error> {
     let done = sql!(
         tx,
         execute,
@@ -150,7 +150,7 @@ pub async fn revoke_others(
 }
 
 #[derive(sqlx::FromRow)]
-struct Row {
+struct SessionRow {
     id: SessionId,
     user_agent: Option<String>,
     address: Option<String>,
@@ -164,12 +164,12 @@ pub async fn list(
     tx: &mut Tx,
     user: UserId,
     current: SessionId,
-    age: Age,
+    age: AgeOrder,
     after: Option<SessionId>,
     rows: i64,
     now: Timestamp,
 ) -> Result<Vec<SessionInfo>, sqlx::Error> {
-    let rows: Vec<Row> = sql!(
+    let rows: Vec<SessionRow> = sql!(
         tx,
         fetch_all,
         query_as(by_age!(
@@ -183,7 +183,7 @@ pub async fn list(
         .bind(rows)
         .bind(now)
     )?;
-    let info = |row: Row| SessionInfo {
+    let info = |row: SessionRow| SessionInfo {
         id: row.id,
         current: row.id == current,
         user_agent: row.user_agent,
@@ -211,7 +211,7 @@ pub async fn addresses(tx: &mut Tx, folded: &str) -> Result<Vec<String>, sqlx::E
 }
 
 /// Ends the oldest sessions of an account beyond the newest `keep`.
-pub async fn revoke_beyond(tx: &mut Tx, user: UserId, keep: i64, now: Timestamp) -> Result<(), sqlx::Error> {
+pub async fn revoke_oldest(tx: &mut Tx, user: UserId, keep: i64, now: Timestamp) -> Result<(), sqlx::Error> {
     sql!(
         tx,
         execute,

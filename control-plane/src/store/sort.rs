@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 /// By age or by name (byte by byte); `-` for the other way round.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
-pub enum Order {
+pub enum SortOrder {
     /// The oldest first.
     #[default]
     #[serde(rename = "created_at")]
@@ -29,7 +29,7 @@ pub enum Order {
 
 /// By age; `-` for the newest first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
-pub enum Age {
+pub enum AgeOrder {
     /// The oldest first.
     #[serde(rename = "created_at")]
     Oldest,
@@ -41,7 +41,7 @@ pub enum Age {
 
 /// By key (byte by byte); `-` for the other way round.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
-pub enum ByKey {
+pub enum KeyOrder {
     /// From the first.
     #[default]
     #[serde(rename = "key")]
@@ -53,9 +53,9 @@ pub enum ByKey {
 
 /// What of a list is read.
 #[derive(Debug, Clone)]
-pub struct Selection {
+pub struct ListSelection {
     /// In which order.
-    pub order: Order,
+    pub order: SortOrder,
     /// After the thing of this id and name; from the first on when there is none.
     pub after: Option<(Uuid, String)>,
     /// Only what has this in its name, as a pattern of LIKE; see [`pattern`].
@@ -64,10 +64,10 @@ pub struct Selection {
     pub rows: i64,
 }
 
-impl Selection {
+impl ListSelection {
     /// The first so many, the oldest first.
     pub fn first(rows: i64) -> Self {
-        Self { order: Order::Oldest, after: None, name: None, rows }
+        Self { order: SortOrder::Oldest, after: None, name: None, rows }
     }
 
     /// The id of the place.

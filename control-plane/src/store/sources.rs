@@ -28,6 +28,6 @@ pub async fn bytes(tx: &mut TeamTx) -> Result<i64, sqlx::Error> {
 
 /// The limit, and what there is, when that is more.
 pub async fn above_limit(tx: &mut TeamTx) -> Result<Option<(i64, i64)>, sqlx::Error> {
-    let (most, present) = (quota::in_force(tx, Limit::VersionBytes).await?, bytes(tx).await?);
+    let (most, present) = (quota::effective(tx, Limit::VersionBytes).await?, bytes(tx).await?);
     Ok((present > most).then_some((most, present)))
 }

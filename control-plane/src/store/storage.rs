@@ -32,9 +32,9 @@ macro_rules! parts {
     ($($(#[doc = $doc:literal])* $variant:ident = $name:literal $sum:literal;)*) => {
         /// What the bytes of a team are.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Part { $($(#[doc = $doc])* $variant,)* }
+        pub enum StoragePart { $($(#[doc = $doc])* $variant,)* }
 
-        impl Part {
+        impl StoragePart {
             /// All of them.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
@@ -92,14 +92,14 @@ parts! {
 
 /// How much a team stores, and how much it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stored {
+pub struct StorageUsage {
     /// What it stores.
     pub bytes: i64,
     /// The limit `storage_bytes` in force.
     pub limit: i64,
 }
 
-impl Stored {
+impl StorageUsage {
     /// Whether that is more than it may be.
     pub fn is_over(self) -> bool {
         self.bytes > self.limit
@@ -107,7 +107,7 @@ impl Stored {
 
     /// Whether it comes near the limit: 80 % of it.
     pub fn is_near(self) -> bool {
-        self.bytes >= share(self.limit, WARN_PERCENT)
+        self.bytes >= percent_of(self.limit, WARN_PERCENT)
     }
 
     /// For people: what is wrong, and what helps.
@@ -123,7 +123,7 @@ impl Stored {
 }
 
 /// So many percent of a limit.
-fn share(limit: i64, percent: i64) -> i64 {
+fn percent_of(limit: i64, percent: i64) -> i64 {
     i64::try_from(i128::from(limit) * i128::from(percent) / 100).unwrap_or(i64::MAX)
 }
 
@@ -143,7 +143,7 @@ macro_rules! stored_columns {
 pub(super) use stored_columns;
 
 /// What the transaction's team stores, with what the transaction itself has written.
-pub async fn stored(tx: &mut TeamTx) -> Result<Stored, sqlx::Error> {
+pub async fn stored(tx: &mut TeamTx) -> Result<StorageUsage, sqlx::Error> {
     let team = tx.team();
     let statement = tx.pick(concat!("SELECT ", stored_columns!(sqlite)), concat!("SELECT ", stored_columns!(postgres)));
     let (bytes, limit): (i64, i64) = sql!(
@@ -151,16 +151,16 @@ pub async fn stored(tx: &mut TeamTx) -> Result<Stored, sqlx::Error> {
         fetch_one,
         query_as(statement).bind(team).bind(Limit::StorageBytes.name()).bind(Limit::StorageBytes.default())
     )?;
-    Ok(Stored { bytes, limit })
+    Ok(StorageUsage { bytes, limit })
 }
 
 /// What the transaction's team stores, when that is more than it may be.
-pub async fn above_limit(tx: &mut TeamTx) -> Result<Option<Stored>, sqlx::Error> {
+pub async fn above_limit(tx: &mut TeamTx) -> Result<Option<StorageUsage>, sqlx::Error> {
     Ok(Some(stored(tx).await?).filter(|stored| stored.is_over()))
 }
 
 /// What the transaction's team stores of each part.
-pub async fn by_part(tx: &mut TeamTx) -> Result<Vec<(Part, i64)>, sqlx::Error> {
+pub async fn by_part(tx: &mut TeamTx) -> Result<Vec<(StoragePart, i64)>, sqlx::Error> {
     let team = tx.team();
     let statement = tx.pick(
         "SELECT part, bytes FROM team_storage WHERE team_id = $1",
@@ -169,8 +169,8 @@ pub async fn by_part(tx: &mut TeamTx) -> Result<Vec<(Part, i64)>, sqlx::Error> {
              UNION ALL SELECT part, bytes FROM storage_changes WHERE team_id = $1) AS counted GROUP BY part",
     );
     let rows: Vec<(String, i64)> = sql!(&mut **tx, fetch_all, query_as(statement).bind(team))?;
-    let of = |part: &Part| rows.iter().find(|(name, _)| name == part.name()).map_or(0, |(_, bytes)| *bytes);
-    Ok(Part::ALL.iter().map(|part| (*part, of(part))).collect())
+    let of = |part: &StoragePart| rows.iter().find(|(name, _)| name == part.name()).map_or(0, |(_, bytes)| *bytes);
+    Ok(StoragePart::ALL.iter().map(|part| (*part, of(part))).collect())
 }
 
 /// Counts what a run takes more than before. The run's row is held.
@@ -229,7 +229,7 @@ pub async fn recount(db: &Db, ambient: &Ambient) -> Result<Option<i64>, sqlx::Er
     drop(tx);
     let Some((team, name)) = due else { return Ok(None) };
     // One that a newer version counts is left to it.
-    let drift = match Part::ALL.iter().find(|part| part.name() == name) {
+    let drift = match StoragePart::ALL.iter().find(|part| part.name() == name) {
         Some(part) => drift(db, team, *part).await?,
         None => 0,
     };
@@ -251,7 +251,7 @@ pub async fn recount(db: &Db, ambient: &Ambient) -> Result<Option<i64>, sqlx::Er
     Ok(Some(drift))
 }
 
-async fn drift(db: &Db, team: TeamId, part: Part) -> Result<i64, sqlx::Error> {
+async fn drift(db: &Db, team: TeamId, part: StoragePart) -> Result<i64, sqlx::Error> {
     let mut tx = db.team_read(team).await?;
     let (sqlite, postgres) = part.drift();
     let statement = tx.pick(sqlite, postgres);
@@ -260,7 +260,7 @@ async fn drift(db: &Db, team: TeamId, part: Part) -> Result<i64, sqlx::Error> {
 
 /// A team whose owners are to be told that it is nearly full.
 #[derive(Debug, sqlx::FromRow)]
-pub struct Warned {
+pub struct NearlyFullTeam {
     /// The team.
     pub team_id: TeamId,
     /// What it is called.
@@ -273,7 +273,7 @@ pub struct Warned {
 
 /// Notes which teams came near their limit since the last time, and which are far from it again. Gives the former:
 /// each once for each crossing.
-pub async fn crossed(tx: &mut Tx, now: Timestamp, most: i64) -> Result<Vec<Warned>, sqlx::Error> {
+pub async fn mark_nearly_full(tx: &mut Tx, now: Timestamp, most: i64) -> Result<Vec<NearlyFullTeam>, sqlx::Error> {
     let rows: Vec<(TeamId, String, i64, i64, bool)> = sql!(
         tx,
         fetch_all,
@@ -297,7 +297,7 @@ pub async fn crossed(tx: &mut Tx, now: Timestamp, most: i64) -> Result<Vec<Warne
         let at = (!quiet).then_some(now);
         sql!(tx, execute, query("UPDATE teams SET storage_warned_at = $2 WHERE id = $1").bind(team_id).bind(at))?;
         if !quiet {
-            warned.push(Warned { team_id, name, bytes, value });
+            warned.push(NearlyFullTeam { team_id, name, bytes, value });
         }
     }
     Ok(warned)
@@ -326,9 +326,9 @@ mod tests {
         for (bytes, limit, near, over) in
             [(79, 100, false, false), (80, 100, true, false), (100, 100, true, false), (101, 100, true, true)]
         {
-            let stored = Stored { bytes, limit };
+            let stored = StorageUsage { bytes, limit };
             assert_eq!((stored.is_near(), stored.is_over()), (near, over), "{stored:?}");
         }
-        assert!(share(i64::MAX, 80) > 0);
+        assert!(percent_of(i64::MAX, 80) > 0);
     }
 }

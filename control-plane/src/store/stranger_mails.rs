@@ -36,14 +36,14 @@ impl Default for StrangerMails {
 
 /// Who causes an e-mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cause {
+pub(crate) enum EmailCause {
     /// Somebody who registers, or asks for another password.
     Visitor,
     /// Somebody with an account who invites others, or changes an address.
     Account,
 }
 
-impl Cause {
+impl EmailCause {
     fn as_str(self) -> &'static str {
         match self {
             Self::Visitor => "visitor",
@@ -55,17 +55,17 @@ impl Cause {
 impl StrangerMails {
     /// Counts an e-mail, if it may go out; whether it may. Transactions that count at the same moment do not see one
     /// another: the limits are passed by as many at most as transactions are under way.
-    pub(crate) async fn take(
+    pub(crate) async fn try_count(
         self,
         tx: &mut Tx,
         ambient: &Ambient,
-        cause: Cause,
+        cause: EmailCause,
         from: Option<IpAddr>,
         now: Timestamp,
     ) -> Result<bool, sqlx::Error> {
         let per_network = match cause {
-            Cause::Visitor => i64::from(self.per_network),
-            Cause::Account => i64::from(self.per_network).saturating_mul(ACCOUNTS),
+            EmailCause::Visitor => i64::from(self.per_network),
+            EmailCause::Account => i64::from(self.per_network).saturating_mul(ACCOUNTS),
         };
         let done = sql!(
             tx,

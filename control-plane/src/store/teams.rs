@@ -12,7 +12,7 @@ use sqlx::{query, query_as, query_scalar};
 
 use super::{
     TeamTx, Tx,
-    sort::{Selection, by_order},
+    sort::{ListSelection, by_order},
 };
 use crate::{
     auth::{Caller, Role},
@@ -20,15 +20,15 @@ use crate::{
 };
 
 #[derive(sqlx::FromRow)]
-struct Row {
+struct TeamRow {
     id: TeamId,
     name: String,
     role: String,
     created_at: Timestamp,
 }
 
-impl From<Row> for Team {
-    fn from(row: Row) -> Self {
+impl From<TeamRow> for Team {
+    fn from(row: TeamRow) -> Self {
         Self { id: row.id, name: row.name, role: row.role, created_at: row.created_at }
     }
 }
@@ -84,7 +84,7 @@ pub async fn add_member(
 }
 
 /// How many teams a person owns, those among them that were deleted and are not purged yet.
-pub async fn owned(tx: &mut Tx, user: UserId) -> Result<i64, sqlx::Error> {
+pub async fn count_owned(tx: &mut Tx, user: UserId) -> Result<i64, sqlx::Error> {
     sql!(
         tx,
         fetch_one,
@@ -93,7 +93,7 @@ pub async fn owned(tx: &mut Tx, user: UserId) -> Result<i64, sqlx::Error> {
 }
 
 /// How many teams a person is in.
-pub async fn joined(tx: &mut Tx, user: UserId) -> Result<i64, sqlx::Error> {
+pub async fn count_joined(tx: &mut Tx, user: UserId) -> Result<i64, sqlx::Error> {
     sql!(
         tx,
         fetch_one,
@@ -106,7 +106,7 @@ pub async fn joined(tx: &mut Tx, user: UserId) -> Result<i64, sqlx::Error> {
 }
 
 /// A caller's teams; for an API token, those that it reaches.
-pub async fn of_user(tx: &mut Tx, caller: Caller, selection: &Selection) -> Result<Vec<Team>, sqlx::Error> {
+pub async fn list_for_user(tx: &mut Tx, caller: Caller, selection: &ListSelection) -> Result<Vec<Team>, sqlx::Error> {
     let statement = by_order!(selection.order, id: "t.id", name: "t.name",
         "SELECT t.id, t.name, coalesce(m.role, r.name) AS role, t.created_at
          FROM memberships m JOIN teams t ON t.id = m.team_id AND t.deleted_at IS NULL
@@ -114,7 +114,7 @@ pub async fn of_user(tx: &mut Tx, caller: Caller, selection: &Selection) -> Resu
          WHERE m.user_id = $1 AND ($6 IS NULL OR t.id = $6)
            AND NOT EXISTS (SELECT 1 FROM api_token_bars b WHERE b.team_id = t.id AND b.token_id = $7)");
     let grant = caller.grant();
-    let rows: Vec<Row> = sql!(
+    let rows: Vec<TeamRow> = sql!(
         tx,
         fetch_all,
         query_as(statement)
@@ -131,11 +131,11 @@ pub async fn of_user(tx: &mut Tx, caller: Caller, selection: &Selection) -> Resu
 
 /// The teams that a caller owns, that were deleted since `since` and are still there; for an API token,
 /// those that it reaches.
-pub async fn deleted_of_user(
+pub async fn list_deleted_for_user(
     tx: &mut Tx,
     caller: Caller,
     since: Timestamp,
-    selection: &Selection,
+    selection: &ListSelection,
 ) -> Result<Vec<Team>, sqlx::Error> {
     let statement = by_order!(selection.order, id: "t.id", name: "t.name",
         "SELECT t.id, t.name, m.role, t.created_at
@@ -143,7 +143,7 @@ pub async fn deleted_of_user(
          WHERE m.user_id = $1 AND m.role = 'owner' AND ($7 IS NULL OR t.id = $7)
            AND NOT EXISTS (SELECT 1 FROM api_token_bars b WHERE b.team_id = t.id AND b.token_id = $8)");
     let grant = caller.grant();
-    let rows: Vec<Row> = sql!(
+    let rows: Vec<TeamRow> = sql!(
         tx,
         fetch_all,
         query_as(statement)
@@ -161,7 +161,7 @@ pub async fn deleted_of_user(
 
 /// A caller's teams in short; the first hundred.
 pub async fn roles_of_user(tx: &mut Tx, caller: Caller) -> Result<Vec<TeamRole>, sqlx::Error> {
-    let teams = of_user(tx, caller, &Selection::first(100)).await?;
+    let teams = list_for_user(tx, caller, &ListSelection::first(100)).await?;
     Ok(teams.into_iter().map(|team| TeamRole { id: team.id, name: team.name, role: team.role }).collect())
 }
 
@@ -200,7 +200,7 @@ pub async fn owned_by(tx: &mut Tx, user: UserId) -> Result<Vec<(TeamId, String)>
 
 /// Who is in a team beside a person.
 #[derive(Debug, Clone, Copy, sqlx::FromRow)]
-pub struct Others {
+pub struct OtherMembers {
     /// People, not services.
     pub people: i64,
     /// Those of them who own it.
@@ -208,7 +208,7 @@ pub struct Others {
 }
 
 /// Counts who is in a team beside a person.
-pub async fn others(tx: &mut Tx, team: TeamId, user: UserId) -> Result<Others, sqlx::Error> {
+pub async fn others(tx: &mut Tx, team: TeamId, user: UserId) -> Result<OtherMembers, sqlx::Error> {
     sql!(
         tx,
         fetch_one,
@@ -225,7 +225,7 @@ pub async fn others(tx: &mut Tx, team: TeamId, user: UserId) -> Result<Others, s
 /// The transaction's team, as a member sees it.
 pub async fn get(tx: &mut TeamTx, user: UserId) -> Result<Option<Team>, sqlx::Error> {
     let team = tx.team();
-    let row: Option<Row> = sql!(
+    let row: Option<TeamRow> = sql!(
         &mut **tx,
         fetch_optional,
         query_as(
@@ -300,7 +300,7 @@ struct MemberRow {
 }
 
 /// The people in the team; their age is that of their accounts.
-pub async fn members(tx: &mut TeamTx, selection: &Selection) -> Result<Vec<Member>, sqlx::Error> {
+pub async fn members(tx: &mut TeamTx, selection: &ListSelection) -> Result<Vec<Member>, sqlx::Error> {
     let team = tx.team();
     let statement = by_order!(selection.order, id: "u.id", name: "u.name",
         "SELECT u.id AS user_id, u.name, u.email, coalesce(m.role, r.name) AS role, m.role_id,

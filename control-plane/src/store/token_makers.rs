@@ -20,7 +20,7 @@ use crate::{
 
 /// A token of a service account of the team, the roles of the account and of who made it.
 #[derive(Debug, sqlx::FromRow)]
-struct Token {
+struct ServiceToken {
     id: ApiTokenId,
     account: UserId,
     /// A JSON array of names; null for all that the account may.
@@ -33,7 +33,7 @@ struct Token {
     maker_granted: Option<String>,
 }
 
-impl Token {
+impl ServiceToken {
     /// Whether its maker holds what it carries. What cannot be read counts as nothing held.
     fn is_covered(&self) -> bool {
         let carried = Permissions::from_role(self.role.as_deref(), self.granted.as_deref());
@@ -55,10 +55,10 @@ impl Token {
 
 /// Ends the tokens of the team's service accounts that carry more than their makers hold by now. Part of every change
 /// of members and their roles, in a transaction that sees accounts and holds the team's row.
-pub async fn end_uncovered(tx: &mut TeamTx, ambient: &Ambient, actor: Actor, now: Timestamp) -> ApiResult<()> {
+pub async fn revoke_uncovered(tx: &mut TeamTx, ambient: &Ambient, actor: Actor, now: Timestamp) -> ApiResult<()> {
     let team = tx.team();
     // As many as the limits of service accounts and of tokens allow.
-    let tokens: Vec<Token> = sql!(
+    let tokens: Vec<ServiceToken> = sql!(
         &mut **tx,
         fetch_all,
         query_as(
@@ -83,7 +83,7 @@ pub async fn end_uncovered(tx: &mut TeamTx, ambient: &Ambient, actor: Actor, now
         let entry = audit::Entry::new("token.revoke", "token", token.id).details(
             json!({ "everywhere": true, "maker": token.maker, "reason": "its maker holds less than it carries" }),
         );
-        audit::in_team(tx, ambient, actor, entry).await?;
+        audit::record_in_team(tx, ambient, actor, entry).await?;
     }
     Ok(())
 }

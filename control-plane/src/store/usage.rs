@@ -16,9 +16,9 @@ use sqlx::{query_as, query_scalar};
 use super::{
     TeamTx, Tx,
     quota::{self, Limit},
-    sort::Age,
+    sort::AgeOrder,
     sources,
-    storage::{self, Part, Stored},
+    storage::{self, Part, StorageUsage},
 };
 use crate::sql;
 
@@ -30,7 +30,7 @@ const DAY: i64 = 24;
 
 /// What is counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Used {
+pub(crate) struct UsageDelta {
     pub(crate) runs: i64,
     pub(crate) steps: i64,
     pub(crate) fuel: i64,
@@ -41,7 +41,7 @@ pub(crate) struct Used {
 
 /// A limit that is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Exceeded {
+pub(crate) struct LimitExceeded {
     pub(crate) limit: Limit,
     /// Its value in force.
     pub(crate) value: i64,
@@ -51,7 +51,7 @@ pub(crate) struct Exceeded {
     pub(crate) free_at: Timestamp,
 }
 
-impl Exceeded {
+impl LimitExceeded {
     /// For people.
     pub(crate) fn message(&self) -> String {
         format!(
@@ -70,7 +70,7 @@ fn hour(at: Timestamp) -> i64 {
 }
 
 /// Counts what a run used; gives the fuel that the row holds by now.
-pub(crate) async fn add(tx: &mut TeamTx, run: RunId, now: Timestamp, used: Used) -> Result<i64, sqlx::Error> {
+pub(crate) async fn add(tx: &mut TeamTx, run: RunId, now: Timestamp, used: UsageDelta) -> Result<i64, sqlx::Error> {
     let team = tx.team();
     sql!(
         &mut **tx,
@@ -102,8 +102,8 @@ pub(crate) async fn exceeded(
     limit: Limit,
     more: i64,
     now: Timestamp,
-) -> Result<Option<Exceeded>, sqlx::Error> {
-    let value = quota::in_force(tx, limit).await?;
+) -> Result<Option<LimitExceeded>, sqlx::Error> {
+    let value = quota::effective(tx, limit).await?;
     let hours = hours(tx, limit, now).await?;
     let used: i64 = hours.iter().fold(0, |sum, (_, used)| sum.saturating_add(*used));
     if used.saturating_add(more) <= value {
@@ -119,12 +119,12 @@ pub(crate) async fn exceeded(
         }
     }
     let free_at = free_at.unwrap_or_else(|| hour(now) + HOUR);
-    Ok(Some(Exceeded { limit, value, used, free_at: Timestamp(free_at) }))
+    Ok(Some(LimitExceeded { limit, value, used, free_at: Timestamp(free_at) }))
 }
 
 /// How many e-mails an owner's teams sent together within the last hours that count, and the most that one of them may;
 /// of several owners, those of whoever sent the most.
-pub(crate) async fn emails_of_owner(tx: &mut Tx, team: TeamId, now: Timestamp) -> Result<(i64, i64), sqlx::Error> {
+pub(crate) async fn owner_emails(tx: &mut Tx, team: TeamId, now: Timestamp) -> Result<(i64, i64), sqlx::Error> {
     let limit = Limit::EmailsPerDay;
     sql!(
         tx,
@@ -159,7 +159,7 @@ macro_rules! allowance {
 
 /// How many bytes the team's scripts may still send within this hour, and what the team stores. Asked with every
 /// report: one statement.
-pub(crate) async fn allowance(tx: &mut TeamTx, now: Timestamp) -> Result<(u64, Stored), sqlx::Error> {
+pub(crate) async fn allowance(tx: &mut TeamTx, now: Timestamp) -> Result<(u64, StorageUsage), sqlx::Error> {
     let team = tx.team();
     let (egress, stored) = (Limit::EgressBytesPerHour, Limit::StorageBytes);
     let statement = tx.pick(allowance!(sqlite), allowance!(postgres));
@@ -174,7 +174,7 @@ pub(crate) async fn allowance(tx: &mut TeamTx, now: Timestamp) -> Result<(u64, S
             .bind(egress.default())
             .bind(hour(now))
     )?;
-    Ok((u64::try_from(left).unwrap_or(0), Stored { bytes, limit }))
+    Ok((u64::try_from(left).unwrap_or(0), StorageUsage { bytes, limit }))
 }
 
 /// How many bytes the team's scripts may still send within this hour.
@@ -212,7 +212,7 @@ async fn hours(tx: &mut TeamTx, limit: Limit, now: Timestamp) -> Result<Vec<(i64
 }
 
 #[derive(sqlx::FromRow)]
-struct Row {
+struct UsageRow {
     hour: Timestamp,
     runs: i64,
     steps: i64,
@@ -222,8 +222,8 @@ struct Row {
     egress_bytes: i64,
 }
 
-impl From<Row> for UsageHour {
-    fn from(row: Row) -> Self {
+impl From<UsageRow> for UsageHour {
+    fn from(row: UsageRow) -> Self {
         Self {
             hour: row.hour,
             runs: row.runs,
@@ -241,7 +241,7 @@ pub async fn list(
     tx: &mut TeamTx,
     from: Timestamp,
     to: Timestamp,
-    age: Age,
+    age: AgeOrder,
     after: Option<i64>,
     rows: i64,
 ) -> Result<Vec<UsageHour>, sqlx::Error> {
@@ -258,11 +258,11 @@ pub async fn list(
         };
     }
     let statement = match age {
-        Age::Oldest => select!("> $4) GROUP BY hour ORDER BY hour"),
-        Age::Newest => select!("< $4) GROUP BY hour ORDER BY hour DESC"),
+        AgeOrder::Oldest => select!("> $4) GROUP BY hour ORDER BY hour"),
+        AgeOrder::Newest => select!("< $4) GROUP BY hour ORDER BY hour DESC"),
     };
     let team = tx.team();
-    let rows: Vec<Row> =
+    let rows: Vec<UsageRow> =
         sql!(&mut **tx, fetch_all, query_as(statement).bind(team).bind(hour(from)).bind(to).bind(after).bind(rows))?;
     Ok(rows.into_iter().map(UsageHour::from).collect())
 }

@@ -19,7 +19,7 @@ pub struct User {
     pub about: String,
     /// An IANA time zone.
     pub timezone: String,
-    /// `person` or `service`.
+    /// `new_person` or `service`.
     pub kind: String,
     /// The argon2id hash, a PHC string; empty where nobody signs in with a password.
     pub password_hash: String,
@@ -33,7 +33,7 @@ pub struct User {
 
 impl User {
     /// A person who has just registered.
-    pub fn person(id: UserId, email: &str, name: &str, password_hash: String, now: Timestamp) -> Self {
+    pub fn new_person(id: UserId, email: &str, name: &str, password_hash: String, now: Timestamp) -> Self {
         Self {
             id,
             email: email.trim().to_owned(),
@@ -154,13 +154,13 @@ pub async fn verify(
 }
 
 /// Notes a login.
-pub async fn logged_in(tx: &mut Tx, id: UserId, now: Timestamp) -> Result<(), sqlx::Error> {
+pub async fn record_login(tx: &mut Tx, id: UserId, now: Timestamp) -> Result<(), sqlx::Error> {
     sql!(tx, execute, query("UPDATE users SET last_login_at = $2 WHERE id = $1").bind(id).bind(now))?;
     Ok(())
 }
 
 /// Writes what the person says about themselves.
-pub async fn describe(tx: &mut Tx, user: &User) -> Result<(), sqlx::Error> {
+pub async fn update_profile(tx: &mut Tx, user: &User) -> Result<(), sqlx::Error> {
     sql!(
         tx,
         execute,

@@ -13,12 +13,12 @@ use sqlx::{query, query_as, query_scalar};
 
 use super::{
     StoreError, TeamTx, library,
-    sort::{Age, by_age},
+    sort::{AgeOrder, by_age},
 };
 use crate::sql;
 
 #[derive(sqlx::FromRow)]
-struct Row {
+struct PipelineVersionRow {
     id: VersionId,
     pipeline_id: PipelineId,
     number: i64,
@@ -28,8 +28,8 @@ struct Row {
     created_at: Timestamp,
 }
 
-impl From<Row> for Version {
-    fn from(row: Row) -> Self {
+impl From<PipelineVersionRow> for Version {
+    fn from(row: PipelineVersionRow) -> Self {
         Self {
             id: row.id,
             pipeline_id: row.pipeline_id,
@@ -102,7 +102,7 @@ pub async fn files(tx: &mut TeamTx, version: VersionId) -> Result<BTreeMap<Strin
 /// A pipeline's version by its number.
 pub async fn by_number(tx: &mut TeamTx, pipeline: PipelineId, number: i64) -> Result<Option<Version>, sqlx::Error> {
     let team = tx.team();
-    let row: Option<Row> = sql!(
+    let row: Option<PipelineVersionRow> = sql!(
         &mut **tx,
         fetch_optional,
         query_as(
@@ -122,12 +122,12 @@ pub async fn by_number(tx: &mut TeamTx, pipeline: PipelineId, number: i64) -> Re
 pub async fn list(
     tx: &mut TeamTx,
     pipeline: PipelineId,
-    age: Age,
+    age: AgeOrder,
     after: Option<i64>,
     rows: i64,
 ) -> Result<Vec<Version>, sqlx::Error> {
     let team = tx.team();
-    let rows: Vec<Row> = sql!(
+    let rows: Vec<PipelineVersionRow> = sql!(
         &mut **tx,
         fetch_all,
         query_as(by_age!(

@@ -12,17 +12,17 @@ use super::TenantLimits;
 
 /// Permits, handed out by turns.
 #[derive(Debug, Clone)]
-pub(super) struct Limiter(Arc<Inner>);
+pub(super) struct Limiter(Arc<LimiterState>);
 
 #[derive(Debug)]
-struct Inner {
+struct LimiterState {
     limits: TenantLimits,
-    queues: Mutex<Queues>,
+    queues: Mutex<WaitQueues>,
 }
 
 /// Who works and who waits.
 #[derive(Debug, Default)]
-struct Queues {
+struct WaitQueues {
     /// How many permits each team has; none without any.
     held: HashMap<Uuid, usize>,
     held_in_all: usize,
@@ -34,7 +34,7 @@ struct Queues {
 
 /// Why there is no permit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(super) enum AcquireError {
     /// Too much of the team's waits.
     Team,
     /// Too much waits of all.
@@ -44,33 +44,33 @@ pub(super) enum Refused {
 /// The right to work; dropped, the next has it.
 #[derive(Debug)]
 pub(super) struct Permit {
-    inner: Arc<Inner>,
+    inner: Arc<LimiterState>,
     team: Uuid,
 }
 
 impl Limiter {
     pub(super) fn new(limits: TenantLimits) -> Self {
-        Self(Arc::new(Inner { limits, queues: Mutex::default() }))
+        Self(Arc::new(LimiterState { limits, queues: Mutex::default() }))
     }
 
     /// Waits for a permit. Whoever stops waiting loses its place.
-    pub(super) async fn acquire(&self, team: Uuid) -> Result<Permit, Refused> {
+    pub(super) async fn acquire(&self, team: Uuid) -> Result<Permit, AcquireError> {
         let granted = {
             let mut queues = self.0.lock();
             // What waits of others cannot have this permit: they have as many as they may.
-            if queues.may_have(team, &self.0.limits) && !queues.waiting.contains_key(&team) {
-                queues.hold(team);
+            if queues.may_grant(team, &self.0.limits) && !queues.waiting.contains_key(&team) {
+                queues.count_granted(team);
                 return Ok(Permit { inner: Arc::clone(&self.0), team });
             }
             queues.wait(team, &self.0.limits)?
         };
         // Senders are dropped with their queue only, and that lives as long as this.
-        granted.await.map_err(|_| Refused::All)
+        granted.await.map_err(|_| AcquireError::All)
     }
 }
 
-impl Inner {
-    fn lock(&self) -> MutexGuard<'_, Queues> {
+impl LimiterState {
+    fn lock(&self) -> MutexGuard<'_, WaitQueues> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -85,15 +85,15 @@ impl Inner {
     }
 }
 
-impl Queues {
+impl WaitQueues {
     /// Whether a permit is free that the team may have: the last one is never a second of the same team's.
-    fn may_have(&self, team: Uuid, limits: &TenantLimits) -> bool {
+    fn may_grant(&self, team: Uuid, limits: &TenantLimits) -> bool {
         let threads = limits.threads.max(1);
         let most = if threads > 1 { threads - 1 } else { 1 };
         self.held_in_all < threads && self.held.get(&team).copied().unwrap_or(0) < most
     }
 
-    fn hold(&mut self, team: Uuid) {
+    fn count_granted(&mut self, team: Uuid) {
         *self.held.entry(team).or_default() += 1;
         self.held_in_all += 1;
     }
@@ -108,13 +108,13 @@ impl Queues {
         }
     }
 
-    fn wait(&mut self, team: Uuid, limits: &TenantLimits) -> Result<oneshot::Receiver<Permit>, Refused> {
+    fn wait(&mut self, team: Uuid, limits: &TenantLimits) -> Result<oneshot::Receiver<Permit>, AcquireError> {
         let is_full = |this: &Self| this.waiting.get(&team).map_or(0, VecDeque::len) >= limits.waiting_per_team;
         if is_full(self) {
             // Those who went away hold no place.
             self.forget(team);
             if is_full(self) {
-                return Err(Refused::Team);
+                return Err(AcquireError::Team);
             }
         }
         let in_all = |queues: &Self| queues.waiting.values().map(VecDeque::len).sum::<usize>();
@@ -123,7 +123,7 @@ impl Queues {
                 self.forget(team);
             }
             if in_all(self) >= limits.waiting {
-                return Err(Refused::All);
+                return Err(AcquireError::All);
             }
         }
         let (sender, receiver) = oneshot::channel();
@@ -151,7 +151,7 @@ impl Queues {
     fn next(&mut self, limits: &TenantLimits) -> Option<(Uuid, oneshot::Sender<Permit>)> {
         let mut at = 0;
         while let Some(team) = self.order.get(at).copied() {
-            if !self.may_have(team, limits) {
+            if !self.may_grant(team, limits) {
                 at += 1;
                 continue;
             }
@@ -170,7 +170,7 @@ impl Queues {
                 self.order.push_back(team);
             }
             if let Some(waiter) = found {
-                self.hold(team);
+                self.count_granted(team);
                 return Some((team, waiter));
             }
         }

@@ -17,7 +17,7 @@ use restroy_sdk::problem::{LimitHit, Problem, ProblemCode};
 use uuid::Uuid;
 
 use self::{
-    limiter::{Limiter, Permit, Refused},
+    limiter::{AcquireError, Limiter, Permit},
     threads::Threads,
 };
 use crate::error::{ApiError, ApiResult};
@@ -63,7 +63,7 @@ impl TenantExecutor {
         let acquired = tokio::time::timeout(self.limits.timeout, self.limiter.acquire(of)).await;
         match acquired {
             Ok(Ok(permit)) => Ok(TenantPermit { permit: Arc::new(permit), threads: Arc::clone(&self.threads) }),
-            Ok(Err(Refused::Team)) => {
+            Ok(Err(AcquireError::Team)) => {
                 let most = self.limits.waiting_per_team;
                 let detail = format!(
                     "{most} requests of this team wait for a processor already (checks of definitions and parameters, \
@@ -72,9 +72,9 @@ impl TenantExecutor {
                 let value = i64::try_from(most).unwrap_or(i64::MAX);
                 let limit = LimitHit { name: "tenant_work_waiting".into(), value, free_at: None };
                 let problem = Problem::new(ProblemCode::RateLimited).detail(detail).limit(limit);
-                Err(ApiError::from(problem).after(Duration::from_secs(1)))
+                Err(ApiError::from(problem).retry_after(Duration::from_secs(1)))
             }
-            Ok(Err(Refused::All)) | Err(_) => Err(ApiError::with(
+            Ok(Err(AcquireError::All)) | Err(_) => Err(ApiError::with(
                 ProblemCode::Unavailable,
                 "Too many requests wait for a processor (checks of definitions and parameters, comparisons). Try again shortly.",
             )),

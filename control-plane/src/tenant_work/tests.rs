@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::{
     TenantExecutor, TenantLimits,
-    limiter::{Limiter, Permit, Refused},
+    limiter::{AcquireError, Limiter, Permit},
 };
 use restroy_sdk::problem::ProblemCode;
 use uuid::Uuid;
@@ -24,7 +24,7 @@ fn team(number: u8) -> Uuid {
     Uuid::from_u128(u128::from(number) + 1)
 }
 
-type Waiting = Pin<Box<dyn Future<Output = Result<Permit, Refused>>>>;
+type Waiting = Pin<Box<dyn Future<Output = Result<Permit, AcquireError>>>>;
 
 /// Whoever waits, in order of coming; looked at by hand, so that no runtime decides anything.
 struct World {

@@ -58,7 +58,7 @@ async fn what_is_at_work_goes_on_to_its_end() {
     archive(&ann, &place, true).await;
     // Also after its executor was lost.
     it.clock.advance(Duration::from_secs(31));
-    assert_eq!(reconcile::expired_leases(&it.state).await.unwrap(), 1);
+    assert_eq!(reconcile::reclaim_expired(&it.state).await.unwrap(), 1);
     assert_eq!(held.renew().await.0, StatusCode::CONFLICT);
     let ann = ann.login("ann").await;
     let held = executor.claim(&it.admitted().await).await.unwrap();
@@ -74,7 +74,7 @@ async fn runs_do_not_wait_for_ever() {
     archive(&ann, &place, true).await;
     ann.expect(StatusCode::OK, Method::POST, &format!("/v1/runs/{}/cancel", runs[0]), None).await;
     it.clock.advance(Duration::from_hours(7 * 24 + 1));
-    assert_eq!(reconcile::overdue_runs(&it.state).await.unwrap(), 1);
+    assert_eq!(reconcile::finish_overdue_runs(&it.state).await.unwrap(), 1);
     let ann = ann.login("ann").await;
     assert_eq!((ann.status(&runs[0]).await, ann.status(&runs[1]).await), ("cancelled".into(), "timed_out".into()));
 }

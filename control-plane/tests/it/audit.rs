@@ -94,7 +94,7 @@ async fn noted(world: &World, team: &str, user: &str, count: usize) {
     let mut tx = world.state.db.team_write(team).await.unwrap();
     for _ in 0..count {
         let entry = Entry::new("test.note", "team", team);
-        audit::in_team(&mut tx, &world.state.ambient, Actor::user(user, None), entry).await.unwrap();
+        audit::record_in_team(&mut tx, &world.state.ambient, Actor::user(user, None), entry).await.unwrap();
     }
     tx.commit().await.unwrap();
 }
@@ -130,7 +130,9 @@ async fn an_export_ends_with_the_permission() {
     let mut tx = world.state.db.team_write(team.parse().unwrap()).await.unwrap();
     for _ in 0..1_200 {
         let entry = Entry::new("test.note", "team", &team).details(json!({ "text": "x".repeat(30_000) }));
-        audit::in_team(&mut tx, &world.state.ambient, Actor::user(ann.id.parse().unwrap(), None), entry).await.unwrap();
+        audit::record_in_team(&mut tx, &world.state.ambient, Actor::user(ann.id.parse().unwrap(), None), entry)
+            .await
+            .unwrap();
     }
     tx.commit().await.unwrap();
     let url = format!("{}/v1/teams/{team}/audit/export", world.url);

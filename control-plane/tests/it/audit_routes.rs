@@ -324,7 +324,7 @@ async fn what_time_does_is_told_of_nobody() {
     let home = Home::of(&ann).await;
     ann.delete(&format!("/v1/pipelines/{}", home.pipeline)).await.expect(204);
     ann.delete(&format!("/v1/boards/{}", home.board)).await.expect(204);
-    world.clock.advance(purge_deleted::KEPT + std::time::Duration::from_hours(2));
+    world.clock.advance(purge_deleted::RETENTION + std::time::Duration::from_hours(2));
     while purge_deleted::step(&world.state).await.unwrap() > 0 {}
     let ann = world.sign_in("ann@example.com").await;
     for (thing, id, name) in [("pipeline", &home.pipeline, "Pipeline"), ("board", &home.board, "Board")] {

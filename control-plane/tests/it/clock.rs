@@ -29,7 +29,7 @@ impl Clock for Wrong {
 #[tokio::test]
 async fn on_postgres_the_database_says_what_time_it_is() {
     let world = World::new().await;
-    let clock = DatabaseClock::over(Arc::new(Wrong), Arc::new(Wrong));
+    let clock = DatabaseClock::with_clocks(Arc::new(Wrong), Arc::new(Wrong));
     assert_eq!(clock.now(), WRONG);
     let before = System.now();
     clock.measure(&world.state.db).await.unwrap();
@@ -61,10 +61,11 @@ async fn after_a_machine_stood_still_the_database_is_asked_at_once() {
     let world = World::new().await;
     let local = Arc::new(Behind::default());
     // It would be an hour until the next time.
-    let clock = Arc::new(DatabaseClock::over(local.clone(), Arc::new(System)).every(Duration::from_hours(1)));
+    let clock =
+        Arc::new(DatabaseClock::with_clocks(local.clone(), Arc::new(System)).with_period(Duration::from_hours(1)));
     clock.measure(&world.state.db).await.unwrap();
     let stop = CancellationToken::new();
-    let keeping = tokio::spawn(Arc::clone(&clock).keep(world.state.clone(), stop.clone()));
+    let keeping = tokio::spawn(Arc::clone(&clock).run(world.state.clone(), stop.clone()));
     let hour = Duration::from_hours(1);
     local.0.store(i64::try_from(hour.as_micros()).unwrap(), Ordering::SeqCst);
     let right = async {

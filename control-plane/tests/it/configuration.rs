@@ -2,13 +2,13 @@
 
 use restroy_control_plane::{
     auth::Role,
-    secrets::{Context, KeyRing, MasterKey, SecretsError},
+    secrets::{KeyRing, MasterKey, SealContext, SecretsError},
     sql,
     store::{
         TeamTx,
-        configuration::{self, Pinned, SecretRead},
-        sort::Age,
-        team_keys::{self, Rewrapped},
+        configuration::{self, RunPins, SecretRead},
+        sort::AgeOrder,
+        team_keys::{self, RewrapReport},
         versions,
     },
 };
@@ -100,17 +100,18 @@ pub(crate) async fn settings_at(
 ) -> (serde_json::Value, Vec<SecretRead>) {
     let state = &person.world.state;
     let scope_team: TeamId = home.team.parse().unwrap();
-    let caller = restroy_control_plane::auth::Caller::signed_in(person.id.parse().unwrap(), state.ambient.id(), None);
+    let caller =
+        restroy_control_plane::auth::Caller::from_session(person.id.parse().unwrap(), state.ambient.id(), None);
     let permission = restroy_control_plane::auth::Permission::PipelineRead;
     let pipeline: PipelineId = home.pipeline.parse().unwrap();
     let scope = caller.pipeline(state, pipeline, permission).await.unwrap();
     assert_eq!(scope.team(), scope_team);
     let mut tx: TeamTx = state.db.team_write(scope_team).await.unwrap();
-    let newest = versions::list(&mut tx, pipeline, Age::Newest, None, 1).await.unwrap().remove(0);
+    let newest = versions::list(&mut tx, pipeline, AgeOrder::Newest, None, 1).await.unwrap().remove(0);
     let (document, _) = versions::load(&mut tx, newest.id).await.unwrap();
-    let keys = team_keys::of_team(&mut tx, &state.keys).await.unwrap();
+    let keys = team_keys::load_for_team(&mut tx, &state.keys).await.unwrap();
     let board = home.board.parse().unwrap();
-    let pinned = Pinned { version: newest.id, board, revision, board_revision, team_revision };
+    let pinned = RunPins { version: newest.id, board, revision, board_revision, team_revision };
     let (steps, reads) = configuration::for_run(&mut tx, &keys, pinned, &document).await.unwrap();
     (serde_json::to_value(&steps["a"]).unwrap(), reads)
 }
@@ -161,13 +162,13 @@ async fn a_sealed_value_opens_in_its_place_only() {
     let (wrapped, id) = ring.new_team_key(ambient, team).unwrap();
     assert_eq!(id, "old");
     let key = ring.open_team_key(team, &wrapped, &id).unwrap();
-    let place = Context::Configuration { script, key: "KEY", revision: 1 };
+    let place = SealContext::Configuration { script, key: "KEY", revision: 1 };
     let sealed = key.seal(ambient, place, b"value").unwrap();
     assert_eq!(&**key.open(place, &sealed).unwrap(), b"value");
     let elsewhere = [
-        Context::Configuration { script: ambient.id(), key: "KEY", revision: 1 },
-        Context::Configuration { script, key: "KEY2", revision: 1 },
-        Context::Configuration { script, key: "KEY", revision: 2 },
+        SealContext::Configuration { script: ambient.id(), key: "KEY", revision: 1 },
+        SealContext::Configuration { script, key: "KEY2", revision: 1 },
+        SealContext::Configuration { script, key: "KEY", revision: 2 },
     ];
     for place in elsewhere {
         assert_eq!(key.open(place, &sealed).unwrap_err(), SecretsError::Broken);
@@ -205,9 +206,9 @@ async fn every_teams_key_moves_to_a_new_master_key() {
     let ring = KeyRing::new(vec![second, MasterKey::parse(&world.master).unwrap()]).unwrap();
     let mut told = Vec::new();
     let rewrapped = team_keys::rewrap(&state.db, &ring, &state.ambient, |done| told.push(done)).await.unwrap();
-    assert_eq!((rewrapped, told), (Rewrapped { done: 1, ..Rewrapped::default() }, vec![1]));
+    assert_eq!((rewrapped, told), (RewrapReport { done: 1, ..RewrapReport::default() }, vec![1]));
     let again = team_keys::rewrap(&state.db, &ring, &state.ambient, |_| panic!("nothing to do")).await.unwrap();
-    assert_eq!(again, Rewrapped::default());
+    assert_eq!(again, RewrapReport::default());
     assert_eq!(team_keys::key_uses(&state.db).await.unwrap(), [("k2".to_owned(), 1)]);
     // What was sealed before opens with the team's key, sealed anew.
     let mut tx = state.db.system_read().await.unwrap();
@@ -215,7 +216,7 @@ async fn every_teams_key_moves_to_a_new_master_key() {
         sql!(&mut tx, fetch_one, sqlx::query_as("SELECT id, data_key, key_id FROM teams")).unwrap();
     let key = ring.open_team_key(team, &sealed, &key_id).unwrap();
     let secret: Vec<u8> = sql!(&mut tx, fetch_one, sqlx::query_scalar("SELECT sealed FROM configurations")).unwrap();
-    let place = Context::Configuration { script: home.script.parse().unwrap(), key: "KEY", revision: 1 };
+    let place = SealContext::Configuration { script: home.script.parse().unwrap(), key: "KEY", revision: 1 };
     assert_eq!(&**key.open(place, &secret).unwrap(), SECRET.as_bytes());
     drop(tx);
     let audit = ann.get(&format!("/v1/teams/{}/audit?action=team.rewrap", home.team)).await.expect(200);
@@ -260,8 +261,8 @@ async fn every_order_of_the_ring_reads_what_any_sealed() {
     let (both, rotating) = (ring(&[&old, &new]), ring(&[&new, &old]));
     team_keys::rewrap(&state.db, &rotating, &state.ambient, |_| {}).await.unwrap();
     let mut tx = state.db.team_write(home.team.parse().unwrap()).await.unwrap();
-    team_keys::of_team(&mut tx, &both).await.unwrap();
-    team_keys::of_team(&mut tx, &rotating).await.unwrap();
-    team_keys::of_team(&mut tx, &ring(&[&new])).await.unwrap();
-    assert!(team_keys::of_team(&mut tx, &ring(&[&old])).await.is_err(), "whoever was not told of the new key");
+    team_keys::load_for_team(&mut tx, &both).await.unwrap();
+    team_keys::load_for_team(&mut tx, &rotating).await.unwrap();
+    team_keys::load_for_team(&mut tx, &ring(&[&new])).await.unwrap();
+    assert!(team_keys::load_for_team(&mut tx, &ring(&[&old])).await.is_err(), "whoever was not told of the new key");
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use reqwest::{Method, StatusCode};
 use restroy_control_plane::{
-    secrets::Context,
+    secrets::SealContext,
     sql,
-    store::team_keys::{self, Replaced, replace},
+    store::team_keys::{self, ReplaceReport, replace},
 };
 use restroy_sdk::ids::{RunId, TeamId};
 use serde_json::{Value, json};
@@ -56,7 +56,7 @@ impl Kept {
         held.plan["steps"]["a"]["secrets"].clone()
     }
 
-    async fn replace(&self, progress: impl FnMut(&Replaced)) -> Replaced {
+    async fn replace(&self, progress: impl FnMut(&ReplaceReport)) -> ReplaceReport {
         let state = &self.it.state;
         replace(&state.db, &state.keys, &state.ambient, progress).await.unwrap()
     }
@@ -99,14 +99,14 @@ async fn what_the_old_key_sealed_is_sealed_anew_and_the_old_key_goes() {
         sql!(&mut tx, fetch_one, sqlx::query_as("SELECT data_key, key_id FROM teams")).unwrap();
     let old = state.keys.open_team_key(team, &sealed, &key_id).unwrap();
     let run: RunId = kept.scene.run.parse().unwrap();
-    let context = Context::HostCall { run, key: "one" };
+    let context = SealContext::HostCall { run, key: "one" };
     let answer = "SELECT answer FROM host_calls WHERE key = 'one'";
     let before: Vec<u8> = sql!(&mut tx, fetch_one, sqlx::query_scalar(answer)).unwrap();
     old.open(context, &before).unwrap();
     drop(tx);
 
     let replaced = kept.replace(|_| {}).await;
-    assert_eq!(replaced, Replaced { teams: 1, secrets: 3, answers: 1, ..Replaced::default() });
+    assert_eq!(replaced, ReplaceReport { teams: 1, secrets: 3, answers: 1, ..ReplaceReport::default() });
     assert_eq!(kept.left().await, 0);
     let mut tx = state.db.system_read().await.unwrap();
     let after: Vec<u8> = sql!(&mut tx, fetch_one, sqlx::query_scalar(answer)).unwrap();
@@ -120,7 +120,7 @@ async fn what_the_old_key_sealed_is_sealed_anew_and_the_old_key_goes() {
 
     // Whoever fears for the new ones does it again.
     let replaced = kept.replace(|_| {}).await;
-    assert_eq!(replaced, Replaced { teams: 1, secrets: 3, answers: 2, ..Replaced::default() });
+    assert_eq!(replaced, ReplaceReport { teams: 1, secrets: 3, answers: 2, ..ReplaceReport::default() });
     assert_eq!(kept.handed_out().await, all("second"));
     let audit = kept.scene.ann.get(&format!("/v1/teams/{team}/audit?action=team.data_key")).await;
     let told: Vec<_> = audit["items"]
@@ -154,7 +154,7 @@ async fn wherever_it_is_broken_off_everything_opens_and_another_call_goes_on() {
         rotations += i64::from(!under_way);
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let (mut stop, mut left) = (Some(stop), steps);
-        let progress = |_: &Replaced| {
+        let progress = |_: &ReplaceReport| {
             left -= 1;
             if left == 0 {
                 drop(stop.take());

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use restroy_control_plane::runs::executors::{self, NewTerms, Terms};
+use restroy_control_plane::runs::executors::{self, Terms, TermsPatch};
 use serde_json::{Value, json};
 
 use crate::runs_support::*;
@@ -93,8 +93,8 @@ async fn a_credential_expires() {
         known.last().unwrap().id
     };
     let in_a_day = it.state.ambient.now().after(Duration::from_hours(24));
-    let new = NewTerms { expires_at: Some(Some(in_a_day)), ..NewTerms::default() };
-    let terms = executors::change(&it.state.db, &it.state.ambient, id, &new).await.unwrap();
+    let new = TermsPatch { expires_at: Some(Some(in_a_day)), ..TermsPatch::default() };
+    let terms = executors::update_terms(&it.state.db, &it.state.ambient, id, &new).await.unwrap();
     assert_eq!(terms, Terms { slots: 1, expires_at: Some(in_a_day), certificate: None });
     let (_, answer) = executor.post("/executors/heartbeat", beat(1)).await;
     assert_eq!(answer["expires_at"], json!(in_a_day), "it is told before");
@@ -104,8 +104,8 @@ async fn a_credential_expires() {
     assert!(text(&problem["detail"]).contains("expired"), "{problem}");
     let (status, _) = executor.post("/executors/heartbeat", beat(1)).await;
     assert_eq!(status, StatusCode::UNAUTHORIZED);
-    let new = NewTerms { expires_at: Some(None), ..NewTerms::default() };
-    executors::change(&it.state.db, &it.state.ambient, id, &new).await.unwrap();
+    let new = TermsPatch { expires_at: Some(None), ..TermsPatch::default() };
+    executors::update_terms(&it.state.db, &it.state.ambient, id, &new).await.unwrap();
     executor.claim(&task).await.unwrap();
 }
 

@@ -380,7 +380,7 @@ async fn who_is_told_to_stop_gives_back_what_was_not_handed_over() {
 async fn what_was_handed_over_without_an_answer_is_sent_again_under_the_same_message_id() {
     let mut post = Post::with(0).await;
     let (state, stop) = (post.world.state.clone(), post.stop.clone());
-    let impatient = tokio::spawn(post.mailer().at_the_end(Duration::ZERO).run(state, stop));
+    let impatient = tokio::spawn(post.mailer().drain_timeout(Duration::ZERO).run(state, stop));
     let told = Arc::new(Notify::new());
     post.sink.react([Reaction::TakeWhen(Arc::clone(&told))]);
     post.put(PLAIN).await;

@@ -60,7 +60,7 @@ async fn lost_leases_and_ends_that_others_decide_are_counted() {
     let installation = Installation::start().await;
     let scene = installation.claimed(None).await;
     installation.clock.advance(Duration::from_mins(1));
-    reconcile::expired_leases(&installation.state).await.unwrap();
+    reconcile::reclaim_expired(&installation.state).await.unwrap();
     scene.ann.expect(StatusCode::OK, Method::POST, &format!("/v1/runs/{}/cancel", scene.run), None).await;
     let text = text(&installation).await;
     assert_eq!(value(&text, "restroy_leases_lost_total", &[]), 1.0);

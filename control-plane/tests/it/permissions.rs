@@ -87,7 +87,7 @@ fn a_scope_is_given_exactly_to_roles_that_hold_the_permission() {
             for role in Role::ALL {
                 let person = world.person(&format!("{role}-{team}")).await;
                 person.join(&id, *role).await;
-                let caller = Caller::signed_in(person.id.parse().unwrap(), world.state.ambient.id(), None);
+                let caller = Caller::from_session(person.id.parse().unwrap(), world.state.ambient.id(), None);
                 callers.push((caller, team, *role));
             }
         }
@@ -128,10 +128,10 @@ async fn what_is_taken_away_meanwhile_stops_the_write() {
     let home = Home::of(&ann).await;
     let bob = world.person("bob").await;
     bob.join(&home.team, Role::Editor).await;
-    let caller = world.state.tokens.check(&world.state.ambient, &bob.token);
+    let caller = world.state.tokens.verify(&world.state.ambient, &bob.token);
     let (user_id, session_id) = caller.unwrap();
     let pipeline: PipelineId = home.pipeline.parse().unwrap();
-    let caller = Caller::signed_in(user_id, session_id, None);
+    let caller = Caller::from_session(user_id, session_id, None);
     let scope = caller.pipeline(&world.state, pipeline, Permission::PipelineEdit).await.unwrap();
     scope.write().await.unwrap();
 

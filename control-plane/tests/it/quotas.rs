@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode};
 use restroy_control_plane::{
     store::quota::{self, Limit},
-    store::sort::Age,
+    store::sort::AgeOrder,
     store::usage::{USAGE_KEPT, list},
 };
 use restroy_sdk::time::Timestamp;
@@ -54,8 +54,8 @@ async fn a_team_sees_its_limits_and_the_operator_sets_them() {
         assert_eq!(value(&ann, &place.team, name).await, default, "{name}");
     }
     for limit in Limit::ALL {
-        give(&it, &place.team, *limit, limit.most().min(7)).await;
-        assert_eq!(value(&ann, &place.team, limit.name()).await, limit.most().min(7), "{}", limit.name());
+        give(&it, &place.team, *limit, limit.maximum().min(7)).await;
+        assert_eq!(value(&ann, &place.team, limit.name()).await, limit.maximum().min(7), "{}", limit.name());
     }
     let team = place.team.parse().unwrap();
     quota::set(&it.state.db, &it.state.ambient, team, &[(Limit::RunsAtOnce, None), (Limit::FuelPerDay, None)])
@@ -186,10 +186,10 @@ async fn executors_are_told_what_may_still_be_sent() {
     assert_eq!(report(2, 700, json!([printed("a", 1, "x")])).await.1["egress_left"], 0, "counted once");
     let team = place.team.parse().unwrap();
     let mut tx = it.state.db.team_read(team).await.unwrap();
-    let hours = list(&mut tx, Timestamp(0), it.state.ambient.now(), Age::Oldest, None, 10).await.unwrap();
+    let hours = list(&mut tx, Timestamp(0), it.state.ambient.now(), AgeOrder::Oldest, None, 10).await.unwrap();
     assert!(hours.is_empty(), "the hour begins at this very moment, which is not before it");
     let hours =
-        list(&mut tx, Timestamp(0), it.state.ambient.now().after(Duration::from_secs(1)), Age::Oldest, None, 10)
+        list(&mut tx, Timestamp(0), it.state.ambient.now().after(Duration::from_secs(1)), AgeOrder::Oldest, None, 10)
             .await
             .unwrap();
     assert_eq!(hours[0].egress_bytes, 1_100);

@@ -196,7 +196,7 @@ async fn whatever_happens_to_a_run_at_once_it_stays_whole() {
         let recovery = at_once((0..4).map(|n| {
             let state = pair.state(n);
             async move {
-                reconcile::expired_leases(&state).await.unwrap();
+                reconcile::reclaim_expired(&state).await.unwrap();
                 dispatch::admit(&state).await.unwrap();
             }
         }));

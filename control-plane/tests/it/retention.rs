@@ -9,7 +9,7 @@ use proptest::{
 };
 use reqwest::{Method, StatusCode};
 use restroy_control_plane::{
-    runs::retention::{Removed, Retention},
+    runs::retention::{RemovedCounts, RetentionSweeper},
     sql,
     store::quota::{self, Limit},
 };
@@ -26,8 +26,8 @@ async fn give(it: &Installation, team: &str, limit: Limit, value: i64) {
 }
 
 /// Takes steps until nothing is due any more.
-async fn sweep(it: &Installation) -> Removed {
-    let (mut retention, mut all) = (Retention::default(), Removed::default());
+async fn sweep(it: &Installation) -> RemovedCounts {
+    let (mut retention, mut all) = (RetentionSweeper::default(), RemovedCounts::default());
     loop {
         let removed = retention.pass(&it.state, 10).await.unwrap();
         all.runs += removed.runs;
@@ -177,7 +177,7 @@ async fn a_team_with_much_to_remove_does_not_keep_others_from_their_turn() {
         cancel(&bob, &run).await;
     }
     it.clock.advance(31 * DAY);
-    let mut retention = Retention::default();
+    let mut retention = RetentionSweeper::default();
     // A step with each of the two: the runs that are taken apart at a time, and all of the other's.
     let removed = retention.pass(&it.state, 2).await.unwrap();
     assert_eq!((removed.runs, retention.has_more()), (50 + 3, true));
@@ -277,7 +277,7 @@ async fn exactly_what_is_due_goes() {
         sweep(&it).await;
         let there: BTreeSet<String> = it_runs(&it).await.into_iter().collect();
         assert_eq!(there, left(&made, &rules), "{made:?} under {rules:?}");
-        assert_eq!(sweep(&it).await, Removed::default(), "once is enough");
+        assert_eq!(sweep(&it).await, RemovedCounts::default(), "once is enough");
     }
 }
 

@@ -16,7 +16,7 @@ async fn runs_do_not_go_on_for_ever() {
     let it = Installation::start().await;
     let Scene { ann, run, held, .. } = it.claimed(None).await;
     it.clock.advance(Duration::from_hours(25));
-    assert_eq!(reconcile::overdue_runs(&it.state).await.unwrap(), 1);
+    assert_eq!(reconcile::finish_overdue_runs(&it.state).await.unwrap(), 1);
     assert_run_ended(&held, 1).await;
     // The access token has not lived to see it.
     let ann = ann.login("ann").await;

@@ -100,9 +100,9 @@ async fn who_does_not_confirm_counts_until_the_lease_would_have_ended() {
     executor.claim_as(&it.admitted().await, confirming()).await.unwrap();
     ann.run(&place, json!({})).await;
     assert_eq!(dispatch::admit(&it.state).await.unwrap(), 0);
-    assert_eq!(reconcile::drained(&it.state).await.unwrap(), 0);
+    assert_eq!(reconcile::release_drained(&it.state).await.unwrap(), 0);
     it.clock.advance(EXPIRED);
-    assert_eq!(reconcile::drained(&it.state).await.unwrap(), 1);
+    assert_eq!(reconcile::release_drained(&it.state).await.unwrap(), 1);
     let task = it.admitted().await;
     // An executor that is older than the confirmation is not waited for.
     executor.claim(&task).await.unwrap();
@@ -133,7 +133,7 @@ async fn who_listens_anew_hears_what_was_missed() {
     assert_eq!((&gone["task_id"], &gone["reason"]), (&json!(nowhere), &json!("ended")));
     // The one that is held goes on, until its lease is lost.
     it.clock.advance(EXPIRED);
-    reconcile::expired_leases(&it.state).await.unwrap();
+    reconcile::reclaim_expired(&it.state).await.unwrap();
     let expected = json!({ "type": "released", "task_id": kept_task, "fence": kept_held.fence, "reason": "taken" });
     assert_eq!(signals.released().await, expected);
     assert_eq!(ann.status(&kept).await, "running");
@@ -206,7 +206,7 @@ async fn the_end_of_the_whole_process_is_no_loss() {
     let it = Installation::start().await;
     let Scene { ann, run, task, .. } = it.claimed(None).await;
     for _ in 0..5 {
-        assert_eq!(boot::embedded(&it.state).await.unwrap(), 1);
+        assert_eq!(boot::start_embedded(&it.state).await.unwrap(), 1);
         assert_eq!(it.count("SELECT lost FROM tasks").await, 0);
         assert_eq!(it.admitted().await, task);
         it.executor().await.claim(&task).await.expect("it goes on");
@@ -218,16 +218,16 @@ async fn the_end_of_the_whole_process_is_no_loss() {
 async fn a_sleep_of_the_whole_process_is_no_loss_where_there_is_one_process() {
     let it = Installation::start().await;
     let Scene { ann, run, held, .. } = it.claimed(None).await;
-    let looked = reconcile::LastLook::default();
+    let looked = reconcile::LastRecovery::default();
     for _ in 0..4 {
-        assert_eq!(reconcile::after_sleep(&it.state, &looked).await.unwrap(), 0);
+        assert_eq!(reconcile::renew_after_sleep(&it.state, &looked).await.unwrap(), 0);
         it.clock.advance(EXPIRED);
-        let renewed = reconcile::after_sleep(&it.state, &looked).await.unwrap();
+        let renewed = reconcile::renew_after_sleep(&it.state, &looked).await.unwrap();
         assert_eq!(renewed, u64::from(!PRODUCTION), "elsewhere the executor did not sleep along");
         if PRODUCTION {
             return;
         }
-        assert_eq!(reconcile::expired_leases(&it.state).await.unwrap(), 0);
+        assert_eq!(reconcile::reclaim_expired(&it.state).await.unwrap(), 0);
     }
     held.reported(1, json!([started("a"), finished("a"), run_finished("succeeded")])).await;
     assert_eq!(ann.status(&run).await, "succeeded");

@@ -64,9 +64,9 @@ async fn a_third_lost_lease_fails_the_run() {
         it.clock.advance(Duration::from_secs(20));
         assert_eq!(held.renew().await.0, StatusCode::OK);
         it.clock.advance(Duration::from_secs(20));
-        assert_eq!(reconcile::expired_leases(&it.state).await.unwrap(), 0);
+        assert_eq!(reconcile::reclaim_expired(&it.state).await.unwrap(), 0);
         it.clock.advance(EXPIRED);
-        assert_eq!(reconcile::expired_leases(&it.state).await.unwrap(), 1);
+        assert_eq!(reconcile::reclaim_expired(&it.state).await.unwrap(), 1);
         if round < 3 {
             assert_lease_lost(&held, 2).await;
             assert_eq!(it.admitted().await, task);
@@ -136,12 +136,12 @@ async fn boot_takes_back_every_lease_at_once() {
     let it = Installation::start().await;
     let Scene { ann, run, held, executor, task, .. } = it.claimed(None).await;
     held.reported(1, json!([started("a"), printed("a", 1, "x")])).await;
-    assert_eq!(boot::embedded(&it.state).await.unwrap(), 1);
-    assert_eq!(boot::embedded(&it.state).await.unwrap(), 0);
+    assert_eq!(boot::start_embedded(&it.state).await.unwrap(), 1);
+    assert_eq!(boot::start_embedded(&it.state).await.unwrap(), 0);
     assert_lease_lost(&held, 2).await;
     assert_eq!(it.admitted().await, task);
     // What was admitted and lost with the queue is pushed again.
-    boot::embedded(&it.state).await.unwrap();
+    boot::start_embedded(&it.state).await.unwrap();
     assert_eq!(it.message().await, task);
     let (status, _) = executor.claim(&task).await.unwrap_err();
     assert_eq!(status, StatusCode::UNAUTHORIZED, "the credentials went with the process");

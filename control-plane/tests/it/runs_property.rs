@@ -95,7 +95,7 @@ async fn live(it: &std::sync::Arc<Installation>, ann: &Person, place: &Place, ac
             }
             Act::Repost => {}
             Act::Lose => {
-                restroy_control_plane::runs::boot::embedded(&it.state).await.unwrap();
+                restroy_control_plane::runs::boot::start_embedded(&it.state).await.unwrap();
                 restroy_control_plane::runs::dispatch::admit(&it.state).await.unwrap();
                 let pushed = it.messages().await;
                 held = None;

@@ -1,7 +1,10 @@
 //! Starting runs: what is refused, what waits, who sees what.
 
 use reqwest::{Method, StatusCode};
-use restroy_control_plane::runs::{dispatch, start};
+use restroy_control_plane::{
+    runs::{dispatch, start},
+    store::Durability,
+};
 use serde_json::{Value, json};
 
 use crate::runs_support::*;
@@ -270,7 +273,7 @@ async fn a_version_that_is_published_no_more_is_not_started() {
     // Between the choice and the start.
     ann.publish(&place.pipeline, steps(json!({ "other": { "script": "a.lua" } }))).await;
     let user = text(&ann.get("/v1/me").await["id"]).parse().unwrap();
-    let mut tx = it.state.db.team_write_alone_durably(team).await.unwrap();
+    let mut tx = it.state.db.begin_team_exclusive(team, Durability::Fsync).await.unwrap();
     let refused = start::start(&it.state, &mut tx, prepared, start::Starter::User(user)).await.unwrap_err();
     assert_eq!(refused.code(), restroy_sdk::problem::ProblemCode::Unavailable, "it is chosen again");
     drop(tx);

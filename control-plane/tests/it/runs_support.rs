@@ -15,7 +15,7 @@ use reqwest::{Method, StatusCode};
 use restroy_control_plane::{
     api,
     auth::{Registration, token::TokenKeys},
-    ports::{Compiled, CompilerUnavailable, ScriptCompiler},
+    ports::{CompileReport, CompilerUnavailable, ScriptCompiler},
     runs::{
         self,
         executors::{MAX_SLOTS, Terms},
@@ -60,12 +60,12 @@ struct AnyScript;
 
 #[async_trait]
 impl ScriptCompiler for AnyScript {
-    async fn check_file(&self, _: &str, _: &str, _: u64) -> Result<Compiled, CompilerUnavailable> {
-        Ok(Compiled::default())
+    async fn check_file(&self, _: &str, _: &str, _: u64) -> Result<CompileReport, CompilerUnavailable> {
+        Ok(CompileReport::default())
     }
 
-    async fn check_expression(&self, _: &str, _: u64) -> Result<Compiled, CompilerUnavailable> {
-        Ok(Compiled::default())
+    async fn check_expression(&self, _: &str, _: u64) -> Result<CompileReport, CompilerUnavailable> {
+        Ok(CompileReport::default())
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use restroy_control_plane::{
-    runs::{purge, retention::Retention, storage as count},
+    runs::{purge, retention::RetentionSweeper, storage as count},
     store::{
         quota::{self, Limit},
         storage,
@@ -95,7 +95,7 @@ async fn every_kind_of_row_is_counted_and_given_back() {
     ann.expect(StatusCode::NO_CONTENT, Method::DELETE, &format!("/v1/boards/{}/kv/k", place.board), None).await;
     held.reported(3, json!([run_finished("succeeded")])).await;
     ann.expect(StatusCode::NO_CONTENT, Method::DELETE, &format!("/v1/runs/{run}"), None).await;
-    Retention::default().pass(&it.state, 100).await.unwrap();
+    RetentionSweeper::default().pass(&it.state, 100).await.unwrap();
     ann.expect(StatusCode::NO_CONTENT, Method::DELETE, &format!("/v1/teams/{}/library/name", place.team), None).await;
     it.clock.advance(31 * DAY);
     while purge::step(&it.state).await.unwrap() > 0 {}
@@ -169,7 +169,7 @@ async fn a_run_that_passes_the_limit_ends_and_leaves_nothing_of_the_batch() {
     assert!(now < used + 5_000, "{now}");
     // What is deleted makes room again.
     ann.expect(StatusCode::NO_CONTENT, Method::DELETE, &format!("/v1/runs/{run}"), None).await;
-    Retention::default().pass(&it.state, 100).await.unwrap();
+    RetentionSweeper::default().pass(&it.state, 100).await.unwrap();
     assert!(bytes(&stored(&ann, &place.team).await, "bytes") < used);
     ann.run(&place, json!({})).await;
 }

@@ -14,7 +14,7 @@ use reqwest::{Client, Method, StatusCode, header::HeaderMap};
 use restroy_control_plane::{
     api,
     auth::{Registration, Role, token::TokenKeys},
-    ports::{Compiled, CompilerUnavailable, ScriptCompiler},
+    ports::{CompileReport, CompilerUnavailable, ScriptCompiler},
     secrets::{KeyRing, MasterKey},
     sql,
     state::{AppDeps, AppState, Settings},
@@ -68,18 +68,18 @@ struct MarkerCompiler;
 
 #[async_trait]
 impl ScriptCompiler for MarkerCompiler {
-    async fn check_file(&self, _: &str, source: &str, _: u64) -> Result<Compiled, CompilerUnavailable> {
+    async fn check_file(&self, _: &str, source: &str, _: u64) -> Result<CompileReport, CompilerUnavailable> {
         assert!(!source.contains(PANIC), "a source asked for it");
         let fault = source.find(BAD_SOURCE).map(|at| {
             let line = u32::try_from(source[..at].matches('\n').count()).unwrap() + 1;
             FieldError { line: Some(line), column: Some(1), ..FieldError::new("", "syntax error") }
         });
-        Ok(Compiled { fault, fuel: 1_000 })
+        Ok(CompileReport { fault, fuel: 1_000 })
     }
 
-    async fn check_expression(&self, expression: &str, _: u64) -> Result<Compiled, CompilerUnavailable> {
+    async fn check_expression(&self, expression: &str, _: u64) -> Result<CompileReport, CompilerUnavailable> {
         let bad = expression.contains(BAD_EXPRESSION);
-        Ok(Compiled { fault: bad.then(|| FieldError::new("", "syntax error")), fuel: 1_000 })
+        Ok(CompileReport { fault: bad.then(|| FieldError::new("", "syntax error")), fuel: 1_000 })
     }
 }
 

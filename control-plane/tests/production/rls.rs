@@ -9,7 +9,7 @@ use restroy_control_plane::{
     runs::storage,
     sql,
     store::{
-        Db, PostgresOptions, Tx,
+        Db, Durability, PostgresOptions, Tx,
         migrate::{self, MigrateError},
         quota::{self, Limit},
     },
@@ -52,7 +52,7 @@ async fn connect(url: &str) -> PgConnection {
 
 /// Runs a text with names of tables in it.
 async fn execute(tx: &mut Tx, text: String) -> Result<u64, sqlx::Error> {
-    sql!(tx, execute, sqlx::query(AssertSqlSafe(text))).map(restroy_control_plane::store::Done::rows_affected)
+    sql!(tx, execute, sqlx::query(AssertSqlSafe(text))).map(restroy_control_plane::store::QueryResult::rows_affected)
 }
 
 async fn scalar(tx: &mut Tx, text: String) -> i64 {
@@ -225,7 +225,10 @@ async fn without_the_condition_a_stranger_reads_and_changes_nothing() {
         .await
         .unwrap();
 
-        for tx in [it.state.db.team_read(bob).await.unwrap(), it.state.db.team_write_alone(bob).await.unwrap()] {
+        for tx in [
+            it.state.db.team_read(bob).await.unwrap(),
+            it.state.db.begin_team_exclusive(bob, Durability::Commit).await.unwrap(),
+        ] {
             let mut tx = tx;
             assert_eq!(scalar(&mut tx, format!("SELECT count(*) FROM {table}")).await, own, "{table}");
             assert_eq!(scalar(&mut tx, rows(of_ann)).await, 0, "{table}");
@@ -295,7 +298,7 @@ fn who_sees_all_teams_is_listed() {
             }
             let name = path.strip_prefix(&source).unwrap().to_str().unwrap().to_owned();
             let text = std::fs::read_to_string(&path).unwrap();
-            let calls = ["system_read(", "system_write(", "system_write_alone(", "bypassing_rls("];
+            let calls = ["system_read(", "system_write(", "begin_system_exclusive(", "bypassing_rls("];
             if !calls.iter().any(|call| text.contains(call)) || ["store/db.rs", "store/scope.rs"].contains(&&*name) {
                 continue;
             }

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use restroy_control_plane::{
-    auth::operator::{self, Found, PasswordToken},
+    auth::operator::{self, OperatorAccount, PasswordToken},
     error::ApiError,
     store::Db,
 };
@@ -140,7 +140,7 @@ async fn remove_second_factor(db: &Db, account: &str, yes: bool, as_json: bool) 
     if !found.second_factor {
         return Err(Failure::new(format!("the account of {who} has no second factor")));
     }
-    let Found { id, last_login_at, .. } = found;
+    let OperatorAccount { id, last_login_at, .. } = found;
     let last =
         last_login_at.map_or_else(|| "never signed in".into(), |at| format!("last signed in {}", output::moment(at)));
     let question = format!("Take the second factor of {who} away ({id}, {last})?");

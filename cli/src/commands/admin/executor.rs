@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use restroy_control_plane::{
     error::ApiError,
-    runs::executors::{self, DEFAULT_SLOTS, Known, MAX_SLOTS, NewTerms, Terms},
+    runs::executors::{self, DEFAULT_SLOTS, ExecutorInfo, MAX_SLOTS, Terms, TermsPatch},
     store::Db,
 };
 use restroy_sdk::{
@@ -134,7 +134,7 @@ pub(super) async fn executor(command: ExecutorCommand, as_json: bool) -> Outcome
         }
         ExecutorCommand::Set { id, slots, expires, certificate, database } => {
             let id = id_of(&id)?;
-            let new = NewTerms {
+            let new = TermsPatch {
                 slots,
                 expires_at: match expires.as_deref() {
                     Some("never") => Some(None),
@@ -177,7 +177,8 @@ fn fingerprint(file: &Path) -> Outcome<[u8; 32]> {
 
 async fn create(name: &str, terms: &Terms, db: &Db, as_json: bool) -> Outcome {
     named(name).map_err(Failure::usage)?;
-    let (id, credential) = executors::add(db, &Ambient::system(), name, terms).await.map_err(|error| failed(&error))?;
+    let (id, credential) =
+        executors::create_in(db, &Ambient::system(), name, terms).await.map_err(|error| failed(&error))?;
     db.close().await;
     if as_json {
         output::print(&context::json(&json!({ "id": id, "name": name, "credential": credential }))?);
@@ -240,8 +241,8 @@ fn unknown(id: ExecutorId, error: &ApiError) -> Failure {
     }
 }
 
-async fn set(id: ExecutorId, new: &NewTerms, db: &Db, as_json: bool) -> Outcome {
-    let terms = executors::change(db, &Ambient::system(), id, new).await.map_err(|error| unknown(id, &error))?;
+async fn set(id: ExecutorId, new: &TermsPatch, db: &Db, as_json: bool) -> Outcome {
+    let terms = executors::update_terms(db, &Ambient::system(), id, new).await.map_err(|error| unknown(id, &error))?;
     db.close().await;
     let Terms { slots, expires_at, certificate } = terms;
     if as_json {
@@ -258,7 +259,7 @@ async fn set(id: ExecutorId, new: &NewTerms, db: &Db, as_json: bool) -> Outcome 
 }
 
 async fn revoke(id: ExecutorId, db: &Db, as_json: bool) -> Outcome {
-    executors::withdraw(db, &Ambient::system(), id).await.map_err(|error| unknown(id, &error))?;
+    executors::revoke_in(db, &Ambient::system(), id).await.map_err(|error| unknown(id, &error))?;
     db.close().await;
     if as_json {
         output::print(&context::json(&json!({ "id": id, "revoked": true }))?);
@@ -280,8 +281,18 @@ async fn list(db: &Db, as_json: bool) -> Outcome {
         return Ok(());
     }
     let rows = known.into_iter().map(|known| {
-        let Known { id, name, slots, slot_limit, engine_id, heartbeat_at, revoked_at, expires_at, certificate, .. } =
-            known;
+        let ExecutorInfo {
+            id,
+            name,
+            slots,
+            slot_limit,
+            engine_id,
+            heartbeat_at,
+            revoked_at,
+            expires_at,
+            certificate,
+            ..
+        } = known;
         let expires = expires_at.map_or_else(|| "never".to_owned(), output::moment);
         let bound = if certificate.is_some() { "yes" } else { "no" }.to_owned();
         let heard = heartbeat_at.map_or_else(|| "never".to_owned(), output::moment);

@@ -8,7 +8,7 @@ mod team;
 
 use clap::Subcommand;
 use restroy_control_plane::{
-    runs::boot::{Restored, restored},
+    runs::boot::{RestoreReport, after_restore},
     store::Db,
 };
 use restroy_sdk::time::Ambient;
@@ -56,7 +56,8 @@ pub(crate) async fn admin(command: AdminCommand, as_json: bool) -> Outcome {
 }
 
 async fn raise_fences(db: &Db, as_json: bool) -> Outcome {
-    let Restored { tasks, leases } = restored(db, &Ambient::system()).await.map_err(|error| failed(&error))?;
+    let RestoreReport { tasks, leases } =
+        after_restore(db, &Ambient::system()).await.map_err(|error| failed(&error))?;
     db.close().await;
     if as_json {
         output::print(&context::json(&json!({ "tasks": tasks, "leases": leases }))?);

@@ -88,7 +88,7 @@ fn changed(text: &str) -> Outcome<(Limit, Option<i64>)> {
         text.split_once('=').ok_or_else(|| Failure::usage(format!("`{text}` is not of the form NAME=VALUE")))?;
     let limit = named(name)?;
     match value.parse() {
-        Ok(value) if (0..=limit.most()).contains(&value) => Ok((limit, Some(value))),
-        _ => Err(Failure::usage(format!("`{name}` takes a whole number from 0 to {}, not `{value}`", limit.most()))),
+        Ok(value) if (0..=limit.maximum()).contains(&value) => Ok((limit, Some(value))),
+        _ => Err(Failure::usage(format!("`{name}` takes a whole number from 0 to {}, not `{value}`", limit.maximum()))),
     }
 }

@@ -12,13 +12,13 @@ use axum::{
 use futures_util::stream::try_unfold;
 use restroy_sdk::ids::{AuditId, TeamId};
 
-use super::query::Exported;
+use super::query::ExportQuery;
 use crate::{
-    api::http::{Path, Query, answers::Reserved},
+    api::http::{Path, Query, response_budget::Reservation},
     auth::{Caller, Permission},
     error::ApiResult,
     state::AppState,
-    store::audit::{self, Filter, Found},
+    store::audit::{self, EntryFilter, EntryPage},
 };
 
 /// How many entries are read at a time.
@@ -40,24 +40,24 @@ pub(super) async fn export_team_audit(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<TeamId>,
-    Query(query): Query<Exported>,
+    Query(query): Query<ExportQuery>,
 ) -> ApiResult<Response> {
     let filter = query.read()?;
     let reserved = state.answers.reserve_stream(caller.user_id, STEP_BYTES)?;
     let export = Export { state, caller, team: id, filter, _reserved: reserved };
     // What is refused is refused before the answer begins.
     let first = export.page(None).await?;
-    let pages = try_unfold((export, Some(Place::Have(first))), async |(export, place)| {
+    let pages = try_unfold((export, Some(ExportCursor::Have(first))), async |(export, place)| {
         let found = match place {
             None => return Ok(None),
-            Some(Place::Have(found)) => found,
-            Some(Place::After(before)) => export.page(Some(before)).await.map_err(|error| {
+            Some(ExportCursor::Have(found)) => found,
+            Some(ExportCursor::After(before)) => export.page(Some(before)).await.map_err(|error| {
                 tracing::warn!(problem = %error.0, "an export of an audit log breaks off");
                 io::Error::other("the export breaks off")
             })?,
         };
         let lines = lines(&found)?;
-        Ok::<_, io::Error>(Some((lines, (export, found.next.map(Place::After)))))
+        Ok::<_, io::Error>(Some((lines, (export, found.next.map(ExportCursor::After)))))
     });
     let headers = [
         (header::CONTENT_TYPE, "application/x-ndjson"),
@@ -67,9 +67,9 @@ pub(super) async fn export_team_audit(
 }
 
 /// Where an export is.
-enum Place {
+enum ExportCursor {
     /// This is to be sent next.
-    Have(Found),
+    Have(EntryPage),
     /// What comes before this entry is to be read next.
     After(AuditId),
 }
@@ -78,20 +78,20 @@ struct Export {
     state: AppState,
     caller: Caller,
     team: TeamId,
-    filter: Filter,
-    _reserved: Reserved,
+    filter: EntryFilter,
+    _reserved: Reservation,
 }
 
 impl Export {
-    async fn page(&self, before: Option<AuditId>) -> ApiResult<Found> {
-        let caller = self.caller.still_good(&self.state).await?;
+    async fn page(&self, before: Option<AuditId>) -> ApiResult<EntryPage> {
+        let caller = self.caller.revalidate(&self.state).await?;
         let scope = caller.team(&self.state, self.team, Permission::AuditRead).await?;
         let mut tx = scope.read().await?;
-        Ok(audit::of_team(&mut tx, &self.filter, before, STEP).await?)
+        Ok(audit::list_for_team(&mut tx, &self.filter, before, STEP).await?)
     }
 }
 
-fn lines(found: &Found) -> io::Result<Bytes> {
+fn lines(found: &EntryPage) -> io::Result<Bytes> {
     let mut lines = Vec::new();
     for entry in &found.entries {
         serde_json::to_writer(&mut lines, entry)?;

@@ -3,7 +3,7 @@
 use axum::{Json, extract::State};
 use restroy_sdk::api::{Page, audit::AuditEntry};
 
-use super::query::{Entries, page};
+use super::query::{AuditQuery, page};
 use crate::{api::http::Query, auth::Caller, error::ApiResult, state::AppState, store::audit};
 
 /// What was done to the caller's account: sign-ins, also those that failed, and changes. Takes a login.
@@ -14,11 +14,11 @@ use crate::{api::http::Query, auth::Caller, error::ApiResult, state::AppState, s
 pub(super) async fn list_my_audit(
     State(state): State<AppState>,
     caller: Caller,
-    Query(query): Query<Entries>,
+    Query(query): Query<AuditQuery>,
 ) -> ApiResult<Json<Page<AuditEntry>>> {
-    caller.session()?;
+    caller.require_session()?;
     let (filter, before, limit) = query.read()?;
     let mut tx = state.db.system_read().await?;
-    let found = audit::of_account(&mut tx, caller.user_id, &filter, before, limit).await?;
+    let found = audit::list_for_account(&mut tx, caller.user_id, &filter, before, limit).await?;
     Ok(Json(page(found)))
 }

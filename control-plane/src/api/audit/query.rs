@@ -10,9 +10,9 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::{
-    api::http::Paged,
+    api::http::PageQuery,
     error::{ApiError, ApiResult},
-    store::audit::{Filter, Found},
+    store::audit::{EntryFilter, EntryPage},
 };
 
 /// The longest text of a filter, in bytes.
@@ -22,7 +22,7 @@ pub(in crate::api) const MAX_TEXT: usize = 200;
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Entries {
+pub(super) struct AuditQuery {
     /// Only actions that begin so: `board.` is all that was done to boards.
     action: Option<String>,
     /// Only what this person did.
@@ -44,7 +44,7 @@ pub(super) struct Entries {
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Exported {
+pub(super) struct ExportQuery {
     /// Only actions that begin so: `board.` is all that was done to boards.
     action: Option<String>,
     /// Only what this person did.
@@ -57,28 +57,28 @@ pub(super) struct Exported {
     to: Option<Timestamp>,
 }
 
-impl Entries {
+impl AuditQuery {
     /// The filter, the place to go on from, and how many.
-    pub(super) fn read(self) -> ApiResult<(Filter, Option<AuditId>, u32)> {
-        let limit = Paged::new(self.limit, None).limit()?;
+    pub(super) fn read(self) -> ApiResult<(EntryFilter, Option<AuditId>, u32)> {
+        let limit = PageQuery::new(self.limit, None).limit()?;
         let before = self.cursor.map(|cursor| cursor.parse()).transpose();
         let before =
             before.map_err(|_| ApiError::with(ProblemCode::BadRequest, "`cursor` is not one that this list gave."))?;
         let Self { action, user, subject, from, to, .. } = self;
-        Ok((Exported { action, user, subject, from, to }.read()?, before, limit))
+        Ok((ExportQuery { action, user, subject, from, to }.read()?, before, limit))
     }
 }
 
-impl Exported {
+impl ExportQuery {
     /// The filter.
-    pub(super) fn read(self) -> ApiResult<Filter> {
+    pub(super) fn read(self) -> ApiResult<EntryFilter> {
         for (name, text) in [("action", &self.action), ("subject", &self.subject)] {
             if text.as_ref().is_some_and(|text| text.len() > MAX_TEXT || text.contains('\0')) {
                 let detail = format!("`{name}` has at most {MAX_TEXT} bytes and no character U+0000.");
                 return Err(ApiError::with(ProblemCode::BadRequest, detail));
             }
         }
-        Ok(Filter {
+        Ok(EntryFilter {
             action: self.action.unwrap_or_default(),
             user: self.user,
             subject: self.subject,
@@ -89,6 +89,6 @@ impl Exported {
 }
 
 /// As a page.
-pub(super) fn page(found: Found) -> Page<AuditEntry> {
+pub(super) fn page(found: EntryPage) -> Page<AuditEntry> {
     Page { items: found.entries, next_cursor: found.next.map(|next| next.to_string()) }
 }

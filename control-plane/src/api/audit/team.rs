@@ -6,7 +6,7 @@ use restroy_sdk::{
     ids::TeamId,
 };
 
-use super::query::{Entries, page};
+use super::query::{AuditQuery, page};
 use crate::{
     api::http::{Path, Query},
     auth::{Caller, Permission},
@@ -25,11 +25,11 @@ pub(super) async fn list_team_audit(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<TeamId>,
-    Query(query): Query<Entries>,
+    Query(query): Query<AuditQuery>,
 ) -> ApiResult<Json<Page<AuditEntry>>> {
     let scope = caller.team(&state, id, Permission::AuditRead).await?;
     let (filter, before, limit) = query.read()?;
     let mut tx = scope.read().await?;
-    let found = audit::of_team(&mut tx, &filter, before, limit).await?;
+    let found = audit::list_for_team(&mut tx, &filter, before, limit).await?;
     Ok(Json(page(found)))
 }

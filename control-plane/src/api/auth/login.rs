@@ -9,12 +9,12 @@ use restroy_sdk::{
 };
 use secrecy::SecretString;
 
-use super::{failed, session};
+use super::{failed_login, session};
 use crate::{
     api::http::Body,
     auth::{
-        Attempt,
-        limit::{self, Kind},
+        SignInAttempt,
+        limit::{self, AttemptKind},
     },
     error::{ApiError, ApiResult},
     state::AppState,
@@ -31,14 +31,14 @@ use crate::{
 )]
 pub(super) async fn login(
     State(state): State<AppState>,
-    attempt: Attempt,
+    attempt: SignInAttempt,
     headers: HeaderMap,
     Body(body): Body<Login>,
 ) -> ApiResult<Json<Tokens>> {
     let peer = attempt.address;
     let folded = users::fold(&body.email);
-    if let Err(refused) = attempt.count(&state, Kind::Login, &folded)
-        && !(refused.by_others && is_at_home(&state, &folded, peer).await?)
+    if let Err(refused) = attempt.count(&state, AttemptKind::Login, &folded)
+        && !(refused.by_others && is_known_network(&state, &folded, peer).await?)
     {
         return Err(refused.into());
     }
@@ -54,8 +54,8 @@ pub(super) async fn login(
     let stored = user.as_ref().and_then(users::User::stored_password);
     let right = state.passwords.verify(SecretString::from(body.password), stored).await?;
     let Some(user) = user.filter(|_| right) else {
-        failed::record_failed_login(&state, meant, peer, reason);
-        return Err(refused());
+        failed_login::record_failed_login(&state, meant, peer, reason);
+        return Err(invalid_credentials());
     };
     let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;
@@ -64,21 +64,21 @@ pub(super) async fn login(
     // another password.
     let same = users::by_id(&mut tx, user.id).await?.is_some_and(|now| now.password_hash == user.password_hash);
     if !same {
-        return Err(refused());
+        return Err(invalid_credentials());
     }
-    session::enter(&state, tx, user.id, peer, &headers, session::PASSWORD, now).await.map(Json)
+    session::continue_login(&state, tx, user.id, peer, &headers, session::PASSWORD, now).await.map(Json)
 }
 
 /// Whether somebody comes from where the account has been signed in to of late: they are not locked out by those who
 /// guess from elsewhere.
-async fn is_at_home(state: &AppState, folded: &str, peer: Option<IpAddr>) -> ApiResult<bool> {
+async fn is_known_network(state: &AppState, folded: &str, peer: Option<IpAddr>) -> ApiResult<bool> {
     let Some(peer) = peer else { return Ok(false) };
     let addresses = sessions::addresses(&mut state.db.system_read().await?, folded).await?;
     Ok(addresses.iter().filter_map(|address| address.parse().ok()).any(|address| limit::same_network(address, peer)))
 }
 
 /// The same for everybody.
-fn refused() -> ApiError {
+fn invalid_credentials() -> ApiError {
     ApiError::with(
         ProblemCode::InvalidCredentials,
         "Who has just registered verifies the address first, by the e-mail that came then. \

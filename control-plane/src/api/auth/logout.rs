@@ -17,7 +17,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Which {
+pub(super) struct LogoutQuery {
     /// Every session of the account, not this one only.
     #[serde(default)]
     everywhere: bool,
@@ -31,9 +31,9 @@ pub(super) struct Which {
 pub(super) async fn logout(
     State(state): State<AppState>,
     caller: Caller,
-    Query(which): Query<Which>,
+    Query(which): Query<LogoutQuery>,
 ) -> ApiResult<StatusCode> {
-    let session = caller.session()?;
+    let session = caller.require_session()?;
     let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;
     if which.everywhere {
@@ -43,7 +43,7 @@ pub(super) async fn logout(
     }
     let entry = audit::Entry::new("session.logout", "session", session);
     let entry = entry.details(json!({ "everywhere": which.everywhere }));
-    audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    audit::record_for_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

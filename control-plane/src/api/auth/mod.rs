@@ -1,6 +1,6 @@
 //! Accounts and sessions.
 
-pub(crate) mod failed;
+pub(crate) mod failed_login;
 mod login;
 mod logout;
 mod oidc;
@@ -21,13 +21,13 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(register::register))
         .routes(routes!(verify_email::verify_email))
         .routes(routes!(login::login))
-        .routes(routes!(second_factor::second_factor))
-        .routes(routes!(refresh::refresh))
+        .routes(routes!(second_factor::login_second_factor))
+        .routes(routes!(refresh::refresh_session))
         .routes(routes!(logout::logout))
-        .routes(routes!(password_reset::ask))
-        .routes(routes!(password_reset::confirm))
-        .routes(routes!(oidc::begin))
-        .routes(routes!(oidc::finish))
+        .routes(routes!(password_reset::request_password_reset))
+        .routes(routes!(password_reset::confirm_password_reset))
+        .routes(routes!(oidc::begin_oidc_login))
+        .routes(routes!(oidc::finish_oidc_login))
         // Anybody may send here: no more than an account's few fields.
         .layer(body_limit(limits::AUTH_BODY))
 }

@@ -1,4 +1,4 @@
-//! `POST /v1/auth/oidc` and `…/finish`
+//! `POST /v1/auth/oidc` and `…/finish_oidc_login`
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use restroy_sdk::{
 use super::session;
 use crate::{
     api::{
-        http::{Body, rule::Text},
+        http::{Body, rule::TextRule},
         limits::MAX_PERSON,
     },
     auth::{
-        Attempt, Registration,
-        limit::Kind,
+        Registration, SignInAttempt,
+        limit::AttemptKind,
         oidc::{self, Flow, Identity},
-        token::{self, Opaque},
+        token::{self, OpaqueToken},
     },
     error::{ApiError, ApiResult},
     state::AppState,
@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// How long there is to sign in at the provider.
-const LIFE: Duration = Duration::from_mins(10);
+const FLOW_LIFETIME: Duration = Duration::from_mins(10);
 
 /// Begins to sign in by the installation's OpenID provider: gives the address to go to, and a `flow` to keep. The
 /// provider sends the person back to `/oidc/callback` of the installation with a `code` and a `state`. 404 without a
@@ -44,16 +44,19 @@ const LIFE: Duration = Duration::from_mins(10);
     post, path = "/v1/auth/oidc", tag = "auth", security(()),
     responses((status = 200, description = "Where to go", body = OidcBegun)),
 )]
-pub(super) async fn begin(State(state): State<AppState>, attempt: Attempt) -> ApiResult<Json<OidcBegun>> {
+pub(super) async fn begin_oidc_login(
+    State(state): State<AppState>,
+    attempt: SignInAttempt,
+) -> ApiResult<Json<OidcBegun>> {
     oidc::settings(&state)?;
     // Whom it is about is not known yet: all who begin share one count otherwise.
     attempt.count_address(&state)?;
     let (authorization_url, flow) = oidc::begin(&state).await?;
-    let kept = Opaque::new(&state.ambient);
+    let kept = OpaqueToken::new(&state.ambient);
     let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;
     let subject = serde_json::to_string(&flow)?;
-    one_time::insert(&mut tx, Purpose::Oidc, &kept.hash(), None, &subject, now, now.after(LIFE)).await?;
+    one_time::insert(&mut tx, Purpose::Oidc, &kept.hash(), None, &subject, now, now.after(FLOW_LIFETIME)).await?;
     tx.commit().await?;
     Ok(Json(OidcBegun { authorization_url, flow: kept.into_text() }))
 }
@@ -65,23 +68,23 @@ pub(super) async fn begin(State(state): State<AppState>, attempt: Attempt) -> Ap
     post, path = "/v1/auth/oidc/finish", tag = "auth", request_body = FinishOidc, security(()),
     responses((status = 200, description = "A new session", body = Tokens)),
 )]
-pub(super) async fn finish(
+pub(super) async fn finish_oidc_login(
     State(state): State<AppState>,
-    attempt: Attempt,
+    attempt: SignInAttempt,
     headers: HeaderMap,
     Body(body): Body<FinishOidc>,
 ) -> ApiResult<Json<Tokens>> {
     let refused =
         || ApiError::with(ProblemCode::InvalidCredentials, "The flow is not valid, or no longer; begin again.");
     oidc::settings(&state)?;
-    attempt.count(&state, Kind::Token, &body.flow)?;
+    attempt.count(&state, AttemptKind::Token, &body.flow)?;
     let peer = attempt.address;
     let hash = token::hash(&body.flow);
     let now = state.ambient.now();
-    let begun = one_time::look_at_flow(&mut state.db.system_read().await?, &hash, now).await?;
+    let begun = one_time::find_flow(&mut state.db.system_read().await?, &hash, now).await?;
     let flow: Flow = serde_json::from_str(&begun.ok_or_else(refused)?)?;
     // Who sends somebody else a link to their own callback does not have the other's flow.
-    if !flow.began(&body.state) {
+    if !flow.matches_state(&body.state) {
         return Err(refused());
     }
     let identity = flow.finish(&state, body.code).await?;
@@ -91,7 +94,7 @@ pub(super) async fn finish(
         return Err(refused());
     }
     let user = account(&state, &mut tx, &identity, peer, now).await?;
-    let entered = session::enter(&state, tx, user, peer, &headers, "openid", now).await;
+    let entered = session::continue_login(&state, tx, user, peer, &headers, "openid", now).await;
     state.mail_queued();
     entered.map(Json)
 }
@@ -104,11 +107,11 @@ async fn account(
     peer: Option<std::net::IpAddr>,
     now: Timestamp,
 ) -> ApiResult<UserId> {
-    if let Some(user) = identities::user(tx, &identity.issuer, &identity.subject).await? {
+    if let Some(user) = identities::find_user(tx, &identity.issuer, &identity.subject).await? {
         users::lock(tx, user).await?;
         return Ok(user);
     }
-    let email = identity.email.as_deref().filter(|email| Text::Email.fits(email));
+    let email = identity.email.as_deref().filter(|email| TextRule::Email.is_valid(email));
     let Some(email) = email else {
         return Err(ApiError::with(
             ProblemCode::Forbidden,
@@ -117,10 +120,10 @@ async fn account(
     };
     let new = User {
         email_verified_at: Some(now),
-        ..User::person(state.ambient.id::<UserId>(), email, &name(identity, email), String::new(), now)
+        ..User::new_person(state.ambient.id::<UserId>(), email, &name(identity, email), String::new(), now)
     };
     let known = users::by_email(tx, email).await?.is_some_and(|user| user.email_verified_at.is_some());
-    if !known && !state.settings.registration.admits(tx, email, now).await? {
+    if !known && !state.settings.registration.allows(tx, email, now).await? {
         let detail = match state.settings.registration {
             Registration::Closed => "New accounts are made by the operator of this installation only: ask there.",
             _ => "New accounts are by invitation here: ask somebody who is in a team to invite this address.",
@@ -130,14 +133,15 @@ async fn account(
     let mut known_before = None;
     let user = if users::insert(tx, &new).await? {
         let entry = audit::Entry::new("user.register", "user", new.id);
-        audit::of_user(tx, &state.ambient, Actor::user(new.id, peer), entry).await?;
+        audit::record_for_user(tx, &state.ambient, Actor::user(new.id, peer), entry).await?;
         new.id
     } else {
-        let found = users::by_email(tx, email).await?.ok_or_else(ApiError::again)?;
+        let found = users::by_email(tx, email).await?.ok_or_else(ApiError::conflict)?;
         users::lock(tx, found.id).await?;
         // Judged as it is now that nobody else changes it.
-        let user = users::by_email(tx, email).await?.filter(|user| user.id == found.id).ok_or_else(ApiError::again)?;
-        if identities::has_one(tx, &identity.issuer, user.id).await? {
+        let user =
+            users::by_email(tx, email).await?.filter(|user| user.id == found.id).ok_or_else(ApiError::conflict)?;
+        if identities::is_linked(tx, &identity.issuer, user.id).await? {
             // An address that went to somebody else there does not hand over what its last owner has here.
             return Err(ApiError::with(
                 ProblemCode::Forbidden,
@@ -155,7 +159,7 @@ async fn account(
     };
     identities::link(tx, &identity.issuer, &identity.subject, user, now).await?;
     let entry = audit::Entry::new("user.oidc_link", "user", user);
-    audit::of_user(tx, &state.ambient, Actor::user(user, peer), entry).await?;
+    audit::record_for_user(tx, &state.ambient, Actor::user(user, peer), entry).await?;
     if let Some(email) = known_before {
         let (url, issuer) = (&state.settings.public_url, &identity.issuer);
         let text = format!(
@@ -172,6 +176,6 @@ async fn account(
 fn name(identity: &Identity, email: &str) -> String {
     let local = email.split('@').next().unwrap_or_default();
     let names = [identity.name.as_deref().unwrap_or_default(), local];
-    let fits = |name: &&str| Text::Name(MAX_PERSON).fits(name);
+    let fits = |name: &&str| TextRule::Name(MAX_PERSON).is_valid(name);
     names.into_iter().find(fits).unwrap_or("Somebody").to_owned()
 }

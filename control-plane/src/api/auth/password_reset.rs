@@ -1,4 +1,4 @@
-//! `POST /v1/auth/password-reset` and `…/confirm`
+//! `POST /v1/auth/password-reset` and `…/confirm_password_reset`
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use restroy_sdk::{
 use secrecy::SecretString;
 use tokio::time::Instant;
 
-use super::failed;
+use super::failed_login;
 use crate::{
     api::{
         http::Body,
-        notices::{self, Happened},
+        notices::{self, NoticeContext},
         strangers,
     },
     auth::{
-        Attempt,
-        limit::Kind,
-        token::{self, Opaque},
+        SignInAttempt,
+        limit::AttemptKind,
+        token::{self, OpaqueToken},
     },
     error::{ApiError, ApiResult},
     state::AppState,
@@ -29,14 +29,14 @@ use crate::{
         audit::{self, Actor},
         one_time::{self, Purpose},
         outbox, sessions,
-        stranger_mails::Cause,
+        stranger_mails::EmailCause,
         users,
     },
 };
 
 /// The life of a link.
-const LIFE: Duration = Duration::from_hours(1);
-/// How many e-mails an address gets within [`LIFE`], whoever asks.
+const TOKEN_LIFETIME: Duration = Duration::from_hours(1);
+/// How many e-mails an address gets within [`TOKEN_LIFETIME`], whoever asks.
 const MAX_MAILS: i64 = 5;
 
 /// Sends an e-mail with which another password can be chosen, within an hour. The answer, and what is done for
@@ -45,21 +45,22 @@ const MAX_MAILS: i64 = 5;
     post, path = "/v1/auth/password-reset", tag = "auth", request_body = AskReset, security(()),
     responses((status = 202, description = "Look into the mailbox", body = Accepted)),
 )]
-pub(super) async fn ask(
+pub(super) async fn request_password_reset(
     State(state): State<AppState>,
-    attempt: Attempt,
+    attempt: SignInAttempt,
     Body(body): Body<AskReset>,
 ) -> ApiResult<(StatusCode, Json<Accepted>)> {
     let folded = users::fold(&body.email);
-    attempt.count(&state, Kind::Reset, &folded)?;
+    attempt.count(&state, AttemptKind::Reset, &folded)?;
     let (begun, now) = (Instant::now(), state.ambient.now());
     let mut tx = state.db.system_write().await?;
     let user = users::by_email(&mut tx, &body.email).await?;
     let known = user.as_ref().is_some_and(|user| user.email_verified_at.is_some());
-    if one_time::resets_since(&mut tx, &folded, now.before(LIFE)).await? < MAX_MAILS
-        && (known || strangers::may_mail(&state, &mut tx, &body.email, Cause::Visitor, attempt.address, now).await?)
+    if one_time::count_resets_since(&mut tx, &folded, now.before(TOKEN_LIFETIME)).await? < MAX_MAILS
+        && (known
+            || strangers::may_email(&state, &mut tx, &body.email, EmailCause::Visitor, attempt.address, now).await?)
     {
-        let token = Opaque::new(&state.ambient);
+        let token = OpaqueToken::new(&state.ambient);
         let (hash, id) = (token.hash(), user.as_ref().map(|user| user.id));
         let url = &state.settings.public_url;
         let text = match &user {
@@ -78,14 +79,14 @@ pub(super) async fn ask(
             ),
         };
         let to = user.as_ref().map_or(body.email.trim(), |user| &user.email);
-        one_time::insert(&mut tx, Purpose::ResetPassword, &hash, id, &folded, now, now.after(LIFE)).await?;
+        one_time::insert(&mut tx, Purpose::ResetPassword, &hash, id, &folded, now, now.after(TOKEN_LIFETIME)).await?;
         let subject = "Another password at Restroy";
         outbox::insert_own(&mut tx, &state.ambient, state.new_mail_status(), to, subject, &text).await?;
     }
     tx.commit().await?;
     state.mail_queued();
-    failed::record_reset_request(&state, user.map(|user| user.id), attempt.address);
-    strangers::answer_after(&state, begun, strangers::RESET).await;
+    failed_login::record_reset_request(&state, user.map(|user| user.id), attempt.address);
+    strangers::pad_response_time(&state, begun, strangers::RESET_DURATION).await;
     let message = "If an account has the address, an e-mail tells how to choose another password.".into();
     Ok((StatusCode::ACCEPTED, Json(Accepted { message })))
 }
@@ -97,33 +98,33 @@ pub(super) async fn ask(
     post, path = "/v1/auth/password-reset/confirm", tag = "auth", request_body = ConfirmReset, security(()),
     responses((status = 204, description = "Sign in with the new password")),
 )]
-pub(super) async fn confirm(
+pub(super) async fn confirm_password_reset(
     State(state): State<AppState>,
-    attempt: Attempt,
+    attempt: SignInAttempt,
     Body(body): Body<ConfirmReset>,
 ) -> ApiResult<StatusCode> {
-    attempt.count(&state, Kind::Token, &body.token)?;
+    attempt.count(&state, AttemptKind::Token, &body.token)?;
     let peer = attempt.address;
     let hash = token::hash(&body.token);
     // Asked of a reader first: guessing takes neither the writer nor a password's hash.
     if !one_time::is_known(&mut state.db.system_read().await?, Purpose::ResetPassword, &hash).await? {
-        return Err(refused());
+        return Err(invalid_token());
     }
     let password = state.passwords.hash(SecretString::from(body.password)).await?;
     let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;
-    let looked = one_time::look(&mut tx, Purpose::ResetPassword, &hash, now).await?;
-    let (user, address) = looked.ok_or_else(refused)?;
+    let looked = one_time::find_valid(&mut tx, Purpose::ResetPassword, &hash, now).await?;
+    let (user, address) = looked.ok_or_else(invalid_token)?;
     users::lock(&mut tx, user).await?;
     // It was sent to the address of then: a mailbox that is the account's no more opens nothing.
     if users::by_id(&mut tx, user).await?.is_none_or(|user| users::fold(&user.email) != address) {
-        return Err(refused());
+        return Err(invalid_token());
     }
     if one_time::spend(&mut tx, Purpose::ResetPassword, &hash, now).await?.is_none() {
-        return Err(refused());
+        return Err(invalid_token());
     }
     if !users::reset_password(&mut tx, user, &password, now).await? {
-        return Err(refused());
+        return Err(invalid_token());
     }
     for purpose in [Purpose::ResetPassword, Purpose::SecondFactor, Purpose::EmailOld, Purpose::EmailNew] {
         one_time::spend_all(&mut tx, purpose, user, now).await?;
@@ -133,18 +134,18 @@ pub(super) async fn confirm(
         api_tokens::revoke_all(&mut tx, user, now).await?;
     }
     let entry = audit::Entry::new("user.password_reset", "user", user);
-    audit::of_user(&mut tx, &state.ambient, Actor::user(user, peer), entry).await?;
-    let account = users::by_id(&mut tx, user).await?.ok_or_else(refused)?;
+    audit::record_for_user(&mut tx, &state.ambient, Actor::user(user, peer), entry).await?;
+    let account = users::by_id(&mut tx, user).await?.ok_or_else(invalid_token)?;
     let ended = if body.revoke_api_tokens { "every session and API token" } else { "every session" };
     let what = format!("Another password was chosen for your account by an e-mail to this address; {ended} has ended.");
-    let happened = Happened { at: now, from: peer };
-    notices::tell(&state, &mut tx, &account.email, "Another password was chosen", &what, happened).await?;
+    let happened = NoticeContext { at: now, from: peer };
+    notices::queue_notice(&state, &mut tx, &account.email, "Another password was chosen", &what, happened).await?;
     tx.commit().await?;
     state.mail_queued();
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn refused() -> ApiError {
+fn invalid_token() -> ApiError {
     let fault = FieldError::new("/token", "unknown, used or too old; ask for another");
     Problem::new(ProblemCode::Invalid).errors(vec![fault]).into()
 }

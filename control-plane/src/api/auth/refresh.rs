@@ -1,4 +1,4 @@
-//! `POST /v1/auth/refresh`
+//! `POST /v1/auth/refresh_token`
 
 use axum::{Json, extract::State};
 use restroy_sdk::{
@@ -7,10 +7,10 @@ use restroy_sdk::{
 };
 use subtle::ConstantTimeEq;
 
-use super::session::tokens;
+use super::session::issue_tokens;
 use crate::{
     api::http::Body,
-    auth::{Peer, token},
+    auth::{PeerAddress, token},
     error::{ApiError, ApiResult},
     state::AppState,
     store::{
@@ -25,21 +25,21 @@ use crate::{
     post, path = "/v1/auth/refresh", tag = "auth", request_body = Refresh, security(()),
     responses((status = 200, description = "The session goes on", body = Tokens)),
 )]
-pub(super) async fn refresh(
+pub(super) async fn refresh_session(
     State(state): State<AppState>,
-    Peer(peer): Peer,
+    PeerAddress(peer): PeerAddress,
     Body(body): Body<Refresh>,
 ) -> ApiResult<Json<Tokens>> {
     let refused =
         || ApiError::with(ProblemCode::Unauthorized, "The refresh token is not valid, or no longer; sign in again.");
-    let (id, generation) = state.tokens.read_refresh(&body.refresh_token).ok_or_else(refused)?;
+    let (id, generation) = state.tokens.parse_refresh_token(&body.refresh_token).ok_or_else(refused)?;
     let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;
-    let session = sessions::live(&mut tx, id, now).await?.ok_or_else(refused)?;
+    let session = sessions::find_live(&mut tx, id, now).await?.ok_or_else(refused)?;
     if generation < session.generation {
         sessions::revoke(&mut tx, id, now).await?;
         let entry = audit::Entry::new("session.refresh_reused", "session", id);
-        audit::of_user(&mut tx, &state.ambient, Actor::user(session.user_id, peer), entry).await?;
+        audit::record_for_user(&mut tx, &state.ambient, Actor::user(session.user_id, peer), entry).await?;
         tx.commit().await?;
         tracing::warn!(session = %id, "a refresh token was used twice; the session was ended");
         return Err(refused());
@@ -48,12 +48,12 @@ pub(super) async fn refresh(
     if !same {
         return Err(refused());
     }
-    let next = state.tokens.refresh(&state.ambient, id, generation + 1);
+    let next = state.tokens.refresh_token(&state.ambient, id, generation + 1);
     let expires = now.after(state.settings.refresh_life);
     if !sessions::rotate(&mut tx, id, generation, &next.hash(), now, expires).await? {
         return Err(refused());
     }
     tx.commit().await?;
     let session = Session { generation: generation + 1, ..session };
-    Ok(Json(tokens(&state, &session, next.into_text())?))
+    Ok(Json(issue_tokens(&state, &session, next.into_text())?))
 }

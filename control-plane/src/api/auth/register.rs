@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::{
-    api::{http::Body, notices::Happened, strangers},
-    auth::{Attempt, limit::Kind, token::Opaque},
+    api::{http::Body, notices::NoticeContext, strangers},
+    auth::{SignInAttempt, limit::AttemptKind, token::OpaqueToken},
     error::{ApiError, ApiResult},
     mail::quoted,
     state::AppState,
@@ -22,7 +22,7 @@ use crate::{
         audit::{self, Actor},
         one_time::{self, Purpose},
         outbox,
-        stranger_mails::Cause,
+        stranger_mails::EmailCause,
         users::{self, User},
     },
 };
@@ -35,7 +35,7 @@ const MAIL_WINDOW: Duration = Duration::from_hours(1);
 /// with the link, so that whoever registers somebody else's address first gains nothing by it, even when the owner
 /// follows the link.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Registration {
+pub(super) struct PendingRegistration {
     pub(super) name: String,
     pub(super) password_hash: String,
 }
@@ -49,42 +49,42 @@ pub(super) struct Registration {
 )]
 pub(super) async fn register(
     State(state): State<AppState>,
-    attempt: Attempt,
+    attempt: SignInAttempt,
     Body(new): Body<Register>,
 ) -> ApiResult<(StatusCode, Json<Accepted>)> {
-    attempt.count(&state, Kind::Register, &users::fold(&new.email))?;
+    attempt.count(&state, AttemptKind::Register, &users::fold(&new.email))?;
     let begun = Instant::now();
-    make(&state, attempt.address, new).await?;
+    create_account(&state, attempt.address, new).await?;
     let message = if state.settings.dev {
         "If the address was new, the account is ready: sign in."
     } else {
         "If the address may have an account here, we sent an e-mail to it: verify it with the token in it and your \
          password, then sign in."
     };
-    strangers::answer_after(&state, begun, strangers::REGISTRATION).await;
+    strangers::pad_response_time(&state, begun, strangers::REGISTRATION_DURATION).await;
     Ok((StatusCode::ACCEPTED, Json(Accepted { message: message.into() })))
 }
 
 /// Makes the account, unless there is one or may be none, and sends the e-mail.
-async fn make(state: &AppState, peer: Option<IpAddr>, new: Register) -> ApiResult<()> {
+async fn create_account(state: &AppState, peer: Option<IpAddr>, new: Register) -> ApiResult<()> {
     let password_hash = state.passwords.hash(SecretString::from(new.password)).await?;
     let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;
     let account = users::by_email(&mut tx, &new.email).await?;
     let known = account.is_some_and(|user| user.email_verified_at.is_some());
     let welcome = known
-        || (state.settings.registration.admits(&mut tx, &new.email, now).await?
-            && strangers::may_mail(state, &mut tx, &new.email, Cause::Visitor, peer, now).await?);
+        || (state.settings.registration.allows(&mut tx, &new.email, now).await?
+            && strangers::may_email(state, &mut tx, &new.email, EmailCause::Visitor, peer, now).await?);
     if !welcome {
         return Ok(());
     }
     // A login takes no password of an account whose address nobody has verified; this one is replaced by then.
     let user = User {
         email_verified_at: state.settings.dev.then_some(now),
-        ..User::person(state.ambient.id::<UserId>(), &new.email, &new.name, password_hash.clone(), now)
+        ..User::new_person(state.ambient.id::<UserId>(), &new.email, &new.name, password_hash.clone(), now)
     };
     let user = if users::insert(&mut tx, &user).await? {
-        audit::of_user(
+        audit::record_for_user(
             &mut tx,
             &state.ambient,
             Actor::user(user.id, peer),
@@ -95,18 +95,18 @@ async fn make(state: &AppState, peer: Option<IpAddr>, new: Register) -> ApiResul
     } else {
         let Some(user) = users::by_email(&mut tx, &new.email).await? else {
             // It was there a moment ago, and is deleted by now.
-            return Err(ApiError::again());
+            return Err(ApiError::conflict());
         };
         // The e-mails to the address are counted one registration after the other. By now the purge may have
         // removed an account that nobody verified.
         if !users::lock(&mut tx, user.id).await? {
-            return Err(ApiError::again());
+            return Err(ApiError::conflict());
         }
         user
     };
     if !state.settings.dev {
-        let happened = Happened { at: now, from: peer };
-        mail(state, &mut tx, &user, Registration { name: new.name, password_hash }, happened).await?;
+        let happened = NoticeContext { at: now, from: peer };
+        queue_email(state, &mut tx, &user, PendingRegistration { name: new.name, password_hash }, happened).await?;
     }
     tx.commit().await?;
     state.mail_queued();
@@ -115,18 +115,18 @@ async fn make(state: &AppState, peer: Option<IpAddr>, new: Register) -> ApiResul
 
 /// Tells the owner of the address what happened. For a known and an unknown address the same rows
 /// are written.
-async fn mail(
+async fn queue_email(
     state: &AppState,
     tx: &mut Tx,
     user: &User,
-    registration: Registration,
-    happened: Happened,
+    registration: PendingRegistration,
+    happened: NoticeContext,
 ) -> ApiResult<()> {
     let now = happened.at;
-    if one_time::made_since(tx, Purpose::VerifyEmail, user.id, now.before(MAIL_WINDOW)).await? >= MAX_MAILS {
+    if one_time::count_created_since(tx, Purpose::VerifyEmail, user.id, now.before(MAIL_WINDOW)).await? >= MAX_MAILS {
         return Ok(());
     }
-    let token = Opaque::new(&state.ambient);
+    let token = OpaqueToken::new(&state.ambient);
     let hash = token.hash();
     let token = token.into_text();
     let expires = now.after(state.settings.verify_life);

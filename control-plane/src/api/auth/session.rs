@@ -18,7 +18,7 @@ use crate::{
         Tx,
         audit::{self, Actor},
         second_factor as factors,
-        sessions::{self, Origin, Session},
+        sessions::{self, Session, SessionOrigin},
         users,
     },
 };
@@ -33,7 +33,7 @@ pub(super) const PASSWORD: &str = "password";
 
 /// Goes on where it is known, by `method`, who somebody is: begins a session, or, where the account has a second
 /// factor, refuses with a challenge for it. Commits. The account's row is held.
-pub(super) async fn enter(
+pub(super) async fn continue_login(
     state: &AppState,
     mut tx: Tx,
     user: UserId,
@@ -52,14 +52,14 @@ pub(super) async fn enter(
         required.0.challenge = Some(challenge);
         return Err(required);
     }
-    let tokens = begin(state, &mut tx, user, peer, headers, json!({ "method": method }), now).await?;
+    let tokens = begin_session(state, &mut tx, user, peer, headers, json!({ "method": method }), now).await?;
     tx.commit().await?;
     Ok(tokens)
 }
 
 /// Begins a session of an account, in the login's transaction; after its commit the answer is to be given. The audit
 /// log tells `how` somebody got in.
-pub(super) async fn begin(
+pub(super) async fn begin_session(
     state: &AppState,
     tx: &mut Tx,
     user: UserId,
@@ -69,22 +69,22 @@ pub(super) async fn begin(
     now: Timestamp,
 ) -> ApiResult<Tokens> {
     let id = state.ambient.id::<SessionId>();
-    let refresh = state.tokens.refresh(&state.ambient, id, 1);
+    let refresh = state.tokens.refresh_token(&state.ambient, id, 1);
     let session = Session { id, user_id: user, refresh_hash: refresh.hash(), generation: 1 };
     let user_agent = headers.get(header::USER_AGENT).and_then(|name| name.to_str().ok());
     let user_agent = user_agent.map(|name| name.get(..MAX_USER_AGENT).unwrap_or(name).to_owned());
-    let from = Origin { user_agent, address: peer.map(|address| address.to_string()) };
+    let from = SessionOrigin { user_agent, address: peer.map(|address| address.to_string()) };
     // First: it holds the account's row, so that logins are counted one after the other.
-    users::logged_in(tx, user, now).await?;
+    users::record_login(tx, user, now).await?;
     sessions::insert(tx, &session, &from, now, now.after(state.settings.refresh_life)).await?;
-    sessions::revoke_beyond(tx, user, MAX_SESSIONS, now).await?;
+    sessions::revoke_oldest(tx, user, MAX_SESSIONS, now).await?;
     let entry = audit::Entry::new("session.login", "session", id).details(how);
-    audit::of_user(tx, &state.ambient, Actor::user(user, peer), entry).await?;
-    tokens(state, &session, refresh.into_text())
+    audit::record_for_user(tx, &state.ambient, Actor::user(user, peer), entry).await?;
+    issue_tokens(state, &session, refresh.into_text())
 }
 
 /// The answer: an access token for the session, and its newest refresh token.
-pub(super) fn tokens(state: &AppState, session: &Session, refresh_token: String) -> ApiResult<Tokens> {
+pub(super) fn issue_tokens(state: &AppState, session: &Session, refresh_token: String) -> ApiResult<Tokens> {
     let life = state.settings.access_life;
     let access_token = state.tokens.sign(&state.ambient, session.user_id, session.id, life).map_err(|error| {
         tracing::error!(%error);

@@ -8,10 +8,10 @@ use restroy_sdk::{
 use secrecy::SecretString;
 use serde_json::json;
 
-use super::register::Registration;
+use super::register::PendingRegistration;
 use crate::{
     api::http::Body,
-    auth::{Attempt, limit::Kind, token},
+    auth::{SignInAttempt, limit::AttemptKind, token},
     error::{ApiError, ApiResult},
     state::AppState,
     store::{
@@ -30,49 +30,50 @@ use crate::{
 )]
 pub(super) async fn verify_email(
     State(state): State<AppState>,
-    attempt: Attempt,
+    attempt: SignInAttempt,
     Body(body): Body<VerifyEmail>,
 ) -> ApiResult<StatusCode> {
-    attempt.count(&state, Kind::Token, &body.token)?;
+    attempt.count(&state, AttemptKind::Token, &body.token)?;
     let peer = attempt.address;
     let hash = token::hash(&body.token);
     // Asked of a reader first: guessing takes neither the writer nor the work for a password.
     let looked =
-        one_time::look(&mut state.db.system_read().await?, Purpose::VerifyEmail, &hash, state.ambient.now()).await?;
-    let (user, registration) = looked.filter(|(_, registration)| !registration.is_empty()).ok_or_else(refused)?;
-    let registration: Registration = serde_json::from_str(&registration)?;
+        one_time::find_valid(&mut state.db.system_read().await?, Purpose::VerifyEmail, &hash, state.ambient.now())
+            .await?;
+    let (user, registration) = looked.filter(|(_, registration)| !registration.is_empty()).ok_or_else(invalid_token)?;
+    let registration: PendingRegistration = serde_json::from_str(&registration)?;
     let stored = Some(registration.password_hash.clone());
     if !state.passwords.verify(SecretString::from(body.password), stored).await? {
-        return Err(another_registration());
+        return Err(superseded());
     }
     let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;
     users::lock(&mut tx, user).await?;
     if one_time::spend(&mut tx, Purpose::VerifyEmail, &hash, now).await?.is_none() {
-        return Err(refused());
+        return Err(invalid_token());
     }
     if users::verify(&mut tx, user, &registration.name, &registration.password_hash, now).await? {
         let entry = audit::Entry::new("user.verify", "user", user)
             .before(json!({ "email_verified": false }))
             .after(json!({ "email_verified": true }));
-        audit::of_user(&mut tx, &state.ambient, Actor::user(user, peer), entry).await?;
+        audit::record_for_user(&mut tx, &state.ambient, Actor::user(user, peer), entry).await?;
     }
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn refused() -> ApiError {
-    fault("/token", "unknown, used or too old; register again to get another")
+fn invalid_token() -> ApiError {
+    field_error("/token", "unknown, used or too old; register again to get another")
 }
 
-fn another_registration() -> ApiError {
-    fault(
+fn superseded() -> ApiError {
+    field_error(
         "/password",
         "not the password of the registration that this token's e-mail tells of; take the e-mail of your own, or ask \
          for a password reset, which verifies the address too",
     )
 }
 
-fn fault(pointer: &str, detail: &str) -> ApiError {
+fn field_error(pointer: &str, detail: &str) -> ApiError {
     Problem::new(ProblemCode::Invalid).errors(vec![FieldError::new(pointer, detail)]).into()
 }

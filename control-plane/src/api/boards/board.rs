@@ -17,7 +17,7 @@ use crate::{
     api::http::{Body, Path, check_preconditions, etag},
     auth::{Caller, Permission},
     error::{ApiError, ApiResult, name_taken},
-    runs::removed::{self, Removed},
+    runs::removed::{self, DeletedScope},
     state::AppState,
     store::{audit, boards, schedules},
 };
@@ -90,7 +90,7 @@ pub(super) async fn patch_board(
         .await
         .map_err(|error| name_taken(error, "a board of this team", &board.name))?;
     let entry = audit::Entry::new("board.change", "board", id).before(before).after(serde_json::to_value(&board)?);
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     if comes_back {
         // What waited for it.
@@ -122,11 +122,11 @@ pub(super) async fn delete_board(
     let mut tx = scope.write().await?;
     let board = boards::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
     check_preconditions(&headers, Some(board.revision))?;
-    let ended = removed::cancel_runs(&mut tx, now, Removed::Board(id)).await?;
+    let ended = removed::cancel_runs(&mut tx, now, DeletedScope::Board(id)).await?;
     schedules::stop_on_board(&mut tx, id).await?;
     boards::delete(&mut tx, id, now).await?;
     let entry = audit::Entry::new("board.delete", "board", id).before(serde_json::to_value(&board)?);
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     ended.announce(&state);
     Ok(StatusCode::NO_CONTENT)

@@ -19,30 +19,30 @@ use serde_json::json;
 use utoipa::IntoParams;
 
 use crate::{
-    api::http::{Body, Filling, Paged, Path, Query, check_preconditions, etag},
+    api::http::{Body, PageBuilder, PageQuery, Path, Query, check_preconditions, etag},
     auth::{Caller, Permission},
     error::{ApiError, ApiResult},
     runs::{
         effects::{
-            Stop,
-            kv::{Entry, check_key, expiry, find, hold, remove, write},
+            CallFailure,
+            kv::{StoredEntry, check_key, expiry, find, lock_board, remove, write},
         },
         limits::MAX_KV_KEY,
     },
     state::AppState,
-    store::{TeamTx, audit, kv, sort::ByKey},
+    store::{TeamTx, audit, kv, sort::KeyOrder},
 };
 
 /// Which entries.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Keys {
+pub(super) struct KvQuery {
     /// Only keys that begin so.
     prefix: Option<String>,
     /// In which order: by key unless told.
     #[param(inline)]
-    sort: Option<ByKey>,
+    sort: Option<KeyOrder>,
     /// How many things: 1 to 100, 50 unless told.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
@@ -62,22 +62,22 @@ pub(super) async fn list_kv(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<BoardId>,
-    Query(keys): Query<Keys>,
+    Query(keys): Query<KvQuery>,
 ) -> ApiResult<Json<Page<KvEntry>>> {
     let scope = caller.board(&state, id, Permission::KvRead).await?;
     let (order, prefix) = (keys.sort.unwrap_or_default(), keys.prefix.unwrap_or_default());
-    let page = Paged::new(keys.limit, keys.cursor).of((order, &prefix));
+    let page = PageQuery::new(keys.limit, keys.cursor).for_list((order, &prefix));
     if prefix.len() > MAX_KV_KEY || prefix.contains('\0') {
         let detail = format!("`prefix` has at most {MAX_KV_KEY} bytes and no character U+0000.");
         return Err(ApiError::with(ProblemCode::BadRequest, detail));
     }
     let mut after = page.after::<String>()?;
-    let (mut filling, now) = (Filling::new(&page)?, state.ambient.now());
+    let (mut filling, now) = (PageBuilder::new(&page)?, state.ambient.now());
     let mut tx = scope.read().await?;
-    while let Some(rows) = filling.wants() {
+    while let Some(rows) = filling.rows_wanted() {
         let entries = kv::list(&mut tx, id, &prefix, order, after.as_deref(), now, rows).await?;
         after = entries.last().map(|entry| entry.key.clone()).or(after);
-        filling.take(entries, rows, |entry| entry.key.len() + entry.value.to_string().len());
+        filling.push_rows(entries, rows, |entry| entry.key.len() + entry.value.to_string().len());
     }
     Ok(Json(filling.page(|entry| entry.key.clone())))
 }
@@ -98,8 +98,8 @@ pub(super) async fn get_kv(
 ) -> ApiResult<Response> {
     let scope = caller.board(&state, id, Permission::KvRead).await?;
     let mut tx = scope.read().await?;
-    let entry = find(&mut tx, id, state.ambient.now(), &key).await.map_err(Stop::into_api)?;
-    entry.map(|entry| tagged(key, entry)).ok_or_else(ApiError::not_found)
+    let entry = find(&mut tx, id, state.ambient.now(), &key).await.map_err(CallFailure::into_api_error)?;
+    entry.map(|entry| entry_response(key, entry)).ok_or_else(ApiError::not_found)
 }
 
 /// Writes a key of the board's store, as a script does with `kv.set`. With `If-Match` it is a
@@ -125,19 +125,19 @@ pub(super) async fn put_kv(
     Body(put): Body<PutKv>,
 ) -> ApiResult<Response> {
     let scope = caller.board(&state, id, Permission::KvWrite).await?;
-    check_key(&key).map_err(Stop::into_api)?;
+    check_key(&key).map_err(CallFailure::into_api_error)?;
     let mut tx = scope.write().await?;
     let now = state.ambient.now();
-    let expires_at = expiry(now, put.ttl_ms).map_err(Stop::into_api)?;
-    let present = held(&mut tx, &state, id, &key, &headers).await?;
+    let expires_at = expiry(now, put.ttl_ms).map_err(CallFailure::into_api_error)?;
+    let present = lock_entry(&mut tx, &state, id, &key, &headers).await?;
     let version = present.as_ref().map_or(1, |entry| entry.version + 1);
-    write(&mut tx, id, now, &key, &put.value, version, expires_at).await.map_err(Stop::into_api)?;
+    write(&mut tx, id, now, &key, &put.value, version, expires_at).await.map_err(CallFailure::into_api_error)?;
     let mut note = audit::Entry::new("kv.set", "board", id).details(json!({ "key": key }));
     note.before = present.map(|entry| json!({ "version": entry.version }));
     note.after = Some(json!({ "version": version }));
-    audit::in_team(&mut tx, &state.ambient, scope.actor(), note).await?;
+    audit::record_in_team(&mut tx, &state.ambient, scope.actor(), note).await?;
     tx.commit().await?;
-    Ok(tagged(key, Entry { value: put.value, version, expires_at, updated_at: now }))
+    Ok(entry_response(key, StoredEntry { value: put.value, version, expires_at, updated_at: now }))
 }
 
 /// Takes a key out of the board's store.
@@ -158,37 +158,37 @@ pub(super) async fn delete_kv(
 ) -> ApiResult<StatusCode> {
     let scope = caller.board(&state, id, Permission::KvWrite).await?;
     let mut tx = scope.write().await?;
-    let present = held(&mut tx, &state, id, &key, &headers).await?.ok_or_else(ApiError::not_found)?;
-    remove(&mut tx, id, &key).await.map_err(Stop::into_api)?;
+    let present = lock_entry(&mut tx, &state, id, &key, &headers).await?.ok_or_else(ApiError::not_found)?;
+    remove(&mut tx, id, &key).await.map_err(CallFailure::into_api_error)?;
     let note = audit::Entry::new("kv.delete", "board", id).details(json!({ "key": key }));
     let note = note.before(json!({ "version": present.version }));
-    audit::in_team(&mut tx, &state.ambient, scope.actor(), note).await?;
+    audit::record_in_team(&mut tx, &state.ambient, scope.actor(), note).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// What the key holds, with the store held until the transaction ends; 412 when that is not what the
 /// request was made for.
-async fn held(
+async fn lock_entry(
     tx: &mut TeamTx,
     state: &AppState,
     board: BoardId,
     key: &str,
     headers: &HeaderMap,
-) -> ApiResult<Option<Entry>> {
-    hold(tx, board).await.map_err(Stop::into_api)?;
-    let present = find(tx, board, state.ambient.now(), key).await.map_err(Stop::into_api)?;
-    check_preconditions(headers, present.as_ref().map(tag))?;
+) -> ApiResult<Option<StoredEntry>> {
+    lock_board(tx, board).await.map_err(CallFailure::into_api_error)?;
+    let present = find(tx, board, state.ambient.now(), key).await.map_err(CallFailure::into_api_error)?;
+    check_preconditions(headers, present.as_ref().map(entry_etag))?;
     Ok(present)
 }
 
 /// Versions start again when a key went away; with the time of the write no two states have one tag.
-fn tag(entry: &Entry) -> String {
+fn entry_etag(entry: &StoredEntry) -> String {
     format!("{}-{:x}", entry.version, entry.updated_at.micros())
 }
 
-fn tagged(key: String, entry: Entry) -> Response {
-    let tag = etag(tag(&entry));
-    let Entry { value, version, expires_at, updated_at } = entry;
+fn entry_response(key: String, entry: StoredEntry) -> Response {
+    let tag = etag(entry_etag(&entry));
+    let StoredEntry { value, version, expires_at, updated_at } = entry;
     (tag, Json(KvEntry { key, value, version, expires_at, updated_at })).into_response()
 }

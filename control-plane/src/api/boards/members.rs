@@ -11,8 +11,8 @@ use serde_json::json;
 
 use crate::{
     api::{
-        http::{Body, Path, Query, Sorted},
-        teams::role_named,
+        http::{Body, Path, Query, SortedPageQuery},
+        teams::find_role,
     },
     auth::{Caller, Permission, Permissions, Role, grant},
     error::{ApiError, ApiResult},
@@ -31,7 +31,7 @@ pub(super) async fn list_board_members(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<BoardId>,
-    Query(sorted): Query<Sorted>,
+    Query(sorted): Query<SortedPageQuery>,
 ) -> ApiResult<Json<Page<BoardMember>>> {
     let scope = caller.board(&state, id, Permission::BoardRead).await?;
     let selection = sorted.selection()?;
@@ -59,8 +59,8 @@ pub(super) async fn put_board_member(
 ) -> ApiResult<Json<BoardMember>> {
     let scope = caller.board(&state, id, Permission::BoardAdminister).await?;
     let (mut tx, held) = scope.write_with_permissions().await?;
-    let theirs = in_team(&mut tx, user).await?;
-    let role = role_named(&mut tx, &new.role).await?;
+    let theirs = team_permissions(&mut tx, user).await?;
+    let role = find_role(&mut tx, &new.role).await?;
     if matches!(role, AnyRole::BuiltIn(Role::Owner)) {
         let fault = FieldError::new("/role", "a team has owners, a board has none: `admin` allows the same here");
         return Err(Problem::new(ProblemCode::Invalid).errors(vec![fault]).into());
@@ -73,7 +73,7 @@ pub(super) async fn put_board_member(
     let mut entry = audit::Entry::new("board.member", "board", id).details(json!({ "user": user }));
     entry.before = before.map(|before| json!({ "role": before.role }));
     entry.after = Some(json!({ "role": role.name() }));
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     let mut member = board_members::get(&mut tx, id, user).await?.ok_or_else(ApiError::not_found)?;
     if !scope.has_team_permission(Permission::MemberRead) {
         member.email = None;
@@ -100,7 +100,7 @@ pub(super) async fn remove_board_member(
     let (mut tx, held) = scope.write_with_permissions().await?;
     let before = board_members::get(&mut tx, id, user).await?.ok_or_else(ApiError::not_found)?;
     if !oneself {
-        let theirs = in_team(&mut tx, user).await?;
+        let theirs = team_permissions(&mut tx, user).await?;
         grant::ensure_can_manage(
             held,
             theirs.union(board_members::permissions(&mut tx, id, user).await?).board_scoped(),
@@ -110,13 +110,13 @@ pub(super) async fn remove_board_member(
     let entry = audit::Entry::new("board.member_remove", "board", id)
         .details(json!({ "user": user }))
         .before(json!({ "role": before.role }));
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     state.wake.send(Wake::Access { team_id: scope.team() });
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// What somebody's role in the team gives them; 404 when they are not in it.
-async fn in_team(tx: &mut TeamTx, user: UserId) -> ApiResult<Permissions> {
+async fn team_permissions(tx: &mut TeamTx, user: UserId) -> ApiResult<Permissions> {
     Ok(members::get(tx, user).await?.ok_or_else(ApiError::not_found)?.permissions)
 }

@@ -23,7 +23,7 @@ use crate::{
     params(("id" = BoardId, Path, description = "The board")),
     responses((status = 204, description = "It stands there now")),
 )]
-pub(super) async fn put_order(
+pub(super) async fn put_pipeline_order(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<BoardId>,
@@ -41,14 +41,14 @@ pub(super) async fn put_order(
         return Err(refused("/pipeline", "no pipeline of this board").into());
     }
     let stood_before = order::next(&mut tx, id, to.pipeline).await?;
-    if !order::put(&mut tx, id, to.pipeline, to.before).await? {
+    if !order::move_before(&mut tx, id, to.pipeline, to.before).await? {
         return Err(refused("/before", "no pipeline of this board").into());
     }
     let entry = audit::Entry::new("board.order", "board", id)
         .details(json!({ "pipeline": to.pipeline }))
         .before(json!({ "stands_before": stood_before }))
         .after(json!({ "stands_before": to.before }));
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -13,26 +13,26 @@ use utoipa::IntoParams;
 
 use crate::{
     api::{
-        http::{Body, Idempotency, Idempotent, Paged, Path, Query, Sorted, name_filter, paged},
+        http::{Body, Idempotency, Idempotent, PageQuery, Path, Query, SortedPageQuery, name_filter, paged},
         limits,
     },
     auth::{Caller, Permission},
     error::{ApiResult, name_taken},
     state::AppState,
-    store::{audit, order::Place, pipelines, sort::Order},
+    store::{audit, order::OrderPosition, pipelines, sort::SortOrder},
 };
 
 /// Which of the board's pipelines.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Listing {
+pub(super) struct PipelineQuery {
     /// Those that were deleted and can be restored.
     #[serde(default)]
     deleted: bool,
     /// In which order: that of the board unless told.
     #[param(inline)]
-    sort: Option<Order>,
+    sort: Option<SortOrder>,
     /// Only what has this in its name; ASCII letters in either case.
     #[param(min_length = 1, max_length = 64)]
     name: Option<String>,
@@ -53,18 +53,18 @@ pub(super) async fn list_pipelines(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<BoardId>,
-    Query(listing): Query<Listing>,
+    Query(listing): Query<PipelineQuery>,
 ) -> ApiResult<Json<Page<Pipeline>>> {
     let scope = caller.board(&state, id, Permission::PipelineRead).await?;
-    let Listing { deleted, sort, name, limit, cursor } = listing;
+    let PipelineQuery { deleted, sort, name, limit, cursor } = listing;
     if deleted || sort.is_some() {
-        let sorted = Sorted::new(sort, name, limit, cursor).of(deleted);
+        let sorted = SortedPageQuery::new(sort, name, limit, cursor).for_list(deleted);
         let selection = sorted.selection()?;
-        let pipelines = pipelines::sorted(&mut scope.read().await?, id, deleted, &selection).await?;
+        let pipelines = pipelines::list_sorted(&mut scope.read().await?, id, deleted, &selection).await?;
         return Ok(Json(sorted.page(pipelines, |pipeline| (pipeline.id.uuid(), &pipeline.name))?));
     }
-    let page = Paged::new(limit, cursor).of(("by hand", &name));
-    let (after, rows, name) = (page.after::<Place>()?, page.rows()?, name_filter(name.as_deref())?);
+    let page = PageQuery::new(limit, cursor).for_list(("by hand", &name));
+    let (after, rows, name) = (page.after::<OrderPosition>()?, page.rows()?, name_filter(name.as_deref())?);
     let placed = pipelines::list(&mut scope.read().await?, id, after, name.as_deref(), rows).await?;
     let Page { items, next_cursor } = paged(&page, placed, |(_, place)| *place)?;
     Ok(Json(Page { items: items.into_iter().map(|(pipeline, _)| pipeline).collect(), next_cursor }))
@@ -100,13 +100,14 @@ pub(super) async fn create_pipeline(
     )?;
     let with_deleted = pipelines::count_with_deleted(&mut tx, id).await?;
     limits::ensure_below_limit_with_deleted(with_deleted, limits::PIPELINES_WITH_DELETED, "pipelines on a board")?;
-    let made = pipelines::New { id: state.ambient.id(), board: id, name: &new.name, description: &new.description };
+    let made =
+        pipelines::PipelineInsert { id: state.ambient.id(), board: id, name: &new.name, description: &new.description };
     let pipeline = pipelines::insert(&mut tx, made, now)
         .await
         .map_err(|error| name_taken(error, "a pipeline on this board", &new.name))?;
     let entry = audit::Entry::new("pipeline.create", "pipeline", pipeline.id).after(serde_json::to_value(&pipeline)?);
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
-    let answer = slot.answer(&mut tx, StatusCode::CREATED, &pipeline).await?;
+    audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    let answer = slot.store_response(&mut tx, StatusCode::CREATED, &pipeline).await?;
     tx.commit().await?;
     Ok(answer)
 }

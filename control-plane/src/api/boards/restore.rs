@@ -4,15 +4,15 @@ use axum::{Json, extract::State};
 use restroy_sdk::{api::board::Board, ids::BoardId};
 
 use crate::{
-    api::{http::Path, restore::Restoring},
+    api::{http::Path, restore::Restoration},
     auth::{Caller, Permission},
     error::{ApiError, ApiResult, name_taken},
     runs::{
-        purge_deleted::KEPT,
-        removed::{self, Removed},
+        purge_deleted::RETENTION,
+        removed::{self, DeletedScope},
     },
     state::AppState,
-    store::{audit, boards, schedules::Of},
+    store::{audit, boards, schedules::ScheduleOwner},
 };
 
 /// Brings a board back that was deleted in the last 30 days, with the pipelines that were on it then; their
@@ -28,10 +28,10 @@ pub(super) async fn restore_board(
     Path(id): Path<BoardId>,
 ) -> ApiResult<Json<Board>> {
     let scope = caller.deleted_board(&state, id, Permission::BoardDelete).await?;
-    let mut back = Restoring::begin(&state, &scope, Of::Board(id)).await?;
+    let mut back = Restoration::begin(&state, &scope, ScheduleOwner::Board(id)).await?;
     let name = boards::get_deleted(&mut back.tx, id).await?.ok_or_else(ApiError::not_found)?;
-    removed::has_ended(&mut back.tx, Removed::Board(id)).await?;
-    let board = boards::restore(&mut back.tx, id, back.now.before(KEPT), back.now)
+    removed::ensure_runs_ended(&mut back.tx, DeletedScope::Board(id)).await?;
+    let board = boards::restore(&mut back.tx, id, back.now.before(RETENTION), back.now)
         .await
         .map_err(|error| name_taken(error, "a board of this team", &name))?
         .ok_or_else(ApiError::not_found)?;

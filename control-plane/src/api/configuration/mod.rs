@@ -21,8 +21,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     http::{
-        Fields, Paged, Sorted, check_preconditions, etag, paged,
-        rule::{Rule as _, Text},
+        FieldErrors, PageQuery, SortedPageQuery, check_preconditions, etag, paged,
+        rule::{FieldRule as _, TextRule},
     },
     limits,
 };
@@ -32,9 +32,9 @@ use crate::{
     state::AppState,
     store::{
         TeamTx, audit, boards,
-        configuration::{self, Change, Place, Value},
+        configuration::{self, ConfigOwner, ConfigurationChange, NewValue},
         pipelines, scripts,
-        sort::{Age, Order},
+        sort::{AgeOrder, SortOrder},
         team_keys, teams,
     },
 };
@@ -61,12 +61,12 @@ enum EntryOrder {
 
 impl EntryOrder {
     /// Of the revisions that are in force: they are made when a key is changed.
-    fn of_rows(self) -> Order {
+    fn row_order(self) -> SortOrder {
         match self {
-            Self::Key => Order::Name,
-            Self::KeyDown => Order::NameDown,
-            Self::Oldest => Order::Oldest,
-            Self::Newest => Order::Newest,
+            Self::Key => SortOrder::Name,
+            Self::KeyDown => SortOrder::NameDown,
+            Self::Oldest => SortOrder::Oldest,
+            Self::Newest => SortOrder::Newest,
         }
     }
 }
@@ -75,7 +75,7 @@ impl EntryOrder {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-struct Entries {
+struct EntryQuery {
     /// In which order: by key unless told.
     #[param(inline)]
     sort: Option<EntryOrder>,
@@ -93,10 +93,10 @@ struct Entries {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-struct Revisions {
+struct RevisionQuery {
     /// In which order: the newest first unless told.
     #[param(inline)]
-    sort: Option<Age>,
+    sort: Option<AgeOrder>,
     /// How many things: 1 to 100, 50 unless told.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
@@ -105,9 +105,9 @@ struct Revisions {
 }
 
 /// What is set at a place; secrets without their values.
-async fn list(scope: &Scope, place: Place, entries: Entries) -> ApiResult<Json<Page<ConfigurationEntry>>> {
-    let order = entries.sort.unwrap_or_default().of_rows();
-    let sorted = Sorted::new(Some(order), entries.name, entries.limit, entries.cursor);
+async fn list(scope: &Scope, place: ConfigOwner, entries: EntryQuery) -> ApiResult<Json<Page<ConfigurationEntry>>> {
+    let order = entries.sort.unwrap_or_default().row_order();
+    let sorted = SortedPageQuery::new(Some(order), entries.name, entries.limit, entries.cursor);
     let selection = sorted.selection()?;
     let found = configuration::list(&mut scope.read().await?, place, &selection).await?;
     let Page { items, next_cursor } = sorted.page(found, |(id, entry)| (*id, &entry.key))?;
@@ -115,21 +115,21 @@ async fn list(scope: &Scope, place: Place, entries: Entries) -> ApiResult<Json<P
 }
 
 /// What a key holds.
-async fn get(scope: &Scope, place: Place, key: &str) -> ApiResult<Response> {
+async fn get(scope: &Scope, place: ConfigOwner, key: &str) -> ApiResult<Response> {
     let mut tx = scope.read().await?;
     let entry = configuration::get(&mut tx, place, key).await?.ok_or_else(ApiError::not_found)?;
-    Ok(tagged(entry))
+    Ok(entry_response(entry))
 }
 
 /// The revisions of a key; of a secret who set it and when, and nothing more.
 async fn history(
     scope: &Scope,
-    place: Place,
+    place: ConfigOwner,
     key: &str,
-    revisions: Revisions,
+    revisions: RevisionQuery,
 ) -> ApiResult<Json<Page<ConfigurationRevision>>> {
     let age = revisions.sort.unwrap_or_default();
-    let page = Paged::new(revisions.limit, revisions.cursor).of(age);
+    let page = PageQuery::new(revisions.limit, revisions.cursor).for_list(age);
     let (after, rows) = (page.after::<i64>()?, page.rows()?);
     let found = configuration::history(&mut scope.read().await?, place, key, age, after, rows).await?;
     if found.is_empty() && after.is_none() {
@@ -142,7 +142,7 @@ async fn history(
 async fn put(
     state: &AppState,
     scope: &Scope,
-    place: Place,
+    place: ConfigOwner,
     key: &str,
     headers: &HeaderMap,
     put: &PutConfiguration,
@@ -150,48 +150,48 @@ async fn put(
     check(key, put)?;
     let (mut tx, scope) = scope.write_with_scope().await?;
     let present = configuration::get(&mut tx, place, key).await?;
-    check_preconditions(headers, tag(present.as_ref()).as_deref())?;
+    check_preconditions(headers, entry_etag(present.as_ref()).as_deref())?;
     if present.as_ref().is_some_and(|present| present.secret) {
         // Writing a plain value over a secret takes the secret away.
         scope.require(Permission::SecretWrite)?;
     }
-    configuration::forget_removed(&mut tx, place, state.ambient.now()).await?;
+    configuration::prune_removed(&mut tx, place, state.ambient.now()).await?;
     ensure_below_limit(&mut tx, place, (key, present.as_ref()), put.secret).await?;
-    configuration::forget_old(&mut tx, place, key, state.ambient.now()).await?;
+    configuration::prune_revisions(&mut tx, place, key, state.ambient.now()).await?;
     limits::ensure_below_limit(
         configuration::revisions(&mut tx, place, key).await?,
         limits::REVISIONS_PER_KEY,
         "changes of one key within a few days",
     )?;
-    let team_keys = team_keys::of_team(&mut tx, &state.keys).await?;
-    let value = if put.secret { Value::Secret(&put.value, &team_keys) } else { Value::Plain(&put.value) };
-    let config_revision = raise(&mut tx, place).await?;
-    let change = Change { place, key, value, config_revision, author: scope.user() };
+    let team_keys = team_keys::load_for_team(&mut tx, &state.keys).await?;
+    let value = if put.secret { NewValue::Secret(&put.value, &team_keys) } else { NewValue::Plain(&put.value) };
+    let config_revision = bump_revision(&mut tx, place).await?;
+    let change = ConfigurationChange { place, key, value, config_revision, author: scope.user() };
     let entry = configuration::write(&mut tx, &state.ambient, &change).await?;
     limits::ensure_storage_below_limit(&mut tx).await?;
     let action = if put.secret { "secret.set" } else { "configuration.set" };
     audit_change(state, &scope, &mut tx, place, (action, key, entry.revision), (present.as_ref(), Some(&entry)))
         .await?;
     tx.commit().await?;
-    Ok(tagged(entry))
+    Ok(entry_response(entry))
 }
 
 /// Takes a key away. The scope holds the permission that a plain value takes.
 async fn delete(
     state: &AppState,
     scope: &Scope,
-    place: Place,
+    place: ConfigOwner,
     key: &str,
     headers: &HeaderMap,
 ) -> ApiResult<StatusCode> {
     let (mut tx, scope) = scope.write_with_scope().await?;
     let present = configuration::get(&mut tx, place, key).await?.ok_or_else(ApiError::not_found)?;
-    check_preconditions(headers, tag(Some(&present)).as_deref())?;
+    check_preconditions(headers, entry_etag(Some(&present)).as_deref())?;
     if present.secret {
         scope.require(Permission::SecretWrite)?;
     }
-    let config_revision = raise(&mut tx, place).await?;
-    let change = Change { place, key, value: Value::Removed, config_revision, author: scope.user() };
+    let config_revision = bump_revision(&mut tx, place).await?;
+    let change = ConfigurationChange { place, key, value: NewValue::Removed, config_revision, author: scope.user() };
     let removed = configuration::write(&mut tx, &state.ambient, &change).await?;
     let action = if present.secret { "secret.remove" } else { "configuration.remove" };
     audit_change(state, &scope, &mut tx, place, (action, key, removed.revision), (Some(&present), None)).await?;
@@ -200,30 +200,30 @@ async fn delete(
 }
 
 /// What a place is called.
-fn kind(place: Place) -> &'static str {
+fn owner_kind(place: ConfigOwner) -> &'static str {
     match place {
-        Place::Script(_) => "script",
-        Place::Board(_) => "board",
-        Place::Team(_) => "team",
+        ConfigOwner::Script(_) => "script",
+        ConfigOwner::Board(_) => "board",
+        ConfigOwner::Team(_) => "team",
     }
 }
 
 /// Counts the change; runs that started before it do not see it.
-async fn raise(tx: &mut TeamTx, place: Place) -> ApiResult<i64> {
+async fn bump_revision(tx: &mut TeamTx, place: ConfigOwner) -> ApiResult<i64> {
     Ok(match place {
-        Place::Script(id) => {
+        ConfigOwner::Script(id) => {
             let script = scripts::get(tx, id).await?.ok_or_else(ApiError::not_found)?;
             pipelines::raise_config_revision(tx, script.pipeline_id).await?
         }
-        Place::Board(id) => boards::raise_config_revision(tx, id).await?,
-        Place::Team(_) => teams::raise_config_revision(tx).await?,
+        ConfigOwner::Board(id) => boards::raise_config_revision(tx, id).await?,
+        ConfigOwner::Team(_) => teams::raise_config_revision(tx).await?,
     })
 }
 
 /// 429 unless there is room for one more key of that sort.
 async fn ensure_below_limit(
     tx: &mut TeamTx,
-    place: Place,
+    place: ConfigOwner,
     (key, present): (&str, Option<&ConfigurationEntry>),
     secret: bool,
 ) -> ApiResult<()> {
@@ -231,7 +231,7 @@ async fn ensure_below_limit(
         return Ok(());
     }
     let count = configuration::count(tx, place).await?;
-    let kind = kind(place);
+    let kind = owner_kind(place);
     if secret {
         limits::ensure_below_limit(count.secrets, limits::SECRETS_PER_PLACE, &format!("secrets of a {kind}"))?;
     } else {
@@ -253,7 +253,7 @@ async fn audit_change(
     state: &AppState,
     scope: &Scope,
     tx: &mut TeamTx,
-    place: Place,
+    place: ConfigOwner,
     (action, key, revision): (&str, &str, i64),
     (before, after): (Option<&ConfigurationEntry>, Option<&ConfigurationEntry>),
 ) -> ApiResult<()> {
@@ -263,27 +263,27 @@ async fn audit_change(
         None => json!({ "secret": true, "revision": entry.revision }),
     };
     let mut entry =
-        audit::Entry::new(action, kind(place), place.id()).details(json!({ "key": key, "revision": revision }));
+        audit::Entry::new(action, owner_kind(place), place.id()).details(json!({ "key": key, "revision": revision }));
     entry.before = before.map(seen);
     entry.after = after.map(seen);
-    Ok(audit::in_team(tx, &state.ambient, scope.actor(), entry).await?)
+    Ok(audit::record_in_team(tx, &state.ambient, scope.actor(), entry).await?)
 }
 
-fn tag(entry: Option<&ConfigurationEntry>) -> Option<String> {
+fn entry_etag(entry: Option<&ConfigurationEntry>) -> Option<String> {
     entry.map(|entry| entry.revision.to_string())
 }
 
-fn tagged(entry: ConfigurationEntry) -> Response {
+fn entry_response(entry: ConfigurationEntry) -> Response {
     (etag(entry.revision), Json(entry)).into_response()
 }
 
 fn check(key: &str, put: &PutConfiguration) -> ApiResult<()> {
-    let mut fields = Fields::new();
+    let mut fields = FieldErrors::new();
     // The key stands in the path: the fault is nowhere in the body.
-    Text::Key.check("", key, &mut fields);
+    TextRule::Key.check("", key, &mut fields);
     if put.secret && put.value.len() < limits::MIN_SECRET {
         let detail = format!("a secret has at least {} bytes: a shorter one cannot be masked", limits::MIN_SECRET);
-        fields.fault("/value", detail);
+        fields.error("/value", detail);
     }
-    fields.done()
+    fields.finish()
 }

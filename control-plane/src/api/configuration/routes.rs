@@ -16,13 +16,13 @@ use restroy_sdk::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Entries, Revisions};
+use super::{EntryQuery, RevisionQuery};
 use crate::{
     api::http::{Body, Path, Query},
     auth::{Caller, Permission},
     error::ApiResult,
     state::AppState,
-    store::configuration::Place,
+    store::configuration::ConfigOwner,
 };
 
 /// The routes of one kind of place, each with its own words in the document. What they do is beside this
@@ -47,17 +47,17 @@ macro_rules! routes_of {
             $(#[$list_doc])*
             #[utoipa::path(
                 get, path = $collection, tag = $tag,
-                params(("id" = $id, Path, description = $called), Entries),
+                params(("id" = $id, Path, description = $called), EntryQuery),
                 responses((status = 200, description = "By key unless told", body = Page<ConfigurationEntry>)),
             )]
             async fn $list(
                 State(state): State<AppState>,
                 caller: Caller,
                 Path(id): Path<$id>,
-                Query(entries): Query<Entries>,
+                Query(entries): Query<EntryQuery>,
             ) -> ApiResult<Json<Page<ConfigurationEntry>>> {
                 let scope = caller.$enter(&state, id, Permission::$read).await?;
-                super::super::list(&scope, Place::$place(id), entries).await
+                super::super::list(&scope, ConfigOwner::$place(id), entries).await
             }
 
             $(#[$get_doc])*
@@ -75,7 +75,7 @@ macro_rules! routes_of {
                 Path((id, key)): Path<($id, String)>,
             ) -> ApiResult<Response> {
                 let scope = caller.$enter(&state, id, Permission::$read).await?;
-                super::super::get(&scope, Place::$place(id), &key).await
+                super::super::get(&scope, ConfigOwner::$place(id), &key).await
             }
 
             $(#[$put_doc])*
@@ -101,7 +101,7 @@ macro_rules! routes_of {
             ) -> ApiResult<Response> {
                 let permission = if put.secret { Permission::SecretWrite } else { Permission::$write };
                 let scope = caller.$enter(&state, id, permission).await?;
-                super::super::put(&state, &scope, Place::$place(id), &key, &headers, &put).await
+                super::super::put(&state, &scope, ConfigOwner::$place(id), &key, &headers, &put).await
             }
 
             $(#[$delete_doc])*
@@ -121,7 +121,7 @@ macro_rules! routes_of {
                 headers: HeaderMap,
             ) -> ApiResult<StatusCode> {
                 let scope = caller.$enter(&state, id, Permission::$write).await?;
-                super::super::delete(&state, &scope, Place::$place(id), &key, &headers).await
+                super::super::delete(&state, &scope, ConfigOwner::$place(id), &key, &headers).await
             }
 
             $(#[$history_doc])*
@@ -130,7 +130,7 @@ macro_rules! routes_of {
                 params(
                     ("id" = $id, Path, description = $called),
                     ("key" = String, Path, description = "The key"),
-                    Revisions,
+                    RevisionQuery,
                 ),
                 responses((status = 200, description = "The newest first unless told", body = Page<ConfigurationRevision>)),
             )]
@@ -138,10 +138,10 @@ macro_rules! routes_of {
                 State(state): State<AppState>,
                 caller: Caller,
                 Path((id, key)): Path<($id, String)>,
-                Query(revisions): Query<Revisions>,
+                Query(revisions): Query<RevisionQuery>,
             ) -> ApiResult<Json<Page<ConfigurationRevision>>> {
                 let scope = caller.$enter(&state, id, Permission::$read).await?;
-                super::super::history(&scope, Place::$place(id), &key, revisions).await
+                super::super::history(&scope, ConfigOwner::$place(id), &key, revisions).await
             }
         }
     };

@@ -25,7 +25,7 @@ pub(super) struct Reference {
 
 impl Reference {
     /// Of the whole document.
-    pub(super) fn of(document: &Value) -> Self {
+    pub(super) fn from_document(document: &Value) -> Self {
         let page = render(document).unwrap_or_else(|error| {
             tracing::error!(%error, "the reference of the API cannot be rendered");
             "The document itself is at /v1/openapi.json.".into()
@@ -55,5 +55,5 @@ fn render(document: &Value) -> Result<String, minijinja::Error> {
     let template = environment.template_from_named_str("page.html", PAGE)?;
     // The policy names the style's hash: it goes in byte for byte.
     let style = minijinja::Value::from_safe_string(STYLE.into());
-    template.render(context! { style, ..Serde(view::of(document)) })
+    template.render(context! { style, ..Serde(view::from_document(document)) })
 }

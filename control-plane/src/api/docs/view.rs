@@ -7,22 +7,22 @@ use serde_json::{Map, Value};
 
 /// The page.
 #[derive(Debug, Serialize)]
-pub(super) struct View {
+pub(super) struct PageView {
     title: String,
     intro: Vec<String>,
-    areas: Vec<Area>,
-    schemas: Vec<Schema>,
+    areas: Vec<TagSection>,
+    schemas: Vec<SchemaView>,
 }
 
 /// The operations of a tag.
 #[derive(Debug, Serialize)]
-struct Area {
+struct TagSection {
     name: String,
-    operations: Vec<Operation>,
+    operations: Vec<OperationView>,
 }
 
 #[derive(Debug, Serialize)]
-struct Operation {
+struct OperationView {
     id: String,
     method: String,
     path: String,
@@ -30,100 +30,100 @@ struct Operation {
     text: Vec<String>,
     /// Whether it asks for no credentials.
     open: bool,
-    parameters: Vec<Field>,
-    body: Option<Body>,
-    answers: Vec<Answer>,
+    parameters: Vec<FieldView>,
+    body: Option<BodyView>,
+    answers: Vec<ResponseView>,
 }
 
 /// A parameter, or a field of a schema.
 #[derive(Debug, Serialize)]
-struct Field {
+struct FieldView {
     name: String,
     /// Where a parameter goes: `path`, `query` or `header`.
     place: String,
-    kind: Vec<Kind>,
+    kind: Vec<TypeName>,
     required: bool,
     description: String,
 }
 
 /// A part of a type's name, with the schema that it leads to.
 #[derive(Debug, Serialize)]
-struct Kind {
+struct TypeName {
     text: String,
     schema: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
-struct Body {
+struct BodyView {
     media: String,
-    kind: Vec<Kind>,
+    kind: Vec<TypeName>,
     example: String,
 }
 
 #[derive(Debug, Serialize)]
-struct Answer {
+struct ResponseView {
     status: String,
     description: String,
-    body: Option<Body>,
+    body: Option<BodyView>,
     /// The problem codes that it can have.
-    codes: Vec<Code>,
+    codes: Vec<CodeView>,
 }
 
 #[derive(Debug, Serialize)]
-struct Code {
+struct CodeView {
     code: String,
     title: String,
 }
 
 #[derive(Debug, Serialize)]
-struct Schema {
+struct SchemaView {
     name: String,
     description: String,
-    kind: Vec<Kind>,
-    fields: Vec<Field>,
+    kind: Vec<TypeName>,
+    fields: Vec<FieldView>,
     values: Vec<String>,
 }
 
 /// The page of a document.
-pub(super) fn of(document: &Value) -> View {
-    let mut areas: BTreeMap<String, Vec<Operation>> = BTreeMap::new();
+pub(super) fn from_document(document: &Value) -> PageView {
+    let mut areas: BTreeMap<String, Vec<OperationView>> = BTreeMap::new();
     for (path, item) in entries(&document["paths"]) {
         for (method, operation) in entries(item) {
             if operation["responses"].is_object() {
                 let area = text(&operation["tags"][0]);
-                areas.entry(area).or_default().push(of_operation(path, method, operation));
+                areas.entry(area).or_default().push(operation_view(path, method, operation));
             }
         }
     }
-    View {
+    PageView {
         title: text(&document["info"]["title"]),
         intro: paragraphs(&text(&document["info"]["description"])),
-        areas: areas.into_iter().map(|(name, operations)| Area { name, operations }).collect(),
-        schemas: entries(&document["components"]["schemas"]).map(|(name, schema)| of_schema(name, schema)).collect(),
+        areas: areas.into_iter().map(|(name, operations)| TagSection { name, operations }).collect(),
+        schemas: entries(&document["components"]["schemas"]).map(|(name, schema)| schema_view(name, schema)).collect(),
     }
 }
 
-fn of_operation(path: &str, method: &str, operation: &Value) -> Operation {
+fn operation_view(path: &str, method: &str, operation: &Value) -> OperationView {
     let summary = text(&operation["summary"]);
     let open = list(&operation["security"]).iter().any(|scheme| scheme.as_object().is_some_and(Map::is_empty));
-    Operation {
+    OperationView {
         id: text(&operation["operationId"]),
         method: method.to_uppercase(),
         path: path.to_owned(),
         text: paragraphs(&text(&operation["description"])),
         summary,
         open,
-        parameters: list(&operation["parameters"]).iter().map(of_parameter).collect(),
-        body: of_body(&operation["requestBody"]),
+        parameters: list(&operation["parameters"]).iter().map(parameter_view).collect(),
+        body: body_view(&operation["requestBody"]),
         answers: entries(&operation["responses"])
             .filter(|(status, _)| *status != "default")
-            .map(|(status, answer)| of_answer(status, answer))
+            .map(|(status, answer)| response_view(status, answer))
             .collect(),
     }
 }
 
-fn of_parameter(parameter: &Value) -> Field {
-    Field {
+fn parameter_view(parameter: &Value) -> FieldView {
+    FieldView {
         name: text(&parameter["name"]),
         place: text(&parameter["in"]),
         kind: kind(&parameter["schema"]),
@@ -132,32 +132,32 @@ fn of_parameter(parameter: &Value) -> Field {
     }
 }
 
-fn of_body(body: &Value) -> Option<Body> {
+fn body_view(body: &Value) -> Option<BodyView> {
     let (media, content) = entries(&body["content"]).next()?;
     let example = content.get("example").filter(|example| !example.is_string());
-    Some(Body {
+    Some(BodyView {
         media: media.to_owned(),
         kind: kind(&content["schema"]),
         example: example.and_then(|example| serde_json::to_string_pretty(example).ok()).unwrap_or_default(),
     })
 }
 
-fn of_answer(status: &str, answer: &Value) -> Answer {
-    let codes: Vec<Code> = entries(&answer["content"]["application/problem+json"]["examples"])
-        .map(|(code, example)| Code { code: code.to_owned(), title: text(&example["summary"]) })
+fn response_view(status: &str, answer: &Value) -> ResponseView {
+    let codes: Vec<CodeView> = entries(&answer["content"]["application/problem+json"]["examples"])
+        .map(|(code, example)| CodeView { code: code.to_owned(), title: text(&example["summary"]) })
         .collect();
-    Answer {
+    ResponseView {
         status: status.to_owned(),
         description: if codes.is_empty() { text(&answer["description"]) } else { String::new() },
-        body: if codes.is_empty() { of_body(answer) } else { None },
+        body: if codes.is_empty() { body_view(answer) } else { None },
         codes,
     }
 }
 
-fn of_schema(name: &str, schema: &Value) -> Schema {
+fn schema_view(name: &str, schema: &Value) -> SchemaView {
     let mut fields = Vec::new();
     fields_of(schema, &mut fields);
-    Schema {
+    SchemaView {
         name: name.to_owned(),
         description: text(&schema["description"]),
         kind: if fields.is_empty() { kind(schema) } else { Vec::new() },
@@ -166,12 +166,12 @@ fn of_schema(name: &str, schema: &Value) -> Schema {
     }
 }
 
-fn fields_of(schema: &Value, fields: &mut Vec<Field>) {
+fn fields_of(schema: &Value, fields: &mut Vec<FieldView>) {
     for part in list(&schema["allOf"]) {
         fields_of(part, fields);
     }
     for (name, field) in entries(&schema["properties"]) {
-        fields.push(Field {
+        fields.push(FieldView {
             name: name.to_owned(),
             place: String::new(),
             kind: kind(field),
@@ -181,12 +181,12 @@ fn fields_of(schema: &Value, fields: &mut Vec<Field>) {
     }
 }
 
-/// A type's name, such as `list of Board` or `string (uuid) or null`.
-fn kind(schema: &Value) -> Vec<Kind> {
-    let plain = |text: &str| Kind { text: text.to_owned(), schema: None };
+/// A type's name, such as `list from_document Board` or `string (uuid) or null`.
+fn kind(schema: &Value) -> Vec<TypeName> {
+    let plain = |text: &str| TypeName { text: text.to_owned(), schema: None };
     if let Some(reference) = schema["$ref"].as_str() {
         let name = reference.rsplit('/').next().unwrap_or_default().to_owned();
-        return vec![Kind { text: name.clone(), schema: Some(name) }];
+        return vec![TypeName { text: name.clone(), schema: Some(name) }];
     }
     for (several, word) in [("oneOf", " or "), ("anyOf", " or "), ("allOf", " and ")] {
         let mut kinds = Vec::new();

@@ -17,11 +17,11 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::{
-    Fields,
-    receive::{Held, Refused},
+    FieldErrors,
+    receive::{ReceiveError, RequestMemory},
 };
 use crate::{
-    api::rules::Ruled,
+    api::rules::ValidatedBody,
     error::{ApiError, ApiResult},
     state::AppState,
 };
@@ -39,9 +39,9 @@ pub struct Body<T>(pub T);
 
 /// Whose turn it is when a long body is read: an extension that says who sent it, set once that is known.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct SentBy(pub(crate) Uuid);
+pub(crate) struct BodySender(pub(crate) Uuid);
 
-impl<T: DeserializeOwned + Ruled + Send + 'static> FromRequest<AppState> for Body<T> {
+impl<T: DeserializeOwned + ValidatedBody + Send + 'static> FromRequest<AppState> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
@@ -53,27 +53,27 @@ impl<T: DeserializeOwned + Ruled + Send + 'static> FromRequest<AppState> for Bod
         }
         let limit = request.extensions().get::<BodyLimit>().copied();
         let limits = request.extensions().get::<JsonLimits>().copied().unwrap_or(JsonLimits::BODY);
-        let sender = request.extensions().get::<SentBy>().map_or(Uuid::nil(), |sender| sender.0);
-        let held = request.extensions().get::<Held>().cloned();
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| unreadable(&rejection, limit))?;
+        let sender = request.extensions().get::<BodySender>().map_or(Uuid::nil(), |sender| sender.0);
+        let held = request.extensions().get::<RequestMemory>().cloned();
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| read_error(&rejection, limit))?;
         let long = bytes.len() > SHORT;
         let size = if long {
             let bytes = bytes.clone();
-            state.tenants.run(sender, move || bounded(&bytes, limits)).await??
+            state.tenants.run(sender, move || check_json_bounds(&bytes, limits)).await??
         } else {
-            bounded(&bytes, limits)?
+            check_json_bounds(&bytes, limits)?
         };
         if let Some(held) = held {
-            held.tree(size.tree_bytes).await.map_err(|_| full())?;
+            held.reserve_tree(size.tree_bytes).await.map_err(|_| out_of_memory())?;
         }
         let body: T = if long || size.nodes > FEW {
-            state.tenants.run(sender, move || read(&bytes)).await??
+            state.tenants.run(sender, move || parse_json(&bytes)).await??
         } else {
-            read(&bytes)?
+            parse_json(&bytes)?
         };
-        let mut fields = Fields::new();
+        let mut fields = FieldErrors::new();
         body.check(&mut fields);
-        fields.done()?;
+        fields.finish()?;
         Ok(Self(body))
     }
 }
@@ -94,10 +94,10 @@ fn is_json(request: &Request) -> bool {
     value.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
 }
 
-fn unreadable(rejection: &BytesRejection, limit: Option<BodyLimit>) -> ApiError {
-    match refused(rejection) {
-        Some(Refused::Slow) => return ApiError::with(ProblemCode::BadRequest, "The body did not come in time."),
-        Some(Refused::Full) => return full(),
+fn read_error(rejection: &BytesRejection, limit: Option<BodyLimit>) -> ApiError {
+    match receive_error(rejection) {
+        Some(ReceiveError::Slow) => return ApiError::with(ProblemCode::BadRequest, "The body did not come in time."),
+        Some(ReceiveError::Full) => return out_of_memory(),
         None => {}
     }
     // The rejection's own response knows best whether it was the limit.
@@ -114,12 +114,12 @@ fn unreadable(rejection: &BytesRejection, limit: Option<BodyLimit>) -> ApiError 
     }
 }
 
-fn full() -> ApiError {
+fn out_of_memory() -> ApiError {
     ApiError::with(ProblemCode::Unavailable, "The bodies of too many requests are under way; try again in a moment.")
 }
 
 /// Counts what is in a body before anything is built from it.
-fn bounded(bytes: &[u8], limits: JsonLimits) -> ApiResult<JsonSize> {
+fn check_json_bounds(bytes: &[u8], limits: JsonLimits) -> ApiResult<JsonSize> {
     measure(bytes, limits).map_err(|error| match error.kind {
         JsonErrorKind::TooManyNodes(most) => {
             let detail = format!(
@@ -140,7 +140,7 @@ fn bounded(bytes: &[u8], limits: JsonLimits) -> ApiResult<JsonSize> {
 }
 
 /// Whether it was one of our bounds.
-fn refused(rejection: &BytesRejection) -> Option<Refused> {
+fn receive_error(rejection: &BytesRejection) -> Option<ReceiveError> {
     let mut error: Option<&dyn Error> = Some(rejection);
     while let Some(found) = error {
         if let Some(refused) = found.downcast_ref() {
@@ -151,7 +151,7 @@ fn refused(rejection: &BytesRejection) -> Option<Refused> {
     None
 }
 
-fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let pointer = pointer(error.path());

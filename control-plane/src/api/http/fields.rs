@@ -2,35 +2,35 @@
 
 use restroy_sdk::problem::{FieldError, Problem, ProblemCode};
 
-use super::rule::{Given, Rule};
+use super::rule::{FieldRule, FieldValue};
 use crate::error::ApiResult;
 
 /// Collects what is wrong with a body.
 #[derive(Debug, Default)]
-pub struct Fields(Vec<FieldError>);
+pub struct FieldErrors(Vec<FieldError>);
 
-impl Fields {
+impl FieldErrors {
     /// Nothing is wrong so far.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Notes a fault.
-    pub fn fault(&mut self, pointer: &str, detail: impl Into<String>) -> &mut Self {
+    pub fn error(&mut self, pointer: &str, detail: impl Into<String>) -> &mut Self {
         self.0.push(FieldError::new(pointer, detail));
         self
     }
 
     /// Holds a field to its rule, unless it was left out.
-    pub fn rule<R: Rule>(&mut self, pointer: &str, field: &impl Given<R::Of>, rule: &R) -> &mut Self {
-        if let Some(value) = field.given() {
+    pub fn check<R: FieldRule>(&mut self, pointer: &str, field: &impl FieldValue<R::Of>, rule: &R) -> &mut Self {
+        if let Some(value) = field.value() {
             rule.check(pointer, value, self);
         }
         self
     }
 
     /// 422 with everything that was noted.
-    pub fn done(&mut self) -> ApiResult<()> {
+    pub fn finish(&mut self) -> ApiResult<()> {
         if self.0.is_empty() {
             return Ok(());
         }

@@ -21,8 +21,8 @@ use crate::{
 };
 
 /// Lets through what is for this machine; elsewhere than in `dev`, everything.
-pub(super) async fn expected(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    if !state.settings.dev || is_ours(request.headers(), &state.settings) {
+pub(super) async fn require_local_host(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    if !state.settings.dev || is_local_name(request.headers(), &state.settings) {
         return next.run(request).await;
     }
     let detail = "This is somebody's own installation: reach it by `localhost` or its address, not by another name.";
@@ -31,7 +31,7 @@ pub(super) async fn expected(State(state): State<AppState>, request: Request, ne
 
 /// Whether the name is one that no stranger can make lead here: an address, `localhost` (RFC 6761, section 6.3), or
 /// that of the installation. Browsers always send one.
-fn is_ours(headers: &HeaderMap, settings: &Settings) -> bool {
+fn is_local_name(headers: &HeaderMap, settings: &Settings) -> bool {
     let Some(host) = headers.get(header::HOST) else { return true };
     let Ok(authority) = Authority::try_from(host.as_bytes()) else { return false };
     let name = authority.host().trim_end_matches('.').to_ascii_lowercase();
@@ -52,7 +52,7 @@ mod tests {
     fn a_strangers_name_is_not_this_machines() {
         let settings = Settings { public_url: "http://box.example:8080".into(), ..Settings::default() };
         let ours = |host: &'static str| {
-            is_ours(&HeaderMap::from_iter([(header::HOST, HeaderValue::from_static(host))]), &settings)
+            is_local_name(&HeaderMap::from_iter([(header::HOST, HeaderValue::from_static(host))]), &settings)
         };
         for host in
             ["127.0.0.1", "127.0.0.1:8080", "[::1]:8080", "localhost", "LocalHost.:8080", "a.localhost", "box.example"]

@@ -38,7 +38,7 @@ use crate::{
 };
 
 /// How long an answer is kept.
-const KEPT: Duration = Duration::from_hours(24);
+const KEY_TTL: Duration = Duration::from_hours(24);
 /// The longest key, in characters.
 const MAX_KEY: usize = 255;
 
@@ -60,17 +60,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Idempotency {
                 let plain =
                     |key: &&str| (1..=MAX_KEY).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
                 let key = key.to_str().ok().filter(plain);
-                Some(key.map(str::to_owned).ok_or_else(malformed)?)
+                Some(key.map(str::to_owned).ok_or_else(invalid_key)?)
             }
-            (Some(_), Some(_)) => return Err(malformed()),
+            (Some(_), Some(_)) => return Err(invalid_key()),
         };
-        let path = canonical(parts, state).await;
+        let path = canonical_path(parts, state).await;
         Ok(Self { key, route: format!("{} {path}", parts.method) })
     }
 }
 
 /// The path as we would write it: an id may be typed in several ways, and is the same id.
-async fn canonical<S: Send + Sync>(parts: &mut Parts, state: &S) -> String {
+async fn canonical_path<S: Send + Sync>(parts: &mut Parts, state: &S) -> String {
     let typed = parts.uri.path().to_owned();
     let Some(route) = parts.extensions.get::<MatchedPath>().map(|route| route.as_str().to_owned()) else {
         return typed;
@@ -82,7 +82,7 @@ async fn canonical<S: Send + Sync>(parts: &mut Parts, state: &S) -> String {
     })
 }
 
-fn malformed() -> ApiError {
+fn invalid_key() -> ApiError {
     ApiError::with(
         ProblemCode::BadRequest,
         format!("`Idempotency-Key` is one text of 1 to {MAX_KEY} visible ASCII characters."),
@@ -93,14 +93,14 @@ fn malformed() -> ApiError {
 #[derive(Debug)]
 pub enum Idempotent {
     /// It is the first: do it, and hand the answer to the slot.
-    New(Slot),
+    New(ReplaySlot),
     /// It came before: this was the answer.
     Replay(Response),
 }
 
 /// Where the answer of a first request goes.
 #[derive(Debug)]
-pub struct Slot(Option<(Uuid, Idempotency)>);
+pub struct ReplaySlot(Option<(Uuid, Idempotency)>);
 
 impl Idempotency {
     /// Looks whether the request came before; `scope` is the team, or the user where there is no
@@ -112,7 +112,7 @@ impl Idempotency {
         body: &(impl Serialize + Sync),
         now: Timestamp,
     ) -> ApiResult<Idempotent> {
-        let Some(key) = &self.key else { return Ok(Idempotent::New(Slot(None))) };
+        let Some(key) = &self.key else { return Ok(Idempotent::New(ReplaySlot(None))) };
         let hash = Sha256::digest(serde_json::to_vec(body)?).to_vec();
         // On Postgres this waits for another transaction that has the same key in hand: afterwards its
         // answer is there, or the key is free.
@@ -132,10 +132,10 @@ impl Idempotency {
             .bind(key)
             .bind(&hash)
             .bind(now)
-            .bind(now.before(KEPT))
+            .bind(now.before(KEY_TTL))
         )?;
         if inserted.rows_affected() == 1 {
-            return Ok(Idempotent::New(Slot(Some((scope, self)))));
+            return Ok(Idempotent::New(ReplaySlot(Some((scope, self)))));
         }
         let first: Option<(Vec<u8>, Option<i64>, Option<String>)> = sql!(
             &mut *tx,
@@ -149,7 +149,7 @@ impl Idempotency {
             .bind(key)
         )?;
         // Its day may have ended between the two statements.
-        let (first_hash, status, answer) = first.ok_or_else(ApiError::again)?;
+        let (first_hash, status, answer) = first.ok_or_else(ApiError::conflict)?;
         if first_hash != hash {
             return Err(ApiError::with(
                 ProblemCode::IdempotencyMismatch,
@@ -168,9 +168,14 @@ impl Idempotency {
     }
 }
 
-impl Slot {
+impl ReplaySlot {
     /// Keeps the answer for a repeat, and makes it.
-    pub async fn answer(self, tx: &mut Tx, status: StatusCode, body: &(impl Serialize + Sync)) -> ApiResult<Response> {
+    pub async fn store_response(
+        self,
+        tx: &mut Tx,
+        status: StatusCode,
+        body: &(impl Serialize + Sync),
+    ) -> ApiResult<Response> {
         let answer = serde_json::value::to_raw_value(body)?;
         if let Some((scope, Idempotency { key, route })) = self.0 {
             sql!(

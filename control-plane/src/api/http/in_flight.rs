@@ -19,7 +19,7 @@ use http_body::{Frame, SizeHint};
 use restroy_sdk::{ids::UserId, problem::ProblemCode};
 
 use crate::{
-    auth::{Peer, network},
+    auth::{PeerAddress, network},
     error::{ApiError, ApiResult},
     state::AppState,
 };
@@ -30,20 +30,20 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Who has requests under way.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Holder {
+enum Requester {
     Account(UserId),
     Address(String),
 }
 
 /// The requests under way. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct InFlight {
+pub struct InFlightRequests {
     most: u32,
     /// Who has none is not in it.
-    counts: Arc<Mutex<HashMap<Holder, u32>>>,
+    counts: Arc<Mutex<HashMap<Requester, u32>>>,
 }
 
-impl InFlight {
+impl InFlightRequests {
     /// So many of one account, and four times as many of an address; 0 for as many as they like.
     pub fn new(most: u32) -> Self {
         Self { most, counts: Arc::default() }
@@ -54,25 +54,25 @@ impl InFlight {
         lock(&self.counts).len()
     }
 
-    fn begin(&self, holder: Holder) -> ApiResult<Guard> {
+    fn begin(&self, holder: Requester) -> ApiResult<InFlightGuard> {
         let most = match &holder {
-            Holder::Account(_) => self.most,
-            Holder::Address(_) => self.most.saturating_mul(ADDRESS_SHARE),
+            Requester::Account(_) => self.most,
+            Requester::Address(_) => self.most.saturating_mul(ADDRESS_SHARE),
         };
         let mut counts = lock(&self.counts);
         let count = counts.entry(holder.clone()).or_default();
         if *count >= most && most > 0 {
             let whose = match holder {
-                Holder::Account(_) => "your account",
-                Holder::Address(_) => "your network address",
+                Requester::Account(_) => "your account",
+                Requester::Address(_) => "your network address",
             };
             let detail =
                 format!("{most} requests of {whose} are under way, as many as may be at once: wait for an answer.");
-            return Err(ApiError::with(ProblemCode::TooManyConcurrentRequests, detail).after(RETRY_AFTER));
+            return Err(ApiError::with(ProblemCode::TooManyConcurrentRequests, detail).retry_after(RETRY_AFTER));
         }
         *count += 1;
         drop(counts);
-        Ok(Guard { holder, counts: Arc::clone(&self.counts) })
+        Ok(InFlightGuard { holder, counts: Arc::clone(&self.counts) })
     }
 }
 
@@ -82,12 +82,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A request under way, as it counts for one holder.
 #[derive(Debug)]
-struct Guard {
-    holder: Holder,
-    counts: Arc<Mutex<HashMap<Holder, u32>>>,
+struct InFlightGuard {
+    holder: Requester,
+    counts: Arc<Mutex<HashMap<Requester, u32>>>,
 }
 
-impl Drop for Guard {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         if let Entry::Occupied(mut count) = lock(&self.counts).entry(self.holder.clone()) {
             *count.get_mut() -= 1;
@@ -100,35 +100,35 @@ impl Drop for Guard {
 
 /// A request that is counted. Travels with it as an extension.
 #[derive(Debug, Clone, Default)]
-pub struct Flight(Arc<Mutex<Vec<Guard>>>);
+pub struct CountedRequest(Arc<Mutex<Vec<InFlightGuard>>>);
 
-impl Flight {
+impl CountedRequest {
     /// Counts the request for the account that sent it; 429 when it is one too many.
-    pub fn of_account(&self, state: &AppState, account: UserId) -> ApiResult<()> {
+    pub fn count_for_account(&self, state: &AppState, account: UserId) -> ApiResult<()> {
         let mut guards = lock(&self.0);
-        if !guards.iter().any(|guard| matches!(guard.holder, Holder::Account(_))) {
-            guards.push(state.in_flight.begin(Holder::Account(account))?);
+        if !guards.iter().any(|guard| matches!(guard.holder, Requester::Account(_))) {
+            guards.push(state.in_flight.begin(Requester::Account(account))?);
         }
         Ok(())
     }
 
     fn account(&self) -> Option<UserId> {
         lock(&self.0).iter().find_map(|guard| match guard.holder {
-            Holder::Account(account) => Some(account),
-            Holder::Address(_) => None,
+            Requester::Account(account) => Some(account),
+            Requester::Address(_) => None,
         })
     }
 }
 
 /// Counts a request until its answer is out, and holds the answer to the budget. Probes are not counted.
-pub(super) async fn bound(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+pub(super) async fn limit_in_flight(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     if matches!(request.uri().path(), "/healthz" | "/readyz") {
         return next.run(request).await;
     }
-    let flight = Flight::default();
+    let flight = CountedRequest::default();
     let (parts, body) = request.into_parts();
-    if let Peer(Some(address)) = Peer::of(&parts, &state) {
-        match state.in_flight.begin(Holder::Address(network(address))) {
+    if let PeerAddress(Some(address)) = PeerAddress::from_parts(&parts, &state) {
+        match state.in_flight.begin(Requester::Address(network(address))) {
             Ok(guard) => lock(&flight.0).push(guard),
             Err(refused) => return refused.into_response(),
         }
@@ -136,19 +136,19 @@ pub(super) async fn bound(State(state): State<AppState>, mut request: Request, n
     request = Request::from_parts(parts, body);
     request.extensions_mut().insert(flight.clone());
     let response = next.run(request).await;
-    let response = state.answers.admit(flight.account(), response).await;
+    let response = state.answers.account_for(flight.account(), response).await;
     // What the handler kept of it counts no longer than the answer does.
     let guards = std::mem::take(&mut *lock(&flight.0));
-    response.map(|body| Body::new(Counted { body, _guards: guards }))
+    response.map(|body| Body::new(CountedBody { body, _guards: guards }))
 }
 
 /// A body, and the request that it answers.
-struct Counted {
+struct CountedBody {
     body: Body,
-    _guards: Vec<Guard>,
+    _guards: Vec<InFlightGuard>,
 }
 
-impl HttpBody for Counted {
+impl HttpBody for CountedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -176,9 +176,9 @@ mod tests {
 
     #[test]
     fn so_many_at_once_and_no_more() {
-        let in_flight = InFlight::new(2);
-        let ann = Holder::Account(UserId(Ambient::system().uuid()));
-        let home = Holder::Address("192.0.2.1".to_owned());
+        let in_flight = InFlightRequests::new(2);
+        let ann = Requester::Account(UserId(Ambient::system().uuid()));
+        let home = Requester::Address("192.0.2.1".to_owned());
         let guards: Vec<_> = (0..2).map(|_| in_flight.begin(ann.clone()).unwrap()).collect();
         assert_eq!(in_flight.begin(ann.clone()).unwrap_err().code(), ProblemCode::TooManyConcurrentRequests);
         let of_home: Vec<_> = (0..8).map(|_| in_flight.begin(home.clone()).unwrap()).collect();
@@ -187,7 +187,7 @@ mod tests {
         assert!(in_flight.begin(ann.clone()).is_ok());
         drop(of_home);
         assert_eq!(in_flight.holders(), 0, "nobody is remembered who has none");
-        let free = InFlight::new(0);
+        let free = InFlightRequests::new(0);
         let guards: Vec<_> = (0..1_000).map(|_| free.begin(ann.clone()).unwrap()).collect();
         assert_eq!((guards.len(), free.holders()), (1_000, 1));
     }

@@ -19,18 +19,18 @@ use tower_http::{
 
 use super::{
     body_limit,
-    host::expected,
-    in_flight::bound,
-    receive::{Bounds, receive},
-    repeat::repeat,
+    host::require_local_host,
+    in_flight::limit_in_flight,
+    receive::{BodyBounds, receive},
+    retry::retry,
 };
 use crate::{
     auth::{
-        Peer, origin,
-        rate::{Class, Counted},
+        PeerAddress, origin,
+        rate::{CountedRates, RateClass},
     },
     error::ApiError,
-    runs::run_api::lanes::{Lanes, in_turn},
+    runs::run_api::lanes::{Lanes, limit_concurrency},
     state::{AppState, Settings},
 };
 
@@ -45,41 +45,41 @@ const HSTS: &str = "max-age=63072000";
 const MAX_REQUEST_ID: usize = 64;
 
 /// Puts the layers around the router of people's API.
-pub fn around(router: Router<AppState>, state: &AppState) -> Router<AppState> {
-    around_handlers(router, state)
-        .layer(middleware::from_fn_with_state(state.clone(), limit))
-        .layer(middleware::from_fn_with_state(state.clone(), expected))
+pub fn public_api_layers(router: Router<AppState>, state: &AppState) -> Router<AppState> {
+    handler_layers(router, state)
+        .layer(middleware::from_fn_with_state(state.clone(), rate_limit))
+        .layer(middleware::from_fn_with_state(state.clone(), require_local_host))
         .layer(cross_origin(&state.settings))
-        .layer(middleware::from_fn_with_state(state.clone(), frame))
+        .layer(middleware::from_fn_with_state(state.clone(), outer_layer))
 }
 
 /// Puts the layers around the router of the run API. Executors are no people: no rates of network addresses and
 /// accounts, no pages of other origins, but a bound on what each does at once.
-pub fn around_run_api(router: Router<AppState>, state: &AppState) -> Router<AppState> {
-    around_handlers(router, state)
-        .layer(middleware::from_fn_with_state(Lanes::default(), in_turn))
-        .layer(middleware::from_fn_with_state(state.clone(), expected))
-        .layer(middleware::from_fn_with_state(state.clone(), frame))
+pub fn run_api_layers(router: Router<AppState>, state: &AppState) -> Router<AppState> {
+    handler_layers(router, state)
+        .layer(middleware::from_fn_with_state(Lanes::default(), limit_concurrency))
+        .layer(middleware::from_fn_with_state(state.clone(), require_local_host))
+        .layer(middleware::from_fn_with_state(state.clone(), outer_layer))
 }
 
 /// The innermost layers: bodies within their bounds, requests done again after a fault of ours, panics caught.
-fn around_handlers(router: Router<AppState>, state: &AppState) -> Router<AppState> {
+fn handler_layers(router: Router<AppState>, state: &AppState) -> Router<AppState> {
     router
-        .layer(middleware::from_fn(repeat))
-        .layer(middleware::from_fn_with_state(Bounds::new(&state.settings), receive))
+        .layer(middleware::from_fn(retry))
+        .layer(middleware::from_fn_with_state(BodyBounds::new(&state.settings), receive))
         .layer(body_limit(BODY_LIMIT))
         .layer(CatchPanicLayer::custom(|_panic| ApiError::new(ProblemCode::Internal).into_response()))
 }
 
 /// The layer that bounds what people's requests hold at once: the innermost.
-pub fn bounded(router: Router<AppState>, state: &AppState) -> Router<AppState> {
-    router.layer(middleware::from_fn_with_state(state.clone(), bound))
+pub fn in_flight_layers(router: Router<AppState>, state: &AppState) -> Router<AppState> {
+    router.layer(middleware::from_fn_with_state(state.clone(), limit_in_flight))
 }
 
 /// Pages of known origins may call the API (the Fetch standard, section 3.2). They send their tokens
 /// themselves: no cookies, no credentials.
 fn cross_origin(settings: &Settings) -> CorsLayer {
-    let origins = origin::known(settings).filter_map(|origin| HeaderValue::from_str(&origin).ok());
+    let origins = origin::allowed_origins(settings).filter_map(|origin| HeaderValue::from_str(&origin).ok());
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
@@ -96,17 +96,17 @@ fn cross_origin(settings: &Settings) -> CorsLayer {
 }
 
 /// Counts the request, and tells in its answer how its caller stands. Probes are not counted.
-async fn limit(State(state): State<AppState>, request: Request, next: Next) -> Response {
+async fn rate_limit(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     if matches!(path, "/healthz" | "/readyz") {
         return next.run(request).await;
     }
     let upgrade = request.headers().contains_key(header::UPGRADE) && path.ends_with("/stream");
-    let class = if upgrade { Class::Streams } else { Class::Address };
-    let counted = Counted::default();
+    let class = if upgrade { RateClass::Streams } else { RateClass::Address };
+    let counted = CountedRates::default();
     let (mut parts, body) = request.into_parts();
-    let peer = Peer::of(&parts, &state);
-    let mut response = match state.rates.address(class, peer.0, state.ambient.now(), &counted) {
+    let peer = PeerAddress::from_parts(&parts, &state);
+    let mut response = match state.rates.count_address(class, peer.0, state.ambient.now(), &counted) {
         Ok(()) => {
             parts.extensions.insert(counted.clone());
             next.run(Request::from_parts(parts, body)).await
@@ -135,14 +135,14 @@ pub async fn method_not_allowed() -> ApiError {
 
 /// The outermost: gives the request its id, and the answer its headers and, when it is an error,
 /// its form.
-async fn frame(State(state): State<AppState>, request: Request, next: Next) -> Response {
+async fn outer_layer(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let id = request_id(&state, &request);
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let started = Instant::now();
     let response = next.run(request).await;
-    let mut response = as_problem(response, &id);
+    let mut response = into_problem(response, &id);
     let route = route.as_ref().map(MatchedPath::as_str);
     state.metrics.request(route, &method, response.status().as_u16(), started.elapsed());
     tracing::debug!(
@@ -187,12 +187,12 @@ fn request_id(state: &AppState, request: &Request) -> String {
 /// Says of an answer, as an extension, that it is complete as it is, although its status is that of an
 /// error: it is no problem document.
 #[derive(Debug, Clone, Copy)]
-pub struct Complete;
+pub struct CompleteResponse;
 
 /// Whatever says error becomes a problem document with the request's id.
-fn as_problem(mut response: Response, id: &str) -> Response {
+fn into_problem(mut response: Response, id: &str) -> Response {
     let status = response.status();
-    let complete = response.extensions().get::<Complete>().is_some();
+    let complete = response.extensions().get::<CompleteResponse>().is_some();
     if complete || (!status.is_client_error() && !status.is_server_error()) {
         return response;
     }

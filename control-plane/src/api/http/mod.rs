@@ -1,7 +1,6 @@
 //! What every route shares: extractors whose rejections are problem documents, pages, idempotency
 //! keys, and the layers around the router.
 
-pub mod answers;
 mod body;
 mod etag;
 mod fields;
@@ -12,15 +11,16 @@ mod layers;
 mod page;
 mod path;
 mod receive;
-mod repeat;
+pub mod response_budget;
+mod retry;
 pub mod rule;
 
-pub(crate) use body::SentBy;
+pub(crate) use body::BodySender;
 pub use body::{Body, body_limit};
 pub use etag::{check_preconditions, etag};
-pub use fields::Fields;
-pub use idempotency::{Idempotency, Idempotent, Slot};
-pub(crate) use in_flight::Flight;
-pub use layers::{Complete, around, around_run_api, bounded, fallback, method_not_allowed};
-pub use page::{Aged, Filling, Paged, Sorted, name_filter, paged};
+pub use fields::FieldErrors;
+pub use idempotency::{Idempotency, Idempotent, ReplaySlot};
+pub(crate) use in_flight::CountedRequest;
+pub use layers::{CompleteResponse, fallback, in_flight_layers, method_not_allowed, public_api_layers, run_api_layers};
+pub use page::{AgePageQuery, PageBuilder, PageQuery, SortedPageQuery, name_filter, paged};
 pub use path::{Path, Query};

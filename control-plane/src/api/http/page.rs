@@ -14,17 +14,17 @@ use uuid::Uuid;
 use crate::{
     api::limits::MAX_NAME,
     error::{ApiError, ApiResult},
-    store::sort::{Age, Order, Selection, pattern},
+    store::sort::{AgeOrder, ListSelection, SortOrder, pattern},
 };
 
 /// The things on a page unless the request says otherwise.
-const DEFAULT: u32 = 50;
+const DEFAULT_LIMIT: u32 = 50;
 /// The most things on a page.
-const MOST: u32 = 100;
+const MAX_LIMIT: u32 = 100;
 /// The longest cursor, in characters.
 const MAX_CURSOR: usize = 1024;
 /// The most bytes of what things hold on a page, unless a single one holds more.
-const MOST_BYTES: usize = 1024 * 1024;
+const MAX_PAGE_BYTES: usize = 1024 * 1024;
 /// How many rows are read at once where they can be large.
 const FEW: usize = 16;
 
@@ -32,7 +32,7 @@ const FEW: usize = 16;
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub struct Paged {
+pub struct PageQuery {
     /// How many things: 1 to 100, 50 unless told.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
@@ -44,7 +44,7 @@ pub struct Paged {
     of: String,
 }
 
-impl Paged {
+impl PageQuery {
     /// From a query that has more than the page.
     pub fn new(limit: Option<u32>, cursor: Option<String>) -> Self {
         Self { limit, cursor, of: String::new() }
@@ -52,7 +52,7 @@ impl Paged {
 
     /// The page of a list in this order and with these filters: a cursor of another is refused.
     #[must_use]
-    pub fn of(mut self, asked: impl fmt::Debug) -> Self {
+    pub fn for_list(mut self, asked: impl fmt::Debug) -> Self {
         self.of = format!("{asked:?}");
         self
     }
@@ -60,9 +60,9 @@ impl Paged {
     /// How many things go on the page.
     pub fn limit(&self) -> ApiResult<u32> {
         match self.limit {
-            None => Ok(DEFAULT),
-            Some(limit) if (1..=MOST).contains(&limit) => Ok(limit),
-            Some(_) => Err(ApiError::with(ProblemCode::BadRequest, format!("`limit` is 1 to {MOST}."))),
+            None => Ok(DEFAULT_LIMIT),
+            Some(limit) if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
+            Some(_) => Err(ApiError::with(ProblemCode::BadRequest, format!("`limit` is 1 to {MAX_LIMIT}."))),
         }
     }
 
@@ -102,10 +102,10 @@ fn cursor(tag: &str, place: impl fmt::Display) -> String {
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub struct Aged {
+pub struct AgePageQuery {
     /// In which order: as the answer says unless told.
     #[param(inline)]
-    sort: Option<Age>,
+    sort: Option<AgeOrder>,
     /// How many things: 1 to 100, 50 unless told.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
@@ -113,11 +113,11 @@ pub struct Aged {
     cursor: Option<String>,
 }
 
-impl Aged {
+impl AgePageQuery {
     /// The order, this one unless told, and the page.
-    pub fn or(self, default: Age) -> (Age, Paged) {
+    pub fn default_order(self, default: AgeOrder) -> (AgeOrder, PageQuery) {
         let age = self.sort.unwrap_or(default);
-        (age, Paged::new(self.limit, self.cursor).of(age))
+        (age, PageQuery::new(self.limit, self.cursor).for_list(age))
     }
 }
 
@@ -125,10 +125,10 @@ impl Aged {
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub struct Sorted {
+pub struct SortedPageQuery {
     /// In which order: as the answer says unless told.
     #[param(inline)]
-    sort: Option<Order>,
+    sort: Option<SortOrder>,
     /// Only what has this in its name; ASCII letters in either case.
     #[param(min_length = 1, max_length = 64)]
     name: Option<String>,
@@ -143,37 +143,37 @@ pub struct Sorted {
     of: String,
 }
 
-impl Sorted {
+impl SortedPageQuery {
     /// From a query that has more than the page.
-    pub fn new(sort: Option<Order>, name: Option<String>, limit: Option<u32>, cursor: Option<String>) -> Self {
+    pub fn new(sort: Option<SortOrder>, name: Option<String>, limit: Option<u32>, cursor: Option<String>) -> Self {
         Self { sort, name, limit, cursor, of: String::new() }
     }
 
     /// The page of a list with these filters too: a cursor of another is refused.
     #[must_use]
-    pub fn of(mut self, asked: impl fmt::Debug) -> Self {
+    pub fn for_list(mut self, asked: impl fmt::Debug) -> Self {
         self.of = format!("{asked:?}");
         self
     }
 
     /// In this order unless told.
     #[must_use]
-    pub fn or(mut self, default: Order) -> Self {
+    pub fn default_order(mut self, default: SortOrder) -> Self {
         self.sort = self.sort.or(Some(default));
         self
     }
 
-    fn paged(&self) -> Paged {
+    fn paged(&self) -> PageQuery {
         let order = self.sort.unwrap_or_default();
-        Paged::new(self.limit, self.cursor.clone()).of((order, &self.name, &self.of))
+        PageQuery::new(self.limit, self.cursor.clone()).for_list((order, &self.name, &self.of))
     }
 
     /// What is to be read.
-    pub fn selection(&self) -> ApiResult<Selection> {
+    pub fn selection(&self) -> ApiResult<ListSelection> {
         let page = self.paged();
-        let after = page.after::<Named>()?.map(|Named(id, name)| (id, name));
+        let after = page.after::<NameCursor>()?.map(|NameCursor(id, name)| (id, name));
         let order = self.sort.unwrap_or_default();
-        Ok(Selection { order, after, name: name_filter(self.name.as_deref())?, rows: page.rows()? })
+        Ok(ListSelection { order, after, name: name_filter(self.name.as_deref())?, rows: page.rows()? })
     }
 
     /// A page of the rows that were read; `place` tells a row's id and name.
@@ -186,9 +186,9 @@ impl Sorted {
 }
 
 /// The place of a named thing, in a cursor.
-struct Named(Uuid, String);
+struct NameCursor(Uuid, String);
 
-impl FromStr for Named {
+impl FromStr for NameCursor {
     type Err = uuid::Error;
 
     fn from_str(place: &str) -> Result<Self, uuid::Error> {
@@ -208,7 +208,7 @@ pub fn name_filter(name: Option<&str>) -> ApiResult<Option<String>> {
 
 /// A page that is filled a few rows at a time, and ends early when it has enough bytes.
 #[derive(Debug)]
-pub struct Filling<T> {
+pub struct PageBuilder<T> {
     items: Vec<T>,
     limit: usize,
     bytes: usize,
@@ -217,24 +217,24 @@ pub struct Filling<T> {
     more: Option<bool>,
 }
 
-impl<T> Filling<T> {
+impl<T> PageBuilder<T> {
     /// An empty one.
-    pub fn new(page: &Paged) -> ApiResult<Self> {
+    pub fn new(page: &PageQuery) -> ApiResult<Self> {
         Ok(Self { items: Vec::new(), limit: page.limit()? as usize, bytes: 0, tag: page.tag(), more: None })
     }
 
     /// How many rows to read next; `None` when the page is done.
-    pub fn wants(&self) -> Option<i64> {
+    pub fn rows_wanted(&self) -> Option<i64> {
         let missing = self.limit + 1 - self.items.len();
         self.more.is_none().then(|| i64::try_from(missing.min(FEW)).unwrap_or(1))
     }
 
     /// Takes the rows that were read after those before; `weight` tells a row's bytes.
-    pub fn take(&mut self, rows: Vec<T>, asked: i64, weight: impl Fn(&T) -> usize) {
+    pub fn push_rows(&mut self, rows: Vec<T>, asked: i64, weight: impl Fn(&T) -> usize) {
         let all = i64::try_from(rows.len()).unwrap_or(i64::MAX) < asked;
         for row in rows {
             let bytes = self.bytes.saturating_add(weight(&row));
-            if self.items.len() >= self.limit || (bytes > MOST_BYTES && !self.items.is_empty()) {
+            if self.items.len() >= self.limit || (bytes > MAX_PAGE_BYTES && !self.items.is_empty()) {
                 self.more = Some(true);
                 return;
             }
@@ -254,8 +254,8 @@ impl<T> Filling<T> {
     }
 }
 
-/// A page of the rows that [`Paged::rows`] asked for; `place` tells a row's place in the order.
-pub fn paged<T, P: fmt::Display>(query: &Paged, mut rows: Vec<T>, place: impl Fn(&T) -> P) -> ApiResult<Page<T>> {
+/// A page of the rows that [`PageQuery::rows`] asked for; `place` tells a row's place in the order.
+pub fn paged<T, P: fmt::Display>(query: &PageQuery, mut rows: Vec<T>, place: impl Fn(&T) -> P) -> ApiResult<Page<T>> {
     let limit = query.limit()? as usize;
     let more = rows.len() > limit;
     rows.truncate(limit);

@@ -1,5 +1,5 @@
 //! Bodies on their way in: each has a deadline and a least rate, and all together a bound, so that nobody
-//! holds the process's memory by sending slowly. What is built from a body counts apart ([`Held::tree`]): it
+//! holds the process's memory by sending slowly. What is built from a body counts apart ([`RequestMemory::reserve_tree`]): it
 //! may take many times as much.
 
 use std::{
@@ -28,7 +28,7 @@ const LEAST_RATE: u64 = 32 * 1024;
 
 /// The bounds of a router's bodies. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Bounds {
+pub(super) struct BodyBounds {
     /// Bytes that may still come.
     room: Arc<Semaphore>,
     /// Bytes that trees of JSON may still take.
@@ -38,7 +38,7 @@ pub(super) struct Bounds {
     patience: Duration,
 }
 
-impl Bounds {
+impl BodyBounds {
     pub(super) fn new(settings: &Settings) -> Self {
         let trees_bytes = u32::try_from(settings.bodies_bytes / 2).unwrap_or(u32::MAX);
         Self {
@@ -52,7 +52,7 @@ impl Bounds {
 
 /// Why a body was not received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Refused {
+pub(super) enum ReceiveError {
     #[error("the body did not come in time")]
     Slow,
     #[error("the bodies of too many requests are under way")]
@@ -61,14 +61,14 @@ pub(super) enum Refused {
 
 /// Receives a request's body within the bounds. What was read of it counts until the answer is there: so
 /// long it is kept.
-pub(super) async fn receive(State(bounds): State<Bounds>, request: Request, next: Next) -> Response {
+pub(super) async fn receive(State(bounds): State<BodyBounds>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     if body.is_end_stream() {
         return next.run(Request::from_parts(parts, body)).await;
     }
-    let held = Held { permits: Arc::default(), bounds: bounds.clone() };
+    let held = RequestMemory { permits: Arc::default(), bounds: bounds.clone() };
     let begun = Instant::now();
-    let body = Received {
+    let body = MeteredBody {
         body,
         held: held.clone(),
         sleep: Box::pin(sleep_until(begun + bounds.patience)),
@@ -90,21 +90,21 @@ const TREE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What a request holds of the process's memory until its answer is there. An extension of each request
 /// that has a body.
 #[derive(Debug, Clone)]
-pub(super) struct Held {
-    permits: Arc<Mutex<Permits>>,
-    bounds: Bounds,
+pub(super) struct RequestMemory {
+    permits: Arc<Mutex<HeldPermits>>,
+    bounds: BodyBounds,
 }
 
 #[derive(Debug, Default)]
-struct Permits {
+struct HeldPermits {
     bytes: Option<OwnedSemaphorePermit>,
     tree: Option<OwnedSemaphorePermit>,
 }
 
-impl Held {
+impl RequestMemory {
     /// Counts what a tree of JSON will take, in bytes. Waits until there is room, for so long; one that is larger
     /// than all the room has all of it.
-    pub(super) async fn tree(&self, bytes: usize) -> Result<(), Refused> {
+    pub(super) async fn reserve_tree(&self, bytes: usize) -> Result<(), ReceiveError> {
         if bytes <= SMALL_TREE {
             return Ok(());
         }
@@ -112,34 +112,34 @@ impl Held {
         self.lock().tree = None;
         let number = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.bounds.trees_bytes);
         let room = Arc::clone(&self.bounds.trees).acquire_many_owned(number);
-        let permit = tokio::time::timeout(TREE_TIMEOUT, room).await.map_err(|_| Refused::Full)?;
-        self.lock().tree = Some(permit.map_err(|_| Refused::Full)?);
+        let permit = tokio::time::timeout(TREE_TIMEOUT, room).await.map_err(|_| ReceiveError::Full)?;
+        self.lock().tree = Some(permit.map_err(|_| ReceiveError::Full)?);
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Permits> {
+    fn lock(&self) -> MutexGuard<'_, HeldPermits> {
         self.permits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn release(&self) {
-        *self.lock() = Permits::default();
+        *self.lock() = HeldPermits::default();
     }
 }
 
-struct Received {
+struct MeteredBody {
     body: Body,
-    bounds: Bounds,
+    bounds: BodyBounds,
     /// The bytes that came.
-    held: Held,
+    held: RequestMemory,
     deadline: Instant,
     sleep: Pin<Box<Sleep>>,
 }
 
-impl Received {
+impl MeteredBody {
     /// Counts bytes that came.
-    fn count(&mut self, bytes: usize) -> Result<(), Refused> {
-        let number = u32::try_from(bytes).map_err(|_| Refused::Full)?;
-        let permit = Arc::clone(&self.bounds.room).try_acquire_many_owned(number).map_err(|_| Refused::Full)?;
+    fn count(&mut self, bytes: usize) -> Result<(), ReceiveError> {
+        let number = u32::try_from(bytes).map_err(|_| ReceiveError::Full)?;
+        let permit = Arc::clone(&self.bounds.room).try_acquire_many_owned(number).map_err(|_| ReceiveError::Full)?;
         let mut held = self.held.lock();
         match held.bytes.as_mut() {
             Some(held) => held.merge(permit),
@@ -152,7 +152,7 @@ impl Received {
     }
 }
 
-impl HttpBody for Received {
+impl HttpBody for MeteredBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -166,7 +166,7 @@ impl HttpBody for Received {
                 Ok(()) => Poll::Ready(Some(Ok(frame))),
                 Err(full) => refused(full),
             },
-            Poll::Pending if self.sleep.as_mut().poll(context).is_ready() => refused(Refused::Slow),
+            Poll::Pending if self.sleep.as_mut().poll(context).is_ready() => refused(ReceiveError::Slow),
             other => other,
         }
     }

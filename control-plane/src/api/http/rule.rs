@@ -5,7 +5,7 @@
 use restroy_sdk::document::is_module_name;
 use serde_json::{Value, json};
 
-use super::Fields;
+use super::FieldErrors;
 use crate::auth::Permission;
 
 /// The longest address (RFC 5321, section 4.5.3.1.3).
@@ -23,12 +23,12 @@ const NAME: &str = concat!(
 );
 
 /// What a value of one type may be.
-pub trait Rule {
+pub trait FieldRule {
     /// The type.
     type Of: ?Sized;
 
     /// Notes what is wrong with a value.
-    fn check(&self, pointer: &str, value: &Self::Of, fields: &mut Fields);
+    fn check(&self, pointer: &str, value: &Self::Of, fields: &mut FieldErrors);
 
     /// The same as a JSON Schema, to be put beside the type.
     fn schema(&self) -> Value;
@@ -36,7 +36,7 @@ pub trait Rule {
 
 /// What a text may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Text {
+pub enum TextRule {
     /// A name for people: so many characters at most, no control characters, no outer spaces.
     Name(usize),
     /// Lines for people: so many characters at most.
@@ -55,12 +55,12 @@ pub enum Text {
     Stream,
 }
 
-impl Text {
+impl TextRule {
     /// Whether a value is one.
-    pub fn fits(self, value: &str) -> bool {
+    pub fn is_valid(self, value: &str) -> bool {
         let within = |least: usize, most: usize| (least..=most).contains(&value.chars().count());
         match self {
-            Self::Name(most) => within(1, most) && value.trim() == value && !value.chars().any(deceives),
+            Self::Name(most) => within(1, most) && value.trim() == value && !value.chars().any(is_deceptive),
             Self::Lines(most) => {
                 within(0, most) && !value.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
             }
@@ -89,7 +89,7 @@ impl Text {
     }
 
     /// What it has to be, for whoever sent something else.
-    fn wanted(self) -> String {
+    fn expectation(self) -> String {
         match self {
             Self::Name(most) => format!("1 to {most} characters, no control characters, no space at either end"),
             Self::Lines(most) => {
@@ -105,12 +105,12 @@ impl Text {
     }
 }
 
-impl Rule for Text {
+impl FieldRule for TextRule {
     type Of = str;
 
-    fn check(&self, pointer: &str, value: &str, fields: &mut Fields) {
-        if !self.fits(value) {
-            fields.fault(pointer, self.wanted());
+    fn check(&self, pointer: &str, value: &str, fields: &mut FieldErrors) {
+        if !self.is_valid(value) {
+            fields.error(pointer, self.expectation());
         }
     }
 
@@ -133,21 +133,21 @@ impl Rule for Text {
 
 /// Names of permissions: so many at least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Permissions(pub usize);
+pub struct PermissionsRule(pub usize);
 
-impl Rule for Permissions {
+impl FieldRule for PermissionsRule {
     type Of = [String];
 
-    fn check(&self, pointer: &str, names: &[String], fields: &mut Fields) {
+    fn check(&self, pointer: &str, names: &[String], fields: &mut FieldErrors) {
         let most = Permission::ALL.len();
         if !(self.0..=most).contains(&names.len()) {
-            fields.fault(pointer, format!("{} to {most} permissions", self.0));
+            fields.error(pointer, format!("{} to {most} permissions", self.0));
             return;
         }
         for (n, name) in names.iter().enumerate() {
             if name.parse::<Permission>().is_err() {
                 let detail = "not a permission; `GET /v1/permissions` lists those there are";
-                fields.fault(&format!("{pointer}/{n}"), detail);
+                fields.error(&format!("{pointer}/{n}"), detail);
             }
         }
     }
@@ -160,14 +160,14 @@ impl Rule for Permissions {
 
 /// A whole number from the first to the second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Between(pub u64, pub u64);
+pub struct RangeRule(pub u64, pub u64);
 
-impl Rule for Between {
+impl FieldRule for RangeRule {
     type Of = u64;
 
-    fn check(&self, pointer: &str, value: &u64, fields: &mut Fields) {
+    fn check(&self, pointer: &str, value: &u64, fields: &mut FieldErrors) {
         if !(self.0..=self.1).contains(value) {
-            fields.fault(pointer, format!("{} to {}", self.0, self.1));
+            fields.error(pointer, format!("{} to {}", self.0, self.1));
         }
     }
 
@@ -177,38 +177,38 @@ impl Rule for Between {
 }
 
 /// A field as its rule sees it; none when it was left out.
-pub trait Given<T: ?Sized> {
+pub trait FieldValue<T: ?Sized> {
     /// The value.
-    fn given(&self) -> Option<&T>;
+    fn value(&self) -> Option<&T>;
 }
 
-impl Given<str> for String {
-    fn given(&self) -> Option<&str> {
+impl FieldValue<str> for String {
+    fn value(&self) -> Option<&str> {
         Some(self)
     }
 }
 
-impl Given<[String]> for Vec<String> {
-    fn given(&self) -> Option<&[String]> {
+impl FieldValue<[String]> for Vec<String> {
+    fn value(&self) -> Option<&[String]> {
         Some(self)
     }
 }
 
-impl Given<u64> for u64 {
-    fn given(&self) -> Option<&u64> {
+impl FieldValue<u64> for u64 {
+    fn value(&self) -> Option<&u64> {
         Some(self)
     }
 }
 
-impl<T: ?Sized, F: Given<T>> Given<T> for Option<F> {
-    fn given(&self) -> Option<&T> {
-        self.as_ref().and_then(Given::given)
+impl<T: ?Sized, F: FieldValue<T>> FieldValue<T> for Option<F> {
+    fn value(&self) -> Option<&T> {
+        self.as_ref().and_then(FieldValue::value)
     }
 }
 
 /// Control characters, those that turn the direction of what follows (UAX #9), and those that
 /// nobody sees: two names that look the same should be the same.
-fn deceives(c: char) -> bool {
+fn is_deceptive(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61C}' | '\u{200B}' | '\u{200E}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
             | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
@@ -223,11 +223,11 @@ mod tests {
     #[test]
     fn names_show_what_they_are() {
         for bad in ["a\u{202E}b", "a\u{200B}", "\u{FEFF}a", "a\0", " a", ""] {
-            assert!(!Text::Name(64).fits(bad), "{bad:?}");
+            assert!(!TextRule::Name(64).is_valid(bad), "{bad:?}");
         }
-        assert!(Text::Name(64).fits("Звіт \u{1F468}\u{200D}\u{1F4BB}"));
-        assert!(Text::Lines(9).fits("a\n\tb"));
-        assert!(!Text::Lines(9).fits("\u{1b}[2J"));
+        assert!(TextRule::Name(64).is_valid("Звіт \u{1F468}\u{200D}\u{1F4BB}"));
+        assert!(TextRule::Lines(9).is_valid("a\n\tb"));
+        assert!(!TextRule::Lines(9).is_valid("\u{1b}[2J"));
     }
 
     /// What a schema says of a value.
@@ -279,16 +279,16 @@ mod tests {
         #[test]
         fn a_rule_and_its_schema_say_the_same(value in texts()) {
             // An address is one of a format, of which a schema says no more; bytes are told apart below.
-            for rule in [Text::Name(8), Text::Name(64), Text::Lines(8), Text::Password, Text::Module, Text::Key, Text::Stream] {
-                prop_assert_eq!(rule.fits(&value), allows(&rule.schema(), &json!(value)), "{:?} {:?}", rule, value);
+            for rule in [TextRule::Name(8), TextRule::Name(64), TextRule::Lines(8), TextRule::Password, TextRule::Module, TextRule::Key, TextRule::Stream] {
+                prop_assert_eq!(rule.is_valid(&value), allows(&rule.schema(), &json!(value)), "{:?} {:?}", rule, value);
             }
         }
 
         #[test]
         fn what_fits_is_allowed(value in texts(), local in "[a-z0-9.+_-]{1,20}", domain in "[a-z0-9]{1,9}(-[a-z0-9]{1,9})?") {
             let email = format!("{local}@{domain}.example");
-            for (rule, value) in [(Text::Bytes(12), &value), (Text::Email, &value), (Text::Email, &email)] {
-                if rule.fits(value) {
+            for (rule, value) in [(TextRule::Bytes(12), &value), (TextRule::Email, &value), (TextRule::Email, &email)] {
+                if rule.is_valid(value) {
                     prop_assert!(allows(&rule.schema(), &json!(value.trim())), "{:?} {:?}", rule, value);
                 }
             }
@@ -301,15 +301,15 @@ mod tests {
         let many = vec![known; Permission::ALL.len() + 1];
         for (names, fits) in [(vec![], false), (vec![known], true), (vec!["fly"], false), (many, false)] {
             let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
-            let (rule, mut fields) = (Permissions(1), Fields::new());
+            let (rule, mut fields) = (PermissionsRule(1), FieldErrors::new());
             rule.check("/permissions", &names, &mut fields);
-            assert_eq!(fields.done().is_ok(), fits, "{names:?}");
+            assert_eq!(fields.finish().is_ok(), fits, "{names:?}");
             assert_eq!(allows(&rule.schema(), &json!(names)), fits, "{names:?}");
         }
         for (value, fits) in [(0, false), (1, true), (9, true), (10, false)] {
-            let (rule, mut fields) = (Between(1, 9), Fields::new());
+            let (rule, mut fields) = (RangeRule(1, 9), FieldErrors::new());
             rule.check("/n", &value, &mut fields);
-            assert_eq!(fields.done().is_ok(), fits, "{value}");
+            assert_eq!(fields.finish().is_ok(), fits, "{value}");
             assert_eq!(allows(&rule.schema(), &json!(value)), fits, "{value}");
         }
     }

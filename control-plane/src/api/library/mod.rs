@@ -11,8 +11,8 @@ use crate::state::AppState;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
-        .routes(routes!(modules::list_modules, modules::create_module))
-        .routes(routes!(module::get_module, module::put_module, module::delete_module))
-        .routes(routes!(versions::list_module_versions))
-        .routes(routes!(versions::get_module_version))
+        .routes(routes!(modules::list_library_modules, modules::create_library_module))
+        .routes(routes!(module::get_library_module, module::put_library_module, module::delete_library_module))
+        .routes(routes!(versions::list_library_module_versions))
+        .routes(routes!(versions::get_library_module_version))
 }

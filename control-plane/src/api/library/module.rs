@@ -31,13 +31,13 @@ use crate::{
     responses((status = 200, description = "The module", body = LibrarySource,
         headers(("ETag" = String, description = "For `If-Match` of the next change")))),
 )]
-pub(super) async fn get_module(
+pub(super) async fn get_library_module(
     State(state): State<AppState>,
     caller: Caller,
     Path((id, name)): Path<(TeamId, String)>,
 ) -> ApiResult<Response> {
     let scope = caller.team(&state, id, Permission::PipelineRead).await?;
-    let found = whole(&mut scope.read().await?, &name, None).await?;
+    let found = load_with_source(&mut scope.read().await?, &name, None).await?;
     Ok((etag(found.module.latest_version), Json(found)).into_response())
 }
 
@@ -52,7 +52,7 @@ pub(super) async fn get_module(
     responses((status = 200, description = "The module with its new source", body = LibrarySource,
         headers(("ETag" = String, description = "For `If-Match` of the next change")))),
 )]
-pub(super) async fn put_module(
+pub(super) async fn put_library_module(
     State(state): State<AppState>,
     caller: Caller,
     Path((id, name)): Path<(TeamId, String)>,
@@ -82,8 +82,8 @@ pub(super) async fn put_module(
         version.description,
         number,
     ));
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
-    let made = whole(&mut tx, &name, None).await?;
+    audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    let made = load_with_source(&mut tx, &name, None).await?;
     tx.commit().await?;
     Ok((etag(number), Json(made)).into_response())
 }
@@ -98,7 +98,7 @@ pub(super) async fn put_module(
     ),
     responses((status = 204, description = "It is gone")),
 )]
-pub(super) async fn delete_module(
+pub(super) async fn delete_library_module(
     State(state): State<AppState>,
     caller: Caller,
     Path((id, name)): Path<(TeamId, String)>,
@@ -108,7 +108,7 @@ pub(super) async fn delete_module(
     let mut tx = scope.write().await?;
     let module = library::get(&mut tx, &name).await?.ok_or_else(ApiError::not_found)?;
     check_preconditions(&headers, Some(module.latest_version))?;
-    let users = library::users(&mut tx, module.id).await?;
+    let users = library::count_users(&mut tx, module.id).await?;
     if users > 0 {
         let detail = format!(
             "The module is in use: versions of {users} pipelines are pinned to it, deleted ones among them that can still \
@@ -119,13 +119,13 @@ pub(super) async fn delete_module(
     library::delete(&mut tx, module.id).await?;
     let entry = audit::Entry::new("library.delete", "library_module", module.id);
     let entry = entry.before(module_state(&name, &module.description, module.latest_version));
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// A module with the source of a version, the newest unless told.
-pub(super) async fn whole(tx: &mut TeamTx, name: &str, number: Option<i64>) -> ApiResult<LibrarySource> {
+pub(super) async fn load_with_source(tx: &mut TeamTx, name: &str, number: Option<i64>) -> ApiResult<LibrarySource> {
     let module = library::get(tx, name).await?.ok_or_else(ApiError::not_found)?;
     let number = number.unwrap_or(module.latest_version);
     let (version, source) = library::version(tx, module.id, number).await?.ok_or_else(ApiError::not_found)?;

@@ -13,11 +13,11 @@ use restroy_sdk::{
     problem::{FieldError, Problem, ProblemCode},
 };
 
-use super::module::whole;
+use super::module::load_with_source;
 use crate::{
     api::{
-        compile::Compiling,
-        http::{Body, Idempotency, Idempotent, Path, Query, Sorted},
+        compile::CompileBudget,
+        http::{Body, Idempotency, Idempotent, Path, Query, SortedPageQuery},
         limits,
     },
     auth::{Caller, Permission, Scope},
@@ -26,7 +26,7 @@ use crate::{
     store::{
         audit, library,
         quota::{self, Limit},
-        sort::Order,
+        sort::SortOrder,
     },
 };
 
@@ -36,14 +36,14 @@ use crate::{
     params(("id" = TeamId, Path, description = "The team"), Sorted),
     responses((status = 200, description = "By name unless told", body = Page<LibraryModule>)),
 )]
-pub(super) async fn list_modules(
+pub(super) async fn list_library_modules(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<TeamId>,
-    Query(sorted): Query<Sorted>,
+    Query(sorted): Query<SortedPageQuery>,
 ) -> ApiResult<Json<Page<LibraryModule>>> {
     let scope = caller.team(&state, id, Permission::PipelineRead).await?;
-    let sorted = sorted.or(Order::Name);
+    let sorted = sorted.default_order(SortOrder::Name);
     let selection = sorted.selection()?;
     let modules = library::list(&mut scope.read().await?, &selection).await?;
     Ok(Json(sorted.page(modules, |module| (module.id.uuid(), &module.name))?))
@@ -59,7 +59,7 @@ pub(super) async fn list_modules(
     ),
     responses((status = 201, description = "The module and its source", body = restroy_sdk::api::library::LibrarySource)),
 )]
-pub(super) async fn create_module(
+pub(super) async fn create_library_module(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<TeamId>,
@@ -95,9 +95,9 @@ pub(super) async fn create_module(
     limits::ensure_sources_below_limit(&mut tx).await?;
     let entry = audit::Entry::new("library.create", "library_module", module);
     let entry = entry.after(module_state(&new.name, &new.description, 1));
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
-    let made = whole(&mut tx, &new.name, None).await?;
-    let answer = slot.answer(&mut tx, StatusCode::CREATED, &made).await?;
+    audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    let made = load_with_source(&mut tx, &new.name, None).await?;
+    let answer = slot.store_response(&mut tx, StatusCode::CREATED, &made).await?;
     tx.commit().await?;
     Ok(answer)
 }
@@ -109,13 +109,13 @@ pub(super) fn module_state(name: &str, description: &str, version: i64) -> serde
 
 /// Refuses a source that is too long for the team, does not compile, or loads what a library module cannot.
 pub(super) async fn check(state: &AppState, scope: &Scope, name: &str, source: &str) -> ApiResult<()> {
-    let most = quota::in_force(&mut scope.read().await?, Limit::SourceBytes).await?;
+    let most = quota::effective(&mut scope.read().await?, Limit::SourceBytes).await?;
     if i64::try_from(source.len()).unwrap_or(i64::MAX) > most {
         let detail = format!("the source has {} bytes; at most {most}", source.len());
         return Err(Problem::new(ProblemCode::Invalid).errors(vec![FieldError::new("/source", detail)]).into());
     }
     let file = BTreeMap::from([(format!("{name}.lua"), source.to_owned())]);
-    let compiled = Compiling::new(state, scope.team()).files(&file).await?;
+    let compiled = CompileBudget::new(state, scope.team()).check_files(&file).await?;
     let mut faults: Vec<FieldError> =
         compiled.into_iter().map(|fault| FieldError { pointer: "/source".into(), ..fault }).collect();
     faults.extend(foreign_requires(source));

@@ -9,13 +9,13 @@ use restroy_sdk::{
     ids::TeamId,
 };
 
-use super::module::whole;
+use super::module::load_with_source;
 use crate::{
-    api::http::{Aged, Path, Query, paged},
+    api::http::{AgePageQuery, Path, Query, paged},
     auth::{Caller, Permission},
     error::{ApiError, ApiResult},
     state::AppState,
-    store::{library, sort::Age},
+    store::{library, sort::AgeOrder},
 };
 
 /// A module's versions, without their sources.
@@ -28,14 +28,14 @@ use crate::{
     ),
     responses((status = 200, description = "The newest first unless told", body = Page<LibraryVersion>)),
 )]
-pub(super) async fn list_module_versions(
+pub(super) async fn list_library_module_versions(
     State(state): State<AppState>,
     caller: Caller,
     Path((id, name)): Path<(TeamId, String)>,
-    Query(aged): Query<Aged>,
+    Query(aged): Query<AgePageQuery>,
 ) -> ApiResult<Json<Page<LibraryVersion>>> {
     let scope = caller.team(&state, id, Permission::PipelineRead).await?;
-    let (age, page) = aged.or(Age::Newest);
+    let (age, page) = aged.default_order(AgeOrder::Newest);
     let (after, rows) = (page.after::<i64>()?, page.rows()?);
     let mut tx = scope.read().await?;
     let module = library::get(&mut tx, &name).await?.ok_or_else(ApiError::not_found)?;
@@ -53,11 +53,11 @@ pub(super) async fn list_module_versions(
     ),
     responses((status = 200, description = "The version", body = LibrarySource)),
 )]
-pub(super) async fn get_module_version(
+pub(super) async fn get_library_module_version(
     State(state): State<AppState>,
     caller: Caller,
     Path((id, name, number)): Path<(TeamId, String, i64)>,
 ) -> ApiResult<Json<LibrarySource>> {
     let scope = caller.team(&state, id, Permission::PipelineRead).await?;
-    whole(&mut scope.read().await?, &name, Some(number)).await.map(Json)
+    load_with_source(&mut scope.read().await?, &name, Some(number)).await.map(Json)
 }

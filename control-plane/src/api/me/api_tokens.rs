@@ -13,11 +13,11 @@ use serde_json::json;
 use super::proof;
 use crate::{
     api::{
-        http::{Body, Fields, Idempotency, Idempotent, Path, Query, Sorted},
+        http::{Body, FieldErrors, Idempotency, Idempotent, Path, Query, SortedPageQuery},
         new_token,
-        notices::{self, Happened},
+        notices::{self, NoticeContext},
     },
-    auth::{Attempt, Caller},
+    auth::{Caller, SignInAttempt},
     error::{ApiError, ApiResult},
     state::AppState,
     store::{api_tokens, audit, teams},
@@ -28,15 +28,15 @@ use crate::{
     get, path = "/v1/me/api-tokens", tag = "tokens", params(Sorted),
     responses((status = 200, description = "The oldest first unless told", body = Page<ApiToken>)),
 )]
-pub(super) async fn list_tokens(
+pub(super) async fn list_api_tokens(
     State(state): State<AppState>,
     caller: Caller,
-    Query(sorted): Query<Sorted>,
+    Query(sorted): Query<SortedPageQuery>,
 ) -> ApiResult<Json<Page<ApiToken>>> {
-    caller.session()?;
+    caller.require_session()?;
     let selection = sorted.selection()?;
     let mut tx = state.db.system_read().await?;
-    let tokens = api_tokens::of_user(&mut tx, caller.user_id, &selection, state.ambient.now()).await?;
+    let tokens = api_tokens::list_for_user(&mut tx, caller.user_id, &selection, state.ambient.now()).await?;
     Ok(Json(sorted.page(tokens, |token| (token.id.uuid(), &token.name))?))
 }
 
@@ -48,19 +48,19 @@ pub(super) async fn list_tokens(
     params(("Idempotency-Key" = Option<String>, Header, description = "Repeats the first answer, without the token, for 24 hours")),
     responses((status = 201, description = "The token", body = CreatedApiToken)),
 )]
-pub(super) async fn create_token(
+pub(super) async fn create_api_token(
     State(state): State<AppState>,
     caller: Caller,
-    attempt: Attempt,
+    attempt: SignInAttempt,
     idempotency: Idempotency,
     Body(new): Body<NewOwnApiToken>,
 ) -> ApiResult<Response> {
-    caller.session()?;
+    caller.require_session()?;
     let (password, new) = new.into_parts();
-    new_token::check(&new, state.ambient.now())?;
-    let user = proof::prove(&state, caller, &attempt, password).await?;
+    new_token::validate(&new, state.ambient.now())?;
+    let user = proof::verify_caller(&state, caller, &attempt, password).await?;
     let now = state.ambient.now();
-    let mut tx = proof::go_on(&state, caller, &user, now).await?;
+    let mut tx = proof::begin_verified(&state, caller, &user, now).await?;
     let slot = match idempotency.begin(&mut tx, caller.user_id.uuid(), &new, now).await? {
         Idempotent::New(slot) => slot,
         Idempotent::Replay(answer) => return Ok(answer),
@@ -68,16 +68,16 @@ pub(super) async fn create_token(
     if let Some(team) = new.team_id {
         // Somebody else's team is no team.
         if !teams::has_member(&mut tx, team, caller.user_id).await? {
-            Fields::new().fault("/team_id", "no team of yours").done()?;
+            FieldErrors::new().error("/team_id", "no team of yours").finish()?;
         }
     }
-    let created = new_token::make(&state, &mut tx, caller.user_id, caller.user_id, &new, now).await?;
+    let created = new_token::create(&state, &mut tx, caller.user_id, caller.user_id, &new, now).await?;
     let entry = audit::Entry::new("token.create", "token", created.about.id).after(serde_json::to_value(&new)?);
-    audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    audit::record_for_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
     let what = format!("An API token was made for your account: {}.", new.name);
-    let happened = Happened { at: now, from: caller.address };
-    notices::tell(&state, &mut tx, &user.email, "A new API token", &what, happened).await?;
-    let answer = new_token::answer(tx, slot, created).await?;
+    let happened = NoticeContext { at: now, from: caller.address };
+    notices::queue_notice(&state, &mut tx, &user.email, "A new API token", &what, happened).await?;
+    let answer = new_token::respond(tx, slot, created).await?;
     state.mail_queued();
     Ok(answer)
 }
@@ -88,12 +88,12 @@ pub(super) async fn create_token(
     params(("id" = ApiTokenId, Path, description = "The token")),
     responses((status = 204, description = "It has ended")),
 )]
-pub(super) async fn revoke_token(
+pub(super) async fn revoke_api_token(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<ApiTokenId>,
 ) -> ApiResult<StatusCode> {
-    caller.session()?;
+    caller.require_session()?;
     let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;
     let found = api_tokens::get(&mut tx, caller.user_id, id, now).await?.ok_or_else(ApiError::not_found)?;
@@ -102,7 +102,7 @@ pub(super) async fn revoke_token(
     }
     let entry = audit::Entry::new("token.revoke", "token", id)
         .before(json!({ "name": found.name, "team_id": found.team_id, "permissions": found.permissions }));
-    audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    audit::record_for_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

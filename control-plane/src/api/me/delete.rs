@@ -8,9 +8,9 @@ use serde_json::json;
 use super::proof;
 use crate::{
     api::http::Body,
-    auth::{Attempt, Caller},
+    auth::{Caller, SignInAttempt},
     error::{ApiError, ApiResult},
-    runs::removed::{self, Ended, Removed},
+    runs::removed::{self, DeletedScope, PendingWakes},
     state::AppState,
     store::{Bypass, TeamTx, Tx, audit, members, teams, token_makers, users},
 };
@@ -25,12 +25,12 @@ use crate::{
 pub(super) async fn delete_me(
     State(state): State<AppState>,
     caller: Caller,
-    attempt: Attempt,
+    attempt: SignInAttempt,
     Body(body): Body<Proof>,
 ) -> ApiResult<StatusCode> {
-    let user = proof::prove(&state, caller, &attempt, body.password).await?;
+    let user = proof::verify_caller(&state, caller, &attempt, body.password).await?;
     let now = state.ambient.now();
-    let mut tx = proof::go_on(&state, caller, &user, now).await?;
+    let mut tx = proof::begin_verified(&state, caller, &user, now).await?;
     let mut left_alone = Vec::new();
     let mut ended = Vec::new();
     // All teams are held before anything is looked at: one owner leaves after the other, and who is made an owner
@@ -41,13 +41,13 @@ pub(super) async fn delete_me(
     }
     for (team, name) in teams::owned_by(&mut tx, user.id).await? {
         match teams::others(&mut tx, team, user.id).await? {
-            teams::Others { people: 0, .. } => {
+            teams::OtherMembers { people: 0, .. } => {
                 let (back, stopped) = delete_team(&state, tx, caller, (team, name), now).await?;
                 tx = back;
                 ended.push(stopped);
             }
-            teams::Others { owners: 0, .. } => left_alone.push(format!("`{name}`")),
-            teams::Others { .. } => {}
+            teams::OtherMembers { owners: 0, .. } => left_alone.push(format!("`{name}`")),
+            teams::OtherMembers { .. } => {}
         }
     }
     if !left_alone.is_empty() {
@@ -63,18 +63,18 @@ pub(super) async fn delete_me(
             let entry = audit::Entry::new("member.leave", "user", user.id)
                 .details(json!({ "reason": "the account was deleted" }))
                 .before(json!({ "role": member.member.role }));
-            audit::in_team(&mut team, &state.ambient, caller.actor(), entry).await?;
+            audit::record_in_team(&mut team, &state.ambient, caller.actor(), entry).await?;
         }
-        tx = team.leave();
+        tx = team.into_system();
     }
     users::delete(&mut tx, user.id, now).await?;
     for team in &teams {
         let mut of_team = TeamTx::bypassing_rls(tx, *team, Bypass::LeavingAll);
-        token_makers::end_uncovered(&mut of_team, &state.ambient, caller.actor(), now).await?;
-        tx = of_team.leave();
+        token_makers::revoke_uncovered(&mut of_team, &state.ambient, caller.actor(), now).await?;
+        tx = of_team.into_system();
     }
     let entry = audit::Entry::new("user.delete", "user", user.id);
-    audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    audit::record_for_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     for ended in ended {
         ended.announce(&state);
@@ -92,11 +92,11 @@ async fn delete_team(
     caller: Caller,
     (team, name): (TeamId, String),
     now: Timestamp,
-) -> ApiResult<(Tx, Ended)> {
+) -> ApiResult<(Tx, PendingWakes)> {
     let mut tx = TeamTx::bypassing_rls(tx, team, Bypass::LeavingAll);
-    let ended = removed::cancel_runs(&mut tx, now, Removed::Team).await?;
+    let ended = removed::cancel_runs(&mut tx, now, DeletedScope::Team).await?;
     teams::delete(&mut tx, now).await?;
     let entry = audit::Entry::new("team.delete", "team", team).before(json!({ "name": name }));
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
-    Ok((tx.leave(), ended))
+    audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    Ok((tx.into_system(), ended))
 }

@@ -14,14 +14,14 @@ use restroy_sdk::{
 use super::proof;
 use crate::{
     api::{
-        http::{Body, Fields},
-        notices::{self, Happened},
+        http::{Body, FieldErrors},
+        notices::{self, NoticeContext},
         strangers,
     },
     auth::{
-        Attempt, Caller,
-        limit::Kind,
-        token::{self, Opaque},
+        Caller, SignInAttempt,
+        limit::AttemptKind,
+        token::{self, OpaqueToken},
     },
     error::{ApiError, ApiResult, is_unique_violation},
     mail::quoted,
@@ -30,15 +30,15 @@ use crate::{
         audit::{self, Actor},
         one_time::{self, Purpose},
         outbox,
-        stranger_mails::Cause,
+        stranger_mails::EmailCause,
         users,
     },
 };
 
 /// How long there is for both addresses to confirm.
-const LIFE: Duration = Duration::from_hours(24);
-/// How many changes an account may begin within [`LIFE`]: each sends two e-mails.
-const MAX_BEGUN: i64 = 5;
+const TOKEN_LIFETIME: Duration = Duration::from_hours(24);
+/// How many changes an account may begin within [`TOKEN_LIFETIME`]: each sends two e-mails.
+const MAX_PENDING: i64 = 5;
 /// How many of these e-mails a new address gets within [`MAIL_WINDOW`], whichever accounts they are for.
 const MAX_MAILS: i64 = 5;
 const MAIL_WINDOW: Duration = Duration::from_hours(1);
@@ -53,18 +53,20 @@ const MAIL_WINDOW: Duration = Duration::from_hours(1);
 pub(super) async fn change_email(
     State(state): State<AppState>,
     caller: Caller,
-    attempt: Attempt,
+    attempt: SignInAttempt,
     Body(body): Body<ChangeEmail>,
 ) -> ApiResult<(StatusCode, Json<Accepted>)> {
-    let user = proof::prove(&state, caller, &attempt, body.password).await?;
+    let user = proof::verify_caller(&state, caller, &attempt, body.password).await?;
     let email = body.email.trim();
     if email == user.email {
-        Fields::new().fault("/email", "the account's address already").done()?;
+        FieldErrors::new().error("/email", "the account's address already").finish()?;
     }
     let now = state.ambient.now();
-    let mut tx = proof::go_on(&state, caller, &user, now).await?;
-    if one_time::made_since(&mut tx, Purpose::EmailOld, user.id, now.before(LIFE)).await? >= MAX_BEGUN {
-        let detail = format!("At most {MAX_BEGUN} changes of the address may begin in a day; wait.");
+    let mut tx = proof::begin_verified(&state, caller, &user, now).await?;
+    if one_time::count_created_since(&mut tx, Purpose::EmailOld, user.id, now.before(TOKEN_LIFETIME)).await?
+        >= MAX_PENDING
+    {
+        let detail = format!("At most {MAX_PENDING} changes of the address may begin in a day; wait.");
         return Err(ApiError::with(ProblemCode::RateLimited, detail));
     }
     for purpose in [Purpose::EmailOld, Purpose::EmailNew] {
@@ -73,22 +75,22 @@ pub(super) async fn change_email(
     // The same address in another spelling is nobody else's.
     let folded = users::fold(email);
     let taken = folded != users::fold(&user.email) && users::is_taken(&mut tx, email).await?;
-    let crowded = one_time::changes_since(&mut tx, &folded, now.before(MAIL_WINDOW)).await? >= MAX_MAILS
+    let crowded = one_time::count_changes_since(&mut tx, &folded, now.before(MAIL_WINDOW)).await? >= MAX_MAILS
         || !(users::is_taken(&mut tx, email).await?
-            || strangers::may_mail(&state, &mut tx, email, Cause::Account, caller.address, now).await?);
+            || strangers::may_email(&state, &mut tx, email, EmailCause::Account, caller.address, now).await?);
     let change = format!("{} {email}", state.ambient.uuid());
     let url = &state.settings.public_url;
     for (purpose, to) in [(Purpose::EmailOld, user.email.as_str()), (Purpose::EmailNew, email)] {
-        let token = Opaque::new(&state.ambient);
+        let token = OpaqueToken::new(&state.ambient);
         let hash = token.hash();
-        one_time::insert(&mut tx, purpose, &hash, user.id, &change, now, now.after(LIFE)).await?;
+        one_time::insert(&mut tx, purpose, &hash, user.id, &change, now, now.after(TOKEN_LIFETIME)).await?;
         if purpose == Purpose::EmailNew {
             if crowded {
                 // As if it were sent: who asks may have nothing to do with that address. What was not sent is not
                 // counted either, or asking on would keep its owner from it for ever.
                 continue;
             }
-            one_time::sent_to(&mut tx, &hash, &folded).await?;
+            one_time::set_recipient(&mut tx, &hash, &folded).await?;
         }
         let text = if taken && purpose == Purpose::EmailNew {
             format!(
@@ -111,7 +113,7 @@ pub(super) async fn change_email(
         outbox::insert_own(&mut tx, &state.ambient, state.new_mail_status(), to, subject, &text).await?;
     }
     let entry = audit::Entry::new("user.email_change_begun", "user", user.id);
-    audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    audit::record_for_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     state.mail_queued();
     let message = "We sent an e-mail to both addresses: confirm in both.".into();
@@ -127,39 +129,39 @@ pub(super) async fn change_email(
 )]
 pub(super) async fn confirm_email(
     State(state): State<AppState>,
-    attempt: Attempt,
+    attempt: SignInAttempt,
     Body(body): Body<ConfirmEmail>,
 ) -> ApiResult<Json<EmailChange>> {
-    attempt.count(&state, Kind::Token, &body.token)?;
+    attempt.count(&state, AttemptKind::Token, &body.token)?;
     let peer = attempt.address;
     let hash = token::hash(&body.token);
     let now = state.ambient.now();
     let mut tx = state.db.system_read().await?;
     let mut found = None;
     for (purpose, other) in [(Purpose::EmailOld, Purpose::EmailNew), (Purpose::EmailNew, Purpose::EmailOld)] {
-        if let Some((user, change, _)) = one_time::look_even_if_spent(&mut tx, purpose, &hash, now).await? {
+        if let Some((user, change, _)) = one_time::find_including_spent(&mut tx, purpose, &hash, now).await? {
             found = Some((purpose, other, user, change));
         }
     }
     drop(tx);
-    let (purpose, other, user, change) = found.ok_or_else(refused)?;
+    let (purpose, other, user, change) = found.ok_or_else(invalid_token)?;
     let mut tx = state.db.system_write().await?;
     // Both may come at once: the second finds the first's.
     users::lock(&mut tx, user).await?;
     let unspent = one_time::spend(&mut tx, purpose, &hash, now).await?.is_some();
-    let account = users::by_id(&mut tx, user).await?.ok_or_else(refused)?;
-    let email = change.split_once(' ').map(|(_, email)| email.to_owned()).ok_or_else(refused)?;
+    let account = users::by_id(&mut tx, user).await?.ok_or_else(invalid_token)?;
+    let email = change.split_once(' ').map(|(_, email)| email.to_owned()).ok_or_else(invalid_token)?;
     let actor = Actor::user(user, peer);
     let status = if body.stop {
-        let waited = one_time::spend_of(&mut tx, other, user, &change, now).await?;
+        let waited = one_time::spend_by_subject(&mut tx, other, user, &change, now).await?;
         if !unspent && !waited {
-            return Err(refused());
+            return Err(invalid_token());
         }
         let entry = audit::Entry::new("user.email_change_stopped", "user", user);
-        audit::of_user(&mut tx, &state.ambient, actor, entry).await?;
+        audit::record_for_user(&mut tx, &state.ambient, actor, entry).await?;
         "stopped"
     } else if !unspent {
-        return Err(refused());
+        return Err(invalid_token());
     } else if one_time::was_spent(&mut tx, other, user, &change, now).await? {
         users::set_email(&mut tx, user, &email, now).await.map_err(|error| {
             if is_unique_violation(&error) {
@@ -172,11 +174,12 @@ pub(super) async fn confirm_email(
         one_time::spend_all(&mut tx, Purpose::ResetPassword, user, now).await?;
         // Without the addresses: what identifies a person goes when they have gone.
         let entry = audit::Entry::new("user.email_change", "user", user);
-        audit::of_user(&mut tx, &state.ambient, actor, entry).await?;
+        audit::record_for_user(&mut tx, &state.ambient, actor, entry).await?;
         let what = format!("Your account has the address {email} now, in place of {}.", account.email);
-        let happened = Happened { at: now, from: peer };
+        let happened = NoticeContext { at: now, from: peer };
         for to in [account.email.as_str(), email.as_str()] {
-            notices::tell(&state, &mut tx, to, "The address of your account was changed", &what, happened).await?;
+            notices::queue_notice(&state, &mut tx, to, "The address of your account was changed", &what, happened)
+                .await?;
         }
         "changed"
     } else {
@@ -187,7 +190,7 @@ pub(super) async fn confirm_email(
     Ok(Json(EmailChange { status: status.into() }))
 }
 
-fn refused() -> ApiError {
+fn invalid_token() -> ApiError {
     let fault = FieldError::new("/token", "unknown, used or too old; begin the change again");
     Problem::new(ProblemCode::Invalid).errors(vec![fault]).into()
 }

@@ -25,6 +25,6 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(totp::begin_totp, totp::remove_totp))
         .routes(routes!(totp::confirm_totp))
         .routes(routes!(totp::renew_recovery_codes))
-        .routes(routes!(api_tokens::list_tokens, api_tokens::create_token))
-        .routes(routes!(api_tokens::revoke_token))
+        .routes(routes!(api_tokens::list_api_tokens, api_tokens::create_api_token))
+        .routes(routes!(api_tokens::revoke_api_token))
 }

@@ -8,9 +8,9 @@ use super::proof;
 use crate::{
     api::{
         http::Body,
-        notices::{self, Happened},
+        notices::{self, NoticeContext},
     },
-    auth::{Attempt, Caller},
+    auth::{Caller, SignInAttempt},
     error::{ApiError, ApiResult},
     state::AppState,
     store::{
@@ -29,14 +29,14 @@ use crate::{
 pub(super) async fn change_password(
     State(state): State<AppState>,
     caller: Caller,
-    attempt: Attempt,
+    attempt: SignInAttempt,
     Body(body): Body<ChangePassword>,
 ) -> ApiResult<StatusCode> {
-    let session = caller.session()?;
-    let user = proof::prove(&state, caller, &attempt, body.password).await?;
+    let session = caller.require_session()?;
+    let user = proof::verify_caller(&state, caller, &attempt, body.password).await?;
     let hash = state.passwords.hash(SecretString::from(body.new_password)).await?;
     let now = state.ambient.now();
-    let mut tx = proof::go_on(&state, caller, &user, now).await?;
+    let mut tx = proof::begin_verified(&state, caller, &user, now).await?;
     if !users::set_password(&mut tx, user.id, &user.password_hash, &hash).await? {
         return Err(ApiError::with(ProblemCode::Conflict, "The password was changed at this moment; sign in again."));
     }
@@ -49,10 +49,10 @@ pub(super) async fn change_password(
         api_tokens::revoke_all(&mut tx, user.id, now).await?;
     }
     let entry = audit::Entry::new("user.password", "user", user.id);
-    audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    audit::record_for_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
     let what = "The password of your account was changed, and every other session has ended.";
-    let happened = Happened { at: now, from: caller.address };
-    notices::tell(&state, &mut tx, &user.email, "Your password was changed", what, happened).await?;
+    let happened = NoticeContext { at: now, from: caller.address };
+    notices::queue_notice(&state, &mut tx, &user.email, "Your password was changed", what, happened).await?;
     tx.commit().await?;
     state.mail_queued();
     Ok(StatusCode::NO_CONTENT)

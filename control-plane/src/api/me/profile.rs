@@ -1,4 +1,4 @@
-//! `GET` and `PATCH /v1/me`
+//! `GET` and `PATCH /v1/load_profile`
 
 use axum::{Json, extract::State};
 use jiff::tz::TimeZone;
@@ -6,7 +6,7 @@ use restroy_sdk::api::{account::MePatch, auth::Me};
 use serde_json::json;
 
 use crate::{
-    api::http::{Body, Fields},
+    api::http::{Body, FieldErrors},
     auth::Caller,
     error::{ApiError, ApiResult},
     state::AppState,
@@ -24,7 +24,7 @@ use crate::{
 pub(super) async fn get_me(State(state): State<AppState>, caller: Caller) -> ApiResult<Json<Me>> {
     let mut tx = state.db.system_read().await?;
     let user = users::by_id(&mut tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?;
-    me(&mut tx, caller, user).await.map(Json)
+    load_profile(&mut tx, caller, user).await.map(Json)
 }
 
 /// Changes what the caller says about themselves.
@@ -37,9 +37,9 @@ pub(super) async fn patch_me(
     caller: Caller,
     Body(patch): Body<MePatch>,
 ) -> ApiResult<Json<Me>> {
-    caller.session()?;
+    caller.require_session()?;
     if patch.timezone.as_deref().is_some_and(|zone| TimeZone::get(zone).is_err()) {
-        Fields::new().fault("/timezone", "no such time zone; one of IANA's, such as `Europe/Kyiv`").done()?;
+        FieldErrors::new().error("/timezone", "no such time zone; one of IANA's, such as `Europe/Kyiv`").finish()?;
     }
     let mut tx = state.db.system_write().await?;
     users::lock(&mut tx, caller.user_id).await?;
@@ -57,16 +57,16 @@ pub(super) async fn patch_me(
         }
     }
     if !changed.is_empty() {
-        users::describe(&mut tx, &user).await?;
+        users::update_profile(&mut tx, &user).await?;
         let entry = audit::Entry::new("user.change", "user", user.id).details(json!({ "fields": changed }));
-        audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
+        audit::record_for_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
     }
-    let me = me(&mut tx, caller, user).await?;
+    let me = load_profile(&mut tx, caller, user).await?;
     tx.commit().await?;
     Ok(Json(me))
 }
 
-async fn me(tx: &mut Tx, caller: Caller, user: User) -> ApiResult<Me> {
+async fn load_profile(tx: &mut Tx, caller: Caller, user: User) -> ApiResult<Me> {
     let teams = teams::roles_of_user(tx, caller).await?;
     let two_factor = second_factor::is_on(tx, caller.user_id).await?;
     Ok(Me {

@@ -7,11 +7,11 @@ use restroy_sdk::{
 };
 
 use crate::{
-    api::http::{Aged, Path, Query, paged},
+    api::http::{AgePageQuery, Path, Query, paged},
     auth::Caller,
     error::{ApiError, ApiResult},
     state::AppState,
-    store::{audit, sessions, sort::Age},
+    store::{audit, sessions, sort::AgeOrder},
 };
 
 /// The caller's logins that go on.
@@ -22,10 +22,10 @@ use crate::{
 pub(super) async fn list_sessions(
     State(state): State<AppState>,
     caller: Caller,
-    Query(aged): Query<Aged>,
+    Query(aged): Query<AgePageQuery>,
 ) -> ApiResult<Json<Page<SessionInfo>>> {
-    let current = caller.session()?;
-    let (age, page) = aged.or(Age::Newest);
+    let current = caller.require_session()?;
+    let (age, page) = aged.default_order(AgeOrder::Newest);
     let (after, rows) = (page.after::<SessionId>()?, page.rows()?);
     let now = state.ambient.now();
     let mut tx = state.db.system_read().await?;
@@ -39,13 +39,13 @@ pub(super) async fn list_sessions(
     responses((status = 204, description = "They have ended")),
 )]
 pub(super) async fn end_other_sessions(State(state): State<AppState>, caller: Caller) -> ApiResult<StatusCode> {
-    let current = caller.session()?;
+    let current = caller.require_session()?;
     let mut tx = state.db.system_write().await?;
     if sessions::revoke_others(&mut tx, caller.user_id, Some(current), state.ambient.now()).await? == 0 {
         return Ok(StatusCode::NO_CONTENT);
     }
     let entry = audit::Entry::new("session.end_others", "user", caller.user_id);
-    audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    audit::record_for_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -60,13 +60,13 @@ pub(super) async fn end_session(
     caller: Caller,
     Path(id): Path<SessionId>,
 ) -> ApiResult<StatusCode> {
-    caller.session()?;
+    caller.require_session()?;
     let mut tx = state.db.system_write().await?;
-    if !sessions::revoke_of(&mut tx, caller.user_id, id, state.ambient.now()).await? {
+    if !sessions::revoke_for_user(&mut tx, caller.user_id, id, state.ambient.now()).await? {
         return Err(ApiError::not_found());
     }
     let entry = audit::Entry::new("session.end", "session", id);
-    audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    audit::record_for_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -11,17 +11,17 @@ use super::proof;
 use crate::{
     api::{
         http::Body,
-        notices::{self, Happened},
+        notices::{self, NoticeContext},
     },
     auth::{
-        Attempt, Caller,
-        limit::Kind,
-        second_factor::{self, Shown},
+        Caller, SignInAttempt,
+        limit::AttemptKind,
+        second_factor::{self, CodeCheck},
     },
     error::{ApiError, ApiResult},
     state::AppState,
     store::{
-        audit::{self, Attempted},
+        audit::{self, AttemptAction},
         second_factor as factors, sessions, users,
     },
 };
@@ -35,14 +35,14 @@ use crate::{
 pub(super) async fn begin_totp(
     State(state): State<AppState>,
     caller: Caller,
-    attempt: Attempt,
+    attempt: SignInAttempt,
     Body(body): Body<Proof>,
 ) -> ApiResult<Json<NewTotp>> {
-    let user = proof::prove(&state, caller, &attempt, body.password).await?;
+    let user = proof::verify_caller(&state, caller, &attempt, body.password).await?;
     let now = state.ambient.now();
-    let mut tx = proof::go_on(&state, caller, &user, now).await?;
+    let mut tx = proof::begin_verified(&state, caller, &user, now).await?;
     if factors::is_on(&mut tx, user.id).await? {
-        return Err(already());
+        return Err(already_enabled());
     }
     let new = second_factor::new_secret(&state, user.id, &user.email)?;
     factors::begin(&mut tx, user.id, &new.sealed, &new.key_id, now).await?;
@@ -59,26 +59,27 @@ pub(super) async fn begin_totp(
 pub(super) async fn confirm_totp(
     State(state): State<AppState>,
     caller: Caller,
-    attempt: Attempt,
+    attempt: SignInAttempt,
     Body(body): Body<ConfirmTotp>,
 ) -> ApiResult<Json<RecoveryCodes>> {
-    let session = caller.session()?;
-    attempt.count(&state, Kind::Proof, &caller.user_id.to_string())?;
+    let session = caller.require_session()?;
+    attempt.count(&state, AttemptKind::Proof, &caller.user_id.to_string())?;
     let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;
     users::lock(&mut tx, caller.user_id).await?;
     // A password reset at this moment ends the session, and means whoever has it.
-    caller.still_good_within(&mut tx, now).await?;
+    caller.revalidate_in(&mut tx, now).await?;
     let user = users::by_id(&mut tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?;
     match factors::get(&mut tx, caller.user_id).await? {
         None => {
             return Err(ApiError::with(ProblemCode::Conflict, "There is no secret yet: POST /v1/me/totp gives one."));
         }
-        Some(totp) if totp.confirmed_at.is_some() => return Err(already()),
+        Some(totp) if totp.confirmed_at.is_some() => return Err(already_enabled()),
         Some(_) => {}
     }
-    if second_factor::show(&state, &mut tx, caller.user_id, &body.code, false, now).await? == Shown::Wrong {
-        audit::attempted(&mut tx, &state.ambient, caller.actor(), Attempted::Failed("wrong_code_in_session")).await?;
+    if second_factor::check_code(&state, &mut tx, caller.user_id, &body.code, false, now).await? == CodeCheck::Wrong {
+        audit::record_attempt(&mut tx, &state.ambient, caller.actor(), AttemptAction::Failed("wrong_code_in_session"))
+            .await?;
         tx.commit().await?;
         let fault = FieldError::new("/code", "not the code that the authenticator shows just now");
         return Err(Problem::new(ProblemCode::Invalid).errors(vec![fault]).into());
@@ -90,10 +91,10 @@ pub(super) async fn confirm_totp(
     let entry = audit::Entry::new("user.totp_on", "user", caller.user_id)
         .before(json!({ "two_factor": false }))
         .after(json!({ "two_factor": true }));
-    audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    audit::record_for_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
     let what = "Signing in to your account asks for a code of an authenticator from now on.";
-    let happened = Happened { at: now, from: caller.address };
-    notices::tell(&state, &mut tx, &user.email, "Your second factor is on", what, happened).await?;
+    let happened = NoticeContext { at: now, from: caller.address };
+    notices::queue_notice(&state, &mut tx, &user.email, "Your second factor is on", what, happened).await?;
     tx.commit().await?;
     state.mail_queued();
     Ok(Json(RecoveryCodes { recovery_codes }))
@@ -107,22 +108,22 @@ pub(super) async fn confirm_totp(
 pub(super) async fn renew_recovery_codes(
     State(state): State<AppState>,
     caller: Caller,
-    attempt: Attempt,
+    attempt: SignInAttempt,
     Body(body): Body<Proof>,
 ) -> ApiResult<Json<RecoveryCodes>> {
-    let user = proof::prove(&state, caller, &attempt, body.password).await?;
+    let user = proof::verify_caller(&state, caller, &attempt, body.password).await?;
     let now = state.ambient.now();
-    let mut tx = proof::go_on(&state, caller, &user, now).await?;
+    let mut tx = proof::begin_verified(&state, caller, &user, now).await?;
     if !factors::is_on(&mut tx, user.id).await? {
-        return Err(none());
+        return Err(not_enabled());
     }
     let (recovery_codes, hashes) = second_factor::new_recovery_codes(&state.ambient);
     factors::set_recovery_codes(&mut tx, user.id, &hashes).await?;
     let entry = audit::Entry::new("user.recovery_codes", "user", user.id);
-    audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    audit::record_for_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
     let what = "Your account has new recovery codes; those that you had are good no more.";
-    let happened = Happened { at: now, from: caller.address };
-    notices::tell(&state, &mut tx, &user.email, "Your recovery codes were replaced", what, happened).await?;
+    let happened = NoticeContext { at: now, from: caller.address };
+    notices::queue_notice(&state, &mut tx, &user.email, "Your recovery codes were replaced", what, happened).await?;
     tx.commit().await?;
     state.mail_queued();
     Ok(Json(RecoveryCodes { recovery_codes }))
@@ -136,31 +137,31 @@ pub(super) async fn renew_recovery_codes(
 pub(super) async fn remove_totp(
     State(state): State<AppState>,
     caller: Caller,
-    attempt: Attempt,
+    attempt: SignInAttempt,
     Body(body): Body<Proof>,
 ) -> ApiResult<StatusCode> {
-    let user = proof::prove(&state, caller, &attempt, body.password).await?;
+    let user = proof::verify_caller(&state, caller, &attempt, body.password).await?;
     let now = state.ambient.now();
-    let mut tx = proof::go_on(&state, caller, &user, now).await?;
+    let mut tx = proof::begin_verified(&state, caller, &user, now).await?;
     if !factors::remove(&mut tx, user.id).await? {
-        return Err(none());
+        return Err(not_enabled());
     }
     let entry = audit::Entry::new("user.totp_off", "user", user.id)
         .before(json!({ "two_factor": true }))
         .after(json!({ "two_factor": false }));
-    audit::of_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    audit::record_for_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
     let what = "Signing in to your account asks for no code any more.";
-    let happened = Happened { at: now, from: caller.address };
-    notices::tell(&state, &mut tx, &user.email, "Your second factor was taken away", what, happened).await?;
+    let happened = NoticeContext { at: now, from: caller.address };
+    notices::queue_notice(&state, &mut tx, &user.email, "Your second factor was taken away", what, happened).await?;
     tx.commit().await?;
     state.mail_queued();
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn none() -> ApiError {
+fn not_enabled() -> ApiError {
     ApiError::with(ProblemCode::Conflict, "The account has no second factor.")
 }
 
-fn already() -> ApiError {
+fn already_enabled() -> ApiError {
     ApiError::with(ProblemCode::Conflict, "The account has a second factor; take it away first.")
 }

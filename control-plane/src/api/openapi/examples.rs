@@ -21,18 +21,18 @@ pub(super) fn add(operation: &mut Value, schemas: &Value) {
     for body in bodies {
         let Some(media) = body.pointer_mut("/content/application~1json") else { continue };
         if media.get("example").is_none() && media.get("examples").is_none() {
-            let example = of(&media["schema"], "", schemas, DEEPEST);
+            let example = example_for(&media["schema"], "", schemas, DEEPEST);
             media["example"] = example;
         }
     }
 }
 
 /// An example for a schema that stands where the name is.
-fn of(schema: &Value, name: &str, schemas: &Value, depth: usize) -> Value {
+fn example_for(schema: &Value, name: &str, schemas: &Value, depth: usize) -> Value {
     let Some(depth) = depth.checked_sub(1) else { return Value::Null };
     if let Some(reference) = schema["$ref"].as_str() {
         let component = reference.rsplit('/').next().unwrap_or_default();
-        return whole(component).unwrap_or_else(|| of(&schemas[component], name, schemas, depth));
+        return component_example(component).unwrap_or_else(|| example_for(&schemas[component], name, schemas, depth));
     }
     for given in ["const", "example", "default"] {
         if let Some(value) = schema.get(given).filter(|value| !value.is_null()) {
@@ -45,13 +45,13 @@ fn of(schema: &Value, name: &str, schemas: &Value, depth: usize) -> Value {
     for several in ["oneOf", "anyOf"] {
         let choices = schema[several].as_array().into_iter().flatten();
         if let Some(first) = choices.into_iter().find(|choice| choice["type"] != "null") {
-            return of(first, name, schemas, depth);
+            return example_for(first, name, schemas, depth);
         }
     }
     if let Some(parts) = schema["allOf"].as_array() {
         let mut all = Map::new();
         for part in parts {
-            if let Value::Object(fields) = of(part, name, schemas, depth) {
+            if let Value::Object(fields) = example_for(part, name, schemas, depth) {
                 all.extend(fields);
             }
         }
@@ -63,7 +63,7 @@ fn of(schema: &Value, name: &str, schemas: &Value, depth: usize) -> Value {
     };
     match kind {
         Some("object") => object(schema, name, schemas, depth),
-        Some("array") => json!([of(&schema["items"], name, schemas, depth)]),
+        Some("array") => json!([example_for(&schema["items"], name, schemas, depth)]),
         Some("string") => string(schema, name),
         Some("integer") => named(name)
             .filter(Value::is_i64)
@@ -81,7 +81,7 @@ fn object(schema: &Value, name: &str, schemas: &Value, depth: usize) -> Value {
         let required =
             |field: &str| schema["required"].as_array().is_some_and(|all| all.iter().any(|name| name == field));
         let shown = fields.iter().filter(|(field, _)| required(field) || named(field).is_some());
-        return shown.map(|(field, schema)| (field.clone(), of(schema, field, schemas, depth))).collect();
+        return shown.map(|(field, schema)| (field.clone(), example_for(schema, field, schemas, depth))).collect();
     }
     named(name).filter(Value::is_object).unwrap_or_else(|| json!({}))
 }
@@ -96,7 +96,7 @@ fn string(schema: &Value, name: &str) -> Value {
 }
 
 /// The examples of those components that their fields do not tell.
-fn whole(component: &str) -> Option<Value> {
+fn component_example(component: &str) -> Option<Value> {
     Some(match component {
         "Document" => json!({
             "restroy": 1,

@@ -57,7 +57,7 @@ pub(super) fn finish(mut document: openapi::OpenApi) -> Value {
     parameters::fields(&mut document["components"]["schemas"]);
     let schemas = document["components"]["schemas"].clone();
     for (path, method, operation) in operations(&mut document) {
-        parameters::settle(&path, operation);
+        parameters::describe_parameters(&path, operation);
         problems::add(&method, &path, operation);
         examples::add(operation, &schemas);
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::{
     api::{
         audit::MAX_TEXT,
-        http::rule::{Rule as _, Text},
+        http::rule::{FieldRule as _, TextRule},
         rules,
     },
     runs::limits::MAX_KV_KEY,
@@ -24,7 +24,7 @@ pub(super) fn fields(schemas: &mut Value) {
 }
 
 /// A parameter that may be left out is not `null`; headers and keys have their forms.
-pub(super) fn settle(path: &str, operation: &mut Value) {
+pub(super) fn describe_parameters(path: &str, operation: &mut Value) {
     for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
         let name = parameter["name"].as_str().unwrap_or_default().to_owned();
         let in_query = parameter["in"] == "query";
@@ -44,7 +44,7 @@ pub(super) fn settle(path: &str, operation: &mut Value) {
         let form = match name.as_str() {
             "Idempotency-Key" => json!({ "pattern": "^[!-~]{1,255}$" }),
             "If-Match" => json!({ "pattern": "^(\"[!#-~]{1,64}\"|[*])$" }),
-            "key" if path.contains("/configuration/") => Text::Key.schema(),
+            "key" if path.contains("/configuration/") => TextRule::Key.schema(),
             "key" => json!({ "minLength": 1, "maxLength": MAX_KV_KEY, "pattern": NO_NUL }),
             "name" if in_query => json!({ "pattern": NO_NUL }),
             "prefix" => json!({ "maxLength": MAX_KV_KEY, "pattern": NO_NUL }),

@@ -1,5 +1,5 @@
 //! Which problems a route can answer. Most follow from its form: a body can be too large, a thing of
-//! another team is not found. The rest stands in [`BEYOND`]; the behavioural tests hold every problem
+//! another team is not found. The rest stands in [`EXTRA_PROBLEMS`]; the behavioural tests hold every problem
 //! that they meet against the document.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +16,7 @@ use restroy_sdk::problem::{
 use serde_json::{Value, json};
 
 /// What routes answer beyond what follows from their form.
-const BEYOND: &[(&str, &str, &[ProblemCode])] = &[
+const EXTRA_PROBLEMS: &[(&str, &str, &[ProblemCode])] = &[
     ("POST", "/v1/auth/login", &[InvalidCredentials, SecondFactorRequired]),
     ("POST", "/v1/auth/login/second-factor", &[InvalidCredentials]),
     ("POST", "/v1/auth/logout", &[Forbidden]),
@@ -74,7 +74,7 @@ pub(super) fn add(method: &str, path: &str, operation: &mut Value) {
     }
     let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
     for (status, codes) in by_status {
-        responses.entry(status.to_string()).or_insert_with(|| described(status, &codes));
+        responses.entry(status.to_string()).or_insert_with(|| response_description(status, &codes));
     }
     responses.entry("default").or_insert_with(|| json!({ "$ref": "#/components/responses/Problem" }));
 }
@@ -122,14 +122,14 @@ fn codes(method: &str, path: &str, operation: &Value) -> Vec<ProblemCode> {
     if named("If-Match") {
         codes.push(VersionMismatch);
     }
-    let beyond = BEYOND.iter().filter(|(of, at, _)| (*of, *at) == (method, path));
+    let beyond = EXTRA_PROBLEMS.iter().filter(|(of, at, _)| (*of, *at) == (method, path));
     codes.extend(beyond.flat_map(|(.., beyond)| *beyond));
     // In the order in which they are declared.
     let present: BTreeSet<&str> = codes.iter().map(|code| code.as_str()).collect();
     ProblemCode::ALL.iter().copied().filter(|code| present.contains(code.as_str())).collect()
 }
 
-fn described(status: u16, codes: &[ProblemCode]) -> Value {
+fn response_description(status: u16, codes: &[ProblemCode]) -> Value {
     let description: Vec<String> = codes.iter().map(|code| format!("`{code}`: {}", code.title())).collect();
     let examples: serde_json::Map<String, Value> = codes
         .iter()
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn what_is_listed_is_there() {
         let document = crate::api::document();
-        for (method, path, codes) in BEYOND {
+        for (method, path, codes) in EXTRA_PROBLEMS {
             let operation = &document["paths"][path][method.to_lowercase()];
             assert!(operation.is_object(), "{method} {path} is no route");
             for code in *codes {

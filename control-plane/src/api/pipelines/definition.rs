@@ -17,9 +17,9 @@ use serde_json::json;
 
 use super::{
     escalation::Escalations,
-    publish::{publish, upcoming},
+    publish::{next_fire_times, publish},
     review,
-    versions::answer,
+    versions::version_response,
 };
 use crate::{
     api::{
@@ -50,7 +50,7 @@ pub(super) async fn get_definition(
     let mut tx = scope.read().await?;
     let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
     let number = pipeline.latest_version.ok_or_else(ApiError::not_found)?;
-    let definition = answer(&state, &caller, &mut tx, id, number).await?;
+    let definition = version_response(&state, &caller, &mut tx, id, number).await?;
     Ok((etag(number), definition).into_response())
 }
 
@@ -77,15 +77,15 @@ pub(super) async fn put_definition(
     let bounds = review::bounds(&mut scope.read().await?).await?;
     let files = Arc::new(put.files);
     let document = Arc::new(review::read(&state, scope.team(), put.definition, &files, bounds).await?);
-    let library = review::pinned(&state, &scope, &document, &files).await?;
+    let library = review::resolve_pins(&state, &scope, &document, &files).await?;
     let now = state.ambient.now();
-    let upcoming = if put.publish { upcoming(&state, scope.team(), &document).await? } else { IndexMap::new() };
+    let upcoming = if put.publish { next_fire_times(&state, scope.team(), &document).await? } else { IndexMap::new() };
     let (mut tx, scope) = scope.write_with_scope().await?;
     let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
     check_preconditions(&headers, pipeline.latest_version)?;
-    if !library::are_there(&mut tx, &library).await? {
+    if !library::all_exist(&mut tx, &library).await? {
         // A module was deleted since: done again at once, its absence is told.
-        return Err(ApiError::again());
+        return Err(ApiError::conflict());
     }
     let number = pipeline.latest_version.unwrap_or(0) + 1;
     limits::ensure_below_limit(number - 1, limits::VERSIONS_PER_PIPELINE, "versions of a pipeline")?;
@@ -105,7 +105,7 @@ pub(super) async fn put_definition(
     let entry = entry
         .before(json!({ "latest_version": pipeline.latest_version }))
         .after(json!({ "latest_version": number, "message": put.message }));
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     let widened = if put.publish {
         publish(&state, &scope, &mut tx, &pipeline, number, &document, &upcoming).await?
     } else {

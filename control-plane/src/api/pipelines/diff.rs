@@ -7,7 +7,7 @@ use restroy_sdk::{
     ids::{Id, PipelineId},
 };
 
-use super::versions::whole;
+use super::versions::load_version;
 use crate::{
     api::http::Path,
     auth::{Caller, Permission},
@@ -35,7 +35,7 @@ pub(super) async fn diff_versions(
     // Both versions are in memory from here on.
     let turn = state.tenants.acquire(scope.team().uuid()).await?;
     let mut tx = scope.read().await?;
-    let (from, to) = (whole(&mut tx, id, number).await?, whole(&mut tx, id, other).await?);
+    let (from, to) = (load_version(&mut tx, id, number).await?, load_version(&mut tx, id, other).await?);
     drop(tx);
     turn.run(move || compare(from, to)).await.map(Json)
 }

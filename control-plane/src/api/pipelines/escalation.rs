@@ -15,7 +15,7 @@ use crate::{
     error::ApiResult,
     store::{
         TeamTx,
-        configuration::{self, Place},
+        configuration::{self, ConfigOwner},
         versions,
     },
 };
@@ -69,7 +69,7 @@ impl Escalations {
         for place in &self.0 {
             if let Capability::Secret { key, .. } = &place.touch
                 && !beyond.contains(key)
-                && configuration::get(tx, Place::Team(scope.team()), key).await?.is_some_and(|entry| entry.secret)
+                && configuration::get(tx, ConfigOwner::Team(scope.team()), key).await?.is_some_and(|entry| entry.secret)
             {
                 beyond.insert(key.clone());
             }

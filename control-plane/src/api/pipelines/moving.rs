@@ -57,7 +57,7 @@ pub(super) async fn move_pipeline(
     if pipeline.board_id == to.board {
         return Ok(Json(pipeline));
     }
-    let active = pipelines::active_runs(&mut tx, id).await?;
+    let active = pipelines::count_active_runs(&mut tx, id).await?;
     if active > 0 {
         let detail = format!("{active} of its runs go on or wait: let them end, or cancel them, then move it.");
         return Err(ApiError::with(ProblemCode::Conflict, detail));
@@ -88,7 +88,7 @@ pub(super) async fn move_pipeline(
         .details(json!({ "granted": published.as_ref().map(capabilities) }))
         .before(json!({ "board_id": pipeline.board_id }))
         .after(json!({ "board_id": to.board }));
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     Ok(Json(moved))
 }

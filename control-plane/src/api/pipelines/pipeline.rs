@@ -17,7 +17,7 @@ use crate::{
     api::http::{Body, Path, check_preconditions, etag},
     auth::{Caller, Permission},
     error::{ApiError, ApiResult, name_taken},
-    runs::removed::{self, Removed},
+    runs::removed::{self, DeletedScope},
     state::AppState,
     store::{
         TeamTx, audit, pipelines,
@@ -71,21 +71,21 @@ pub(super) async fn patch_pipeline(
     let was = json!({ "name": before.name, "description": before.description, "retention": before.retention });
     let (name, description) = (patch.name.unwrap_or(before.name), patch.description.unwrap_or(before.description));
     let retention = patch.retention.unwrap_or(before.retention);
-    let change = pipelines::Change { name: &name, description: &description, retention };
+    let change = pipelines::PipelineUpdate { name: &name, description: &description, retention };
     let pipeline = pipelines::update(&mut tx, id, &change, state.ambient.now())
         .await
         .map_err(|error| name_taken(error, "a pipeline on this board", &name))?;
     let entry = audit::Entry::new("pipeline.change", "pipeline", id);
     let now = json!({ "name": name, "description": description, "retention": retention });
     let entry = entry.before(was).after(now);
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     Ok((etag(pipeline.revision), Json(pipeline)).into_response())
 }
 
 /// 422 unless the team may keep so many runs for so long.
 async fn check_retention(tx: &mut TeamTx, retention: Retention) -> ApiResult<()> {
-    let [days, runs] = quota::several(tx, [Limit::RetentionDays, Limit::RetentionRuns]).await?;
+    let [days, runs] = quota::effective_many(tx, [Limit::RetentionDays, Limit::RetentionRuns]).await?;
     let mut errors = Vec::new();
     for (field, given, most, limit) in
         [("days", retention.days, days, Limit::RetentionDays), ("runs", retention.runs, runs, Limit::RetentionRuns)]
@@ -118,11 +118,11 @@ pub(super) async fn delete_pipeline(
     let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
     check_preconditions(&headers, Some(pipeline.revision))?;
     let now = state.ambient.now();
-    let ended = removed::cancel_runs(&mut tx, now, Removed::Pipeline(id)).await?;
+    let ended = removed::cancel_runs(&mut tx, now, DeletedScope::Pipeline(id)).await?;
     schedules::stop(&mut tx, id).await?;
     pipelines::delete(&mut tx, id, now).await?;
     let entry = audit::Entry::new("pipeline.delete", "pipeline", id).before(serde_json::to_value(&pipeline)?);
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     ended.announce(&state);
     Ok(StatusCode::NO_CONTENT)

@@ -48,7 +48,7 @@ pub(super) async fn publish_version(
     let version = versions::by_number(&mut tx, id, number).await?.ok_or_else(ApiError::not_found)?;
     let document = versions::document(&mut tx, version.id).await?;
     drop(tx);
-    let upcoming = upcoming(&state, scope.team(), &document).await?;
+    let upcoming = next_fire_times(&state, scope.team(), &document).await?;
     let (mut tx, scope) = scope.write_with_scope().await?;
     let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
     check_preconditions(&headers, Some(pipeline.revision))?;
@@ -58,7 +58,7 @@ pub(super) async fn publish_version(
 }
 
 /// When the document's schedules fire first, in a turn of the team and before the transaction.
-pub(super) async fn upcoming(
+pub(super) async fn next_fire_times(
     state: &AppState,
     team: TeamId,
     document: &Document,
@@ -96,7 +96,7 @@ pub(super) async fn publish(
         .details(json!({ "widened": widened }))
         .before(json!({ "published_version": pipeline.published_version }))
         .after(json!({ "published_version": number }));
-    audit::in_team(tx, &state.ambient, scope.actor(), entry).await?;
+    audit::record_in_team(tx, &state.ambient, scope.actor(), entry).await?;
     Ok(widened)
 }
 

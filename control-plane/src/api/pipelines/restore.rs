@@ -4,15 +4,15 @@ use axum::{Json, extract::State};
 use restroy_sdk::{api::pipeline::Pipeline, ids::PipelineId};
 
 use crate::{
-    api::{http::Path, limits, restore::Restoring},
+    api::{http::Path, limits, restore::Restoration},
     auth::{Caller, Permission},
     error::{ApiError, ApiResult, name_taken},
     runs::{
-        purge_deleted::KEPT,
-        removed::{self, Removed},
+        purge_deleted::RETENTION,
+        removed::{self, DeletedScope},
     },
     state::AppState,
-    store::{audit, pipelines, schedules::Of},
+    store::{audit, pipelines, schedules::ScheduleOwner},
 };
 
 /// Brings a pipeline back that was deleted in the last 30 days: its versions, configuration, runs and place
@@ -29,12 +29,12 @@ pub(super) async fn restore_pipeline(
     Path(id): Path<PipelineId>,
 ) -> ApiResult<Json<Pipeline>> {
     let scope = caller.deleted_pipeline(&state, id, Permission::PipelineDelete).await?;
-    let mut back = Restoring::begin(&state, &scope, Of::Pipeline(id)).await?;
+    let mut back = Restoration::begin(&state, &scope, ScheduleOwner::Pipeline(id)).await?;
     let (name, board) = pipelines::get_deleted(&mut back.tx, id).await?.ok_or_else(ApiError::not_found)?;
-    removed::has_ended(&mut back.tx, Removed::Pipeline(id)).await?;
+    removed::ensure_runs_ended(&mut back.tx, DeletedScope::Pipeline(id)).await?;
     let present = pipelines::count(&mut back.tx, board).await?;
     limits::ensure_below_limit(present, limits::PIPELINES_PER_BOARD, "pipelines on a board")?;
-    let pipeline = pipelines::restore(&mut back.tx, id, back.now.before(KEPT), back.now)
+    let pipeline = pipelines::restore(&mut back.tx, id, back.now.before(RETENTION), back.now)
         .await
         .map_err(|error| name_taken(error, "a pipeline on this board", &name))?
         .ok_or_else(ApiError::not_found)?;

@@ -13,7 +13,7 @@ use restroy_sdk::{
 
 use super::{
     escalation::Escalations,
-    publish::{publish, upcoming},
+    publish::{next_fire_times, publish},
 };
 use crate::{
     api::{
@@ -52,7 +52,8 @@ pub(super) async fn restore_version(
     let (document, files) = versions::load(&mut tx, old.id).await?;
     let library = versions::library_versions(&mut tx, old.id).await?;
     drop(tx);
-    let upcoming = if restore.publish { upcoming(&state, scope.team(), &document).await? } else { IndexMap::new() };
+    let upcoming =
+        if restore.publish { next_fire_times(&state, scope.team(), &document).await? } else { IndexMap::new() };
     let now = state.ambient.now();
     let (mut tx, scope) = scope.write_with_scope().await?;
     let slot = match idempotency.begin(&mut tx, scope.team().uuid(), &restore, now).await? {
@@ -82,14 +83,14 @@ pub(super) async fn restore_version(
         .details(serde_json::json!({ "restored": number }))
         .before(serde_json::json!({ "latest_version": pipeline.latest_version }))
         .after(serde_json::json!({ "latest_version": next, "message": message }));
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     let widened = if restore.publish {
         publish(&state, &scope, &mut tx, &pipeline, next, &document, &upcoming).await?
     } else {
         Escalations::against_published(&mut tx, &pipeline, &document).await?.field_errors()
     };
     let version = versions::by_number(&mut tx, id, next).await?.ok_or_else(ApiError::not_found)?;
-    let answer = slot.answer(&mut tx, StatusCode::CREATED, &VersionWritten { version, widened }).await?;
+    let answer = slot.store_response(&mut tx, StatusCode::CREATED, &VersionWritten { version, widened }).await?;
     tx.commit().await?;
     Ok(answer)
 }

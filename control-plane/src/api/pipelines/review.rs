@@ -12,7 +12,7 @@ use restroy_sdk::{
 use serde_json::value::RawValue;
 
 use crate::{
-    api::compile::Compiling,
+    api::compile::CompileBudget,
     auth::Scope,
     error::ApiResult,
     state::AppState,
@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// How many faults are told at once.
-const MAX_FAULTS: usize = 200;
+const MAX_ERRORS: usize = 200;
 
 /// Reads and checks a document with its files: its form, what must hold beyond, every script and
 /// expression, and the schema of its parameters.
@@ -34,12 +34,12 @@ pub(super) async fn read(
     files: &Arc<BTreeMap<String, String>>,
     bounds: Bounds,
 ) -> ApiResult<Document> {
-    let mut compiling = Compiling::new(state, team);
+    let mut compiling = CompileBudget::new(state, team);
     let of_document = Arc::clone(files);
     let checked = state.tenants.run(team.uuid(), move || check(&definition, &of_document, bounds)).await?;
     let (document, mut faults) = match checked {
         Ok((document, mut faults)) => {
-            faults.extend(expressions(&mut compiling, &document).await?);
+            faults.extend(check_expressions(&mut compiling, &document).await?);
             (Some(document), faults)
         }
         Err(faults) => (None, faults),
@@ -50,8 +50,8 @@ pub(super) async fn read(
         .filter(|(_, source)| source.len() <= bounds.source_bytes)
         .map(|(path, source)| (path.clone(), source.clone()))
         .collect();
-    faults.extend(compiling.files(&fitting).await?);
-    faults.truncate(MAX_FAULTS);
+    faults.extend(compiling.check_files(&fitting).await?);
+    faults.truncate(MAX_ERRORS);
     match document {
         Some(document) if faults.is_empty() => Ok(document),
         _ => Err(Problem::new(ProblemCode::InvalidDefinition).errors(faults).into()),
@@ -60,7 +60,7 @@ pub(super) async fn read(
 
 /// How much a document of the team may hold.
 pub(super) async fn bounds(tx: &mut TeamTx) -> ApiResult<Bounds> {
-    let [steps, source_bytes] = quota::several(tx, [Limit::StepsPerPipeline, Limit::SourceBytes]).await?;
+    let [steps, source_bytes] = quota::effective_many(tx, [Limit::StepsPerPipeline, Limit::SourceBytes]).await?;
     let usize = |value: i64| usize::try_from(value).unwrap_or_default();
     Ok(Bounds { steps: usize(steps), source_bytes: usize(source_bytes) })
 }
@@ -73,14 +73,14 @@ fn check(
 ) -> Result<(Document, Vec<FieldError>), Vec<FieldError>> {
     let document = document::read_json(definition.get())?;
     let mut faults = document::check_within(&document, files, bounds);
-    faults.extend(schemas(&document));
+    faults.extend(check_schemas(&document));
     Ok((document, faults))
 }
 
 /// The versions of library modules that a document pins. Refused when one is not there, when a module
 /// loads one that is not pinned or itself, or when all sources together are too many bytes. Read and
 /// checked before the writer is taken; [`library::are_there`] tells whether they still are then.
-pub(super) async fn pinned(
+pub(super) async fn resolve_pins(
     state: &AppState,
     scope: &Scope,
     document: &Arc<Document>,
@@ -93,7 +93,7 @@ pub(super) async fn pinned(
     let turn = state.tenants.acquire(scope.team().uuid()).await?;
     let mut tx = scope.read().await?;
     for (name, number) in &document.library {
-        let detail = match library::pinned(&mut tx, name, *number).await? {
+        let detail = match library::resolve_pin(&mut tx, name, *number).await? {
             Ok(pinned) => {
                 versions.push(pinned.id);
                 sources.insert(name.clone(), pinned.source);
@@ -116,12 +116,12 @@ pub(super) async fn pinned(
     if faults.is_empty() {
         return Ok(versions);
     }
-    faults.truncate(MAX_FAULTS);
+    faults.truncate(MAX_ERRORS);
     Err(Problem::new(ProblemCode::InvalidDefinition).errors(faults).into())
 }
 
 /// The schemas must be such that values can be checked against them.
-fn schemas(document: &Document) -> Vec<FieldError> {
+fn check_schemas(document: &Document) -> Vec<FieldError> {
     let of_steps = document.steps.iter().filter_map(|(name, step)| {
         let name = name.replace('~', "~0").replace('/', "~1");
         step.inputs_schema.as_ref().map(|schema| (format!("/steps/{name}/inputs_schema"), schema))
@@ -134,12 +134,12 @@ fn schemas(document: &Document) -> Vec<FieldError> {
     .collect()
 }
 
-async fn expressions(compiling: &mut Compiling<'_>, document: &Document) -> ApiResult<Vec<FieldError>> {
+async fn check_expressions(compiling: &mut CompileBudget<'_>, document: &Document) -> ApiResult<Vec<FieldError>> {
     let mut faults = Vec::new();
     for (name, step) in &document.steps {
         for (field, expression) in [("if", &step.condition), ("for_each", &step.for_each)] {
             let Some(expression) = expression else { continue };
-            if let Some(FieldError { detail, .. }) = compiling.expression(expression).await? {
+            if let Some(FieldError { detail, .. }) = compiling.check_expression(expression).await? {
                 let name = name.replace('~', "~0").replace('/', "~1");
                 faults.push(FieldError::new(format!("/steps/{name}/{field}"), detail));
             }

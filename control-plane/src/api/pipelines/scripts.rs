@@ -7,11 +7,11 @@ use restroy_sdk::{
 };
 
 use crate::{
-    api::http::{Path, Query, Sorted},
+    api::http::{Path, Query, SortedPageQuery},
     auth::{Caller, Permission},
     error::ApiResult,
     state::AppState,
-    store::{scripts, sort::Order},
+    store::{scripts, sort::SortOrder},
 };
 
 /// The pipeline's scripts, across its versions.
@@ -24,10 +24,10 @@ pub(super) async fn list_scripts(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<PipelineId>,
-    Query(sorted): Query<Sorted>,
+    Query(sorted): Query<SortedPageQuery>,
 ) -> ApiResult<Json<Page<Script>>> {
     let scope = caller.pipeline(&state, id, Permission::PipelineRead).await?;
-    let sorted = sorted.or(Order::Name);
+    let sorted = sorted.default_order(SortOrder::Name);
     let selection = sorted.selection()?;
     let scripts = scripts::list(&mut scope.read().await?, id, &selection).await?;
     Ok(Json(sorted.page(scripts, |script| (script.id.uuid(), &script.path))?))

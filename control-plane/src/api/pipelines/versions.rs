@@ -15,11 +15,11 @@ use restroy_sdk::{
 };
 
 use crate::{
-    api::http::{Aged, Path, Query, paged},
+    api::http::{AgePageQuery, Path, Query, paged},
     auth::{Caller, Permission},
     error::{ApiError, ApiResult},
     state::AppState,
-    store::{TeamTx, sort::Age, versions},
+    store::{TeamTx, sort::AgeOrder, versions},
 };
 
 /// The pipeline's versions.
@@ -32,10 +32,10 @@ pub(super) async fn list_versions(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<PipelineId>,
-    Query(aged): Query<Aged>,
+    Query(aged): Query<AgePageQuery>,
 ) -> ApiResult<Json<Page<Version>>> {
     let scope = caller.pipeline(&state, id, Permission::PipelineRead).await?;
-    let (age, page) = aged.or(Age::Newest);
+    let (age, page) = aged.default_order(AgeOrder::Newest);
     let (after, rows) = (page.after::<i64>()?, page.rows()?);
     let mut tx = scope.read().await?;
     let versions = versions::list(&mut tx, id, age, after, rows).await?;
@@ -58,11 +58,11 @@ pub(super) async fn get_version(
 ) -> ApiResult<Response> {
     let scope = caller.pipeline(&state, id, Permission::PipelineRead).await?;
     let mut tx = scope.read().await?;
-    answer(&state, &caller, &mut tx, id, number).await
+    version_response(&state, &caller, &mut tx, id, number).await
 }
 
 /// The answer that is a version, its memory reserved before it is read: as it is stored, as a tree, and as JSON.
-pub(super) async fn answer(
+pub(super) async fn version_response(
     state: &AppState,
     caller: &Caller,
     tx: &mut TeamTx,
@@ -72,13 +72,13 @@ pub(super) async fn answer(
     let version = versions::by_number(tx, id, number).await?.ok_or_else(ApiError::not_found)?;
     let reserved = state.answers.reserve(caller.user_id, 3 * versions::size(tx, version.id).await?)?;
     let (definition, files) = versions::load(tx, version.id).await?;
-    let mut response = reserved.answer(serde_json::to_vec(&Definition { version, definition, files })?)?;
+    let mut response = reserved.response(serde_json::to_vec(&Definition { version, definition, files })?)?;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }
 
 /// A version with its document and sources.
-pub(super) async fn whole(tx: &mut TeamTx, id: PipelineId, number: i64) -> ApiResult<Definition> {
+pub(super) async fn load_version(tx: &mut TeamTx, id: PipelineId, number: i64) -> ApiResult<Definition> {
     let version = versions::by_number(tx, id, number).await?.ok_or_else(ApiError::not_found)?;
     let (definition, files) = versions::load(tx, version.id).await?;
     Ok(Definition { version, definition, files })

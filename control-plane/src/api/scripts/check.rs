@@ -11,7 +11,7 @@ use restroy_sdk::{
 
 use crate::{
     api::{
-        compile::Compiling,
+        compile::CompileBudget,
         http::{Body, Path},
     },
     auth::{Caller, Permission},
@@ -39,13 +39,13 @@ pub(super) async fn check_script(
     let (script, most) = {
         let mut tx = scope.read().await?;
         let script = scripts::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
-        (script, quota::in_force(&mut tx, Limit::SourceBytes).await?)
+        (script, quota::effective(&mut tx, Limit::SourceBytes).await?)
     };
     if i64::try_from(body.source.len()).unwrap_or(i64::MAX) > most {
         let detail = format!("the source has {} bytes; at most {most}", body.source.len());
         return Err(Problem::new(ProblemCode::Invalid).errors(vec![FieldError::new("/source", detail)]).into());
     }
     let file = BTreeMap::from([(script.path, body.source)]);
-    let errors = Compiling::new(&state, scope.team()).files(&file).await?;
+    let errors = CompileBudget::new(&state, scope.team()).check_files(&file).await?;
     Ok(Json(CheckResult { ok: errors.is_empty(), errors }))
 }

@@ -7,11 +7,11 @@ use restroy_sdk::{
 };
 
 use crate::{
-    api::http::{Aged, Filling, Path, Query},
+    api::http::{AgePageQuery, PageBuilder, Path, Query},
     auth::{Caller, Permission},
     error::ApiResult,
     state::AppState,
-    store::{scripts, sort::Age},
+    store::{scripts, sort::AgeOrder},
 };
 
 /// The script's sources so far.
@@ -26,17 +26,17 @@ pub(super) async fn list_script_versions(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<ScriptId>,
-    Query(aged): Query<Aged>,
+    Query(aged): Query<AgePageQuery>,
 ) -> ApiResult<Json<Page<ScriptVersion>>> {
     let scope = caller.script(&state, id, Permission::PipelineRead).await?;
-    let (age, page) = aged.or(Age::Newest);
+    let (age, page) = aged.default_order(AgeOrder::Newest);
     let mut after = page.after::<ScriptVersionId>()?;
-    let mut filling = Filling::new(&page)?;
+    let mut filling = PageBuilder::new(&page)?;
     let mut tx = scope.read().await?;
-    while let Some(rows) = filling.wants() {
+    while let Some(rows) = filling.rows_wanted() {
         let versions = scripts::versions(&mut tx, id, age, after, rows).await?;
         after = versions.last().map(|version| version.id).or(after);
-        filling.take(versions, rows, |version| version.source.len());
+        filling.push_rows(versions, rows, |version| version.source.len());
     }
     Ok(Json(filling.page(|version| version.id)))
 }

@@ -10,7 +10,7 @@ use restroy_sdk::{
 use serde_json::json;
 
 use crate::{
-    api::http::{Path, Query, Sorted},
+    api::http::{Path, Query, SortedPageQuery},
     auth::{Caller, Permission, Permissions, grant},
     error::{ApiError, ApiResult},
     state::AppState,
@@ -23,16 +23,16 @@ use crate::{
     params(("id" = TeamId, Path, description = "The team"), Sorted),
     responses((status = 200, description = "The oldest first unless told", body = Page<ApiToken>)),
 )]
-pub(super) async fn list_team_tokens(
+pub(super) async fn list_team_api_tokens(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<TeamId>,
-    Query(sorted): Query<Sorted>,
+    Query(sorted): Query<SortedPageQuery>,
 ) -> ApiResult<Json<Page<ApiToken>>> {
     let scope = caller.team(&state, id, Permission::TokenManage).await?;
     let selection = sorted.selection()?;
     let mut tx = scope.read_bypassing_rls(Bypass::AccountsOfTeam).await?;
-    let tokens = api_tokens::reaching(&mut tx, &selection, state.ambient.now()).await?;
+    let tokens = api_tokens::list_for_team(&mut tx, &selection, state.ambient.now()).await?;
     Ok(Json(sorted.page(tokens, |token| (token.id.uuid(), &token.name))?))
 }
 
@@ -45,7 +45,7 @@ pub(super) async fn list_team_tokens(
     ),
     responses((status = 204, description = "It does not reach the team any more")),
 )]
-pub(super) async fn revoke_team_token(
+pub(super) async fn revoke_team_api_token(
     State(state): State<AppState>,
     caller: Caller,
     Path((id, token)): Path<(TeamId, ApiTokenId)>,
@@ -53,7 +53,7 @@ pub(super) async fn revoke_team_token(
     let scope = caller.team(&state, id, Permission::TokenManage).await?;
     let now = state.ambient.now();
     let (mut tx, held) = scope.write_bypassing_rls(Bypass::AccountsOfTeam).await?;
-    let found = api_tokens::reaching_one(&mut tx, token, now).await?.ok_or_else(ApiError::not_found)?;
+    let found = api_tokens::find_for_team(&mut tx, token, now).await?.ok_or_else(ApiError::not_found)?;
     if found.user_id != caller.user_id {
         let theirs = Permissions::from_role(found.role.as_deref(), found.granted.as_deref()).map_err(|error| {
             tracing::error!(%error, "a membership cannot be read");
@@ -69,7 +69,7 @@ pub(super) async fn revoke_team_token(
     let entry = audit::Entry::new("token.revoke", "token", token)
         .details(json!({ "everywhere": found.bound }))
         .before(json!({ "name": found.name, "user_id": found.user_id }));
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     state.wake.send(Wake::Access { team_id: id });
     Ok(StatusCode::NO_CONTENT)

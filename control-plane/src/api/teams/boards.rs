@@ -14,7 +14,7 @@ use utoipa::IntoParams;
 
 use crate::{
     api::{
-        http::{Body, Idempotency, Idempotent, Path, Query, Sorted},
+        http::{Body, Idempotency, Idempotent, Path, Query, SortedPageQuery},
         limits,
     },
     auth::{Caller, Permission, Role},
@@ -23,7 +23,7 @@ use crate::{
     store::{
         TeamTx, audit, board_members, boards, members,
         roles::{self, AnyRole},
-        sort::Order,
+        sort::SortOrder,
     },
 };
 
@@ -31,13 +31,13 @@ use crate::{
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Listing {
+pub(super) struct BoardQuery {
     /// Those that were deleted and can be restored.
     #[serde(default)]
     deleted: bool,
     /// In which order: the oldest first unless told.
     #[param(inline)]
-    sort: Option<Order>,
+    sort: Option<SortOrder>,
     /// Only what has this in its name; ASCII letters in either case.
     #[param(min_length = 1, max_length = 64)]
     name: Option<String>,
@@ -58,11 +58,12 @@ pub(super) async fn list_boards(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<TeamId>,
-    Query(listing): Query<Listing>,
+    Query(listing): Query<BoardQuery>,
 ) -> ApiResult<Json<Page<Board>>> {
     // Whose role in the team sees no boards may have one on some.
     let scope = caller.team(&state, id, Permission::TeamRead).await?;
-    let sorted = Sorted::new(listing.sort, listing.name, listing.limit, listing.cursor).of(listing.deleted);
+    let sorted =
+        SortedPageQuery::new(listing.sort, listing.name, listing.limit, listing.cursor).for_list(listing.deleted);
     let selection = sorted.selection()?;
     let viewer = boards::Viewer::new(&scope, Permission::BoardRead);
     let boards = boards::list(&mut scope.read().await?, viewer, listing.deleted, &selection).await?;
@@ -105,17 +106,17 @@ pub(super) async fn create_board(
         .await
         .map_err(|error| name_taken(error, "a board of this team", &new.name))?;
     if new.private {
-        first_member(&mut tx, board.id, scope.user(), now).await?;
+        add_creator(&mut tx, board.id, scope.user(), now).await?;
     }
     let entry = audit::Entry::new("board.create", "board", board.id).after(serde_json::to_value(&board)?);
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
-    let answer = slot.answer(&mut tx, StatusCode::CREATED, &board).await?;
+    audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    let answer = slot.store_response(&mut tx, StatusCode::CREATED, &board).await?;
     tx.commit().await?;
     Ok(answer)
 }
 
 /// Makes who made a private board its member. They hold there what they hold already.
-async fn first_member(tx: &mut TeamTx, board: BoardId, user: UserId, now: Timestamp) -> ApiResult<()> {
+async fn add_creator(tx: &mut TeamTx, board: BoardId, user: UserId, now: Timestamp) -> ApiResult<()> {
     let member = members::get(tx, user).await?.ok_or_else(ApiError::not_found)?.member;
     let wanted = member.role_id.map_or(member.role, |id| id.to_string());
     let role = roles::find(tx, &wanted).await?.ok_or_else(ApiError::not_found)?;

@@ -15,22 +15,22 @@ use serde::Deserialize;
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
-use super::member::role_named;
+use super::member::find_role;
 use crate::{
     api::{
-        http::{Body, Idempotency, Idempotent, Paged, Path, Query, paged},
+        http::{Body, Idempotency, Idempotent, PageQuery, Path, Query, paged},
         limits, strangers,
     },
-    auth::{Caller, Permission, grant, token::Opaque},
+    auth::{Caller, Permission, grant, token::OpaqueToken},
     error::{ApiError, ApiResult},
     mail::quoted,
     state::AppState,
     store::{
         Bypass, TeamTx, audit,
-        invitations::{self, Settled},
+        invitations::{self, InvitationOutcome},
         members, outbox,
-        sort::Age,
-        stranger_mails::Cause,
+        sort::AgeOrder,
+        stranger_mails::EmailCause,
         teams, users,
     },
 };
@@ -42,13 +42,13 @@ const DAY: Duration = Duration::from_hours(24);
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Filter {
+pub(super) struct InvitationFilter {
     /// Only those in this state.
     #[param(inline)]
     state: Option<InvitationState>,
     /// In which order: the newest first unless told.
     #[param(inline)]
-    sort: Option<Age>,
+    sort: Option<AgeOrder>,
     /// How many things: 1 to 100, 50 unless told.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
@@ -94,11 +94,11 @@ pub(super) async fn list_invitations(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<TeamId>,
-    Query(filter): Query<Filter>,
+    Query(filter): Query<InvitationFilter>,
 ) -> ApiResult<Json<Page<Invitation>>> {
     let scope = caller.team(&state, id, Permission::MemberInvite).await?;
     let (age, wanted) = (filter.sort.unwrap_or_default(), filter.state.map(InvitationState::as_str));
-    let page = Paged::new(filter.limit, filter.cursor).of((age, wanted));
+    let page = PageQuery::new(filter.limit, filter.cursor).for_list((age, wanted));
     let (after, rows) = (page.after::<InvitationId>()?, page.rows()?);
     let mut tx = scope.read().await?;
     let invitations = invitations::list(&mut tx, wanted, age, after, rows, state.ambient.now()).await?;
@@ -115,7 +115,7 @@ pub(super) async fn list_invitations(
     ),
     responses((status = 201, description = "The invitation", body = Invitation)),
 )]
-pub(super) async fn invite(
+pub(super) async fn create_invitation(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<TeamId>,
@@ -130,20 +130,20 @@ pub(super) async fn invite(
         Idempotent::New(slot) => slot,
         Idempotent::Replay(answer) => return Ok(answer),
     };
-    let role = role_named(&mut tx, &new.role).await?;
+    let role = find_role(&mut tx, &new.role).await?;
     grant::ensure_can_grant(held, role.permissions())?;
     limits::ensure_below_limit(members::count(&mut tx).await?, limits::MEMBERS_PER_TEAM, "members of a team")?;
     limits::ensure_below_limit(
-        invitations::pending(&mut tx, now).await?,
+        invitations::count_pending(&mut tx, now).await?,
         limits::PENDING_INVITATIONS,
         "invitations that wait",
     )?;
-    let today = invitations::made_since(&mut tx, now.before(DAY)).await?;
+    let today = invitations::count_created_since(&mut tx, now.before(DAY)).await?;
     if today >= limits::INVITATIONS_PER_DAY {
         let detail = format!("The limit is {} invitations in 24 hours.", limits::INVITATIONS_PER_DAY);
         return Err(ApiError::with(ProblemCode::QuotaExceeded, detail));
     }
-    let sent = invitations::answered_for_since(&mut tx, caller.accountable(), now.before(DAY)).await?;
+    let sent = invitations::count_by_inviter_since(&mut tx, caller.accountable_user(), now.before(DAY)).await?;
     if sent >= limits::INVITATIONS_PER_PERSON {
         let detail = format!("The limit is {} invitations of one person in 24 hours.", limits::INVITATIONS_PER_PERSON);
         return Err(ApiError::with(ProblemCode::QuotaExceeded, detail));
@@ -152,16 +152,16 @@ pub(super) async fn invite(
         return Err(ApiError::with(ProblemCode::Conflict, "Whoever has this address is a member of the team already."));
     }
     invitations::expire(&mut tx, &folded, now).await?;
-    if invitations::waits_for(&mut tx, &folded, now).await? {
+    if invitations::has_pending_for(&mut tx, &folded, now).await? {
         let detail = "An invitation waits for this address already; revoke it to send another.";
         return Err(ApiError::with(ProblemCode::Conflict, detail));
     }
-    let token = Opaque::new(&state.ambient);
-    let mails = invitations::mails_since(&mut tx, &folded, now.before(DAY)).await?;
+    let token = OpaqueToken::new(&state.ambient);
+    let mails = invitations::count_emails_since(&mut tx, &folded, now.before(DAY)).await?;
     // Beyond the limits the invitation is made all the same, and waits for whoever owns the address.
     let mailed = mails < limits::INVITATIONS_TO_ADDRESS
         && (users::is_taken(&mut tx, email).await?
-            || strangers::may_mail(&state, &mut tx, email, Cause::Account, caller.address, now).await?);
+            || strangers::may_email(&state, &mut tx, email, EmailCause::Account, caller.address, now).await?);
     let invitation = invitations::NewInvitation {
         id: state.ambient.id(),
         email,
@@ -170,17 +170,17 @@ pub(super) async fn invite(
         token_hash: token.hash(),
         mailed,
         invited_by: caller.user_id,
-        accountable: caller.accountable(),
+        accountable: caller.accountable_user(),
     };
     invitations::insert(&mut tx, &invitation, now).await?;
     if invitation.mailed {
-        mail(&state, &mut tx, &caller, &invitation, token.into_text()).await?;
+        queue_invitation_email(&state, &mut tx, &caller, &invitation, token.into_text()).await?;
     }
     let entry = audit::Entry::new("member.invite", "invitation", invitation.id)
         .after(json!({ "email": email, "role": role.name(), "state": "pending" }));
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     let made = invitations::get(&mut tx, invitation.id, now).await?.ok_or_else(ApiError::not_found)?;
-    let answer = slot.answer(&mut tx, StatusCode::CREATED, &made).await?;
+    let answer = slot.store_response(&mut tx, StatusCode::CREATED, &made).await?;
     tx.commit().await?;
     state.mail_queued();
     Ok(answer)
@@ -188,7 +188,7 @@ pub(super) async fn invite(
 
 /// Tells the owner of the address. The same for one with an account and one without. It is not sent once the
 /// invitation does not wait any more.
-async fn mail(
+async fn queue_invitation_email(
     state: &AppState,
     tx: &mut TeamTx,
     caller: &Caller,
@@ -232,16 +232,16 @@ pub(super) async fn revoke_invitation(
     let found = invitations::get(&mut tx, invitation, now).await?.ok_or_else(ApiError::not_found)?;
     if found.state == "pending" {
         let wanted = found.role_id.map_or_else(|| found.role.clone(), |role| role.to_string());
-        grant::ensure_can_manage(held, role_named(&mut tx, &wanted).await?.permissions())?;
+        grant::ensure_can_manage(held, find_role(&mut tx, &wanted).await?.permissions())?;
     }
-    if !invitations::settle(&mut tx, invitation, Settled::Revoked, now).await? {
+    if !invitations::settle(&mut tx, invitation, InvitationOutcome::Revoked, now).await? {
         let detail = format!("The invitation does not wait any more: it is {}.", found.state);
         return Err(ApiError::with(ProblemCode::Conflict, detail));
     }
     let entry = audit::Entry::new("member.uninvite", "invitation", invitation)
         .before(json!({ "email": found.email, "role": found.role, "state": found.state }))
-        .after(json!({ "email": found.email, "role": found.role, "state": Settled::Revoked.as_str() }));
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+        .after(json!({ "email": found.email, "role": found.role, "state": InvitationOutcome::Revoked.as_str() }));
+    audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

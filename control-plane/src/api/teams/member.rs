@@ -9,7 +9,7 @@ use restroy_sdk::{
 };
 use serde_json::json;
 
-use super::notices::{Notice, tell};
+use super::notices::{Notice, queue_member_notice};
 use crate::{
     api::http::{Body, Path},
     auth::{Caller, Permission, Role, grant},
@@ -54,7 +54,7 @@ pub(super) async fn patch_member(
     let scope = caller.team(&state, id, Permission::MemberEdit).await?;
     let (mut tx, held) = scope.write_bypassing_rls(Bypass::MemberChange).await?;
     let before = members::get(&mut tx, user).await?.ok_or_else(ApiError::not_found)?;
-    let role = role_named(&mut tx, &new.role).await?;
+    let role = find_role(&mut tx, &new.role).await?;
     grant::ensure_can_manage(held, before.permissions)?;
     grant::ensure_can_grant(held, role.permissions())?;
     if before.service && role.is_owner() {
@@ -62,15 +62,15 @@ pub(super) async fn patch_member(
         return Err(Problem::new(ProblemCode::Invalid).errors(vec![fault]).into());
     }
     members::set_role(&mut tx, user, &role).await?;
-    owned(&mut tx).await?;
+    ensure_owner_remains(&mut tx).await?;
     if role.is_owner() && !before.is_owner() {
-        tell(&state, &mut tx, caller.user_id, &before.member, before.service, Notice::Owner).await?;
+        queue_member_notice(&state, &mut tx, caller.user_id, &before.member, before.service, Notice::Owner).await?;
     }
     let entry = audit::Entry::new("member.role", "user", user)
         .before(json!({ "role": before.member.role }))
         .after(json!({ "role": role.name() }));
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
-    token_makers::end_uncovered(&mut tx, &state.ambient, caller.actor(), state.ambient.now()).await?;
+    audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    token_makers::revoke_uncovered(&mut tx, &state.ambient, caller.actor(), state.ambient.now()).await?;
     tx.commit().await?;
     state.mail_queued();
     state.wake.send(Wake::Access { team_id: id });
@@ -90,7 +90,7 @@ pub(super) async fn remove_member(
     caller: Caller,
     Path((id, user)): Path<(TeamId, UserId)>,
 ) -> ApiResult<StatusCode> {
-    remove(&state, caller, id, user).await
+    remove_from_team(&state, caller, id, user).await
 }
 
 /// Leaves the team and its boards. The last owner cannot: they hand the team over, or delete it.
@@ -104,10 +104,10 @@ pub(super) async fn leave_team(
     caller: Caller,
     Path(id): Path<TeamId>,
 ) -> ApiResult<StatusCode> {
-    remove(&state, caller, id, caller.user_id).await
+    remove_from_team(&state, caller, id, caller.user_id).await
 }
 
-async fn remove(state: &AppState, caller: Caller, id: TeamId, user: UserId) -> ApiResult<StatusCode> {
+async fn remove_from_team(state: &AppState, caller: Caller, id: TeamId, user: UserId) -> ApiResult<StatusCode> {
     let oneself = user == caller.user_id;
     let permission = if oneself { Permission::TeamRead } else { Permission::MemberRemove };
     let scope = caller.team(state, id, permission).await?;
@@ -115,12 +115,12 @@ async fn remove(state: &AppState, caller: Caller, id: TeamId, user: UserId) -> A
     let before = members::get(&mut tx, user).await?.ok_or_else(ApiError::not_found)?;
     grant::ensure_can_manage(held, before.permissions)?;
     members::remove(&mut tx, user).await?;
-    owned(&mut tx).await?;
-    tell(state, &mut tx, caller.user_id, &before.member, before.service, Notice::Removed).await?;
+    ensure_owner_remains(&mut tx).await?;
+    queue_member_notice(state, &mut tx, caller.user_id, &before.member, before.service, Notice::Removed).await?;
     let action = if oneself { "member.leave" } else { "member.remove" };
     let entry = audit::Entry::new(action, "user", user).before(json!({ "role": before.member.role }));
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
-    token_makers::end_uncovered(&mut tx, &state.ambient, caller.actor(), state.ambient.now()).await?;
+    audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    token_makers::revoke_uncovered(&mut tx, &state.ambient, caller.actor(), state.ambient.now()).await?;
     tx.commit().await?;
     state.mail_queued();
     state.wake.send(Wake::Access { team_id: id });
@@ -128,7 +128,7 @@ async fn remove(state: &AppState, caller: Caller, id: TeamId, user: UserId) -> A
 }
 
 /// The role that a body names, or 422.
-pub(in crate::api) async fn role_named(tx: &mut TeamTx, wanted: &str) -> ApiResult<AnyRole> {
+pub(in crate::api) async fn find_role(tx: &mut TeamTx, wanted: &str) -> ApiResult<AnyRole> {
     // Not for the database to see: no name has it in it.
     let found = if wanted.contains('\0') { None } else { roles::find(tx, wanted).await? };
     found.ok_or_else(|| {
@@ -140,8 +140,8 @@ pub(in crate::api) async fn role_named(tx: &mut TeamTx, wanted: &str) -> ApiResu
 
 /// Refuses what would leave the team without an owner. The team's row is held: who else takes an
 /// owner away finds this done, or undone.
-async fn owned(tx: &mut TeamTx) -> ApiResult<()> {
-    if members::owners(tx).await? > 0 {
+async fn ensure_owner_remains(tx: &mut TeamTx) -> ApiResult<()> {
+    if members::count_owners(tx).await? > 0 {
         return Ok(());
     }
     Err(ApiError::with(

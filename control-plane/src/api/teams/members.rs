@@ -7,7 +7,7 @@ use restroy_sdk::{
 };
 
 use crate::{
-    api::http::{Path, Query, Sorted},
+    api::http::{Path, Query, SortedPageQuery},
     auth::{Caller, Permission},
     error::ApiResult,
     state::AppState,
@@ -24,7 +24,7 @@ pub(super) async fn list_members(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<TeamId>,
-    Query(sorted): Query<Sorted>,
+    Query(sorted): Query<SortedPageQuery>,
 ) -> ApiResult<Json<Page<Member>>> {
     let scope = caller.team(&state, id, Permission::MemberRead).await?;
     let selection = sorted.selection()?;

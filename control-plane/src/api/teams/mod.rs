@@ -17,7 +17,7 @@ mod usage;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(super) use member::role_named;
+pub(super) use member::find_role;
 
 use crate::state::AppState;
 
@@ -32,15 +32,15 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(member::get_member, member::patch_member, member::remove_member))
         .routes(routes!(roles::list_roles, roles::create_role))
         .routes(routes!(role::get_role, role::patch_role, role::delete_role))
-        .routes(routes!(invitations::list_invitations, invitations::invite))
+        .routes(routes!(invitations::list_invitations, invitations::create_invitation))
         .routes(routes!(invitations::revoke_invitation))
         .routes(routes!(boards::list_boards, boards::create_board))
         .routes(routes!(outbox::list_outbox))
-        .routes(routes!(usage::get_limits))
-        .routes(routes!(usage::get_usage))
-        .routes(routes!(service_accounts::list_accounts, service_accounts::create_account))
-        .routes(routes!(service_accounts::delete_account))
-        .routes(routes!(service_accounts::list_account_tokens, service_accounts::create_account_token))
-        .routes(routes!(api_tokens::list_team_tokens))
-        .routes(routes!(api_tokens::revoke_team_token))
+        .routes(routes!(usage::get_team_limits))
+        .routes(routes!(usage::get_team_usage))
+        .routes(routes!(service_accounts::list_service_accounts, service_accounts::create_service_account))
+        .routes(routes!(service_accounts::delete_service_account))
+        .routes(routes!(service_accounts::list_service_account_tokens, service_accounts::create_service_account_token))
+        .routes(routes!(api_tokens::list_team_api_tokens))
+        .routes(routes!(api_tokens::revoke_team_api_token))
 }

@@ -48,7 +48,7 @@ impl Notice {
 
 /// Tells a member what the caller did, in a transaction that reaches beyond the team. Who did it themselves
 /// knows; a service account reads no e-mail.
-pub(super) async fn tell(
+pub(super) async fn queue_member_notice(
     state: &AppState,
     tx: &mut TeamTx,
     by: UserId,

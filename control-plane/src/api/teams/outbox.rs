@@ -10,24 +10,24 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    api::http::{Filling, Paged, Path, Query},
+    api::http::{PageBuilder, PageQuery, Path, Query},
     auth::{Caller, Permission},
     error::ApiResult,
     state::AppState,
-    store::{boards, outbox, sort::Age},
+    store::{boards, outbox, sort::AgeOrder},
 };
 
 /// Which e-mails.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Filter {
+pub(super) struct OutboxFilter {
     /// Only those in this state.
     #[param(inline)]
     status: Option<MailStatus>,
     /// In which order: the newest first unless told.
     #[param(inline)]
-    sort: Option<Age>,
+    sort: Option<AgeOrder>,
     /// How many things: 1 to 100, 50 unless told.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
@@ -72,19 +72,19 @@ pub(super) async fn list_outbox(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<TeamId>,
-    Query(filter): Query<Filter>,
+    Query(filter): Query<OutboxFilter>,
 ) -> ApiResult<Json<Page<OutboxMessage>>> {
     let scope = caller.team(&state, id, Permission::OutboxRead).await?;
     let (age, status) = (filter.sort.unwrap_or_default(), filter.status.map(MailStatus::as_str));
-    let page = Paged::new(filter.limit, filter.cursor).of((age, status));
+    let page = PageQuery::new(filter.limit, filter.cursor).for_list((age, status));
     let mut after: Option<MessageId> = page.after()?;
-    let mut filling = Filling::new(&page)?;
+    let mut filling = PageBuilder::new(&page)?;
     let mut tx = scope.read().await?;
     let viewer = boards::Viewer::new(&scope, Permission::RunRead);
-    while let Some(rows) = filling.wants() {
+    while let Some(rows) = filling.rows_wanted() {
         let messages = outbox::list(&mut tx, viewer, age, after, status, rows).await?;
         after = messages.last().map(|message| message.id).or(after);
-        filling.take(messages, rows, |message| message.text.len() + message.html.as_ref().map_or(0, String::len));
+        filling.push_rows(messages, rows, |message| message.text.len() + message.html.as_ref().map_or(0, String::len));
     }
     Ok(Json(filling.page(|message| message.id)))
 }

@@ -14,8 +14,8 @@ use crate::{
     auth::{Caller, Permission},
     error::{ApiError, ApiResult},
     runs::{
-        purge_teams::KEPT,
-        removed::{self, Removed},
+        purge_teams::RETENTION,
+        removed::{self, DeletedScope},
     },
     state::AppState,
     store::{audit, members, teams},
@@ -42,10 +42,10 @@ pub(super) async fn delete_team(
         let fault = FieldError::new("/name", "not the team's name; write it exactly, to say that you mean it");
         return Err(Problem::new(ProblemCode::Invalid).errors(vec![fault]).into());
     }
-    let ended = removed::cancel_runs(&mut tx, now, Removed::Team).await?;
+    let ended = removed::cancel_runs(&mut tx, now, DeletedScope::Team).await?;
     teams::delete(&mut tx, now).await?;
     let entry = audit::Entry::new("team.delete", "team", id).before(json!({ "name": team.name }));
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     ended.announce(&state);
     state.wake.send(Wake::Access { team_id: id });
@@ -69,17 +69,17 @@ pub(super) async fn restore_team(
     let now = state.ambient.now();
     // It has counted among its owner's teams all along.
     let mut tx = scope.write().await?;
-    removed::has_ended(&mut tx, Removed::Team).await?;
-    if !teams::restore(&mut tx, now.before(KEPT)).await? {
+    removed::ensure_runs_ended(&mut tx, DeletedScope::Team).await?;
+    if !teams::restore(&mut tx, now.before(RETENTION)).await? {
         return Err(ApiError::not_found());
     }
-    if members::owners(&mut tx).await? == 0 {
+    if members::count_owners(&mut tx).await? == 0 {
         let detail = "Nobody owns this team any more: its owners have deleted their accounts. It cannot come back.";
         return Err(ApiError::with(ProblemCode::Conflict, detail));
     }
     let team = teams::get(&mut tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?;
     let entry = audit::Entry::new("team.restore", "team", id).after(json!({ "name": team.name }));
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     Ok(Json(team))
 }

@@ -15,15 +15,15 @@ use restroy_sdk::{
     problem::ProblemCode,
 };
 
-use super::roles::{check_name, permissions};
+use super::roles::{check_name, parse_permissions};
 use crate::{
-    api::http::{Body, Fields, Path, check_preconditions, etag},
+    api::http::{Body, FieldErrors, Path, check_preconditions, etag},
     auth::{Caller, Permission, grant},
     error::{ApiError, ApiResult, name_taken},
     state::AppState,
     store::{
         Bypass, TeamTx, audit,
-        roles::{self, AnyRole, OwnRole},
+        roles::{self, AnyRole, CustomRole},
         token_makers,
     },
 };
@@ -45,13 +45,13 @@ pub(super) async fn get_role(
     let scope = caller.team(&state, id, Permission::TeamRead).await?;
     let role = roles::find(&mut scope.read().await?, &role).await?.ok_or_else(ApiError::not_found)?;
     Ok(match &role {
-        AnyRole::Own(own) => (etag(tag(own)), Json(role.into_api())).into_response(),
+        AnyRole::Own(own) => (etag(role_etag(own)), Json(role.into_api())).into_response(),
         AnyRole::BuiltIn(_) => Json(role.into_api()).into_response(),
     })
 }
 
 /// The tag of a team's own role: the moment of its last change.
-fn tag(role: &OwnRole) -> i64 {
+fn role_etag(role: &CustomRole) -> i64 {
     role.updated_at.micros()
 }
 
@@ -74,17 +74,17 @@ pub(super) async fn patch_role(
     Body(patch): Body<RolePatch>,
 ) -> ApiResult<Response> {
     let scope = caller.team(&state, id, Permission::RoleEdit).await?;
-    let mut fields = Fields::new();
+    let mut fields = FieldErrors::new();
     if let Some(name) = &patch.name {
         check_name(&mut fields, name);
     }
-    fields.done()?;
-    let permissions = patch.permissions.as_deref().map(permissions);
+    fields.finish()?;
+    let permissions = patch.permissions.as_deref().map(parse_permissions);
     let now = state.ambient.now();
     let (mut tx, held) = scope.write_bypassing_rls(Bypass::MemberChange).await?;
-    let mut role = own(&mut tx, &wanted).await?;
+    let mut role = find_custom_role(&mut tx, &wanted).await?;
     grant::ensure_can_manage(held, role.permissions)?;
-    check_preconditions(&headers, Some(tag(&role)))?;
+    check_preconditions(&headers, Some(role_etag(&role)))?;
     let before = AnyRole::Own(role.clone()).into_api();
     if let Some(permissions) = permissions {
         grant::ensure_can_grant(held, permissions)?;
@@ -102,15 +102,15 @@ pub(super) async fn patch_role(
     role.description = patch.description.unwrap_or(role.description);
     // Two changes within one tick of the clock are two.
     role.updated_at = now.max(role.updated_at.after(Duration::from_micros(1)));
-    let changed = tag(&role);
+    let changed = role_etag(&role);
     roles::update(&mut tx, &role).await.map_err(|error| name_taken(error, "a role of this team", &role.name))?;
     let role_id = role.id;
     let role = AnyRole::Own(role).into_api();
     let entry = audit::Entry::new("role.change", "role", role_id)
         .before(serde_json::to_value(&before)?)
         .after(serde_json::to_value(&role)?);
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
-    token_makers::end_uncovered(&mut tx, &state.ambient, caller.actor(), now).await?;
+    audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    token_makers::revoke_uncovered(&mut tx, &state.ambient, caller.actor(), now).await?;
     tx.commit().await?;
     state.wake.send(Wake::Access { team_id: id });
     Ok((etag(changed), Json(role)).into_response())
@@ -134,9 +134,9 @@ pub(super) async fn delete_role(
 ) -> ApiResult<StatusCode> {
     let scope = caller.team(&state, id, Permission::RoleEdit).await?;
     let (mut tx, held) = scope.write_with_permissions().await?;
-    let role = own(&mut tx, &wanted).await?;
+    let role = find_custom_role(&mut tx, &wanted).await?;
     grant::ensure_can_manage(held, role.permissions)?;
-    check_preconditions(&headers, Some(tag(&role)))?;
+    check_preconditions(&headers, Some(role_etag(&role)))?;
     let holders = roles::holders(&mut tx, role.id, state.ambient.now()).await?;
     if holders.members + holders.on_boards + holders.invitations > 0 {
         return Err(ApiError::with(
@@ -151,13 +151,13 @@ pub(super) async fn delete_role(
     roles::delete(&mut tx, &role).await?;
     let entry =
         audit::Entry::new("role.delete", "role", role.id).before(serde_json::to_value(AnyRole::Own(role).into_api())?);
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// The team's own role of that name or id; 409 for a built-in one.
-async fn own(tx: &mut TeamTx, wanted: &str) -> ApiResult<OwnRole> {
+async fn find_custom_role(tx: &mut TeamTx, wanted: &str) -> ApiResult<CustomRole> {
     match roles::find(tx, wanted).await? {
         Some(AnyRole::Own(role)) => Ok(role),
         Some(AnyRole::BuiltIn(role)) => Err(ApiError::with(

@@ -13,7 +13,7 @@ use utoipa::IntoParams;
 
 use crate::{
     api::{
-        http::{Body, Fields, Idempotency, Idempotent, Paged, Path, Query, name_filter, paged},
+        http::{Body, FieldErrors, Idempotency, Idempotent, PageQuery, Path, Query, name_filter, paged},
         limits,
     },
     auth::{Caller, Permission, Permissions, Role, grant},
@@ -21,8 +21,8 @@ use crate::{
     state::AppState,
     store::{
         audit,
-        roles::{self, AnyRole, OwnRole},
-        sort::Order,
+        roles::{self, AnyRole, CustomRole},
+        sort::SortOrder,
     },
 };
 
@@ -30,10 +30,10 @@ use crate::{
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Listing {
+pub(super) struct RoleQuery {
     /// In which order: the oldest first unless told.
     #[param(inline)]
-    sort: Option<Order>,
+    sort: Option<SortOrder>,
     /// Only what has this in its name; ASCII letters in either case.
     #[param(min_length = 1, max_length = 64)]
     name: Option<String>,
@@ -54,40 +54,40 @@ pub(super) async fn list_roles(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<TeamId>,
-    Query(listing): Query<Listing>,
+    Query(listing): Query<RoleQuery>,
 ) -> ApiResult<Json<Page<RoleInfo>>> {
     let scope = caller.team(&state, id, Permission::TeamRead).await?;
-    let Listing { sort, name, limit, cursor } = listing;
+    let RoleQuery { sort, name, limit, cursor } = listing;
     let order = sort.unwrap_or_default();
     name_filter(name.as_deref())?;
-    let page = Paged::new(limit, cursor).of((order, &name));
+    let page = PageQuery::new(limit, cursor).for_list((order, &name));
     let (after, rows) = (page.after::<String>()?, page.rows()?);
     // There are few, and part of them is in the code: the page is cut out here.
-    let own = roles::own(&mut scope.read().await?).await?;
+    let own = roles::list_custom(&mut scope.read().await?).await?;
     let all = Role::ALL.iter().copied().map(AnyRole::BuiltIn).chain(own.into_iter().map(AnyRole::Own));
     let wanted = name.map(|name| name.to_ascii_lowercase());
     let named = |role: &RoleInfo| wanted.as_ref().is_none_or(|wanted| role.name.to_ascii_lowercase().contains(wanted));
     let mut left: Vec<RoleInfo> = all.map(AnyRole::into_api).filter(named).collect();
-    left.sort_by_cached_key(|role| place(order, role));
-    if matches!(order, Order::Newest | Order::NameDown) {
+    left.sort_by_cached_key(|role| list_position(order, role));
+    if matches!(order, SortOrder::Newest | SortOrder::NameDown) {
         left.reverse();
-        left.retain(|role| after.as_ref().is_none_or(|after| place(order, role) < *after));
+        left.retain(|role| after.as_ref().is_none_or(|after| list_position(order, role) < *after));
     } else {
-        left.retain(|role| after.as_ref().is_none_or(|after| place(order, role) > *after));
+        left.retain(|role| after.as_ref().is_none_or(|after| list_position(order, role) > *after));
     }
     left.truncate(usize::try_from(rows).unwrap_or(usize::MAX));
-    Ok(Json(paged(&page, left, |role| place(order, role))?))
+    Ok(Json(paged(&page, left, |role| list_position(order, role))?))
 }
 
 /// Where a role stands in the list: `!` comes before every id.
-fn place(order: Order, role: &RoleInfo) -> String {
+fn list_position(order: SortOrder, role: &RoleInfo) -> String {
     let by_age = match role.id {
         Some(id) => id.to_string(),
         None => format!("!{}", Role::ALL.iter().take_while(|built_in| built_in.as_str() != role.name).count()),
     };
     match order {
-        Order::Oldest | Order::Newest => by_age,
-        Order::Name | Order::NameDown => format!("{}\n{by_age}", role.name),
+        SortOrder::Oldest | SortOrder::Newest => by_age,
+        SortOrder::Name | SortOrder::NameDown => format!("{}\n{by_age}", role.name),
     }
 }
 
@@ -108,10 +108,10 @@ pub(super) async fn create_role(
     Body(new): Body<NewRole>,
 ) -> ApiResult<Response> {
     let scope = caller.team(&state, id, Permission::RoleEdit).await?;
-    let mut fields = Fields::new();
+    let mut fields = FieldErrors::new();
     check_name(&mut fields, &new.name);
-    fields.done()?;
-    let permissions = permissions(&new.permissions);
+    fields.finish()?;
+    let permissions = parse_permissions(&new.permissions);
     let now = state.ambient.now();
     let (mut tx, held) = scope.write_with_permissions().await?;
     let slot = match idempotency.begin(&mut tx, id.uuid(), &new, now).await? {
@@ -120,7 +120,7 @@ pub(super) async fn create_role(
     };
     grant::ensure_can_grant(held, permissions)?;
     limits::ensure_below_limit(roles::count(&mut tx).await?, limits::ROLES_PER_TEAM, "roles of a team's own")?;
-    let role = OwnRole {
+    let role = CustomRole {
         id: state.ambient.id(),
         name: new.name,
         description: new.description,
@@ -132,24 +132,24 @@ pub(super) async fn create_role(
     let role_id = role.id;
     let role = AnyRole::Own(role).into_api();
     let entry = audit::Entry::new("role.create", "role", role_id).after(serde_json::to_value(&role)?);
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
-    let answer = slot.answer(&mut tx, StatusCode::CREATED, &role).await?;
+    audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    let answer = slot.store_response(&mut tx, StatusCode::CREATED, &role).await?;
     tx.commit().await?;
     Ok(answer)
 }
 
 /// A role's name is one by which it can be named: not that of another kind of role, and no id.
-pub(super) fn check_name(fields: &mut Fields, name: &str) {
+pub(super) fn check_name(fields: &mut FieldErrors, name: &str) {
     if Role::ALL.iter().any(|built_in| built_in.as_str().eq_ignore_ascii_case(name)) {
-        fields.fault("/name", "the name of a built-in role; choose another");
+        fields.error("/name", "the name of a built-in role; choose another");
     }
     if name.parse::<uuid::Uuid>().is_ok() {
-        fields.fault("/name", "an id is no name; choose another");
+        fields.error("/name", "an id is no name; choose another");
     }
 }
 
 /// The permissions that a body names; [`crate::api::rules`] saw to it that there are such.
-pub(super) fn permissions(names: &[String]) -> Permissions {
+pub(super) fn parse_permissions(names: &[String]) -> Permissions {
     let named = names.iter().filter_map(|name| name.parse().ok());
     named.chain([Permission::TeamRead]).collect()
 }

@@ -12,10 +12,10 @@ use restroy_sdk::{
 };
 use serde_json::json;
 
-use super::member::role_named;
+use super::member::find_role;
 use crate::{
     api::{
-        http::{Body, Fields, Idempotency, Idempotent, Path, Query, Sorted},
+        http::{Body, FieldErrors, Idempotency, Idempotent, Path, Query, SortedPageQuery},
         limits, new_token,
     },
     auth::{Caller, Permission, Permissions, grant},
@@ -34,11 +34,11 @@ use crate::{
     params(("id" = TeamId, Path, description = "The team"), Sorted),
     responses((status = 200, description = "The oldest first unless told", body = Page<ServiceAccount>)),
 )]
-pub(super) async fn list_accounts(
+pub(super) async fn list_service_accounts(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<TeamId>,
-    Query(sorted): Query<Sorted>,
+    Query(sorted): Query<SortedPageQuery>,
 ) -> ApiResult<Json<Page<ServiceAccount>>> {
     let scope = caller.team(&state, id, Permission::MemberRead).await?;
     let selection = sorted.selection()?;
@@ -57,7 +57,7 @@ pub(super) async fn list_accounts(
     request_body = NewServiceAccount,
     responses((status = 201, description = "The service account", body = ServiceAccount)),
 )]
-pub(super) async fn create_account(
+pub(super) async fn create_service_account(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<TeamId>,
@@ -71,7 +71,7 @@ pub(super) async fn create_account(
         Idempotent::New(slot) => slot,
         Idempotent::Replay(answer) => return Ok(answer),
     };
-    let role = role_named(&mut tx, &new.role).await?;
+    let role = find_role(&mut tx, &new.role).await?;
     if role.is_owner() {
         let fault = FieldError::new("/role", "a service account cannot own a team; name another role");
         return Err(Problem::new(ProblemCode::Invalid).errors(vec![fault]).into());
@@ -85,10 +85,10 @@ pub(super) async fn create_account(
         return Err(ApiError::with(ProblemCode::NameTaken, detail));
     }
     let account = state.ambient.id::<UserId>();
-    let maker = caller.accountable();
+    let maker = caller.accountable_user();
     service_accounts::insert(&mut tx, account, maker, &new.name, &role, now).await?;
     let entry = audit::Entry::new("service_account.create", "user", account).after(serde_json::to_value(&new)?);
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     let account = ServiceAccount {
         id: account,
         name: new.name,
@@ -96,7 +96,7 @@ pub(super) async fn create_account(
         created_at: now,
         created_by: Some(maker),
     };
-    let answer = slot.answer(&mut tx, StatusCode::CREATED, &account).await?;
+    let answer = slot.store_response(&mut tx, StatusCode::CREATED, &account).await?;
     tx.commit().await?;
     Ok(answer)
 }
@@ -110,7 +110,7 @@ pub(super) async fn create_account(
     ),
     responses((status = 204, description = "It is gone")),
 )]
-pub(super) async fn delete_account(
+pub(super) async fn delete_service_account(
     State(state): State<AppState>,
     caller: Caller,
     Path((id, account)): Path<(TeamId, UserId)>,
@@ -121,7 +121,7 @@ pub(super) async fn delete_account(
     users::delete(&mut tx, account, state.ambient.now()).await?;
     let entry = audit::Entry::new("service_account.delete", "user", account)
         .before(json!({ "name": found.member.name, "role": found.member.role }));
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     tx.commit().await?;
     state.wake.send(Wake::Access { team_id: id });
     Ok(StatusCode::NO_CONTENT)
@@ -137,17 +137,17 @@ pub(super) async fn delete_account(
     ),
     responses((status = 200, description = "The oldest first unless told", body = Page<ApiToken>)),
 )]
-pub(super) async fn list_account_tokens(
+pub(super) async fn list_service_account_tokens(
     State(state): State<AppState>,
     caller: Caller,
     Path((id, account)): Path<(TeamId, UserId)>,
-    Query(sorted): Query<Sorted>,
+    Query(sorted): Query<SortedPageQuery>,
 ) -> ApiResult<Json<Page<ApiToken>>> {
     let scope = caller.team(&state, id, Permission::TokenManage).await?;
     let selection = sorted.selection()?;
     let mut tx = scope.read_bypassing_rls(Bypass::AccountsOfTeam).await?;
     service_accounts::get(&mut tx, account).await?.ok_or_else(ApiError::not_found)?;
-    let tokens = api_tokens::of_user(&mut tx, account, &selection, state.ambient.now()).await?;
+    let tokens = api_tokens::list_for_user(&mut tx, account, &selection, state.ambient.now()).await?;
     Ok(Json(sorted.page(tokens, |token| (token.id.uuid(), &token.name))?))
 }
 
@@ -163,7 +163,7 @@ pub(super) async fn list_account_tokens(
     request_body = NewApiToken,
     responses((status = 201, description = "The token", body = CreatedApiToken)),
 )]
-pub(super) async fn create_account_token(
+pub(super) async fn create_service_account_token(
     State(state): State<AppState>,
     caller: Caller,
     Path((id, account)): Path<(TeamId, UserId)>,
@@ -171,11 +171,11 @@ pub(super) async fn create_account_token(
     Body(mut new): Body<NewApiToken>,
 ) -> ApiResult<Response> {
     let scope = caller.team(&state, id, Permission::TokenManage).await?;
-    caller.session()?;
+    caller.require_session()?;
     let now = state.ambient.now();
-    new_token::check(&new, now)?;
+    new_token::validate(&new, now)?;
     if new.team_id.is_some_and(|team| team != id) {
-        Fields::new().fault("/team_id", "a service account reaches its own team only; leave it out").done()?;
+        FieldErrors::new().error("/team_id", "a service account reaches its own team only; leave it out").finish()?;
     }
     new.team_id = Some(id);
     let (mut tx, held) = scope.write_bypassing_rls(Bypass::AccountsOfTeam).await?;
@@ -184,10 +184,10 @@ pub(super) async fn create_account_token(
         Idempotent::New(slot) => slot,
         Idempotent::Replay(answer) => return Ok(answer),
     };
-    let created = new_token::make(&state, &mut tx, account, caller.user_id, &new, now).await?;
+    let created = new_token::create(&state, &mut tx, account, caller.user_id, &new, now).await?;
     let entry = audit::Entry::new("token.create", "token", created.about.id).after(serde_json::to_value(&new)?);
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
-    new_token::answer(tx.leave(), slot, created).await
+    audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    new_token::respond(tx.into_system(), slot, created).await
 }
 
 /// A service account of the team that holds no more than the caller: who makes its tokens acts as it.

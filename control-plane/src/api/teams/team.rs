@@ -14,27 +14,27 @@ use utoipa::IntoParams;
 
 use crate::{
     api::{
-        http::{Body, Idempotency, Idempotent, Path, Query, Sorted},
+        http::{Body, Idempotency, Idempotent, Path, Query, SortedPageQuery},
         limits,
     },
     auth::{Caller, Permission, Role},
     error::{ApiError, ApiResult},
-    runs::purge_teams::KEPT,
+    runs::purge_teams::RETENTION,
     state::AppState,
-    store::{TeamTx, audit, sort::Order, teams, users},
+    store::{TeamTx, audit, sort::SortOrder, teams, users},
 };
 
 /// Which teams.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Filter {
+pub(super) struct TeamFilter {
     /// Those that the caller owned and that were deleted, as long as they can be brought back.
     #[serde(default)]
     deleted: bool,
     /// In which order: the oldest first unless told.
     #[param(inline)]
-    sort: Option<Order>,
+    sort: Option<SortOrder>,
     /// Only what has this in its name; ASCII letters in either case.
     #[param(min_length = 1, max_length = 64)]
     name: Option<String>,
@@ -53,15 +53,15 @@ pub(super) struct Filter {
 pub(super) async fn list_teams(
     State(state): State<AppState>,
     caller: Caller,
-    Query(filter): Query<Filter>,
+    Query(filter): Query<TeamFilter>,
 ) -> ApiResult<Json<Page<Team>>> {
-    let sorted = Sorted::new(filter.sort, filter.name, filter.limit, filter.cursor).of(filter.deleted);
+    let sorted = SortedPageQuery::new(filter.sort, filter.name, filter.limit, filter.cursor).for_list(filter.deleted);
     let selection = sorted.selection()?;
-    let since = filter.deleted.then(|| state.ambient.now().before(KEPT));
+    let since = filter.deleted.then(|| state.ambient.now().before(RETENTION));
     let mut tx = state.db.system_read().await?;
     let teams = match since {
-        Some(since) => teams::deleted_of_user(&mut tx, caller, since, &selection).await?,
-        None => teams::of_user(&mut tx, caller, &selection).await?,
+        Some(since) => teams::list_deleted_for_user(&mut tx, caller, since, &selection).await?,
+        None => teams::list_for_user(&mut tx, caller, &selection).await?,
     };
     Ok(Json(sorted.page(teams, |team| (team.id.uuid(), &team.name))?))
 }
@@ -78,7 +78,7 @@ pub(super) async fn create_team(
     idempotency: Idempotency,
     Body(new): Body<NewTeam>,
 ) -> ApiResult<Response> {
-    caller.session()?;
+    caller.require_session()?;
     let now = state.ambient.now();
     let id = state.ambient.id::<TeamId>();
     let mut tx = state.db.system_write().await?;
@@ -87,16 +87,16 @@ pub(super) async fn create_team(
         Idempotent::Replay(answer) => return Ok(answer),
     };
     users::lock(&mut tx, caller.user_id).await?;
-    let owned = teams::owned(&mut tx, caller.user_id).await?;
+    let owned = teams::count_owned(&mut tx, caller.user_id).await?;
     limits::ensure_below_limit_with_deleted(owned, limits::TEAMS_PER_OWNER, "teams owned by one person")?;
     let (data_key, key_id) = state.keys.new_team_key(&state.ambient, id)?;
     let team = teams::NewTeam { id, name: &new.name, data_key, key_id, owner: caller.user_id };
     teams::insert(&mut tx, &team, now).await?;
-    let mut tx = TeamTx::of_new_team(tx, id);
+    let mut tx = TeamTx::new_team(tx, id);
     let entry = audit::Entry::new("team.create", "team", id).after(json!({ "name": new.name }));
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     let team = Team { id, name: new.name, role: Role::Owner.to_string(), created_at: now };
-    let answer = slot.answer(&mut tx, StatusCode::CREATED, &team).await?;
+    let answer = slot.store_response(&mut tx, StatusCode::CREATED, &team).await?;
     tx.commit().await?;
     Ok(answer)
 }
@@ -134,7 +134,7 @@ pub(super) async fn rename_team(
     teams::rename(&mut tx, &new.name).await?;
     let entry = audit::Entry::new("team.rename", "team", id);
     let entry = entry.before(json!({ "name": before.name })).after(json!({ "name": new.name }));
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
     let team = teams::get(&mut tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?;
     tx.commit().await?;
     Ok(Json(team))

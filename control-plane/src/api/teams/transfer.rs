@@ -9,7 +9,7 @@ use restroy_sdk::{
 };
 use serde_json::json;
 
-use super::notices::{Notice, tell};
+use super::notices::{Notice, queue_member_notice};
 use crate::{
     api::http::{Body, Path},
     auth::{Caller, Permission, Role, grant},
@@ -51,14 +51,14 @@ pub(super) async fn transfer_team(
     members::set_role(&mut tx, to.user_id, &AnyRole::BuiltIn(Role::Owner)).await?;
     members::set_role(&mut tx, caller.user_id, &AnyRole::BuiltIn(Role::Admin)).await?;
     if !taker.is_owner() {
-        tell(&state, &mut tx, caller.user_id, &taker.member, taker.service, Notice::Owner).await?;
+        queue_member_notice(&state, &mut tx, caller.user_id, &taker.member, taker.service, Notice::Owner).await?;
     }
     let entry = audit::Entry::new("team.transfer", "team", id)
         .details(json!({ "to": to.user_id }))
         .before(json!({ "role": giver.member.role, "role_of_the_other": taker.member.role }))
         .after(json!({ "role": Role::Admin.as_str(), "role_of_the_other": Role::Owner.as_str() }));
-    audit::in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
-    token_makers::end_uncovered(&mut tx, &state.ambient, caller.actor(), state.ambient.now()).await?;
+    audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
+    token_makers::revoke_uncovered(&mut tx, &state.ambient, caller.actor(), state.ambient.now()).await?;
     let team = teams::get(&mut tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?;
     tx.commit().await?;
     state.mail_queued();

@@ -15,11 +15,11 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::{
-    api::http::{Paged, Path, Query, paged},
+    api::http::{PageQuery, Path, Query, paged},
     auth::{Caller, Permission},
     error::{ApiError, ApiResult},
     state::AppState,
-    store::{quota, sort::Age, usage},
+    store::{quota, sort::AgeOrder, usage},
 };
 
 /// What is shown unless the request says otherwise.
@@ -33,7 +33,7 @@ const SHOWN: Duration = Duration::from_hours(24);
     get, path = "/v1/teams/{id}/limits", tag = "teams", params(("id" = TeamId, Path, description = "The team")),
     responses((status = 200, description = "The limits, with their values in force", body = TeamLimits)),
 )]
-pub(super) async fn get_limits(
+pub(super) async fn get_team_limits(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<TeamId>,
@@ -46,7 +46,7 @@ pub(super) async fn get_limits(
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Span {
+pub(super) struct UsageRange {
     /// From the hour of this moment on; the last 24 hours unless told.
     #[param(value_type = Option<String>, format = DateTime)]
     from: Option<Timestamp>,
@@ -55,7 +55,7 @@ pub(super) struct Span {
     to: Option<Timestamp>,
     /// In which order: the oldest first unless told.
     #[param(inline)]
-    sort: Option<Age>,
+    sort: Option<AgeOrder>,
     /// How many things: 1 to 100, 50 unless told.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
@@ -72,15 +72,15 @@ pub(super) struct Span {
     params(("id" = TeamId, Path, description = "The team"), Span),
     responses((status = 200, description = "The oldest first unless told, and what is stored now", body = TeamUsage)),
 )]
-pub(super) async fn get_usage(
+pub(super) async fn get_team_usage(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<TeamId>,
-    Query(span): Query<Span>,
+    Query(span): Query<UsageRange>,
 ) -> ApiResult<Json<TeamUsage>> {
     let scope = caller.team(&state, id, Permission::TeamRead).await?;
-    let age = span.sort.unwrap_or(Age::Oldest);
-    let page = Paged::new(span.limit, span.cursor).of((age, span.from, span.to));
+    let age = span.sort.unwrap_or(AgeOrder::Oldest);
+    let page = PageQuery::new(span.limit, span.cursor).for_list((age, span.from, span.to));
     let now = state.ambient.now();
     let to = span.to.unwrap_or(now);
     let from = span.from.unwrap_or(to.before(SHOWN));

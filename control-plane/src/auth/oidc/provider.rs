@@ -18,13 +18,13 @@ use tokio::sync::Mutex;
 
 use super::{Identity, settings};
 use crate::{
-    auth::token::Opaque,
+    auth::token::OpaqueToken,
     error::{ApiError, ApiResult},
     state::{AppState, OidcSettings},
 };
 
 /// How long the provider's own description is good.
-const FRESH: Duration = Duration::from_hours(1);
+const CACHE_TTL: Duration = Duration::from_hours(1);
 /// An unknown key is reason to ask again after so long: providers change their keys.
 const STALE: Duration = Duration::from_mins(1);
 /// How long the provider may take for an answer, and how long that may be.
@@ -32,14 +32,14 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_ANSWER: usize = 1024 * 1024;
 
 /// Who asked in vain knows for so long that it is in vain: the others do not wait one after the other.
-const AWAY: Duration = Duration::from_secs(5);
+const UNAVAILABLE_TTL: Duration = Duration::from_secs(5);
 
 /// What is remembered of the provider.
 #[derive(Debug, Default)]
-pub struct Provider(Mutex<Known>);
+pub struct Provider(Mutex<ProviderCache>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct ProviderCache {
     metadata: Option<(Timestamp, CoreProviderMetadata)>,
     /// When it was asked in vain, since it was asked with success.
     away: Option<Timestamp>,
@@ -55,7 +55,7 @@ pub struct Flow {
 
 /// Why a flow does not go on.
 #[derive(Debug, thiserror::Error)]
-enum Failed {
+enum FlowError {
     #[error("the provider cannot be asked: {0}")]
     Unreachable(String),
     #[error("the settings are not right: {0}")]
@@ -64,18 +64,18 @@ enum Failed {
     Answer(String),
 }
 
-impl From<Failed> for ApiError {
-    fn from(failed: Failed) -> Self {
+impl From<FlowError> for ApiError {
+    fn from(failed: FlowError) -> Self {
         match failed {
-            Failed::Unreachable(_) => {
+            FlowError::Unreachable(_) => {
                 tracing::warn!(error = %failed, "sign-in by the OpenID provider");
                 Self::with(ProblemCode::Unavailable, "The OpenID provider does not answer as it should; try again.")
             }
-            Failed::Settings(_) => {
+            FlowError::Settings(_) => {
                 tracing::error!(error = %failed, "sign-in by the OpenID provider");
                 Self::new(ProblemCode::Internal)
             }
-            Failed::Answer(_) => {
+            FlowError::Answer(_) => {
                 tracing::warn!(error = %failed, "sign-in by the OpenID provider");
                 Self::with(ProblemCode::InvalidCredentials, "The OpenID provider's answer is not good; begin again.")
             }
@@ -97,8 +97,8 @@ macro_rules! client {
 }
 /// Begins a flow: where the person is to go, and what is kept until they come back.
 pub async fn begin(state: &AppState) -> ApiResult<(String, Flow)> {
-    let metadata = metadata(state, FRESH).await?;
-    let opaque = || Opaque::new(&state.ambient).into_text();
+    let metadata = metadata(state, CACHE_TTL).await?;
+    let opaque = || OpaqueToken::new(&state.ambient).into_text();
     let flow = Flow { state: opaque(), nonce: opaque(), verifier: opaque() };
     let verifier = PkceCodeVerifier::new(flow.verifier.clone());
     let (csrf, nonce) = (CsrfToken::new(flow.state.clone()), Nonce::new(flow.nonce.clone()));
@@ -113,24 +113,24 @@ pub async fn begin(state: &AppState) -> ApiResult<(String, Flow)> {
 
 impl Flow {
     /// Whether a person came back from the very request that this flow began with.
-    pub fn began(&self, state: &str) -> bool {
+    pub fn matches_state(&self, state: &str) -> bool {
         use subtle::ConstantTimeEq as _;
         self.state.as_bytes().ct_eq(state.as_bytes()).into()
     }
 
     /// Exchanges the code for the provider's word about who it is, and checks that.
     pub async fn finish(self, state: &AppState, code: String) -> ApiResult<Identity> {
-        let metadata = metadata(state, FRESH).await?;
+        let metadata = metadata(state, CACHE_TTL).await?;
         let http = http(settings(state)?)?;
         let send = |request| send(http.clone(), request);
         let answer: CoreTokenResponse = client!(state, metadata)
             .exchange_code(AuthorizationCode::new(code))
-            .map_err(|error| Failed::Settings(error.to_string()))?
+            .map_err(|error| FlowError::Settings(error.to_string()))?
             .set_pkce_verifier(PkceCodeVerifier::new(self.verifier))
             .request_async(&send)
             .await
             // Only what it says of itself: all of it may have tokens in it.
-            .map_err(|error| Failed::Answer(error.to_string()))?;
+            .map_err(|error| FlowError::Answer(error.to_string()))?;
         let nonce = Nonce::new(self.nonce);
         match check(state, &metadata, &answer, &nonce) {
             Ok(identity) => Ok(identity),
@@ -153,7 +153,7 @@ fn check(
     answer: &CoreTokenResponse,
     nonce: &Nonce,
 ) -> ApiResult<Identity> {
-    let refused = Failed::Answer;
+    let refused = FlowError::Answer;
     let client = client!(state, metadata);
     let seconds = state.ambient.now().micros().div_euclid(1_000_000);
     let now = chrono::DateTime::from_timestamp(seconds, 0).unwrap_or_default();
@@ -203,33 +203,33 @@ async fn metadata(state: &AppState, at_most: Duration) -> ApiResult<CoreProvider
     {
         return Ok(metadata.clone());
     }
-    if known.away.is_some_and(|since| now.since(since) < AWAY) {
-        return Err(Failed::Unreachable("it was not there a moment ago".into()).into());
+    if known.away.is_some_and(|since| now.since(since) < UNAVAILABLE_TTL) {
+        return Err(FlowError::Unreachable("it was not there a moment ago".into()).into());
     }
-    let issuer = IssuerUrl::new(settings.issuer.clone()).map_err(|error| Failed::Settings(error.to_string()))?;
+    let issuer = IssuerUrl::new(settings.issuer.clone()).map_err(|error| FlowError::Settings(error.to_string()))?;
     let http = http(settings)?;
     let send = |request| send(http.clone(), request);
     match CoreProviderMetadata::discover_async(issuer, &send).await {
         Ok(found) => {
-            *known = Known { metadata: Some((now, found.clone())), away: None };
+            *known = ProviderCache { metadata: Some((now, found.clone())), away: None };
             Ok(found)
         }
         Err(error) => {
             known.away = Some(state.ambient.now());
-            Err(Failed::Unreachable(format!("{error}: {error:?}")).into())
+            Err(FlowError::Unreachable(format!("{error}: {error:?}")).into())
         }
     }
 }
 
 fn http(settings: &OidcSettings) -> ApiResult<reqwest::Client> {
     let scheme = settings.issuer.split(':').next().unwrap_or_default();
-    let tls = restroy_sdk::client::tls_config(scheme).map_err(|error| Failed::Settings(error.to_string()))?;
+    let tls = restroy_sdk::client::tls_config(scheme).map_err(|error| FlowError::Settings(error.to_string()))?;
     let client = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .redirect(reqwest::redirect::Policy::none())
         .timeout(TIMEOUT)
         .build()
-        .map_err(|error| Failed::Settings(error.to_string()))?;
+        .map_err(|error| FlowError::Settings(error.to_string()))?;
     Ok(client)
 }
 

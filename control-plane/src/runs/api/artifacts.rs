@@ -19,7 +19,7 @@ use restroy_sdk::{
 use sqlx::{FromRow, query_as, query_scalar};
 
 use crate::{
-    api::http::{Path, Query, Sorted, answers::Reserved},
+    api::http::{Path, Query, SortedPageQuery, response_budget::Reservation},
     auth::{Caller, Permission},
     error::{ApiError, ApiResult},
     sql,
@@ -28,7 +28,7 @@ use crate::{
 };
 
 #[derive(FromRow)]
-struct Row {
+struct ArtifactRow {
     id: ArtifactId,
     name: String,
     step: String,
@@ -47,14 +47,14 @@ pub(super) async fn list(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<RunId>,
-    Query(sorted): Query<Sorted>,
+    Query(sorted): Query<SortedPageQuery>,
 ) -> ApiResult<Json<Page<Artifact>>> {
     let scope = caller.run(&state, id, Permission::RunRead).await?;
     let selection = sorted.selection()?;
     let statement = by_order!(selection.order, id: "id", name: "name",
         "SELECT id, name, step, bytes, sha256, created_at FROM artifacts WHERE team_id = $1 AND run_id = $6");
     let mut tx = scope.read().await?;
-    let found: Vec<Row> = sql!(
+    let found: Vec<ArtifactRow> = sql!(
         &mut *tx,
         fetch_all,
         query_as(statement)
@@ -70,7 +70,7 @@ pub(super) async fn list(
     Ok(Json(Page { items, next_cursor }))
 }
 
-fn artifact(row: Row) -> Artifact {
+fn artifact(row: ArtifactRow) -> Artifact {
     Artifact {
         id: row.id,
         name: row.name,
@@ -107,23 +107,23 @@ pub(super) async fn download(
     )?;
     drop(tx);
     let (name, bytes) = found.ok_or_else(ApiError::not_found)?;
-    let reserved = Arc::new(state.answers.reserve_stream(caller.user_id, PIECE)?);
-    let content = Content { db: state.db, team: scope.team(), run: id, artifact, bytes, reserved };
+    let reserved = Arc::new(state.answers.reserve_stream(caller.user_id, CHUNK_BYTES)?);
+    let content = ArtifactContent { db: state.db, team: scope.team(), run: id, artifact, bytes, reserved };
     // What is refused is refused before the answer begins.
-    let first = content.piece(0).await?;
+    let first = content.read_chunk(0).await?;
     let pieces = try_unfold((content, 0, Some(first)), async |(content, place, piece)| {
         if place >= content.bytes {
             return Ok(None);
         }
         let piece = match piece {
             Some(piece) => piece,
-            None => content.piece(place).await.map_err(|error| {
+            None => content.read_chunk(place).await.map_err(|error| {
                 tracing::warn!(problem = %error.0, "a download breaks off");
                 io::Error::other("the download breaks off")
             })?,
         };
         let place = place + i64::try_from(piece.len()).unwrap_or(i64::MAX);
-        Ok::<_, io::Error>(Some((content.reserved.piece(piece), (content, place, None))))
+        Ok::<_, io::Error>(Some((content.reserved.chunk(piece), (content, place, None))))
     });
     let mut response = Body::from_stream(pieces).into_response();
     response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(bytes));
@@ -143,21 +143,21 @@ pub(super) async fn download(
 }
 
 /// How many bytes of an artifact are read at once, each time in a transaction of its own.
-const PIECE: usize = 512 * 1024;
+const CHUNK_BYTES: usize = 512 * 1024;
 
 /// An artifact's content, read piece by piece.
-struct Content {
+struct ArtifactContent {
     db: Db,
     team: TeamId,
     run: RunId,
     artifact: ArtifactId,
     bytes: i64,
-    reserved: Arc<Reserved>,
+    reserved: Arc<Reservation>,
 }
 
-impl Content {
+impl ArtifactContent {
     /// The piece that begins at a place; 404 when the artifact is gone.
-    async fn piece(&self, place: i64) -> ApiResult<Vec<u8>> {
+    async fn read_chunk(&self, place: i64) -> ApiResult<Vec<u8>> {
         let mut tx = self.db.team_read(self.team).await?;
         let first = i32::try_from(place + 1).unwrap_or(i32::MAX);
         let found: Option<Vec<u8>> = sql!(
@@ -170,7 +170,7 @@ impl Content {
             .bind(self.run)
             .bind(self.artifact)
             .bind(first)
-            .bind(i32::try_from(PIECE).unwrap_or(i32::MAX))
+            .bind(i32::try_from(CHUNK_BYTES).unwrap_or(i32::MAX))
         )?;
         let ended = |piece: &Vec<u8>| piece.is_empty() && place < self.bytes;
         found.filter(|piece| !ended(piece)).ok_or_else(ApiError::not_found)

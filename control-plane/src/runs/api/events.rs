@@ -22,17 +22,17 @@ use crate::{
 };
 
 /// The events of a page unless the request says otherwise.
-const DEFAULT: u32 = 200;
+const DEFAULT_LIMIT: u32 = 200;
 /// The most events of a page.
-const MOST: u32 = 1_000;
+const MAX_LIMIT: u32 = 1_000;
 /// The most bytes of a page, unless a single event has more.
-const MOST_BYTES: usize = 2 * 1024 * 1024;
+const MAX_PAGE_BYTES: usize = 2 * 1024 * 1024;
 
 /// Which events.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Filter {
+pub(super) struct EventFilter {
     /// Those after this number; from the first on unless told.
     #[serde(default)]
     #[param(minimum = 0)]
@@ -54,11 +54,11 @@ pub(super) async fn events(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<RunId>,
-    Query(filter): Query<Filter>,
+    Query(filter): Query<EventFilter>,
 ) -> ApiResult<Response> {
-    let limit = filter.limit.unwrap_or(DEFAULT);
-    if !(1..=MOST).contains(&limit) || filter.after < 0 {
-        let detail = format!("`limit` is 1 to {MOST}, `after` 0 or the number of an event.");
+    let limit = filter.limit.unwrap_or(DEFAULT_LIMIT);
+    if !(1..=MAX_LIMIT).contains(&limit) || filter.after < 0 {
+        let detail = format!("`limit` is 1 to {MAX_LIMIT}, `after` 0 or the number of an event.");
         return Err(ApiError::with(ProblemCode::BadRequest, detail));
     }
     let scope = caller.run(&state, id, Permission::RunRead).await?;
@@ -68,14 +68,14 @@ pub(super) async fn events(
     let mut reserved = state.answers.reserve(caller.user_id, 0)?;
     'page: while seq < last_seq {
         // As they are stored, and once more in pieces.
-        reserved.grow(2 * size_after(&mut tx, id, seq).await?)?;
+        reserved.extend(2 * size_after(&mut tx, id, seq).await?)?;
         let rows = read_after(&mut tx, id, seq).await?;
         if rows.is_empty() {
             break;
         }
         for row in &rows {
             for frame in Chunk::from_stored(row, seq)?.frames {
-                if items.len() >= limit as usize || (bytes + frame.len() > MOST_BYTES && !items.is_empty()) {
+                if items.len() >= limit as usize || (bytes + frame.len() > MAX_PAGE_BYTES && !items.is_empty()) {
                     break 'page;
                 }
                 seq += 1;
@@ -87,10 +87,10 @@ pub(super) async fn events(
     drop(tx);
     // The events are JSON already.
     let next = if seq < last_seq { format!("\"{seq}\"") } else { "null".into() };
-    reserved.grow(bytes)?;
+    reserved.extend(bytes)?;
     let items: Vec<&str> = items.iter().map(Utf8Bytes::as_str).collect();
     let body = format!("{{\"items\":[{}],\"next_cursor\":{next}}}", items.join(","));
-    let mut response = reserved.answer(body.into())?;
+    let mut response = reserved.response(body.into())?;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }

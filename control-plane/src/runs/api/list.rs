@@ -12,7 +12,7 @@ use utoipa::IntoParams;
 use uuid::Uuid;
 
 use crate::{
-    api::http::{Paged, Path, Query, name_filter, paged},
+    api::http::{PageQuery, Path, Query, name_filter, paged},
     auth::{Caller, Permission, Scope},
     error::ApiResult,
     runs::rows::{RunRow, run_columns},
@@ -20,7 +20,7 @@ use crate::{
     state::AppState,
     store::{
         boards::{Viewer, seen},
-        sort::Age,
+        sort::AgeOrder,
     },
 };
 
@@ -28,7 +28,7 @@ use crate::{
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Filter {
+pub(super) struct RunFilter {
     /// Only those in this state.
     status: Option<RunStatus>,
     /// Only those whose pipeline had this in its name; ASCII letters in either case.
@@ -36,7 +36,7 @@ pub(super) struct Filter {
     name: Option<String>,
     /// In which order: the newest first unless told.
     #[param(inline)]
-    sort: Option<Age>,
+    sort: Option<AgeOrder>,
     /// How many things: 1 to 100, 50 unless told.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
@@ -50,11 +50,11 @@ pub(super) struct Filter {
     params(("id" = PipelineId, Path, description = "The pipeline"), Filter),
     responses((status = 200, description = "A page of runs, without their parameters", body = Page<Run>))
 )]
-pub(super) async fn of_pipeline(
+pub(super) async fn list_pipeline_runs(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<PipelineId>,
-    Query(filter): Query<Filter>,
+    Query(filter): Query<RunFilter>,
 ) -> ApiResult<Json<Page<Run>>> {
     let scope = caller.pipeline(&state, id, Permission::RunRead).await?;
     list(&scope, Some(id), filter).await
@@ -66,11 +66,11 @@ pub(super) async fn of_pipeline(
     params(("id" = TeamId, Path, description = "The team"), Filter),
     responses((status = 200, description = "A page of runs, without their parameters", body = Page<Run>))
 )]
-pub(super) async fn of_team(
+pub(super) async fn list_team_runs(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<TeamId>,
-    Query(filter): Query<Filter>,
+    Query(filter): Query<RunFilter>,
 ) -> ApiResult<Json<Page<Run>>> {
     // Whose role in the team sees no runs may have one on some boards.
     let scope = caller.team(&state, id, Permission::TeamRead).await?;
@@ -120,15 +120,15 @@ macro_rules! by_age {
     };
 }
 
-async fn list(scope: &Scope, pipeline: Option<PipelineId>, filter: Filter) -> ApiResult<Json<Page<Run>>> {
+async fn list(scope: &Scope, pipeline: Option<PipelineId>, filter: RunFilter) -> ApiResult<Json<Page<Run>>> {
     let age = filter.sort.unwrap_or_default();
-    let page = Paged::new(filter.limit, filter.cursor).of((age, filter.status, &filter.name));
+    let page = PageQuery::new(filter.limit, filter.cursor).for_list((age, filter.status, &filter.name));
     let (rows, after, name) = (page.rows()?, page.after::<RunId>()?, name_filter(filter.name.as_deref())?);
     let (of_pipeline, of_team) = match age {
-        Age::Oldest => by_status!(filter.status, "> $2 ORDER BY id"),
-        Age::Newest => by_status!(filter.status, "< $2 ORDER BY id DESC"),
+        AgeOrder::Oldest => by_status!(filter.status, "> $2 ORDER BY id"),
+        AgeOrder::Newest => by_status!(filter.status, "< $2 ORDER BY id DESC"),
     };
-    let first = if age == Age::Oldest { Uuid::nil() } else { Uuid::max() };
+    let first = if age == AgeOrder::Oldest { Uuid::nil() } else { Uuid::max() };
     let after = after.unwrap_or(RunId(first));
     let mut tx = scope.read().await?;
     let found: Vec<RunRow> = if let Some(pipeline) = pipeline {

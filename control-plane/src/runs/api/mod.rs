@@ -16,8 +16,8 @@ use crate::state::AppState;
 /// The routes, with their part of the OpenAPI document.
 pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
-        .routes(routes!(list::of_pipeline, start::start))
-        .routes(routes!(list::of_team))
+        .routes(routes!(list::list_pipeline_runs, start::start))
+        .routes(routes!(list::list_team_runs))
         .routes(routes!(read::run, keep::delete))
         .routes(routes!(keep::keep, keep::unkeep))
         .routes(routes!(read::steps))

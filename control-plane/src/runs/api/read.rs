@@ -15,7 +15,7 @@ use sqlx::{query_as, query_scalar};
 use utoipa::IntoParams;
 
 use crate::{
-    api::http::{Filling, Paged, Path, Query},
+    api::http::{PageBuilder, PageQuery, Path, Query},
     auth::{Caller, Permission},
     error::ApiResult,
     runs::{
@@ -24,7 +24,7 @@ use crate::{
     },
     sql,
     state::AppState,
-    store::sort::{Age, by_age},
+    store::sort::{AgeOrder, by_age},
 };
 
 /// A run
@@ -49,12 +49,12 @@ pub(super) async fn run(State(state): State<AppState>, caller: Caller, Path(id):
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Filter {
+pub(super) struct AttemptFilter {
     /// Only those in this state.
     status: Option<StepStatus>,
     /// In which order: the oldest first unless told.
     #[param(inline)]
-    sort: Option<Age>,
+    sort: Option<AgeOrder>,
     /// How many things: 1 to 100, 50 unless told.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
@@ -74,11 +74,11 @@ pub(super) async fn steps(
     State(state): State<AppState>,
     caller: Caller,
     Path(id): Path<RunId>,
-    Query(filter): Query<Filter>,
+    Query(filter): Query<AttemptFilter>,
 ) -> ApiResult<Json<Page<StepRun>>> {
     let scope = caller.run(&state, id, Permission::RunRead).await?;
-    let age = filter.sort.unwrap_or(Age::Oldest);
-    let page = Paged::new(filter.limit, filter.cursor).of((age, filter.status));
+    let age = filter.sort.unwrap_or(AgeOrder::Oldest);
+    let page = PageQuery::new(filter.limit, filter.cursor).for_list((age, filter.status));
     let mut after = page.after::<StepRunId>()?;
     let statement = by_age!(
         age,
@@ -89,16 +89,16 @@ pub(super) async fn steps(
             " FROM step_runs WHERE team_id = $1 AND run_id = $4 AND ($5 IS NULL OR status = $5)"
         )
     );
-    let mut filling = Filling::new(&page)?;
+    let mut filling = PageBuilder::new(&page)?;
     let mut tx = scope.read().await?;
-    while let Some(rows) = filling.wants() {
+    while let Some(rows) = filling.rows_wanted() {
         let found: Vec<StepRow> = sql!(
             &mut *tx,
             fetch_all,
             query_as(statement).bind(scope.team()).bind(after).bind(rows).bind(id).bind(filter.status)
         )?;
         after = found.last().map(|step| step.id).or(after);
-        filling.take(found, rows, |step| step.output.as_ref().map_or(0, String::len));
+        filling.push_rows(found, rows, |step| step.output.as_ref().map_or(0, String::len));
     }
     let Page { items, next_cursor } = filling.page(|step| step.id);
     let items = items.into_iter().map(StepRow::into_api).collect::<ApiResult<Vec<_>>>()?;

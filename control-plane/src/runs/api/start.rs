@@ -49,10 +49,10 @@ pub(super) async fn start(
         "version_id": started.run.version_id,
         "status": started.status(),
     }));
-    audit::in_team(&mut tx, &state.ambient, scope.actor(), entry).await?;
+    audit::record_in_team(&mut tx, &state.ambient, scope.actor(), entry).await?;
     // Without the parameters: the caller has them, and the answer is kept for repeats.
     let run = started.run.clone().into_api(None)?;
-    let answer = slot.answer(&mut tx, StatusCode::ACCEPTED, &run).await?;
+    let answer = slot.store_response(&mut tx, StatusCode::ACCEPTED, &run).await?;
     tx.commit().await?;
     started.announce(&state);
     Ok(answer)

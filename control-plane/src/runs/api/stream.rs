@@ -27,7 +27,7 @@ use utoipa::IntoParams;
 
 use crate::{
     api::http::{Path, Query},
-    auth::{Caller, Peer, Permission, origin, ticket},
+    auth::{Caller, PeerAddress, Permission, origin, ticket},
     error::{ApiError, ApiResult},
     runs::{
         cancel::find,
@@ -38,13 +38,13 @@ use crate::{
 };
 
 /// How often the other side is asked whether it is there.
-const PING: Duration = Duration::from_secs(20);
+const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// How long it may be silent.
-const SILENCE: Duration = Duration::from_secs(65);
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(65);
 /// How long a frame may take to get out: then the reader is as good as gone.
-const SEND: Duration = Duration::from_secs(15);
+const SEND_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long the other side gets to answer a close.
-const CLOSING: Duration = Duration::from_secs(2);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// What a client may send, in bytes: it has nothing to say.
 const MAX_MESSAGE: usize = 4096;
 
@@ -52,7 +52,7 @@ const MAX_MESSAGE: usize = 4096;
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Filter {
+pub(super) struct StreamQuery {
     /// Events after this number; from the first on unless told.
     #[serde(default)]
     #[param(minimum = 0)]
@@ -63,21 +63,23 @@ pub(super) struct Filter {
 }
 
 /// Who watches: by the bearer token, or by a ticket, which this spends.
-pub(super) struct Viewer(Caller);
+pub(super) struct StreamViewer(Caller);
 
 #[derive(Deserialize)]
 struct TicketQuery {
     ticket: Option<String>,
 }
 
-impl FromRequestParts<AppState> for Viewer {
+impl FromRequestParts<AppState> for StreamViewer {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> ApiResult<Self> {
         origin::check(&state.settings, &parts.headers)?;
         let query = axum::extract::Query::<TicketQuery>::try_from_uri(&parts.uri).ok();
         match query.and_then(|query| query.0.ticket) {
-            Some(ticket) => ticket::redeem(state, &ticket, parts.uri.path(), Peer::of(parts, state).0).await.map(Self),
+            Some(ticket) => ticket::redeem(state, &ticket, parts.uri.path(), PeerAddress::from_parts(parts, state).0)
+                .await
+                .map(Self),
             None => Caller::from_request_parts(parts, state).await.map(Self),
         }
     }
@@ -95,9 +97,9 @@ impl FromRequestParts<AppState> for Viewer {
 )]
 pub(super) async fn stream(
     State(state): State<AppState>,
-    Viewer(caller): Viewer,
+    StreamViewer(caller): StreamViewer,
     Path(id): Path<RunId>,
-    Query(filter): Query<Filter>,
+    Query(filter): Query<StreamQuery>,
     upgrade: WebSocketUpgrade,
 ) -> ApiResult<Response> {
     // Before it is looked whether the caller may: no change from here on is missed.
@@ -125,8 +127,11 @@ pub(super) async fn stream(
     let upgrade = upgrade.max_message_size(MAX_MESSAGE).max_frame_size(MAX_MESSAGE);
     Ok(upgrade.on_upgrade(move |mut socket| async move {
         let mut watcher = watcher;
-        let end =
-            if complete { End::Finished } else { watch(&state, &mut socket, caller, id, &mut watcher, rights).await };
+        let end = if complete {
+            StreamEnd::Finished
+        } else {
+            watch(&state, &mut socket, caller, id, &mut watcher, rights).await
+        };
         close(socket, end).await;
         // And its seat.
         drop(watcher);
@@ -135,7 +140,7 @@ pub(super) async fn stream(
 
 /// Why a stream ends.
 #[derive(Debug)]
-enum End {
+enum StreamEnd {
     Finished,
     SignedOut,
     Forbidden,
@@ -154,43 +159,43 @@ async fn watch(
     id: RunId,
     watcher: &mut Watcher,
     mut rights: AccessChanges,
-) -> End {
+) -> StreamEnd {
     let mut authorise = ticks(state.settings.stream_recheck);
-    let mut ping = ticks(PING);
+    let mut ping = ticks(PING_INTERVAL);
     let mut heard = Instant::now();
     loop {
         tokio::select! {
-            () = state.stopping.cancelled() => return End::Stopping,
+            () = state.stopping.cancelled() => return StreamEnd::Stopping,
             next = watcher.next() => match next {
                 Ok(Next::Chunk(chunk)) => match send(socket, &chunk).await {
-                    Sent::All if chunk.last => return End::Finished,
-                    Sent::All => {}
+                    SendOutcome::All if chunk.last => return StreamEnd::Finished,
+                    SendOutcome::All => {}
                     // How much of it got out is not known: it is sent again.
-                    Sent::TooSlow => return End::Lagged(chunk.first_seq - 1),
-                    Sent::Gone => return End::Gone,
+                    SendOutcome::TooSlow => return StreamEnd::Lagged(chunk.first_seq - 1),
+                    SendOutcome::Gone => return StreamEnd::Gone,
                 },
-                Ok(Next::Lagged) => return End::Lagged(watcher.seq()),
-                Err(_) => return End::Fault,
+                Ok(Next::Lagged) => return StreamEnd::Lagged(watcher.seq()),
+                Err(_) => return StreamEnd::Fault,
             },
             message = socket.recv() => match message {
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return End::Gone,
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return StreamEnd::Gone,
                 Some(Ok(_)) => heard = Instant::now(),
             },
-            () = either(&mut authorise, &mut rights) => match may_watch(state, caller, id).await {
+            () = wait_for_recheck(&mut authorise, &mut rights) => match ensure_may_watch(state, caller, id).await {
                 Ok(()) => {}
-                Err(error) if error.code() == ProblemCode::Unauthorized => return End::SignedOut,
+                Err(error) if error.code() == ProblemCode::Unauthorized => return StreamEnd::SignedOut,
                 Err(error) if matches!(error.code(), ProblemCode::NotFound | ProblemCode::Forbidden) => {
-                    return End::Forbidden;
+                    return StreamEnd::Forbidden;
                 }
                 // Whoever may watch a minute ago is not cut off because the database is busy.
                 Err(error) => tracing::warn!(run_id = %id, problem = %error.0, "a watcher was not checked"),
             },
             _ = ping.tick() => {
-                if heard.elapsed() > SILENCE {
-                    return End::Gone;
+                if heard.elapsed() > SILENCE_TIMEOUT {
+                    return StreamEnd::Gone;
                 }
-                if !matches!(timeout(SEND, socket.send(Message::Ping(bytes::Bytes::new()))).await, Ok(Ok(()))) {
-                    return End::Gone;
+                if !matches!(timeout(SEND_TIMEOUT, socket.send(Message::Ping(bytes::Bytes::new()))).await, Ok(Ok(()))) {
+                    return StreamEnd::Gone;
                 }
             }
         }
@@ -198,47 +203,47 @@ async fn watch(
 }
 
 /// Waits until it is to be looked again whether the caller may watch.
-async fn either(authorise: &mut tokio::time::Interval, rights: &mut AccessChanges) {
+async fn wait_for_recheck(authorise: &mut tokio::time::Interval, rights: &mut AccessChanges) {
     tokio::select! {
         _ = authorise.tick() => {}
         () = rights.changed() => {}
     }
 }
 
-enum Sent {
+enum SendOutcome {
     All,
     TooSlow,
     Gone,
 }
 
 /// Sends a chunk's frames together.
-async fn send(socket: &mut WebSocket, chunk: &Chunk) -> Sent {
+async fn send(socket: &mut WebSocket, chunk: &Chunk) -> SendOutcome {
     let all = async {
         for frame in &chunk.frames {
             socket.feed(Message::Text(frame.clone())).await?;
         }
         socket.flush().await
     };
-    match timeout(SEND, all).await {
-        Ok(Ok(())) => Sent::All,
-        Ok(Err(_)) => Sent::Gone,
-        Err(_) => Sent::TooSlow,
+    match timeout(SEND_TIMEOUT, all).await {
+        Ok(Ok(())) => SendOutcome::All,
+        Ok(Err(_)) => SendOutcome::Gone,
+        Err(_) => SendOutcome::TooSlow,
     }
 }
 
-async fn may_watch(state: &AppState, caller: Caller, id: RunId) -> ApiResult<()> {
-    caller.still_good(state).await?.run(state, id, Permission::RunRead).await.map(|_| ())
+async fn ensure_may_watch(state: &AppState, caller: Caller, id: RunId) -> ApiResult<()> {
+    caller.revalidate(state).await?.run(state, id, Permission::RunRead).await.map(|_| ())
 }
 
-async fn close(mut socket: WebSocket, end: End) {
+async fn close(mut socket: WebSocket, end: StreamEnd) {
     let (code, reason) = match end {
-        End::Finished => (1000, "the run has finished".to_owned()),
-        End::SignedOut => (4401, "the session has ended: sign in again".to_owned()),
-        End::Forbidden => (4403, "you may not see this run any more".to_owned()),
-        End::Lagged(seq) => (4408, format!("you did not keep up: connect again with ?after={seq}")),
-        End::Fault => (1011, "something went wrong on our side: connect again".to_owned()),
-        End::Stopping => (1012, "this server stops: connect again".to_owned()),
-        End::Gone => return,
+        StreamEnd::Finished => (1000, "the run has finished".to_owned()),
+        StreamEnd::SignedOut => (4401, "the session has ended: sign in again".to_owned()),
+        StreamEnd::Forbidden => (4403, "you may not see this run any more".to_owned()),
+        StreamEnd::Lagged(seq) => (4408, format!("you did not keep up: connect again with ?after={seq}")),
+        StreamEnd::Fault => (1011, "something went wrong on our side: connect again".to_owned()),
+        StreamEnd::Stopping => (1012, "this server stops: connect again".to_owned()),
+        StreamEnd::Gone => return,
     };
     let closing = async {
         if socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await.is_ok() {
@@ -246,7 +251,7 @@ async fn close(mut socket: WebSocket, end: End) {
             while let Some(Ok(_)) = socket.recv().await {}
         }
     };
-    let _ = timeout(CLOSING, closing).await;
+    let _ = timeout(CLOSE_TIMEOUT, closing).await;
 }
 
 fn ticks(period: Duration) -> tokio::time::Interval {

@@ -11,7 +11,7 @@ use restroy_sdk::{document::Allow, ids::VersionId};
 use serde::Deserialize;
 use sqlx::query_scalar;
 
-use super::{Stop, refuse};
+use super::{CallFailure, refusal};
 use crate::{error::ApiResult, sql, store::TeamTx};
 
 /// Of how many versions it is remembered: at most about 4 MiB.
@@ -19,15 +19,15 @@ const VERSIONS: usize = 256;
 
 /// A capability that the control-plane carries out, or records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Capability {
+pub(crate) enum EffectCapability {
     Http,
     Kv,
     Email,
     Files,
 }
 
-impl Capability {
-    pub(super) fn of(call: &CallKind) -> Self {
+impl EffectCapability {
+    pub(super) fn for_call(call: &CallKind) -> Self {
         match call {
             CallKind::KvGet { .. }
             | CallKind::KvList { .. }
@@ -53,45 +53,45 @@ impl Capability {
 
 /// What a step declared: http, kv, email, files.
 #[derive(Debug, Clone, Copy)]
-struct Declared([bool; 4]);
+struct DeclaredCapabilities([bool; 4]);
 
-impl Declared {
-    fn contains(self, capability: Capability) -> bool {
+impl DeclaredCapabilities {
+    fn contains(self, capability: EffectCapability) -> bool {
         let Self([http, kv, email, files]) = self;
         match capability {
-            Capability::Http => http,
-            Capability::Kv => kv,
-            Capability::Email => email,
-            Capability::Files => files,
+            EffectCapability::Http => http,
+            EffectCapability::Kv => kv,
+            EffectCapability::Email => email,
+            EffectCapability::Files => files,
         }
     }
 }
 
-impl From<&Allow> for Declared {
+impl From<&Allow> for DeclaredCapabilities {
     fn from(allow: &Allow) -> Self {
         Self([!allow.http.is_empty(), allow.kv, allow.email, allow.files])
     }
 }
 
-type Steps = BTreeMap<String, Declared>;
+type DeclaredSteps = BTreeMap<String, DeclaredCapabilities>;
 
 /// The newest versions that were asked for. A version never changes.
 #[derive(Debug, Default)]
-pub(crate) struct Versions(Mutex<Known>);
+pub(crate) struct DeclarationCache(Mutex<CacheState>);
 
 #[derive(Debug, Default)]
-struct Known {
-    steps: HashMap<VersionId, Arc<Steps>>,
+struct CacheState {
+    steps: HashMap<VersionId, Arc<DeclaredSteps>>,
     /// The oldest first.
     order: VecDeque<VersionId>,
 }
 
-impl Versions {
-    fn get(&self, version: VersionId) -> Option<Arc<Steps>> {
+impl DeclarationCache {
+    fn get(&self, version: VersionId) -> Option<Arc<DeclaredSteps>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).steps.get(&version).cloned()
     }
 
-    fn insert(&self, version: VersionId, steps: Arc<Steps>) {
+    fn insert(&self, version: VersionId, steps: Arc<DeclaredSteps>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.steps.insert(version, steps).is_none() {
             known.order.push_back(version);
@@ -109,8 +109,8 @@ impl Versions {
         tx: &mut TeamTx,
         version: VersionId,
         step: &str,
-        capability: Capability,
-    ) -> Result<(), Stop> {
+        capability: EffectCapability,
+    ) -> Result<(), CallFailure> {
         let steps = if let Some(steps) = self.get(version) {
             steps
         } else {
@@ -122,23 +122,23 @@ impl Versions {
             return Ok(());
         }
         let name = capability.as_str();
-        Err(refuse("not_granted", format!("this script is not allowed to use {name}: its step has no `allow.{name}`")))
+        Err(refusal("not_granted", format!("this script is not allowed to use {name}: its step has no `allow.{name}`")))
     }
 }
 
 /// The part of a document that is about this.
 #[derive(Deserialize)]
-struct Document {
-    steps: BTreeMap<String, Step>,
+struct DocumentCapabilities {
+    steps: BTreeMap<String, StepCapabilities>,
 }
 
 #[derive(Deserialize)]
-struct Step {
+struct StepCapabilities {
     #[serde(default)]
     allow: Allow,
 }
 
-async fn read(tx: &mut TeamTx, version: VersionId) -> ApiResult<Steps> {
+async fn read(tx: &mut TeamTx, version: VersionId) -> ApiResult<DeclaredSteps> {
     let team = tx.team();
     let definition: String = sql!(
         &mut **tx,
@@ -147,8 +147,8 @@ async fn read(tx: &mut TeamTx, version: VersionId) -> ApiResult<Steps> {
             .bind(team)
             .bind(version)
     )?;
-    let document: Document = serde_json::from_str(&definition)?;
-    Ok(document.steps.iter().map(|(name, step)| (name.clone(), Declared::from(&step.allow))).collect())
+    let document: DocumentCapabilities = serde_json::from_str(&definition)?;
+    Ok(document.steps.iter().map(|(name, step)| (name.clone(), DeclaredCapabilities::from(&step.allow))).collect())
 }
 
 #[cfg(test)]
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn old_versions_are_forgotten() {
-        let versions = Versions::default();
+        let versions = DeclarationCache::default();
         let ids: Vec<VersionId> =
             (0..=VERSIONS).map(|n| VersionId::from(uuid::Uuid::from_u128(u128::try_from(n).unwrap()))).collect();
         for id in &ids {

@@ -9,7 +9,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use sqlx::{query_as, query_scalar};
 
-use super::{Done, refuse};
+use super::{CallOutcome, refusal};
 use crate::{
     runs::limits::{MAX_ARTIFACT, MAX_RUN_ARTIFACT_BYTES, MAX_RUN_ARTIFACTS},
     sql,
@@ -29,15 +29,15 @@ pub(super) async fn keep(
     step: &str,
     name: &str,
     content: &[u8],
-) -> Done {
+) -> CallOutcome {
     let reserved = |c: char| c.is_control() || "/\\:*?\"<>|".contains(c);
     if name.is_empty() || name.len() > MAX_NAME || name.starts_with('.') || name.chars().any(reserved) {
         let message = format!("An artifact's name has 1 to {MAX_NAME} bytes, no folders and no dot at its start.");
-        return Err(refuse("artifact_bad_name", message));
+        return Err(refusal("artifact_bad_name", message));
     }
     if content.len() > MAX_ARTIFACT {
         let message = format!("An artifact has at most {MAX_ARTIFACT} bytes; this one has {}.", content.len());
-        return Err(refuse("artifact_too_large", message));
+        return Err(refusal("artifact_too_large", message));
     }
     let team = tx.team();
     let (count, bytes, before): (i64, i64, Option<i64>) = sql!(
@@ -56,7 +56,7 @@ pub(super) async fn keep(
     if count >= MAX_RUN_ARTIFACTS || bytes + length > MAX_RUN_ARTIFACT_BYTES {
         let message =
             format!("A run keeps at most {MAX_RUN_ARTIFACTS} artifacts of {MAX_RUN_ARTIFACT_BYTES} bytes together.");
-        return Err(refuse("artifact_limit", message));
+        return Err(refusal("artifact_limit", message));
     }
     let grown = length - before.unwrap_or(-storage::ROW);
     storage::add_to_run(tx, run, grown).await?;

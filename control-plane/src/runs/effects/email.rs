@@ -8,7 +8,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use sqlx::query;
 
-use super::{Done, Stop, refuse};
+use super::{CallFailure, CallOutcome, refusal};
 use crate::{
     error::ApiResult,
     runs::limits::{MAX_EMAIL_BODY, MAX_RECIPIENTS, MAX_SUBJECT},
@@ -17,7 +17,7 @@ use crate::{
     store::{
         TeamTx,
         quota::Limit,
-        usage::{self, Used},
+        usage::{self, UsageDelta},
     },
 };
 
@@ -25,7 +25,7 @@ use crate::{
 const MAX_ADDRESS: usize = 254;
 
 /// An e-mail as a script writes it.
-pub(super) struct Mail {
+pub(super) struct OutgoingEmail {
     pub(super) to: Vec<String>,
     pub(super) subject: String,
     pub(super) text: String,
@@ -34,20 +34,20 @@ pub(super) struct Mail {
 }
 
 /// How many times as much as the plan gives one team the teams of one owner send together within 24 hours.
-const OF_OWNER: i64 = 2;
+const OWNER_FACTOR: i64 = 2;
 
 /// How many e-mails the owner of a team, with all their teams, may still send, and have sent, within 24 hours. Asked
 /// before the call's own transaction, which sees no other team.
-pub(super) async fn of_owner(state: &AppState, team: TeamId) -> ApiResult<OfOwner> {
+pub(super) async fn owner_allowance(state: &AppState, team: TeamId) -> ApiResult<OwnerAllowance> {
     let mut tx = state.db.system_read().await?;
-    let (sent, most) = usage::emails_of_owner(&mut tx, team, state.ambient.now()).await?;
+    let (sent, most) = usage::owner_emails(&mut tx, team, state.ambient.now()).await?;
     // An operator who gives a team more gives it to its owner.
-    Ok(OfOwner { sent, most: most.max(Limit::EmailsPerDay.default() * OF_OWNER) })
+    Ok(OwnerAllowance { sent, most: most.max(Limit::EmailsPerDay.default() * OWNER_FACTOR) })
 }
 
 /// What an owner's teams sent together, and may.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct OfOwner {
+pub(crate) struct OwnerAllowance {
     sent: i64,
     most: i64,
 }
@@ -60,28 +60,29 @@ pub(super) async fn send(
     run: RunId,
     now: Timestamp,
     key: &str,
-    mail: &Mail,
-    of_owner: Option<OfOwner>,
-) -> Done {
+    mail: &OutgoingEmail,
+    of_owner: Option<OwnerAllowance>,
+) -> CallOutcome {
     check(mail)?;
     let settings = state.settings.mail.as_ref();
-    if mail.reply_to.as_ref().is_some_and(|reply_to| settings.is_some_and(|settings| settings.is_own(reply_to))) {
+    if mail.reply_to.as_ref().is_some_and(|reply_to| settings.is_some_and(|settings| settings.is_own_address(reply_to)))
+    {
         let message = "Answers cannot go to the address that this installation sends from.";
-        return Err(refuse("email_bad_address", message));
+        return Err(refusal("email_bad_address", message));
     }
     let html = mail.html.as_ref().filter(|_| settings.is_none_or(|settings| settings.html_of_teams));
     let team = tx.team();
     let recipients = i64::try_from(mail.to.len()).unwrap_or(i64::MAX);
     if let Some(exceeded) = usage::exceeded(tx, Limit::EmailsPerDay, recipients, now).await? {
-        return Err(refuse("quota_exceeded", exceeded.message()));
+        return Err(refusal("quota_exceeded", exceeded.message()));
     }
-    if let Some(OfOwner { sent, most }) = of_owner
+    if let Some(OwnerAllowance { sent, most }) = of_owner
         && sent.saturating_add(recipients) > most
     {
         let message = format!(
             "The teams of this team's owner may send {most} e-mails together within 24 hours, and sent {sent}."
         );
-        return Err(refuse("quota_exceeded", message));
+        return Err(refusal("quota_exceeded", message));
     }
     let digest = Sha256::new().chain_update(team.0.as_bytes()).chain_update(key.as_bytes()).finalize();
     let message_id = format!("<{}@{}>", hex::encode(&digest[..20]), domain(&state.settings.public_url));
@@ -109,31 +110,31 @@ pub(super) async fn send(
     super::check_storage(tx).await?;
     // Under a key that was seen before nothing goes out again.
     if queued.rows_affected() > 0 {
-        usage::add(tx, run, now, Used { emails: recipients, ..Used::default() }).await?;
+        usage::add(tx, run, now, UsageDelta { emails: recipients, ..UsageDelta::default() }).await?;
     }
     Ok(json!({ "message_id": message_id }))
 }
 
-fn check(mail: &Mail) -> Result<(), Stop> {
+fn check(mail: &OutgoingEmail) -> Result<(), CallFailure> {
     if mail.to.is_empty() || mail.to.len() > MAX_RECIPIENTS {
         let message = format!("An e-mail goes to 1 to {MAX_RECIPIENTS} recipients; this one to {}.", mail.to.len());
-        return Err(refuse("email_recipients", message));
+        return Err(refusal("email_recipients", message));
     }
     if let Some(address) = mail.to.iter().chain(&mail.reply_to).find(|address| !is_address(address)) {
         let shown: String = address.chars().filter(|c| !c.is_control()).take(80).collect();
-        return Err(refuse("email_bad_address", format!("`{shown}` is not an e-mail address; write `name@host`.")));
+        return Err(refusal("email_bad_address", format!("`{shown}` is not an e-mail address; write `name@host`.")));
     }
     if mail.subject.len() > MAX_SUBJECT || mail.subject.chars().any(char::is_control) {
         let message = format!("A subject is one line of at most {MAX_SUBJECT} bytes, without control characters.");
-        return Err(refuse("email_bad_subject", message));
+        return Err(refusal("email_bad_subject", message));
     }
     let bodies = [Some(&mail.text), mail.html.as_ref()];
     if bodies.into_iter().flatten().any(|body| body.len() > MAX_EMAIL_BODY) {
         let message = format!("The text and the HTML of an e-mail have at most {MAX_EMAIL_BODY} bytes each.");
-        return Err(refuse("email_too_large", message));
+        return Err(refusal("email_too_large", message));
     }
     if bodies.into_iter().flatten().any(|body| body.contains('\0')) {
-        return Err(refuse("email_bad_text", "The text and the HTML of an e-mail have no character U+0000."));
+        return Err(refusal("email_bad_text", "The text and the HTML of an e-mail have no character U+0000."));
     }
     Ok(())
 }

@@ -5,11 +5,11 @@ use restroy_sdk::{ids::RunId, problem::ProblemCode, time::Timestamp};
 use serde_json::Value;
 use sqlx::{query, query_as, query_scalar};
 
-use super::{Caller, Stop, refuse};
+use super::{CallFailure, CallingAttempt, refusal};
 use crate::{
     error::{ApiError, ApiResult},
     runs::limits::{MAX_JOURNAL_BYTES, MAX_JOURNAL_CALLS},
-    secrets::Context,
+    secrets::SealContext,
     sql,
     state::AppState,
     store::{TeamTx, storage, team_keys},
@@ -22,7 +22,7 @@ pub(super) async fn find(
     state: &AppState,
     run: RunId,
     method: &str,
-    caller: &Caller,
+    caller: &CallingAttempt,
 ) -> ApiResult<Option<Value>> {
     let team = tx.team();
     let stored: Option<String> = sql!(
@@ -38,7 +38,7 @@ pub(super) async fn find(
         let detail = format!("The idempotency key was used in this run for `{first}`; it cannot stand for `{method}`.");
         return Err(ApiError::with(ProblemCode::IdempotencyMismatch, detail));
     }
-    let keys = team_keys::of_team(tx, &state.keys).await?;
+    let keys = team_keys::load_for_team(tx, &state.keys).await?;
     let (sealed, number): (Vec<u8>, i64) = sql!(
         &mut **tx,
         fetch_one,
@@ -47,12 +47,12 @@ pub(super) async fn find(
             .bind(run)
             .bind(&caller.key)
     )?;
-    let plain = keys.open(Context::HostCall { run, key: &caller.key }, number, &sealed)?;
+    let plain = keys.open(SealContext::HostCall { run, key: &caller.key }, number, &sealed)?;
     Ok(Some(serde_json::from_slice(&plain)?))
 }
 
 /// Refuses when the run's journal is full.
-pub(super) async fn ensure_below_limit(tx: &mut TeamTx, run: RunId) -> Result<(), Stop> {
+pub(super) async fn ensure_below_limit(tx: &mut TeamTx, run: RunId) -> Result<(), CallFailure> {
     let team = tx.team();
     let (calls, bytes): (i64, i64) = sql!(
         &mut **tx,
@@ -63,7 +63,7 @@ pub(super) async fn ensure_below_limit(tx: &mut TeamTx, run: RunId) -> Result<()
         let message = format!(
             "A run makes at most {MAX_JOURNAL_CALLS} calls that have effects, with {MAX_JOURNAL_BYTES} bytes of answers."
         );
-        return Err(refuse("journal_limit", message));
+        return Err(refusal("journal_limit", message));
     }
     Ok(())
 }
@@ -75,13 +75,13 @@ pub(super) async fn record(
     run: RunId,
     now: Timestamp,
     method: &str,
-    caller: &Caller,
+    caller: &CallingAttempt,
     answer: &Value,
 ) -> ApiResult<()> {
     let team = tx.team();
-    let keys = team_keys::of_team(tx, &state.keys).await?;
+    let keys = team_keys::load_for_team(tx, &state.keys).await?;
     let sealed =
-        keys.seal(&state.ambient, Context::HostCall { run, key: &caller.key }, answer.to_string().as_bytes())?;
+        keys.seal(&state.ambient, SealContext::HostCall { run, key: &caller.key }, answer.to_string().as_bytes())?;
     let bytes = i64::try_from(sealed.len()).unwrap_or(i64::MAX);
     sql!(
         &mut **tx,

@@ -10,7 +10,7 @@ use restroy_sdk::{ids::BoardId, time::Timestamp};
 use serde_json::{Value, json};
 use sqlx::{query, query_as, query_scalar};
 
-use super::{Done, Stop, refuse};
+use super::{CallFailure, CallOutcome, refusal};
 use crate::{
     runs::limits::{MAX_KV_KEY, MAX_KV_LIST, MAX_KV_PAGE},
     sql,
@@ -24,7 +24,7 @@ use crate::{
 pub(crate) const MAX_TTL_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1_000;
 
 /// What a key holds.
-pub(crate) struct Entry {
+pub(crate) struct StoredEntry {
     pub(crate) value: Value,
     pub(crate) version: i64,
     pub(crate) expires_at: Option<Timestamp>,
@@ -32,7 +32,7 @@ pub(crate) struct Entry {
 }
 
 /// `{value, version}` or null.
-pub(super) async fn get(tx: &mut TeamTx, board: BoardId, now: Timestamp, key: &str) -> Done {
+pub(super) async fn get(tx: &mut TeamTx, board: BoardId, now: Timestamp, key: &str) -> CallOutcome {
     check_key(key)?;
     Ok(find(tx, board, now, key)
         .await?
@@ -47,15 +47,15 @@ pub(super) async fn list(
     prefix: &str,
     after: Option<&str>,
     limit: u32,
-) -> Done {
+) -> CallOutcome {
     if prefix.len() > MAX_KV_KEY || after.is_some_and(|after| after.len() > MAX_KV_KEY) {
-        return Err(refuse("kv_key_too_long", format!("A key has at most {MAX_KV_KEY} bytes.")));
+        return Err(refusal("kv_key_too_long", format!("A key has at most {MAX_KV_KEY} bytes.")));
     }
     if !(1..=MAX_KV_PAGE).contains(&limit) {
-        return Err(refuse("kv_bad_limit", format!("`limit` goes from 1 to {MAX_KV_PAGE}.")));
+        return Err(refusal("kv_bad_limit", format!("`limit` goes from 1 to {MAX_KV_PAGE}.")));
     }
     if prefix.contains('\0') || after.is_some_and(|after| after.contains('\0')) {
-        return Err(no_nul());
+        return Err(nul_error());
     }
     // Keys that start with the prefix lie between it and the prefix with the last scalar value
     // appended, in UTF-8's order.
@@ -81,7 +81,7 @@ pub(super) async fn list(
     )?;
     if page.iter().map(|(_, bytes)| bytes).sum::<i64>() > MAX_KV_LIST {
         let message = format!("A list holds at most {MAX_KV_LIST} bytes, keys and values together: lower `limit`.");
-        return Err(refuse("kv_list_too_large", message));
+        return Err(refusal("kv_list_too_large", message));
     }
     let mut items = Vec::with_capacity(page.len());
     for (key, _) in page {
@@ -100,19 +100,19 @@ pub(super) async fn set(
     key: &str,
     value: &Value,
     ttl_ms: Option<u64>,
-) -> Done {
+) -> CallOutcome {
     check_key(key)?;
     let expires_at = expiry(now, ttl_ms)?;
-    hold(tx, board).await?;
+    lock_board(tx, board).await?;
     let version = find(tx, board, now, key).await?.map_or(1, |entry| entry.version + 1);
     write(tx, board, now, key, value, version, expires_at).await?;
     Ok(json!({ "version": version }))
 }
 
 /// `{deleted}`.
-pub(super) async fn delete(tx: &mut TeamTx, board: BoardId, now: Timestamp, key: &str) -> Done {
+pub(super) async fn delete(tx: &mut TeamTx, board: BoardId, now: Timestamp, key: &str) -> CallOutcome {
     check_key(key)?;
-    hold(tx, board).await?;
+    lock_board(tx, board).await?;
     let there = find(tx, board, now, key).await?.is_some();
     remove(tx, board, key).await?;
     Ok(json!({ "deleted": there }))
@@ -126,19 +126,19 @@ pub(super) async fn incr(
     key: &str,
     by: i64,
     ttl_ms: Option<u64>,
-) -> Done {
+) -> CallOutcome {
     check_key(key)?;
     let created_expires_at = expiry(now, ttl_ms)?;
-    hold(tx, board).await?;
+    lock_board(tx, board).await?;
     let (before, version, expires_at) = match find(tx, board, now, key).await? {
         None => (0, 0, created_expires_at),
         Some(entry) => match entry.value.as_i64() {
             Some(before) => (before, entry.version, entry.expires_at),
-            None => return Err(refuse("kv_not_an_integer", "The value under this key is not an integer.")),
+            None => return Err(refusal("kv_not_an_integer", "The value under this key is not an integer.")),
         },
     };
     let Some(sum) = before.checked_add(by) else {
-        return Err(refuse("kv_integer_overflow", "The sum is beyond what an integer of 64 bits holds."));
+        return Err(refusal("kv_integer_overflow", "The sum is beyond what an integer of 64 bits holds."));
     };
     write(tx, board, now, key, &Value::from(sum), version + 1, expires_at).await?;
     Ok(json!({ "value": sum, "version": version + 1 }))
@@ -146,7 +146,7 @@ pub(super) async fn incr(
 
 /// `{swapped}`: whether what was there equalled what was expected (nothing: absent), and was
 /// replaced (by nothing: removed).
-pub(super) async fn cas(
+pub(super) async fn compare_and_set(
     tx: &mut TeamTx,
     board: BoardId,
     now: Timestamp,
@@ -154,10 +154,10 @@ pub(super) async fn cas(
     expected: Option<&Value>,
     value: Option<&Value>,
     ttl_ms: Option<u64>,
-) -> Done {
+) -> CallOutcome {
     check_key(key)?;
     let expires_at = expiry(now, ttl_ms)?;
-    hold(tx, board).await?;
+    lock_board(tx, board).await?;
     let entry = find(tx, board, now, key).await?;
     if entry.as_ref().map(|entry| &entry.value) != expected {
         return Ok(json!({ "swapped": false }));
@@ -173,12 +173,12 @@ pub(super) async fn cas(
 }
 
 /// Holds the board's row until the transaction ends. On SQLite there is one writer anyway.
-pub(crate) async fn hold(tx: &mut TeamTx, board: BoardId) -> Result<(), Stop> {
+pub(crate) async fn lock_board(tx: &mut TeamTx, board: BoardId) -> Result<(), CallFailure> {
     Ok(tx.lock_board(board).await?)
 }
 
 /// Takes a key away.
-pub(crate) async fn remove(tx: &mut TeamTx, board: BoardId, key: &str) -> Result<(), Stop> {
+pub(crate) async fn remove(tx: &mut TeamTx, board: BoardId, key: &str) -> Result<(), CallFailure> {
     let team = tx.team();
     sql!(
         &mut **tx,
@@ -192,34 +192,39 @@ pub(crate) async fn remove(tx: &mut TeamTx, board: BoardId, key: &str) -> Result
 }
 
 /// Refuses what cannot be a key.
-pub(crate) fn check_key(key: &str) -> Result<(), Stop> {
+pub(crate) fn check_key(key: &str) -> Result<(), CallFailure> {
     if key.is_empty() || key.len() > MAX_KV_KEY {
-        return Err(refuse(
+        return Err(refusal(
             "kv_key_too_long",
             format!("A key has 1 to {MAX_KV_KEY} bytes; this one has {}.", key.len()),
         ));
     }
     if key.contains('\0') {
-        return Err(no_nul());
+        return Err(nul_error());
     }
     Ok(())
 }
 
-fn no_nul() -> Stop {
-    refuse("kv_bad_key", "A key has no character U+0000; a value may have it.")
+fn nul_error() -> CallFailure {
+    refusal("kv_bad_key", "A key has no character U+0000; a value may have it.")
 }
 
 /// When an entry ends that is to live so long.
-pub(crate) fn expiry(now: Timestamp, ttl_ms: Option<u64>) -> Result<Option<Timestamp>, Stop> {
+pub(crate) fn expiry(now: Timestamp, ttl_ms: Option<u64>) -> Result<Option<Timestamp>, CallFailure> {
     let Some(ttl) = ttl_ms else { return Ok(None) };
     if !(1..=MAX_TTL_MS).contains(&ttl) {
-        return Err(refuse("kv_bad_ttl", "A time to live is at least 1 ms and at most 10 years."));
+        return Err(refusal("kv_bad_ttl", "A time to live is at least 1 ms and at most 10 years."));
     }
     Ok(Some(now.after(Duration::from_millis(ttl))))
 }
 
 /// What a key holds, if it is there and has not outlived its time.
-pub(crate) async fn find(tx: &mut TeamTx, board: BoardId, now: Timestamp, key: &str) -> Result<Option<Entry>, Stop> {
+pub(crate) async fn find(
+    tx: &mut TeamTx,
+    board: BoardId,
+    now: Timestamp,
+    key: &str,
+) -> Result<Option<StoredEntry>, CallFailure> {
     let team = tx.team();
     let row: Option<(String, i64, Option<Timestamp>, Timestamp)> = sql!(
         &mut **tx,
@@ -234,7 +239,7 @@ pub(crate) async fn find(tx: &mut TeamTx, board: BoardId, now: Timestamp, key: &
         .bind(now)
     )?;
     let Some((value, version, expires_at, updated_at)) = row else { return Ok(None) };
-    Ok(Some(Entry { value: serde_json::from_str(&value)?, version, expires_at, updated_at }))
+    Ok(Some(StoredEntry { value: serde_json::from_str(&value)?, version, expires_at, updated_at }))
 }
 
 /// Writes a key, within the limits of a value and of the store.
@@ -246,12 +251,12 @@ pub(crate) async fn write(
     value: &Value,
     version: i64,
     expires_at: Option<Timestamp>,
-) -> Result<(), Stop> {
+) -> Result<(), CallFailure> {
     let text = value.to_string();
-    let [most, store] = quota::several(tx, [Limit::KvValueBytes, Limit::KvStoreBytes]).await?;
+    let [most, store] = quota::effective_many(tx, [Limit::KvValueBytes, Limit::KvStoreBytes]).await?;
     if i64::try_from(text.len()).unwrap_or(i64::MAX) > most {
         let message = format!("A value has at most {most} bytes as JSON; this one has {}.", text.len());
-        return Err(refuse("kv_value_limit", message));
+        return Err(refusal("kv_value_limit", message));
     }
     let team = tx.team();
     sql!(
@@ -286,7 +291,7 @@ pub(crate) async fn write(
         )?;
         if stored_bytes(tx, board).await? > store {
             let message = format!("A board's store holds at most {store} bytes, keys and values together.");
-            return Err(refuse("kv_store_full", message));
+            return Err(refusal("kv_store_full", message));
         }
     }
     Ok(())

@@ -10,8 +10,8 @@ mod email;
 mod journal;
 pub(crate) mod kv;
 
-use allowed::Capability;
-pub(crate) use allowed::Versions;
+pub(crate) use allowed::DeclarationCache;
+use allowed::EffectCapability;
 use restroy_run_queue::run_api::{Call, CallAnswer, CallError, CallKind};
 use restroy_sdk::{
     event::StepRef,
@@ -21,7 +21,7 @@ use restroy_sdk::{
 use serde_json::Value;
 
 use super::{
-    lease::{self, Durability},
+    lease::{self, LeaseWrite},
     steps,
 };
 use crate::{
@@ -35,24 +35,24 @@ const MAX_KEY: usize = 255;
 
 /// Who calls, and under which key.
 #[derive(Debug, Clone)]
-pub(crate) struct Caller {
+pub(crate) struct CallingAttempt {
     pub(crate) step: StepRef,
     pub(crate) call_number: u64,
     pub(crate) key: String,
 }
 
 /// What a call ends with: done, refused (which the script can catch), or a fault of our own.
-type Done = Result<Value, Stop>;
+type CallOutcome = Result<Value, CallFailure>;
 
 /// Why a call was not done.
-pub(crate) enum Stop {
+pub(crate) enum CallFailure {
     Refused(CallError),
     Fault(ApiError),
 }
 
-impl Stop {
+impl CallFailure {
     /// What a person is told who asked for the same.
-    pub(crate) fn into_api(self) -> ApiError {
+    pub(crate) fn into_api_error(self) -> ApiError {
         let refused = match self {
             Self::Fault(error) => return error,
             Self::Refused(refused) => refused,
@@ -68,35 +68,35 @@ impl Stop {
     }
 }
 
-impl<E: Into<ApiError>> From<E> for Stop {
+impl<E: Into<ApiError>> From<E> for CallFailure {
     fn from(error: E) -> Self {
         Self::Fault(error.into())
     }
 }
 
 /// Refuses when the team, with what this transaction wrote, stores more than it may.
-async fn check_storage(tx: &mut TeamTx) -> Result<(), Stop> {
+async fn check_storage(tx: &mut TeamTx) -> Result<(), CallFailure> {
     match storage::above_limit(tx).await? {
-        Some(stored) => Err(refuse("quota_exceeded", stored.message())),
+        Some(stored) => Err(refusal("quota_exceeded", stored.message())),
         None => Ok(()),
     }
 }
 
-fn refuse(code: &str, message: impl Into<String>) -> Stop {
-    Stop::Refused(CallError { code: code.into(), message: message.into(), retryable: false })
+fn refusal(code: &str, message: impl Into<String>) -> CallFailure {
+    CallFailure::Refused(CallError { code: code.into(), message: message.into(), retryable: false })
 }
 
 /// Carries a call out, once for each key.
 pub(crate) async fn call(state: &AppState, task: TaskId, token: &str, call: Call) -> ApiResult<CallAnswer> {
     let Call { step, call_number, key, call } = call;
-    let caller = Caller { step, call_number, key };
+    let caller = CallingAttempt { step, call_number, key };
     match call {
         // Reading is no effect: no journal, no transaction that writes but for the lease.
-        CallKind::KvGet { key } => read(state, task, token, &caller, Read::Get { key }).await,
+        CallKind::KvGet { key } => execute_read(state, task, token, &caller, ReadCall::Get { key }).await,
         CallKind::KvList { prefix, after, limit } => {
-            read(state, task, token, &caller, Read::List { prefix, after, limit }).await
+            execute_read(state, task, token, &caller, ReadCall::List { prefix, after, limit }).await
         }
-        effect => act(state, task, token, &caller, Effect::Call(effect)).await,
+        effect => execute_effect(state, task, token, &caller, Effect::Call(effect)).await,
     }
 }
 
@@ -105,14 +105,14 @@ pub(crate) async fn keep_artifact(
     state: &AppState,
     task: TaskId,
     token: &str,
-    caller: Caller,
+    caller: CallingAttempt,
     name: &str,
     content: &[u8],
 ) -> ApiResult<CallAnswer> {
-    act(state, task, token, &caller, Effect::Artifact { name, content }).await
+    execute_effect(state, task, token, &caller, Effect::Artifact { name, content }).await
 }
 
-enum Read {
+enum ReadCall {
     Get { key: String },
     List { prefix: String, after: Option<String>, limit: u32 },
 }
@@ -127,18 +127,18 @@ const EMAIL: &str = "email_send";
 
 impl Effect<'_> {
     /// How its transaction begins. The e-mails of a team are counted over all its runs.
-    fn durability(&self) -> Durability {
+    fn durability(&self) -> LeaseWrite {
         match self {
-            Self::Call(CallKind::EmailSend { .. }) => Durability::FsyncExclusive,
-            _ => Durability::Fsync,
+            Self::Call(CallKind::EmailSend { .. }) => LeaseWrite::FsyncExclusive,
+            _ => LeaseWrite::Fsync,
         }
     }
 
     /// What a step declares to do it.
-    fn capability(&self) -> Capability {
+    fn capability(&self) -> EffectCapability {
         match self {
-            Self::Artifact { .. } => Capability::Files,
-            Self::Call(call) => Capability::of(call),
+            Self::Artifact { .. } => EffectCapability::Files,
+            Self::Call(call) => EffectCapability::for_call(call),
         }
     }
 
@@ -160,38 +160,44 @@ impl Effect<'_> {
     }
 }
 
-async fn read(state: &AppState, task: TaskId, token: &str, caller: &Caller, read: Read) -> ApiResult<CallAnswer> {
-    let (mut tx, holding) = lease::hold(&state.db, Durability::Commit, task, token).await?;
-    check_caller(&mut tx, holding.run_id, caller).await?;
+async fn execute_read(
+    state: &AppState,
+    task: TaskId,
+    token: &str,
+    caller: &CallingAttempt,
+    read: ReadCall,
+) -> ApiResult<CallAnswer> {
+    let (mut tx, holding) = lease::leased_task(&state.db, LeaseWrite::Commit, task, token).await?;
+    ensure_attempt_is_open(&mut tx, holding.run_id, caller).await?;
     let now = state.ambient.now();
-    let done = match check_declared(state, &mut tx, &holding, caller, Capability::Kv).await {
+    let done = match check_declared(state, &mut tx, &holding, caller, EffectCapability::Kv).await {
         Err(stop) => Err(stop),
         Ok(()) => match read {
-            Read::Get { key } => kv::get(&mut tx, holding.board_id, now, &key).await,
-            Read::List { prefix, after, limit } => {
+            ReadCall::Get { key } => kv::get(&mut tx, holding.board_id, now, &key).await,
+            ReadCall::List { prefix, after, limit } => {
                 kv::list(&mut tx, holding.board_id, now, &prefix, after.as_deref(), limit).await
             }
         },
     };
-    let answer = answer(done)?;
+    let answer = into_answer(done)?;
     lease::renew(state, &mut tx, &holding, now, holding.last_batch).await?;
     tx.commit().await?;
     Ok(answer)
 }
 
-async fn act(
+async fn execute_effect(
     state: &AppState,
     task: TaskId,
     token: &str,
-    caller: &Caller,
+    caller: &CallingAttempt,
     effect: Effect<'_>,
 ) -> ApiResult<CallAnswer> {
     let of_owner = match (&effect, lease::team_of(token)) {
-        (Effect::Call(CallKind::EmailSend { .. }), Some(team)) => Some(email::of_owner(state, team).await?),
+        (Effect::Call(CallKind::EmailSend { .. }), Some(team)) => Some(email::owner_allowance(state, team).await?),
         _ => None,
     };
-    let (mut tx, holding) = lease::hold(&state.db, effect.durability(), task, token).await?;
-    check_caller(&mut tx, holding.run_id, caller).await?;
+    let (mut tx, holding) = lease::leased_task(&state.db, effect.durability(), task, token).await?;
+    ensure_attempt_is_open(&mut tx, holding.run_id, caller).await?;
     let now = state.ambient.now();
     let method = effect.method();
     if let Some(answer) = journal::find(&mut tx, state, holding.run_id, method, caller).await? {
@@ -203,7 +209,7 @@ async fn act(
         Ok(()) => perform(state, &mut tx, &holding, now, (caller, of_owner), effect).await,
         Err(stop) => Err(stop),
     };
-    match answer(done)? {
+    match into_answer(done)? {
         CallAnswer::Ok(answer) => {
             journal::record(&mut tx, state, holding.run_id, now, method, caller, &answer).await?;
             lease::renew(state, &mut tx, &holding, now, holding.last_batch).await?;
@@ -216,7 +222,7 @@ async fn act(
         refused @ CallAnswer::Refused(_) => {
             // What was begun for it is undone; the executor works on, so its lease is renewed.
             drop(tx);
-            let (mut tx, holding) = lease::hold(&state.db, Durability::Commit, task, token).await?;
+            let (mut tx, holding) = lease::leased_task(&state.db, LeaseWrite::Commit, task, token).await?;
             lease::renew(state, &mut tx, &holding, now, holding.last_batch).await?;
             tx.commit().await?;
             Ok(refused)
@@ -229,9 +235,9 @@ async fn perform(
     tx: &mut TeamTx,
     holding: &lease::LeasedTask,
     now: restroy_sdk::time::Timestamp,
-    (caller, of_owner): (&Caller, Option<email::OfOwner>),
+    (caller, of_owner): (&CallingAttempt, Option<email::OwnerAllowance>),
     effect: Effect<'_>,
-) -> Done {
+) -> CallOutcome {
     check_declared(state, tx, holding, caller, effect.capability()).await?;
     let board = holding.board_id;
     match effect {
@@ -247,10 +253,10 @@ async fn perform(
             CallKind::KvDelete { key } => kv::delete(tx, board, now, &key).await,
             CallKind::KvIncr { key, by, ttl_ms } => kv::incr(tx, board, now, &key, by, ttl_ms).await,
             CallKind::KvCas { key, expected, value, ttl_ms } => {
-                kv::cas(tx, board, now, &key, expected.as_ref(), value.as_ref(), ttl_ms).await
+                kv::compare_and_set(tx, board, now, &key, expected.as_ref(), value.as_ref(), ttl_ms).await
             }
             CallKind::EmailSend { to, subject, text, html, reply_to } => {
-                let mail = email::Mail { to, subject, text, html, reply_to };
+                let mail = email::OutgoingEmail { to, subject, text, html, reply_to };
                 email::send(state, tx, holding.run_id, now, &caller.key, &mail, of_owner).await
             }
             CallKind::HttpAnswered { .. } => Ok(Value::Null),
@@ -258,11 +264,11 @@ async fn perform(
     }
 }
 
-fn answer(done: Done) -> ApiResult<CallAnswer> {
+fn into_answer(done: CallOutcome) -> ApiResult<CallAnswer> {
     match done {
         Ok(value) => Ok(CallAnswer::Ok(value)),
-        Err(Stop::Refused(error)) => Ok(CallAnswer::Refused(error)),
-        Err(Stop::Fault(error)) => Err(error),
+        Err(CallFailure::Refused(error)) => Ok(CallAnswer::Refused(error)),
+        Err(CallFailure::Fault(error)) => Err(error),
     }
 }
 
@@ -271,14 +277,18 @@ async fn check_declared(
     state: &AppState,
     tx: &mut TeamTx,
     holding: &lease::LeasedTask,
-    caller: &Caller,
-    capability: Capability,
-) -> Result<(), Stop> {
+    caller: &CallingAttempt,
+    capability: EffectCapability,
+) -> Result<(), CallFailure> {
     state.allowed.check(tx, holding.version_id, &caller.step.step, capability).await
 }
 
 /// Only an attempt that may still be at work calls, and only under a key that can be kept.
-async fn check_caller(tx: &mut TeamTx, run: restroy_sdk::ids::RunId, caller: &Caller) -> ApiResult<()> {
+async fn ensure_attempt_is_open(
+    tx: &mut TeamTx,
+    run: restroy_sdk::ids::RunId,
+    caller: &CallingAttempt,
+) -> ApiResult<()> {
     if caller.key.is_empty() || caller.key.len() > MAX_KEY || caller.key.chars().any(char::is_control) {
         let detail = format!("An idempotency key has 1 to {MAX_KEY} bytes and no control characters.");
         return Err(Problem::new(ProblemCode::Invalid).errors(vec![FieldError::new("/key", detail)]).into());
@@ -287,7 +297,7 @@ async fn check_caller(tx: &mut TeamTx, run: restroy_sdk::ids::RunId, caller: &Ca
         let fault = FieldError::new("/step/step", "a step's name has no character U+0000");
         return Err(Problem::new(ProblemCode::Invalid).errors(vec![fault]).into());
     }
-    if !steps::may_call(tx, run, &caller.step).await? {
+    if !steps::is_attempt_open(tx, run, &caller.step).await? {
         let detail = format!(
             "The run has no attempt {} at `{}` that is still at work: it cannot call.",
             caller.step.attempt, caller.step.step

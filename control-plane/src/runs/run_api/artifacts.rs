@@ -10,7 +10,7 @@ use crate::{
     api::http::{Path, Query},
     error::ApiResult,
     runs::{
-        effects::{self, Caller},
+        effects::{self, CallingAttempt},
         executors::TaskToken,
     },
     state::AppState,
@@ -18,7 +18,7 @@ use crate::{
 
 /// Who keeps the file, and how it is called.
 #[derive(Debug, Deserialize)]
-pub(super) struct Put {
+pub(super) struct ArtifactQuery {
     step: String,
     #[serde(default)]
     index: Option<u32>,
@@ -32,10 +32,10 @@ pub(super) async fn put(
     State(state): State<AppState>,
     TaskToken(token): TaskToken,
     Path(id): Path<TaskId>,
-    Query(put): Query<Put>,
+    Query(put): Query<ArtifactQuery>,
     content: Bytes,
 ) -> ApiResult<Json<CallAnswer>> {
     let step = StepRef { step: put.step, index: put.index.filter(|index| *index > 0), attempt: put.attempt };
-    let caller = Caller { step, call_number: put.call_number, key: put.key };
+    let caller = CallingAttempt { step, call_number: put.call_number, key: put.key };
     effects::keep_artifact(&state, id, &token, caller, &put.name, &content).await.map(Json)
 }

@@ -52,7 +52,7 @@ pub(super) async fn claim(
     drop(tx);
     let mut tx = state.db.team_read(task.team_id).await?;
     let run = cancel::find(&mut tx, task.run_id).await?;
-    let fixed = plan::fixed(&mut tx, &run).await?;
+    let fixed = plan::run_constants(&mut tx, &run).await?;
     drop(tx);
 
     let mut tx = state.db.team_write(task.team_id).await?;
@@ -62,17 +62,17 @@ pub(super) async fn claim(
         tx.commit().await?;
         return Err(not_claimable());
     }
-    let (fence, token, lost) = match take(&state, &mut tx, &task, &executor, &claim, now).await? {
-        Take::Taken { fence, token, lost } => (fence, token, lost),
-        Take::TooLate => return Err(not_claimable()),
-        Take::Ended(lost) => {
+    let (fence, token, lost) = match take_task(&state, &mut tx, &task, &executor, &claim, now).await? {
+        ClaimOutcome::Taken { fence, token, lost } => (fence, token, lost),
+        ClaimOutcome::TooLate => return Err(not_claimable()),
+        ClaimOutcome::Ended(lost) => {
             // The expired lease was one too many: the run has failed, and that is kept.
             tx.commit().await?;
             lost.announce(&state, &task);
             return Err(not_claimable());
         }
     };
-    let first = begin(&mut tx, run.id, now).await?;
+    let first = start_run(&mut tx, run.id, now).await?;
     let run = cancel::find(&mut tx, run.id).await?;
     let wake = Wake::Run { run_id: run.id, last_seq: run.last_seq };
     let waited = now.since(run.created_at);
@@ -141,7 +141,7 @@ async fn put_back(tx: &mut TeamTx, task: &TaskRow) -> ApiResult<bool> {
     Ok(done.rows_affected() == 1)
 }
 
-enum Take {
+enum ClaimOutcome {
     Taken { fence: i64, token: String, lost: Option<ExpiredLease> },
     TooLate,
     Ended(ExpiredLease),
@@ -149,19 +149,21 @@ enum Take {
 
 /// Takes the task as it was seen, if it still is so. A lease that ran out is lost first, which is
 /// told to watchers and counted; one that is claimed again is taken over as it is.
-async fn take(
+async fn take_task(
     state: &AppState,
     tx: &mut TeamTx,
     task: &TaskRow,
     executor: &Executor,
     claim: &Claim,
     now: Timestamp,
-) -> ApiResult<Take> {
+) -> ApiResult<ClaimOutcome> {
     let (mut from, mut fence, mut lost) = (task.state.as_str(), task.fence, None);
     if claimable(task, now) && from == "leased" {
-        let Some(expired) = lease_expiry::expire_if_overdue(tx, task, now).await? else { return Ok(Take::TooLate) };
+        let Some(expired) = lease_expiry::expire_if_overdue(tx, task, now).await? else {
+            return Ok(ClaimOutcome::TooLate);
+        };
         if expired.ended {
-            return Ok(Take::Ended(expired));
+            return Ok(ClaimOutcome::Ended(expired));
         }
         (from, fence, lost) = ("pending", expired.fence, Some(expired));
     }
@@ -186,13 +188,13 @@ async fn take(
         .bind(claim.confirms)
     )?;
     if taken.rows_affected() == 0 {
-        return Ok(Take::TooLate);
+        return Ok(ClaimOutcome::TooLate);
     }
-    Ok(Take::Taken { fence: fence + 1, token, lost })
+    Ok(ClaimOutcome::Taken { fence: fence + 1, token, lost })
 }
 
 /// The first claim of a run starts it; whether it was that.
-async fn begin(tx: &mut TeamTx, run: RunId, now: Timestamp) -> ApiResult<bool> {
+async fn start_run(tx: &mut TeamTx, run: RunId, now: Timestamp) -> ApiResult<bool> {
     let team = tx.team();
     let started = sql!(
         &mut **tx,

@@ -24,9 +24,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::{auth::token::hash, error::ApiError};
 
 /// How many requests of an executor are served at once in each of its two lanes.
-const AT_ONCE: usize = 8;
+const MAX_CONCURRENT: usize = 8;
 /// How many more wait there; beyond that they are refused with 503, and executors try again.
-const WAITING: usize = 1_024;
+const MAX_WAITING: usize = 1_024;
 /// How many requests are served at once from one network address, whatever credentials they name.
 const AT_ONCE_FROM_ADDRESS: usize = 64;
 /// How many more wait from there.
@@ -39,20 +39,20 @@ pub(crate) struct Lane([u8; 16]);
 
 impl Lane {
     /// Of the executor with a credential, by the credential's [`hash`].
-    pub(crate) fn of_credential(hash: &[u8]) -> Self {
+    pub(crate) fn from_credential(hash: &[u8]) -> Self {
         let digest: [u8; 32] = Sha256::new().chain_update(b"restroy/lane/1").chain_update(hash).finalize().into();
         let (lane, _) = digest.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
         Self(*lane)
     }
 
     /// Of whoever sent a bearer token: that which a task's token names, or that of a credential.
-    fn of_bearer(token: &str) -> Self {
+    fn from_bearer(token: &str) -> Self {
         let named = || {
             let (_, rest) = token.split_once('.')?;
             let (lane, _) = rest.split_once('.')?;
             hex::decode(lane).ok()?.try_into().ok().map(Self)
         };
-        named().unwrap_or_else(|| Self::of_credential(&hash(token)))
+        named().unwrap_or_else(|| Self::from_credential(&hash(token)))
     }
 }
 
@@ -70,15 +70,15 @@ impl fmt::Debug for Lane {
 
 /// What a request is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Kind {
+enum RequestKind {
     /// That the executor is there, and keeps or gives back what it has.
     Lease,
     /// Everything else: claims, reports, calls.
     Work,
 }
 
-impl Kind {
-    fn of(path: &str) -> Self {
+impl RequestKind {
+    fn from_path(path: &str) -> Self {
         match path.rsplit('/').next() {
             Some("heartbeat" | "renew" | "release" | "wait" | "stopped") => Self::Lease,
             _ => Self::Work,
@@ -89,21 +89,21 @@ impl Kind {
 /// The lanes of all executors. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Lanes {
-    executors: Bounded<(Lane, Kind)>,
-    addresses: Bounded<std::net::IpAddr>,
+    executors: KeyedLimiter<(Lane, RequestKind)>,
+    addresses: KeyedLimiter<std::net::IpAddr>,
 }
 
 /// Serves a request when it is its executor's turn.
-pub(crate) async fn in_turn(State(lanes): State<Lanes>, request: Request, next: Next) -> Response {
+pub(crate) async fn limit_concurrency(State(lanes): State<Lanes>, request: Request, next: Next) -> Response {
     let token = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let token = token.split_once(' ').map_or(token, |(_, token)| token.trim());
-    let lane = (Lane::of_bearer(token), Kind::of(request.uri().path()));
+    let lane = (Lane::from_bearer(token), RequestKind::from_path(request.uri().path()));
     let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip().to_canonical());
-    let Some(_turn) = lanes.executors.enter(lane, AT_ONCE, WAITING).await else { return refused() };
+    let Some(_turn) = lanes.executors.acquire(lane, MAX_CONCURRENT, MAX_WAITING).await else { return busy_response() };
     let _from_there = match address {
         Some(address) => {
-            let Some(turn) = lanes.addresses.enter(address, AT_ONCE_FROM_ADDRESS, WAITING_FROM_ADDRESS).await else {
-                return refused();
+            let Some(turn) = lanes.addresses.acquire(address, AT_ONCE_FROM_ADDRESS, WAITING_FROM_ADDRESS).await else {
+                return busy_response();
             };
             Some(turn)
         }
@@ -112,37 +112,37 @@ pub(crate) async fn in_turn(State(lanes): State<Lanes>, request: Request, next: 
     next.run(request).await
 }
 
-fn refused() -> Response {
+fn busy_response() -> Response {
     ApiError::with(ProblemCode::Unavailable, "Too many requests of this executor wait already. Try again shortly.")
         .into_response()
 }
 
 /// So many at once for each key; the others wait, first come, first served.
 #[derive(Debug)]
-struct Bounded<K>(Arc<Mutex<Keys<K>>>);
+struct KeyedLimiter<K>(Arc<Mutex<KeyedState<K>>>);
 
 #[derive(Debug)]
-struct Keys<K> {
+struct KeyedState<K> {
     keys: HashMap<K, Arc<Semaphore>>,
     /// At how many keys those are removed that nobody uses.
     sweep_at: usize,
 }
 
-impl<K> Clone for Bounded<K> {
+impl<K> Clone for KeyedLimiter<K> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<K> Default for Bounded<K> {
+impl<K> Default for KeyedLimiter<K> {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Keys { keys: HashMap::new(), sweep_at: 64 })))
+        Self(Arc::new(Mutex::new(KeyedState { keys: HashMap::new(), sweep_at: 64 })))
     }
 }
 
-impl<K: Hash + Eq> Bounded<K> {
+impl<K: Hash + Eq> KeyedLimiter<K> {
     /// Waits for a turn; `None` when too many wait.
-    async fn enter(&self, key: K, at_once: usize, waiting: usize) -> Option<OwnedSemaphorePermit> {
+    async fn acquire(&self, key: K, at_once: usize, waiting: usize) -> Option<OwnedSemaphorePermit> {
         let semaphore = {
             let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             if all.keys.len() >= all.sweep_at {
@@ -167,32 +167,32 @@ mod tests {
 
     #[test]
     fn a_credential_and_the_tokens_of_its_tasks_share_a_lane() {
-        let lane = Lane::of_credential(&hash("credential"));
-        assert!(Lane::of_bearer("credential") == lane);
-        assert!(Lane::of_bearer(&format!("team.{lane}.secret")) == lane);
-        assert!(Lane::of_bearer("team.secret") != lane);
-        assert!(Lane::of_bearer("other") != lane);
+        let lane = Lane::from_credential(&hash("credential"));
+        assert!(Lane::from_bearer("credential") == lane);
+        assert!(Lane::from_bearer(&format!("team.{lane}.secret")) == lane);
+        assert!(Lane::from_bearer("team.secret") != lane);
+        assert!(Lane::from_bearer("other") != lane);
     }
 
     #[test]
     fn leases_have_their_own_lane() {
-        assert_eq!(Kind::of("/run/v1/tasks/1/renew"), Kind::Lease);
-        assert_eq!(Kind::of("/run/v1/executors/heartbeat"), Kind::Lease);
-        assert_eq!(Kind::of("/run/v1/tasks/1/calls"), Kind::Work);
+        assert_eq!(RequestKind::from_path("/run/v1/tasks/1/renew"), RequestKind::Lease);
+        assert_eq!(RequestKind::from_path("/run/v1/executors/heartbeat"), RequestKind::Lease);
+        assert_eq!(RequestKind::from_path("/run/v1/tasks/1/calls"), RequestKind::Work);
     }
 
     #[tokio::test]
     async fn so_many_are_served_at_once_and_so_many_wait() {
-        let bounded = Bounded::<u8>::default();
-        let first = bounded.enter(1, 1, 1).await.unwrap();
-        let mut second = Box::pin(bounded.enter(1, 1, 1));
+        let bounded = KeyedLimiter::<u8>::default();
+        let first = bounded.acquire(1, 1, 1).await.unwrap();
+        let mut second = Box::pin(bounded.acquire(1, 1, 1));
         assert!(futures_util::poll!(&mut second).is_pending());
-        assert!(bounded.enter(1, 1, 1).await.is_none(), "a third does not wait");
-        assert!(bounded.enter(2, 1, 1).await.is_some(), "others are served");
+        assert!(bounded.acquire(1, 1, 1).await.is_none(), "a third does not wait");
+        assert!(bounded.acquire(2, 1, 1).await.is_some(), "others are served");
         drop(first);
         assert!(second.await.is_some());
         for key in 3..=255 {
-            drop(bounded.enter(key, 1, 1).await.unwrap());
+            drop(bounded.acquire(key, 1, 1).await.unwrap());
         }
         assert!(bounded.0.lock().unwrap().keys.len() <= 64, "keys that nobody uses are forgotten");
     }

@@ -41,5 +41,5 @@ pub fn router(state: AppState) -> Router {
         .layer(Extension(JsonLimits::REPORT))
         .fallback(http::fallback)
         .method_not_allowed_fallback(http::method_not_allowed);
-    http::around_run_api(router, &state).with_state(state)
+    http::run_api_layers(router, &state).with_state(state)
 }

@@ -22,7 +22,7 @@ pub(super) async fn outputs(
     let OutputsRequest { mut steps, after } = request;
     steps.sort_unstable();
     steps.dedup();
-    let (mut tx, holding) = lease::hold_to_read(&state.db, id, &token).await?;
+    let (mut tx, holding) = lease::leased_task_for_read(&state.db, id, &token).await?;
     let mut page = OutputsPage { outputs: Vec::new(), next: after };
     let mut room = OUTPUTS_PAGE_BYTES;
     for step in steps {

@@ -9,7 +9,7 @@ use crate::{
     error::ApiResult,
     runs::{
         executors::TaskToken,
-        lease::{self, Durability},
+        lease::{self, LeaseWrite},
         lease_expiry,
     },
     state::AppState,
@@ -20,8 +20,8 @@ pub(super) async fn release(
     TaskToken(token): TaskToken,
     Path(id): Path<TaskId>,
 ) -> ApiResult<Json<Released>> {
-    let (mut tx, holding) = lease::hold(&state.db, Durability::Commit, id, &token).await?;
-    let given = lease_expiry::release(&mut tx, &holding, state.ambient.now()).await?.ok_or_else(lease::lost)?;
+    let (mut tx, holding) = lease::leased_task(&state.db, LeaseWrite::Commit, id, &token).await?;
+    let given = lease_expiry::release(&mut tx, &holding, state.ambient.now()).await?.ok_or_else(lease::lease_lost)?;
     tx.commit().await?;
     tracing::info!(task_id = %id, run_id = %holding.run_id, "a task was given back");
     state.wake.send(Wake::Run { run_id: holding.run_id, last_seq: given.last_seq });

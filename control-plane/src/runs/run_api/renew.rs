@@ -16,6 +16,6 @@ pub(super) async fn renew(
     TaskToken(token): TaskToken,
     Path(id): Path<TaskId>,
 ) -> ApiResult<Json<Lease>> {
-    lease::keep(&state, id, &token).await?;
+    lease::renew_by_token(&state, id, &token).await?;
     Ok(Json(Lease { lease_ms: lease::lease_ms(&state) }))
 }

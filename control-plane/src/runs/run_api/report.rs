@@ -22,11 +22,11 @@ use crate::{
     error::{ApiError, ApiResult},
     runs::{
         end::{self, Ending},
-        events::{self, Origin},
+        events::{self, BatchOrigin},
         executors::TaskToken,
-        lease::{self, Durability, LeasedTask},
+        lease::{self, LeaseWrite, LeasedTask},
         limits::MAX_RUN_EVENTS,
-        machine::{self, Attempt},
+        machine::{self, AttemptState},
         steps,
     },
     sql,
@@ -34,8 +34,8 @@ use crate::{
     store::{
         TeamTx,
         quota::Limit,
-        storage::{self, Stored},
-        usage::{self, Exceeded, Used},
+        storage::{self, StorageUsage},
+        usage::{self, LimitExceeded, UsageDelta},
     },
 };
 
@@ -48,11 +48,11 @@ pub(super) async fn report(
     Path(id): Path<TaskId>,
     Body(batch): Body<Batch>,
 ) -> ApiResult<Json<BatchAnswer>> {
-    let (mut tx, holding) = lease::find(&state.db, Durability::Commit, id, &token).await?;
+    let (mut tx, holding) = lease::find(&state.db, LeaseWrite::Commit, id, &token).await?;
     if (1..=holding.last_batch).contains(&batch.n) {
         // Taken before; the answer was lost on its way.
         let egress_left = usage::egress_left(&mut tx, state.ambient.now()).await?;
-        return Ok(answer(&state, holding.last_seq, egress_left));
+        return Ok(batch_answer(&state, holding.last_seq, egress_left));
     }
     holding.check_alive()?;
     if batch.n != holding.last_batch + 1 {
@@ -62,41 +62,41 @@ pub(super) async fn report(
     }
     let now = state.ambient.now();
     let count = batch.events.len();
-    let used = used(&batch);
-    let Taken { log, ended } = take(&state, &mut tx, &holding, batch, now).await?;
+    let used = batch_usage(&batch);
+    let AcceptedBatch { log, ended } = apply_batch(&state, &mut tx, &holding, batch, now).await?;
     if log.bytes > MAX_RUN_EVENTS {
         drop(tx);
-        return Err(too_much(&state, id, &token).await?);
+        return Err(finish_oversized(&state, id, &token).await?);
     }
-    let counted = count_used(&mut tx, &holding, used, now).await?;
+    let counted = record_usage(&mut tx, &holding, used, now).await?;
     if counted.stored.is_over() {
         // Nothing of the batch is kept: a team that is full does not grow by one batch of each of its runs.
         drop(tx);
-        let ending = Ending::because(RunStatus::Failed, "quota_exceeded", counted.stored.message());
-        return Err(end_here(&state, id, &token, &ending).await?);
+        let ending = Ending::with_code(RunStatus::Failed, "quota_exceeded", counted.stored.message());
+        return Err(finish_at_limit(&state, id, &token, &ending).await?);
     }
     tx.commit().await?;
     state.wake.send(Wake::Run { run_id: holding.run_id, last_seq: log.last_seq });
     state.metrics.events_recorded(count);
     if let (Some(exceeded), None) = (counted.exceeded, ended) {
-        let ending = Ending::because(RunStatus::Failed, "quota_exceeded", exceeded.message());
-        return Err(end_here(&state, id, &token, &ending).await?);
+        let ending = Ending::with_code(RunStatus::Failed, "quota_exceeded", exceeded.message());
+        return Err(finish_at_limit(&state, id, &token, &ending).await?);
     }
     if let Some(status) = ended {
         state.wake.send(Wake::Admit);
         state.metrics.run_ended(status, holding.started_at.map(|started| now.since(started)));
     }
-    Ok(answer(&state, log.last_seq, counted.egress_left))
+    Ok(batch_answer(&state, log.last_seq, counted.egress_left))
 }
 
-fn answer(state: &AppState, last_seq: i64, egress_left: u64) -> Json<BatchAnswer> {
+fn batch_answer(state: &AppState, last_seq: i64, egress_left: u64) -> Json<BatchAnswer> {
     Json(BatchAnswer { last_seq, lease_ms: lease::lease_ms(state), egress_left: Some(egress_left) })
 }
 
 /// What the attempts used that a batch ends, and what went out.
-fn used(batch: &Batch) -> Used {
+fn batch_usage(batch: &Batch) -> UsageDelta {
     let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-    let mut used = Used { egress_bytes: whole(batch.egress_bytes), ..Used::default() };
+    let mut used = UsageDelta { egress_bytes: whole(batch.egress_bytes), ..UsageDelta::default() };
     for event in &batch.events {
         let (EventKind::StepFinished { usage, .. } | EventKind::StepRetrying { usage, .. }) = event else { continue };
         // What never ran has used nothing.
@@ -108,16 +108,21 @@ fn used(batch: &Batch) -> Used {
 }
 
 /// How the team stands after a batch.
-struct UsedUp {
+struct LimitsReached {
     egress_left: u64,
-    stored: Stored,
+    stored: StorageUsage,
     /// Its fuel is used up.
-    exceeded: Option<Exceeded>,
+    exceeded: Option<LimitExceeded>,
 }
 
-async fn count_used(tx: &mut TeamTx, holding: &LeasedTask, used: Used, now: Timestamp) -> ApiResult<UsedUp> {
+async fn record_usage(
+    tx: &mut TeamTx,
+    holding: &LeasedTask,
+    used: UsageDelta,
+    now: Timestamp,
+) -> ApiResult<LimitsReached> {
     let mut exceeded = None;
-    if used != Used::default() {
+    if used != UsageDelta::default() {
         let fuel = usage::add(tx, holding.run_id, now, used).await?;
         // Those who use little are not summed up every time: what they use beyond is little as well.
         if fuel >= WORTH_SUMMING {
@@ -125,33 +130,33 @@ async fn count_used(tx: &mut TeamTx, holding: &LeasedTask, used: Used, now: Time
         }
     }
     let (egress_left, stored) = usage::allowance(tx, now).await?;
-    Ok(UsedUp { egress_left, stored, exceeded })
+    Ok(LimitsReached { egress_left, stored, exceeded })
 }
 
-struct Taken {
-    log: events::Log,
+struct AcceptedBatch {
+    log: events::LogPosition,
     /// The run's end, if that was in the batch.
     ended: Option<RunStatus>,
 }
 
-async fn take(
+async fn apply_batch(
     state: &AppState,
     tx: &mut TeamTx,
     holding: &LeasedTask,
     batch: Batch,
     now: Timestamp,
-) -> ApiResult<Taken> {
+) -> ApiResult<AcceptedBatch> {
     let run = holding.run_id;
     check_texts(&batch)?;
-    let newest = steps::newest(tx, run, machine::places(&batch.events)).await?;
+    let newest = steps::newest(tx, run, machine::step_keys(&batch.events)).await?;
     let known: BTreeMap<_, _> = newest.iter().map(|(place, attempt)| (place.clone(), attempt.number)).collect();
-    let changes = machine::apply(newest, &batch.events, now).map_err(|fault| refused(*fault))?;
+    let changes = machine::apply(newest, &batch.events, now).map_err(|fault| invalid_batch(*fault))?;
     let beside =
         changes.attempts.iter().map(|((place, number), attempt)| size(attempt, known.get(place) < Some(number))).sum();
     steps::save(tx, &state.ambient, run, &changes.attempts, &batch.engine_id).await?;
     lease::renew(state, tx, holding, now, batch.n).await?;
     if batch.events.iter().any(|event| matches!(event, EventKind::StepFinished { .. })) {
-        lease::progressed(tx, holding).await?;
+        lease::record_progress(tx, holding).await?;
     }
 
     let mut log = batch.events;
@@ -159,13 +164,13 @@ async fn take(
     if let Some((status, error)) = changes.ending {
         finish(tx, holding, &mut log, Ending { status, error }, now).await?;
     }
-    let origin = Origin { task: holding.task_id, fence: holding.fence, n: batch.n };
-    let log = events::append_beside(tx, run, now, &log, Some(origin), beside).await?;
-    Ok(Taken { log, ended })
+    let origin = BatchOrigin { task: holding.task_id, fence: holding.fence, n: batch.n };
+    let log = events::append_with_bytes(tx, run, now, &log, Some(origin), beside).await?;
+    Ok(AcceptedBatch { log, ended })
 }
 
 /// What an attempt takes beside its events: its row, and once it has ended what it returned.
-fn size(attempt: &Attempt, new: bool) -> i64 {
+fn size(attempt: &AttemptState, new: bool) -> i64 {
     let mut size = if new { storage::ROW } else { 0 };
     if attempt.finished_at.is_some() {
         let output = attempt.output.as_ref().map_or(0, String::len);
@@ -181,7 +186,7 @@ fn check_texts(batch: &Batch) -> ApiResult<()> {
     let named = |event: &EventKind| machine::step_of(event).is_some_and(|step| step.step.contains('\0'));
     match batch.events.iter().position(named) {
         Some(at) => {
-            Err(refused(FieldError::new(format!("/events/{at}/step"), "a step's name has no character U+0000")))
+            Err(invalid_batch(FieldError::new(format!("/events/{at}/step"), "a step's name has no character U+0000")))
         }
         None => Ok(()),
     }
@@ -196,10 +201,10 @@ async fn finish(
     now: Timestamp,
 ) -> ApiResult<()> {
     if ending.status == RunStatus::Succeeded
-        && let Some(step) = steps::still_open(tx, holding.run_id).await?
+        && let Some(step) = steps::open_step(tx, holding.run_id).await?
     {
         let pointer = format!("/events/{}", log.len() - 1);
-        return Err(refused(FieldError::new(
+        return Err(invalid_batch(FieldError::new(
             pointer,
             format!("The run has not succeeded: the step `{step}` has not ended."),
         )));
@@ -222,22 +227,22 @@ async fn finish(
 }
 
 /// Ends a run whose log would outgrow its bound; what is committed stays.
-async fn too_much(state: &AppState, id: TaskId, token: &str) -> ApiResult<ApiError> {
+async fn finish_oversized(state: &AppState, id: TaskId, token: &str) -> ApiResult<ApiError> {
     let message = format!("The events of a run, output of its scripts included, take at most {MAX_RUN_EVENTS} bytes.");
-    end_here(state, id, token, &Ending::because(RunStatus::Failed, "event_limit", message)).await
+    finish_at_limit(state, id, token, &Ending::with_code(RunStatus::Failed, "event_limit", message)).await
 }
 
 /// Ends a run that may not go on.
-async fn end_here(state: &AppState, id: TaskId, token: &str, ending: &Ending) -> ApiResult<ApiError> {
-    let (mut tx, holding) = lease::hold(&state.db, Durability::Commit, id, token).await?;
-    if let Some(ended) = end::end(&mut tx, holding.run_id, state.ambient.now(), ending).await? {
+async fn finish_at_limit(state: &AppState, id: TaskId, token: &str, ending: &Ending) -> ApiResult<ApiError> {
+    let (mut tx, holding) = lease::leased_task(&state.db, LeaseWrite::Commit, id, token).await?;
+    if let Some(ended) = end::finish(&mut tx, holding.run_id, state.ambient.now(), ending).await? {
         tx.commit().await?;
         ended.announce(state);
     }
     Ok(lease::run_ended())
 }
 
-fn refused(fault: FieldError) -> ApiError {
+fn invalid_batch(fault: FieldError) -> ApiError {
     Problem::new(ProblemCode::Invalid)
         .detail("The batch was refused as a whole; nothing of it is recorded.")
         .errors(vec![fault])

@@ -56,24 +56,24 @@ pub struct Listeners(Arc<Mutex<HashMap<ExecutorId, usize>>>);
 
 /// A connection that listens, as long as it is held.
 #[derive(Debug)]
-struct Permit {
+struct ListenPermit {
     executor: ExecutorId,
     listeners: Listeners,
 }
 
 impl Listeners {
-    fn permit(&self, executor: ExecutorId) -> Option<Permit> {
+    fn permit(&self, executor: ExecutorId) -> Option<ListenPermit> {
         let mut count = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = count.entry(executor).or_default();
         if *count >= CONNECTIONS_PER_EXECUTOR {
             return None;
         }
         *count += 1;
-        Some(Permit { executor, listeners: self.clone() })
+        Some(ListenPermit { executor, listeners: self.clone() })
     }
 }
 
-impl Drop for Permit {
+impl Drop for ListenPermit {
     fn drop(&mut self) {
         let mut count = self.listeners.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Entry::Occupied(mut count) = count.entry(self.executor) {
@@ -101,11 +101,11 @@ pub(super) async fn signals(
     })?;
     // Before the look: what happens after it is heard.
     let wake = state.wake.listen();
-    let gone = gone(&mut state.db.system_read().await?, executor, &listen.held).await?;
+    let gone = released_tasks(&mut state.db.system_read().await?, executor, &listen.held).await?;
     let mut ticks = interval(ALIVE_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let feed = Feed { state, executor, wake, next: gone, ticks, beats: 0, _permit: permit };
-    let lines = stream::unfold(feed, |mut feed: Feed| async move {
+    let feed = SignalFeed { state, executor, wake, next: gone, ticks, beats: 0, _permit: permit };
+    let lines = stream::unfold(feed, |mut feed: SignalFeed| async move {
         let mut line = serde_json::to_vec(&feed.next().await?).ok()?;
         line.push(b'\n');
         Some((Ok::<_, std::convert::Infallible>(Bytes::from(line)), feed))
@@ -115,7 +115,7 @@ pub(super) async fn signals(
 }
 
 /// What one executor hears.
-struct Feed {
+struct SignalFeed {
     state: AppState,
     executor: ExecutorId,
     wake: Receiver<Wake>,
@@ -123,10 +123,10 @@ struct Feed {
     next: VecDeque<Signal>,
     ticks: Interval,
     beats: u32,
-    _permit: Permit,
+    _permit: ListenPermit,
 }
 
-impl Feed {
+impl SignalFeed {
     /// The next signal; none when the executor is to listen anew.
     async fn next(&mut self) -> Option<Signal> {
         if let Some(signal) = self.next.pop_front() {
@@ -165,7 +165,7 @@ impl Feed {
 }
 
 /// Which of the tasks that an executor names are not its own any more.
-async fn gone(tx: &mut Tx, executor: ExecutorId, held: &[HeldTask]) -> ApiResult<VecDeque<Signal>> {
+async fn released_tasks(tx: &mut Tx, executor: ExecutorId, held: &[HeldTask]) -> ApiResult<VecDeque<Signal>> {
     let asked: HashSet<TaskId> = held.iter().map(|task| task.task_id).collect();
     let rows: Vec<(TaskId, i64, String, Option<ExecutorId>)> = match tx {
         Tx::Sqlite(tx, _) => {

@@ -23,7 +23,7 @@ use crate::{
     runs::{
         events,
         executors::TaskToken,
-        lease::{self, Durability, LeasedTask},
+        lease::{self, LeaseWrite, LeasedTask},
         limits::MAX_RETRY_DELAY,
         machine, steps,
     },
@@ -38,12 +38,12 @@ pub(super) async fn wait(
     Path(id): Path<TaskId>,
     Body(wait): Body<Wait>,
 ) -> ApiResult<Json<Released>> {
-    let (mut tx, holding) = lease::hold(&state.db, Durability::Commit, id, &token).await?;
+    let (mut tx, holding) = lease::leased_task(&state.db, LeaseWrite::Commit, id, &token).await?;
     let now = state.ambient.now();
-    let Some(due) = wait.steps.iter().map(|step| until(step, now)).min() else {
-        return Err(refused(FieldError::new("/steps", "at least one attempt that waits")));
+    let Some(due) = wait.steps.iter().map(|step| due_time(step, now)).min() else {
+        return Err(invalid_request(FieldError::new("/steps", "at least one attempt that waits")));
     };
-    let log = mark_steps(&mut tx, &state, &holding, &wait.steps, now).await?;
+    let log = record_waiting(&mut tx, &state, &holding, &wait.steps, now).await?;
     let team = tx.team();
     let put_aside = sql!(
         &mut *tx,
@@ -59,7 +59,7 @@ pub(super) async fn wait(
         .bind(due)
     )?;
     if put_aside.rows_affected() == 0 {
-        return Err(lease::lost());
+        return Err(lease::lease_lost());
     }
     sql!(
         &mut *tx,
@@ -79,12 +79,12 @@ pub(super) async fn wait(
 }
 
 /// When an attempt is due.
-fn until(step: &WaitingStep, now: Timestamp) -> Timestamp {
+fn due_time(step: &WaitingStep, now: Timestamp) -> Timestamp {
     now.after(Duration::from_millis(step.wait_ms).min(MAX_RETRY_DELAY))
 }
 
 /// Records the attempts that wait; gives the events that say so, for those of which it was not said before.
-async fn mark_steps(
+async fn record_waiting(
     tx: &mut TeamTx,
     state: &AppState,
     holding: &LeasedTask,
@@ -93,12 +93,12 @@ async fn mark_steps(
 ) -> ApiResult<Vec<EventKind>> {
     let all: Vec<EventKind> = waiting
         .iter()
-        .map(|step| EventKind::StepWaiting { step: step.step.clone(), until: Some(until(step, now)) })
+        .map(|step| EventKind::StepWaiting { step: step.step.clone(), until: Some(due_time(step, now)) })
         .collect();
     if waiting.iter().any(|step| step.step.step.contains('\0')) {
-        return Err(refused(FieldError::new("/steps", "a step's name has no character U+0000")));
+        return Err(invalid_request(FieldError::new("/steps", "a step's name has no character U+0000")));
     }
-    let newest = steps::newest(tx, holding.run_id, machine::places(&all)).await?;
+    let newest = steps::newest(tx, holding.run_id, machine::step_keys(&all)).await?;
     let waits_already = |event: &EventKind| {
         machine::step_of(event).is_some_and(|step| {
             let known = newest.get(&(step.step.clone(), step.index.unwrap_or(0)));
@@ -106,9 +106,11 @@ async fn mark_steps(
         })
     };
     let log: Vec<EventKind> = all.into_iter().filter(|event| !waits_already(event)).collect();
-    let due: BTreeMap<machine::Place, Timestamp> =
-        waiting.iter().map(|step| ((step.step.step.clone(), step.step.index.unwrap_or(0)), until(step, now))).collect();
-    let mut changes = machine::apply(newest, &log, now).map_err(|fault| refused(*fault))?;
+    let due: BTreeMap<machine::StepKey, Timestamp> = waiting
+        .iter()
+        .map(|step| ((step.step.step.clone(), step.step.index.unwrap_or(0)), due_time(step, now)))
+        .collect();
+    let mut changes = machine::apply(newest, &log, now).map_err(|fault| invalid_request(*fault))?;
     for ((place, _), attempt) in &mut changes.attempts {
         attempt.retry_at = due.get(place).copied();
     }
@@ -116,7 +118,7 @@ async fn mark_steps(
     Ok(log)
 }
 
-fn refused(fault: FieldError) -> crate::error::ApiError {
+fn invalid_request(fault: FieldError) -> crate::error::ApiError {
     Problem::new(ProblemCode::Invalid)
         .detail("The task is not given back; nothing is recorded.")
         .errors(vec![fault])

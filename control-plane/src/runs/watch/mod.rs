@@ -41,7 +41,7 @@ impl Chunk {
     /// From a stored batch, without what lies at or before `after`.
     pub(crate) fn from_stored(batch: &StoredBatch, after: i64) -> Result<Self, serde_json::Error> {
         let events: Vec<&RawValue> = serde_json::from_str(&batch.events)?;
-        let last = events.last().map(|event| serde_json::from_str::<Kind>(event.get())).transpose()?;
+        let last = events.last().map(|event| serde_json::from_str::<EventType>(event.get())).transpose()?;
         let skip = usize::try_from(after + 1 - batch.first_seq).unwrap_or(0);
         Ok(Self {
             first_seq: batch.first_seq.max(after + 1),
@@ -54,7 +54,7 @@ impl Chunk {
 
 /// What kind an event is of.
 #[derive(Deserialize)]
-struct Kind<'a> {
+struct EventType<'a> {
     #[serde(rename = "type", borrow)]
     kind: std::borrow::Cow<'a, str>,
 }

@@ -14,7 +14,7 @@ use super::{
     tailer::{ReadError, StreamReceiver},
 };
 use crate::{
-    api::http::answers::{Answers, Reserved},
+    api::http::response_budget::{Reservation, ResponseBudget},
     error::{ApiError, ApiResult},
     runs::events::{read_after, size_after},
     state::AppState,
@@ -31,13 +31,13 @@ pub(crate) enum Next {
 }
 
 /// A page of history, and what it takes of the answers' budget; nothing at the end.
-type History = Result<Option<(Vec<Arc<Chunk>>, Reserved)>, ReadError>;
+type History = Result<Option<(Vec<Arc<Chunk>>, Reservation)>, ReadError>;
 
 /// One who watches a run.
 pub(crate) struct Watcher {
     db: Db,
     registry: StreamHub,
-    answers: Answers,
+    answers: ResponseBudget,
     seat: StreamPermit,
     team: TeamId,
     run: RunId,
@@ -46,7 +46,7 @@ pub(crate) struct Watcher {
     /// Read and not given yet.
     ready: VecDeque<Arc<Chunk>>,
     /// What the history in `ready`, and what was given of it last, takes of the answers' budget.
-    reserved: Option<Reserved>,
+    reserved: Option<Reservation>,
     /// The page that is being read, by a task: whoever drops a call of `next` does not have it read again, and
     /// nothing that it holds, such as a connection, waits for the next call.
     reading: JoinSet<History>,
@@ -156,7 +156,7 @@ impl Watcher {
 }
 
 /// A page, once the budget has room for it: as it is stored, and once more in pieces.
-async fn read(db: Db, answers: Answers, user: UserId, team: TeamId, run: RunId, mut seq: i64) -> History {
+async fn read(db: Db, answers: ResponseBudget, user: UserId, team: TeamId, run: RunId, mut seq: i64) -> History {
     let mut tx = db.team_read(team).await?;
     let size = size_after(&mut tx, run, seq).await?;
     drop(tx);

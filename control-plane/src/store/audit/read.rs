@@ -21,7 +21,7 @@ const LAST: char = '\u{10FFFF}';
 
 /// Which entries.
 #[derive(Debug, Clone)]
-pub struct Filter {
+pub struct EntryFilter {
     /// Whose action begins so.
     pub action: String,
     /// What this person did.
@@ -36,7 +36,7 @@ pub struct Filter {
 
 /// What was found, and where to go on, if there may be more.
 #[derive(Debug)]
-pub struct Found {
+pub struct EntryPage {
     /// The entries, newest first.
     pub entries: Vec<AuditEntry>,
     /// The place before which the next page starts.
@@ -44,7 +44,7 @@ pub struct Found {
 }
 
 #[derive(sqlx::FromRow)]
-struct Row {
+struct AuditRow {
     id: AuditId,
     action: String,
     subject: String,
@@ -58,7 +58,7 @@ struct Row {
     created_at: Timestamp,
 }
 
-impl Row {
+impl AuditRow {
     fn into_api(self) -> Result<AuditEntry, StoreError> {
         let stored = |text: Option<String>| text.map(|text| serde_json::from_str(&text)).transpose();
         Ok(AuditEntry {
@@ -94,15 +94,15 @@ macro_rules! select {
 }
 
 /// Where to look: the ids from `first` on and before `end`; `more` when older ones are left.
-struct Span {
+struct IdRange {
     first: Uuid,
     end: Uuid,
     more: bool,
 }
 
-impl Span {
+impl IdRange {
     /// Before `before`, if that is given, and as the filter's times say.
-    fn new(filter: &Filter, before: Option<AuditId>) -> Self {
+    fn new(filter: &EntryFilter, before: Option<AuditId>) -> Self {
         // Ids tell the time to within a minute or two, which is enough to find the place.
         let end = first_id(filter.to.after(std::time::Duration::from_mins(3)));
         let end = before.map_or(end, |before| before.0.min(end));
@@ -110,19 +110,19 @@ impl Span {
     }
 
     /// Shortened to what a page looks at, where `edge` is the oldest entry of that.
-    fn shortened(self, edge: Option<Uuid>) -> Self {
+    fn narrowed(self, edge: Option<Uuid>) -> Self {
         match edge {
             Some(edge) if edge > self.first => Self { first: edge, more: true, ..self },
             _ => self,
         }
     }
 
-    fn found(&self, rows: Vec<Row>, limit: usize) -> Result<Found, StoreError> {
-        let mut entries = rows.into_iter().map(Row::into_api).collect::<Result<Vec<_>, _>>()?;
+    fn into_page(&self, rows: Vec<AuditRow>, limit: usize) -> Result<EntryPage, StoreError> {
+        let mut entries = rows.into_iter().map(AuditRow::into_api).collect::<Result<Vec<_>, _>>()?;
         let full = entries.len() > limit;
         entries.truncate(limit);
         let next = if full { entries.last().map(|entry| entry.id) } else { self.more.then(|| self.first.into()) };
-        Ok(Found { entries, next })
+        Ok(EntryPage { entries, next })
     }
 }
 
@@ -145,41 +145,41 @@ macro_rules! statements {
 }
 
 /// The team's entries, before `before`.
-pub async fn of_team(
+pub async fn list_for_team(
     tx: &mut TeamTx,
-    filter: &Filter,
+    filter: &EntryFilter,
     before: Option<AuditId>,
     limit: u32,
-) -> Result<Found, StoreError> {
+) -> Result<EntryPage, StoreError> {
     let team = tx.team();
-    page(tx, statements!("a.team_id = $1"), team.uuid(), Span::new(filter, before), filter, limit).await
+    page(tx, statements!("a.team_id = $1"), team.uuid(), IdRange::new(filter, before), filter, limit).await
 }
 
 /// What was done to an account, and at its sign-ins, before `before`. Of the filter the user is the
 /// account's own.
-pub async fn of_account(
+pub async fn list_for_account(
     tx: &mut Tx,
     account: UserId,
-    filter: &Filter,
+    filter: &EntryFilter,
     before: Option<AuditId>,
     limit: u32,
-) -> Result<Found, StoreError> {
+) -> Result<EntryPage, StoreError> {
     let statements = statements!("a.user_id = $1 AND a.team_id IS NULL");
-    page(tx, statements, account.uuid(), Span::new(filter, before), filter, limit).await
+    page(tx, statements, account.uuid(), IdRange::new(filter, before), filter, limit).await
 }
 
 async fn page(
     tx: &mut Tx,
     (edge, select): (&'static str, &'static str),
     whose: Uuid,
-    span: Span,
-    filter: &Filter,
+    span: IdRange,
+    filter: &EntryFilter,
     limit: u32,
-) -> Result<Found, StoreError> {
+) -> Result<EntryPage, StoreError> {
     let edge: Option<Uuid> =
         sql!(&mut *tx, fetch_optional, query_scalar(edge).bind(whose).bind(span.end).bind(span.first).bind(LOOK_AT))?;
-    let span = span.shortened(edge);
-    let rows: Vec<Row> = sql!(
+    let span = span.narrowed(edge);
+    let rows: Vec<AuditRow> = sql!(
         tx,
         fetch_all,
         query_as(select)
@@ -194,5 +194,5 @@ async fn page(
             .bind(filter.to)
             .bind(i64::from(limit) + 1)
     )?;
-    span.found(rows, limit as usize)
+    span.into_page(rows, limit as usize)
 }

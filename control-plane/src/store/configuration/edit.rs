@@ -9,7 +9,7 @@ use restroy_sdk::{
 };
 use sqlx::{query, query_as, types::Uuid};
 
-use super::Place;
+use super::ConfigOwner;
 use crate::{
     secrets::TeamKeys,
     sql,
@@ -25,7 +25,7 @@ const PINNED: Duration = Duration::from_hours(9 * 24);
 
 /// What a key holds from now on.
 #[derive(Debug)]
-pub enum Value<'a> {
+pub enum NewValue<'a> {
     /// A plain value.
     Plain(&'a str),
     /// A secret, to be sealed with the team's newest key.
@@ -36,13 +36,13 @@ pub enum Value<'a> {
 
 /// A change of one key.
 #[derive(Debug)]
-pub struct Change<'a> {
+pub struct ConfigurationChange<'a> {
     /// Whose.
-    pub place: Place,
+    pub place: ConfigOwner,
     /// Which.
     pub key: &'a str,
     /// To what.
-    pub value: Value<'a>,
+    pub value: NewValue<'a>,
     /// The configuration revision of the pipeline, board or team that the change makes.
     pub config_revision: i64,
     /// Who.
@@ -50,7 +50,7 @@ pub struct Change<'a> {
 }
 
 /// The newest revision of a key: its number, and whether it is a secret.
-async fn newest(tx: &mut TeamTx, place: Place, key: &str) -> Result<Option<(i64, bool)>, sqlx::Error> {
+async fn newest(tx: &mut TeamTx, place: ConfigOwner, key: &str) -> Result<Option<(i64, bool)>, sqlx::Error> {
     let team = tx.team();
     sql!(
         &mut **tx,
@@ -66,24 +66,28 @@ async fn newest(tx: &mut TeamTx, place: Place, key: &str) -> Result<Option<(i64,
 }
 
 /// Writes a revision of a key.
-pub async fn write(tx: &mut TeamTx, ambient: &Ambient, change: &Change<'_>) -> Result<ConfigurationEntry, StoreError> {
+pub async fn write(
+    tx: &mut TeamTx,
+    ambient: &Ambient,
+    change: &ConfigurationChange<'_>,
+) -> Result<ConfigurationEntry, StoreError> {
     let team = tx.team();
     let newest = newest(tx, change.place, change.key).await?;
     let revision = newest.map_or(1, |(revision, _)| revision + 1);
     let (secret, plain, sealed, key_number) = match &change.value {
-        Value::Plain(plain) => (false, Some(*plain), None, 1),
-        Value::Secret(secret, keys) => {
+        NewValue::Plain(plain) => (false, Some(*plain), None, 1),
+        NewValue::Secret(secret, keys) => {
             let context = change.place.seal(change.key, revision);
             (true, None, Some(keys.seal(ambient, context, secret.as_bytes())?), keys.number())
         }
-        Value::Removed => (newest.is_some_and(|(_, secret)| secret), None, None, 1),
+        NewValue::Removed => (newest.is_some_and(|(_, secret)| secret), None, None, 1),
     };
     let now = ambient.now();
     let id: Uuid = ambient.uuid();
     let (script, board) = match change.place {
-        Place::Script(script) => (Some(script), None),
-        Place::Board(board) => (None, Some(board)),
-        Place::Team(_) => (None, None),
+        ConfigOwner::Script(script) => (Some(script), None),
+        ConfigOwner::Board(board) => (None, Some(board)),
+        ConfigOwner::Team(_) => (None, None),
     };
     sql!(
         &mut **tx,
@@ -104,13 +108,13 @@ pub async fn write(tx: &mut TeamTx, ambient: &Ambient, change: &Change<'_>) -> R
         .bind(secret)
         .bind(plain)
         .bind(sealed)
-        .bind(matches!(change.value, Value::Removed))
+        .bind(matches!(change.value, NewValue::Removed))
         .bind(change.author)
         .bind(now)
         .bind(key_number)
     )?;
     if newest.is_some_and(|(_, was_secret)| was_secret) {
-        forget(tx, change.place, change.key, revision).await?;
+        prune_secret(tx, change.place, change.key, revision).await?;
     }
     Ok(ConfigurationEntry {
         key: change.key.to_owned(),
@@ -122,7 +126,7 @@ pub async fn write(tx: &mut TeamTx, ambient: &Ambient, change: &Change<'_>) -> R
 }
 
 /// Only the newest of a secret is ever read: what came before it is known by its date and author only.
-async fn forget(tx: &mut TeamTx, place: Place, key: &str, before: i64) -> Result<(), sqlx::Error> {
+async fn prune_secret(tx: &mut TeamTx, place: ConfigOwner, key: &str, before: i64) -> Result<(), sqlx::Error> {
     let team = tx.team();
     sql!(
         &mut **tx,
@@ -140,7 +144,12 @@ async fn forget(tx: &mut TeamTx, place: Place, key: &str, before: i64) -> Result
 }
 
 /// Forgets revisions of a key that are neither among the newest nor ones that a run may have started with.
-pub async fn forget_old(tx: &mut TeamTx, place: Place, key: &str, now: Timestamp) -> Result<(), sqlx::Error> {
+pub async fn prune_revisions(
+    tx: &mut TeamTx,
+    place: ConfigOwner,
+    key: &str,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
     let team = tx.team();
     sql!(
         &mut **tx,
@@ -162,7 +171,7 @@ pub async fn forget_old(tx: &mut TeamTx, place: Place, key: &str, now: Timestamp
 
 /// Forgets keys of a place with all their revisions: those that were removed so long ago that no run may have
 /// started with them, unless they are among the last that were removed.
-pub async fn forget_removed(tx: &mut TeamTx, place: Place, now: Timestamp) -> Result<(), sqlx::Error> {
+pub async fn prune_removed(tx: &mut TeamTx, place: ConfigOwner, now: Timestamp) -> Result<(), sqlx::Error> {
     let team = tx.team();
     sql!(
         &mut **tx,

@@ -9,7 +9,7 @@ use restroy_sdk::{
 };
 use sqlx::{query_as, types::Uuid};
 
-use super::{Level, Place};
+use super::{ConfigOwner, OwnerLevel};
 use crate::store::{StoreError, TeamTx};
 use crate::{
     secrets::{SecretsError, TeamKeys},
@@ -18,7 +18,7 @@ use crate::{
 
 /// What a run started with.
 #[derive(Debug, Clone, Copy)]
-pub struct Pinned {
+pub struct RunPins {
     /// The pipeline's version.
     pub version: VersionId,
     /// The board.
@@ -39,13 +39,13 @@ pub struct SecretRead {
     /// Its name.
     pub key: String,
     /// Whose it is.
-    pub level: Level,
+    pub level: OwnerLevel,
     /// Which.
     pub revision: i64,
 }
 
 #[derive(sqlx::FromRow)]
-struct Row {
+struct ConfigurationRow {
     script_id: Option<ScriptId>,
     board_id: Option<BoardId>,
     key: String,
@@ -67,18 +67,18 @@ struct Row {
 pub async fn for_run(
     tx: &mut TeamTx,
     keys: &TeamKeys,
-    pinned: Pinned,
+    pinned: RunPins,
     document: &Document,
 ) -> Result<(BTreeMap<String, StepSettings>, Vec<SecretRead>), StoreError> {
-    let team = Place::Team(tx.team());
+    let team = ConfigOwner::Team(tx.team());
     let scripts: BTreeMap<String, ScriptId> = scripts(tx, pinned.version).await?.into_iter().collect();
     let rows = rows(tx, pinned, document).await?;
-    let known = Known::new(&rows, pinned, team);
+    let known = KeyTable::new(&rows, pinned, team);
     let mut steps = BTreeMap::new();
     let mut reads: Vec<SecretRead> = Vec::new();
     for (name, step) in &document.steps {
         let Some(script) = step.script.as_ref().and_then(|path| scripts.get(path)) else { continue };
-        let places = [Place::Script(*script), Place::Board(pinned.board), team];
+        let places = [ConfigOwner::Script(*script), ConfigOwner::Board(pinned.board), team];
         let mut settings = StepSettings { config: known.plain(&places, step), ..StepSettings::default() };
         for wanted in &step.secrets {
             // A plain value never stands in for a secret: it would not be masked.
@@ -104,18 +104,18 @@ pub async fn for_run(
 
 /// What a key of a place holds: now, and as the run started.
 #[derive(Default, Clone, Copy)]
-struct Holds<'a> {
-    newest: Option<&'a Row>,
-    pinned: Option<&'a Row>,
+struct KeyValue<'a> {
+    newest: Option<&'a ConfigurationRow>,
+    pinned: Option<&'a ConfigurationRow>,
 }
 
 /// Every key of every place.
-struct Known<'a>(BTreeMap<(Uuid, &'a str), Holds<'a>>);
+struct KeyTable<'a>(BTreeMap<(Uuid, &'a str), KeyValue<'a>>);
 
-impl<'a> Known<'a> {
+impl<'a> KeyTable<'a> {
     /// From rows that come oldest first, as far as they are of one key.
-    fn new(rows: &'a [Row], pinned: Pinned, team: Place) -> Self {
-        let mut known: BTreeMap<_, Holds<'a>> = BTreeMap::new();
+    fn new(rows: &'a [ConfigurationRow], pinned: RunPins, team: ConfigOwner) -> Self {
+        let mut known: BTreeMap<_, KeyValue<'a>> = BTreeMap::new();
         for row in rows {
             let (place, limit) = match (row.script_id, row.board_id) {
                 (Some(script), _) => (script.uuid(), pinned.revision),
@@ -134,10 +134,10 @@ impl<'a> Known<'a> {
     /// The nearest place where the key is in force, and what it holds there.
     fn nearest(
         &self,
-        places: &[Place],
+        places: &[ConfigOwner],
         key: &str,
-        when: impl Fn(&Holds<'a>) -> Option<&'a Row>,
-    ) -> Option<(Place, &'a Row)> {
+        when: impl Fn(&KeyValue<'a>) -> Option<&'a ConfigurationRow>,
+    ) -> Option<(ConfigOwner, &'a ConfigurationRow)> {
         places.iter().find_map(|place| {
             let row = self.0.get(&(place.id(), key)).and_then(&when)?;
             (!row.removed).then_some((*place, row))
@@ -145,8 +145,8 @@ impl<'a> Known<'a> {
     }
 
     /// The plain values of a step.
-    fn plain(&self, places: &[Place; 3], step: &Step) -> BTreeMap<String, String> {
-        let value = |places: &[Place], key: &str| {
+    fn plain(&self, places: &[ConfigOwner; 3], step: &Step) -> BTreeMap<String, String> {
+        let value = |places: &[ConfigOwner], key: &str| {
             let (_, row) = self.nearest(places, key, |holds| holds.pinned)?;
             row.plain.clone().filter(|_| !row.secret)
         };
@@ -167,7 +167,7 @@ impl<'a> Known<'a> {
     }
 }
 
-fn open(keys: &TeamKeys, place: Place, row: &Row, sealed: &[u8]) -> Result<String, SecretsError> {
+fn open(keys: &TeamKeys, place: ConfigOwner, row: &ConfigurationRow, sealed: &[u8]) -> Result<String, SecretsError> {
     let plain = keys.open(place.seal(&row.key, row.revision), row.data_key_no, sealed)?;
     std::str::from_utf8(&plain).map(str::to_owned).map_err(|_| SecretsError::Broken)
 }
@@ -188,7 +188,7 @@ async fn scripts(tx: &mut TeamTx, version: VersionId) -> Result<Vec<(String, Scr
     )
 }
 
-/// The columns of a [`Row`].
+/// The columns of a [`ConfigurationRow`].
 macro_rules! columns {
     () => {
         "c.script_id, c.board_id, c.key, c.revision, c.config_revision, c.secret, c.removed, c.plain, c.sealed, \
@@ -256,7 +256,7 @@ macro_rules! pinned {
 
 /// Of every key that the document's steps can see: the revision in force when the run started, and the
 /// newest, in this order.
-async fn rows(tx: &mut TeamTx, pinned: Pinned, document: &Document) -> Result<Vec<Row>, StoreError> {
+async fn rows(tx: &mut TeamTx, pinned: RunPins, document: &Document) -> Result<Vec<ConfigurationRow>, StoreError> {
     let team = tx.team();
     let scripts: BTreeSet<&str> = document.steps.values().filter_map(|step| step.script.as_deref()).collect();
     let keys: BTreeSet<&str> = document.steps.values().flat_map(keys).collect();
@@ -265,7 +265,7 @@ async fn rows(tx: &mut TeamTx, pinned: Pinned, document: &Document) -> Result<Ve
         pinned!("SELECT value FROM json_each(", ")"),
         pinned!("SELECT jsonb_array_elements_text(CAST(", " AS jsonb))"),
     );
-    let mut rows: Vec<Row> = sql!(
+    let mut rows: Vec<ConfigurationRow> = sql!(
         &mut **tx,
         fetch_all,
         query_as(statement)
@@ -283,7 +283,7 @@ async fn rows(tx: &mut TeamTx, pinned: Pinned, document: &Document) -> Result<Ve
         newest!("SELECT value FROM json_each(", ")"),
         newest!("SELECT jsonb_array_elements_text(CAST(", " AS jsonb))"),
     );
-    let newest: Vec<Row> = sql!(
+    let newest: Vec<ConfigurationRow> = sql!(
         &mut **tx,
         fetch_all,
         query_as(statement)

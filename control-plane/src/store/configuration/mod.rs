@@ -4,10 +4,10 @@
 
 mod edit;
 mod for_run;
-mod place;
+mod owner;
 mod read;
 
-pub use edit::{Change, Value, forget_old, forget_removed, write};
-pub use for_run::{Pinned, SecretRead, for_run};
-pub use place::{Level, Place};
-pub use read::{Count, count, get, history, list, revisions, scripts_have_secrets};
+pub use edit::{ConfigurationChange, NewValue, prune_removed, prune_revisions, write};
+pub use for_run::{RunPins, SecretRead, for_run};
+pub use owner::{ConfigOwner, OwnerLevel};
+pub use read::{KeyCount, count, get, history, list, revisions, scripts_have_secrets};

@@ -7,17 +7,17 @@ use restroy_sdk::{
 };
 use sqlx::{query_as, query_scalar, types::Uuid};
 
-use super::Place;
+use super::ConfigOwner;
 use crate::{
     sql,
     store::{
         TeamTx,
-        sort::{Age, Selection, by_order},
+        sort::{AgeOrder, ListSelection, by_order},
     },
 };
 
 #[derive(sqlx::FromRow)]
-struct Row {
+struct EntryRow {
     id: Uuid,
     key: String,
     secret: bool,
@@ -26,8 +26,8 @@ struct Row {
     created_at: Timestamp,
 }
 
-impl From<Row> for ConfigurationEntry {
-    fn from(row: Row) -> Self {
+impl From<EntryRow> for ConfigurationEntry {
+    fn from(row: EntryRow) -> Self {
         Self {
             key: row.key,
             secret: row.secret,
@@ -42,14 +42,14 @@ impl From<Row> for ConfigurationEntry {
 /// changed last. A secret without its value.
 pub async fn list(
     tx: &mut TeamTx,
-    place: Place,
-    selection: &Selection,
+    place: ConfigOwner,
+    selection: &ListSelection,
 ) -> Result<Vec<(Uuid, ConfigurationEntry)>, sqlx::Error> {
     let team = tx.team();
     let statement = by_order!(selection.order, id: "c.id", name: "c.key",
         "SELECT c.id, c.key, c.secret, c.plain, c.revision, c.created_at FROM configurations c
          WHERE c.place_id = $1 AND c.team_id = $6 AND c.newest AND NOT c.removed");
-    let rows: Vec<Row> = sql!(
+    let rows: Vec<EntryRow> = sql!(
         &mut **tx,
         fetch_all,
         query_as(statement)
@@ -64,9 +64,9 @@ pub async fn list(
 }
 
 /// What a key holds, if it is in force.
-pub async fn get(tx: &mut TeamTx, place: Place, key: &str) -> Result<Option<ConfigurationEntry>, sqlx::Error> {
+pub async fn get(tx: &mut TeamTx, place: ConfigOwner, key: &str) -> Result<Option<ConfigurationEntry>, sqlx::Error> {
     let team = tx.team();
-    let row: Option<Row> = sql!(
+    let row: Option<EntryRow> = sql!(
         &mut **tx,
         fetch_optional,
         query_as(
@@ -82,7 +82,7 @@ pub async fn get(tx: &mut TeamTx, place: Place, key: &str) -> Result<Option<Conf
 
 /// How many keys a place has.
 #[derive(Debug, Clone, Copy, sqlx::FromRow)]
-pub struct Count {
+pub struct KeyCount {
     /// In force, with a plain value.
     pub plain: i64,
     /// In force, with a secret.
@@ -92,7 +92,7 @@ pub struct Count {
 }
 
 /// Counts the keys of a place.
-pub async fn count(tx: &mut TeamTx, place: Place) -> Result<Count, sqlx::Error> {
+pub async fn count(tx: &mut TeamTx, place: ConfigOwner) -> Result<KeyCount, sqlx::Error> {
     let team = tx.team();
     sql!(
         &mut **tx,
@@ -127,7 +127,7 @@ pub async fn scripts_have_secrets(tx: &mut TeamTx, pipeline: PipelineId) -> Resu
 }
 
 /// How many revisions of a key are kept.
-pub async fn revisions(tx: &mut TeamTx, place: Place, key: &str) -> Result<i64, sqlx::Error> {
+pub async fn revisions(tx: &mut TeamTx, place: ConfigOwner, key: &str) -> Result<i64, sqlx::Error> {
     let team = tx.team();
     sql!(
         &mut **tx,
@@ -156,9 +156,9 @@ struct RevisionRow {
 /// The revisions of a key, after that one.
 pub async fn history(
     tx: &mut TeamTx,
-    place: Place,
+    place: ConfigOwner,
     key: &str,
-    age: Age,
+    age: AgeOrder,
     after: Option<i64>,
     rows: i64,
 ) -> Result<Vec<ConfigurationRevision>, sqlx::Error> {
@@ -174,8 +174,8 @@ pub async fn history(
         };
     }
     let (statement, first) = match age {
-        Age::Oldest => (by_age!("> $4 ORDER BY c.revision"), i64::MIN),
-        Age::Newest => (by_age!("< $4 ORDER BY c.revision DESC"), i64::MAX),
+        AgeOrder::Oldest => (by_age!("> $4 ORDER BY c.revision"), i64::MIN),
+        AgeOrder::Newest => (by_age!("< $4 ORDER BY c.revision DESC"), i64::MAX),
     };
     let team = tx.team();
     let rows: Vec<RevisionRow> = sql!(

@@ -19,11 +19,11 @@ use crate::{
     sql,
 };
 
-pub use replace::{Replaced, replace};
+pub use replace::{ReplaceReport, replace};
 
 /// What a team has of data keys, sealed.
 #[derive(sqlx::FromRow)]
-struct Row {
+struct TeamKeyRow {
     data_key_no: i64,
     data_key: Vec<u8>,
     key_id: String,
@@ -33,7 +33,7 @@ struct Row {
 
 /// How the team's row is held, on Postgres; on SQLite there is one writer anyway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Held {
+enum RowLock {
     /// Not at all: what is written has what was read as its condition.
     No,
     /// Beside others who hold it so.
@@ -48,14 +48,14 @@ macro_rules! select {
     };
 }
 
-impl Row {
+impl TeamKeyRow {
     /// The transaction's team's.
-    async fn of(tx: &mut TeamTx, held: Held) -> Result<Option<Self>, sqlx::Error> {
+    async fn load(tx: &mut TeamTx, held: RowLock) -> Result<Option<Self>, sqlx::Error> {
         let team = tx.team();
         let statement = match held {
-            Held::No => select!(""),
-            Held::Shared => tx.pick(select!(""), select!(" FOR KEY SHARE")),
-            Held::Alone => tx.pick(select!(""), select!(" FOR UPDATE")),
+            RowLock::No => select!(""),
+            RowLock::Shared => tx.pick(select!(""), select!(" FOR KEY SHARE")),
+            RowLock::Alone => tx.pick(select!(""), select!(" FOR UPDATE")),
         };
         sql!(&mut **tx, fetch_optional, query_as(statement).bind(team))
     }
@@ -73,9 +73,9 @@ impl Row {
 
 /// The team's data keys, open. What was read before, and is to be opened with them, is to be read again: it may
 /// have been sealed anew meanwhile. The transaction is one that writes.
-pub async fn of_team(tx: &mut TeamTx, keys: &KeyRing) -> Result<TeamKeys, StoreError> {
+pub async fn load_for_team(tx: &mut TeamTx, keys: &KeyRing) -> Result<TeamKeys, StoreError> {
     let team = tx.team();
-    Row::of(tx, Held::Shared).await?.ok_or(sqlx::Error::RowNotFound)?.open(team, keys)
+    TeamKeyRow::load(tx, RowLock::Shared).await?.ok_or(sqlx::Error::RowNotFound)?.open(team, keys)
 }
 
 /// How many teams' data keys are sealed with which master key, by the key's id. A team whose data key is
@@ -95,7 +95,7 @@ pub async fn key_uses(db: &Db) -> Result<Vec<(String, i64)>, sqlx::Error> {
 
 /// What sealing the teams' data keys anew came to.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Rewrapped {
+pub struct RewrapReport {
     /// How many were sealed with the newest master key.
     pub done: u64,
     /// How many are sealed with a key that is not in the ring, by its id; they stay as they are.
@@ -114,8 +114,8 @@ pub async fn rewrap(
     keys: &KeyRing,
     ambient: &Ambient,
     mut progress: impl FnMut(u64),
-) -> Result<Rewrapped, StoreError> {
-    let mut rewrapped = Rewrapped::default();
+) -> Result<RewrapReport, StoreError> {
+    let mut rewrapped = RewrapReport::default();
     loop {
         let before = rewrapped.done;
         rewrapped.unknown.clear();
@@ -158,7 +158,7 @@ async fn not_newest(db: &Db, keys: &KeyRing, after: TeamId) -> Result<Vec<(TeamI
 /// Whether there was anything to do. Of a team that has two data keys, both are sealed anew.
 async fn rewrap_one(db: &Db, keys: &KeyRing, ambient: &Ambient, team: TeamId) -> Result<bool, StoreError> {
     let mut tx = db.team_write(team).await?;
-    let Some(row) = Row::of(&mut tx, Held::No).await? else { return Ok(false) };
+    let Some(row) = TeamKeyRow::load(&mut tx, RowLock::No).await? else { return Ok(false) };
     let newest = keys.rewrap(ambient, team, &row.data_key, &row.key_id)?;
     let before = match row.before() {
         // It is told of when it is the only one that is left.
@@ -196,7 +196,7 @@ async fn rewrap_one(db: &Db, keys: &KeyRing, ambient: &Ambient, team: TeamId) ->
     }
     let entry = audit::Entry::new("team.rewrap", "team", team);
     let entry = entry.before(json!({ "key_id": row.key_id })).after(json!({ "key_id": key_id }));
-    audit::by_operator(&mut tx, ambient, entry).await?;
+    audit::record_by_operator(&mut tx, ambient, entry).await?;
     tx.commit().await?;
     Ok(true)
 }

@@ -11,11 +11,11 @@ use restroy_sdk::{
 use serde_json::json;
 use sqlx::{query, query_as, query_scalar, types::Uuid};
 
-use super::{Held, Row, of_team};
+use super::{RowLock, TeamKeyRow, load_for_team};
 use crate::{
-    secrets::{Context, KeyRing, TeamKeys},
+    secrets::{KeyRing, SealContext, TeamKeys},
     sql,
-    store::{Db, StoreError, TeamTx, audit, configuration::Place},
+    store::{Db, StoreError, TeamTx, audit, configuration::ConfigOwner},
 };
 
 /// How many teams are looked up at a time.
@@ -27,7 +27,7 @@ const ANSWERS: i64 = 10;
 
 /// What replacing the data keys has come to.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Replaced {
+pub struct ReplaceReport {
     /// Whether it goes on with what another call began.
     pub goes_on: bool,
     /// How many teams' old keys are gone.
@@ -52,37 +52,44 @@ pub async fn replace(
     db: &Db,
     keys: &KeyRing,
     ambient: &Ambient,
-    mut progress: impl FnMut(&Replaced),
-) -> Result<Replaced, StoreError> {
+    mut progress: impl FnMut(&ReplaceReport),
+) -> Result<ReplaceReport, StoreError> {
     let (number, goes_on) = number(db).await?;
-    let mut replaced = Replaced { goes_on, ..Replaced::default() };
+    let mut replaced = ReplaceReport { goes_on, ..ReplaceReport::default() };
     // All have the new one before any loses the old: who has neither an old one nor this number is to begin.
-    let unbegun = each(db, keys, &mut replaced, Which::ToBegin(number), async |team, replaced: &mut Replaced| {
-        begin(db, keys, ambient, team, number).await?;
-        progress(replaced);
-        Ok(())
-    })
+    let unbegun = for_each_team(
+        db,
+        keys,
+        &mut replaced,
+        TeamSelection::ToBegin(number),
+        async |team, replaced: &mut ReplaceReport| {
+            begin(db, keys, ambient, team, number).await?;
+            progress(replaced);
+            Ok(())
+        },
+    )
     .await?;
-    let unfinished = each(db, keys, &mut replaced, Which::Begun, async |team, replaced: &mut Replaced| {
-        loop {
-            while seal_secrets(db, keys, ambient, team, replaced).await? {
-                progress(replaced);
-            }
-            for run in runs(db, team).await? {
-                let mut after = String::new();
-                while let Some(last) = seal_answers(db, keys, ambient, (team, run), &after, replaced).await? {
-                    after = last;
+    let unfinished =
+        for_each_team(db, keys, &mut replaced, TeamSelection::Begun, async |team, replaced: &mut ReplaceReport| {
+            loop {
+                while seal_secrets(db, keys, ambient, team, replaced).await? {
                     progress(replaced);
                 }
+                for run in runs(db, team).await? {
+                    let mut after = String::new();
+                    while let Some(last) = seal_answers(db, keys, ambient, (team, run), &after, replaced).await? {
+                        after = last;
+                        progress(replaced);
+                    }
+                }
+                if finish(db, ambient, team).await? {
+                    replaced.teams += 1;
+                    progress(replaced);
+                    return Ok(());
+                }
             }
-            if finish(db, ambient, team).await? {
-                replaced.teams += 1;
-                progress(replaced);
-                return Ok(());
-            }
-        }
-    })
-    .await?;
+        })
+        .await?;
     for left in [unbegun, unfinished] {
         replaced.unreadable += left.unreadable;
         for (id, teams) in left.unknown {
@@ -105,7 +112,7 @@ async fn number(db: &Db) -> Result<(i64, bool), sqlx::Error> {
 
 /// Which teams.
 #[derive(Debug, Clone, Copy)]
-enum Which {
+enum TeamSelection {
     /// Those that are to get the key of that number.
     ToBegin(i64),
     /// Those that have two keys.
@@ -114,23 +121,23 @@ enum Which {
 
 /// Teams that cannot be dealt with.
 #[derive(Default)]
-struct Left {
+struct SkippedTeams {
     unreadable: u64,
     unknown: BTreeMap<String, u64>,
 }
 
 /// Does something with each of these teams, by id, until none is left that can be dealt with.
-async fn each(
+async fn for_each_team(
     db: &Db,
     keys: &KeyRing,
-    replaced: &mut Replaced,
-    which: Which,
-    mut act: impl AsyncFnMut(TeamId, &mut Replaced) -> Result<(), StoreError>,
-) -> Result<Left, StoreError> {
+    replaced: &mut ReplaceReport,
+    which: TeamSelection,
+    mut act: impl AsyncFnMut(TeamId, &mut ReplaceReport) -> Result<(), StoreError>,
+) -> Result<SkippedTeams, StoreError> {
     loop {
-        let (mut last, mut acted, mut left) = (TeamId(Uuid::nil()), false, Left::default());
+        let (mut last, mut acted, mut left) = (TeamId(Uuid::nil()), false, SkippedTeams::default());
         loop {
-            let teams = some(db, which, last).await?;
+            let teams = next_teams(db, which, last).await?;
             let Some((newest, ..)) = teams.last() else { break };
             last = *newest;
             for (team, key_id, old_key_id) in teams {
@@ -156,15 +163,19 @@ async fn each(
 }
 
 /// Some of these teams after `after`, with the ids of the master keys that seal theirs.
-async fn some(db: &Db, which: Which, after: TeamId) -> Result<Vec<(TeamId, String, Option<String>)>, sqlx::Error> {
+async fn next_teams(
+    db: &Db,
+    which: TeamSelection,
+    after: TeamId,
+) -> Result<Vec<(TeamId, String, Option<String>)>, sqlx::Error> {
     let mut tx = db.system_read().await?;
     let (statement, number) = match which {
-        Which::ToBegin(number) => (
+        TeamSelection::ToBegin(number) => (
             "SELECT id, key_id, old_key_id FROM teams
              WHERE id > $1 AND data_key_no < $2 AND old_key_id IS NULL ORDER BY id LIMIT $3",
             number,
         ),
-        Which::Begun => (
+        TeamSelection::Begun => (
             "SELECT id, key_id, old_key_id FROM teams
              WHERE id > $1 AND data_key_no > $2 AND old_key_id IS NOT NULL ORDER BY id LIMIT $3",
             0,
@@ -176,7 +187,7 @@ async fn some(db: &Db, which: Which, after: TeamId) -> Result<Vec<(TeamId, Strin
 /// Gives a team the new key, which seals from now on; the old one still opens.
 async fn begin(db: &Db, keys: &KeyRing, ambient: &Ambient, team: TeamId, number: i64) -> Result<(), StoreError> {
     let mut tx = db.team_write(team).await?;
-    let Some(row) = Row::of(&mut tx, Held::Alone).await? else { return Ok(()) };
+    let Some(row) = TeamKeyRow::load(&mut tx, RowLock::Alone).await? else { return Ok(()) };
     if row.data_key_no >= number || row.old_key_id.is_some() {
         return Ok(());
     }
@@ -198,12 +209,12 @@ async fn begin(db: &Db, keys: &KeyRing, ambient: &Ambient, team: TeamId, number:
     let entry = audit::Entry::new("team.data_key", "team", team)
         .before(json!({ "data_key_no": row.data_key_no }))
         .after(json!({ "data_key_no": number }));
-    audit::by_operator(&mut tx, ambient, entry).await?;
+    audit::record_by_operator(&mut tx, ambient, entry).await?;
     Ok(tx.commit().await?)
 }
 
 #[derive(sqlx::FromRow)]
-struct Secret {
+struct SealedSecret {
     id: Uuid,
     script_id: Option<ScriptId>,
     board_id: Option<BoardId>,
@@ -213,12 +224,12 @@ struct Secret {
     data_key_no: i64,
 }
 
-impl Secret {
-    fn place(&self, team: TeamId) -> Place {
+impl SealedSecret {
+    fn place(&self, team: TeamId) -> ConfigOwner {
         match (self.script_id, self.board_id) {
-            (Some(script), _) => Place::Script(script),
-            (None, Some(board)) => Place::Board(board),
-            (None, None) => Place::Team(team),
+            (Some(script), _) => ConfigOwner::Script(script),
+            (None, Some(board)) => ConfigOwner::Board(board),
+            (None, None) => ConfigOwner::Team(team),
         }
     }
 }
@@ -229,11 +240,11 @@ async fn seal_secrets(
     keys: &KeyRing,
     ambient: &Ambient,
     team: TeamId,
-    replaced: &mut Replaced,
+    replaced: &mut ReplaceReport,
 ) -> Result<bool, StoreError> {
     let mut tx = db.team_write(team).await?;
-    let keys = of_team(&mut tx, keys).await?;
-    let secrets: Vec<Secret> = sql!(
+    let keys = load_for_team(&mut tx, keys).await?;
+    let secrets: Vec<SealedSecret> = sql!(
         &mut *tx,
         fetch_all,
         query_as(
@@ -247,7 +258,7 @@ async fn seal_secrets(
     let mut counts = Counts::default();
     for secret in &secrets {
         let context = secret.place(team).seal(&secret.key, secret.revision);
-        let sealed = counts.anew(&keys, ambient, context, secret.data_key_no, &secret.sealed)?;
+        let sealed = counts.reseal(&keys, ambient, context, secret.data_key_no, &secret.sealed)?;
         // Who sets another value meanwhile takes this one away.
         sql!(
             &mut *tx,
@@ -291,10 +302,10 @@ async fn seal_answers(
     ambient: &Ambient,
     (team, run): (TeamId, RunId),
     after: &str,
-    replaced: &mut Replaced,
+    replaced: &mut ReplaceReport,
 ) -> Result<Option<String>, StoreError> {
     let mut tx = db.team_write(team).await?;
-    let keys = of_team(&mut tx, keys).await?;
+    let keys = load_for_team(&mut tx, keys).await?;
     let answers: Vec<(String, Vec<u8>, i64)> = sql!(
         &mut *tx,
         fetch_all,
@@ -310,7 +321,7 @@ async fn seal_answers(
     )?;
     let mut counts = Counts::default();
     for (key, answer, number) in &answers {
-        let sealed = counts.anew(&keys, ambient, Context::HostCall { run, key }, *number, answer)?;
+        let sealed = counts.reseal(&keys, ambient, SealContext::HostCall { run, key }, *number, answer)?;
         sql!(
             &mut *tx,
             execute,
@@ -340,11 +351,11 @@ struct Counts {
 
 impl Counts {
     /// A value sealed with the newest key. One that does not open is given back as it is.
-    fn anew(
+    fn reseal(
         &mut self,
         keys: &TeamKeys,
         ambient: &Ambient,
-        context: Context<'_>,
+        context: SealContext<'_>,
         number: i64,
         sealed: &[u8],
     ) -> Result<Vec<u8>, StoreError> {
@@ -361,7 +372,7 @@ impl Counts {
 /// nobody who read the keys before is still about to write.
 async fn finish(db: &Db, ambient: &Ambient, team: TeamId) -> Result<bool, StoreError> {
     let mut tx = db.team_write(team).await?;
-    let Some(row) = Row::of(&mut tx, Held::Alone).await? else { return Ok(true) };
+    let Some(row) = TeamKeyRow::load(&mut tx, RowLock::Alone).await? else { return Ok(true) };
     if row.old_key_id.is_none() {
         return Ok(true);
     }
@@ -371,7 +382,7 @@ async fn finish(db: &Db, ambient: &Ambient, team: TeamId) -> Result<bool, StoreE
     let statement = "UPDATE teams SET old_data_key = NULL, old_key_id = NULL WHERE id = $1";
     sql!(&mut *tx, execute, query(statement).bind(team))?;
     let entry = audit::Entry::new("team.data_key_removed", "team", team).details(json!({ "until": row.data_key_no }));
-    audit::by_operator(&mut tx, ambient, entry).await?;
+    audit::record_by_operator(&mut tx, ambient, entry).await?;
     tx.commit().await?;
     Ok(true)
 }

@@ -18,27 +18,27 @@ use axum::{
 };
 use http_body::{Frame, SizeHint};
 
-use crate::error::Repeat;
+use crate::error::RetrySafety;
 
 /// How often a request is done again, and how long it waits before: twice as long each time.
-const REPEATS: u32 = 6;
+const MAX_RETRIES: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 
 /// Does a request again while its answer says that it may be. A body is kept as it is read, chunk
 /// by chunk and without a copy, bounded by the limits that its readers keep; one that was not read
 /// to its end is not repeated.
-pub(super) async fn repeat(request: Request, next: Next) -> Response {
+pub(super) async fn retry(request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     // A request without a body has been read to its end before it begins.
-    let kept = Arc::new(Mutex::new(Kept { chunks: Vec::new(), ended: body.is_end_stream() }));
-    let first = Request::from_parts(parts.clone(), Body::new(Keeping { body, kept: Arc::clone(&kept) }));
+    let kept = Arc::new(Mutex::new(RecordedBody { chunks: Vec::new(), ended: body.is_end_stream() }));
+    let first = Request::from_parts(parts.clone(), Body::new(RecordingBody { body, kept: Arc::clone(&kept) }));
     let mut response = next.clone().run(first).await;
     let mut pause = FIRST_PAUSE;
-    for _ in 0..REPEATS {
-        if response.extensions().get() != Some(&Repeat::AtOnce) {
+    for _ in 0..MAX_RETRIES {
+        if response.extensions().get() != Some(&RetrySafety::AtOnce) {
             break;
         }
-        let Some(body) = lock(&kept).whole() else { break };
+        let Some(body) = lock(&kept).replay() else { break };
         tokio::time::sleep(pause).await;
         pause *= 2;
         response = next.clone().run(Request::from_parts(parts.clone(), body)).await;
@@ -48,14 +48,14 @@ pub(super) async fn repeat(request: Request, next: Next) -> Response {
 
 /// What was read of a body.
 #[derive(Debug, Default)]
-struct Kept {
+struct RecordedBody {
     chunks: Vec<Bytes>,
     ended: bool,
 }
 
-impl Kept {
+impl RecordedBody {
     /// The body once more, if all of it is here.
-    fn whole(&self) -> Option<Body> {
+    fn replay(&self) -> Option<Body> {
         if !self.ended {
             return None;
         }
@@ -68,12 +68,12 @@ impl Kept {
 }
 
 /// A body that keeps what is read of it.
-struct Keeping {
+struct RecordingBody {
     body: Body,
-    kept: Arc<Mutex<Kept>>,
+    kept: Arc<Mutex<RecordedBody>>,
 }
 
-impl HttpBody for Keeping {
+impl HttpBody for RecordingBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -111,6 +111,6 @@ impl HttpBody for Keeping {
     }
 }
 
-fn lock(kept: &Mutex<Kept>) -> std::sync::MutexGuard<'_, Kept> {
+fn lock(kept: &Mutex<RecordedBody>) -> std::sync::MutexGuard<'_, RecordedBody> {
     kept.lock().unwrap_or_else(PoisonError::into_inner)
 }

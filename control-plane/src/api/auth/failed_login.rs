@@ -7,7 +7,7 @@ use restroy_sdk::ids::UserId;
 use crate::{
     error::ApiResult,
     state::AppState,
-    store::audit::{self, Actor, Attempted},
+    store::audit::{self, Actor, AttemptAction},
 };
 
 /// How many are being noted at once; beyond, an attempt is only told to the operator's log.
@@ -22,15 +22,15 @@ pub(in crate::api) fn record_failed_login(
     reason: &'static str,
 ) {
     tracing::info!(?user, ?address, reason, "an attempt to sign in failed");
-    spawn_record(state, user, address, Attempted::Failed(reason));
+    spawn_record(state, user, address, AttemptAction::Failed(reason));
 }
 
 /// Notes that somebody asked for another password of `user`'s, in the same way.
 pub(super) fn record_reset_request(state: &AppState, user: Option<UserId>, address: Option<IpAddr>) {
-    spawn_record(state, user, address, Attempted::AskedReset);
+    spawn_record(state, user, address, AttemptAction::AskedReset);
 }
 
-fn spawn_record(state: &AppState, user: Option<UserId>, address: Option<IpAddr>, what: Attempted) {
+fn spawn_record(state: &AppState, user: Option<UserId>, address: Option<IpAddr>, what: AttemptAction) {
     let (Some(user), Ok(turn)) = (user, Arc::clone(&state.noting).try_acquire_owned()) else { return };
     let state = state.clone();
     tokio::spawn(async move {
@@ -41,8 +41,8 @@ fn spawn_record(state: &AppState, user: Option<UserId>, address: Option<IpAddr>,
     });
 }
 
-async fn write(state: &AppState, actor: Actor, what: Attempted) -> ApiResult<()> {
+async fn write(state: &AppState, actor: Actor, what: AttemptAction) -> ApiResult<()> {
     let mut tx = state.db.system_write().await?;
-    audit::attempted(&mut tx, &state.ambient, actor, what).await?;
+    audit::record_attempt(&mut tx, &state.ambient, actor, what).await?;
     Ok(tx.commit().await?)
 }

@@ -3,11 +3,11 @@
 use restroy_sdk::ids::{BoardId, Id, ScriptId, TeamId};
 use sqlx::types::Uuid;
 
-use crate::secrets::Context;
+use crate::secrets::SealContext;
 
 /// Whose configuration it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum ConfigOwner {
     /// A script's own.
     Script(ScriptId),
     /// That of all scripts on a board.
@@ -18,7 +18,7 @@ pub enum Place {
 
 /// How near to the script a place is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
+pub enum OwnerLevel {
     /// The script's own.
     Script,
     /// The board's.
@@ -27,7 +27,7 @@ pub enum Level {
     Team,
 }
 
-impl Level {
+impl OwnerLevel {
     /// Its name.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -38,7 +38,7 @@ impl Level {
     }
 }
 
-impl Place {
+impl ConfigOwner {
     /// The id of the script, board or team; ids are unique, so that it names the place.
     pub fn id(self) -> Uuid {
         match self {
@@ -49,20 +49,20 @@ impl Place {
     }
 
     /// How near it is.
-    pub fn level(self) -> Level {
+    pub fn level(self) -> OwnerLevel {
         match self {
-            Self::Script(_) => Level::Script,
-            Self::Board(_) => Level::Board,
-            Self::Team(_) => Level::Team,
+            Self::Script(_) => OwnerLevel::Script,
+            Self::Board(_) => OwnerLevel::Board,
+            Self::Team(_) => OwnerLevel::Team,
         }
     }
 
     /// Where a secret of this place is sealed for.
-    pub(in crate::store) fn seal(self, key: &str, revision: i64) -> Context<'_> {
+    pub(in crate::store) fn seal(self, key: &str, revision: i64) -> SealContext<'_> {
         match self {
-            Self::Script(script) => Context::Configuration { script, key, revision },
-            Self::Board(board) => Context::BoardConfiguration { board, key, revision },
-            Self::Team(_) => Context::TeamConfiguration { key, revision },
+            Self::Script(script) => SealContext::Configuration { script, key, revision },
+            Self::Board(board) => SealContext::BoardConfiguration { board, key, revision },
+            Self::Team(_) => SealContext::TeamConfiguration { key, revision },
         }
     }
 }

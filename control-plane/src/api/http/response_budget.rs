@@ -24,32 +24,32 @@ use tokio::sync::Notify;
 use crate::error::{ApiError, ApiResult};
 
 /// Up to here an answer is small, in bytes.
-pub const SMALL: usize = 32 * 1024;
+pub const SMALL_RESPONSE: usize = 32 * 1024;
 /// The reserve for small answers, as a part of the budget, and beside it.
 const SMALL_PART: usize = 4;
 /// What one account may hold, as a part of the budget: a single answer may have more.
 const ACCOUNT_PART: usize = 16;
 /// How many bytes go to the connection at once.
-const SLICE: usize = 64 * 1024;
+const SLICE_BYTES: usize = 64 * 1024;
 /// What the server holds at most of a streamed answer, beside the piece at hand, in bytes.
-const CONNECTION: usize = 512 * 1024;
+const CONNECTION_BYTES: usize = 512 * 1024;
 /// After how long it is worth to try again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The budget of a control-plane's answers. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Answers(Arc<Budget>);
+pub struct ResponseBudget(Arc<BudgetState>);
 
 #[derive(Debug)]
-struct Budget {
+struct BudgetState {
     bytes: usize,
-    held: Mutex<Held>,
+    held: Mutex<Reservations>,
     /// Something was given back.
     freed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct Reservations {
     large: usize,
     small: usize,
     /// Of `large`, by account. Who holds nothing is not in it.
@@ -58,8 +58,8 @@ struct Held {
 
 /// Bytes of the budget, given back when this is dropped.
 #[derive(Debug)]
-pub struct Reserved {
-    budget: Arc<Budget>,
+pub struct Reservation {
+    budget: Arc<BudgetState>,
     bytes: usize,
     small: bool,
     account: Option<UserId>,
@@ -67,15 +67,15 @@ pub struct Reserved {
 
 /// Why nothing can be reserved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Full {
+enum BudgetExhausted {
     Account,
     All,
 }
 
-impl Answers {
+impl ResponseBudget {
     /// So many bytes for all answers together, and a quarter beside for small ones.
     pub fn new(bytes: usize) -> Self {
-        Self(Arc::new(Budget { bytes: bytes.max(1), held: Mutex::default(), freed: Notify::new() }))
+        Self(Arc::new(BudgetState { bytes: bytes.max(1), held: Mutex::default(), freed: Notify::new() }))
     }
 
     /// How many bytes are reserved.
@@ -86,21 +86,21 @@ impl Answers {
 
     /// Reserves what an answer to an account takes while it is built and sent, in bytes. 429 when the account holds
     /// its share already, 503 when all of them together hold the budget; both with `Retry-After`.
-    pub fn reserve(&self, account: UserId, bytes: usize) -> ApiResult<Reserved> {
-        self.take(Some(account), bytes).map_err(refused)
+    pub fn reserve(&self, account: UserId, bytes: usize) -> ApiResult<Reservation> {
+        self.try_reserve(Some(account), bytes).map_err(exhausted_error)
     }
 
     /// The same for an answer that is streamed in pieces of so many bytes.
-    pub fn reserve_stream(&self, account: UserId, piece: usize) -> ApiResult<Reserved> {
-        self.reserve(account, piece + CONNECTION)
+    pub fn reserve_stream(&self, account: UserId, piece: usize) -> ApiResult<Reservation> {
+        self.reserve(account, piece + CONNECTION_BYTES)
     }
 
     /// The same, waiting until there is room.
-    pub(crate) async fn reserve_when_free(&self, account: UserId, bytes: usize) -> Reserved {
+    pub(crate) async fn reserve_when_free(&self, account: UserId, bytes: usize) -> Reservation {
         loop {
             // Before it is looked: what is given back from here on is noticed.
             let freed = self.0.freed.notified();
-            if let Ok(reserved) = self.take(Some(account), bytes) {
+            if let Ok(reserved) = self.try_reserve(Some(account), bytes) {
                 return reserved;
             }
             freed.await;
@@ -108,72 +108,73 @@ impl Answers {
     }
 
     /// Accounts for an answer that is built already, and refuses it where there is no room for it.
-    pub(super) async fn admit(&self, account: Option<UserId>, response: Response) -> Response {
+    pub(super) async fn account_for(&self, account: Option<UserId>, response: Response) -> Response {
         let size = response.body().size_hint().exact().and_then(|size| usize::try_from(size).ok());
         if response.extensions().get::<Accounted>().is_some() || size.is_none_or(|size| size == 0) {
             return response;
         }
         let bytes = size.unwrap_or(0);
-        let reserved = if bytes <= SMALL { self.take_small(bytes) } else { self.take(account, bytes) };
+        let reserved =
+            if bytes <= SMALL_RESPONSE { self.try_reserve_small(bytes) } else { self.try_reserve(account, bytes) };
         let reserved = match reserved {
             Ok(reserved) => reserved,
-            Err(full) => return axum::response::IntoResponse::into_response(refused(full)),
+            Err(full) => return axum::response::IntoResponse::into_response(exhausted_error(full)),
         };
         let (parts, body) = response.into_parts();
         match axum::body::to_bytes(body, bytes).await {
-            Ok(bytes) => Response::from_parts(parts, reserved.hold(bytes)),
+            Ok(bytes) => Response::from_parts(parts, reserved.into_body(bytes)),
             // Of a body whose length is known before it is there.
-            Err(error) => Response::from_parts(parts, Body::new(Broken(Some(error)))),
+            Err(error) => Response::from_parts(parts, Body::new(BrokenBody(Some(error)))),
         }
     }
 
-    fn take(&self, account: Option<UserId>, bytes: usize) -> Result<Reserved, Full> {
+    fn try_reserve(&self, account: Option<UserId>, bytes: usize) -> Result<Reservation, BudgetExhausted> {
         let mut held = self.0.lock();
         // More than there is at all only goes out alone.
         if held.large > 0 && held.large + bytes > self.0.bytes {
-            return Err(Full::All);
+            return Err(BudgetExhausted::All);
         }
         if let Some(account) = account {
             let own = held.accounts.get(&account).copied().unwrap_or(0);
             if own > 0 && own + bytes > self.0.bytes / ACCOUNT_PART {
-                return Err(Full::Account);
+                return Err(BudgetExhausted::Account);
             }
             held.accounts.insert(account, own + bytes);
         }
         held.large += bytes;
         drop(held);
-        Ok(Reserved { budget: Arc::clone(&self.0), bytes, small: false, account })
+        Ok(Reservation { budget: Arc::clone(&self.0), bytes, small: false, account })
     }
 
-    fn take_small(&self, bytes: usize) -> Result<Reserved, Full> {
+    fn try_reserve_small(&self, bytes: usize) -> Result<Reservation, BudgetExhausted> {
         let mut held = self.0.lock();
         if held.small > 0 && held.small + bytes > self.0.bytes / SMALL_PART {
-            return Err(Full::All);
+            return Err(BudgetExhausted::All);
         }
         held.small += bytes;
         drop(held);
-        Ok(Reserved { budget: Arc::clone(&self.0), bytes, small: true, account: None })
+        Ok(Reservation { budget: Arc::clone(&self.0), bytes, small: true, account: None })
     }
 }
 
-impl Budget {
-    fn lock(&self) -> MutexGuard<'_, Held> {
+impl BudgetState {
+    fn lock(&self) -> MutexGuard<'_, Reservations> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn refused(full: Full) -> ApiError {
+fn exhausted_error(full: BudgetExhausted) -> ApiError {
     let refused = match full {
-        Full::All => ApiError::with(
+        BudgetExhausted::All => ApiError::with(
             ProblemCode::Unavailable,
             "Too many large answers are on their way out; try again in a moment.",
         ),
-        Full::Account => ApiError::with(
+        BudgetExhausted::Account => ApiError::with(
             ProblemCode::TooManyConcurrentRequests,
             "As many bytes of answers to your account are on their way out as may be at once: read them, then try again.",
         ),
     };
-    refused.after(RETRY_AFTER)
+    refused.retry_after(RETRY_AFTER)
 }
 
 /// Says of an answer, as an extension, that its body is accounted for, or takes no memory of its own: it is the
@@ -181,17 +182,17 @@ fn refused(full: Full) -> ApiError {
 #[derive(Debug, Clone, Copy)]
 pub struct Accounted;
 
-impl Reserved {
-    /// Reserves so many bytes more; fails as [`Answers::reserve`] does.
-    pub fn grow(&mut self, bytes: usize) -> ApiResult<()> {
+impl Reservation {
+    /// Reserves so many bytes more; fails as [`ResponseBudget::reserve`] does.
+    pub fn extend(&mut self, bytes: usize) -> ApiResult<()> {
         let mut held = self.budget.lock();
         if held.large > self.bytes && held.large + bytes > self.budget.bytes {
-            return Err(refused(Full::All));
+            return Err(exhausted_error(BudgetExhausted::All));
         }
         if let Some(account) = self.account {
             let own = held.accounts.get(&account).copied().unwrap_or(0);
             if own > self.bytes && own + bytes > self.budget.bytes / ACCOUNT_PART {
-                return Err(refused(Full::Account));
+                return Err(exhausted_error(BudgetExhausted::Account));
             }
             held.accounts.insert(account, own + bytes);
         }
@@ -202,27 +203,27 @@ impl Reserved {
     }
 
     /// An answer of these bytes, which keeps of the reservation what they take.
-    pub fn answer(mut self, bytes: Vec<u8>) -> ApiResult<Response> {
+    pub fn response(mut self, bytes: Vec<u8>) -> ApiResult<Response> {
         match bytes.len().checked_sub(self.bytes) {
-            Some(more) => self.grow(more)?,
-            None => self.give_back(self.bytes - bytes.len()),
+            Some(more) => self.extend(more)?,
+            None => self.release(self.bytes - bytes.len()),
         }
-        let mut response = Response::new(self.hold(bytes.into()));
+        let mut response = Response::new(self.into_body(bytes.into()));
         response.extensions_mut().insert(Accounted);
         Ok(response)
     }
 
     /// These bytes, which hold a reservation until they are gone.
-    pub fn piece(self: &Arc<Self>, bytes: Vec<u8>) -> Bytes {
-        Bytes::from_owner(Piece { bytes: bytes.into(), _reserved: Arc::clone(self) })
+    pub fn chunk(self: &Arc<Self>, bytes: Vec<u8>) -> Bytes {
+        Bytes::from_owner(ReservedBytes { bytes: bytes.into(), _reserved: Arc::clone(self) })
     }
 
-    fn hold(self, bytes: Bytes) -> Body {
-        let held = Bytes::from_owner(Piece { bytes, _reserved: Arc::new(self) });
-        Body::new(Sliced(held))
+    fn into_body(self, bytes: Bytes) -> Body {
+        let held = Bytes::from_owner(ReservedBytes { bytes, _reserved: Arc::new(self) });
+        Body::new(SlicedBody(held))
     }
 
-    fn give_back(&mut self, bytes: usize) {
+    fn release(&mut self, bytes: usize) {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
         let mut held = self.budget.lock();
@@ -244,28 +245,28 @@ impl Reserved {
     }
 }
 
-impl Drop for Reserved {
+impl Drop for Reservation {
     fn drop(&mut self) {
-        self.give_back(self.bytes);
+        self.release(self.bytes);
     }
 }
 
 /// Bytes with their reservation.
-struct Piece {
+struct ReservedBytes {
     bytes: Bytes,
-    _reserved: Arc<Reserved>,
+    _reserved: Arc<Reservation>,
 }
 
-impl AsRef<[u8]> for Piece {
+impl AsRef<[u8]> for ReservedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
 }
 
 /// A body that goes out slice by slice, so that the connection never copies all of it.
-struct Sliced(Bytes);
+struct SlicedBody(Bytes);
 
-impl HttpBody for Sliced {
+impl HttpBody for SlicedBody {
     type Data = Bytes;
     type Error = std::convert::Infallible;
 
@@ -273,7 +274,7 @@ impl HttpBody for Sliced {
         if self.0.is_empty() {
             return Poll::Ready(None);
         }
-        let length = self.0.len().min(SLICE);
+        let length = self.0.len().min(SLICE_BYTES);
         Poll::Ready(Some(Ok(Frame::data(self.0.split_to(length)))))
     }
 
@@ -287,9 +288,9 @@ impl HttpBody for Sliced {
 }
 
 /// A body that breaks off.
-struct Broken(Option<axum::Error>);
+struct BrokenBody(Option<axum::Error>);
 
-impl HttpBody for Broken {
+impl HttpBody for BrokenBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -310,7 +311,7 @@ mod tests {
 
     #[test]
     fn what_is_reserved_is_given_back_and_no_account_has_it_all() {
-        let answers = Answers::new(1_600);
+        let answers = ResponseBudget::new(1_600);
         let ann = account();
         let first = answers.reserve(ann, 60).unwrap();
         assert_eq!(answers.reserve(ann, 41).unwrap_err().code(), ProblemCode::TooManyConcurrentRequests);
@@ -328,32 +329,32 @@ mod tests {
 
     #[tokio::test]
     async fn bytes_hold_their_reservation_until_the_last_of_them_is_gone() {
-        let answers = Answers::new(10 * SLICE);
+        let answers = ResponseBudget::new(10 * SLICE_BYTES);
         let mut reserved = answers.reserve(account(), 100).unwrap();
-        reserved.grow(3 * SLICE).unwrap();
-        let response = reserved.answer(vec![1; 2 * SLICE]).unwrap();
-        assert_eq!(answers.reserved(), 2 * SLICE);
+        reserved.extend(3 * SLICE_BYTES).unwrap();
+        let response = reserved.response(vec![1; 2 * SLICE_BYTES]).unwrap();
+        assert_eq!(answers.reserved(), 2 * SLICE_BYTES);
         // Accounted for once.
-        let response = answers.admit(None, response).await;
-        assert_eq!(answers.reserved(), 2 * SLICE);
+        let response = answers.account_for(None, response).await;
+        assert_eq!(answers.reserved(), 2 * SLICE_BYTES);
         let mut body = response.into_body();
         let slice = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await.unwrap().unwrap();
         drop(body);
-        assert_eq!(answers.reserved(), 2 * SLICE, "a slice keeps all of it");
+        assert_eq!(answers.reserved(), 2 * SLICE_BYTES, "a slice keeps all of it");
         drop(slice);
         assert_eq!(answers.reserved(), 0);
     }
 
     #[tokio::test]
     async fn small_answers_are_served_while_large_ones_are_refused() {
-        let answers = Answers::new(8 * SMALL);
-        let held = answers.reserve(account(), 8 * SMALL).unwrap();
-        let large = answers.admit(None, Response::new(Body::from(vec![0; SMALL + 1]))).await;
+        let answers = ResponseBudget::new(8 * SMALL_RESPONSE);
+        let held = answers.reserve(account(), 8 * SMALL_RESPONSE).unwrap();
+        let large = answers.account_for(None, Response::new(Body::from(vec![0; SMALL_RESPONSE + 1]))).await;
         assert_eq!(large.status(), 503);
         assert_eq!(large.headers()["retry-after"], "1");
-        let small = answers.admit(None, Response::new(Body::from(vec![0; SMALL]))).await;
+        let small = answers.account_for(None, Response::new(Body::from(vec![0; SMALL_RESPONSE]))).await;
         assert_eq!(small.status(), 200);
-        assert_eq!(answers.reserved(), 9 * SMALL);
+        assert_eq!(answers.reserved(), 9 * SMALL_RESPONSE);
         drop(small);
         let waiting = answers.reserve_when_free(account(), 1);
         let (_, ()) = tokio::join!(waiting, async { drop(held) });
