@@ -25,12 +25,10 @@ const BACKLOG: usize = 4096;
 pub enum Wake {
     /// A task waits for admission.
     Admit,
-    /// A run has events up to `last_seq`.
+    /// A run has new events.
     Run {
         /// Which run.
         run_id: RunId,
-        /// Its newest event.
-        last_seq: i64,
     },
     /// What members of a team may do there has changed: who watches may not do so any more.
     Access {
@@ -77,7 +75,7 @@ impl WakeUps {
     }
 
     /// Tells all listeners; nobody listening is no fault. Neither blocks nor fails: what Redis
-    /// cannot take now is kept and coalesced until it can, the newest `last_seq` of each run, and
+    /// cannot take now is kept and coalesced until it can, each run once, and
     /// beyond a bound as one [`Wake::Missed`].
     pub fn send(&self, wake: Wake) {
         let _ = self.local.send(wake);

@@ -2,7 +2,6 @@
 //! folder is locked, so that whatever is leased belonged to a process that is gone; and after a
 //! backup was restored.
 
-use restroy_run_queue::wake::Wake;
 use restroy_sdk::time::Ambient;
 use serde_json::json;
 use sqlx::{query, query_as};
@@ -106,9 +105,7 @@ async fn reclaim_task(state: &AppState, task: &TaskRow) -> ApiResult<bool> {
     let mut tx = state.db.team_write(task.team_id).await?;
     tx.lock_run(task.run_id).await?;
     let Some(taken) = lease_expiry::reclaim(&mut tx, task, state.ambient.now()).await? else { return Ok(false) };
-    tx.commit().await?;
+    taken.announcements.commit(tx, state).await?;
     tracing::info!(task_id = %task.id, run_id = %task.run_id, "a lease of the last process was released");
-    state.wake.send(Wake::Run { run_id: task.run_id, last_seq: taken.last_seq });
-    state.wake.send(Wake::Admit);
     Ok(true)
 }

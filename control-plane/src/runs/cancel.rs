@@ -5,7 +5,8 @@ use serde_json::json;
 use sqlx::query_as;
 
 use super::{
-    end::{Ending, finish},
+    announce::Announcements,
+    end::{EndedBy, Ending, finish},
     rows::{RunRow, run_columns},
 };
 use crate::{
@@ -27,7 +28,7 @@ pub(crate) async fn cancel(state: &AppState, scope: &Scope, run: RunId) -> ApiRe
         error: Some(StepError::new("cancelled", "Somebody cancelled the run.")),
     };
     let before = find(&mut tx, run).await?.status;
-    let ended = finish(&mut tx, run, now, &ending).await?;
+    let ended = finish(&mut tx, run, now, &ending, EndedBy::ControlPlane).await?;
     let row = find(&mut tx, run).await?;
     let Some(ended) = ended else {
         return if row.status == RunStatus::Cancelled {
@@ -43,8 +44,9 @@ pub(crate) async fn cancel(state: &AppState, scope: &Scope, run: RunId) -> ApiRe
         .before(json!({ "status": before }))
         .after(json!({ "status": row.status }));
     audit::record_in_team(&mut tx, &state.ambient, scope.actor(), entry).await?;
-    tx.commit().await?;
-    ended.announce(state);
+    let mut announcements = Announcements::default();
+    announcements.run_ended(ended);
+    announcements.commit(tx, state).await?;
     Ok(row)
 }
 

@@ -1,19 +1,22 @@
-//! The end of a run, whoever decides it: one transaction, nothing follows.
+//! The end of a run, whoever decides it: [`finish`] is the only way, in the transaction of what causes it.
 
-use restroy_run_queue::{
-    run_api::{HeldTask, ReleaseReason},
-    wake::Wake,
-};
+use std::time::Duration;
+
+use restroy_run_queue::run_api::HeldTask;
 use restroy_sdk::{
     event::{EventKind, StepError, StepRef, Usage},
     ids::{ExecutorId, RunId, TaskId},
     status::{RunStatus, StepStatus},
     time::Timestamp,
 };
-use sqlx::{query, query_as};
+use sqlx::{query, query_as, query_scalar};
 
-use super::{events, rows};
-use crate::{error::ApiResult, sql, state::AppState, store::TeamTx};
+use super::{
+    events::{self, BatchOrigin, LogPosition},
+    lease::LeasedTask,
+    rows,
+};
+use crate::{error::ApiResult, sql, store::TeamTx};
 
 /// How a run ends.
 #[derive(Debug, Clone)]
@@ -35,56 +38,78 @@ impl Ending {
     }
 }
 
-/// A run that was ended: what is to be announced once that is committed.
+/// A run that was ended, in a transaction still to be committed.
 #[derive(Debug)]
-#[must_use = "announce it after the commit: its executor stops at once, and others start"]
+#[must_use = "announce it after the commit (`Announcements::run_ended`)"]
 pub(crate) struct RunEnded {
-    run_id: RunId,
-    status: RunStatus,
-    /// The run's newest event.
-    pub(crate) last_seq: i64,
-    /// The tasks that an executor held, and which.
-    released: Vec<(ExecutorId, HeldTask)>,
+    pub(super) run_id: RunId,
+    pub(super) status: RunStatus,
+    /// Where the run's log ends.
+    pub(super) log: LogPosition,
+    /// How long after its first claim, if there was one that is known.
+    pub(super) took: Option<Duration>,
+    /// The tasks that an executor held and has to stop working on, and which executor.
+    pub(super) released: Vec<(ExecutorId, HeldTask)>,
 }
 
-impl RunEnded {
-    /// Tells watchers, the executor that was at work, and the dispatcher; counts the end.
-    pub(crate) fn announce(self, state: &AppState) {
-        state.metrics.run_ended(self.status, None);
-        for wake in self.wakes() {
-            state.wake.send(wake);
-        }
-        state.wake.send(Wake::Admit);
-    }
-
-    /// The wake-ups, but for [`Wake::Admit`]: for a caller that ends several runs at once.
-    pub(crate) fn wakes(self) -> impl Iterator<Item = Wake> {
-        let released = self.released.into_iter().map(|(executor_id, task)| Wake::Released {
-            executor_id,
-            task,
-            reason: ReleaseReason::Ended,
-        });
-        // The executor first: it may be about to do something.
-        released.chain([Wake::Run { run_id: self.run_id, last_seq: self.last_seq }])
-    }
+/// Who ends a run.
+#[derive(Debug)]
+pub(crate) enum EndedBy<'a> {
+    /// The control-plane: a person, a rule or a lease that ran out. The run's tasks are done and their fences raised, so
+    /// that nothing which an executor still sends is taken.
+    ///
+    /// A task that an executor holds and that confirms its stop counts as running until it did, or until its
+    /// lease would have ended (`draining_until`): what is admitted in its place finds it gone.
+    ControlPlane,
+    /// The executor that holds its task, in a batch whose last event says so. The task keeps its token, for a repost of
+    /// the batch.
+    Holder {
+        task: &'a LeasedTask,
+        batch: BatchOrigin,
+        /// The batch's events.
+        events: Vec<EventKind>,
+        /// What the batch takes beside them, bytes.
+        beside: i64,
+    },
 }
 
-/// Ends a run from the control-plane's side: its open steps are cancelled, its tasks done and their
-/// fences raised, so that nothing its executor still sends is taken. Nothing when the run had ended before.
-///
-/// A task that an executor holds and that confirms its stop counts as running until it did, or until its
-/// lease would have ended (`draining_until`): what is admitted in its place finds it gone.
+/// Ends a run: the only way in which one ends. Its open steps are cancelled, its tasks done, its log closed. Nothing when
+/// the run had ended before. The run's row is to be locked.
 pub(crate) async fn finish(
     tx: &mut TeamTx,
     run: RunId,
     now: Timestamp,
     ending: &Ending,
+    by: EndedBy<'_>,
 ) -> ApiResult<Option<RunEnded>> {
-    if !set_status(tx, run, now, ending).await? {
-        return Ok(None);
-    }
-    let mut log = close_steps(tx, run, now).await?;
+    let Some(started_at) = set_status(tx, run, now, ending).await? else { return Ok(None) };
+    let cancelled = close_steps(tx, run, now).await?;
+    let released = close_tasks(tx, run, &by).await?;
+    let (mut log, batch, beside) = match by {
+        EndedBy::ControlPlane => (vec![ending.event()], None, 0),
+        EndedBy::Holder { batch, events, beside, .. } => (events, Some(batch), beside),
+    };
+    // The end of the run is the last event of all.
+    let last = log.len().saturating_sub(1);
+    log.splice(last..last, cancelled);
+    let log = events::append_with_bytes(tx, run, now, &log, batch, beside).await?;
+    let took = started_at.map(|started| now.since(started));
+    Ok(Some(RunEnded { run_id: run, status: ending.status, log, took, released }))
+}
+
+/// Ends the tasks of a run; gives those that an executor other than the one that ends the run still holds.
+async fn close_tasks(tx: &mut TeamTx, run: RunId, by: &EndedBy<'_>) -> ApiResult<Vec<(ExecutorId, HeldTask)>> {
     let team = tx.team();
+    if let EndedBy::Holder { task, .. } = by {
+        sql!(
+            &mut **tx,
+            execute,
+            query("UPDATE tasks SET state = 'done', lease_until = NULL WHERE team_id = $1 AND id = $2")
+                .bind(team)
+                .bind(task.task_id)
+        )?;
+        return Ok(Vec::new());
+    }
     let tasks: Vec<(TaskId, i64, Option<ExecutorId>)> = sql!(
         &mut **tx,
         fetch_all,
@@ -96,39 +121,39 @@ pub(crate) async fn finish(
         .bind(team)
         .bind(run)
     )?;
-    log.push(ending.event());
-    let last_seq = events::append(tx, run, now, &log, None).await?.last_seq;
-    let released = tasks
-        .into_iter()
-        .filter_map(|(task_id, fence, owner)| Some((owner?, HeldTask { task_id, fence: fence - 1 })))
-        .collect();
-    Ok(Some(RunEnded { run_id: run, status: ending.status, last_seq, released }))
+    let held = |(task_id, fence, owner): (TaskId, i64, Option<ExecutorId>)| {
+        Some((owner?, HeldTask { task_id, fence: fence - 1 }))
+    };
+    Ok(tasks.into_iter().filter_map(held).collect())
 }
 
-/// Writes the terminal status; false when there was one already.
-pub(crate) async fn set_status(tx: &mut TeamTx, run: RunId, now: Timestamp, ending: &Ending) -> ApiResult<bool> {
+/// Writes the terminal status; nothing when there was one already. Gives when the run was claimed first.
+async fn set_status(
+    tx: &mut TeamTx,
+    run: RunId,
+    now: Timestamp,
+    ending: &Ending,
+) -> ApiResult<Option<Option<Timestamp>>> {
     let team = tx.team();
     let error = ending.error.as_ref().map(serde_json::to_string).transpose()?;
-    let changed = sql!(
+    Ok(sql!(
         &mut **tx,
-        execute,
-        query(
+        fetch_optional,
+        query_scalar(
             "UPDATE runs SET status = $3, error = $4, finished_at = $5
-             WHERE team_id = $1 AND id = $2 AND status IN ('queued', 'running', 'waiting')"
+             WHERE team_id = $1 AND id = $2 AND status IN ('queued', 'running', 'waiting') RETURNING started_at"
         )
         .bind(team)
         .bind(run)
         .bind(ending.status)
         .bind(error)
         .bind(now)
-    )?
-    .rows_affected();
-    Ok(changed > 0)
+    )?)
 }
 
 /// Cancels what is still open of a run's steps; gives the events that say so, for those attempts
 /// that watchers saw begin.
-pub(crate) async fn close_steps(tx: &mut TeamTx, run: RunId, now: Timestamp) -> ApiResult<Vec<EventKind>> {
+async fn close_steps(tx: &mut TeamTx, run: RunId, now: Timestamp) -> ApiResult<Vec<EventKind>> {
     let team = tx.team();
     let begun: Vec<(String, i64, i64)> = sql!(
         &mut **tx,

@@ -1,10 +1,7 @@
 //! The end of a lease before its work is done: lost, since the executor is presumed gone, or given
 //! back. The token is void, the work starts again.
 
-use restroy_run_queue::{
-    run_api::{HeldTask, ReleaseReason},
-    wake::Wake,
-};
+use restroy_run_queue::run_api::{HeldTask, ReleaseReason};
 use restroy_sdk::{
     event::EventKind,
     ids::{RunId, TaskId},
@@ -14,40 +11,29 @@ use restroy_sdk::{
 use sqlx::{query_as, query_scalar};
 
 use super::{
-    end::{Ending, finish},
+    announce::Announcements,
+    end::{EndedBy, Ending, finish},
     events,
     lease::LeasedTask,
     limits::MAX_LEASE_EXPIRIES,
     rows::{TaskRow, step_ref},
 };
-use crate::{error::ApiResult, sql, state::AppState, store::TeamTx};
+use crate::{error::ApiResult, sql, store::TeamTx};
 
-/// What became of a task whose lease was lost.
-#[derive(Debug, Clone, Copy)]
+/// A lease that ended before its work was done, in a transaction still to be committed.
+#[derive(Debug)]
 #[must_use = "announce it after the commit"]
-pub(crate) struct ExpiredLease {
-    /// The run's newest event.
-    pub(crate) last_seq: i64,
+pub(crate) struct EndedLease {
     /// The task's fence from now on.
     pub(crate) fence: i64,
-    /// Whether that was one loss too many: the run failed with `executor_lost`.
-    pub(crate) ended: bool,
+    pub(crate) announcements: Announcements,
+    run_ended: bool,
 }
 
-impl ExpiredLease {
-    /// Wakes who cares about a lease that ran out, and counts it. `task` is as it was leased.
-    pub(crate) fn announce(self, state: &AppState, task: &TaskRow) {
-        if let Some(executor_id) = task.owner {
-            let reason = if self.ended { ReleaseReason::Ended } else { ReleaseReason::Taken };
-            let task = HeldTask { task_id: task.id, fence: task.fence };
-            state.wake.send(Wake::Released { executor_id, task, reason });
-        }
-        state.wake.send(Wake::Run { run_id: task.run_id, last_seq: self.last_seq });
-        state.wake.send(Wake::Admit);
-        state.metrics.lease_lost();
-        if self.ended {
-            state.metrics.run_ended(RunStatus::Failed, None);
-        }
+impl EndedLease {
+    /// Whether it was one expired lease too many: the run failed with `executor_lost`.
+    pub(crate) fn run_ended(&self) -> bool {
+        self.run_ended
     }
 }
 
@@ -56,7 +42,7 @@ pub(crate) async fn expire_if_overdue(
     tx: &mut TeamTx,
     task: &TaskRow,
     now: Timestamp,
-) -> ApiResult<Option<ExpiredLease>> {
+) -> ApiResult<Option<EndedLease>> {
     let team = tx.team();
     let expired: bool = sql!(
         &mut **tx,
@@ -75,19 +61,25 @@ pub(crate) async fn expire_if_overdue(
 /// Takes a leased task back: fence raised, state `pending`, one more loss counted. The attempts
 /// that were being executed go back to `pending` and are told of by `step.lost`; no retry is
 /// spent. Nothing when the task changed hands meanwhile.
-pub(crate) async fn expire(tx: &mut TeamTx, task: &TaskRow, now: Timestamp) -> ApiResult<Option<ExpiredLease>> {
-    end_lease(tx, task.id, task.run_id, task.fence, now, 1).await
+pub(crate) async fn expire(tx: &mut TeamTx, task: &TaskRow, now: Timestamp) -> ApiResult<Option<EndedLease>> {
+    let Some(mut ended) = end_lease(tx, task.id, task.run_id, task.fence, now, 1).await? else { return Ok(None) };
+    if let Some(executor_id) = task.owner {
+        let reason = if ended.run_ended { ReleaseReason::Ended } else { ReleaseReason::Taken };
+        ended.announcements.released(executor_id, HeldTask { task_id: task.id, fence: task.fence }, reason);
+    }
+    ended.announcements.lease_expired();
+    Ok(Some(ended))
 }
 
 /// Gives a leased task back, as an executor that is to end does: the same, and no loss is counted,
 /// since nothing went wrong.
-pub(crate) async fn release(tx: &mut TeamTx, holding: &LeasedTask, now: Timestamp) -> ApiResult<Option<ExpiredLease>> {
+pub(crate) async fn release(tx: &mut TeamTx, holding: &LeasedTask, now: Timestamp) -> ApiResult<Option<EndedLease>> {
     end_lease(tx, holding.task_id, holding.run_id, holding.fence, now, 0).await
 }
 
 /// Takes a leased task back from a process that is gone as a whole, control-plane and executor: the same, and
 /// no loss is counted, since it says nothing about the run.
-pub(crate) async fn reclaim(tx: &mut TeamTx, task: &TaskRow, now: Timestamp) -> ApiResult<Option<ExpiredLease>> {
+pub(crate) async fn reclaim(tx: &mut TeamTx, task: &TaskRow, now: Timestamp) -> ApiResult<Option<EndedLease>> {
     end_lease(tx, task.id, task.run_id, task.fence, now, 0).await
 }
 
@@ -98,7 +90,7 @@ async fn end_lease(
     fence: i64,
     now: Timestamp,
     losses: i64,
-) -> ApiResult<Option<ExpiredLease>> {
+) -> ApiResult<Option<EndedLease>> {
     let team = tx.team();
     let lost: Option<(i64, i64)> = sql!(
         &mut **tx,
@@ -130,9 +122,12 @@ async fn end_lease(
         .iter()
         .map(|(step, idx, attempt)| EventKind::StepLost { step: step_ref(step, *idx, *attempt) })
         .collect();
-    let last_seq = events::append(tx, run, now, &log, None).await?.last_seq;
+    events::append(tx, run, now, &log, None).await?;
+    let mut announcements = Announcements::default();
+    announcements.run_changed(run);
+    announcements.admit();
     if losses == 0 || lost < MAX_LEASE_EXPIRIES {
-        return Ok(Some(ExpiredLease { last_seq, fence, ended: false }));
+        return Ok(Some(EndedLease { fence, announcements, run_ended: false }));
     }
     let ending = Ending::with_code(
         RunStatus::Failed,
@@ -140,6 +135,8 @@ async fn end_lease(
         format!("The executor was lost {lost} times while it worked on this run; the last one is not replaced."),
     );
     // The task is pending by now: nobody holds it.
-    let last_seq = finish(tx, run, now, &ending).await?.map_or(last_seq, |ended| ended.last_seq);
-    Ok(Some(ExpiredLease { last_seq, fence, ended: true }))
+    if let Some(ended) = finish(tx, run, now, &ending, EndedBy::ControlPlane).await? {
+        announcements.run_ended(ended);
+    }
+    Ok(Some(EndedLease { fence, announcements, run_ended: true }))
 }

@@ -7,6 +7,7 @@
 //! starts runs by the clock. The database alone decides: every step of a run's life is one
 //! transaction that checks the state it starts from.
 
+pub(crate) mod announce;
 pub mod api;
 pub mod boot;
 mod cancel;

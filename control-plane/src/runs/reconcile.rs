@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use restroy_run_queue::wake::Wake;
 use restroy_sdk::{
     ids::{RunId, TeamId},
     status::RunStatus,
@@ -15,7 +14,8 @@ use restroy_sdk::{
 use sqlx::{query, query_as, query_scalar};
 
 use super::{
-    end::{Ending, finish},
+    announce::Announcements,
+    end::{EndedBy, Ending, finish},
     lease_expiry,
     limits::{MAX_QUEUED_AGE, MAX_RUN_AGE},
     rows::{TaskRow, task_columns},
@@ -76,8 +76,9 @@ pub async fn release_drained(state: &AppState) -> ApiResult<u64> {
     let mut tx = state.db.system_write().await?;
     let done =
         sql!(&mut tx, execute, query("UPDATE tasks SET draining_until = NULL WHERE draining_until < $1").bind(now))?;
-    tx.commit().await?;
-    state.wake.send(Wake::Admit);
+    let mut announcements = Announcements::default();
+    announcements.admit();
+    announcements.commit(tx, state).await?;
     Ok(done.rows_affected())
 }
 
@@ -113,9 +114,9 @@ async fn reclaim(state: &AppState, task: &TaskRow) -> ApiResult<bool> {
     let Some(lost) = lease_expiry::expire_if_overdue(&mut tx, task, state.ambient.now()).await? else {
         return Ok(false);
     };
-    tx.commit().await?;
-    tracing::warn!(task_id = %task.id, run_id = %task.run_id, ended = lost.ended, "a lease ran out");
-    lost.announce(state, task);
+    let ended = lost.run_ended();
+    lost.announcements.commit(tx, state).await?;
+    tracing::warn!(task_id = %task.id, run_id = %task.run_id, ended, "a lease ran out");
     Ok(true)
 }
 
@@ -154,8 +155,10 @@ pub async fn finish_overdue_runs(state: &AppState) -> ApiResult<usize> {
 async fn finish_overdue(state: &AppState, team: TeamId, run_id: RunId, ending: &Ending) -> ApiResult<bool> {
     let mut tx = state.db.team_write(team).await?;
     tx.lock_run(run_id).await?;
-    let Some(ended) = finish(&mut tx, run_id, state.ambient.now(), ending).await? else { return Ok(false) };
-    tx.commit().await?;
-    ended.announce(state);
+    let ended = finish(&mut tx, run_id, state.ambient.now(), ending, EndedBy::ControlPlane).await?;
+    let Some(ended) = ended else { return Ok(false) };
+    let mut announcements = Announcements::default();
+    announcements.run_ended(ended);
+    announcements.commit(tx, state).await?;
     Ok(true)
 }

@@ -1,7 +1,6 @@
 //! What is deleted ends its runs: in the transaction that deletes it those that go on, and of those that wait so
 //! many that nobody is held up. The others never start ([`super::dispatch`]), and are cancelled by the purge.
 
-use restroy_run_queue::wake::Wake;
 use restroy_sdk::{
     ids::{BoardId, Id, PipelineId, RunId, TeamId},
     problem::ProblemCode,
@@ -11,7 +10,10 @@ use restroy_sdk::{
 use sqlx::{query_as, query_scalar};
 use uuid::Uuid;
 
-use super::end::{Ending, RunEnded, finish};
+use super::{
+    announce::Announcements,
+    end::{EndedBy, Ending, finish},
+};
 use crate::{
     error::{ApiError, ApiResult},
     sql,
@@ -33,23 +35,6 @@ pub(crate) enum DeletedScope {
     Team,
 }
 
-/// The wake-ups to send after the commit.
-#[derive(Debug, Default)]
-#[must_use]
-pub(crate) struct PendingWakes(Vec<Wake>);
-
-impl PendingWakes {
-    /// Tells the dispatcher and the watchers.
-    pub(crate) fn announce(self, state: &AppState) {
-        for wake in self.0 {
-            if matches!(wake, Wake::Run { .. }) {
-                state.metrics.run_ended(RunStatus::Cancelled, None);
-            }
-            state.wake.send(wake);
-        }
-    }
-}
-
 impl DeletedScope {
     /// Its id, in a team, and what it is called.
     fn named(self, team: TeamId) -> (Uuid, &'static str) {
@@ -67,21 +52,20 @@ const OPEN_RUNS: &str = "SELECT r.id FROM runs r JOIN pipelines p ON p.team_id =
      ORDER BY CASE r.status WHEN 'queued' THEN 1 ELSE 0 END, r.id LIMIT $3";
 
 /// Cancels the runs that go on, and the first of those that wait.
-pub(crate) async fn cancel_runs(tx: &mut TeamTx, now: Timestamp, removed: DeletedScope) -> ApiResult<PendingWakes> {
+pub(crate) async fn cancel_runs(tx: &mut TeamTx, now: Timestamp, removed: DeletedScope) -> ApiResult<Announcements> {
     let team = tx.team();
     let (id, what) = removed.named(team);
     let mut open: Vec<RunId> = sql!(&mut **tx, fetch_all, query_scalar(OPEN_RUNS).bind(team).bind(id).bind(STEP))?;
     // In the order in which everybody takes several.
     open.sort_unstable();
     let ending = Ending::with_code(RunStatus::Cancelled, "deleted", format!("Somebody deleted the {what}."));
-    let mut ended = PendingWakes::default();
+    let mut announcements = Announcements::default();
     for run in open {
-        if let Some(run) = finish(tx, run, now, &ending).await? {
-            ended.0.extend(run.wakes());
+        if let Some(ended) = finish(tx, run, now, &ending, EndedBy::ControlPlane).await? {
+            announcements.run_ended(ended);
         }
     }
-    ended.0.push(Wake::Admit);
-    Ok(ended)
+    Ok(announcements)
 }
 
 /// Refuses with 409 to bring something back before all of its runs have ended: those that are left would start.
@@ -116,27 +100,24 @@ pub(super) async fn cancel_remaining(state: &AppState) -> ApiResult<bool> {
     )?;
     drop(tx);
     let ending = Ending::with_code(RunStatus::Cancelled, "deleted", "Somebody deleted what the run belongs to.");
-    let (mut ended, mut count) = (PendingWakes::default(), 0);
+    let mut count = 0;
     for (team, run) in &left {
         // Nobody brings back what it belongs to before it has ended: see `ensure_runs_ended`.
         match cancel_one(state, *team, *run, &ending).await {
-            Ok(Some(run)) => {
-                count += 1;
-                ended.0.extend(run.wakes());
-            }
-            Ok(None) => {}
+            Ok(ended) => count += usize::from(ended),
             Err(error) => tracing::error!(run_id = %run, problem = %error.0, "a run of what is deleted cannot end"),
         }
     }
-    let more = count >= usize::try_from(STEP).unwrap_or(usize::MAX);
-    ended.announce(state);
-    Ok(more)
+    Ok(count >= usize::try_from(STEP).unwrap_or(usize::MAX))
 }
 
-async fn cancel_one(state: &AppState, team: TeamId, run: RunId, ending: &Ending) -> ApiResult<Option<RunEnded>> {
+async fn cancel_one(state: &AppState, team: TeamId, run: RunId, ending: &Ending) -> ApiResult<bool> {
     let mut tx = state.db.team_write(team).await?;
     tx.lock_run(run).await?;
-    let ended = finish(&mut tx, run, state.ambient.now(), ending).await?;
-    tx.commit().await?;
-    Ok(ended)
+    let ended = finish(&mut tx, run, state.ambient.now(), ending, EndedBy::ControlPlane).await?;
+    let Some(ended) = ended else { return Ok(false) };
+    let mut announcements = Announcements::default();
+    announcements.run_ended(ended);
+    announcements.commit(tx, state).await?;
+    Ok(true)
 }

@@ -230,8 +230,7 @@ async fn fire(state: &AppState, due: &DueSchedule, now: Timestamp, looked_until:
     }
     match start::start(state, &mut tx, prepared, Starter::Schedule { id: due.id, fire_at }).await {
         Ok(started) => {
-            tx.commit().await?;
-            started.announce(state);
+            started.announcements.commit(tx, state).await?;
             Ok(FireOutcome::Started)
         }
         // The database was busy or away, or another version was just published: the next pass finds the

@@ -1,7 +1,6 @@
 //! The start of a run: one durable transaction writes the run, its steps, its task and its first
 //! event. People start runs over the API, schedules by the clock; both come through here.
 
-use restroy_run_queue::wake::Wake;
 use restroy_sdk::{
     document::{Concurrency, OnConflict},
     event::{EventKind, StepError},
@@ -15,8 +14,9 @@ use sqlx::{query, query_as, query_scalar};
 use uuid::Uuid;
 
 use super::{
+    announce::Announcements,
     cancel,
-    end::{Ending, finish},
+    end::{EndedBy, Ending, finish},
     events, params, published,
     rows::RunRow,
     steps,
@@ -63,7 +63,7 @@ pub struct Prepared {
 #[derive(Debug)]
 pub struct Started {
     pub(crate) run: RunRow,
-    wakes: Vec<Wake>,
+    pub(crate) announcements: Announcements,
 }
 
 impl Started {
@@ -75,18 +75,6 @@ impl Started {
     /// Its state: `queued`, or `cancelled` when the pipeline's concurrency rule skipped it.
     pub fn status(&self) -> RunStatus {
         self.run.status
-    }
-
-    /// Wakes the dispatcher and the watchers. Call it after the commit.
-    pub fn announce(&self, state: &AppState) {
-        for wake in &self.wakes {
-            // Other runs that are told of were ended to make room; this one, when it was skipped.
-            if matches!(wake, Wake::Run { run_id, .. } if *run_id != self.run.id || self.run.status.is_terminal()) {
-                state.metrics.run_ended(RunStatus::Cancelled, None);
-            }
-            state.wake.send(*wake);
-        }
-        state.metrics.run_started();
     }
 }
 
@@ -158,7 +146,7 @@ pub async fn start(state: &AppState, tx: &mut TeamTx, mut prepared: Prepared, st
         return Err(ApiError::conflict());
     }
     check_starts(tx, now).await?;
-    let (mut wakes, skipped) = apply_concurrency(tx, &prepared, now).await?;
+    let (mut announcements, skipped) = apply_concurrency(tx, &prepared, now).await?;
     if skipped {
         // It never runs: nobody needs what it would have run with.
         "{}".clone_into(&mut prepared.params);
@@ -169,21 +157,23 @@ pub async fn start(state: &AppState, tx: &mut TeamTx, mut prepared: Prepared, st
     let id: RunId = state.ambient.id();
     insert(state, tx, id, &place, &prepared, starter, now).await?;
     steps::insert_pending(tx, &state.ambient, id, prepared.steps.iter()).await?;
-    let mut last_seq = events::append(tx, id, now, &[EventKind::RunQueued {}], None).await?.last_seq;
+    events::append(tx, id, now, &[EventKind::RunQueued {}], None).await?;
+    announcements.run_started(id);
     if skipped {
         let limit = prepared.concurrency.map_or(0, |concurrency| concurrency.limit);
         let message = format!("The pipeline runs at most {limit} at once and skips the rest (`on_conflict: skip`).");
         let ending = Ending { status: RunStatus::Cancelled, error: Some(StepError::new("concurrency_limit", message)) };
         // It has no task yet.
-        last_seq = finish(tx, id, now, &ending).await?.map_or(last_seq, |ended| ended.last_seq);
+        if let Some(ended) = finish(tx, id, now, &ending, EndedBy::ControlPlane).await? {
+            announcements.run_ended(ended);
+        }
     } else {
         insert_task(state, tx, id, now).await?;
-        wakes.push(Wake::Admit);
+        announcements.admit();
     }
-    wakes.push(Wake::Run { run_id: id, last_seq });
     limits::ensure_storage_below_limit(tx).await?;
     usage::add(tx, id, now, UsageDelta { runs: 1, ..UsageDelta::default() }).await?;
-    Ok(Started { run: cancel::find(tx, id).await?, wakes })
+    Ok(Started { run: cancel::find(tx, id).await?, announcements })
 }
 
 #[derive(sqlx::FromRow)]
@@ -226,11 +216,12 @@ async fn find_location(tx: &mut TeamTx, pipeline: PipelineId) -> ApiResult<RunLo
 }
 
 /// Applies the document's `concurrency`: whether this run is skipped, and what ended to make room.
-async fn apply_concurrency(tx: &mut TeamTx, prepared: &Prepared, now: Timestamp) -> ApiResult<(Vec<Wake>, bool)> {
-    let Some(Concurrency { limit, on_conflict, .. }) = &prepared.concurrency else { return Ok((Vec::new(), false)) };
+async fn apply_concurrency(tx: &mut TeamTx, prepared: &Prepared, now: Timestamp) -> ApiResult<(Announcements, bool)> {
+    let mut announcements = Announcements::default();
+    let Some(Concurrency { limit, on_conflict, .. }) = &prepared.concurrency else { return Ok((announcements, false)) };
     if *on_conflict == OnConflict::Queue {
         // Kept at admission.
-        return Ok((Vec::new(), false));
+        return Ok((announcements, false));
     }
     let team = tx.team();
     let active: Vec<RunId> = sql!(
@@ -246,20 +237,19 @@ async fn apply_concurrency(tx: &mut TeamTx, prepared: &Prepared, now: Timestamp)
     let limit = usize::try_from(*limit).unwrap_or(usize::MAX).max(1);
     let surplus = (active.len() + 1).saturating_sub(limit);
     if *on_conflict == OnConflict::Skip {
-        return Ok((Vec::new(), surplus > 0));
+        return Ok((announcements, surplus > 0));
     }
-    let mut wakes = Vec::new();
     let ending = Ending::with_code(
         RunStatus::Cancelled,
         "concurrency_limit",
         "A newer run took this one's place (`on_conflict: cancel_running`).",
     );
     for run in active.into_iter().take(surplus) {
-        if let Some(ended) = finish(tx, run, now, &ending).await? {
-            wakes.extend(ended.wakes());
+        if let Some(ended) = finish(tx, run, now, &ending, EndedBy::ControlPlane).await? {
+            announcements.run_ended(ended);
         }
     }
-    Ok((wakes, false))
+    Ok((announcements, false))
 }
 
 async fn check_queue(tx: &mut TeamTx, most: i64) -> ApiResult<()> {

@@ -2,7 +2,7 @@
 //! others say.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -46,7 +46,7 @@ struct WireMessage {
     missed: bool,
     /// Run and newest event.
     #[serde(default)]
-    runs: Vec<(RunId, i64)>,
+    runs: Vec<RunId>,
     /// Teams in which members may do other things than before.
     #[serde(default)]
     access: Vec<TeamId>,
@@ -117,8 +117,8 @@ impl ConnectionObserver for Listener {
         if said.admit {
             let _ = self.local.send(Wake::Admit);
         }
-        for (run_id, last_seq) in said.runs {
-            let _ = self.local.send(Wake::Run { run_id, last_seq });
+        for run_id in said.runs {
+            let _ = self.local.send(Wake::Run { run_id });
         }
         for team_id in said.access {
             let _ = self.local.send(Wake::Access { team_id });
@@ -138,7 +138,7 @@ impl ConnectionObserver for Listener {
 struct Pending {
     admit: bool,
     missed: bool,
-    runs: HashMap<RunId, i64>,
+    runs: HashSet<RunId>,
     access: HashSet<TeamId>,
     released: Vec<(ExecutorId, HeldTask, ReleaseReason)>,
 }
@@ -152,9 +152,8 @@ impl Pending {
         match wake {
             Wake::Missed => self.missed = true,
             Wake::Admit => self.admit = true,
-            Wake::Run { run_id, last_seq } => {
-                let newest = self.runs.entry(run_id).or_insert(last_seq);
-                *newest = last_seq.max(*newest);
+            Wake::Run { run_id } => {
+                self.runs.insert(run_id);
             }
             Wake::Access { team_id } => drop(self.access.insert(team_id)),
             Wake::Released { executor_id, task, reason } => self.released.push((executor_id, task, reason)),
@@ -165,7 +164,7 @@ impl Pending {
         if self.missed {
             // It says all the rest as well.
             self.admit = false;
-            self.runs = HashMap::new();
+            self.runs = HashSet::new();
             self.access = HashSet::new();
             self.released = Vec::new();
         }
@@ -173,8 +172,8 @@ impl Pending {
 
     /// What could not be said after all.
     fn add_again(&mut self, taken: Self) {
-        for (run_id, last_seq) in taken.runs {
-            self.add(Wake::Run { run_id, last_seq });
+        for run_id in taken.runs {
+            self.add(Wake::Run { run_id });
         }
         for team_id in taken.access {
             self.add(Wake::Access { team_id });
@@ -194,13 +193,13 @@ impl Pending {
     fn take(&mut self) -> Self {
         let access = std::mem::take(&mut self.access);
         let released = std::mem::take(&mut self.released);
-        let mut taken = Self { admit: self.admit, missed: self.missed, runs: HashMap::new(), access, released };
+        let mut taken = Self { admit: self.admit, missed: self.missed, runs: HashSet::new(), access, released };
         (self.admit, self.missed) = (false, false);
         if self.runs.len() <= RUNS_AT_ONCE {
             taken.runs = std::mem::take(&mut self.runs);
         } else {
-            let some: Vec<RunId> = self.runs.keys().take(RUNS_AT_ONCE).copied().collect();
-            taken.runs = some.into_iter().filter_map(|run| self.runs.remove_entry(&run)).collect();
+            let some: Vec<RunId> = self.runs.iter().take(RUNS_AT_ONCE).copied().collect();
+            taken.runs = some.into_iter().filter(|run| self.runs.remove(run)).collect();
         }
         taken
     }
@@ -262,7 +261,7 @@ impl Publisher {
             origin: self.origin,
             admit: pending.admit,
             missed: pending.missed,
-            runs: pending.runs.iter().map(|(run, seq)| (*run, *seq)).collect(),
+            runs: pending.runs.iter().copied().collect(),
             access: pending.access.iter().copied().collect(),
             released: pending.released.clone(),
         };
@@ -276,35 +275,35 @@ impl Publisher {
 mod tests {
     use super::*;
 
-    fn run(n: u128, last_seq: i64) -> Wake {
-        Wake::Run { run_id: RunId(Uuid::from_u128(n)), last_seq }
+    fn run(n: u128) -> Wake {
+        Wake::Run { run_id: RunId(Uuid::from_u128(n)) }
     }
 
     #[test]
-    fn of_each_run_the_newest_is_kept() {
+    fn each_run_is_kept_once() {
         let mut pending = Pending::default();
-        for wake in [run(1, 5), run(1, 7), run(1, 6), Wake::Admit, Wake::Admit, run(2, 1)] {
+        for wake in [run(1), run(1), Wake::Admit, Wake::Admit, run(2)] {
             pending.add(wake);
         }
         let taken = pending.take();
         assert!(pending.is_empty() && taken.admit && !taken.missed);
-        assert_eq!(taken.runs, [(RunId(Uuid::from_u128(1)), 7), (RunId(Uuid::from_u128(2)), 1)].into());
-        // What could not be said does not overwrite what is newer.
-        pending.add(run(1, 8));
+        let both = [RunId(Uuid::from_u128(1)), RunId(Uuid::from_u128(2))];
+        assert_eq!(taken.runs, both.into());
+        pending.add(run(1));
         pending.add_again(taken);
-        assert_eq!(pending.take().runs[&RunId(Uuid::from_u128(1))], 8);
+        assert_eq!(pending.take().runs, both.into());
     }
 
     #[test]
     fn too_many_runs_become_look_at_everything() {
         let mut pending = Pending::default();
         for n in 0..MAX_RUNS as u128 {
-            pending.add(run(n, 1));
+            pending.add(run(n));
         }
         assert!(!pending.missed);
-        pending.add(run(u128::MAX, 1));
+        pending.add(run(u128::MAX));
         assert!(pending.missed && pending.runs.is_empty());
-        pending.add(run(1, 2));
+        pending.add(run(1));
         assert!(pending.runs.is_empty(), "it says all the rest as well");
         assert!(pending.take().missed && pending.is_empty());
     }
@@ -330,7 +329,7 @@ mod tests {
     fn a_message_carries_so_many_runs_and_no_more() {
         let mut pending = Pending::default();
         for n in 0..1_000 {
-            pending.add(run(n, 1));
+            pending.add(run(n));
         }
         let sizes: Vec<usize> = std::iter::from_fn(|| Some(pending.take()).filter(|taken| !taken.is_empty()))
             .map(|taken| taken.runs.len())

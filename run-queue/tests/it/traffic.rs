@@ -71,7 +71,7 @@ async fn only_ids_pass_through_redis() {
     let task = HeldTask { task_id: TaskId(Ambient::system().uuid()), fence: 3 };
     let executor_id = ExecutorId(Ambient::system().uuid());
     let released = Wake::Released { executor_id, task, reason: ReleaseReason::Ended };
-    for wake in [Wake::Admit, Wake::Run { run_id, last_seq: 77 }, Wake::Access { team_id }, released, Wake::Missed] {
+    for wake in [Wake::Admit, Wake::Run { run_id }, Wake::Access { team_id }, released, Wake::Missed] {
         one.send(wake);
         within(async { while heard.recv().await.unwrap() != wake {} }).await;
     }

@@ -6,7 +6,6 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
-use restroy_run_queue::wake::Wake;
 use restroy_sdk::{
     api::board::{Board, BoardPatch},
     ids::BoardId,
@@ -17,7 +16,10 @@ use crate::{
     api::http::{Body, Path, check_preconditions, etag},
     auth::{Caller, Permission},
     error::{ApiError, ApiResult, name_taken},
-    runs::removed::{self, DeletedScope},
+    runs::{
+        announce::Announcements,
+        removed::{self, DeletedScope},
+    },
     state::AppState,
     store::{audit, boards, schedules},
 };
@@ -91,14 +93,15 @@ pub(super) async fn patch_board(
         .map_err(|error| name_taken(error, "a board of this team", &board.name))?;
     let entry = audit::Entry::new("board.change", "board", id).before(before).after(serde_json::to_value(&board)?);
     audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
-    tx.commit().await?;
+    let mut announcements = Announcements::default();
     if comes_back {
         // What waited for it.
-        state.wake.send(Wake::Admit);
+        announcements.admit();
     }
     if privacy_changed {
-        state.wake.send(Wake::Access { team_id: board.team_id });
+        announcements.access_changed(board.team_id);
     }
+    announcements.commit(tx, &state).await?;
     Ok((etag(board.revision), Json(board)).into_response())
 }
 
@@ -122,12 +125,11 @@ pub(super) async fn delete_board(
     let mut tx = scope.write().await?;
     let board = boards::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
     check_preconditions(&headers, Some(board.revision))?;
-    let ended = removed::cancel_runs(&mut tx, now, DeletedScope::Board(id)).await?;
+    let announcements = removed::cancel_runs(&mut tx, now, DeletedScope::Board(id)).await?;
     schedules::stop_on_board(&mut tx, id).await?;
     boards::delete(&mut tx, id, now).await?;
     let entry = audit::Entry::new("board.delete", "board", id).before(serde_json::to_value(&board)?);
     audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
-    tx.commit().await?;
-    ended.announce(&state);
+    announcements.commit(tx, &state).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,7 +1,6 @@
 //! `DELETE /v1/me`
 
 use axum::{extract::State, http::StatusCode};
-use restroy_run_queue::wake::Wake;
 use restroy_sdk::{api::account::Proof, ids::TeamId, problem::ProblemCode, time::Timestamp};
 use serde_json::json;
 
@@ -10,7 +9,10 @@ use crate::{
     api::http::Body,
     auth::{Caller, SignInAttempt},
     error::{ApiError, ApiResult},
-    runs::removed::{self, DeletedScope, PendingWakes},
+    runs::{
+        announce::Announcements,
+        removed::{self, DeletedScope},
+    },
     state::AppState,
     store::{Bypass, TeamTx, Tx, audit, members, teams, token_makers, users},
 };
@@ -32,7 +34,7 @@ pub(super) async fn delete_me(
     let now = state.ambient.now();
     let mut tx = proof::begin_verified(&state, caller, &user, now).await?;
     let mut left_alone = Vec::new();
-    let mut ended = Vec::new();
+    let mut announcements = Announcements::default();
     // All teams are held before anything is looked at: one owner leaves after the other, and who is made an owner
     // at this moment is one here, or not there any more for who would make them so.
     let teams = teams::ids_of_user(&mut tx, user.id).await?;
@@ -44,7 +46,7 @@ pub(super) async fn delete_me(
             teams::OtherMembers { people: 0, .. } => {
                 let (back, stopped) = delete_team(&state, tx, caller, (team, name), now).await?;
                 tx = back;
-                ended.push(stopped);
+                announcements.extend(stopped);
             }
             teams::OtherMembers { owners: 0, .. } => left_alone.push(format!("`{name}`")),
             teams::OtherMembers { .. } => {}
@@ -75,13 +77,10 @@ pub(super) async fn delete_me(
     }
     let entry = audit::Entry::new("user.delete", "user", user.id);
     audit::record_for_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
-    tx.commit().await?;
-    for ended in ended {
-        ended.announce(&state);
-    }
     for team_id in teams {
-        state.wake.send(Wake::Access { team_id });
+        announcements.access_changed(team_id);
     }
+    announcements.commit(tx, &state).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -92,7 +91,7 @@ async fn delete_team(
     caller: Caller,
     (team, name): (TeamId, String),
     now: Timestamp,
-) -> ApiResult<(Tx, PendingWakes)> {
+) -> ApiResult<(Tx, Announcements)> {
     let mut tx = TeamTx::bypassing_rls(tx, team, Bypass::LeavingAll);
     let ended = removed::cancel_runs(&mut tx, now, DeletedScope::Team).await?;
     teams::delete(&mut tx, now).await?;

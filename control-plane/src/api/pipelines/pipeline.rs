@@ -118,12 +118,11 @@ pub(super) async fn delete_pipeline(
     let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
     check_preconditions(&headers, Some(pipeline.revision))?;
     let now = state.ambient.now();
-    let ended = removed::cancel_runs(&mut tx, now, DeletedScope::Pipeline(id)).await?;
+    let announcements = removed::cancel_runs(&mut tx, now, DeletedScope::Pipeline(id)).await?;
     schedules::stop(&mut tx, id).await?;
     pipelines::delete(&mut tx, id, now).await?;
     let entry = audit::Entry::new("pipeline.delete", "pipeline", id).before(serde_json::to_value(&pipeline)?);
     audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
-    tx.commit().await?;
-    ended.announce(&state);
+    announcements.commit(tx, &state).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,7 +1,6 @@
 //! `DELETE /v1/teams/{id}`, `POST /v1/teams/{id}/restore`
 
 use axum::{Json, extract::State, http::StatusCode};
-use restroy_run_queue::wake::Wake;
 use restroy_sdk::{
     api::team::{DeleteTeam, Team},
     ids::TeamId,
@@ -42,13 +41,12 @@ pub(super) async fn delete_team(
         let fault = FieldError::new("/name", "not the team's name; write it exactly, to say that you mean it");
         return Err(Problem::new(ProblemCode::Invalid).errors(vec![fault]).into());
     }
-    let ended = removed::cancel_runs(&mut tx, now, DeletedScope::Team).await?;
+    let mut announcements = removed::cancel_runs(&mut tx, now, DeletedScope::Team).await?;
     teams::delete(&mut tx, now).await?;
     let entry = audit::Entry::new("team.delete", "team", id).before(json!({ "name": team.name }));
     audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
-    tx.commit().await?;
-    ended.announce(&state);
-    state.wake.send(Wake::Access { team_id: id });
+    announcements.access_changed(id);
+    announcements.commit(tx, &state).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -53,7 +53,6 @@ pub(super) async fn start(
     // Without the parameters: the caller has them, and the answer is kept for repeats.
     let run = started.run.clone().into_api(None)?;
     let answer = slot.store_response(&mut tx, StatusCode::ACCEPTED, &run).await?;
-    tx.commit().await?;
-    started.announce(&state);
+    started.announcements.commit(tx, &state).await?;
     Ok(answer)
 }

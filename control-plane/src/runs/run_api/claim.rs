@@ -1,10 +1,7 @@
 //! `POST /run/v1/tasks/{id}/claim`: one compare-and-set hands a task out, and raises its fence.
 
 use axum::{Json, extract::State};
-use restroy_run_queue::{
-    run_api::{Claim, Claimed},
-    wake::Wake,
-};
+use restroy_run_queue::run_api::{Claim, Claimed};
 use restroy_sdk::{
     event::EventKind,
     ids::{ExecutorId, RunId, TaskId},
@@ -20,10 +17,11 @@ use crate::{
     auth::token::hash,
     error::{ApiError, ApiResult},
     runs::{
+        announce::Announcements,
         cancel, events,
         executors::{self, Executor},
         lease,
-        lease_expiry::{self, ExpiredLease},
+        lease_expiry::{self, EndedLease},
         plan,
         rows::{TaskRow, task_columns},
     },
@@ -62,32 +60,27 @@ pub(super) async fn claim(
         tx.commit().await?;
         return Err(not_claimable());
     }
-    let (fence, token, lost) = match take_task(&state, &mut tx, &task, &executor, &claim, now).await? {
-        ClaimOutcome::Taken { fence, token, lost } => (fence, token, lost),
+    let (fence, token, mut announcements) = match take_task(&state, &mut tx, &task, &executor, &claim, now).await? {
+        ClaimOutcome::Taken { fence, token, announcements } => (fence, token, announcements),
         ClaimOutcome::TooLate => return Err(not_claimable()),
         ClaimOutcome::Ended(lost) => {
             // The expired lease was one too many: the run has failed, and that is kept.
-            tx.commit().await?;
-            lost.announce(&state, &task);
+            lost.announcements.commit(tx, &state).await?;
             return Err(not_claimable());
         }
     };
     let first = start_run(&mut tx, run.id, now).await?;
     let run = cancel::find(&mut tx, run.id).await?;
-    let wake = Wake::Run { run_id: run.id, last_seq: run.last_seq };
+    announcements.run_changed(run.id);
     let waited = now.since(run.created_at);
     let plan = plan::plan(&mut tx, &state, (id, executor.id, fence), run, fixed, (now, claim.fetches_outputs)).await?;
     let egress_left = usage::egress_left(&mut tx, now).await?;
     // Last of all, since it keeps the executor's other claims waiting: what it holds is counted over all teams.
     let mut tx = tx.leave_bypassing_rls(Bypass::ExecutorSlots).await?;
     executors::take_slot(&mut tx, &executor, id).await?;
-    tx.commit().await?;
-    state.wake.send(wake);
+    announcements.commit(tx, &state).await?;
     if first {
         state.metrics.run_claimed(waited);
-    }
-    if let Some(lost) = lost {
-        lost.announce(&state, &task);
     }
     Ok(Json(Claimed { token, fence, lease_ms: lease::lease_ms(&state), plan, egress_left: Some(egress_left) }))
 }
@@ -142,9 +135,9 @@ async fn put_back(tx: &mut TeamTx, task: &TaskRow) -> ApiResult<bool> {
 }
 
 enum ClaimOutcome {
-    Taken { fence: i64, token: String, lost: Option<ExpiredLease> },
+    Taken { fence: i64, token: String, announcements: Announcements },
     TooLate,
-    Ended(ExpiredLease),
+    Ended(EndedLease),
 }
 
 /// Takes the task as it was seen, if it still is so. A lease that ran out is lost first, which is
@@ -157,15 +150,15 @@ async fn take_task(
     claim: &Claim,
     now: Timestamp,
 ) -> ApiResult<ClaimOutcome> {
-    let (mut from, mut fence, mut lost) = (task.state.as_str(), task.fence, None);
+    let (mut from, mut fence, mut announcements) = (task.state.as_str(), task.fence, Announcements::default());
     if claimable(task, now) && from == "leased" {
         let Some(expired) = lease_expiry::expire_if_overdue(tx, task, now).await? else {
             return Ok(ClaimOutcome::TooLate);
         };
-        if expired.ended {
+        if expired.run_ended() {
             return Ok(ClaimOutcome::Ended(expired));
         }
-        (from, fence, lost) = ("pending", expired.fence, Some(expired));
+        (from, fence, announcements) = ("pending", expired.fence, expired.announcements);
     }
     let team = tx.team();
     let token = lease::new_token(&state.ambient, team, executor.lane);
@@ -190,7 +183,7 @@ async fn take_task(
     if taken.rows_affected() == 0 {
         return Ok(ClaimOutcome::TooLate);
     }
-    Ok(ClaimOutcome::Taken { fence: fence + 1, token, lost })
+    Ok(ClaimOutcome::Taken { fence: fence + 1, token, announcements })
 }
 
 /// The first claim of a run starts it; whether it was that.

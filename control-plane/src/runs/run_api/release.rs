@@ -1,7 +1,7 @@
 //! `POST /run/v1/tasks/{id}/release`: an executor that is to end gives a task back.
 
 use axum::{Json, extract::State};
-use restroy_run_queue::{run_api::Released, wake::Wake};
+use restroy_run_queue::run_api::Released;
 use restroy_sdk::ids::TaskId;
 
 use crate::{
@@ -22,9 +22,7 @@ pub(super) async fn release(
 ) -> ApiResult<Json<Released>> {
     let (mut tx, holding) = lease::leased_task(&state.db, LeaseWrite::Commit, id, &token).await?;
     let given = lease_expiry::release(&mut tx, &holding, state.ambient.now()).await?.ok_or_else(lease::lease_lost)?;
-    tx.commit().await?;
+    given.announcements.commit(tx, &state).await?;
     tracing::info!(task_id = %id, run_id = %holding.run_id, "a task was given back");
-    state.wake.send(Wake::Run { run_id: holding.run_id, last_seq: given.last_seq });
-    state.wake.send(Wake::Admit);
     Ok(Json(Released {}))
 }

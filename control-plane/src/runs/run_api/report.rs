@@ -3,10 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::{Json, extract::State};
-use restroy_run_queue::{
-    run_api::{Batch, BatchAnswer},
-    wake::Wake,
-};
+use restroy_run_queue::run_api::{Batch, BatchAnswer};
 use restroy_sdk::{
     event::EventKind,
     ids::TaskId,
@@ -21,8 +18,9 @@ use crate::{
     api::http::{Body, Path},
     error::{ApiError, ApiResult},
     runs::{
-        end::{self, Ending},
-        events::{self, BatchOrigin},
+        announce::Announcements,
+        end::{EndedBy, Ending, RunEnded, finish},
+        events::{self, BatchOrigin, LogPosition},
         executors::TaskToken,
         lease::{self, LeaseWrite, LeasedTask},
         limits::MAX_RUN_EVENTS,
@@ -64,6 +62,7 @@ pub(super) async fn report(
     let count = batch.events.len();
     let used = batch_usage(&batch);
     let AcceptedBatch { log, ended } = apply_batch(&state, &mut tx, &holding, batch, now).await?;
+    let has_ended = ended.is_some();
     if log.bytes > MAX_RUN_EVENTS {
         drop(tx);
         return Err(finish_oversized(&state, id, &token).await?);
@@ -75,16 +74,17 @@ pub(super) async fn report(
         let ending = Ending::with_code(RunStatus::Failed, "quota_exceeded", counted.stored.message());
         return Err(finish_at_limit(&state, id, &token, &ending).await?);
     }
-    tx.commit().await?;
-    state.wake.send(Wake::Run { run_id: holding.run_id, last_seq: log.last_seq });
+    let mut announcements = Announcements::default();
+    if let Some(ended) = ended {
+        announcements.run_ended(ended);
+    } else {
+        announcements.run_changed(holding.run_id);
+    }
+    announcements.commit(tx, &state).await?;
     state.metrics.events_recorded(count);
-    if let (Some(exceeded), None) = (counted.exceeded, ended) {
+    if let (Some(exceeded), false) = (counted.exceeded, has_ended) {
         let ending = Ending::with_code(RunStatus::Failed, "quota_exceeded", exceeded.message());
         return Err(finish_at_limit(&state, id, &token, &ending).await?);
-    }
-    if let Some(status) = ended {
-        state.wake.send(Wake::Admit);
-        state.metrics.run_ended(status, holding.started_at.map(|started| now.since(started)));
     }
     Ok(batch_answer(&state, log.last_seq, counted.egress_left))
 }
@@ -134,9 +134,9 @@ async fn record_usage(
 }
 
 struct AcceptedBatch {
-    log: events::LogPosition,
+    log: LogPosition,
     /// The run's end, if that was in the batch.
-    ended: Option<RunStatus>,
+    ended: Option<RunEnded>,
 }
 
 async fn apply_batch(
@@ -159,14 +159,21 @@ async fn apply_batch(
         lease::record_progress(tx, holding).await?;
     }
 
-    let mut log = batch.events;
-    let ended = changes.ending.as_ref().map(|(status, _)| *status);
-    if let Some((status, error)) = changes.ending {
-        finish(tx, holding, &mut log, Ending { status, error }, now).await?;
-    }
     let origin = BatchOrigin { task: holding.task_id, fence: holding.fence, n: batch.n };
-    let log = events::append_with_bytes(tx, run, now, &log, Some(origin), beside).await?;
-    Ok(AcceptedBatch { log, ended })
+    let Some((status, error)) = changes.ending else {
+        let log = events::append_with_bytes(tx, run, now, &batch.events, Some(origin), beside).await?;
+        return Ok(AcceptedBatch { log, ended: None });
+    };
+    if status == RunStatus::Succeeded
+        && let Some(step) = steps::still_open(tx, run).await?
+    {
+        let pointer = format!("/events/{}", batch.events.len().saturating_sub(1));
+        let message = format!("The run has not succeeded: the step `{step}` has not ended.");
+        return Err(invalid_batch(FieldError::new(pointer, message)));
+    }
+    let by = EndedBy::Holder { task: holding, batch: origin, events: batch.events, beside };
+    let ended = finish(tx, run, now, &Ending { status, error }, by).await?.ok_or_else(lease::run_ended)?;
+    Ok(AcceptedBatch { log: ended.log, ended: Some(ended) })
 }
 
 /// What an attempt takes beside its events: its row, and once it has ended what it returned.
@@ -192,40 +199,6 @@ fn check_texts(batch: &Batch) -> ApiResult<()> {
     }
 }
 
-/// The executor ends its run. The task keeps its token, for a repost of this batch.
-async fn finish(
-    tx: &mut TeamTx,
-    holding: &LeasedTask,
-    log: &mut Vec<EventKind>,
-    ending: Ending,
-    now: Timestamp,
-) -> ApiResult<()> {
-    if ending.status == RunStatus::Succeeded
-        && let Some(step) = steps::open_step(tx, holding.run_id).await?
-    {
-        let pointer = format!("/events/{}", log.len() - 1);
-        return Err(invalid_batch(FieldError::new(
-            pointer,
-            format!("The run has not succeeded: the step `{step}` has not ended."),
-        )));
-    }
-    if !end::set_status(tx, holding.run_id, now, &ending).await? {
-        return Err(lease::run_ended());
-    }
-    let cancelled = end::close_steps(tx, holding.run_id, now).await?;
-    let last = log.len() - 1;
-    log.splice(last..last, cancelled);
-    let team = tx.team();
-    sql!(
-        &mut **tx,
-        execute,
-        query("UPDATE tasks SET state = 'done', lease_until = NULL WHERE team_id = $1 AND id = $2")
-            .bind(team)
-            .bind(holding.task_id)
-    )?;
-    Ok(())
-}
-
 /// Ends a run whose log would outgrow its bound; what is committed stays.
 async fn finish_oversized(state: &AppState, id: TaskId, token: &str) -> ApiResult<ApiError> {
     let message = format!("The events of a run, output of its scripts included, take at most {MAX_RUN_EVENTS} bytes.");
@@ -235,9 +208,11 @@ async fn finish_oversized(state: &AppState, id: TaskId, token: &str) -> ApiResul
 /// Ends a run that may not go on.
 async fn finish_at_limit(state: &AppState, id: TaskId, token: &str, ending: &Ending) -> ApiResult<ApiError> {
     let (mut tx, holding) = lease::leased_task(&state.db, LeaseWrite::Commit, id, token).await?;
-    if let Some(ended) = end::finish(&mut tx, holding.run_id, state.ambient.now(), ending).await? {
-        tx.commit().await?;
-        ended.announce(state);
+    let ended = finish(&mut tx, holding.run_id, state.ambient.now(), ending, EndedBy::ControlPlane).await?;
+    if let Some(ended) = ended {
+        let mut announcements = Announcements::default();
+        announcements.run_ended(ended);
+        announcements.commit(tx, state).await?;
     }
     Ok(lease::run_ended())
 }

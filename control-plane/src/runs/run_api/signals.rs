@@ -216,9 +216,10 @@ pub(super) async fn stopped(
         .bind(id)
         .bind(executor)
     )?;
-    tx.commit().await?;
+    let mut announcements = Announcements::default();
     if done.rows_affected() > 0 {
-        state.wake.send(Wake::Admit);
+        announcements.admit();
     }
+    announcements.commit(tx, &state).await?;
     Ok(Json(Released {}))
 }

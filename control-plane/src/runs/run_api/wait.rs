@@ -4,10 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use axum::{Json, extract::State};
-use restroy_run_queue::{
-    run_api::{Released, Wait, WaitingStep},
-    wake::Wake,
-};
+use restroy_run_queue::run_api::{Released, Wait, WaitingStep};
 use restroy_sdk::{
     event::EventKind,
     ids::TaskId,
@@ -21,6 +18,7 @@ use crate::{
     api::http::{Body, Path},
     error::ApiResult,
     runs::{
+        announce::Announcements,
         events,
         executors::TaskToken,
         lease::{self, LeaseWrite, LeasedTask},
@@ -70,11 +68,12 @@ pub(super) async fn wait(
             .bind(RunStatus::Waiting)
             .bind(RunStatus::Running)
     )?;
-    let log = events::append(&mut tx, holding.run_id, now, &log, None).await?;
-    tx.commit().await?;
+    events::append(&mut tx, holding.run_id, now, &log, None).await?;
+    let mut announcements = Announcements::default();
+    announcements.run_changed(holding.run_id);
+    announcements.admit();
+    announcements.commit(tx, &state).await?;
     tracing::info!(task_id = %id, run_id = %holding.run_id, %due, "a task waits");
-    state.wake.send(Wake::Run { run_id: holding.run_id, last_seq: log.last_seq });
-    state.wake.send(Wake::Admit);
     Ok(Json(Released {}))
 }
 
