@@ -28,7 +28,7 @@ pub(crate) fn folder(variable: impl Fn(&str) -> Option<PathBuf>) -> Outcome<Path
     if let Some(home) = variable("HOME").filter(absolute) {
         return Ok(home.join(".config/restroy"));
     }
-    Err(Failure::new("there is no place for credentials: neither HOME nor XDG_CONFIG_HOME is set")
+    Err(Failure::new("cannot store credentials: neither HOME nor XDG_CONFIG_HOME is set")
         .help("name a folder with RESTROY_CONFIG_DIR"))
 }
 

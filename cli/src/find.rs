@@ -19,7 +19,7 @@ use crate::{
     folder::Folder,
 };
 
-/// How many names are told to somebody whose name was none of them.
+/// How many names are reported to somebody whose name was none of them.
 const SHOWN: usize = 30;
 /// How many things of a list are looked at, at most: as many pipelines as a board can have.
 const MOST: usize = 10_000;
@@ -46,7 +46,7 @@ pub(crate) async fn team(client: &Client, wanted: Option<&str>) -> Outcome<Team>
         return one_team(teams, wanted);
     }
     match teams.len() {
-        0 => Err(Failure::new("you have no team yet").help("make one with `restroy teams --create NAME`")),
+        0 => Err(Failure::new("you have no team yet").help("create one with `restroy teams --create NAME`")),
         1 => Ok(teams.remove(0)),
         _ => {
             let names: Vec<_> = teams.iter().map(|team| team.name.as_str()).collect();
@@ -60,7 +60,7 @@ pub(crate) fn one_team(teams: Vec<Team>, wanted: &str) -> Outcome<Team> {
     let names: Vec<_> = teams.iter().map(|team| team.name.clone()).collect();
     let fits = |team: &Team| team.id.to_string() == wanted || same(&team.name, wanted);
     pick(teams, fits, |team| team.name == wanted).map_err(|found| match found {
-        Found::None if names.is_empty() => Failure::new(format!("no team `{wanted}`; there is none")),
+        Found::None if names.is_empty() => Failure::new(format!("no team `{wanted}`; you have none")),
         Found::None => Failure::new(format!("no team `{wanted}`")).help(format!("the teams are {}", names.join(", "))),
         Found::Several(found) => Failure::usage(format!("several teams are called `{wanted}`")).help(format!(
             "name one by its id: {}",
@@ -108,7 +108,7 @@ pub(crate) async fn board(client: &Client, wanted: Option<&str>) -> Outcome<Team
         return match (open.next(), open.next()) {
             (Some(board), None) => Ok(board),
             (None, _) => {
-                Err(Failure::new("there is no board yet").help("make one with `restroy boards --create NAME`"))
+                Err(Failure::new("there is no board yet").help("create one with `restroy boards --create NAME`"))
             }
             (Some(first), Some(second)) => {
                 let names: Vec<_> = [first, second].into_iter().chain(open).map(|board| board.board.name).collect();
@@ -121,7 +121,7 @@ pub(crate) async fn board(client: &Client, wanted: Option<&str>) -> Outcome<Team
     let fits = |board: &TeamBoard| board.board.id.to_string() == wanted || same(&board.board.name, wanted);
     pick(boards, fits, |board| board.board.name == wanted).map_err(|found| match found {
         Found::None if names.is_empty() => Failure::new(format!("no board `{wanted}`; there is none yet"))
-            .help("make one with `restroy boards --create NAME`"),
+            .help("create one with `restroy boards --create NAME`"),
         Found::None => {
             Failure::new(format!("no board `{wanted}`")).help(format!("the boards are {}", names.join(", ")))
         }
@@ -225,7 +225,7 @@ pub(crate) async fn script(client: &Client, pipeline: &Pipeline, wanted: &str) -
         }
         Found::None => Failure::new(format!("`{}` has no script `{wanted}`", pipeline.name))
             .help(format!("its scripts are {}", paths.join(", "))),
-        Found::Several(_) => Failure::usage(format!("several scripts fit `{wanted}`")).help("write the whole path"),
+        Found::Several(_) => Failure::usage(format!("several scripts match `{wanted}`")).help("write the whole path"),
     })
 }
 

@@ -11,7 +11,7 @@ use crate::{
     style::{Paint, clean},
 };
 
-/// Prints a text and a line break, unless there is nothing to print. A closed pipe is no error.
+/// Prints a text and a line break, unless there is nothing to print. A closed pipe is not an error.
 pub(crate) fn print(text: &str) {
     if !text.is_empty() {
         let mut out = std::io::stdout().lock();
@@ -66,7 +66,7 @@ pub(crate) fn bytes(count: u64) -> String {
     }
 }
 
-/// A number with its thousands told apart: `1_234_567`.
+/// A number with its thousands distinguished: `1_234_567`.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

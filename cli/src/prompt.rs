@@ -67,7 +67,7 @@ fn terminal(question: &str, otherwise: &str) -> Outcome<Term> {
     if is_attended() {
         return Ok(Term::stderr());
     }
-    Err(Failure::usage(format!("nobody is at the terminal to answer: {question}")).help(otherwise))
+    Err(Failure::usage(format!("cannot prompt for “{question}”: stdin is not a terminal")).help(otherwise))
 }
 
 fn asked(error: &io::Error) -> Failure {

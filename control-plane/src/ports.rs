@@ -14,7 +14,7 @@ pub trait ScriptCompiler: Send + Sync {
     async fn check_expression(&self, expression: &str, fuel: u64) -> Result<CompileReport, CompilerUnavailable>;
 }
 
-/// What compiling said.
+/// The compiler's result.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CompileReport {
     /// What is wrong, if it does not compile.
@@ -25,5 +25,5 @@ pub struct CompileReport {
 
 /// The compiler itself failed; nothing is known about the script.
 #[derive(Debug, thiserror::Error)]
-#[error("scripts cannot be checked just now: {0}")]
+#[error("script checks are temporarily unavailable: {0}")]
 pub struct CompilerUnavailable(pub String);

@@ -74,11 +74,11 @@ impl Health {
         let state = self.state();
         let mut trouble = Vec::new();
         if state.draining {
-            trouble.push("it is stopping and takes nothing new".to_owned());
+            trouble.push("it is stopping and takes no new tasks".to_owned());
         }
         if state.heard.is_none_or(|heard| heard.elapsed() > RECENT) {
-            let why = state.refused.as_deref().unwrap_or("none was answered yet");
-            trouble.push(format!("the control-plane took no heartbeat within {} s: {why}", RECENT.as_secs()));
+            let why = state.refused.as_deref().unwrap_or("no heartbeat has been answered yet");
+            trouble.push(format!("the control-plane accepted no heartbeat within {} s: {why}", RECENT.as_secs()));
         }
         trouble
     }

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_does_not() {
+    fn invalid_json_does_not() {
         for text in ["", "1 2", "{\"a\"}", "\"\\ud800\"", "1e999", &"[".repeat(200)] {
             assert!(matches!(check(text), Err(Problem::NotJson(_))), "{text}");
         }

@@ -111,7 +111,7 @@ pub(crate) async fn keep(task: &TaskContext, signals: &Signals) {
             return;
         }
         if !moving && api.is_overdue() {
-            // Others may have it by now: what is still under way must not act.
+            // Others may have it now: what is still under way must not act.
             api.expire();
             return;
         }
@@ -143,13 +143,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_sandbox_that_does_not_yield_is_no_progress() {
+    async fn a_sandbox_that_does_not_yield_is_not_progress() {
         let progress = Arc::new(Progress::default());
         let until = Instant::now() + Duration::from_hours(1);
         let inner = Arc::clone(&progress);
         progress
             .watch(until, async move {
-                // From within the poll: this sandbox is at work and has not yielded since.
+                // From within the poll: this sandbox is running and has not yielded since.
                 let mut seen = inner.moves.load(Ordering::Relaxed);
                 assert!(!inner.look(&mut seen));
             })

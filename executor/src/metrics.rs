@@ -97,8 +97,8 @@ impl Metrics {
         };
         inner.registry = inner.register(engine_id);
         inner.slots.set(slots.into());
-        // What can be told from the start is there from the start: a rate over a counter that
-        // appears with its first event misses that event.
+        // What is known from the start is there from the start: a rate over a counter that appears with its first event
+        // misses that event.
         for claimed in Claimed::ALL {
             let _ = inner.claims.get_or_create(&[("outcome", claimed.as_str())]);
         }
@@ -187,7 +187,7 @@ impl Inner {
         let mut all = Registry::with_prefix("restroy_executor");
         all.register(
             "build",
-            "The version at work, and the id of its engine",
+            "The running version and its engine's id",
             Info::new([("version", env!("CARGO_PKG_VERSION").to_owned()), ("engine_id", engine_id.to_owned())]),
         );
         all.register("slots", "How many tasks the executor takes at once", self.slots.clone());

@@ -142,7 +142,7 @@ pub(crate) async fn listen(api: &RunApi, signals: &Signals) {
                 tracing::debug!("the control-plane knows no signals");
                 pause = UNKNOWN_ROUTE_PAUSE;
             }
-            Err(error) => tracing::warn!(%error, "no signals are heard: the run API is asked before each request"),
+            Err(error) => tracing::warn!(%error, "no signals arrive: the run API is asked before each request"),
         }
         signals.disconnected();
         sleep(pause).await;

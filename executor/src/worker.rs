@@ -128,9 +128,8 @@ impl Executor {
         self.health.clone()
     }
 
-    /// Works until `shutdown` resolves. Then nothing new is taken, tasks at work go on for at most
-    /// [`ExecutorConfig::drain`], and what is not done by then is handed back, for whoever claims it
-    /// next.
+    /// Works until `shutdown` resolves. Then nothing new is taken, running tasks continue for at most
+    /// [`ExecutorConfig::drain`], and what is not done by then is handed back, for whoever claims it next.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) {
         let this = Arc::new(self);
         let stopping = this.stopping.clone();
@@ -201,8 +200,8 @@ impl Executor {
         }
     }
 
-    /// Says that it is there, with how many slots: none once it drains, so that nothing is admitted
-    /// on its account. Tells each time how many slots the answer allows.
+    /// Says that it is there, with how many slots: none once it drains, so that nothing is admitted on its account.
+    /// Reports each time how many slots the answer allows.
     async fn heartbeat_loop(&self, stopping: &CancellationToken, allowed: &watch::Sender<Option<u32>>) {
         loop {
             let draining = stopping.is_cancelled();
@@ -247,7 +246,7 @@ impl Executor {
     async fn stand_back(&self, task_id: TaskId) {
         if let Err(error) = self.queue.push(Message { task_id }).await {
             // The dispatcher notices that nobody has it.
-            tracing::debug!(%error, "the task is not put back");
+            tracing::debug!(%error, "the task is not returned to the queue");
         }
         let _ = tokio::time::timeout(STAND_BACK, self.stopping.cancelled()).await;
     }
@@ -262,11 +261,11 @@ impl Executor {
         let (claimed, asked) = match self.api.claim(task_id, self.tools.ambient.uuid()).await {
             Ok(Some(claimed)) => claimed,
             Ok(None) => {
-                tracing::debug!("somebody else has the task");
+                tracing::debug!("another executor has the task");
                 return None;
             }
             Err(error) => {
-                tracing::warn!(%error, "the task cannot be claimed: it will be handed out again");
+                tracing::warn!(%error, "the task cannot be claimed: it will be queued again");
                 if error.is_ours() {
                     self.stand_back(task_id).await;
                 }
@@ -291,7 +290,7 @@ impl Executor {
         // Under the lease's first half minute; a lease that is lost meanwhile shows with the first report.
         let prepared = tokio::task::spawn_blocking(move || (prepare(&plan), plan)).await;
         let Ok((prepared, plan)) = prepared else {
-            tracing::error!(%run_id, "the plan's preparation broke down: the task's lease ends by itself");
+            tracing::error!(%run_id, "preparing the plan failed: the task's lease will expire");
             return None;
         };
         let (folders, team_id) = (Arc::clone(&self.folders), plan.team_id);
@@ -329,9 +328,9 @@ impl Executor {
                 task.api.release().await.is_ok()
             };
             if tokio::time::timeout(HAND_BACK, given_back).await.unwrap_or(false) {
-                tracing::info!(%run_id, fence, "the task is handed back");
+                tracing::info!(%run_id, fence, "the task is released");
             } else {
-                tracing::warn!(%run_id, fence, "the task cannot be handed back: its lease ends by itself");
+                tracing::warn!(%run_id, fence, "the task cannot be released: its lease will expire");
             }
             return Some((run_id, Leave::Keep));
         }
@@ -370,7 +369,7 @@ impl Executor {
 async fn give_back_while_it_waits(task: &TaskContext) {
     loop {
         task.activity.freeze().await;
-        // What they wait for is recorded first: whoever goes on with it finds it.
+        // What they wait for is recorded first: whoever continues with it finds it.
         task.reporter.committed(task.reporter.newest()).await;
         match task.api.wait(task.activity.waiting()).await {
             Ok(true) => return,
@@ -384,7 +383,7 @@ async fn give_back_while_it_waits(task: &TaskContext) {
     }
 }
 
-/// Tells the run API that nothing is done any more for a task whose run was ended, once that is so: what waits
+/// Reports the run API that nothing is done any more for a task whose run was ended, once that is so: what waits
 /// for its place starts then. Should the word get lost, it starts when the lease would have ended.
 async fn confirm_stop(api: Arc<RunApi>, task_id: TaskId, task: Arc<TaskContext>) {
     task.stopped().await;

@@ -21,11 +21,11 @@ pub struct Door {
     pub entropy: Arc<dyn Entropy>,
     /// Where its lines go.
     pub sink: Arc<dyn Sink>,
-    /// HTTP.
+    /// HTTP requests.
     pub http: Option<Arc<dyn Http>>,
     /// The key-value store.
     pub kv: Option<Arc<dyn Kv>>,
-    /// E-mail.
+    /// Outgoing e-mail.
     pub mail: Option<Arc<dyn Mail>>,
     /// The scratch folder.
     pub files: Option<Arc<dyn Files>>,

@@ -47,7 +47,7 @@ struct Stopped {
 mod calling {
     /// None is: the guest runs.
     pub(super) const NO: u8 = 0;
-    /// One is.
+    /// Somebody waits.
     pub(super) const YES: u8 = 1;
     /// One is, it waits, and the run's ticket was given back.
     pub(super) const WAITS: u8 = 2;
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_clock_goes_on_after_it_stood_still() {
+    async fn the_clock_resumes_after_it_stopped() {
         let clock = WallClock::default();
         let run = async {
             let stopped = clock.stop();

@@ -101,7 +101,7 @@ pub(crate) struct Shares(Arc<Mutex<Core<oneshot::Sender<Ticket>>>>);
 
 /// The right to run. Dropped, somebody else has it.
 pub(crate) struct Ticket {
-    /// Taken when it goes on.
+    /// Taken when it continues.
     shares: Option<Shares>,
     owner: Owner,
 }
@@ -152,8 +152,8 @@ impl Drop for Ticket {
             match waiter.send(Ticket { shares: Some(shares.clone()), owner: next_owner }) {
                 // One release makes room for one.
                 Ok(()) => return,
-                // It does not wait any more. Its ticket goes on from here: by its own end, drops would
-                // nest as deep as the queue is long.
+                // It does not wait any more. Its ticket continues from here: by its own end, drops would nest as deep
+                // as the queue is long.
                 Err(mut ticket) => {
                     ticket.shares = None;
                     owner = next_owner;

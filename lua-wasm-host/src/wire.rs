@@ -14,7 +14,7 @@
 
 #![allow(dead_code, reason = "each side uses its half")]
 
-/// Operations.
+/// The operations of host calls.
 pub(crate) mod op {
     /// Gives the bytes of the last answer that did not fit.
     pub(crate) const TAKE: u32 = 0;

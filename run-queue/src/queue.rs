@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// A task to be claimed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// Which.
+    /// The task's id.
     pub task_id: TaskId,
 }
 
@@ -49,7 +49,6 @@ pub trait Queue: Send + Sync {
         Ok(())
     }
 
-    /// Takes messages, at most `slots` at once, until `stop` resolves; then waits for the handlers
-    /// that are at work.
+    /// Takes messages, at most `slots` at once, until `stop` resolves; then waits for the handlers that are running.
     async fn consume(&self, slots: usize, handler: Handler, stop: Pin<Box<dyn Future<Output = ()> + Send>>);
 }

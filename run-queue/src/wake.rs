@@ -17,7 +17,7 @@ use crate::{
     run_api::{HeldTask, ReleaseReason},
 };
 
-/// How many wake-ups may wait for a slow listener; beyond, it is told that it missed some.
+/// How many wake-ups may wait for a slow listener; beyond, it is informed that it missed some.
 const BACKLOG: usize = 4096;
 
 /// What there is to look at.
@@ -27,14 +27,14 @@ pub enum Wake {
     Admit,
     /// A run has events up to `last_seq`.
     Run {
-        /// Which run.
+        /// The run.
         run_id: RunId,
         /// Its newest event.
         last_seq: i64,
     },
     /// What members of a team may do there has changed: who watches may not do so any more.
     Access {
-        /// Which team.
+        /// The team.
         team_id: TeamId,
     },
     /// A task is not its executor's any more.
@@ -76,9 +76,8 @@ impl WakeUps {
         Self { local, remote: Some(remote) }
     }
 
-    /// Tells all listeners; nobody listening is no fault. Neither blocks nor fails: what Redis
-    /// cannot take now is kept and coalesced until it can, the newest `last_seq` of each run, and
-    /// beyond a bound as one [`Wake::Missed`].
+    /// Notifies all listeners; nobody listening is not a fault. Neither blocks nor fails: what Redis cannot take now is
+    /// kept and coalesced until it can, the newest `last_seq` of each run, and beyond a bound as one [`Wake::Missed`].
     pub fn send(&self, wake: Wake) {
         let _ = self.local.send(wake);
         if let Some(remote) = &self.remote {

@@ -1,9 +1,8 @@
 //! The consumer's worker: apalis takes what was taken from the queue, calls the handler, drains on
 //! stop.
 //!
-//! A delivery comes with the slot that was free for it, so nothing is taken before there is a slot.
-//! The handler runs as a task of its own: whatever becomes of the worker, work that was begun goes
-//! on.
+//! A delivery comes with the slot that was free for it, so nothing is taken before there is a slot. The handler
+//! runs as a task of its own: whatever becomes of the worker, work that was begun continues.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -47,8 +46,8 @@ impl<P: Send + Sync + 'static> Taken<P> {
         std::iter::from_fn(|| receiver.try_recv().ok()).collect()
     }
 
-    /// Has every delivery handled until `stopped` is cancelled, or nothing can come any more, then waits
-    /// for the handlers at work.
+    /// Has every delivery handled until `stopped` is cancelled, or nothing can come any more, then waits for the
+    /// running handlers.
     pub(crate) async fn work(&self, handler: &Handler, stopped: &CancellationToken) {
         let at_work = TaskTracker::new();
         // A worker ends on the first error of its backend; ours has none, but a queue that goes
@@ -90,7 +89,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One worker, until it is told to stop or breaks down.
+/// One worker, until it is asked to stop or breaks down.
 fn worker<P: Send + Sync + 'static>(
     storage: MemoryStorage<Delivery<P>>,
     handler: Handler,
@@ -105,7 +104,7 @@ fn worker<P: Send + Sync + 'static>(
         });
         async move {
             if let Err(error) = task.await {
-                tracing::error!(%error, "a task's handler broke down");
+                tracing::error!(%error, "a task's handler failed");
             }
         }
     });

@@ -42,7 +42,7 @@ reaches every script there that names it.")]
         #[command(flatten)]
         whose: Whose,
     },
-    /// Take a secret away
+    /// Remove a secret
     Remove {
         /// A pipeline, one of its scripts, and the key; with --board or --team the key alone
         #[arg(required = true, num_args = 1..=3, value_name = "PIPELINE SCRIPT KEY")]
@@ -52,7 +52,7 @@ reaches every script there that names it.")]
     },
 }
 
-/// Print the settings in force, or change the configuration of scripts, boards and teams
+/// Print the effective settings, or change the configuration of scripts, boards and teams
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -73,9 +73,9 @@ pub(crate) struct Config {
 /// What is to be done with the configuration of scripts, or which service's settings are asked for.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Configure {
-    /// Print the settings that `restroy control-plane` would have here, secrets masked
+    /// Print the effective settings of `restroy control-plane`, secrets masked
     ControlPlane(Given<tables::ControlPlane>),
-    /// Print the settings that `restroy executor` would have here, secrets masked
+    /// Print the effective settings of `restroy executor`, secrets masked
     Executor(Given<tables::Executor>),
     /// Set a plain value
     #[command(after_help = "\
@@ -101,7 +101,7 @@ goes before its board's, and that before its team's.")]
         #[command(flatten)]
         whose: Whose,
     },
-    /// Take a value or a secret away; what a farther place has, or the document's default, holds again
+    /// Remove a value or a secret; the value of the board, team or document applies again
     Unset {
         /// A pipeline, one of its scripts, and the key; with --board or --team the key alone
         #[arg(required = true, num_args = 1..=3, value_name = "PIPELINE SCRIPT KEY")]

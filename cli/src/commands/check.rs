@@ -34,7 +34,7 @@ pub(crate) async fn check(as_json: bool, args: &Check) -> Outcome {
     let steps = document.map_or(0, |document| document.steps.len());
     let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
     output::print(&format!(
-        "{}: {}, {}, no faults",
+        "{}: {}, {}, no problems",
         folder.document.display(),
         count(steps, "step"),
         count(folder.files.len(), "Lua file")

@@ -96,7 +96,7 @@ impl Place {
                 }
                 Ok(Self { of: script.id.into(), name: script.path, declared })
             }
-            _ => Err(Failure::usage("it is not clear whose configuration is meant")
+            _ => Err(Failure::usage("no script, board or team given")
                 .help("name a pipeline and one of its scripts, or --board NAME, or --team NAME")),
         }
     }
@@ -113,7 +113,7 @@ async fn set(context: &Context, client: &Client, place: &Place, key: &str, value
     let entry = client.put_configuration(place.of, key, &value).await?;
     context.show(&entry, |entry| {
         let what = if entry.secret { "secret" } else { "value" };
-        format!("{what} {key} of {} set (revision {}); runs that start from now on see it", place.name, entry.revision)
+        format!("{what} {key} of {} set (revision {}); new runs will use it", place.name, entry.revision)
     })
 }
 
@@ -125,7 +125,7 @@ async fn unset(context: &Context, client: &Client, place: &Place, key: &str) -> 
         _ => error.into(),
     })?;
     let unset = serde_json::json!({ "of": place.name, "key": key });
-    context.show(&unset, |_| format!("{key} of {} is not set any more", place.name))
+    context.show(&unset, |_| format!("{key} of {} is no longer set", place.name))
 }
 
 /// What is set somewhere.

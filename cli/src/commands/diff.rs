@@ -26,7 +26,7 @@ pub(crate) async fn diff(context: &Context, args: &args::Diff) -> Outcome {
     let client = context.client()?;
     let pipeline = find::pipeline(&client, &name, args.board.as_deref()).await?;
     let Some(number) = args.version.or(pipeline.published_version) else {
-        return Err(Failure::new(format!("nothing of `{}` is published", pipeline.name))
+        return Err(Failure::new(format!("`{}` has no published version", pipeline.name))
             .help("name a version with --version; `restroy versions` lists them"));
     };
     let there = client.version(pipeline.id, number).await?;
@@ -57,8 +57,8 @@ fn show(diff: &Diff, paint: Paint) -> String {
     for touch in &diff.capabilities {
         let what = words(&touch.touch);
         let line = match touch.change {
-            Change::Removed => paint.green(&format!("- may touch {what}")),
-            Change::Added | Change::Changed => paint.yellow(&format!("+ may touch {what}")),
+            Change::Removed => paint.green(&format!("- is allowed to: {what}")),
+            Change::Added | Change::Changed => paint.yellow(&format!("+ is allowed to: {what}")),
         };
         let _ = writeln!(text, "{line}");
     }
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_what_is_new_and_what_is_gone() {
+    fn reports_what_is_new_and_what_is_gone() {
         let read = |document: Value| document::read_json(&document.to_string()).unwrap();
         let old = read(json!({ "restroy": 1, "name": "A", "steps": { "a": { "script": "a.lua" } } }));
         let new = read(json!({

@@ -163,7 +163,7 @@ fn show(as_json: bool, ran: &Ran) -> Outcome {
 
 fn failed(error: &StepError) -> Failure {
     let mut message = format!("{}: {}", error.code, clean_lines(&error.message));
-    // Of a syntax error the message tells the place, of a failed call what its table tells.
+    // Of a syntax error the message reports the place, of a failed call what its table reports.
     let call = call_code(error);
     if let Some(details) = error.details.as_ref().filter(|_| call.is_none() && error.code.as_str() != "syntax_error") {
         message += "\n  details: ";
@@ -181,7 +181,7 @@ fn failed(error: &StepError) -> Failure {
     }
 }
 
-/// The code of the host call that failed, if that is what the error tells of.
+/// The code of the host call that failed, if that is what the error describes.
 fn call_code(error: &StepError) -> Option<&str> {
     let details = error.details.as_ref()?;
     details.get("retryable")?;

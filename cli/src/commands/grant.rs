@@ -1,4 +1,4 @@
-//! What a version may touch beyond the published one: shown, and asked about, before it is published.
+//! What a version may use beyond the published one: shown, and asked about, before it is published.
 
 use std::io::Write as _;
 
@@ -22,9 +22,8 @@ pub(super) async fn published(client: &Client, pipeline: &Pipeline) -> Outcome<O
     }
 }
 
-/// What publishing `new` grants that `published` did not have. Where somebody is there to answer, and was
-/// not told to be left alone, it is shown, and nothing goes on without their consent; `otherwise` says what
-/// else there is.
+/// What publishing `new` grants that `published` did not have. Where somebody is there to answer, and was not told
+/// to be left alone, it is shown, and nothing continues without their consent; `otherwise` says what else there is.
 pub(super) fn ask(new: &Document, published: Option<&Document>, yes: bool, otherwise: &str) -> Outcome<Granted> {
     let mut granted =
         Granted { touches: escalated_capabilities(new, published), first: published.is_none(), told: false };
@@ -38,7 +37,7 @@ pub(super) fn ask(new: &Document, published: Option<&Document>, yes: bool, other
     Err(Failure::new("nothing was published").help(otherwise))
 }
 
-/// What a version may touch beyond the one before.
+/// What a version may use beyond the one before.
 pub(super) struct Granted {
     touches: Vec<Capability>,
     /// There was none before.
@@ -53,9 +52,9 @@ impl Granted {
             return;
         }
         let head = if self.first {
-            "runs of this pipeline may touch:"
+            "runs of this pipeline are allowed to:"
         } else {
-            "this version may touch more than the published one:"
+            "this version is allowed to do more than the published one:"
         };
         let mut err = std::io::stderr().lock();
         let _ = writeln!(err, "{}", Paint::stderr().yellow(head));
@@ -68,10 +67,10 @@ impl Granted {
 /// A thing that may be touched, for people.
 pub(super) fn words(touch: &Capability) -> String {
     match touch {
-        Capability::Http { origin } => format!("HTTP requests to {}", clean(origin)),
-        Capability::Secret { script, key } => format!("the secret {} of {}", clean(key), clean(script)),
+        Capability::Http { origin } => format!("send HTTP requests to {}", clean(origin)),
+        Capability::Secret { script, key } => format!("read the secret {} of {}", clean(key), clean(script)),
         Capability::Kv => "the board's key-value store".to_owned(),
         Capability::Email => "e-mail, sent".to_owned(),
-        Capability::Files => "files of the run, and artifacts kept".to_owned(),
+        Capability::Files => "use files of the run and keep artifacts".to_owned(),
     }
 }

@@ -35,14 +35,13 @@ pub(crate) enum KeysCommand {
     },
     /// Seal every team's key with the newest master key
     ///
-    /// With RESTROY_DATABASE_URL and RESTROY_MASTER_KEYS: those of an installation, while it runs; the
-    /// newest key is the first of the list, and every control-plane must know it before. Else those of a
-    /// data folder of `restroy dev` that is stopped, for which a new key is made. Breaking it off does no
-    /// harm: called again, it goes on.
+    /// With RESTROY_DATABASE_URL and RESTROY_MASTER_KEYS: those of an installation, while it runs; the newest key is
+    /// the first of the list, and every control-plane must know it before. Else those of a data folder of `restroy dev`
+    /// that is stopped, for which a new key is made. Breaking it off does no harm: called again, it continues.
     Rotate {
         /// Give every team a new data key instead, and seal its secrets anew: when one may have been seen
         ///
-        /// Every control-plane must be of this version; they go on meanwhile.
+        /// Every control-plane must be of this version; they continue meanwhile.
         #[arg(long)]
         data_keys: bool,
         #[command(flatten)]
@@ -82,7 +81,7 @@ impl Open {
     }
 }
 
-/// Does it.
+/// Runs the subcommand.
 pub(crate) async fn keys(command: KeysCommand, as_json: bool) -> Outcome {
     match command {
         KeysCommand::List { place } => list(&Open::at(&place).await?, as_json).await,
@@ -92,7 +91,7 @@ pub(crate) async fn keys(command: KeysCommand, as_json: bool) -> Outcome {
 }
 
 fn failed(error: impl Into<StoreError>) -> Failure {
-    Failure::new(ApiError::from(error.into()).0.to_string()).help("RESTROY_LOG=info tells more")
+    Failure::new(ApiError::from(error.into()).0.to_string()).help("Set RESTROY_LOG=info for details.")
 }
 
 /// How much each key seals.
@@ -163,7 +162,7 @@ async fn rotate(mut open: Open, as_json: bool) -> Outcome {
         // What is sealed with a key that is lost is not what a rotation left.
         let begun = keys.ring.ids().any(|id| id != keys.ring.newest() && uses.contains_key(id));
         if begun {
-            eprintln!("an earlier rotation was broken off; it goes on");
+            eprintln!("resuming an interrupted rotation");
         } else {
             keys.add(&ambient)?;
         }
@@ -171,11 +170,11 @@ async fn rotate(mut open: Open, as_json: bool) -> Outcome {
     let (db, ring) = open.parts();
     let rewrapped = team_keys::rewrap(db, ring, &ambient, |done| eprintln!("{done} of {all} teams"))
         .await
-        .map_err(|error| failed(error).help("what is done is done; called again, it goes on"))?;
+        .map_err(|error| failed(error).help("Progress is saved; run the command again to resume."))?;
     // The secrets of second factors belong to no team: the master key itself seals them.
     let second_factors = second_factor::rewrap(db, ring, &ambient)
         .await
-        .map_err(|error| failed(error).help("what is done is done; called again, it goes on"))?;
+        .map_err(|error| failed(error).help("Progress is saved; run the command again to resume."))?;
     let newest = ring.newest().to_owned();
     db.close().await;
     if as_json {
@@ -205,10 +204,10 @@ async fn replace(open: &Open, as_json: bool) -> Outcome {
         eprintln!("{} secrets, {} answers of calls; {} teams are done", so_far.secrets, so_far.answers, so_far.teams);
     })
     .await
-    .map_err(|error| failed(error).help("what is done is done; called again, it goes on"))?;
+    .map_err(|error| failed(error).help("Progress is saved; run the command again to resume."))?;
     db.close().await;
     if replaced.goes_on {
-        eprintln!("an earlier replacement was broken off; it went on");
+        eprintln!("an interrupted replacement was resumed");
     }
     if replaced.broken > 0 {
         eprintln!("{} of them did not open with the old key, and are as they were: set them anew", replaced.broken);

@@ -95,8 +95,12 @@ async fn push(
 /// The module's name as its file says it.
 fn named(file: &Path) -> Outcome<String> {
     let name = file.file_stem().and_then(|name| name.to_str()).filter(|_| folder::is_lua(&file.to_string_lossy()));
-    name.map(str::to_owned)
-        .ok_or_else(|| Failure::usage(format!("{} is no Lua file", file.display())).help("name the module with --name"))
+    name.map(str::to_owned).ok_or_else(|| {
+        Failure::usage(format!("{} is not a Lua file", file.display())).help(
+            "name the module with \
+            --name",
+        )
+    })
 }
 
 /// The server's faults, each at its line.

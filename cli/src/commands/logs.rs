@@ -43,7 +43,7 @@ pub(crate) async fn logs(context: &Context, args: &Logs) -> Outcome {
     Ok(())
 }
 
-/// Ends a run that goes on.
+/// Ends an active run.
 pub(crate) async fn cancel(context: &Context, run: &str) -> Outcome {
     let run = context.client()?.cancel(run_id(run)?).await?;
     context.show(&run, |run| format!("run {} {}", run.id, output::status(run.status, context.paint)))

@@ -11,7 +11,7 @@ use crate::{
     settings::{Given, InForce, environment, tables},
 };
 
-/// Bring the schema of the database up to date, and end
+/// Apply database migrations and exit
 ///
 /// Postgres, when RESTROY_DATABASE_OWNER_URL and RESTROY_DATABASE_URL are set: as the first, the owner
 /// of the schema, it migrates, and makes the role that the second names, with its password and no
@@ -28,8 +28,10 @@ pub(crate) async fn migrate(args: MigrateArgs, as_json: bool) -> Outcome {
     let database = match (&settings.database_owner_url, &settings.database_url) {
         (Some(owner), Some(service)) => {
             migrate::postgres(owner.expose(), service.expose()).await.map_err(|error| {
-                Failure::new(format!("cannot migrate {owner:?}: {error}"))
-                    .help("see that RESTROY_DATABASE_OWNER_URL names a role that owns the database and may make roles")
+                Failure::new(format!("cannot migrate {owner:?}: {error}")).help(
+                    "check that RESTROY_DATABASE_OWNER_URL names a role that owns the database and may create \
+                        roles",
+                )
             })?;
             format!("{owner:?}")
         }
@@ -38,7 +40,7 @@ pub(crate) async fn migrate(args: MigrateArgs, as_json: bool) -> Outcome {
     if as_json {
         output::print(&json!({ "database": database }).to_string());
     } else {
-        output::print(&format!("{database} has the newest schema"));
+        output::print(&format!("{database} is up to date"));
     }
     Ok(())
 }

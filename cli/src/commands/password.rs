@@ -32,5 +32,5 @@ pub(crate) async fn password(context: &Context, args: &Password) -> Outcome {
     client.confirm_reset(&reset).await?;
     let said = serde_json::json!({ "server": context.server });
     let ended = if args.keep_tokens { "every session" } else { "every session and API token" };
-    context.show(&said, |_| format!("the new password holds, and {ended} has ended; sign in with `restroy login`"))
+    context.show(&said, |_| format!("the new password is set, and {ended} has ended; sign in with `restroy login`"))
 }

@@ -34,7 +34,7 @@ pub(crate) async fn push(context: &Context, args: &Push) -> Outcome {
             Some(pipeline) => grant::published(&client, pipeline).await?,
             None => None,
         };
-        let otherwise = "--draft keeps the version without publishing it";
+        let otherwise = "pass --draft to save the version without publishing it";
         granted = Some(grant::ask(&document, published.as_ref(), args.yes, otherwise)?);
     }
     let (pipeline, made) = match found {
@@ -87,7 +87,7 @@ fn refused(error: Error, folder: &Folder, name: &str) -> Failure {
             faulty(&problem.errors, folder, NOTHING)
         }
         Some(problem) if problem.code == ProblemCode::VersionMismatch => {
-            Failure::new(format!("somebody else pushed to `{name}` at this moment; {NOTHING}"))
+            Failure::new(format!("somebody else pushed to `{name}` at the same time; {NOTHING}"))
                 .help("see what is new with `restroy versions` and `restroy diff`, then push again")
         }
         _ => error.into(),

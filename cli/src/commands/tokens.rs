@@ -25,7 +25,7 @@ pub(crate) async fn tokens(context: &Context, args: &Tokens) -> Outcome {
                 .help("`restroy tokens` lists tokens with their ids")
         })?;
         client.revoke_api_token(id).await?;
-        return context.show(&serde_json::json!({ "id": id }), |_| "the token has ended".to_owned());
+        return context.show(&serde_json::json!({ "id": id }), |_| "the token is revoked".to_owned());
     }
     if let Some(name) = &args.create {
         let now = Ambient::system().now();
@@ -40,7 +40,7 @@ pub(crate) async fn tokens(context: &Context, args: &Tokens) -> Outcome {
         };
         let password = prompt::password(args.password_stdin, false)?;
         let created = client.create_api_token(&new, &password).await?;
-        // The token alone on standard output: it can go on to where it is kept.
+        // The token alone on standard output: it can continue to where it is kept.
         return context.show(&created, |created| created.token.clone().unwrap_or_default());
     }
     let tokens = find::all(async |paging| client.api_tokens(&paging).await).await?;
@@ -48,7 +48,7 @@ pub(crate) async fn tokens(context: &Context, args: &Tokens) -> Outcome {
         return context.show(&tokens, |_| String::new());
     }
     if tokens.is_empty() {
-        output::print("no API tokens yet; make one with `restroy tokens --create NAME`");
+        output::print("no API tokens yet; create one with `restroy tokens --create NAME`");
         return Ok(());
     }
     let teams = find::all(async |paging| client.teams(&paging).await).await?;

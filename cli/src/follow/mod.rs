@@ -46,7 +46,7 @@ impl Style {
 pub(crate) enum Ended {
     /// The run ended.
     Finished(RunStatus),
-    /// The person stopped following; the run goes on.
+    /// The person stopped following; the run continues.
     Left,
 }
 
@@ -91,7 +91,7 @@ pub(crate) async fn run(client: &Client, run: RunId, after: i64, style: Style) -
     let stop = ended?;
     if stop == Stop::Interrupted {
         eprintln!(
-            "\nno longer following; the run goes on\n  \
+            "\nno longer following; the run continues\n  \
              to follow it again:  restroy logs {run} --follow\n  \
              to end it:           restroy cancel {run}"
         );
@@ -111,7 +111,7 @@ pub(crate) async fn run(client: &Client, run: RunId, after: i64, style: Style) -
 enum Stop {
     /// There is nothing more to come.
     End,
-    /// Ctrl-C.
+    /// The user pressed Ctrl-C.
     Interrupted,
     /// The other end of the pipe is closed.
     NobodyReads,

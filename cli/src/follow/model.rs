@@ -107,7 +107,7 @@ impl StepView {
 /// A line to show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Note {
-    /// When.
+    /// The time of the event.
     pub(crate) at: Timestamp,
     /// Of which step, with its item: `year[3]`; of the run itself when empty.
     pub(crate) source: String,
@@ -122,7 +122,7 @@ pub(crate) struct Note {
 pub(crate) enum NoteKind {
     /// Printed by a script.
     Output(Level),
-    /// Something began, goes on or waits.
+    /// Something began, continues or waits.
     Status,
     /// Something ended well.
     Success,
@@ -165,7 +165,7 @@ impl View {
                 self.status = *status;
                 self.finished_at = Some(at);
                 self.error.clone_from(error);
-                // What was cut off does not go on; what never began stays as it is.
+                // What was cut off does not continue; what never began stays as it is.
                 for step in self.steps.values_mut().filter(|step| !step.status.is_terminal() && step.attempt > 0) {
                     step.status = StepStatus::Cancelled;
                     step.finished_at = Some(at);
@@ -215,7 +215,7 @@ impl View {
                     view.fraction = None;
                     view.message = None;
                 }
-                let text = "the executor was lost; the attempt runs again and its output so far is void".into();
+                let text = "the executor was lost; the attempt is repeated and its output so far is discarded".into();
                 vec![Note { at, source: source(step), kind: NoteKind::Warning, text }]
             }
             EventKind::StepWaiting { step, until } => {

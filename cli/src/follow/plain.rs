@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn output_and_news_are_told_apart() {
+    fn output_and_news_are_distinguished() {
         let plain = Plain { zone: TimeZone::UTC, paint: Paint::new(false) };
         let note = |source: &str, kind, text: &str| {
             plain.line(&Note { at: Timestamp(43_201_000_000), source: source.into(), kind, text: text.into() })

@@ -14,11 +14,11 @@ const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "�
 /// How much room there is, and how to colour.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Canvas {
-    /// Columns.
+    /// The number of columns.
     pub(crate) width: usize,
-    /// Rows.
+    /// The number of rows.
     pub(crate) height: usize,
-    /// Colours.
+    /// How to colour.
     pub(crate) paint: Paint,
     /// Counts the drawings: turns the wheels.
     pub(crate) tick: usize,
@@ -32,7 +32,7 @@ pub(crate) fn rows(view: &View, now: Timestamp, canvas: Canvas) -> Vec<String> {
     if view.steps.len() <= room {
         rows = view.steps.iter().map(|(name, step)| row(name, name_width, step, now, canvas)).collect();
     } else {
-        // What goes on or went wrong is worth a row; the rest is counted.
+        // What continues or went wrong is worth a row; the rest is counted.
         let (shown, counted): (Vec<_>, Vec<_>) = view.steps.iter().partition(|(_, step)| {
             step.attempt > 0 && !matches!(step.status, StepStatus::Succeeded | StepStatus::Skipped)
         });

@@ -76,7 +76,7 @@ pub(super) fn authority(ambient: &Ambient) -> Outcome<Authority> {
 pub(super) fn existing(key: &str, path: &Path) -> Outcome<Authority> {
     let key = KeyPair::from_pem(key).map_err(|error| {
         Failure::new(format!("{} is not a key: {error}", path.display()))
-            .help("restore it from a backup; or move it away, and a new authority is made")
+            .help("restore it from a backup, or move it away to create a new authority")
     })?;
     let (params, _) = authority_params(None);
     Ok(Authority { issuer: Issuer::new(params, key), certificate: String::new(), valid_to: String::new() })

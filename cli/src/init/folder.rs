@@ -44,7 +44,7 @@ impl Mode {
 /// A file that was made.
 #[derive(Debug, Serialize)]
 pub(super) struct Made {
-    /// Where.
+    /// The file's path.
     pub(super) path: PathBuf,
     /// What it is.
     #[serde(rename = "is")]

@@ -64,7 +64,7 @@ struct Report {
 pub(crate) fn run(args: &Args, as_json: bool) -> Outcome {
     let ambient = Ambient::system();
     if !args.dir.is_dir() {
-        return Err(Failure::usage(format!("{} is no folder", args.dir.display()))
+        return Err(Failure::usage(format!("{} is not a directory", args.dir.display()))
             .help("--dir names the folder with docker-compose.yml"));
     }
     let names = certificates::names(&args.run_api_name)?;

@@ -44,7 +44,7 @@ pub(crate) struct ControlPlaneArgs {
     settings: Given<ControlPlane>,
 }
 
-/// Runs until it is told to stop.
+/// Runs until it is asked to stop.
 pub(crate) async fn control_plane(args: ControlPlaneArgs) -> Outcome {
     let settings = InForce::resolve(&args.settings, &environment())?.settings;
     log::start(settings.log_format, "info")?;
@@ -53,7 +53,7 @@ pub(crate) async fn control_plane(args: ControlPlaneArgs) -> Outcome {
         failure = process.api.failed() => Err(failure),
         failure = process.operators.failed() => Err(failure),
         () = process.services.failed() => {
-            Err(Failure::new("a loop that keeps runs going ended by itself").help("the log tells more"))
+            Err(Failure::new("a background service ended unexpectedly").help("See the log for details."))
         }
         () = signals::asked_to_stop() => Ok(()),
     };
@@ -66,7 +66,7 @@ pub(crate) async fn database(url: &SecretUrl, connections: u32) -> Outcome<Db> {
     let db = Db::open_postgres(&PostgresOptions { connections, ..PostgresOptions::new(url.expose()) }).await.map_err(
         |error| {
             Failure::new(format!("cannot use the database {url:?}: {error}")).help(
-                "see that RESTROY_DATABASE_URL is right and Postgres runs; `restroy migrate` makes schema and role",
+                "check RESTROY_DATABASE_URL and that Postgres is running; `restroy migrate` creates schema and role",
             )
         },
     )?;
@@ -75,7 +75,7 @@ pub(crate) async fn database(url: &SecretUrl, connections: u32) -> Outcome<Db> {
         Err(error) => {
             db.close().await;
             Err(Failure::new(format!("cannot use the database {url:?}: {error}")).help(
-                "`restroy migrate`, with RESTROY_DATABASE_OWNER_URL and RESTROY_DATABASE_URL, brings the schema up to date",
+                "`restroy migrate`, with RESTROY_DATABASE_OWNER_URL and RESTROY_DATABASE_URL, applies the migrations",
             ))
         }
     }
@@ -84,12 +84,12 @@ pub(crate) async fn database(url: &SecretUrl, connections: u32) -> Outcome<Db> {
 /// How long each of these may take at the end: streams that close, leases given up, connections closed.
 const CLOSING: Duration = Duration::from_secs(3);
 
-/// The parts at work.
+/// The running parts.
 struct Process {
     state: AppState,
     /// People's and executors' listeners.
     api: Serving,
-    /// The operators' listener: tells to the end how things stand.
+    /// The operators' listener: reports to the end how things stand.
     operators: Serving,
     services: runs::Services,
     /// Ends the services.
@@ -108,7 +108,7 @@ impl Process {
         };
         let certificate = tls.as_ref().map(tls::Files::load).transpose().map_err(|error| {
             Failure::new(format!("the run API's certificate cannot be used: {error}"))
-                .help("see RESTROY_RUN_API_TLS_CERT and RESTROY_RUN_API_TLS_KEY")
+                .help("check RESTROY_RUN_API_TLS_CERT and RESTROY_RUN_API_TLS_KEY")
         })?;
         let redis = super::redis(&settings.redis_url, &settings.redis_prefix, settings.redis_ca.as_deref())?;
         let mail = match (&settings.smtp_url, &settings.smtp_from) {
@@ -195,7 +195,7 @@ impl Process {
         };
         serve().map_err(|error| Failure::new(format!("cannot serve: {error}")))?;
         output::print(&format!("Restroy listens on {listening}\nrun API on {run_api}\nmetrics on http://{metrics}"));
-        tracing::info!(%listening, %run_api, %metrics, replica = %state.replica, "the control-plane serves");
+        tracing::info!(%listening, %run_api, %metrics, replica = %state.replica, "the control-plane is serving");
         Ok(Self { state, api, operators, services, stop, drain: settings.drain.0 })
     }
 
@@ -207,13 +207,13 @@ impl Process {
         self.api.stop(self.drain).await;
         let watchers = self.state.watchers.clone();
         if tokio::time::timeout(CLOSING, watchers.drained()).await.is_err() {
-            tracing::warn!("streams are cut off that did not close in time");
+            tracing::warn!("streams that did not close in time are cut off");
         }
         self.stop.cancel();
         // An e-mail that is being handed over is sent twice when it is cut off.
         let services = self.drain.max(mail::sender::DRAIN_TIMEOUT + CLOSING);
         if tokio::time::timeout(services, self.services.stopped()).await.is_err() {
-            tracing::warn!("a service did not end in time: what it was at is rolled back");
+            tracing::warn!("a service did not end in time: its open work is rolled back");
         }
         // Without the database there is nothing to give up and nothing to wait for.
         match tokio::time::timeout(CLOSING, runs::boot::resign(&self.state)).await {

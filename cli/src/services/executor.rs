@@ -41,7 +41,7 @@ pub(crate) struct ExecutorArgs {
     settings: Given<tables::Executor>,
 }
 
-/// Runs until it is told to stop.
+/// Runs until it is asked to stop.
 pub(crate) async fn executor(args: ExecutorArgs) -> Outcome {
     let settings = InForce::resolve(&args.settings, &environment())?.settings;
     log::start(settings.log_format, "info")?;
@@ -49,7 +49,7 @@ pub(crate) async fn executor(args: ExecutorArgs) -> Outcome {
     let ended = tokio::select! {
         failure = process.operators.failed() => Err(failure),
         _ = &mut process.executing => {
-            return Err(Failure::new("the executor ended by itself").help("its log tells more"));
+            return Err(Failure::new("the executor ended unexpectedly").help("See its log for details."));
         }
         () = signals::asked_to_stop() => Ok(()),
     };
@@ -57,7 +57,7 @@ pub(crate) async fn executor(args: ExecutorArgs) -> Outcome {
     ended
 }
 
-/// The parts at work.
+/// The running parts.
 struct Process {
     operators: Serving,
     executing: JoinHandle<()>,
@@ -120,15 +120,15 @@ impl Process {
             output::print(&format!("note: {note}"));
             tracing::warn!(note, "scripts are less isolated than they could be");
         }
-        tracing::info!(slots, %metrics, "the executor works");
+        tracing::info!(slots, %metrics, "the executor is running");
         Ok(Self { operators, executing, stop, drain })
     }
 
     async fn stop(self) {
-        tracing::info!(drain = ?self.drain, "stopping: nothing new is taken");
+        tracing::info!(drain = ?self.drain, "stopping: no new tasks are taken");
         self.stop.cancel();
         if tokio::time::timeout(self.drain + HANDING_BACK, self.executing).await.is_err() {
-            tracing::error!("the executor does not come to an end: what it has is taken up when its leases end");
+            tracing::error!("the executor does not stop: its tasks are reclaimed when their leases expire");
         }
         self.operators.stop(Duration::ZERO).await;
         tracing::info!("stopped");
@@ -187,7 +187,7 @@ fn for_operators(health: Health, metrics: Metrics, queue: Arc<RedisQueue>, isola
             let mut trouble = health.trouble();
             // Without the queue no work comes in, so here it is no mere note.
             if let Err(unusable) = queue.check().await {
-                trouble.push(format!("no work comes in: {unusable}"));
+                trouble.push(format!("no tasks arrive: {unusable}"));
             }
             let (code, status) = if trouble.is_empty() {
                 (StatusCode::OK, "ready")

@@ -65,7 +65,7 @@ impl Listener {
     }
 }
 
-/// Listeners at work.
+/// Running listeners.
 #[derive(Debug)]
 pub(crate) struct Serving {
     head: Duration,
@@ -110,12 +110,12 @@ impl Serving {
     /// Waits until a listener ends by itself, which none should.
     pub(crate) async fn failed(&mut self) -> Failure {
         let why = match self.tasks.join_next().await {
-            Some(Ok((name, Err(error)))) => format!("{name} broke down: {error}"),
-            Some(Ok((name, Ok(())))) => format!("{name} ended by itself"),
-            Some(Err(error)) => format!("a listener broke down: {error}"),
+            Some(Ok((name, Err(error)))) => format!("{name} failed: {error}"),
+            Some(Ok((name, Ok(())))) => format!("{name} ended unexpectedly"),
+            Some(Err(error)) => format!("a listener failed: {error}"),
             None => return std::future::pending().await,
         };
-        Failure::new(why).help("start the service again; its log tells more")
+        Failure::new(why).help("start the service again; See its log for details.")
     }
 
     /// Accepts nothing any more, lets requests under way finish, and ends after `deadline` at the
@@ -148,8 +148,8 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Pacing {
     }
 }
 
-/// Takes connections on which a request in HTTP/1.1 begins within a time. The server underneath waits for the
-/// first bytes however long they take, to see which version they are of; and if it is told that it is the first, it
+/// Takes connections on which a request in HTTP/1.1 begins within a time. The server underneath waits for the first
+/// bytes however long they take, to see which version they are of; and if it is informed that it is the first, it
 /// upgrades nothing to a WebSocket.
 #[derive(Debug, Clone, Copy)]
 struct Begun {

@@ -63,10 +63,15 @@ impl Files {
                 Ok((contents, fresh)) => {
                     config.reload_from_config(fresh);
                     known = Some(contents);
-                    tracing::info!(certificate = %self.certificate.display(), "the run API's certificate was read again");
+                    tracing::info!(certificate = %self.certificate.display(), "the run API's certificate was \
+                        reloaded");
                 }
                 Err(error) => {
-                    tracing::error!(error, "the run API's certificate cannot be read again; the one before stays");
+                    tracing::error!(
+                        error,
+                        "the run API's certificate cannot be reloaded; the previous one stays in \
+                        use"
+                    );
                 }
             }
         }

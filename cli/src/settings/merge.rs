@@ -53,13 +53,13 @@ pub(super) fn resolve<S: Service>(given: &Given<S>, environment: &Environment) -
         }
     }
     if !faults.is_empty() {
-        // What is missing may be what is misspelt: both are told.
+        // What is missing may be what is misspelt: both are reported.
         faults.extend(absent::<S>(&missing));
         return Err(SettingsError { faults, help: None });
     }
     if let Some(absent) = absent::<S>(&missing) {
-        let help = "`restroy init` writes files with new keys for every service; docs/operations.md tells of \
-                    each setting";
+        let help = "`restroy init` writes files with new keys for every service; docs/operations.md describes each \
+            setting";
         return Err(SettingsError { faults: vec![absent], help: Some(help.to_owned()) });
     }
     let settings = S::build(&values).map_err(|fault| SettingsError { faults: vec![fault], help: None })?;
@@ -121,7 +121,7 @@ fn either(
     let in_file = Setting::in_file(name);
     let named = if setting.secret { value(&in_file)? } else { None };
     match (direct, named) {
-        (Some(_), Some(_)) => Err(format!("{place}{name} and {in_file} are both set: take one out")),
+        (Some(_), Some(_)) => Err(format!("{place}{name} and {in_file} are both set: remove one")),
         (Some(text), None) => Ok(Some(Found { text, place: format!("{place}{name}") })),
         (None, Some(file)) => secret(&file, &format!("{place}{in_file}")).map(Some),
         (None, None) => Ok(None),

@@ -1,10 +1,9 @@
 //! The settings of the commands that run services: flags, then `RESTROY_*` environment, then a TOML
 //! file, then defaults.
 //!
-//! A service is a table ([`tables`]), written with one macro: its fields, how each is read
-//! ([`value`]), and what it is when nobody sets it. From the table come the flags, the names of the
-//! variables and of the file's keys, what `restroy config` prints, and the struct. What is wrong is
-//! told all at once.
+//! A service is a table ([`tables`]), written with one macro: its fields, how each is read ([`value`]), and what it
+//! is when nobody sets it. From the table come the flags, the names of the variables and of the file's keys, what
+//! `restroy config` prints, and the struct. What is wrong is reported all at once.
 //!
 //! A secret has no flag, since others see a process's arguments: it comes from the environment or the
 //! file, or, by `…_FILE`, from a file that holds nothing else, as containers get theirs.
@@ -49,7 +48,7 @@ pub(crate) struct Setting {
 pub(crate) enum Unset {
     /// The service does not start.
     Refused,
-    /// This.
+    /// The default is this value.
     Is(&'static str),
     /// Nothing; the service does without.
     Nothing,
@@ -94,7 +93,7 @@ pub(crate) trait Service: Sized {
 
     /// Why a setting of another service is refused here, and what to do.
     fn foreign(name: &str, owner: &str) -> String {
-        format!("{name} belongs to `restroy {owner}` and means nothing to `restroy {}`: take it out", Self::COMMAND)
+        format!("{name} belongs to `restroy {owner}` and is not used by `restroy {}`: remove it", Self::COMMAND)
     }
 }
 

@@ -117,7 +117,7 @@ fn an_address_that_others_reach_needs_consent() {
 }
 
 #[test]
-fn everything_that_is_missing_is_told_at_once() {
+fn all_missing_settings_are_reported_together() {
     let error = refused::<ControlPlane>(&Environment::new());
     for name in ["PUBLIC_URL", "DATABASE_URL", "REDIS_URL", "MASTER_KEYS", "TOKEN_KEY"] {
         assert!(error.contains(&format!("RESTROY_{name} or ")), "{name}: {error}");
@@ -127,7 +127,7 @@ fn everything_that_is_missing_is_told_at_once() {
     for name in ["RUN_API_URL", "CREDENTIAL", "REDIS_URL", "SCRATCH_DIR"] {
         assert!(error.contains(&format!("RESTROY_{name} or ")), "{name}: {error}");
     }
-    // A misspelt name and what is missing for it are told together.
+    // A misspelt name and what is missing for it are informed together.
     let mut misspelt = executor();
     misspelt.remove("RESTROY_CREDENTIAL");
     let error = refused::<Executor>(&with(misspelt, &[("RESTROY_CREDENTAIL", "x")]));

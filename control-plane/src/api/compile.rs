@@ -90,6 +90,6 @@ impl<'a> CompileBudget<'a> {
 impl From<CompilerUnavailable> for ApiError {
     fn from(error: CompilerUnavailable) -> Self {
         tracing::error!(%error, "scripts cannot be checked");
-        Self::with(ProblemCode::Unavailable, "Scripts cannot be checked just now; try again.")
+        Self::with(ProblemCode::Unavailable, "Script checks are temporarily unavailable. Try again.")
     }
 }

@@ -94,7 +94,7 @@ pub async fn readiness(state: &AppState) -> Readiness {
         return Readiness { status: "unready", reasons };
     }
     if queue.is_err() || !state.wake.connected() {
-        let note = "Redis does not answer: new runs are taken on and wait for it, the others go on".to_owned();
+        let note = "Redis does not answer: new runs are queued until it is back; running ones continue".to_owned();
         return Readiness { status: "degraded", reasons: vec![note] };
     }
     Readiness { status: "ready", reasons }

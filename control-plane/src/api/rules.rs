@@ -1,6 +1,6 @@
-//! Which field of which body has which rule. [`Body`](super::http::Body) takes no type that does not stand
-//! here, holds every body to its rules before a handler sees it, and the OpenAPI document is told the same.
-//! What one field alone does not decide (a name that is taken, a token that is right) is the handler's.
+//! Which field of which body has which rule. [`Body`](super::http::Body) takes no type that does not stand here,
+//! holds every body to its rules before a handler sees it, and the OpenAPI document says the same. What one field
+//! alone does not decide (a name that is taken, a token that is right) is the handler's.
 
 use restroy_run_queue::run_api::{Batch, Call, Claim, Heartbeat, Listen, OutputsRequest, Wait};
 use restroy_sdk::api::{
@@ -42,9 +42,9 @@ pub trait ValidatedBody {
 
 macro_rules! rules {
     ($($body:ident { $($field:ident: $rule:expr),* })*) => {
-        $(impl Ruled for $body {
-            fn check(&self, fields: &mut Fields) {
-                let _ = fields $(.rule(concat!("/", stringify!($field)), &self.$field, &$rule))*;
+        $(impl ValidatedBody for $body {
+            fn check(&self, fields: &mut FieldErrors) {
+                let _ = fields $(.check(concat!("/", stringify!($field)), &self.$field, &$rule))*;
             }
         })*
 

@@ -48,7 +48,7 @@ pub(crate) struct RunEnded {
 }
 
 impl RunEnded {
-    /// Tells watchers, the executor that was at work, and the dispatcher; counts the end.
+    /// Notifies watchers, the executor that was running, and the dispatcher; counts the end.
     pub(crate) fn announce(self, state: &AppState) {
         state.metrics.run_ended(self.status, None);
         for wake in self.wakes() {

@@ -196,7 +196,7 @@ pub(crate) async fn renew(
     Ok(())
 }
 
-/// How long a lease lasts, as executors are told.
+/// How long a lease lasts, as executors receive it.
 pub(crate) fn lease_ms(state: &AppState) -> u64 {
     u64::try_from(state.settings.lease.as_millis()).unwrap_or(u64::MAX)
 }
@@ -205,7 +205,7 @@ pub(crate) fn lease_ms(state: &AppState) -> u64 {
 pub(crate) fn lease_lost() -> ApiError {
     ApiError::with(
         ProblemCode::LeaseLost,
-        "The task is in other hands: stop working on it and drop what was not reported.",
+        "The task is leased to another executor: stop working on it and drop what was not reported.",
     )
 }
 

@@ -72,9 +72,9 @@ pub(crate) async fn expire_if_overdue(
     if expired { expire(tx, task, now).await } else { Ok(None) }
 }
 
-/// Takes a leased task back: fence raised, state `pending`, one more loss counted. The attempts
-/// that were being executed go back to `pending` and are told of by `step.lost`; no retry is
-/// spent. Nothing when the task changed hands meanwhile.
+/// Takes a leased task back: fence raised, state `pending`, one more loss counted. The attempts that were being
+/// executed go back to `pending` and are reported by `step.lost`; no retry is spent. Nothing when the task changed
+/// hands meanwhile.
 pub(crate) async fn expire(tx: &mut TeamTx, task: &TaskRow, now: Timestamp) -> ApiResult<Option<ExpiredLease>> {
     end_lease(tx, task.id, task.run_id, task.fence, now, 1).await
 }
@@ -139,7 +139,7 @@ async fn end_lease(
         "executor_lost",
         format!("The executor was lost {lost} times while it worked on this run; the last one is not replaced."),
     );
-    // The task is pending by now: nobody holds it.
+    // The task is pending now: nobody holds it.
     let last_seq = finish(tx, run, now, &ending).await?.map_or(last_seq, |ended| ended.last_seq);
     Ok(Some(ExpiredLease { last_seq, fence, ended: true }))
 }

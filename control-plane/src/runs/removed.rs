@@ -1,5 +1,5 @@
-//! What is deleted ends its runs: in the transaction that deletes it those that go on, and of those that wait so
-//! many that nobody is held up. The others never start ([`super::dispatch`]), and are cancelled by the purge.
+//! What is deleted ends its runs: in the transaction that deletes it those that are active, and of those that wait
+//! so many that nobody is held up. The others never start ([`super::dispatch`]), and are cancelled by the purge.
 
 use restroy_run_queue::wake::Wake;
 use restroy_sdk::{
@@ -19,7 +19,7 @@ use crate::{
     store::TeamTx,
 };
 
-/// How many runs a transaction cancels. More than a team can have at work at once, which are the first.
+/// How many runs a transaction cancels. More than a team can have running at once, which are the first.
 const STEP: i64 = 100;
 
 /// What was deleted.
@@ -39,7 +39,7 @@ pub(crate) enum DeletedScope {
 pub(crate) struct PendingWakes(Vec<Wake>);
 
 impl PendingWakes {
-    /// Tells the dispatcher and the watchers.
+    /// Notifies the dispatcher and the watchers.
     pub(crate) fn announce(self, state: &AppState) {
         for wake in self.0 {
             if matches!(wake, Wake::Run { .. }) {
@@ -61,12 +61,12 @@ impl DeletedScope {
     }
 }
 
-/// The runs of `$2`, a pipeline, a board or the team `$1`, that have not ended: first those at work.
+/// The runs of `$2`, a pipeline, a board or the team `$1`, that have not ended: first those running.
 const OPEN_RUNS: &str = "SELECT r.id FROM runs r JOIN pipelines p ON p.team_id = r.team_id AND p.id = r.pipeline_id
      WHERE r.team_id = $1 AND $2 IN (p.id, p.board_id, r.team_id) AND r.status IN ('queued', 'running', 'waiting')
      ORDER BY CASE r.status WHEN 'queued' THEN 1 ELSE 0 END, r.id LIMIT $3";
 
-/// Cancels the runs that go on, and the first of those that wait.
+/// Cancels the active runs, and the first of those that wait.
 pub(crate) async fn cancel_runs(tx: &mut TeamTx, now: Timestamp, removed: DeletedScope) -> ApiResult<PendingWakes> {
     let team = tx.team();
     let (id, what) = removed.named(team);
@@ -92,7 +92,7 @@ pub(crate) async fn ensure_runs_ended(tx: &mut TeamTx, removed: DeletedScope) ->
     if open.is_none() {
         return Ok(());
     }
-    let detail = format!("Runs of the {what} are still being cancelled; bring it back in a minute.");
+    let detail = format!("Runs of the {what} are still being cancelled. Restore it in a minute.");
     Err(ApiError::with(ProblemCode::Conflict, detail))
 }
 

@@ -80,7 +80,7 @@ impl Started {
     /// Wakes the dispatcher and the watchers. Call it after the commit.
     pub fn announce(&self, state: &AppState) {
         for wake in &self.wakes {
-            // Other runs that are told of were ended to make room; this one, when it was skipped.
+            // Other runs that are reported were ended to make room; this one, when it was skipped.
             if matches!(wake, Wake::Run { run_id, .. } if *run_id != self.run.id || self.run.status.is_terminal()) {
                 state.metrics.run_ended(RunStatus::Cancelled, None);
             }
@@ -172,7 +172,10 @@ pub async fn start(state: &AppState, tx: &mut TeamTx, mut prepared: Prepared, st
     let mut last_seq = events::append(tx, id, now, &[EventKind::RunQueued {}], None).await?.last_seq;
     if skipped {
         let limit = prepared.concurrency.map_or(0, |concurrency| concurrency.limit);
-        let message = format!("The pipeline runs at most {limit} at once and skips the rest (`on_conflict: skip`).");
+        let message = format!(
+            "The pipeline runs at most {limit} concurrently and skips the rest (`on_conflict: \
+            skip`)."
+        );
         let ending = Ending { status: RunStatus::Cancelled, error: Some(StepError::new("concurrency_limit", message)) };
         // It has no task yet.
         last_seq = finish(tx, id, now, &ending).await?.map_or(last_seq, |ended| ended.last_seq);
@@ -219,7 +222,7 @@ async fn find_location(tx: &mut TeamTx, pipeline: PipelineId) -> ApiResult<RunLo
     if place.archived {
         return Err(ApiError::with(
             ProblemCode::Conflict,
-            "The board is archived: it starts nothing. Bring it back first.",
+            "The board is archived and starts no runs. Unarchive it first.",
         ));
     }
     Ok(place)
@@ -252,7 +255,7 @@ async fn apply_concurrency(tx: &mut TeamTx, prepared: &Prepared, now: Timestamp)
     let ending = Ending::with_code(
         RunStatus::Cancelled,
         "concurrency_limit",
-        "A newer run took this one's place (`on_conflict: cancel_running`).",
+        "A newer run replaced this one (`on_conflict: cancel_running`).",
     );
     for run in active.into_iter().take(surplus) {
         if let Some(ended) = finish(tx, run, now, &ending).await? {
@@ -273,7 +276,8 @@ async fn check_queue(tx: &mut TeamTx, most: i64) -> ApiResult<()> {
         return Ok(());
     }
     let detail = format!(
-        "The team has {queued} queued and waiting runs and may have {most} (limit `runs_queued`): wait until some have run, or cancel some."
+        "The team has {queued} queued and waiting runs; the limit is {most} (`runs_queued`). Wait for some to finish, \
+        or cancel some."
     );
     let problem = Problem::new(ProblemCode::QuotaExceeded).detail(detail);
     Err(problem.limit(LimitHit { name: "runs_queued".into(), value: most, free_at: None }).into())

@@ -23,7 +23,7 @@ pub(crate) struct AttemptContext {
     pub(crate) epoch: u32,
     /// What must be committed before the attempt may have effects.
     pub(crate) builds_on: Position,
-    /// Something of the task is at work as long as this is held.
+    /// Something of the task is running as long as this is held.
     pub(crate) _at_work: TaskTrackerToken,
     /// What it may still have searched for secrets.
     pub(crate) masking: Arc<Budget>,
@@ -75,7 +75,7 @@ impl AttemptContext {
         }
         let (masker, budget) = (masker.clone(), Arc::clone(&self.masking));
         let searched = tokio::task::spawn_blocking(move || (search(&value, &masker, &budget), value)).await;
-        Ok(searched.map_err(|_| CallError::new("internal", "the search for secrets broke down"))?)
+        Ok(searched.map_err(|_| CallError::new("internal", "the search for secrets failed"))?)
     }
 
     /// Fails once the attempt had too much searched for secrets: searching is not paid for with fuel.
@@ -109,7 +109,7 @@ fn refused(problem: &Problem) -> CallError {
     CallError::new(problem.code.as_str(), message)
 }
 
-/// The sandbox ends at once: somebody else has the task.
+/// The sandbox ends at once: another executor has the task.
 pub(crate) fn lease_lost() -> CallFailure {
     StepError::new(ErrorCode::Cancelled, "the executor lost the task's lease").into()
 }

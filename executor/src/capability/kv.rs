@@ -117,7 +117,7 @@ impl Kv for AttemptContext {
         let expected = match expected {
             Some(text) => {
                 let values = json::check(text, &Masker::default(), &Budget::default());
-                let values = values.map_err(|_| not_json("expected value", "it is none, or has too many parts"))?;
+                let values = values.map_err(|_| not_json("expected value", "it is not JSON, or has too many parts"))?;
                 let held = self.task.memory.guard(text.len() + values * TREE_BYTES);
                 let held = held.map_err(|error| CallError::retryable(TASK_MEMORY_LIMIT, error.to_string()))?;
                 let value = serde_json::from_str(text);

@@ -50,7 +50,7 @@ pub(crate) enum ApiError {
     /// It cannot be reached, or broke off. Another try may help.
     #[error("the run API cannot be reached: {0}")]
     Unreachable(String),
-    /// It answers that it cannot just now. Another try may help.
+    /// It answers that it cannot at the moment. Another try may help.
     #[error("the run API does not answer: {0}")]
     Transient(String),
     /// The answer is no.
@@ -147,7 +147,11 @@ impl RunApi {
         }
         match answered::<Released>(response).await {
             Err(error) => Err(error),
-            Ok(Released {}) => Err(ApiError::Unreadable("it answers neither yes nor no".to_owned())),
+            Ok(Released {}) => Err(ApiError::Unreadable(
+                "its response is neither acceptance nor \
+                rejection"
+                    .to_owned(),
+            )),
         }
     }
 

@@ -1,8 +1,8 @@
 //! The run API for one task.
 //!
-//! Transient failures are tried again for as long as the lease may still be held: a report that
-//! comes late is worth more than an attempt executed twice. A 409 says that the lease is gone; from
-//! then on nothing is sent, and [`TaskApi::lost`] tells everybody at work on the task.
+//! Transient failures are tried again for as long as the lease may still be held: a report that comes late is worth
+//! more than an attempt executed twice. A 409 says that the lease is gone; from then on nothing is sent, and
+//! [`TaskApi::lost`] informs everybody working on the task.
 
 use std::{
     sync::{
@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use super::{ApiError, EXCHANGE, FIRST_PAUSE, LONGEST_PAUSE, RunApi, json, send};
 use crate::{egress::Egress, signals::Release};
 
-/// How long the first request may take of a process that stood still until its lease had ended: the answer tells
+/// How long the first request may take of a process that stood still until its lease had ended: the answer says
 /// whether the task is still its own.
 const LATE_PATIENCE: Duration = Duration::from_secs(1);
 

@@ -8,7 +8,7 @@ use std::ops::{ControlFlow, Range};
 
 /// Takes a byte and the place in the text that it was read from.
 pub(super) trait Feed {
-    /// Whether to go on.
+    /// Whether to continue.
     fn feed(&mut self, byte: u8, place: Range<usize>) -> ControlFlow<()>;
     /// What follows does not continue what went before.
     fn gap(&mut self);

@@ -1,8 +1,8 @@
 //! Whether a task does anything, or only waits: nothing left but attempts whose time has not come.
 //!
-//! Everything that is under way holds a [`Busy`], which it hands on to what follows from it before it lets go:
-//! so there is no moment at which a task that goes on looks idle. An attempt that waits gives its own back for
-//! as long ([`Busy::pause`]).
+//! Everything that is under way holds a [`Busy`], which it hands on to what follows from it before it lets go: so
+//! there is no moment at which a task that is active looks idle. An attempt that waits gives its own back for as
+//! long ([`Busy::pause`]).
 
 use std::{
     collections::BTreeMap,
@@ -75,7 +75,7 @@ impl Activity {
         }
     }
 
-    /// Lets attempts go on whose time has come.
+    /// Lets attempts continue whose time has come.
     pub(crate) fn thaw(&self) {
         self.frozen.send_replace(false);
     }

@@ -24,7 +24,7 @@ use crate::memory::{MemoryExceeded, TASK_MEMORY_LIMIT};
 
 /// What the results of all items together may take, in bytes of JSON.
 const RESULTS_BYTES: usize = 64 * 1024 * 1024;
-/// How many items at once, unless told.
+/// Default number of concurrent items.
 const AT_ONCE: u32 = 10;
 
 /// Executes the step.

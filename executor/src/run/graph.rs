@@ -1,8 +1,8 @@
 //! What is to be done next: the decisions of a driver, without any doing.
 //!
-//! A [`Walk`] is told which steps ended and how, and says which are to start, which are skipped, and
-//! at last how the run ends. It knows nothing of sandboxes, time or the network, and its decisions
-//! depend on how steps ended only, not on the order in which they did.
+//! A [`Walk`] is informed which steps ended and how, and says which are to start, which are skipped, and at last
+//! how the run ends. It knows nothing of sandboxes, time or the network, and its decisions depend on how steps
+//! ended only, not on the order in which they did.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -42,7 +42,7 @@ impl End {
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Decision {
-    /// The step starts. Its end is told by [`Walk::ended`].
+    /// The step starts. Its end is reported by [`Walk::ended`].
     Start(StepIndex),
     /// The step is skipped; its end is [`End::NeedsFailed`] or [`End::NotCalledFor`] and needs no
     /// telling.
@@ -54,9 +54,9 @@ pub(crate) enum Decision {
 pub(crate) enum NotAGraph {
     /// A step needs one that is not there.
     Unknown {
-        /// Who.
+        /// The step that has the dependency.
         step: String,
-        /// What.
+        /// The dependency, which the document does not define.
         needs: String,
     },
     /// Steps need one another.
@@ -67,7 +67,7 @@ impl fmt::Display for NotAGraph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown { step, needs } => write!(f, "the step `{step}` needs `{needs}`, which is not there"),
-            Self::Cycle => f.write_str("its steps need one another in a circle"),
+            Self::Cycle => f.write_str("its steps depend on each other in a cycle"),
         }
     }
 }

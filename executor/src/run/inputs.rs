@@ -62,7 +62,7 @@ pub(super) async fn check(task: &Arc<TaskContext>, step: &str, schema: &Value, i
     let (of_task, step, schema, inputs) = (Arc::clone(task), step.to_owned(), schema.clone(), inputs.to_owned());
     let checked = tokio::task::spawn_blocking(move || {
         let schema = of_task.schemas.get(&step, &schema).map_err(|error| {
-            let message = format!("the step's `inputs_schema` is not taken any more: {error}: change it, and publish");
+            let message = format!("the step's `inputs_schema` is no longer accepted: {error}: change it and publish");
             Failure::new(INVALID_INPUTS, message)
         })?;
         measure(inputs.as_bytes(), JsonLimits { nodes: MAX_VALUES, ..JsonLimits::REPORT }).map_err(|error| {

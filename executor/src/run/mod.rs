@@ -1,9 +1,9 @@
 //! Drives a run through its graph.
 //!
-//! [`graph`] decides and does nothing; [`step`] does and decides nothing about other steps. Between
-//! the two stands [`run_task`]: it starts a task for every step that may run, and tells the graph how
-//! each ended. A step's end is in the report before the graph hears of it, so the report is in
-//! topological order, and no step waits for the network before another one starts.
+//! [`graph`] decides and does nothing; [`step`] does and decides nothing about other steps. Between the two stands
+//! [`run_task`]: it starts a task for every step that may run, and informs the graph how each ended. A step's end
+//! is in the report before the graph hears of it, so the report is in topological order, and no step waits for the
+//! network before another one starts.
 
 pub(crate) mod activity;
 mod for_each;
@@ -91,7 +91,13 @@ async fn schedule_steps(task: &Arc<TaskContext>, graph: &Graph) -> EventKind {
             }
             // Steps contain their panics and nobody else cancels them; and a graph without cycles
             // always has a step under way until it is over.
-            Some(Err(_)) | None => return failed("internal", "the run broke down: this is a fault of the platform"),
+            Some(Err(_)) | None => {
+                return failed(
+                    "internal",
+                    "the run failed because of an internal error of the \
+                platform",
+                );
+            }
         }
     }
     let Some(culprit) = walk.failed_step() else {

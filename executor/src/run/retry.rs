@@ -21,7 +21,7 @@ pub(crate) struct Attempt {
     pub(crate) number: u32,
     /// How many earlier ones ended with their answers known.
     pub(crate) epoch: u32,
-    /// Not before.
+    /// The earliest time of the next attempt.
     pub(crate) not_before: Option<Timestamp>,
 }
 
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_as_told_and_end() {
+    fn pauses_grow_as_configured_and_end() {
         let retry =
             |backoff| Retry { max_attempts: 4, backoff, initial: Span::from_millis(100), max: Span::from_millis(250) };
         let pauses = |backoff| -> Vec<u128> {

@@ -192,7 +192,7 @@ async fn run(task: &TaskContext, invocation: Invocation, door: Door) -> Ended {
 }
 
 fn broken() -> Ended {
-    let message = "the sandbox broke down: this is a fault of the platform, not of the script";
+    let message = "the sandbox failed because of an internal error of the platform, not of the script";
     refused(Failure { retryable: true, ..Failure::new("internal", message) })
 }
 

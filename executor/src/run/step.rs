@@ -284,8 +284,8 @@ impl StepExecution {
 /// Reports a step that is skipped without having been looked at.
 pub(super) fn skip(task: &TaskContext, name: &str, end: End) -> StepResult {
     let error = match end {
-        End::NotCalledFor => StepError::new(WHEN_NOT_MET, "what its `when` waits for did not come about"),
-        _ => StepError::new(NEEDS_FAILED, "a step that it needs did not succeed"),
+        End::NotCalledFor => StepError::new(WHEN_NOT_MET, "its `when` condition was not met"),
+        _ => StepError::new(NEEDS_FAILED, "a dependency failed"),
     };
     let step = StepRef { step: name.to_owned(), index: None, attempt: 1 };
     let event = finished(step, StepStatus::Skipped, Some(error.clone()), Usage::default());
@@ -346,5 +346,5 @@ fn secret_missing(step: &str, missing: &[String]) -> Failure {
 }
 
 pub(super) fn internal_error() -> Failure {
-    Failure::new("internal", "the step broke down: this is a fault of the platform, not of the script")
+    Failure::new("internal", "the step failed because of an internal error of the platform, not of the script")
 }

@@ -1,4 +1,4 @@
-//! A claimed task: the plan, and what everybody at work on it shares.
+//! A claimed task: the plan, and what everybody working on it shares.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -61,7 +61,7 @@ pub(crate) struct TaskContext {
     pub(crate) sandboxes: Semaphore,
     /// What is under way of it, and what waits.
     pub(crate) activity: Arc<Activity>,
-    /// What is at work for it: attempts, with their sandboxes and requests.
+    /// What is running for it: attempts, with their sandboxes and requests.
     pub(crate) at_work: TaskTracker,
     signals: Arc<Signals>,
     /// How many HTTP requests may be under way at once.
@@ -154,7 +154,7 @@ impl TaskContext {
         self.api.confirm_held().await
     }
 
-    /// Waits until nothing of the task is at work any more. Whoever waits has dropped what drives it.
+    /// Waits until nothing of the task is running any more. Whoever waits has dropped what drives it.
     pub(crate) async fn stopped(&self) {
         self.at_work.close();
         self.at_work.wait().await;
@@ -203,7 +203,7 @@ impl TaskContext {
 
     /// The committed attempts at a step or an item of it, oldest first.
     pub(crate) fn committed(&self, step: &str, index: Option<u32>) -> &[StepState] {
-        // A tuple of borrowed parts is no key for the map; steps are few and so are lookups.
+        // A tuple of borrowed parts is not a key for the map; steps are few and so are lookups.
         self.committed.get(&(step.to_owned(), index.unwrap_or(0))).map_or(&[], Vec::as_slice)
     }
 

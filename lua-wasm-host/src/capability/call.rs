@@ -110,8 +110,8 @@ pub enum CallFailure {
     /// The script sees it and may catch it.
     #[error(transparent)]
     Raise(#[from] CallError),
-    /// The sandbox ends at once with this error; the script cannot catch it. For what must not go
-    /// on: a lost lease, a secret in a value.
+    /// The sandbox ends at once with this error; the script cannot catch it. For what must not continue: a lost lease,
+    /// a secret in a value.
     #[error(transparent)]
     EndStep(Box<StepError>),
 }

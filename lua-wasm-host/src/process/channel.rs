@@ -37,7 +37,7 @@ impl ToParent {
         }
     }
 
-    /// Asks whether to go on.
+    /// Asks whether to continue.
     pub(super) fn request_slice(&self) -> Result<(), Stopped> {
         self.proceed(&WorkerMessage::Slice)
     }

@@ -26,11 +26,11 @@ pub(super) enum WorkerMessage {
     Now,
     /// So many random bytes are wanted.
     Random(u32),
-    /// Lines.
+    /// Log lines of the script.
     Log { level: Option<u8>, text: Vec<u8> },
     /// A call.
     Call { op: u32, head: Vec<u8>, body: Vec<u8> },
-    /// It ran for a while, and asks whether to go on.
+    /// It ran for a while, and asks whether to continue.
     Slice,
     /// The sandbox ended.
     End { end: GuestEnd, spent: Spent },
@@ -54,7 +54,7 @@ pub(super) mod answer {
     pub(in crate::process) const NUMBER: u8 = 17;
     /// Bytes: an answer as the guest reads it, or randomness.
     pub(in crate::process) const BYTES: u8 = 18;
-    /// It may go on.
+    /// It may continue.
     pub(in crate::process) const GO: u8 = 19;
     /// The sandbox is to end: the parent knows why.
     pub(in crate::process) const STOP: u8 = 20;
@@ -365,7 +365,7 @@ mod tests {
         }
         let random = encode(said::RANDOM, &[&201_u32.to_le_bytes()]);
         assert_eq!(decoder().take(&random), Err(Malformed::Length));
-        // Ends of the sandbox, and what the worker answers itself, are no calls.
+        // Ends of the sandbox, and what the worker answers itself, are not calls.
         for op in [0, op::INVOCATION, op::FUEL, op::NOW, op::RANDOM, op::LOG, op::DONE, op::FAILED, op::THROW] {
             let call = encode(said::CALL, &[&op.to_le_bytes(), &0_u32.to_le_bytes()]);
             assert_eq!(decoder().take(&call), Err(Malformed::Body), "{op}");

@@ -45,7 +45,7 @@ pub mod escape {
 
     /// One worker, and this side of its channel.
     pub struct EscapedWorker {
-        /// Blocking.
+        /// This side's end of the channel; blocking.
         pub channel: UnixStream,
         _worker: Worker,
     }

@@ -274,7 +274,7 @@ impl Workers {
     }
 }
 
-/// The workers at work.
+/// The busy workers.
 #[derive(Default)]
 struct Watched {
     next: AtomicU64,

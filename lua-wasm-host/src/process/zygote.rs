@@ -191,7 +191,7 @@ fn run(
         loop {
             match call.as_mut().poll(&mut context) {
                 Poll::Ready(called) => break Some(called),
-                // Calls do not wait here, so it can go on at once.
+                // Calls do not wait here, so it can continue at once.
                 Poll::Pending if since.elapsed() >= SLICE => {
                     if !go_on() {
                         break None;

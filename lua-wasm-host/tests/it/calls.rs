@@ -1,4 +1,4 @@
-//! Calls through the door.
+//! Host calls.
 
 use std::sync::Arc;
 

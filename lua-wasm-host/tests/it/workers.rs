@@ -1,5 +1,5 @@
-//! Sandboxes in worker processes: limits hold, whatever happens to a worker concerns its sandbox alone,
-//! and the engine goes on.
+//! Sandboxes in worker processes: limits hold, whatever happens to a worker concerns its sandbox alone, and the
+//! engine continues.
 //!
 //! That results and fuel are the same as on threads is compared wherever another test calls
 //! [`run`](crate::support::run).
@@ -126,7 +126,7 @@ async fn a_zygote_that_dies_takes_its_workers_along_and_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_program_that_is_no_worker_is_an_error() {
+async fn a_program_that_is_not_a_worker_is_an_error() {
     for program in ["/bin/true", "/nonexistent"] {
         let isolation =
             Isolation::Process(lua_wasm_host::ProcessConfig { program: program.into(), ..worker_config(&[]) });

@@ -7,9 +7,9 @@
 //! *empty* queue is enough: whoever has a free slot has emptied the queue, so the next push is one of
 //! those.
 //!
-//! A message is gone from Redis with its taking. What an executor took and could not begin because
-//! it was told to stop it puts back; what it took and lost with its own life nobody claims, and the
-//! dispatcher pushes it again after a few seconds.
+//! A message is gone from Redis with its taking. What an executor took and could not begin because it was asked to
+//! stop it puts back; what it took and lost with its own life nobody claims, and the dispatcher pushes it again
+//! after a few seconds.
 
 use std::{
     future::Future,
@@ -165,7 +165,7 @@ impl Queue for RedisQueue {
             LinkPurpose { what: "the consumer", channels: vec![self.channel.clone()], ear: Arc::clone(&pushed) as _ };
         let (sender, taken) = Taken::channel(slots);
         let stopped = CancellationToken::new();
-        // Whoever drops this future stops taking; what was begun goes on.
+        // Whoever drops this future stops taking; what was begun continues.
         let _dropped = stopped.clone().drop_guard();
         let feeder = Feeder {
             link: Link::start(self.options.client(), purpose),
@@ -187,7 +187,7 @@ impl Queue for RedisQueue {
             stopped.cancel();
             match feeder.await {
                 Ok(feeder) => feeder.put_back(&taken.rest()).await,
-                Err(error) => tracing::error!(%error, "the queue's feeder broke down"),
+                Err(error) => tracing::error!(%error, "the queue's consumer failed"),
             }
         };
         let working = async {
@@ -280,7 +280,7 @@ impl Feeder {
         let mut back = Vec::new();
         for ((id, place), slot) in messages.into_iter().zip(slots) {
             let Ok(task_id) = id.parse::<TaskId>() else {
-                tracing::warn!("something that is no task's id was in the queue");
+                tracing::warn!("the queue held something other than a task's id");
                 continue;
             };
             let delivery = Delivery { message: Message { task_id }, place, slot };
@@ -303,7 +303,7 @@ impl Feeder {
         }
         pipeline.ignore().cmd("PUBLISH").arg(&self.channel).arg("").ignore();
         if let Err(error) = pipeline.query_async::<()>(&mut connection).await {
-            tracing::debug!(%error, "messages cannot be put back; their tasks are pushed again");
+            tracing::debug!(%error, "messages cannot be returned to the queue; their tasks are pushed again");
         }
     }
 }

@@ -244,7 +244,7 @@ impl Publisher {
                     break;
                 }
                 if let Err(error) = self.publish_message(&taken).await {
-                    tracing::debug!(%error, "wake-ups are said later");
+                    tracing::debug!(%error, "wake-ups will be sent later");
                     self.link.failed(&error);
                     self.outbox.pending().add_again(taken);
                     tokio::time::sleep(super::link::RETRY).await;

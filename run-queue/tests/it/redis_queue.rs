@@ -112,7 +112,7 @@ async fn until_checked(queue: &RedisQueue, wanted: Result<(), Unusable>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_that_takes_no_writes_is_told_of() {
+async fn a_read_only_redis_is_reported() {
     let redis = PrivateRedis::start().await;
     let options = redis.options();
     let queue = RedisQueue::start(&options);

@@ -16,8 +16,8 @@ impl Client {
         self.post(&["v1", "auth", "register"]).anonymous().json(account)?.fetch().await
     }
 
-    /// Says that the address is one's own, with the token from the e-mail and the password of the registration
-    /// that it tells of.
+    /// Says that the address is one's own, with the token from the e-mail and the password of the registration that it
+    /// describes.
     pub async fn verify_email(&self, token: &str, password: &str) -> Result<()> {
         let body = VerifyEmail { token: token.to_owned(), password: password.to_owned() };
         self.post(&["v1", "auth", "verify-email"]).anonymous().json(&body)?.done().await
@@ -79,7 +79,7 @@ impl Client {
         self.post(&["v1", "me", "totp", "confirm"]).json(&body)?.fetch().await
     }
 
-    /// Makes new recovery codes; the ones before are good no more.
+    /// Makes new recovery codes; the ones before are no longer valid.
     pub async fn renew_recovery_codes(&self, password: &str) -> Result<RecoveryCodes> {
         let body = Proof { password: password.to_owned() };
         self.post(&["v1", "me", "totp", "recovery-codes"]).json(&body)?.fetch().await

@@ -37,7 +37,7 @@ pub enum Error {
         address: String,
     },
     /// The API token was refused.
-    #[error("the API token is not good at {address}, or no longer; make another")]
+    #[error("the API token for {address} is invalid, expired or revoked; create another")]
     ApiToken {
         /// The installation.
         address: String,

@@ -76,7 +76,7 @@ enum Brought {
     Unknown(i64),
     /// Nothing that was not given out before.
     Nothing,
-    /// The run is over and everything was told.
+    /// The run is over and everything was reported.
     End,
     /// The connection is of no more use.
     Broken(String),
@@ -154,7 +154,7 @@ impl Follower {
         }
     }
 
-    /// Asks for the connection; an answer that is no upgrade is given back.
+    /// Asks for the connection; an answer that is not an upgrade is given back.
     async fn handshake(&mut self, token: &str) -> Result<Result<Socket, Answer>> {
         let base = self.client.base();
         let mut url = base.clone();
@@ -238,7 +238,7 @@ fn closed(frame: Option<&CloseFrame>) -> Brought {
         // The handshake refreshes the token, or finds that the session ended.
         CloseCode::Library(CLOSE_UNAUTHORIZED) => Brought::Broken("the session is to be renewed".into()),
         CloseCode::Library(CLOSE_FORBIDDEN) => {
-            let problem = Problem::new(ProblemCode::Forbidden).detail("You may no longer watch this run.");
+            let problem = Problem::new(ProblemCode::Forbidden).detail("You no longer have access to this run.");
             Brought::Failed(Error::Problem(Box::new(problem)))
         }
         code => Brought::Broken(format!("closed with code {}: {}", u16::from(code), frame.reason)),

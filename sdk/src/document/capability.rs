@@ -1,5 +1,5 @@
-//! What a version may touch, and whether it is more than another may. What counts is the pipeline, not
-//! the single step: whoever may edit it may move a script from one step to another.
+//! What a version may use, and whether it is more than another may. What counts is the pipeline, not the single
+//! step: whoever may edit it may move a script from one step to another.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Document, pointer};
 use crate::problem::FieldError;
 
-/// A thing outside of the sandbox that scripts can reach.
+/// A capability: something outside the sandbox that a script can use.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -27,17 +27,17 @@ pub enum Capability {
     },
     /// The board's key-value store.
     Kv,
-    /// E-mail.
+    /// Sending e-mail.
     Email,
     /// The run's scratch folder and artifacts.
     Files,
 }
 
-/// A thing that a version may touch, and by which steps.
+/// A capability of a version and the steps that declare it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CapabilityUse {
-    /// What.
+    /// The capability.
     #[serde(flatten)]
     pub touch: Capability,
     /// The steps that declare it.
@@ -72,7 +72,7 @@ fn declared(document: &Document) -> impl Iterator<Item = (&str, String, Capabili
     })
 }
 
-/// All that a document's steps may touch, each thing once.
+/// All that a document's steps may use, each thing once.
 pub fn capabilities(document: &Document) -> Vec<CapabilityUse> {
     let mut all: BTreeMap<Capability, Vec<String>> = BTreeMap::new();
     for (step, _, touch) in declared(document) {
@@ -85,23 +85,23 @@ pub fn capabilities(document: &Document) -> Vec<CapabilityUse> {
     all.into_iter().map(|(touch, steps)| CapabilityUse { touch, steps }).collect()
 }
 
-/// A thing that a version may touch and another may not, at the place where it declares it.
+/// A capability that one version has and another lacks, with the place of its declaration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Escalation {
-    /// What.
+    /// The capability.
     pub touch: Capability,
-    /// Where, as an answer of the API tells it.
+    /// Where, as an answer of the API reports it.
     pub fault: FieldError,
 }
 
-/// Every place where `new` may touch what `granted` may not. Without a document that was granted that is
-/// every place where it touches something.
+/// Every place where `new` may use what `granted` may not. Without a document that was granted that is every place
+/// where it touches something.
 pub fn escalations(new: &Document, granted: Option<&Document>) -> Vec<Escalation> {
     let place = |(pointer, touch)| Escalation { fault: FieldError::new(pointer, detail(&touch)), touch };
     not_granted(new, granted).map(place).collect()
 }
 
-/// What `new` may touch and `granted` may not, each thing once.
+/// What `new` may use and `granted` may not, each thing once.
 pub fn escalated_capabilities(new: &Document, granted: Option<&Document>) -> Vec<Capability> {
     let mut touches: Vec<Capability> = not_granted(new, granted).map(|(_, touch)| touch).collect();
     touches.sort_unstable();
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_touched_is_listed_once_and_judged_on_the_whole() {
+    fn capabilities_are_listed_once_and_compared_as_a_whole() {
         let old = document(&serde_json::json!({
             "a": { "script": "a.lua", "allow": { "kv": true, "http": ["https://x.example"] }, "secrets": ["KEY"] },
         }));

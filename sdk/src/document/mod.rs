@@ -100,7 +100,7 @@ pub struct Step {
     /// A Lua expression for an array: the step runs once for each of its items.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub for_each: Option<String>,
-    /// How many items at once; 10 unless told.
+    /// How many items run concurrently (default 10).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_parallel: Option<u32>,
     /// Which ends of the steps it needs let it run.
@@ -122,7 +122,7 @@ pub struct Step {
     /// What happens when it fails.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
-    /// Wall time of one attempt; 30 s unless told, 15 min at most.
+    /// Wall time of one attempt (default 30 s, at most 15 min).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Span>,
 }
@@ -179,16 +179,16 @@ impl Allow {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Retry {
-    /// All attempts together, the first among them; 3 unless told, 10 at most.
+    /// All attempts, including the first (default 3, at most 10).
     #[serde(default = "Retry::attempts")]
     pub max_attempts: u32,
     /// How the pause grows.
     #[serde(default)]
     pub backoff: Backoff,
-    /// The first pause; 500 ms unless told.
+    /// The first pause (default 500 ms).
     #[serde(default = "Retry::initial")]
     pub initial: Span,
-    /// The longest pause; 30 s unless told.
+    /// The longest pause (default 30 s).
     #[serde(default = "Retry::max")]
     pub max: Span,
 }
@@ -215,7 +215,7 @@ pub enum Backoff {
     Exponential,
     /// Grows by the first pause each time.
     Linear,
-    /// Stays.
+    /// The pause stays the same.
     Constant,
 }
 
@@ -255,13 +255,13 @@ pub enum OnConflict {
 pub struct Schedule {
     /// Five fields: minute, hour, day of month, month, day of week.
     pub cron: String,
-    /// An IANA zone; UTC unless told.
+    /// An IANA time zone (default UTC).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
     /// What happens to times that passed while nothing ran.
     #[serde(default)]
     pub misfire: Misfire,
-    /// What happens when the last run still goes on.
+    /// What happens while the last run is active.
     #[serde(default)]
     pub overlap: Overlap,
 }
@@ -274,11 +274,11 @@ pub enum Misfire {
     /// One run for all of them.
     #[default]
     RunOnce,
-    /// None.
+    /// None of them runs.
     Skip,
 }
 
-/// What happens when a scheduled time comes while the last run still goes on.
+/// What happens at a scheduled time while the last run is active.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
@@ -290,8 +290,8 @@ pub enum Overlap {
     Allow,
 }
 
-/// The document as YAML, for a person to go on with; [`read_yaml`] gives the same document back, its keys
-/// in the same order.
+/// The document as YAML, for a person to continue with; [`read_yaml`] gives the same document back, its keys in the
+/// same order.
 pub fn to_yaml(document: &Document) -> Result<String, serde_saphyr::ser::Error> {
     serde_saphyr::to_string(document)
 }

@@ -43,7 +43,7 @@ const BUILT_IN: [&str; 19] = [
 const MAX_DEPTH: usize = 200;
 /// How many `require`s are followed, each as often as a step's script leads to it.
 const MAX_FOLLOWED: usize = 500_000;
-/// How much of a name is told, in characters.
+/// How much of a name is reported, in characters.
 const SHOWN: usize = 100;
 
 /// What the steps' scripts ask for among the pipeline's files, and which modules they ask for that the
@@ -94,7 +94,8 @@ pub fn foreign_requires(source: &str) -> Vec<FieldError> {
         .take(MAX_FAULTS)
         .map(|require| {
             let detail = format!(
-                "`{}` is no module of the library: a library module loads others as `lib.NAME`, and knows no files of \
+                "`{}` is not a module of the library: a library module loads others as `lib.NAME`, and knows no files \
+                of \
                  pipelines",
                 short(&require.name)
             );
@@ -157,7 +158,7 @@ struct Walk<'a, 'f> {
     asked: &'a BTreeMap<&'a str, Vec<Require>>,
     /// What was looked at.
     done: BTreeSet<&'a str>,
-    /// The places of which a fault was told, whichever script led there.
+    /// The places of which a fault was reported, whichever script led there.
     told: BTreeSet<(&'a str, u32, u32)>,
     /// How many more are followed.
     left: usize,
@@ -202,8 +203,8 @@ impl<'a> Walk<'a, '_> {
     fn missing(&self, name: &str) -> String {
         if Names::of([self.entry].into_iter()).find(name).is_some() {
             return format!(
-                "`{name}` is the script `{}` that the step runs, which is no module; put what both need into a file of \
-                 its own",
+                "`{name}` is the script `{}` that the step runs, not a module; move what both need into a file of its \
+                own",
                 self.entry
             );
         }
@@ -242,7 +243,7 @@ fn module<'a>(
             continue;
         }
         let Some(wanted) = require.name.strip_prefix(LIBRARY) else {
-            fault(format!("`{}` is no module of the library", short(&require.name)));
+            fault(format!("`{}` is not a module of the library", short(&require.name)));
             continue;
         };
         match asked.get_key_value(wanted) {
@@ -271,7 +272,7 @@ fn short(name: &str) -> String {
 
 fn circle(open: &[&str], next: &str) -> String {
     let from = open.iter().position(|path| *path == next).unwrap_or(0);
-    let mut text = "a circle of modules: ".to_owned();
+    let mut text = "a cycle of modules: ".to_owned();
     for path in &open[from..] {
         let _ = write!(text, "`{path}` loads ");
     }
@@ -331,7 +332,7 @@ mod tests {
         ];
         let found = faults(&[], &files);
         assert_eq!(found.len(), 1, "{found:?}");
-        assert_eq!(found[0].detail, "a circle of modules: `scripts/x.lua` loads `scripts/y.lua` loads `scripts/x.lua`");
+        assert_eq!(found[0].detail, "a cycle of modules: `scripts/x.lua` loads `scripts/y.lua` loads `scripts/x.lua`");
     }
 
     #[test]

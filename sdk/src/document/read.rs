@@ -11,7 +11,7 @@ use super::{
 };
 use crate::problem::FieldError;
 
-/// How many faults are told at once.
+/// How many faults are reported at once.
 pub(super) const MAX_FAULTS: usize = 100;
 
 /// Reads a document from JSON. The errors name their places with JSON pointers.
@@ -39,7 +39,7 @@ struct At {
     pointer: String,
 }
 
-/// A mapping whose keys were checked, being taken apart.
+/// A mapping whose keys were checked, being deleted piece by piece.
 struct Fields {
     pointer: String,
     place: Option<Place>,
@@ -75,8 +75,8 @@ impl Reader {
 
     fn wrong_type(&mut self, at: &At, wanted: &str) {
         let detail = match (&at.node.value, wanted) {
-            (Value::Number(number), "a text") => format!("expected a text, found a number; write \"{number}\""),
-            (Value::Bool(value), "a text") => format!("expected a text, found a truth value; write \"{value}\""),
+            (Value::Number(number), "a text") => format!("expected a string, found a number; write \"{number}\""),
+            (Value::Bool(value), "a text") => format!("expected a string, found a boolean; write \"{value}\""),
             _ => format!("expected {wanted}, found {}", at.node.kind()),
         };
         self.fault(&at.pointer, at.node.place, detail);
@@ -157,7 +157,7 @@ impl Reader {
     fn span(&mut self, at: At) -> Option<Span> {
         let (pointer, place) = (at.pointer.clone(), at.node.place);
         if let Value::Number(number) = &at.node.value {
-            let detail = format!("a length of time needs a unit: write `{number}s` for seconds, or ms, m, h or d");
+            let detail = format!("a duration needs a unit: write `{number}s` for seconds, or ms, m, h or d");
             self.fault(&pointer, place, detail);
             return None;
         }
@@ -186,8 +186,8 @@ impl Reader {
     fn texts(&mut self, at: At) -> Vec<String> {
         let Value::List(items) = at.node.value else {
             let detail = match &at.node.value {
-                Value::Text(text) => format!("expected a list, found a text; write [{text}]"),
-                _ => format!("expected a list of texts, found {}", at.node.kind()),
+                Value::Text(text) => format!("expected a list, found a string; write [{text}]"),
+                _ => format!("expected a list of strings, found {}", at.node.kind()),
             };
             self.fault(&at.pointer, at.node.place, detail);
             return Vec::new();
@@ -317,7 +317,7 @@ impl Reader {
     }
 
     fn config(&mut self, at: At) -> IndexMap<String, String> {
-        self.named(at, "a mapping of keys to texts", Self::text)
+        self.named(at, "a mapping of keys to strings", Self::text)
     }
 
     fn allow(&mut self, at: At) -> Option<Allow> {
@@ -352,7 +352,7 @@ impl Reader {
         let key = fields.take("key").and_then(|at| self.text(at));
         let Some(limit) = fields.take("limit") else {
             let (pointer, place) = (fields.pointer, fields.place);
-            self.fault(&pointer, place, "missing field `limit`; write how many runs may go on at once");
+            self.fault(&pointer, place, "missing field `limit`; write how many runs may run concurrently");
             return None;
         };
         Some(Concurrency { limit: self.count(&limit)?, on_conflict, key })

@@ -71,7 +71,7 @@ fn gives_a_meaning(tokens: &[(usize, Token<'_>)]) -> bool {
             Token::Sign(b'(') => (heading, parameters) = (false, heading),
             Token::Sign(b')') => (parameters, declared) = (false, false),
             Token::Sign(b',' | b'.' | b':' | b'<' | b'>') => {}
-            // Names in a row go on; everything else ends a list of them.
+            // Names in a row continue; everything else ends a list of them.
             Token::Word(word) if !is_keyword(word) => {
                 if !matches!(next, Some(Token::Sign(b',' | b'<'))) {
                     declared = false;
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn survives_what_is_no_lua() {
+    fn survives_invalid_lua() {
         for source in ["require", "require(", "require '", "[==[", "--[[", "'\\", "require('é", "é require('a')"] {
             let _ = requires(source);
         }

@@ -41,8 +41,7 @@ impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong =
-            || format!("`{text}` is not a length of time: write a whole number and ms, s, m, h or d, such as `30s`");
+        let wrong = || format!("`{text}` is not a duration: write a whole number and ms, s, m, h or d, such as `30s`");
         let end = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
         let (number, unit) = text.split_at(end);
         let size = UNITS.into_iter().find(|(name, _)| *name == unit.trim()).ok_or_else(wrong)?.1;

@@ -249,7 +249,7 @@ impl<'a> Builder<'a> {
                 let given = string(value)?;
                 if given.trim_end_matches('#') != keyword::DRAFT {
                     return Err(format!(
-                        "schemas are those of JSON Schema 2020-12: leave `$schema` out, or write `{}`",
+                        "schemas follow JSON Schema 2020-12: omit `$schema`, or write `{}`",
                         keyword::DRAFT
                     ));
                 }
@@ -409,7 +409,7 @@ impl<'a> Builder<'a> {
     fn target(&self, root: &Value, target: &str) -> Result<NodeId, String> {
         let shown = cut(target, 60);
         if !target.starts_with("#/$defs/") {
-            return Err(format!("`{shown}` is not taken here: refer to `#/$defs/…` of the same schema"));
+            return Err(format!("`{shown}` is not supported: refer to `#/$defs/…` of the same schema"));
         }
         let decoded = percent_decoded(&target[1..]);
         let found = decoded

@@ -14,7 +14,7 @@ enum Seen {
     },
 }
 
-/// Checks the graph, by depth first and without recursion, and tells each node whether defaults lie within.
+/// Checks the graph, by depth first and without recursion, and marks each node whether defaults lie within.
 pub(super) fn check(builder: &mut Builder<'_>) {
     let mut seen = vec![Seen::Not; builder.nodes.len()];
     for root in 0..builder.nodes.len() {

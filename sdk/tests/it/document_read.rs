@@ -101,7 +101,7 @@ fn refuses_duplicate_keys_in_both_forms_at_any_depth() {
 }
 
 #[test]
-fn tells_several_faults_at_once() {
+fn reports_several_errors_at_once() {
     let text = r"
 restroy: one
 steps:

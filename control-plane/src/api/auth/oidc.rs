@@ -37,9 +37,10 @@ use crate::{
 /// How long there is to sign in at the provider.
 const FLOW_LIFETIME: Duration = Duration::from_mins(10);
 
-/// Begins to sign in by the installation's OpenID provider: gives the address to go to, and a `flow` to keep. The
-/// provider sends the person back to `/oidc/callback` of the installation with a `code` and a `state`. 404 without a
-/// provider.
+/// Begin to sign in with the OpenID provider
+///
+/// Returns the address to go to and a `flow` to keep. The provider redirects to `/oidc/callback` of the
+/// installation with a `code` and a `state`. 404 without a provider.
 #[utoipa::path(
     post, path = "/v1/auth/oidc", tag = "auth", security(()),
     responses((status = 200, description = "Where to go", body = OidcBegun)),
@@ -61,9 +62,11 @@ pub(super) async fn begin_oidc_login(
     Ok(Json(OidcBegun { authorization_url, flow: kept.into_text() }))
 }
 
-/// Signs in with what the provider sent back. The account is the one that this identity was linked with before, else
-/// that of the address, if the provider has verified it and nobody else there has that account, else a new one. 404
-/// without a provider.
+/// Finish signing in with the OpenID provider
+///
+/// The account is the one that is linked with the identity. Without a link it is the account of the address, if
+/// the provider has verified the address and no other identity there is linked with the account. Otherwise a new
+/// account is created. 404 without a provider.
 #[utoipa::path(
     post, path = "/v1/auth/oidc/finish", tag = "auth", request_body = FinishOidc, security(()),
     responses((status = 200, description = "A new session", body = Tokens)),
@@ -75,7 +78,7 @@ pub(super) async fn finish_oidc_login(
     Body(body): Body<FinishOidc>,
 ) -> ApiResult<Json<Tokens>> {
     let refused =
-        || ApiError::with(ProblemCode::InvalidCredentials, "The flow is not valid, or no longer; begin again.");
+        || ApiError::with(ProblemCode::InvalidCredentials, "The sign-in flow is invalid or expired. Start again.");
     oidc::settings(&state)?;
     attempt.count(&state, AttemptKind::Token, &body.flow)?;
     let peer = attempt.address;

@@ -20,12 +20,14 @@ use crate::{
     store::{TeamTx, audit, board_members, members, roles::AnyRole},
 };
 
-/// Who has a role on the board. On a private board they are who sees it, beside those who administer
-/// boards in the team. Their addresses are for who holds `member.read` in the team.
+/// List the members of a board
+///
+/// They are those with a role on the board. A private board is visible to them and to those who administer boards
+/// in the team. Addresses are shown with the permission `member.read` in the team.
 #[utoipa::path(
     get, path = "/v1/boards/{id}/members", tag = "boards",
-    params(("id" = BoardId, Path, description = "The board"), Sorted),
-    responses((status = 200, description = "The oldest accounts first unless told", body = Page<BoardMember>)),
+    params(("id" = BoardId, Path, description = "The board"), SortedPageQuery),
+    responses((status = 200, description = "The oldest accounts first by default", body = Page<BoardMember>)),
 )]
 pub(super) async fn list_board_members(
     State(state): State<AppState>,
@@ -44,8 +46,10 @@ pub(super) async fn list_board_members(
     Ok(Json(sorted.page(members, |member| (member.user_id.uuid(), &member.name))?))
 }
 
-/// Gives a member of the team a role on the board: beside the one in the team, and on a private board
-/// in its place. Nobody can give what they do not hold there.
+/// Set a member's role on a board
+///
+/// The role adds to the one in the team; on a private board it replaces it. Nobody can grant permissions that
+/// they do not have there.
 #[utoipa::path(
     put, path = "/v1/boards/{id}/members/{user}", tag = "boards", request_body = GiveRole,
     params(("id" = BoardId, Path, description = "The board"), ("user" = UserId, Path, description = "The person")),
@@ -83,11 +87,13 @@ pub(super) async fn put_board_member(
     Ok(Json(member))
 }
 
-/// Takes somebody's role on the board away; one's own, without any permission.
+/// Remove a member from a board
+///
+/// No permission is needed to remove oneself.
 #[utoipa::path(
     delete, path = "/v1/boards/{id}/members/{user}", tag = "boards",
     params(("id" = BoardId, Path, description = "The board"), ("user" = UserId, Path, description = "The person")),
-    responses((status = 204, description = "Not a member of the board any more")),
+    responses((status = 204, description = "No longer a member of the board")),
 )]
 pub(super) async fn remove_board_member(
     State(state): State<AppState>,

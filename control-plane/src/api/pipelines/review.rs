@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// How many faults are told at once.
+/// How many faults are reported at once.
 const MAX_ERRORS: usize = 200;
 
 /// Reads and checks a document with its files: its form, what must hold beyond, every script and
@@ -77,9 +77,9 @@ fn check(
     Ok((document, faults))
 }
 
-/// The versions of library modules that a document pins. Refused when one is not there, when a module
-/// loads one that is not pinned or itself, or when all sources together are too many bytes. Read and
-/// checked before the writer is taken; [`library::are_there`] tells whether they still are then.
+/// The versions of library modules that a document pins. Refused when one is not there, when a module loads one
+/// that is not pinned or itself, or when all sources together are too many bytes. Read and checked before the
+/// writer is taken; [`library::are_there`] says whether they still are then.
 pub(super) async fn resolve_pins(
     state: &AppState,
     scope: &Scope,

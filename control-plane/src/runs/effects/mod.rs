@@ -2,7 +2,7 @@
 //! row of the [`journal`] that holds its answer. A repeat of its key gets the stored answer, and
 //! nothing is done.
 //!
-//! A refusal is no effect: it is not journaled, and the script may try again.
+//! A refusal is not an effect: it is not journaled, and the script may try again.
 
 mod allowed;
 mod artifact;
@@ -51,7 +51,7 @@ pub(crate) enum CallFailure {
 }
 
 impl CallFailure {
-    /// What a person is told who asked for the same.
+    /// The error for a person who asked for the same.
     pub(crate) fn into_api_error(self) -> ApiError {
         let refused = match self {
             Self::Fault(error) => return error,
@@ -91,7 +91,7 @@ pub(crate) async fn call(state: &AppState, task: TaskId, token: &str, call: Call
     let Call { step, call_number, key, call } = call;
     let caller = CallingAttempt { step, call_number, key };
     match call {
-        // Reading is no effect: no journal, no transaction that writes but for the lease.
+        // Reading is not an effect: no journal, no transaction that writes but for the lease.
         CallKind::KvGet { key } => execute_read(state, task, token, &caller, ReadCall::Get { key }).await,
         CallKind::KvList { prefix, after, limit } => {
             execute_read(state, task, token, &caller, ReadCall::List { prefix, after, limit }).await
@@ -220,7 +220,7 @@ async fn execute_effect(
             Ok(CallAnswer::Ok(answer))
         }
         refused @ CallAnswer::Refused(_) => {
-            // What was begun for it is undone; the executor works on, so its lease is renewed.
+            // What was begun for it is undone; the executor is running on, so its lease is renewed.
             drop(tx);
             let (mut tx, holding) = lease::leased_task(&state.db, LeaseWrite::Commit, task, token).await?;
             lease::renew(state, &mut tx, &holding, now, holding.last_batch).await?;
@@ -283,7 +283,7 @@ async fn check_declared(
     state.allowed.check(tx, holding.version_id, &caller.step.step, capability).await
 }
 
-/// Only an attempt that may still be at work calls, and only under a key that can be kept.
+/// Only an attempt that may still be running calls, and only under a key that can be kept.
 async fn ensure_attempt_is_open(
     tx: &mut TeamTx,
     run: restroy_sdk::ids::RunId,
@@ -299,7 +299,7 @@ async fn ensure_attempt_is_open(
     }
     if !steps::is_attempt_open(tx, run, &caller.step).await? {
         let detail = format!(
-            "The run has no attempt {} at `{}` that is still at work: it cannot call.",
+            "The run has no running attempt {} of `{}`: it cannot make calls.",
             caller.step.attempt, caller.step.step
         );
         return Err(Problem::new(ProblemCode::Invalid).errors(vec![FieldError::new("/step", detail)]).into());

@@ -23,7 +23,7 @@ pub(super) async fn release(
     let (mut tx, holding) = lease::leased_task(&state.db, LeaseWrite::Commit, id, &token).await?;
     let given = lease_expiry::release(&mut tx, &holding, state.ambient.now()).await?.ok_or_else(lease::lease_lost)?;
     tx.commit().await?;
-    tracing::info!(task_id = %id, run_id = %holding.run_id, "a task was given back");
+    tracing::info!(task_id = %id, run_id = %holding.run_id, "a task was released");
     state.wake.send(Wake::Run { run_id: holding.run_id, last_seq: given.last_seq });
     state.wake.send(Wake::Admit);
     Ok(Json(Released {}))

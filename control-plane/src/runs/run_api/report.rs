@@ -232,7 +232,7 @@ async fn finish_oversized(state: &AppState, id: TaskId, token: &str) -> ApiResul
     finish_at_limit(state, id, token, &Ending::with_code(RunStatus::Failed, "event_limit", message)).await
 }
 
-/// Ends a run that may not go on.
+/// Ends a run that may not continue.
 async fn finish_at_limit(state: &AppState, id: TaskId, token: &str, ending: &Ending) -> ApiResult<ApiError> {
     let (mut tx, holding) = lease::leased_task(&state.db, LeaseWrite::Commit, id, token).await?;
     if let Some(ended) = end::finish(&mut tx, holding.run_id, state.ambient.now(), ending).await? {
@@ -244,7 +244,7 @@ async fn finish_at_limit(state: &AppState, id: TaskId, token: &str, ending: &End
 
 fn invalid_batch(fault: FieldError) -> ApiError {
     Problem::new(ProblemCode::Invalid)
-        .detail("The batch was refused as a whole; nothing of it is recorded.")
+        .detail("The batch was rejected; none of it is recorded.")
         .errors(vec![fault])
         .into()
 }

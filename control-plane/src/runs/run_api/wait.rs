@@ -120,7 +120,7 @@ async fn record_waiting(
 
 fn invalid_request(fault: FieldError) -> crate::error::ApiError {
     Problem::new(ProblemCode::Invalid)
-        .detail("The task is not given back; nothing is recorded.")
+        .detail("The task was not released; nothing is recorded.")
         .errors(vec![fault])
         .into()
 }

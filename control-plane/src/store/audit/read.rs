@@ -1,5 +1,5 @@
-//! Reading the audit log, newest first. A page looks at a bounded number of entries, however few of them
-//! are wanted, and says where the next one goes on.
+//! Reading the audit log, newest first. A page looks at a bounded number of entries, however few of them are
+//! wanted, and says where the next one continues.
 
 use restroy_sdk::{
     api::audit::AuditEntry,
@@ -34,7 +34,7 @@ pub struct EntryFilter {
     pub to: Timestamp,
 }
 
-/// What was found, and where to go on, if there may be more.
+/// What was found, and where to continue, if there may be more.
 #[derive(Debug)]
 pub struct EntryPage {
     /// The entries, newest first.

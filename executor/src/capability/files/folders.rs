@@ -27,7 +27,7 @@ pub(crate) const KEPT: Duration = Duration::from_mins(5);
 pub(crate) enum Leave {
     /// The run has ended: nobody needs its files.
     Remove,
-    /// The run goes on, and may come back here.
+    /// The run continues, and may come back here.
     Keep,
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct Folders {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Folders of tasks at work, and of how many: a run may come back before its last task here has let go.
+    /// Folders of running tasks, and of how many: a run may come back before its last task here has let go.
     used: HashMap<RunId, (Arc<Scratch>, u32)>,
     /// Folders that wait, and until when.
     waiting: HashMap<RunId, (Arc<Scratch>, Instant)>,

@@ -37,7 +37,7 @@ impl AttemptFiles {
         let scratch = Arc::clone(&self.scratch);
         match tokio::task::spawn_blocking(move || work(&scratch)).await {
             Ok(result) => Ok(result?),
-            Err(_) => Err(CallError::new("internal", "the file operation broke down").into()),
+            Err(_) => Err(CallError::new("internal", "the file operation failed").into()),
         }
     }
 }

@@ -260,7 +260,7 @@ fn open_file(dir: &Dir, path: &str, options: &OpenOptions) -> Result<File, CallE
     if metadata.is_file() { Ok(file) } else { Err(not_a_file(path)) }
 }
 
-/// Tells of every entry below `dir`: its path, and its size if it is a file.
+/// Describes every entry below `dir`: its path, and its size if it is a file.
 fn walk(dir: &Dir, above: &str, depth: usize, tell: &mut dyn FnMut(&str, Option<u64>)) -> io::Result<()> {
     if depth > DEEPEST {
         return Ok(());

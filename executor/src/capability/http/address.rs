@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_within_reach_only_when_told() {
+    fn loopback_is_reachable_only_when_allowed() {
         for address in ["127.0.0.1", "127.8.8.8", "::1"] {
             let address: IpAddr = address.parse().unwrap();
             assert!(!Reach::Global.allows(address));

@@ -197,7 +197,7 @@ impl Outbound {
             let client = self.client_for(&url)?;
             if !spend(weight(&method, &url, &headers, &body)) {
                 let message =
-                    "the team's limit `egress_bytes_per_hour` is used up: some is free again with the next hour";
+                    "the team's limit `egress_bytes_per_hour` is used up: some becomes available with the next hour";
                 return Err(CallError::retryable("quota_exceeded", message).into());
             }
             let sent = client.request(method.clone(), url.clone()).headers(headers.clone()).body(body.clone());
@@ -221,7 +221,7 @@ impl Outbound {
                 let message = format!("{} redirects to an address without https", origin(&url));
                 return Err(CallError::new("http_redirect_not_allowed", message).into());
             }
-            // RFC 9110, section 15.4: after these a POST goes on as a GET, as browsers do it.
+            // RFC 9110, section 15.4: after these a POST continues as a GET, as browsers do it.
             let status = response.status();
             let becomes_get = status == StatusCode::SEE_OTHER && method != Method::HEAD
                 || matches!(status, StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND) && method == Method::POST;
@@ -251,7 +251,8 @@ fn redirect_target(url: &Url, response: &reqwest::Response) -> CallResult<Option
     }
     let Some(location) = response.headers().get(header::LOCATION) else { return Ok(None) };
     let target = location.to_str().ok().and_then(|location| url.join(location).ok());
-    let bad = || CallError::new("http_bad_redirect", format!("{} redirects to what is not an address", origin(url)));
+    let bad =
+        || CallError::new("http_bad_redirect", format!("{} redirects to something that is not a URL", origin(url)));
     Ok(Some(target.ok_or_else(bad)?))
 }
 

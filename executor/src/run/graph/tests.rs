@@ -85,7 +85,7 @@ fn a_failure_that_may_be_does_not_fail_the_run() {
 }
 
 #[test]
-fn what_is_no_graph_is_refused() {
+fn an_invalid_graph_is_refused() {
     let cycle = named(&[("a", step(&["b"], When::Always)), ("b", step(&["a"], When::Always))]);
     assert_eq!(Graph::new(&cycle).unwrap_err(), NotAGraph::Cycle);
     let itself = named(&[("a", step(&["a"], When::Always))]);

@@ -122,7 +122,7 @@ mod tests {
     use super::{wrong_path, wrong_paths};
 
     #[test]
-    fn what_cannot_lie_in_one_folder_is_told() {
+    fn conflicting_paths_are_reported() {
         let wrong = |paths: &[&'static str]| {
             wrong_paths(paths.iter().copied()).into_iter().map(|(path, _)| path).collect::<Vec<_>>()
         };

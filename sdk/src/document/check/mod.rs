@@ -19,9 +19,9 @@ use crate::problem::FieldError;
 
 /// The most modules of the library that a document can pin.
 const MAX_MODULES: usize = 50;
-/// The most steps that a pipeline can have, unless told.
+/// Default maximum number of steps in a pipeline.
 pub const MAX_STEPS: usize = 100;
-/// The longest source, in bytes, unless told.
+/// Default maximum size of a source, in bytes.
 pub const MAX_SOURCE_BYTES: usize = 256 * 1024;
 /// A document and its files together, in bytes.
 pub const MAX_TOTAL_BYTES: usize = super::tree::MAX_BYTES;
@@ -29,7 +29,7 @@ pub const MAX_TOTAL_BYTES: usize = super::tree::MAX_BYTES;
 /// How much a document may hold; a team can have more than what is said here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// Steps.
+    /// The maximum number of steps.
     pub steps: usize,
     /// A source, in bytes.
     pub source_bytes: usize,
@@ -65,7 +65,7 @@ pub fn check_within(document: &Document, files: &BTreeMap<String, String>, bound
 
 fn head(document: &Document, bounds: Bounds, faults: &mut Vec<FieldError>) {
     if document.restroy != 1 {
-        let detail = format!("version {} of the format is not known here; write 1", document.restroy);
+        let detail = format!("unknown format version {}; write 1", document.restroy);
         faults.push(FieldError::new("/restroy", detail));
     }
     if let Some(name) = &document.name
@@ -107,8 +107,8 @@ fn library(document: &Document, faults: &mut Vec<FieldError>) {
         let at = pointer::member("/library", name);
         if !is_module_name(name) {
             let detail = format!(
-                "`{name}` is not a module's name: a small letter first, then small letters, digits and `_`, at most \
-                 64 together"
+                "`{name}` is not a module's name: a lower-case letter first, then lower-case letters, digits and `_`, \
+                at most 64 in all"
             );
             faults.push(FieldError::new(&at, detail));
         }
@@ -121,7 +121,7 @@ fn library(document: &Document, faults: &mut Vec<FieldError>) {
 fn concurrency(document: &Document, faults: &mut Vec<FieldError>) {
     let Some(concurrency) = &document.concurrency else { return };
     if !(1..=50).contains(&concurrency.limit) {
-        let detail = format!("{} lies outside 1 to 50", concurrency.limit);
+        let detail = format!("{} must be between 1 and 50", concurrency.limit);
         faults.push(FieldError::new("/concurrency/limit", detail));
     }
     if concurrency.key.is_some() {

@@ -44,16 +44,16 @@ pub(super) fn check(
     }
     if let Some(count) = step.max_parallel {
         if !(1..=50).contains(&count) {
-            fault("max_parallel", format!("{count} lies outside 1 to 50"));
+            fault("max_parallel", format!("{count} must be between 1 and 50"));
         }
         if step.for_each.is_none() {
-            fault("max_parallel", "has a meaning only beside `for_each`".into());
+            fault("max_parallel", "only allowed with `for_each`".into());
         }
     }
     if let Some(timeout) = step.timeout
         && (timeout.millis() == 0 || timeout > MAX_TIMEOUT)
     {
-        fault("timeout", format!("`{timeout}` lies outside 1ms to {MAX_TIMEOUT}"));
+        fault("timeout", format!("`{timeout}` must be between 1ms and {MAX_TIMEOUT}"));
     }
     if let Some(schema) = &step.inputs_schema {
         inputs_schema(&pointer::member(&at, "inputs_schema"), schema, faults);
@@ -144,7 +144,7 @@ fn retry(at: &str, step: &Step, faults: &mut Vec<FieldError>) {
     let at = pointer::member(at, "retry");
     let mut fault = |field: &str, detail: String| faults.push(FieldError::new(pointer::member(&at, field), detail));
     if !(1..=10).contains(&retry.max_attempts) {
-        fault("max_attempts", format!("{} lies outside 1 to 10", retry.max_attempts));
+        fault("max_attempts", format!("{} must be between 1 and 10", retry.max_attempts));
     }
     if retry.initial > MAX_PAUSE {
         fault("initial", format!("`{}` is longer than {MAX_PAUSE}", retry.initial));
