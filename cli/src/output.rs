@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use restroy_sdk::{status::RunStatus, time::Timestamp};
 
 use crate::{
-    follow::{seconds, words},
+    follow::{seconds, status_words},
     style::{Paint, clean},
 };
 
@@ -46,7 +46,7 @@ pub(crate) fn took(started: Option<Timestamp>, finished: Option<Timestamp>) -> S
 
 /// A run's status in its colour.
 pub(crate) fn status(status: RunStatus, paint: Paint) -> String {
-    let text = words(status.as_str());
+    let text = status_words(status.as_str());
     match status {
         RunStatus::Succeeded => paint.green(&text),
         RunStatus::Failed | RunStatus::TimedOut => paint.red(&text),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use wasmtime::{Collector, Config, InstanceAllocationStrategy, Module, OptLevel, PoolingAllocationConfig};
 
-use crate::{Clock, Door, EngineError, Entropy, Level, Limits, Sink, StepError, cache};
+use crate::{Clock, EngineError, Entropy, HostContext, Level, Limits, Sink, StepError, cache};
 
 /// Stack of the guest, bytes.
 const WASM_STACK: usize = 512 * 1024;
@@ -76,23 +76,23 @@ pub(crate) fn guest(
 }
 
 /// A door for sandboxes that only compile.
-pub(crate) fn closed_door() -> Door {
-    struct Nothing;
-    impl Clock for Nothing {
+pub(crate) fn compile_only_context() -> HostContext {
+    struct NullAmbient;
+    impl Clock for NullAmbient {
         fn now_micros(&self) -> i64 {
             0
         }
     }
-    impl Entropy for Nothing {
+    impl Entropy for NullAmbient {
         fn fill(&self, buffer: &mut [u8]) {
             buffer.fill(0);
         }
     }
-    impl Sink for Nothing {
+    impl Sink for NullAmbient {
         fn line(&self, _: Level, _: &str) -> Result<(), StepError> {
             Ok(())
         }
         fn progress(&self, _: f64, _: Option<&str>) {}
     }
-    Door::new(Arc::new(Nothing), Arc::new(Nothing), Arc::new(Nothing))
+    HostContext::new(Arc::new(NullAmbient), Arc::new(NullAmbient), Arc::new(NullAmbient))
 }

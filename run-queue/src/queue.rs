@@ -20,7 +20,7 @@ pub struct QueueError(pub String);
 
 /// Why the queue takes and gives no messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unusable {
+pub enum QueueUnavailable {
     /// It does not answer; it may come back by itself.
     #[error("Redis does not answer")]
     Away,
@@ -45,7 +45,7 @@ pub trait Queue: Send + Sync {
     async fn push(&self, message: Message) -> Result<(), QueueError>;
 
     /// Whether it takes messages, tried out at most every few seconds.
-    async fn check(&self) -> Result<(), Unusable> {
+    async fn check(&self) -> Result<(), QueueUnavailable> {
         Ok(())
     }
 

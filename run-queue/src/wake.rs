@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 use crate::{
-    redis::{RedisOptions, wire::Remote},
+    redis::{RedisOptions, wire::RemoteProcesses},
     run_api::{HeldTask, ReleaseReason},
 };
 
@@ -54,7 +54,7 @@ pub enum Wake {
 #[derive(Debug, Clone)]
 pub struct WakeUps {
     local: broadcast::Sender<Wake>,
-    remote: Option<Arc<Remote>>,
+    remote: Option<Arc<RemoteProcesses>>,
 }
 
 impl Default for WakeUps {
@@ -72,7 +72,7 @@ impl WakeUps {
     /// [`Wake::Missed`].
     pub fn over_redis(options: &RedisOptions, ambient: &Ambient) -> Self {
         let local = broadcast::Sender::new(BACKLOG);
-        let remote = Arc::new(Remote::start(options, ambient.id(), local.clone()));
+        let remote = Arc::new(RemoteProcesses::start(options, ambient.id(), local.clone()));
         Self { local, remote: Some(remote) }
     }
 

@@ -2,11 +2,11 @@
 
 use clap::{Args, Subcommand};
 
-use crate::settings::{Given, tables};
+use crate::settings::{GivenFlags, tables};
 
 /// Whose configuration, where it is not that of a script.
 #[derive(Debug, Args)]
-pub(crate) struct Whose {
+pub(crate) struct OwnerArgs {
     /// That of all scripts on this board, by its name or id
     #[arg(long, value_name = "NAME", conflicts_with = "team")]
     pub(crate) board: Option<String>,
@@ -32,7 +32,7 @@ reaches every script there that names it.")]
         #[arg(required = true, num_args = 1..=3, value_name = "PIPELINE SCRIPT KEY")]
         names: Vec<String>,
         #[command(flatten)]
-        whose: Whose,
+        whose: OwnerArgs,
     },
     /// List secrets, without their values
     List {
@@ -40,7 +40,7 @@ reaches every script there that names it.")]
         #[arg(num_args = 0..=2, value_name = "PIPELINE SCRIPT")]
         names: Vec<String>,
         #[command(flatten)]
-        whose: Whose,
+        whose: OwnerArgs,
     },
     /// Remove a secret
     Remove {
@@ -48,7 +48,7 @@ reaches every script there that names it.")]
         #[arg(required = true, num_args = 1..=3, value_name = "PIPELINE SCRIPT KEY")]
         names: Vec<String>,
         #[command(flatten)]
-        whose: Whose,
+        whose: OwnerArgs,
     },
 }
 
@@ -67,16 +67,16 @@ pub(crate) struct Config {
     #[command(subcommand)]
     pub(crate) action: Option<Configure>,
     #[command(flatten)]
-    pub(crate) settings: Given<tables::Dev>,
+    pub(crate) settings: GivenFlags<tables::Dev>,
 }
 
 /// What is to be done with the configuration of scripts, or which service's settings are asked for.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Configure {
     /// Print the effective settings of `restroy control-plane`, secrets masked
-    ControlPlane(Given<tables::ControlPlane>),
+    ControlPlane(GivenFlags<tables::ControlPlane>),
     /// Print the effective settings of `restroy executor`, secrets masked
-    Executor(Given<tables::Executor>),
+    Executor(GivenFlags<tables::Executor>),
     /// Set a plain value
     #[command(after_help = "\
 Examples:
@@ -91,7 +91,7 @@ goes before its board's, and that before its team's.")]
         #[arg(required = true, num_args = 2..=4, value_name = "PIPELINE SCRIPT KEY VALUE")]
         names: Vec<String>,
         #[command(flatten)]
-        whose: Whose,
+        whose: OwnerArgs,
     },
     /// List what is set, secrets without their values
     List {
@@ -99,7 +99,7 @@ goes before its board's, and that before its team's.")]
         #[arg(num_args = 0..=2, value_name = "PIPELINE SCRIPT")]
         names: Vec<String>,
         #[command(flatten)]
-        whose: Whose,
+        whose: OwnerArgs,
     },
     /// Remove a value or a secret; the value of the board, team or document applies again
     Unset {
@@ -107,6 +107,6 @@ goes before its board's, and that before its team's.")]
         #[arg(required = true, num_args = 1..=3, value_name = "PIPELINE SCRIPT KEY")]
         names: Vec<String>,
         #[command(flatten)]
-        whose: Whose,
+        whose: OwnerArgs,
     },
 }

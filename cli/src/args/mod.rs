@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 pub(crate) use account::{Login, Logout, Password, SecondFactor, SecondFactorAction, Tokens};
-pub(crate) use configuration::{Config, Configure, Secrets, Whose};
+pub(crate) use configuration::{Config, Configure, OwnerArgs, Secrets};
 pub(crate) use pipeline::{Boards, Check, Diff, Library, LibraryAction, Publish, Pull, Push, Retention, Versions};
 pub(crate) use run::{Artifacts, Exec, Logs, Run, Runs, RunsAction};
 pub(crate) use team::{Audit, Invitations, Members, Outbox, Roles, Teams, Usage};

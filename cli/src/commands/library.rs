@@ -30,7 +30,7 @@ pub(crate) async fn library(context: &Context, args: &Library) -> Outcome {
                 None => named(file)?,
             };
             let source = folder::read_source(file)?;
-            let made = push(&client, team.id, &name, source, message).await.map_err(|error| refused(error, file))?;
+            let made = push(&client, team.id, &name, source, message).await.map_err(|error| push_error(error, file))?;
             context.show(&made, |made| {
                 let number = made.version.number;
                 format!(
@@ -104,7 +104,7 @@ fn named(file: &Path) -> Outcome<String> {
 }
 
 /// The server's faults, each at its line.
-fn refused(error: Error, file: &Path) -> Failure {
+fn push_error(error: Error, file: &Path) -> Failure {
     let Some(Problem { code: ProblemCode::Invalid, errors, .. }) = error.problem().filter(|it| !it.errors.is_empty())
     else {
         return error.into();

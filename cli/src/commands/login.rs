@@ -50,7 +50,7 @@ pub(crate) async fn login(context: &Context, args: &Login) -> Outcome {
                 lock = session.lock().await.map_err(stored)?;
                 client.second_factor(&challenge, &code).await?;
             }
-            None => return Err(refused(error, &email, args.register)),
+            None => return Err(login_error(error, &email, args.register)),
         },
     }
     context.credentials.set_current(&context.server).map_err(stored)?;
@@ -93,7 +93,7 @@ async fn login_by_token(context: &Context) -> Outcome {
 
 /// What is to be done where nobody is let in. The server does not say whether it is because of the password, or
 /// because the address was not verified yet.
-fn refused(error: Error, email: &str, registered: bool) -> Failure {
+fn login_error(error: Error, email: &str, registered: bool) -> Failure {
     let verify = format!("follow the e-mail with `restroy verify-email TOKEN`, then `restroy login {email}`");
     match error.problem() {
         Some(problem) if problem.code != ProblemCode::InvalidCredentials => error.into(),

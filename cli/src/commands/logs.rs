@@ -5,7 +5,7 @@ use crate::{
     args::Logs,
     context::Context,
     failure::{Failure, Outcome},
-    follow::{Plain, View},
+    follow::{PlainPrinter, RunView},
     output,
 };
 
@@ -16,8 +16,8 @@ pub(crate) async fn logs(context: &Context, args: &Logs) -> Outcome {
     if args.follow {
         return watch(context, &client, run, args.after).await;
     }
-    let plain = Plain::local(context.paint);
-    let mut view = View::new([]);
+    let plain = PlainPrinter::local(context.paint);
+    let mut view = RunView::new([]);
     let mut after = 0;
     loop {
         let page = client.events(run, after).await?;

@@ -29,7 +29,7 @@ pub(crate) async fn members(context: &Context, args: &Members) -> Outcome {
     }
     if let Some(wanted) = &args.change {
         let member = find::member(&client, team.id, wanted).await?;
-        let member = client.give_role(team.id, member.user_id, &role(args)?).await?;
+        let member = client.set_role(team.id, member.user_id, &role(args)?).await?;
         return context.show(&member, |member| format!("{} is now {}", member.email, member.role));
     }
     if let Some(wanted) = &args.remove {
@@ -57,7 +57,7 @@ async fn of_board(context: &Context, client: &Client, args: &Members, wanted: &s
     }
     if let Some(wanted) = &args.change {
         let member = find::member(client, board.team_id, wanted).await?;
-        let given = client.give_board_role(board.id, member.user_id, &role(args)?).await?;
+        let given = client.set_board_role(board.id, member.user_id, &role(args)?).await?;
         return context.show(&given, |given| format!("{} is now {} on {}", member.email, given.role, board.name));
     }
     if let Some(wanted) = &args.remove {

@@ -8,7 +8,7 @@ use crate::{
     dev,
     failure::{Failure, Outcome},
     output,
-    settings::{Given, InForce, environment, tables},
+    settings::{GivenFlags, ResolvedSettings, environment, tables},
 };
 
 /// Apply database migrations and exit
@@ -19,12 +19,12 @@ use crate::{
 #[derive(Debug, ClapArgs)]
 pub(crate) struct MigrateArgs {
     #[command(flatten)]
-    settings: Given<tables::Migrate>,
+    settings: GivenFlags<tables::Migrate>,
 }
 
 /// Brings the schema up to date.
 pub(crate) async fn migrate(args: MigrateArgs, as_json: bool) -> Outcome {
-    let settings = InForce::resolve(&args.settings, &environment())?.settings;
+    let settings = ResolvedSettings::resolve(&args.settings, &environment())?.settings;
     let database = match (&settings.database_owner_url, &settings.database_url) {
         (Some(owner), Some(service)) => {
             migrate::postgres(owner.expose(), service.expose()).await.map_err(|error| {

@@ -12,6 +12,6 @@ pub(crate) async fn publish(context: &Context, args: &Publish) -> Outcome {
     let otherwise = "runs keep using the published version";
     let mut granted = grant::ask(&wanted.definition, published.as_ref(), args.yes, otherwise)?;
     let written = client.publish(pipeline.id, args.version).await?;
-    granted.tell();
+    granted.print_once();
     context.show(&written, |written| format!("{}: version {} published", pipeline.name, written.version.number))
 }

@@ -8,7 +8,7 @@ use std::{
 
 use restroy_sdk::{
     api::pipeline::{Definition, Pipeline},
-    document::{to_yaml, wrong_paths},
+    document::{path_errors, to_yaml},
 };
 use serde_json::json;
 
@@ -80,7 +80,7 @@ fn contents(definition: &Definition) -> Outcome<Vec<(String, String)>> {
     let yaml = to_yaml(&definition.definition)
         .map_err(|error| Failure::new(format!("the document cannot be written as YAML: {error}")))?;
     let mut files = vec![(DOCUMENT.to_owned(), yaml)];
-    if let Some((path, reason)) = wrong_paths(definition.files.keys().map(String::as_str)).into_iter().next() {
+    if let Some((path, reason)) = path_errors(definition.files.keys().map(String::as_str)).into_iter().next() {
         return Err(Failure::new(format!("the server's version has a file whose path {reason}: {path:?}"))
             .help("nothing was written"));
     }

@@ -67,7 +67,7 @@ pub(crate) async fn runs(context: &Context, args: &Runs) -> Outcome {
 
 /// A run's status, and what it waits for.
 fn status(run: &Run) -> String {
-    let status = crate::follow::words(run.status.as_str());
+    let status = crate::follow::status_words(run.status.as_str());
     match &run.waiting {
         Some(waiting) => format!("{status} until {} to retry {}", moment(waiting.until), waiting.step),
         None => status,

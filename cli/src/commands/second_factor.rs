@@ -48,7 +48,7 @@ async fn on(context: &Context, client: &Client, password_stdin: bool) -> Outcome
         clean(&new.uri),
         clean(&new.secret)
     ));
-    if !prompt::is_attended() {
+    if !prompt::is_interactive() {
         output::print("then, with the code that it shows: restroy second-factor confirm CODE");
         return Ok(());
     }

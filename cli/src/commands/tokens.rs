@@ -36,7 +36,7 @@ pub(crate) async fn tokens(context: &Context, args: &Tokens) -> Outcome {
                 None => None,
             },
             permissions: Some(args.scopes.clone()).filter(|scopes| !scopes.is_empty()),
-            expires_at: args.expires.as_deref().map(span).transpose()?.map(|span| now.after(span)),
+            expires_at: args.expires.as_deref().map(parse_lifetime).transpose()?.map(|span| now.after(span)),
         };
         let password = prompt::password(args.password_stdin, false)?;
         let created = client.create_api_token(&new, &password).await?;
@@ -83,7 +83,7 @@ async fn team(client: &Client, wanted: &str) -> Outcome<TeamId> {
 }
 
 /// Hours, days or weeks.
-pub(crate) fn span(text: &str) -> Outcome<Duration> {
+pub(crate) fn parse_lifetime(text: &str) -> Outcome<Duration> {
     let wrong = || Failure::usage(format!("`{text}` is not a time")).help("write it such as 12h, 90d or 52w");
     let unit = text.chars().last().ok_or_else(wrong)?;
     let hours = match unit {
@@ -103,11 +103,11 @@ mod tests {
 
     #[test]
     fn times_are_hours_days_or_weeks() {
-        assert_eq!(span("12h").unwrap(), Duration::from_hours(12));
-        assert_eq!(span("90d").unwrap(), Duration::from_hours(90 * 24));
-        assert_eq!(span("52w").unwrap(), Duration::from_hours(364 * 24));
+        assert_eq!(parse_lifetime("12h").unwrap(), Duration::from_hours(12));
+        assert_eq!(parse_lifetime("90d").unwrap(), Duration::from_hours(90 * 24));
+        assert_eq!(parse_lifetime("52w").unwrap(), Duration::from_hours(364 * 24));
         for bad in ["", "d", "90", "90m", "-1d", "0d", "99999999999w", "1.5d", "1é"] {
-            assert!(span(bad).is_err(), "{bad}");
+            assert!(parse_lifetime(bad).is_err(), "{bad}");
         }
     }
 }

@@ -19,7 +19,7 @@ use services::Installation;
 use crate::{
     failure::{Failure, Outcome},
     services::signals,
-    settings::{Given, InForce, environment, tables},
+    settings::{GivenFlags, ResolvedSettings, environment, tables},
 };
 
 /// Run everything in one process: API, executor, SQLite. Nothing else to install.
@@ -33,7 +33,7 @@ pub(crate) struct Args {
     demo: bool,
 
     #[command(flatten)]
-    settings: Given<tables::Dev>,
+    settings: GivenFlags<tables::Dev>,
 }
 
 /// Why the installation cannot run.
@@ -67,13 +67,13 @@ impl From<DevError> for Failure {
 
 /// Runs until Ctrl-C or SIGTERM.
 pub(crate) async fn run(args: Args) -> Outcome {
-    let settings = InForce::resolve(&args.settings, &environment())?.settings;
+    let settings = ResolvedSettings::resolve(&args.settings, &environment())?.settings;
     let mut installation = Installation::start(&settings, Ambient::system()).await?;
     println!("Restroy listens on http://{}", installation.address);
     let address = installation.address;
     let demo = async {
         if args.demo {
-            demo::show(address, &settings).await?;
+            demo::run(address, &settings).await?;
         } else {
             println!("{}", demo::first_steps(address));
         }

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::{DevError, data_folder::DataFolder, database};
 use crate::{
     compiler::SandboxCompiler,
-    services::listen::{Listener, Serving},
+    services::listen::{Listener, RunningServers},
     settings::{tables::Dev, value::IsolationMode},
 };
 
@@ -172,8 +172,8 @@ fn serve(
     stop: &CancellationToken,
 ) -> Result<(), DevError> {
     let failed = |error: std::io::Error| DevError::Part(name, error.to_string());
-    let mut serving = Serving::default();
-    let listener = listener.into_std().and_then(Listener::of).map_err(failed)?;
+    let mut serving = RunningServers::default();
+    let listener = listener.into_std().and_then(Listener::from_socket).map_err(failed)?;
     serving.serve(name, listener, router, None).map_err(failed)?;
     let stop = stop.clone();
     parts.spawn(async move {

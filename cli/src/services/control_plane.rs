@@ -21,14 +21,14 @@ use secrecy::SecretBox;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    listen::{Listener, Serving},
+    listen::{Listener, RunningServers},
     log, signals, tls,
 };
 use crate::{
     compiler::SandboxCompiler,
     failure::{Failure, Outcome},
     output,
-    settings::{Given, InForce, environment, tables::ControlPlane, value::SecretUrl},
+    settings::{GivenFlags, ResolvedSettings, environment, tables::ControlPlane, value::SecretUrl},
 };
 
 /// How many sandboxes compile what people send, at once.
@@ -41,14 +41,14 @@ const COMPILING: u32 = 16;
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ControlPlaneArgs {
     #[command(flatten)]
-    settings: Given<ControlPlane>,
+    settings: GivenFlags<ControlPlane>,
 }
 
 /// Runs until it is asked to stop.
 pub(crate) async fn control_plane(args: ControlPlaneArgs) -> Outcome {
-    let settings = InForce::resolve(&args.settings, &environment())?.settings;
+    let settings = ResolvedSettings::resolve(&args.settings, &environment())?.settings;
     log::start(settings.log_format, "info")?;
-    let mut process = Process::start(settings).await?;
+    let mut process = ControlPlaneProcess::start(settings).await?;
     let ended = tokio::select! {
         failure = process.api.failed() => Err(failure),
         failure = process.operators.failed() => Err(failure),
@@ -85,28 +85,30 @@ pub(crate) async fn database(url: &SecretUrl, connections: u32) -> Outcome<Db> {
 const CLOSING: Duration = Duration::from_secs(3);
 
 /// The running parts.
-struct Process {
+struct ControlPlaneProcess {
     state: AppState,
     /// People's and executors' listeners.
-    api: Serving,
+    api: RunningServers,
     /// The operators' listener: reports to the end how things stand.
-    operators: Serving,
+    operators: RunningServers,
     services: runs::Services,
     /// Ends the services.
     stop: CancellationToken,
     drain: Duration,
 }
 
-impl Process {
+impl ControlPlaneProcess {
     async fn start(settings: ControlPlane) -> Outcome<Self> {
         // What is decided by time is decided by the database's clock, on every replica.
         let clock = Arc::new(DatabaseClock::system());
         let ambient = Ambient::new(Arc::clone(&clock) as _, Arc::new(System));
         let tls = match (&settings.run_api_tls_cert, &settings.run_api_tls_key) {
-            (Some(certificate), Some(key)) => Some(tls::Files { certificate: certificate.clone(), key: key.clone() }),
+            (Some(certificate), Some(key)) => {
+                Some(tls::TlsFiles { certificate: certificate.clone(), key: key.clone() })
+            }
             _ => None,
         };
-        let certificate = tls.as_ref().map(tls::Files::load).transpose().map_err(|error| {
+        let certificate = tls.as_ref().map(tls::TlsFiles::load).transpose().map_err(|error| {
             Failure::new(format!("the run API's certificate cannot be used: {error}"))
                 .help("check RESTROY_RUN_API_TLS_CERT and RESTROY_RUN_API_TLS_KEY")
         })?;
@@ -181,7 +183,7 @@ impl Process {
             let stop = stop.clone();
             tokio::spawn(stop.run_until_cancelled_owned(files.keep_fresh(config.clone())));
         }
-        let (mut api, mut operators) = (Serving::default(), Serving::default());
+        let (mut api, mut operators) = (RunningServers::default(), RunningServers::default());
         let serve = || {
             // One router each, whose bounds hold for all its listeners together.
             let (router, run_router) = (api::router(state.clone()), runs::run_api::router(state.clone()));

@@ -20,7 +20,7 @@ pub(crate) mod value;
 
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
-pub(crate) use given::Given;
+pub(crate) use given::GivenFlags;
 
 use crate::failure::Failure;
 
@@ -34,7 +34,7 @@ pub(crate) struct Setting {
     /// What stands for the value in the help.
     pub(crate) value_name: &'static str,
     /// What holds when nobody sets it.
-    pub(crate) unset: Unset,
+    pub(crate) unset: DefaultValue,
     /// Whether it must not be seen.
     pub(crate) secret: bool,
     /// Whether the flag alone means yes.
@@ -45,7 +45,7 @@ pub(crate) struct Setting {
 
 /// What holds when nobody sets a setting.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Unset {
+pub(crate) enum DefaultValue {
     /// The service does not start.
     Refused,
     /// The default is this value.
@@ -109,16 +109,16 @@ pub(crate) fn environment() -> Environment {
 
 /// Settings in force, and the file that had a part in them.
 #[derive(Debug)]
-pub(crate) struct InForce<S> {
+pub(crate) struct ResolvedSettings<S> {
     /// The settings.
     pub(crate) settings: S,
     /// The file that was read.
     pub(crate) file: Option<PathBuf>,
 }
 
-impl<S: Service> InForce<S> {
+impl<S: Service> ResolvedSettings<S> {
     /// Merges flags, environment, file and defaults.
-    pub(crate) fn resolve(given: &Given<S>, environment: &Environment) -> Result<Self, SettingsError> {
+    pub(crate) fn resolve(given: &GivenFlags<S>, environment: &Environment) -> Result<Self, SettingsError> {
         merge::resolve(given, environment)
     }
 
@@ -135,7 +135,7 @@ impl<S: Service> InForce<S> {
     }
 }
 
-impl<S: Service> fmt::Display for InForce<S> {
+impl<S: Service> fmt::Display for ResolvedSettings<S> {
     /// As a TOML file that would give the same settings, were it not for the masked secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.file {

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use super::{
-    Environment, Given, InForce, Service, SettingsError,
+    Environment, GivenFlags, ResolvedSettings, Service, SettingsError,
     tables::{Admin, ControlPlane, Dev, Executor, Migrate},
 };
 
@@ -38,8 +38,8 @@ fn with(mut environment: Environment, pairs: &[(&str, &str)]) -> Environment {
     environment
 }
 
-fn resolve<S: Service>(environment: &Environment) -> Result<InForce<S>, SettingsError> {
-    InForce::resolve(&Given::default(), environment)
+fn resolve<S: Service>(environment: &Environment) -> Result<ResolvedSettings<S>, SettingsError> {
+    ResolvedSettings::resolve(&GivenFlags::default(), environment)
 }
 
 fn refused<S: Service>(environment: &Environment) -> String {
@@ -59,7 +59,7 @@ fn file(name: &str, text: &str) -> (tempfile::TempDir, PathBuf) {
 
 fn dev(text: &str, flags: &[(&'static str, &str)], environment: &Environment) -> Result<Dev, SettingsError> {
     let (_folder, path) = file("restroy.toml", text);
-    InForce::resolve(&Given::of(Some(path), flags), environment).map(|in_force| in_force.settings)
+    ResolvedSettings::resolve(&GivenFlags::of(Some(path), flags), environment).map(|in_force| in_force.settings)
 }
 
 #[test]
@@ -246,7 +246,7 @@ fn what_is_in_force_is_shown_without_its_secrets() {
 #[test]
 fn no_secret_has_a_flag() {
     use clap::Args as _;
-    let command = Given::<ControlPlane>::augment_args(clap::Command::new("test"));
+    let command = GivenFlags::<ControlPlane>::augment_args(clap::Command::new("test"));
     let flags: Vec<_> = command.get_arguments().filter_map(clap::Arg::get_long).collect();
     for flag in ["database-url-file", "master-keys-file", "run-api-listen", "config"] {
         assert!(flags.contains(&flag), "{flags:?}");

@@ -16,7 +16,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use restroy_run_queue::queue::Unusable;
+use restroy_run_queue::queue::QueueUnavailable;
 use restroy_sdk::time::Timestamp;
 use serde::Serialize;
 use serde_json::json;
@@ -87,7 +87,9 @@ pub async fn readiness(state: &AppState) -> Readiness {
     }
     reasons.extend(state.recent.check_database(state).await);
     let queue = state.queue.check().await;
-    if let Err(unusable @ (Unusable::OutOfMemory | Unusable::ReadOnly | Unusable::WrongType)) = queue {
+    if let Err(unusable @ (QueueUnavailable::OutOfMemory | QueueUnavailable::ReadOnly | QueueUnavailable::WrongType)) =
+        queue
+    {
         reasons.push(unusable.to_string());
     }
     if !reasons.is_empty() {

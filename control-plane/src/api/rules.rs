@@ -5,7 +5,10 @@
 use restroy_run_queue::run_api::{Batch, Call, Claim, Heartbeat, Listen, OutputsRequest, Wait};
 use restroy_sdk::api::{
     account::{ChangeEmail, ChangePassword, ConfirmEmail, ConfirmTotp, MePatch, Proof},
-    auth::{AskReset, ConfirmReset, FinishOidc, Login, NewTicket, Refresh, Register, SecondFactor, VerifyEmail},
+    auth::{
+        ConfirmPasswordReset, FinishOidcLogin, Login, NewTicket, Refresh, Register, RequestPasswordReset, SecondFactor,
+        VerifyEmail,
+    },
     board::{BoardPatch, NewBoard, PutKv, PutOrder},
     invitation::{AcceptInvitation, NewInvitation},
     library::{NewLibraryModule, PutLibraryModule},
@@ -13,7 +16,7 @@ use restroy_sdk::api::{
     role::{NewRole, RolePatch},
     run::NewRun,
     script::{CheckScript, PutConfiguration},
-    team::{DeleteTeam, GiveRole, NewTeam, Transfer},
+    team::{DeleteTeam, NewTeam, SetRole, Transfer},
     token::{NewApiToken, NewOwnApiToken, NewServiceAccount},
 };
 use serde_json::Value;
@@ -61,17 +64,17 @@ macro_rules! rules {
 
 rules! {
     AcceptInvitation {}
-    AskReset { email: Email }
+    RequestPasswordReset { email: Email }
     BoardPatch { name: Name(MAX_NAME), description: Lines(MAX_DESCRIPTION) }
     ChangeEmail { email: Email }
     ChangePassword { new_password: Password }
     CheckScript { source: Bytes(MAX_SOURCE) }
     ConfirmEmail {}
-    ConfirmReset { password: Password }
+    ConfirmPasswordReset { password: Password }
     ConfirmTotp {}
     DeleteTeam {}
-    FinishOidc {}
-    GiveRole { role: Name(MAX_NAME) }
+    FinishOidcLogin {}
+    SetRole { role: Name(MAX_NAME) }
     Login { email: Bytes(1024) }
     MePatch { name: Name(MAX_PERSON), about: Lines(MAX_DESCRIPTION), timezone: Name(MAX_NAME) }
     MovePipeline {}

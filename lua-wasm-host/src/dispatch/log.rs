@@ -31,11 +31,11 @@ impl Dispatcher {
 
     pub(super) fn progress(&mut self, head: &[u8]) -> CallResult<Answer> {
         #[derive(Deserialize)]
-        struct Progress {
+        struct ProgressRequest {
             fraction: f64,
             message: Option<String>,
         }
-        let Progress { fraction, message } = parse(head)?;
+        let ProgressRequest { fraction, message } = parse(head)?;
         if !(0.0..=1.0).contains(&fraction) {
             return Err(CallError::new("invalid_argument", "progress takes a fraction between 0 and 1").into());
         }

@@ -22,12 +22,13 @@ pub(crate) use answer::Answer;
 use crate::meter::WallClock;
 use crate::wire::op;
 use crate::{
-    CallContext, CallError, CallFailure, CallKind, CallRecord, CallResult, Door, ErrorCode, Limits, Source, StepError,
+    CallContext, CallError, CallFailure, CallKind, CallRecord, CallResult, ErrorCode, HostContext, Limits, Source,
+    StepError,
 };
 
 /// Serves the calls of one run.
 pub(crate) struct Dispatcher {
-    door: Door,
+    door: HostContext,
     limits: Limits,
     clock: WallClock,
     calls: u32,
@@ -40,7 +41,7 @@ pub(crate) struct Dispatcher {
 
 /// Whose time a call takes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Time {
+enum CallTime {
     /// The script's: it counts to the wall time.
     Counts,
     /// The embedder's own services'.
@@ -48,7 +49,7 @@ enum Time {
 }
 
 impl Dispatcher {
-    pub(crate) fn new(door: Door, limits: Limits, clock: WallClock) -> Self {
+    pub(crate) fn new(door: HostContext, limits: Limits, clock: WallClock) -> Self {
         let files = files::OpenFiles::default();
         Self { door, limits, clock, calls: 0, http_requests: 0, log_bytes: 0, files, modules: Vec::new() }
     }
@@ -123,7 +124,7 @@ impl Dispatcher {
     async fn perform<T>(
         &self,
         call: &CallContext,
-        time: Time,
+        time: CallTime,
         bytes_out: usize,
         act: impl Future<Output = CallResult<T>> + Send,
         measure: impl Fn(&T) -> (usize, Option<u16>) + Send,
@@ -133,7 +134,7 @@ impl Dispatcher {
             let _stopped = self.clock.stop();
             gate.ready(call).await?;
         }
-        let result = if time == Time::Stands {
+        let result = if time == CallTime::Stands {
             let _stopped = self.clock.stop();
             act.await
         } else {
@@ -160,10 +161,10 @@ impl Dispatcher {
 
     async fn sleep(&self, head: &[u8]) -> CallResult<Answer> {
         #[derive(Deserialize)]
-        struct Sleep {
+        struct SleepRequest {
             seconds: f64,
         }
-        let Sleep { seconds } = parse(head)?;
+        let SleepRequest { seconds } = parse(head)?;
         let time = Duration::try_from_secs_f64(seconds)
             .map_err(|_| CallError::new("invalid_argument", "sleep takes a number of seconds, 0 or more"))?;
         let call = self.context(CallKind::Sleep, format!("{time:?}"), &[], None);
@@ -171,7 +172,7 @@ impl Dispatcher {
             tokio::time::sleep(time).await;
             Ok(())
         };
-        self.perform(&call, Time::Counts, 0, act, |()| (0, None)).await?;
+        self.perform(&call, CallTime::Counts, 0, act, |()| (0, None)).await?;
         Ok(Answer::empty())
     }
 }
@@ -182,7 +183,7 @@ fn parse<T: DeserializeOwned>(head: &[u8]) -> Result<T, CallError> {
 }
 
 /// The error of a capability that is not granted or not there.
-fn usable<'a, T: ?Sized>(granted: bool, name: &str, service: Option<&'a T>) -> Result<&'a T, CallError> {
+fn require_service<'a, T: ?Sized>(granted: bool, name: &str, service: Option<&'a T>) -> Result<&'a T, CallError> {
     if !granted {
         return Err(CallError::new("not_granted", format!("this script is not allowed to use {name}")));
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lua_wasm_host::{Door, Globals, Grants, Invocation};
+use lua_wasm_host::{Globals, Grants, HostContext, Invocation};
 
 use crate::support::{World, engine, run, script, value};
 
@@ -81,7 +81,7 @@ async fn nothing_is_granted_by_default() {
         door.grants = Grants::default();
         let refused = engine().run(script(&text), door).await.result.unwrap();
         assert_eq!(refused, r#"[false,"not_granted"]"#, "{call}");
-        let mut door = Door::new(world.clone(), world.clone(), world.clone());
+        let mut door = HostContext::new(world.clone(), world.clone(), world.clone());
         door.grants = world.door().grants;
         let absent = engine().run(script(&text), door).await.result.unwrap();
         assert_eq!(absent, r#"[false,"not_available"]"#, "{call}");

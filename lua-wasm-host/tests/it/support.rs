@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lua_wasm_host::{
-    ArtifactRequest, CallContext, CallError, CallRecord, CallResult, Clock, Door, EffectGate, Email, Engine,
-    EngineConfig, Entropy, ErrorCode, FileEntry, Files, Grants, Http, HttpRequest, HttpResponse, Invocation, Isolation,
+    ArtifactRequest, CallContext, CallError, CallRecord, CallResult, Clock, EffectGate, Email, Engine, EngineConfig,
+    Entropy, ErrorCode, FileEntry, Files, Grants, HostContext, Http, HttpRequest, HttpResponse, Invocation, Isolation,
     Journal, Kv, KvEntry, Level, Limits, Mail, Outcome, ProcessConfig, Sink, Source, StepError, Usage, WriteAt,
 };
 
@@ -66,8 +66,8 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn door(self: &Arc<Self>) -> Door {
-        let mut door = Door::new(self.clone(), self.clone(), self.clone());
+    pub(crate) fn door(self: &Arc<Self>) -> HostContext {
+        let mut door = HostContext::new(self.clone(), self.clone(), self.clone());
         door.grants =
             Grants { http: vec!["https://api.example.com".parse().unwrap()], kv: true, email: true, files: true };
         door.http = Some(self.clone());

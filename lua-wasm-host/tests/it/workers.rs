@@ -8,13 +8,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lua_wasm_host::{Door, Engine, EngineConfig, ErrorCode, Isolation, Limits, Outcome, Owner};
+use lua_wasm_host::{Engine, EngineConfig, ErrorCode, HostContext, Isolation, Limits, Outcome, Owner};
 
 use crate::interrupting::{LOOPS, endless};
 use crate::support::{World, limited, script, worker_config, worker_engine};
 
-fn door(owner: u128) -> Door {
-    Door { owner: Some(Owner(owner)), ..Arc::new(World::default()).door() }
+fn door(owner: u128) -> HostContext {
+    HostContext { owner: Some(Owner(owner)), ..Arc::new(World::default()).door() }
 }
 
 async fn works(engine: &Engine) {
@@ -108,7 +108,7 @@ async fn a_zygote_that_dies_takes_its_workers_along_and_is_replaced() {
     let [zygote] = zygotes[..] else { panic!("{zygotes:?}") };
     let world = Arc::new(World::default());
     let running = tokio::spawn({
-        let (engine, door) = (engine.clone(), Door { owner: Some(Owner(7)), ..world.door() });
+        let (engine, door) = (engine.clone(), HostContext { owner: Some(Owner(7)), ..world.door() });
         async move { engine.run(limited("kv.set('a', 1) sleep(20)", endless()), door).await }
     });
     while world.kv.lock().unwrap().is_empty() {

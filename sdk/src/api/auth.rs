@@ -66,7 +66,7 @@ pub struct SecondFactor {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct AskReset {
+pub struct RequestPasswordReset {
     /// The account's e-mail address.
     pub email: String,
 }
@@ -75,7 +75,7 @@ pub struct AskReset {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct ConfirmReset {
+pub struct ConfirmPasswordReset {
     /// The token from the e-mail.
     pub token: String,
     /// The new password: 10 to 256 characters.
@@ -92,7 +92,7 @@ fn yes() -> bool {
 /// The answer to `POST /v1/auth/oidc`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct OidcBegun {
+pub struct OidcLogin {
     /// Where to go: the OpenID provider, which sends back to `/oidc/callback` of the installation.
     pub authorization_url: String,
     /// To be kept until then, by whoever began: good once, for ten minutes.
@@ -103,7 +103,7 @@ pub struct OidcBegun {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct FinishOidc {
+pub struct FinishOidcLogin {
     /// What was kept.
     pub flow: String,
     /// `code` of the callback.

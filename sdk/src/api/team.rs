@@ -71,7 +71,7 @@ pub struct Member {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct GiveRole {
+pub struct SetRole {
     /// The name of a role, or the id of one of the team's own.
     pub role: String,
 }

@@ -6,7 +6,8 @@ use super::{Client, Result};
 use crate::api::{
     account::{ConfirmTotp, NewTotp, Proof, RecoveryCodes},
     auth::{
-        Accepted, AskReset, ConfirmReset, Login, Me, NewTicket, Register, SecondFactor, Ticket, Tokens, VerifyEmail,
+        Accepted, ConfirmPasswordReset, Login, Me, NewTicket, Register, RequestPasswordReset, SecondFactor, Ticket,
+        Tokens, VerifyEmail,
     },
 };
 
@@ -42,13 +43,13 @@ impl Client {
     }
 
     /// Asks for an e-mail with which another password can be chosen.
-    pub async fn ask_reset(&self, email: &str) -> Result<Accepted> {
-        let body = AskReset { email: email.to_owned() };
+    pub async fn request_password_reset(&self, email: &str) -> Result<Accepted> {
+        let body = RequestPasswordReset { email: email.to_owned() };
         self.post(&["v1", "auth", "password-reset"]).anonymous().json(&body)?.fetch().await
     }
 
     /// Chooses another password with the token from the e-mail.
-    pub async fn confirm_reset(&self, reset: &ConfirmReset) -> Result<()> {
+    pub async fn confirm_password_reset(&self, reset: &ConfirmPasswordReset) -> Result<()> {
         self.post(&["v1", "auth", "password-reset", "confirm"]).anonymous().json(reset)?.done().await
     }
 

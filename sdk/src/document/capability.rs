@@ -110,7 +110,7 @@ pub fn escalated_capabilities(new: &Document, granted: Option<&Document>) -> Vec
 }
 
 fn not_granted(new: &Document, granted: Option<&Document>) -> impl Iterator<Item = (String, Capability)> {
-    let granted = Granted::of(granted);
+    let granted = GrantedSet::from_document(granted);
     declared(new).filter(move |(.., touch)| !granted.includes(touch)).map(|(_, pointer, touch)| (pointer, touch))
 }
 
@@ -124,17 +124,17 @@ fn detail(touch: &Capability) -> String {
 
 /// What was granted, so that it is quickly found.
 #[derive(Default)]
-struct Granted {
+struct GrantedSet {
     things: HashSet<Capability>,
     /// Of wildcards: scheme, and what a host must end in.
     wildcards: Vec<(String, String)>,
 }
 
-impl Granted {
-    fn of(document: Option<&Document>) -> Self {
+impl GrantedSet {
+    fn from_document(document: Option<&Document>) -> Self {
         let mut granted = Self::default();
         for (.., touch) in document.into_iter().flat_map(declared) {
-            let touch = folded(touch);
+            let touch = case_folded(touch);
             if let Capability::Http { origin } = &touch
                 && let Some((scheme, host)) = origin.split_once("://")
                 && let Some(parent) = host.strip_prefix('*').filter(|parent| parent.starts_with('.'))
@@ -148,7 +148,7 @@ impl Granted {
 
     /// Whether it takes the wanted in: the very thing, or an origin below a wildcard.
     fn includes(&self, wanted: &Capability) -> bool {
-        let wanted = folded(wanted.clone());
+        let wanted = case_folded(wanted.clone());
         if self.things.contains(&wanted) {
             return true;
         }
@@ -161,7 +161,7 @@ impl Granted {
 }
 
 /// The same thing as it is compared: origins know no case.
-fn folded(touch: Capability) -> Capability {
+fn case_folded(touch: Capability) -> Capability {
     match touch {
         Capability::Http { origin } => Capability::Http { origin: origin.to_ascii_lowercase() },
         other => other,

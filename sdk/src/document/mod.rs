@@ -7,8 +7,8 @@ mod capability;
 mod check;
 mod diff;
 mod modules;
-mod places;
 mod pointer;
+mod positions;
 mod read;
 mod requires;
 mod span;
@@ -20,15 +20,15 @@ use serde::{Deserialize, Serialize};
 
 pub use capability::{Capability, CapabilityUse, Escalation, capabilities, escalated_capabilities, escalations};
 pub use check::{
-    Bounds, MAX_FOLDERS, MAX_SOURCE_BYTES, MAX_STEPS, MAX_TOTAL_BYTES, check, check_within, is_module_name, order,
-    wrong_path, wrong_paths,
+    DocumentBounds, MAX_FOLDERS, MAX_SOURCE_BYTES, MAX_STEPS, MAX_TOTAL_BYTES, check, check_within, is_module_name,
+    order, path_error, path_errors,
 };
 pub use diff::{CapabilityChange, Change, Diff, FieldChange, FileChange, StepChange, diff};
 pub use modules::{check_library, foreign_requires};
-pub use places::Places;
+pub use positions::PositionMap;
 pub use read::{read_json, read_yaml};
-pub use span::Span;
-pub use tree::{MAX_BYTES, Place};
+pub use span::DurationText;
+pub use tree::{MAX_BYTES, Position};
 
 /// A pipeline, as its author writes it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -77,7 +77,7 @@ pub struct Step {
     pub pipeline: Option<String>,
     /// A durable pause. Reserved.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub sleep: Option<Span>,
+    pub sleep: Option<DurationText>,
     /// A durable pause until a moment. Reserved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wait_until: Option<String>,
@@ -117,14 +117,14 @@ pub struct Step {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,
     /// What it may do.
-    #[serde(skip_serializing_if = "Allow::is_nothing")]
+    #[serde(skip_serializing_if = "Allow::is_empty")]
     pub allow: Allow,
     /// What happens when it fails.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
     /// Wall time of one attempt (default 30 s, at most 15 min).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub timeout: Option<Span>,
+    pub timeout: Option<DurationText>,
 }
 
 /// Which ends of the steps it needs let a step run.
@@ -169,7 +169,7 @@ pub struct Allow {
 
 impl Allow {
     /// Whether nothing is allowed.
-    pub fn is_nothing(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
@@ -187,21 +187,21 @@ pub struct Retry {
     pub backoff: Backoff,
     /// The first pause (default 500 ms).
     #[serde(default = "Retry::initial")]
-    pub initial: Span,
+    pub initial: DurationText,
     /// The longest pause (default 30 s).
     #[serde(default = "Retry::max")]
-    pub max: Span,
+    pub max: DurationText,
 }
 
 impl Retry {
     fn attempts() -> u32 {
         3
     }
-    fn initial() -> Span {
-        Span::from_millis(500)
+    fn initial() -> DurationText {
+        DurationText::from_millis(500)
     }
-    fn max() -> Span {
-        Span::from_millis(30_000)
+    fn max() -> DurationText {
+        DurationText::from_millis(30_000)
     }
 }
 

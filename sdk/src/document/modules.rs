@@ -56,9 +56,17 @@ pub(super) fn check(document: &Document, files: &BTreeMap<String, String>, fault
     let mut told = BTreeSet::new();
     let mut left = MAX_FOLLOWED;
     for entry in scripts.into_iter().filter(|script| files.contains_key(*script)) {
-        let names = Names::of(files.keys().map(String::as_str).filter(|path| *path != entry));
-        let mut walk =
-            Walk { document, entry, names, asked: &asked, done: BTreeSet::new(), told, left, faults: &mut *faults };
+        let names = ModuleNames::of(files.keys().map(String::as_str).filter(|path| *path != entry));
+        let mut walk = ModuleWalk {
+            document,
+            entry,
+            names,
+            asked: &asked,
+            done: BTreeSet::new(),
+            told,
+            left,
+            faults: &mut *faults,
+        };
         walk.file(entry, &mut vec![entry]);
         (told, left) = (walk.told, walk.left);
         if left == 0 {
@@ -97,7 +105,7 @@ pub fn foreign_requires(source: &str) -> Vec<FieldError> {
                 "`{}` is not a module of the library: a library module loads others as `lib.NAME`, and knows no files \
                 of \
                  pipelines",
-                short(&require.name)
+                shortened(&require.name)
             );
             FieldError { line: Some(require.line), column: Some(require.column), ..FieldError::new("/source", detail) }
         })
@@ -109,7 +117,7 @@ fn clashes(document: &Document, files: &BTreeMap<String, String>, faults: &mut V
     if document.library.is_empty() {
         return;
     }
-    let names = Names::of(files.keys().map(String::as_str));
+    let names = ModuleNames::of(files.keys().map(String::as_str));
     for name in document.library.keys() {
         if let Some(path) = names.find(&format!("{LIBRARY}{name}")) {
             let detail =
@@ -121,9 +129,9 @@ fn clashes(document: &Document, files: &BTreeMap<String, String>, faults: &mut V
 
 /// What files answer to, as the sandbox's `require` has it: to their path, with and without `.lua`,
 /// with dots for slashes, and without their first folder; the first in order wins.
-struct Names<'a>(HashMap<String, &'a str>);
+struct ModuleNames<'a>(HashMap<String, &'a str>);
 
-impl<'a> Names<'a> {
+impl<'a> ModuleNames<'a> {
     fn of(paths: impl Iterator<Item = &'a str>) -> Self {
         let paths: Vec<&str> = paths.collect();
         let mut names = HashMap::new();
@@ -151,10 +159,10 @@ impl<'a> Names<'a> {
 }
 
 /// The way through the files from a step's script on.
-struct Walk<'a, 'f> {
+struct ModuleWalk<'a, 'f> {
     document: &'a Document,
     entry: &'a str,
-    names: Names<'a>,
+    names: ModuleNames<'a>,
     asked: &'a BTreeMap<&'a str, Vec<Require>>,
     /// What was looked at.
     done: BTreeSet<&'a str>,
@@ -165,7 +173,7 @@ struct Walk<'a, 'f> {
     faults: &'f mut Vec<FieldError>,
 }
 
-impl<'a> Walk<'a, '_> {
+impl<'a> ModuleWalk<'a, '_> {
     /// Looks at a file and all that it loads; `open` is the way here.
     fn file(&mut self, path: &'a str, open: &mut Vec<&'a str>) {
         let asked = self.asked;
@@ -175,7 +183,7 @@ impl<'a> Walk<'a, '_> {
             }
             self.left -= 1;
             let detail = match self.names.find(&require.name) {
-                Some(next) if open.contains(&next) => circle(open, next),
+                Some(next) if open.contains(&next) => cycle_message(open, next),
                 Some(_) if open.len() >= MAX_DEPTH => format!("modules load modules more than {MAX_DEPTH} deep"),
                 Some(next) => {
                     if self.done.insert(next) {
@@ -201,7 +209,7 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn missing(&self, name: &str) -> String {
-        if Names::of([self.entry].into_iter()).find(name).is_some() {
+        if ModuleNames::of([self.entry].into_iter()).find(name).is_some() {
             return format!(
                 "`{name}` is the script `{}` that the step runs, not a module; move what both need into a file of its \
                 own",
@@ -217,7 +225,7 @@ impl<'a> Walk<'a, '_> {
         let mut known: Vec<&str> = self.names.0.keys().map(String::as_str).collect();
         known.sort_unstable();
         let hint = suggest::hint(name, known.into_iter().chain(BUILT_IN));
-        format!("no module `{}`{hint}", short(name))
+        format!("no module `{}`{hint}", shortened(name))
     }
 }
 
@@ -243,11 +251,11 @@ fn module<'a>(
             continue;
         }
         let Some(wanted) = require.name.strip_prefix(LIBRARY) else {
-            fault(format!("`{}` is not a module of the library", short(&require.name)));
+            fault(format!("`{}` is not a module of the library", shortened(&require.name)));
             continue;
         };
         match asked.get_key_value(wanted) {
-            Some((next, _)) if open.contains(next) => fault(circle(open, next)),
+            Some((next, _)) if open.contains(next) => fault(cycle_message(open, next)),
             Some((next, _)) => {
                 open.push(next);
                 module(document, asked, next, open, done, faults);
@@ -255,7 +263,7 @@ fn module<'a>(
             }
             None if document.library.contains_key(wanted) => {}
             None => {
-                let wanted = short(wanted);
+                let wanted = shortened(wanted);
                 fault(format!("it loads `lib.{wanted}`, which the document does not pin; add it to `library`"));
             }
         }
@@ -263,14 +271,14 @@ fn module<'a>(
 }
 
 /// A name, or the beginning of a long one.
-fn short(name: &str) -> String {
+fn shortened(name: &str) -> String {
     if name.chars().count() <= SHOWN {
         return name.to_owned();
     }
     name.chars().take(SHOWN).chain(['…']).collect()
 }
 
-fn circle(open: &[&str], next: &str) -> String {
+fn cycle_message(open: &[&str], next: &str) -> String {
     let from = open.iter().position(|path| *path == next).unwrap_or(0);
     let mut text = "a cycle of modules: ".to_owned();
     for path in &open[from..] {

@@ -56,7 +56,7 @@ pub(super) const KNOWN: &[&str] = &[
 pub(super) const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// What to do instead of a keyword that is not taken.
-pub(super) fn refused(keyword: &str) -> String {
+pub(super) fn alternative(keyword: &str) -> String {
     let instead = match keyword {
         "unevaluatedProperties" => "use `additionalProperties: false` beside all `properties`",
         "unevaluatedItems" => "use `items: false` after `prefixItems`",

@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{database::Database, failed::failed};
 use crate::{
-    commands::tokens::span,
+    commands::tokens::parse_lifetime,
     context,
     failure::{Failure, Outcome},
     output,
@@ -163,7 +163,7 @@ fn id_of(id: &str) -> Outcome<ExecutorId> {
 
 /// The moment that is so long from now.
 fn expiry(text: &str) -> Outcome<Timestamp> {
-    Ok(Ambient::system().now().after(span(text)?))
+    Ok(Ambient::system().now().after(parse_lifetime(text)?))
 }
 
 /// SHA-256 of the first certificate in a file, in its DER form.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{Json, extract::State, http::HeaderMap};
 use restroy_sdk::{
-    api::auth::{FinishOidc, OidcBegun, Tokens},
+    api::auth::{FinishOidcLogin, OidcLogin, Tokens},
     ids::UserId,
     problem::ProblemCode,
     time::Timestamp,
@@ -43,12 +43,12 @@ const FLOW_LIFETIME: Duration = Duration::from_mins(10);
 /// installation with a `code` and a `state`. 404 without a provider.
 #[utoipa::path(
     post, path = "/v1/auth/oidc", tag = "auth", security(()),
-    responses((status = 200, description = "Where to go", body = OidcBegun)),
+    responses((status = 200, description = "Where to go", body = OidcLogin)),
 )]
 pub(super) async fn begin_oidc_login(
     State(state): State<AppState>,
     attempt: SignInAttempt,
-) -> ApiResult<Json<OidcBegun>> {
+) -> ApiResult<Json<OidcLogin>> {
     oidc::settings(&state)?;
     // Whom it is about is not known yet: all who begin share one count otherwise.
     attempt.count_address(&state)?;
@@ -59,7 +59,7 @@ pub(super) async fn begin_oidc_login(
     let subject = serde_json::to_string(&flow)?;
     one_time::insert(&mut tx, Purpose::Oidc, &kept.hash(), None, &subject, now, now.after(FLOW_LIFETIME)).await?;
     tx.commit().await?;
-    Ok(Json(OidcBegun { authorization_url, flow: kept.into_text() }))
+    Ok(Json(OidcLogin { authorization_url, flow: kept.into_text() }))
 }
 
 /// Finish signing in with the OpenID provider
@@ -68,14 +68,14 @@ pub(super) async fn begin_oidc_login(
 /// the provider has verified the address and no other identity there is linked with the account. Otherwise a new
 /// account is created. 404 without a provider.
 #[utoipa::path(
-    post, path = "/v1/auth/oidc/finish", tag = "auth", request_body = FinishOidc, security(()),
+    post, path = "/v1/auth/oidc/finish", tag = "auth", request_body = FinishOidcLogin, security(()),
     responses((status = 200, description = "A new session", body = Tokens)),
 )]
 pub(super) async fn finish_oidc_login(
     State(state): State<AppState>,
     attempt: SignInAttempt,
     headers: HeaderMap,
-    Body(body): Body<FinishOidc>,
+    Body(body): Body<FinishOidcLogin>,
 ) -> ApiResult<Json<Tokens>> {
     let refused =
         || ApiError::with(ProblemCode::InvalidCredentials, "The sign-in flow is invalid or expired. Start again.");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{Json, extract::State, http::StatusCode};
 use restroy_sdk::{
-    api::auth::{Accepted, AskReset, ConfirmReset},
+    api::auth::{Accepted, ConfirmPasswordReset, RequestPasswordReset},
     problem::{FieldError, Problem, ProblemCode},
 };
 use secrecy::SecretString;
@@ -44,13 +44,13 @@ const MAX_MAILS: i64 = 5;
 /// Sends an e-mail with a token that is valid for an hour. Response and duration are the same whether the address
 /// belongs to an account or not; without an account the e-mail says so.
 #[utoipa::path(
-    post, path = "/v1/auth/password-reset", tag = "auth", request_body = AskReset, security(()),
+    post, path = "/v1/auth/password-reset", tag = "auth", request_body = RequestPasswordReset, security(()),
     responses((status = 202, description = "Look into the mailbox", body = Accepted)),
 )]
 pub(super) async fn request_password_reset(
     State(state): State<AppState>,
     attempt: SignInAttempt,
-    Body(body): Body<AskReset>,
+    Body(body): Body<RequestPasswordReset>,
 ) -> ApiResult<(StatusCode, Json<Accepted>)> {
     let folded = users::fold(&body.email);
     attempt.count(&state, AttemptKind::Reset, &folded)?;
@@ -98,13 +98,13 @@ pub(super) async fn request_password_reset(
 /// Ends every session of the account; the second factor stays. An unverified address becomes verified, and name
 /// and password of earlier registrations are replaced.
 #[utoipa::path(
-    post, path = "/v1/auth/password-reset/confirm", tag = "auth", request_body = ConfirmReset, security(()),
+    post, path = "/v1/auth/password-reset/confirm", tag = "auth", request_body = ConfirmPasswordReset, security(()),
     responses((status = 204, description = "Sign in with the new password")),
 )]
 pub(super) async fn confirm_password_reset(
     State(state): State<AppState>,
     attempt: SignInAttempt,
-    Body(body): Body<ConfirmReset>,
+    Body(body): Body<ConfirmPasswordReset>,
 ) -> ApiResult<StatusCode> {
     attempt.count(&state, AttemptKind::Token, &body.token)?;
     let peer = attempt.address;

@@ -3,7 +3,7 @@
 use axum::{Json, extract::State, http::StatusCode};
 use restroy_run_queue::wake::Wake;
 use restroy_sdk::{
-    api::{Page, board::BoardMember, team::GiveRole},
+    api::{Page, board::BoardMember, team::SetRole},
     ids::{BoardId, Id, UserId},
     problem::{FieldError, Problem, ProblemCode},
 };
@@ -51,7 +51,7 @@ pub(super) async fn list_board_members(
 /// The role adds to the one in the team; on a private board it replaces it. Nobody can grant permissions that
 /// they do not have there.
 #[utoipa::path(
-    put, path = "/v1/boards/{id}/members/{user}", tag = "boards", request_body = GiveRole,
+    put, path = "/v1/boards/{id}/members/{user}", tag = "boards", request_body = SetRole,
     params(("id" = BoardId, Path, description = "The board"), ("user" = UserId, Path, description = "The person")),
     responses((status = 200, description = "The board's member", body = BoardMember)),
 )]
@@ -59,7 +59,7 @@ pub(super) async fn put_board_member(
     State(state): State<AppState>,
     caller: Caller,
     Path((id, user)): Path<(BoardId, UserId)>,
-    Body(new): Body<GiveRole>,
+    Body(new): Body<SetRole>,
 ) -> ApiResult<Json<BoardMember>> {
     let scope = caller.board(&state, id, Permission::BoardAdminister).await?;
     let (mut tx, held) = scope.write_with_permissions().await?;

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use restroy_sdk::{
-    document::{self, Bounds, Document, MAX_TOTAL_BYTES},
+    document::{self, Document, DocumentBounds, MAX_TOTAL_BYTES},
     ids::{Id, LibraryVersionId, TeamId},
     problem::{FieldError, Problem, ProblemCode},
     schema::Schema,
@@ -32,7 +32,7 @@ pub(super) async fn read(
     team: TeamId,
     definition: Box<RawValue>,
     files: &Arc<BTreeMap<String, String>>,
-    bounds: Bounds,
+    bounds: DocumentBounds,
 ) -> ApiResult<Document> {
     let mut compiling = CompileBudget::new(state, team);
     let of_document = Arc::clone(files);
@@ -59,17 +59,17 @@ pub(super) async fn read(
 }
 
 /// How much a document of the team may hold.
-pub(super) async fn bounds(tx: &mut TeamTx) -> ApiResult<Bounds> {
+pub(super) async fn bounds(tx: &mut TeamTx) -> ApiResult<DocumentBounds> {
     let [steps, source_bytes] = quota::effective_many(tx, [Limit::StepsPerPipeline, Limit::SourceBytes]).await?;
     let usize = |value: i64| usize::try_from(value).unwrap_or_default();
-    Ok(Bounds { steps: usize(steps), source_bytes: usize(source_bytes) })
+    Ok(DocumentBounds { steps: usize(steps), source_bytes: usize(source_bytes) })
 }
 
 /// What needs no compiler; what is wrong when it is no document.
 fn check(
     definition: &RawValue,
     files: &BTreeMap<String, String>,
-    bounds: Bounds,
+    bounds: DocumentBounds,
 ) -> Result<(Document, Vec<FieldError>), Vec<FieldError>> {
     let document = document::read_json(definition.get())?;
     let mut faults = document::check_within(&document, files, bounds);

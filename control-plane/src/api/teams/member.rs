@@ -3,7 +3,7 @@
 use axum::{Json, extract::State, http::StatusCode};
 use restroy_run_queue::wake::Wake;
 use restroy_sdk::{
-    api::team::{GiveRole, Member},
+    api::team::{Member, SetRole},
     ids::{TeamId, UserId},
     problem::{FieldError, Problem, ProblemCode},
 };
@@ -43,7 +43,7 @@ pub(super) async fn get_member(
 /// Takes effect with their next request. Nobody can grant permissions that they do not have, or change a member
 /// who has more. The last owner stays an owner.
 #[utoipa::path(
-    patch, path = "/v1/teams/{id}/members/{user}", tag = "teams", request_body = GiveRole,
+    patch, path = "/v1/teams/{id}/members/{user}", tag = "teams", request_body = SetRole,
     params(("id" = TeamId, Path, description = "The team"), ("user" = UserId, Path, description = "The person")),
     responses((status = 200, description = "The member", body = Member)),
 )]
@@ -51,7 +51,7 @@ pub(super) async fn patch_member(
     State(state): State<AppState>,
     caller: Caller,
     Path((id, user)): Path<(TeamId, UserId)>,
-    Body(new): Body<GiveRole>,
+    Body(new): Body<SetRole>,
 ) -> ApiResult<Json<Member>> {
     let scope = caller.team(&state, id, Permission::MemberEdit).await?;
     let (mut tx, held) = scope.write_bypassing_rls(Bypass::MemberChange).await?;

@@ -11,7 +11,7 @@ mod step;
 
 use std::collections::BTreeMap;
 
-pub use files::{MAX_FOLDERS, wrong_path, wrong_paths};
+pub use files::{MAX_FOLDERS, path_error, path_errors};
 pub use graph::order;
 
 use super::{Document, modules, pointer, read::MAX_FAULTS};
@@ -28,14 +28,14 @@ pub const MAX_TOTAL_BYTES: usize = super::tree::MAX_BYTES;
 
 /// How much a document may hold; a team can have more than what is said here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
+pub struct DocumentBounds {
     /// The maximum number of steps.
     pub steps: usize,
     /// A source, in bytes.
     pub source_bytes: usize,
 }
 
-impl Default for Bounds {
+impl Default for DocumentBounds {
     fn default() -> Self {
         Self { steps: MAX_STEPS, source_bytes: MAX_SOURCE_BYTES }
     }
@@ -43,11 +43,11 @@ impl Default for Bounds {
 
 /// Every fault of a document with its files (sources by path); none means that it can be taken.
 pub fn check(document: &Document, files: &BTreeMap<String, String>) -> Vec<FieldError> {
-    check_within(document, files, Bounds::default())
+    check_within(document, files, DocumentBounds::default())
 }
 
 /// The same where other bounds are set.
-pub fn check_within(document: &Document, files: &BTreeMap<String, String>, bounds: Bounds) -> Vec<FieldError> {
+pub fn check_within(document: &Document, files: &BTreeMap<String, String>, bounds: DocumentBounds) -> Vec<FieldError> {
     let mut faults = Vec::new();
     head(document, bounds, &mut faults);
     for (name, step) in &document.steps {
@@ -63,13 +63,13 @@ pub fn check_within(document: &Document, files: &BTreeMap<String, String>, bound
     faults
 }
 
-fn head(document: &Document, bounds: Bounds, faults: &mut Vec<FieldError>) {
+fn head(document: &Document, bounds: DocumentBounds, faults: &mut Vec<FieldError>) {
     if document.restroy != 1 {
         let detail = format!("unknown format version {}; write 1", document.restroy);
         faults.push(FieldError::new("/restroy", detail));
     }
     if let Some(name) = &document.name
-        && let Some(detail) = wrong_title(name)
+        && let Some(detail) = title_error(name)
     {
         faults.push(FieldError::new("/name", detail));
     }
@@ -133,7 +133,7 @@ fn concurrency(document: &Document, faults: &mut Vec<FieldError>) {
 const NOT_YET: &str = "not available in this version yet";
 
 /// Why a name for people is none.
-fn wrong_title(name: &str) -> Option<&'static str> {
+fn title_error(name: &str) -> Option<&'static str> {
     let length = name.chars().count();
     if name.trim() != name || length == 0 {
         Some("a name is not empty and neither begins nor ends with a space")

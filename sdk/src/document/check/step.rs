@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{NOT_YET, files, is_key, is_name, origin, step_pointer};
 use crate::{
-    document::{Document, Span, Step, pointer, suggest},
+    document::{Document, DurationText, Step, pointer, suggest},
     problem::FieldError,
 };
 
@@ -13,8 +13,8 @@ const MAX_CONFIG: usize = 100;
 const MAX_CONFIG_BYTES: usize = 48 * 1024;
 const MAX_SECRETS: usize = 50;
 const MAX_ORIGINS: usize = 50;
-const MAX_TIMEOUT: Span = Span::from_millis(15 * 60_000);
-const MAX_PAUSE: Span = Span::from_millis(3_600_000);
+const MAX_TIMEOUT: DurationText = DurationText::from_millis(15 * 60_000);
+const MAX_PAUSE: DurationText = DurationText::from_millis(3_600_000);
 
 pub(super) fn check(
     document: &Document,
@@ -103,7 +103,7 @@ fn kind(at: &str, step: &Step, files: &BTreeMap<String, String>, faults: &mut Ve
     }
     let Some(script) = &step.script else { return };
     let place = pointer::member(at, "script");
-    if let Some(reason) = files::wrong_path(script) {
+    if let Some(reason) = files::path_error(script) {
         faults.push(FieldError::new(place, format!("`{script}` {reason}")));
     } else if !files.contains_key(script) {
         let known = || files.keys().map(String::as_str);
@@ -199,7 +199,7 @@ fn origins(at: &str, step: &Step, faults: &mut Vec<FieldError>) {
         faults.push(FieldError::new(&list, format!("{} origins; at most {MAX_ORIGINS}", step.allow.http.len())));
     }
     for (index, text) in step.allow.http.iter().enumerate() {
-        if let Some(reason) = origin::wrong(text) {
+        if let Some(reason) = origin::origin_error(text) {
             let detail = format!("`{text}` is not an origin such as `https://api.example.com`: {reason}");
             faults.push(FieldError::new(pointer::element(&list, index), detail));
         }

@@ -9,7 +9,7 @@ use crate::{Clock, EffectGate, Entropy, Files, Grants, Http, Journal, Kv, Mail, 
 /// The capabilities of one run, and what may use them. A capability that is absent answers
 /// `not_available`; one that is not granted answers `not_granted`, whether present or not.
 #[derive(Clone)]
-pub struct Door {
+pub struct HostContext {
     /// Whose run it is: those of one owner share processors and worker processes. None: nobody's, which
     /// shares with none.
     pub owner: Option<Owner>,
@@ -37,7 +37,7 @@ pub struct Door {
     pub cancel: CancellationToken,
 }
 
-impl Door {
+impl HostContext {
     /// A door with nothing behind it but a clock, randomness and a place for lines.
     pub fn new(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>, sink: Arc<dyn Sink>) -> Self {
         Self {
