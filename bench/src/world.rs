@@ -1,4 +1,4 @@
-//! An engine, and a door with nothing behind it.
+//! An engine, and a host context with nothing behind it.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub(crate) fn engine() -> Result<Engine, Box<dyn Error>> {
     Ok(Engine::new(EngineConfig { max_sandboxes: 16, ..EngineConfig::default() })?)
 }
 
-pub(crate) fn door() -> HostContext {
+pub(crate) fn host_context() -> HostContext {
     let nothing = Arc::new(Nothing);
     HostContext::new(nothing.clone(), nothing.clone(), nothing)
 }

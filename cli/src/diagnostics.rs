@@ -1,4 +1,4 @@
-//! Faults as a compiler shows them: file, line, column, the line itself, a mark below it.
+//! Errors as a compiler shows them: file, line, column, the line itself, a mark below it.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -12,7 +12,7 @@ use crate::{
     style::{Paint, clean},
 };
 
-/// A fault in a file.
+/// An error in a file.
 #[derive(Debug, PartialEq, Eq)]
 struct LocatedError<'a> {
     file: String,
@@ -21,7 +21,7 @@ struct LocatedError<'a> {
     text: Option<&'a str>,
 }
 
-/// The faults of a folder's document and sources, as they are shown.
+/// The errors of a folder's document and sources, as they are shown.
 pub(crate) fn show(faults: &[FieldError], folder: &Folder, paint: Paint) -> String {
     let places = PositionMap::from_yaml(&folder.yaml);
     faults.iter().map(|fault| render(fault, &locate(fault, folder, &places), paint)).collect()

@@ -11,7 +11,7 @@ use crate::style::Paint;
 
 /// The exit codes, as the help reports them.
 pub(crate) mod code {
-    /// A run, script or request failed, or a check found faults.
+    /// A run, script or request failed, or a check found errors.
     pub(crate) const FAILED: u8 = 1;
     /// The command line is wrong; the same code that the argument parser uses.
     pub(crate) const USAGE: u8 = 2;

@@ -7,7 +7,7 @@ use restroy_sdk::problem::FieldError;
 /// in the sandbox's compiler.
 #[async_trait]
 pub trait ScriptCompiler: Send + Sync {
-    /// Compiles a file with at most so much fuel. The fault has line and column, and no pointer.
+    /// Compiles a file with at most so much fuel. The error has line and column, and no pointer.
     async fn check_file(&self, path: &str, source: &str, fuel: u64) -> Result<CompileReport, CompilerUnavailable>;
 
     /// Compiles an expression of a document (`if`, `for_each`).

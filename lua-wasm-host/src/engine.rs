@@ -183,13 +183,13 @@ impl Engine {
     }
 
     /// Runs a script or expression in a fresh sandbox. Dropping the future ends the sandbox.
-    pub async fn run(&self, invocation: Invocation, door: HostContext) -> Outcome {
+    pub async fn run(&self, invocation: Invocation, host_context: HostContext) -> Outcome {
         let limits = invocation.limits.clamped();
         if let Err(code) = check_bounds(&invocation, &limits) {
             return Outcome { result: Err(StepError::limit(code, &limits)), usage: Usage::default() };
         }
         let records = GuestRecords::for_run(&invocation, &limits);
-        let (ended, usage) = self.sandbox(records, limits, door).await;
+        let (ended, usage) = self.sandbox(records, limits, host_context).await;
         let result = match ended {
             RunResult::Value(json) => Ok(json),
             RunResult::Error(error) => Err(error),
@@ -246,12 +246,12 @@ impl Engine {
         Ok(CheckReport { error, fuel: usage.fuel })
     }
 
-    async fn sandbox(&self, records: GuestRecords, limits: Limits, door: HostContext) -> (RunResult, Usage) {
+    async fn sandbox(&self, records: GuestRecords, limits: Limits, host_context: HostContext) -> (RunResult, Usage) {
         let failed = |reason: &dyn fmt::Display| {
             tracing::error!(%reason, "a sandbox could not be made");
             RunResult::Error(StepError::new(ErrorCode::Internal, "the sandbox could not be made"))
         };
-        let cancel = door.cancel.clone();
+        let cancel = host_context.cancel.clone();
         let place = cancel.run_until_cancelled(self.0.places.acquire()).await;
         let _place = match place {
             Some(Ok(place)) => place,
@@ -260,10 +260,10 @@ impl Engine {
         };
         let start = tokio::time::Instant::now();
         let clock = WallClock::default();
-        let (shares, owner) = (&self.0.shares, door.owner);
+        let (shares, owner) = (&self.0.shares, host_context.owner);
         let allowed = RunAllowance { cpu: limits.cpu_time, wall: limits.wall_time, shares, owner };
         let (records, modules) = records.into_parts();
-        let mut dispatcher = Dispatcher::new(door, limits.clone(), clock.clone()).with_modules(modules);
+        let mut dispatcher = Dispatcher::new(host_context, limits.clone(), clock.clone()).with_modules(modules);
         let (came, spent, cpu, calls) = match &self.0.backend {
             Backend::Here { engine, guest } => {
                 let host = Host::Here(Box::new(dispatcher));

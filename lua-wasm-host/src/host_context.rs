@@ -38,7 +38,7 @@ pub struct HostContext {
 }
 
 impl HostContext {
-    /// A door with nothing behind it but a clock, randomness and a place for lines.
+    /// A host context with nothing behind it but a clock, randomness and a place for lines.
     pub fn new(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>, sink: Arc<dyn Sink>) -> Self {
         Self {
             owner: None,

@@ -8,7 +8,7 @@
 //! - every run has a sandbox of its own, dropped afterwards, never reused;
 //! - the guest has one import for calls to the host; behind it one dispatcher checks capability and
 //!   limit, journals, and only then calls a capability trait ([`Http`], [`Kv`], [`Mail`], [`Files`]);
-//! - the same sources, globals, seed and answers through the door give the same result and the same
+//! - the same sources, globals, seed and answers through host calls give the same result and the same
 //!   fuel wherever [`Engine::id`] is the same;
 //! - a script can catch what it or a host call raises, and cannot catch running out of fuel, memory,
 //!   output or time.

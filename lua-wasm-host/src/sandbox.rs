@@ -11,7 +11,7 @@ use crate::meter::StopReason;
 use crate::wire::{GuestFailure, op};
 use crate::{CompileError, ErrorCode, Limits, StepError};
 
-/// Fuel that a call through the door costs, besides one unit for each byte it carries.
+/// Fuel that a host calls costs, besides one unit for each byte it carries.
 const CALL_FUEL: u64 = 2_000;
 
 /// Fuel that throwing an exception costs: about the time it takes the engine, in nanoseconds.
@@ -69,7 +69,7 @@ pub(crate) enum GuestEnd {
     StackOverflow,
     /// The host wanted it.
     ByHost,
-    /// A fault of the host or the guest; what is known of it, for the log.
+    /// An error of the host or the guest; what is known of it, for the log.
     Broken(String),
 }
 
@@ -193,7 +193,7 @@ impl ResourceLimiter for MemoryLimiter {
     }
 }
 
-/// Adds the door to what a guest can import.
+/// Adds the host interface to what a guest can import.
 pub(crate) fn define_host_imports(linker: &mut Linker<SandboxState>) -> wasmtime::Result<()> {
     linker.func_wrap_async(
         "restroy",

@@ -1,5 +1,5 @@
 //! The WASI functions that the guest's C and Rust libraries import. A run needs none of them: what
-//! Lua would ask of them goes through the door. They are there because a module's imports must be.
+//! Lua would ask of them goes through host calls. They are there because a module's imports must be.
 
 use wasmtime::{Caller, ExternType, Linker, Module};
 

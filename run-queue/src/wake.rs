@@ -76,8 +76,9 @@ impl WakeUps {
         Self { local, remote: Some(remote) }
     }
 
-    /// Notifies all listeners; nobody listening is not a fault. Neither blocks nor fails: what Redis cannot take now is
-    /// kept and coalesced until it can, the newest `last_seq` of each run, and beyond a bound as one [`Wake::Missed`].
+    /// Notifies all listeners; nobody listening is not an error. Neither blocks nor fails: what Redis cannot take now
+    /// is kept and coalesced until it can, the newest `last_seq` of each run, and beyond a bound as one
+    /// [`Wake::Missed`].
     pub fn send(&self, wake: Wake) {
         let _ = self.local.send(wake);
         if let Some(remote) = &self.remote {

@@ -50,8 +50,8 @@ impl<P: Send + Sync + 'static> TaskSource<P> {
     /// running handlers.
     pub(crate) async fn run_workers(&self, handler: &Handler, stopped: &CancellationToken) {
         let at_work = TaskTracker::new();
-        // A worker ends on the first error of its backend; ours has none, but a queue that goes
-        // silent would be the worst of faults, so another worker follows.
+        // A worker ends on the first error of its backend; ours has none, but a queue that goes silent would be the
+        // worst of errors, so another worker follows.
         while !stopped.is_cancelled() {
             let ended = run_worker(self.storage(), Arc::clone(handler), at_work.clone(), stopped.clone()).await;
             match ended {

@@ -95,7 +95,7 @@ codes! {
     QuotaExceeded = "quota_exceeded" 429 "A limit of the team was reached";
     /// The executor holds as many tasks as its operator lets it.
     SlotsExhausted = "slots_exhausted" 429 "The executor has no slot free";
-    /// Our fault.
+    /// Our error.
     Internal = "internal" 500 "Internal server error";
     /// Something we need is not there; try again.
     Unavailable = "unavailable" 503 "Temporarily unavailable";
@@ -171,7 +171,7 @@ pub struct FieldError {
 }
 
 impl FieldError {
-    /// A fault at a pointer.
+    /// An error at a pointer.
     pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), detail: detail.into(), line: None, column: None }
     }

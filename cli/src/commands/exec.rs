@@ -23,10 +23,10 @@ use crate::{
 /// Runs one script on the spot.
 pub(crate) async fn exec(as_json: bool, args: &Exec) -> Outcome {
     let invocation = invocation(args)?;
-    let door = host_context(as_json, args)?;
-    let cancel = door.cancel.clone();
+    let host_context = host_context(as_json, args)?;
+    let cancel = host_context.cancel.clone();
     let engine = engine().await?;
-    let running = engine.run(invocation, door);
+    let running = engine.run(invocation, host_context);
     tokio::pin!(running);
     let mut interrupted = false;
     let ran = tokio::select! {
@@ -120,7 +120,7 @@ fn host_context(as_json: bool, args: &Exec) -> Outcome<HostContext> {
     let surroundings = Arc::new(SystemAmbient(ambient.clone()));
     let paint = if as_json { Paint::stderr() } else { Paint::stdout() };
     let sink = Arc::new(TerminalSink { on_stderr: as_json, paint });
-    let mut door = HostContext::new(surroundings.clone(), surroundings, sink);
+    let mut host_context = HostContext::new(surroundings.clone(), surroundings, sink);
     let http: Vec<Origin> = args
         .allow_http
         .iter()
@@ -130,13 +130,13 @@ fn host_context(as_json: bool, args: &Exec) -> Outcome<HostContext> {
         let allow_loopback = args.allow_http.iter().any(|origin| origin.starts_with("http://"));
         let outbound = OutboundHttp::new(HttpPolicy { allow_loopback, ..HttpPolicy::default() })
             .map_err(|error| Failure::new(format!("cannot set up TLS: {error}")))?;
-        door.http = Some(Arc::new(LocalHttp { outbound, ambient: ambient.clone() }));
+        host_context.http = Some(Arc::new(LocalHttp { outbound, ambient: ambient.clone() }));
     }
-    door.grants = Grants { http, kv: true, email: true, files: true };
-    door.kv = Some(Arc::new(MemoryKv::new(ambient.clone())));
-    door.mail = Some(Arc::new(MemoryMail { ambient, paint: Paint::stderr() }));
-    door.files = Some(Arc::new(MemoryFiles::new(Paint::stderr())));
-    Ok(door)
+    host_context.grants = Grants { http, kv: true, email: true, files: true };
+    host_context.kv = Some(Arc::new(MemoryKv::new(ambient.clone())));
+    host_context.mail = Some(Arc::new(MemoryMail { ambient, paint: Paint::stderr() }));
+    host_context.files = Some(Arc::new(MemoryFiles::new(Paint::stderr())));
+    Ok(host_context)
 }
 
 fn show(as_json: bool, ran: &Ran) -> Outcome {

@@ -103,7 +103,7 @@ fn named(file: &Path) -> Outcome<String> {
     })
 }
 
-/// The server's faults, each at its line.
+/// The server's errors, each at its line.
 fn push_error(error: Error, file: &Path) -> Failure {
     let Some(Problem { code: ProblemCode::Invalid, errors, .. }) = error.problem().filter(|it| !it.errors.is_empty())
     else {

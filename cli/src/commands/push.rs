@@ -81,7 +81,7 @@ pub(super) fn invalid_folder(found: &[FieldError], folder: &Folder, nothing: &st
         .details(diagnostics::show(found, folder, Paint::stderr()) + "\n")
 }
 
-/// The server's faults, at their places in the folder.
+/// The server's errors, at their places in the folder.
 fn push_error(error: Error, folder: &Folder, name: &str) -> Failure {
     match error.problem() {
         Some(problem) if problem.code == ProblemCode::InvalidDefinition && !problem.errors.is_empty() => {

@@ -41,8 +41,8 @@ const MAX_TEXT: usize = 500;
 /// Why an e-mail was not sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum SendError {
-    /// The server cannot be reached, or takes nothing from us: the operator's to mend, and none of the e-mail's
-    /// fault. The text is for the operator.
+    /// The server cannot be reached, or takes nothing from us: the operator's to mend, and none of the e-mail's error.
+    /// The text is for the operator.
     Server(String),
     /// This e-mail, for now.
     Now(String),

@@ -108,7 +108,7 @@ impl Sink {
             tokio::spawn(async move {
                 while let Ok((stream, _)) = listener.accept().await {
                     let (state, tried) = (Arc::clone(&state), tried.clone());
-                    // A client that goes away in the middle of a word is not a fault of the test.
+                    // A client that goes away in the middle of a word is not an error of the test.
                     tokio::spawn(async move {
                         let _ = serve(stream, &state, &tried).await;
                     });

@@ -61,7 +61,7 @@ pub(crate) struct TaskApi {
 pub(crate) enum BatchRejected {
     /// The lease is gone.
     Lost,
-    /// The control-plane finds fault with it, and would again.
+    /// The control-plane finds error with it, and would again.
     Refused(Box<Problem>),
 }
 

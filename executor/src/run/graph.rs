@@ -49,7 +49,7 @@ pub(crate) enum Decision {
     Skip(StepIndex, StepEnd),
 }
 
-/// A document that is not a graph. Publishing refuses these, so it is our fault.
+/// A document that is not a graph. Publishing refuses these, so it is our error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum GraphError {
     /// A step needs one that is not there.

@@ -104,7 +104,7 @@ pub(super) async fn script(
     };
     let files = AttemptFiles { attempt: Arc::clone(&attempt), scratch: Arc::clone(&task.scratch) };
     let clock = Arc::new(ScriptClock(task.tools.ambient.clone()));
-    let door = HostContext {
+    let host_context = HostContext {
         grants,
         http: Some(Arc::new(http)),
         kv: Some(Arc::clone(&attempt) as _),
@@ -117,7 +117,7 @@ pub(super) async fn script(
         ..HostContext::new(clock, Arc::new(seed.bytes()), Arc::new(lines))
     };
     let begun = Instant::now();
-    let ended = run(&task, invocation, door).await;
+    let ended = run(&task, invocation, host_context).await;
     let status = ended.result.as_ref().map_or_else(|failure| failure.status, |_| StepStatus::Succeeded);
     task.tools.metrics.step(status, begun.elapsed());
     ended
@@ -153,12 +153,12 @@ pub(super) async fn expression(
     invocation.limits = Limits { output_bytes: ITEMS_BYTES, ..task.tools.limits.clone() };
     invocation.seed = seed.numbers();
     let clock = Arc::new(ScriptClock(task.tools.ambient.clone()));
-    let door = HostContext {
+    let host_context = HostContext {
         cancel: task.api.lost.child_token(),
         owner: Some(task.owner),
         ..HostContext::new(clock, Arc::new(seed.bytes()), Arc::new(NullSink))
     };
-    run(&task, invocation, door).await
+    run(&task, invocation, host_context).await
 }
 
 fn grants(allow: &Allow) -> Result<Grants, InvalidOrigin> {
@@ -166,12 +166,12 @@ fn grants(allow: &Allow) -> Result<Grants, InvalidOrigin> {
     Ok(Grants { http, kv: allow.kv, email: allow.email, files: allow.files })
 }
 
-async fn run(task: &TaskContext, invocation: Invocation, door: HostContext) -> SandboxResult {
+async fn run(task: &TaskContext, invocation: Invocation, host_context: HostContext) -> SandboxResult {
     let until = Instant::now() + invocation.limits.wall_time + GRACE;
     let _counted = task.tools.metrics.sandbox();
     let span = tracing::debug_span!("sandbox", run_id = %task.run_id, source = %invocation.entry.name);
-    let sandbox = task.progress.watch(until, task.tools.engine.run(invocation, door).instrument(span));
-    // A fault of ours in one sandbox must not take the others along.
+    let sandbox = task.progress.watch(until, task.tools.engine.run(invocation, host_context).instrument(span));
+    // An error of ours in one sandbox must not take the others along.
     let outcome = AssertUnwindSafe(sandbox).catch_unwind().await;
     task.progress.record_progress();
     if task.api.lost.is_cancelled() {

@@ -1,4 +1,4 @@
-//! One call through the door: what it is, and how it fails.
+//! One host calls: what it is, and how it fails.
 
 use std::borrow::Cow;
 use std::time::Duration;

@@ -43,8 +43,8 @@ struct FileRequest {
 
 impl Dispatcher {
     pub(super) async fn file(&mut self, op: u32, head: &[u8], body: Vec<u8>) -> CallResult<Answer> {
-        let service = self.door.files.clone();
-        let files = require_service(self.door.grants.files, "files", service.as_deref())?;
+        let service = self.host_context.files.clone();
+        let files = require_service(self.host_context.grants.files, "files", service.as_deref())?;
         let request: FileRequest = parse(head)?;
         match op {
             op::FILE_OPEN => self.file_open(files, request).await,

@@ -48,11 +48,11 @@ impl Dispatcher {
         }
         check_method(&request.method)?;
         check_headers(&request.headers)?;
-        if !self.door.grants.allows_url(&url) {
+        if !self.host_context.grants.allows_url(&url) {
             let origin = url.origin().ascii_serialization();
             return Err(CallError::new("not_granted", format!("this script is not allowed to reach {origin}")).into());
         }
-        let service = require_service(true, "http", self.door.http.as_deref())?;
+        let service = require_service(true, "http", self.host_context.http.as_deref())?;
         if self.http_requests >= self.limits.http_requests {
             return Err(StepError::limit(ErrorCode::HttpRequestLimit, &self.limits).into());
         }
@@ -79,7 +79,7 @@ impl Dispatcher {
             timeout,
             max_response_bytes: self.limits.http_response_bytes,
             max_redirects: self.limits.http_redirects,
-            grants: self.door.grants.clone(),
+            grants: self.host_context.grants.clone(),
         };
         let act = async {
             // The implementor keeps the timeout; this is for one that does not.

@@ -32,7 +32,7 @@ struct KvRequest {
 
 impl Dispatcher {
     pub(super) async fn kv(&mut self, op: u32, head: &[u8]) -> CallResult<Answer> {
-        let kv = require_service(self.door.grants.kv, "kv", self.door.kv.as_deref())?;
+        let kv = require_service(self.host_context.grants.kv, "kv", self.host_context.kv.as_deref())?;
         let request: KvRequest = parse(head)?;
         if op == op::KV_LIST {
             return self.kv_list(kv, request, head.len()).await;

@@ -24,7 +24,7 @@ impl Dispatcher {
             if self.log_bytes > self.limits.log_bytes {
                 return Err(StepError::limit(ErrorCode::LogLimit, &self.limits));
             }
-            self.door.sink.line(level, line)?;
+            self.host_context.sink.line(level, line)?;
         }
         Ok(())
     }
@@ -48,7 +48,7 @@ impl Dispatcher {
         if self.log_bytes > self.limits.log_bytes {
             return Err(StepError::limit(ErrorCode::LogLimit, &self.limits).into());
         }
-        self.door.sink.progress(fraction, message.as_deref());
+        self.host_context.sink.progress(fraction, message.as_deref());
         Ok(Answer::empty())
     }
 }

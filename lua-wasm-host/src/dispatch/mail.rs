@@ -22,7 +22,7 @@ struct EmailRequest {
 
 impl Dispatcher {
     pub(super) async fn email(&mut self, head: &[u8]) -> CallResult<Answer> {
-        let mail = require_service(self.door.grants.email, "email", self.door.mail.as_deref())?;
+        let mail = require_service(self.host_context.grants.email, "email", self.host_context.mail.as_deref())?;
         let request: EmailRequest = parse(head)?;
         if request.to.is_empty() || request.to.len() > MAX_RECIPIENTS {
             return Err(invalid(format!("a message has 1 to {MAX_RECIPIENTS} recipients")));

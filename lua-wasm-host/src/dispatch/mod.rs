@@ -1,4 +1,4 @@
-//! The dispatcher behind the door: every call of a script is checked, counted, journalled and only
+//! The dispatcher behind the host interface: every call of a script is checked, counted, journalled and only
 //! then done, here and nowhere else.
 
 mod answer;
@@ -28,7 +28,7 @@ use crate::{
 
 /// Serves the calls of one run.
 pub(crate) struct Dispatcher {
-    door: HostContext,
+    host_context: HostContext,
     limits: Limits,
     clock: WallClock,
     calls: u32,
@@ -49,9 +49,9 @@ enum CallTime {
 }
 
 impl Dispatcher {
-    pub(crate) fn new(door: HostContext, limits: Limits, clock: WallClock) -> Self {
+    pub(crate) fn new(host_context: HostContext, limits: Limits, clock: WallClock) -> Self {
         let files = files::OpenFiles::default();
-        Self { door, limits, clock, calls: 0, http_requests: 0, log_bytes: 0, files, modules: Vec::new() }
+        Self { host_context, limits, clock, calls: 0, http_requests: 0, log_bytes: 0, files, modules: Vec::new() }
     }
 
     /// The same with what `require` can load. A sandbox gets the texts that it asks for: a pipeline's sources may be
@@ -65,7 +65,7 @@ impl Dispatcher {
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.door.cancel.is_cancelled()
+        self.host_context.cancel.is_cancelled()
     }
 
     pub(crate) fn calls(&self) -> u64 {
@@ -77,11 +77,11 @@ impl Dispatcher {
     }
 
     pub(crate) fn now(&self) -> i64 {
-        self.door.clock.now_micros()
+        self.host_context.clock.now_micros()
     }
 
     pub(crate) fn random(&self, buffer: &mut [u8]) {
-        self.door.entropy.fill(buffer);
+        self.host_context.entropy.fill(buffer);
     }
 
     /// Serves one call. `head` is JSON of the op's form, `body` raw bytes; both within
@@ -130,7 +130,7 @@ impl Dispatcher {
         measure: impl Fn(&T) -> (usize, Option<u16>) + Send,
     ) -> CallResult<T> {
         let start = Instant::now();
-        if let Some(gate) = self.door.gate.as_ref().filter(|_| call.kind.effectful()) {
+        if let Some(gate) = self.host_context.gate.as_ref().filter(|_| call.kind.effectful()) {
             let _stopped = self.clock.stop();
             gate.ready(call).await?;
         }
@@ -142,7 +142,7 @@ impl Dispatcher {
         };
         // Without its target: a query or a key may hold a secret, which only the embedder could mask.
         tracing::debug!(call = call.number, kind = call.kind.as_str(), ok = result.is_ok(), "host call");
-        if let Some(journal) = &self.door.journal {
+        if let Some(journal) = &self.host_context.journal {
             let (bytes_in, http_status) = result.as_ref().map_or((0, None), measure);
             journal.record(CallRecord {
                 call: call.clone(),
@@ -177,7 +177,7 @@ impl Dispatcher {
     }
 }
 
-/// Reads a head. Wrong types are the script's fault: the guest's libraries pass on what they get.
+/// Reads a head. Wrong types are the script's error: the guest's libraries pass on what they get.
 fn parse<T: DeserializeOwned>(head: &[u8]) -> Result<T, CallError> {
     serde_json::from_slice(head).map_err(|error| CallError::new("invalid_argument", error.to_string()))
 }

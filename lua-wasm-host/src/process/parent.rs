@@ -50,7 +50,7 @@ pub(crate) async fn run_in_worker(
     loop {
         match attempt(workers, dispatcher, records, clock, allowed, cancel).await {
             AttemptResult::Done(came, spent, cpu) => return (came, spent, cpu),
-            // Nothing came of it, and it is nobody's fault: it had been kept for more work, and ended meanwhile.
+            // Nothing came of it, and it is nobody's error: it had been kept for more work, and ended meanwhile.
             AttemptResult::NeverBegan => {}
         }
     }

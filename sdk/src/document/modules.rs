@@ -166,7 +166,7 @@ struct ModuleWalk<'a, 'f> {
     asked: &'a BTreeMap<&'a str, Vec<Require>>,
     /// What was looked at.
     done: BTreeSet<&'a str>,
-    /// The places of which a fault was reported, whichever script led there.
+    /// The places of which an error was reported, whichever script led there.
     told: BTreeSet<(&'a str, u32, u32)>,
     /// How many more are followed.
     left: usize,

@@ -1,4 +1,4 @@
-//! Where in a YAML text a JSON pointer leads: for faults that are found after reading.
+//! Where in a YAML text a JSON pointer leads: for errors that are found after reading.
 
 use std::collections::HashMap;
 

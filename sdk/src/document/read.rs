@@ -1,4 +1,4 @@
-//! From what was written to a [`Document`], with every fault and its place.
+//! From what was written to a [`Document`], with every error and its place.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::problem::FieldError;
 
-/// How many faults are reported at once.
+/// How many errors are reported at once.
 pub(super) const MAX_FAULTS: usize = 100;
 
 /// Reads a document from JSON. The errors name their places with JSON pointers.

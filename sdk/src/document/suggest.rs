@@ -4,7 +4,7 @@
 const MAX_GIVEN: usize = 200;
 
 /// How many letters are compared with each other for one suggestion. Of very many names the rest is not looked at:
-/// a fault is reported all the same.
+/// an error is reported all the same.
 const MAX_COMPARED: usize = 100_000;
 
 /// The closest of `known` to `given`, if one is close enough to be a slip.

@@ -69,7 +69,7 @@ impl Node {
     }
 }
 
-/// A fault at the whole document, with its place if there is one.
+/// An error at the whole document, with its place if there is one.
 fn document_error(detail: String, place: Option<Position>) -> FieldError {
     FieldError {
         pointer: String::new(),
@@ -127,7 +127,7 @@ pub(super) fn from_yaml(text: &str) -> Result<Node, FieldError> {
     };
     serde_saphyr::from_str_with_options::<PositionedNode>(text, options).map(|placed| placed.0).map_err(|error| {
         let place = error.location().and_then(position);
-        // The place stands in the fault: the message need not draw the snippet again.
+        // The place stands in the error: the message need not draw the snippet again.
         let text = error.without_snippet().to_string();
         let first = text.lines().next().unwrap_or_default();
         let reason = first.strip_prefix("error: ").unwrap_or(first);

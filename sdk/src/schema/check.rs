@@ -79,7 +79,7 @@ impl<'s> Checker<'s> {
         Ok(if self.node(id, value, None, &mut faults)? { None } else { faults.first() })
     }
 
-    /// Whether a value matches a subschema; why not goes to `faults`.
+    /// Whether a value matches a subschema; why not goes to `errors`.
     pub(super) fn node(
         &mut self,
         id: NodeId,

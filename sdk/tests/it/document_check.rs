@@ -8,7 +8,7 @@ fn files(paths: &[&str]) -> BTreeMap<String, String> {
     paths.iter().map(|path| ((*path).to_owned(), "return 1".to_owned())).collect()
 }
 
-/// The faults of a document whose files are `a.lua` and `b.lua`, as `pointer: detail`.
+/// The errors of a document whose files are `a.lua` and `b.lua`, as `pointer: detail`.
 fn faults(text: &str) -> Vec<String> {
     let document = read_yaml(text).expect("readable");
     check(&document, &files(&["a.lua", "b.lua"]))

@@ -1,4 +1,4 @@
-//! Reading documents: the same from JSON and YAML, and faults with their places.
+//! Reading documents: the same from JSON and YAML, and errors with their places.
 
 use restroy_sdk::{
     document::{Backoff, Document, DurationText, OnConflict, Overlap, PositionMap, When, read_json, read_yaml},

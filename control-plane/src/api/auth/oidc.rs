@@ -1,4 +1,4 @@
-//! `POST /v1/auth/oidc` and `…/finish_oidc_login`
+//! `POST /v1/auth/oidc` and `…/finish`
 
 use std::time::Duration;
 

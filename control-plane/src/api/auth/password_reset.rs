@@ -1,4 +1,4 @@
-//! `POST /v1/auth/password-reset` and `…/confirm_password_reset`
+//! `POST /v1/auth/password-reset` and `…/confirm`
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! `POST /v1/auth/refresh_token`
+//! `POST /v1/auth/refresh`
 
 use axum::{Json, extract::State};
 use restroy_sdk::{

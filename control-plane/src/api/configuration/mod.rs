@@ -279,7 +279,7 @@ fn entry_response(entry: ConfigurationEntry) -> Response {
 
 fn check(key: &str, put: &PutConfiguration) -> ApiResult<()> {
     let mut fields = FieldErrors::new();
-    // The key stands in the path: the fault is nowhere in the body.
+    // The key stands in the path: the error is nowhere in the body.
     TextRule::Key.check("", key, &mut fields);
     if put.secret && put.value.len() < limits::MIN_SECRET {
         let detail = format!("a secret needs at least {} bytes: a shorter one cannot be masked", limits::MIN_SECRET);

@@ -1,4 +1,4 @@
-//! `GET` and `PATCH /v1/load_profile`
+//! `GET` and `PATCH /v1/me`
 
 use axum::{Json, extract::State};
 use jiff::tz::TimeZone;

@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// How many faults are reported at once.
+/// How many errors are reported at once.
 const MAX_ERRORS: usize = 200;
 
 /// Reads and checks a document with its files: its form, what must hold beyond, every script and

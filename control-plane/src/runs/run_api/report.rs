@@ -48,27 +48,27 @@ pub(super) async fn report(
     Path(id): Path<TaskId>,
     Body(batch): Body<Batch>,
 ) -> ApiResult<Json<BatchAnswer>> {
-    let (mut tx, holding) = lease::find(&state.db, LeaseWrite::Commit, id, &token).await?;
-    if (1..=holding.last_batch).contains(&batch.n) {
+    let (mut tx, leased) = lease::find(&state.db, LeaseWrite::Commit, id, &token).await?;
+    if (1..=leased.last_batch).contains(&batch.n) {
         // Taken before; the answer was lost on its way.
         let egress_left = usage::egress_left(&mut tx, state.ambient.now()).await?;
-        return Ok(batch_answer(&state, holding.last_seq, egress_left));
+        return Ok(batch_answer(&state, leased.last_seq, egress_left));
     }
-    holding.check_alive()?;
-    if batch.n != holding.last_batch + 1 {
-        let expected = holding.last_batch + 1;
+    leased.check_alive()?;
+    if batch.n != leased.last_batch + 1 {
+        let expected = leased.last_batch + 1;
         let detail = format!("The next batch is number {expected}, not {}: send them one after the other.", batch.n);
         return Err(ApiError::with(ProblemCode::Conflict, detail));
     }
     let now = state.ambient.now();
     let count = batch.events.len();
     let used = batch_usage(&batch);
-    let AcceptedBatch { log, ended } = apply_batch(&state, &mut tx, &holding, batch, now).await?;
+    let AcceptedBatch { log, ended } = apply_batch(&state, &mut tx, &leased, batch, now).await?;
     if log.bytes > MAX_RUN_EVENTS {
         drop(tx);
         return Err(finish_oversized(&state, id, &token).await?);
     }
-    let counted = record_usage(&mut tx, &holding, used, now).await?;
+    let counted = record_usage(&mut tx, &leased, used, now).await?;
     if counted.stored.is_over() {
         // Nothing of the batch is kept: a team that is full does not grow by one batch of each of its runs.
         drop(tx);
@@ -76,7 +76,7 @@ pub(super) async fn report(
         return Err(finish_at_limit(&state, id, &token, &ending).await?);
     }
     tx.commit().await?;
-    state.wake.send(Wake::Run { run_id: holding.run_id, last_seq: log.last_seq });
+    state.wake.send(Wake::Run { run_id: leased.run_id, last_seq: log.last_seq });
     state.metrics.events_recorded(count);
     if let (Some(exceeded), None) = (counted.exceeded, ended) {
         let ending = Ending::with_code(RunStatus::Failed, "quota_exceeded", exceeded.message());
@@ -84,7 +84,7 @@ pub(super) async fn report(
     }
     if let Some(status) = ended {
         state.wake.send(Wake::Admit);
-        state.metrics.run_ended(status, holding.started_at.map(|started| now.since(started)));
+        state.metrics.run_ended(status, leased.started_at.map(|started| now.since(started)));
     }
     Ok(batch_answer(&state, log.last_seq, counted.egress_left))
 }
@@ -117,13 +117,13 @@ struct LimitsReached {
 
 async fn record_usage(
     tx: &mut TeamTx,
-    holding: &LeasedTask,
+    leased: &LeasedTask,
     used: UsageDelta,
     now: Timestamp,
 ) -> ApiResult<LimitsReached> {
     let mut exceeded = None;
     if used != UsageDelta::default() {
-        let fuel = usage::add(tx, holding.run_id, now, used).await?;
+        let fuel = usage::add(tx, leased.run_id, now, used).await?;
         // Those who use little are not summed up every time: what they use beyond is little as well.
         if fuel >= WORTH_SUMMING {
             exceeded = usage::exceeded(tx, Limit::FuelPerDay, 0, now).await?;
@@ -142,11 +142,11 @@ struct AcceptedBatch {
 async fn apply_batch(
     state: &AppState,
     tx: &mut TeamTx,
-    holding: &LeasedTask,
+    leased: &LeasedTask,
     batch: Batch,
     now: Timestamp,
 ) -> ApiResult<AcceptedBatch> {
-    let run = holding.run_id;
+    let run = leased.run_id;
     check_texts(&batch)?;
     let newest = steps::newest(tx, run, machine::step_keys(&batch.events)).await?;
     let known: BTreeMap<_, _> = newest.iter().map(|(place, attempt)| (place.clone(), attempt.number)).collect();
@@ -154,17 +154,17 @@ async fn apply_batch(
     let beside =
         changes.attempts.iter().map(|((place, number), attempt)| size(attempt, known.get(place) < Some(number))).sum();
     steps::save(tx, &state.ambient, run, &changes.attempts, &batch.engine_id).await?;
-    lease::renew(state, tx, holding, now, batch.n).await?;
+    lease::renew(state, tx, leased, now, batch.n).await?;
     if batch.events.iter().any(|event| matches!(event, EventKind::StepFinished { .. })) {
-        lease::record_progress(tx, holding).await?;
+        lease::record_progress(tx, leased).await?;
     }
 
     let mut log = batch.events;
     let ended = changes.ending.as_ref().map(|(status, _)| *status);
     if let Some((status, error)) = changes.ending {
-        finish(tx, holding, &mut log, Ending { status, error }, now).await?;
+        finish(tx, leased, &mut log, Ending { status, error }, now).await?;
     }
-    let origin = BatchOrigin { task: holding.task_id, fence: holding.fence, n: batch.n };
+    let origin = BatchOrigin { task: leased.task_id, fence: leased.fence, n: batch.n };
     let log = events::append_with_bytes(tx, run, now, &log, Some(origin), beside).await?;
     Ok(AcceptedBatch { log, ended })
 }
@@ -195,13 +195,13 @@ fn check_texts(batch: &Batch) -> ApiResult<()> {
 /// The executor ends its run. The task keeps its token, for a repost of this batch.
 async fn finish(
     tx: &mut TeamTx,
-    holding: &LeasedTask,
+    leased: &LeasedTask,
     log: &mut Vec<EventKind>,
     ending: Ending,
     now: Timestamp,
 ) -> ApiResult<()> {
     if ending.status == RunStatus::Succeeded
-        && let Some(step) = steps::open_step(tx, holding.run_id).await?
+        && let Some(step) = steps::open_step(tx, leased.run_id).await?
     {
         let pointer = format!("/events/{}", log.len() - 1);
         return Err(invalid_batch(FieldError::new(
@@ -209,10 +209,10 @@ async fn finish(
             format!("The run has not succeeded: the step `{step}` has not ended."),
         )));
     }
-    if !end::set_status(tx, holding.run_id, now, &ending).await? {
+    if !end::set_status(tx, leased.run_id, now, &ending).await? {
         return Err(lease::run_ended());
     }
-    let cancelled = end::close_steps(tx, holding.run_id, now).await?;
+    let cancelled = end::close_steps(tx, leased.run_id, now).await?;
     let last = log.len() - 1;
     log.splice(last..last, cancelled);
     let team = tx.team();
@@ -221,7 +221,7 @@ async fn finish(
         execute,
         query("UPDATE tasks SET state = 'done', lease_until = NULL WHERE team_id = $1 AND id = $2")
             .bind(team)
-            .bind(holding.task_id)
+            .bind(leased.task_id)
     )?;
     Ok(())
 }
@@ -234,8 +234,8 @@ async fn finish_oversized(state: &AppState, id: TaskId, token: &str) -> ApiResul
 
 /// Ends a run that may not continue.
 async fn finish_at_limit(state: &AppState, id: TaskId, token: &str, ending: &Ending) -> ApiResult<ApiError> {
-    let (mut tx, holding) = lease::leased_task(&state.db, LeaseWrite::Commit, id, token).await?;
-    if let Some(ended) = end::finish(&mut tx, holding.run_id, state.ambient.now(), ending).await? {
+    let (mut tx, leased) = lease::leased_task(&state.db, LeaseWrite::Commit, id, token).await?;
+    if let Some(ended) = end::finish(&mut tx, leased.run_id, state.ambient.now(), ending).await? {
         tx.commit().await?;
         ended.announce(state);
     }

@@ -38,12 +38,12 @@ pub(super) async fn wait(
     Path(id): Path<TaskId>,
     Body(wait): Body<Wait>,
 ) -> ApiResult<Json<Released>> {
-    let (mut tx, holding) = lease::leased_task(&state.db, LeaseWrite::Commit, id, &token).await?;
+    let (mut tx, leased) = lease::leased_task(&state.db, LeaseWrite::Commit, id, &token).await?;
     let now = state.ambient.now();
     let Some(due) = wait.steps.iter().map(|step| due_time(step, now)).min() else {
         return Err(invalid_request(FieldError::new("/steps", "at least one attempt that waits")));
     };
-    let log = record_waiting(&mut tx, &state, &holding, &wait.steps, now).await?;
+    let log = record_waiting(&mut tx, &state, &leased, &wait.steps, now).await?;
     let team = tx.team();
     let put_aside = sql!(
         &mut *tx,
@@ -55,7 +55,7 @@ pub(super) async fn wait(
         )
         .bind(team)
         .bind(id)
-        .bind(holding.fence)
+        .bind(leased.fence)
         .bind(due)
     )?;
     if put_aside.rows_affected() == 0 {
@@ -66,14 +66,14 @@ pub(super) async fn wait(
         execute,
         query("UPDATE runs SET status = $3 WHERE team_id = $1 AND id = $2 AND status = $4")
             .bind(team)
-            .bind(holding.run_id)
+            .bind(leased.run_id)
             .bind(RunStatus::Waiting)
             .bind(RunStatus::Running)
     )?;
-    let log = events::append(&mut tx, holding.run_id, now, &log, None).await?;
+    let log = events::append(&mut tx, leased.run_id, now, &log, None).await?;
     tx.commit().await?;
-    tracing::info!(task_id = %id, run_id = %holding.run_id, %due, "a task waits");
-    state.wake.send(Wake::Run { run_id: holding.run_id, last_seq: log.last_seq });
+    tracing::info!(task_id = %id, run_id = %leased.run_id, %due, "a task waits");
+    state.wake.send(Wake::Run { run_id: leased.run_id, last_seq: log.last_seq });
     state.wake.send(Wake::Admit);
     Ok(Json(Released {}))
 }
@@ -87,7 +87,7 @@ fn due_time(step: &WaitingStep, now: Timestamp) -> Timestamp {
 async fn record_waiting(
     tx: &mut TeamTx,
     state: &AppState,
-    holding: &LeasedTask,
+    leased: &LeasedTask,
     waiting: &[WaitingStep],
     now: Timestamp,
 ) -> ApiResult<Vec<EventKind>> {
@@ -98,7 +98,7 @@ async fn record_waiting(
     if waiting.iter().any(|step| step.step.step.contains('\0')) {
         return Err(invalid_request(FieldError::new("/steps", "a step's name has no character U+0000")));
     }
-    let newest = steps::newest(tx, holding.run_id, machine::step_keys(&all)).await?;
+    let newest = steps::newest(tx, leased.run_id, machine::step_keys(&all)).await?;
     let waits_already = |event: &EventKind| {
         machine::step_of(event).is_some_and(|step| {
             let known = newest.get(&(step.step.clone(), step.index.unwrap_or(0)));
@@ -114,7 +114,7 @@ async fn record_waiting(
     for ((place, _), attempt) in &mut changes.attempts {
         attempt.retry_at = due.get(place).copied();
     }
-    steps::save(tx, &state.ambient, holding.run_id, &changes.attempts, "").await?;
+    steps::save(tx, &state.ambient, leased.run_id, &changes.attempts, "").await?;
     Ok(log)
 }
 

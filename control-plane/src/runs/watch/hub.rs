@@ -138,7 +138,7 @@ impl StreamHub {
                     }
                 }
                 Ok(Wake::Admit | Wake::Released { .. }) => {}
-                // Nobody watching is not a fault.
+                // Nobody watching is not an error.
                 Ok(Wake::Access { team_id }) => drop(self.access.send(Some(team_id))),
                 Ok(Wake::Missed) => self.wake_all(),
                 Err(RecvError::Lagged(count)) => {

@@ -117,7 +117,7 @@ impl IdRange {
         }
     }
 
-    fn into_page(&self, rows: Vec<AuditRow>, limit: usize) -> Result<EntryPage, StoreError> {
+    fn page_of(&self, rows: Vec<AuditRow>, limit: usize) -> Result<EntryPage, StoreError> {
         let mut entries = rows.into_iter().map(AuditRow::into_api).collect::<Result<Vec<_>, _>>()?;
         let full = entries.len() > limit;
         entries.truncate(limit);
@@ -194,5 +194,5 @@ async fn page(
             .bind(filter.to)
             .bind(i64::from(limit) + 1)
     )?;
-    span.into_page(rows, limit as usize)
+    span.page_of(rows, limit as usize)
 }

@@ -13,7 +13,7 @@ use crate::{
     problem::FieldError,
 };
 
-/// One fault for every knot of steps that wait for each other, with one whole cycle of it.
+/// One error for every knot of steps that wait for each other, with one whole cycle of it.
 pub(super) fn check(document: &Document, faults: &mut Vec<FieldError>) {
     let mut graph: DiGraph<(), ()> = DiGraph::new();
     for _ in &document.steps {

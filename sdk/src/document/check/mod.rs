@@ -41,7 +41,7 @@ impl Default for DocumentBounds {
     }
 }
 
-/// Every fault of a document with its files (sources by path); none means that it can be taken.
+/// Every error of a document with its files (sources by path); none means that it can be taken.
 pub fn check(document: &Document, files: &BTreeMap<String, String>) -> Vec<FieldError> {
     check_within(document, files, DocumentBounds::default())
 }
