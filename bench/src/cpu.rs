@@ -5,7 +5,7 @@ use std::{collections::HashMap, fs, time::Duration};
 /// A tick of `/proc/PID/stat`: Linux shows user space a hundred a second.
 const TICK: Duration = Duration::from_millis(10);
 
-/// Whose processor time is told apart: processes, each with all that descend from it.
+/// Whose processor time is distinguished: processes, each with all that descend from it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Meter {
     /// What makes the load and waits for its end; itself alone, since it may have started the services.

@@ -1,4 +1,4 @@
-//! `bench identity`: whether the time of an answer tells if an address has an account. Logins with a wrong password
+//! `bench identity`: whether the time of an answer says if an address has an account. Logins with a wrong password
 //! and requests for a password reset, for known and unknown addresses in turn, against `restroy dev` as a process of
 //! its own.
 //!

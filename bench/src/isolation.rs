@@ -4,7 +4,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lua_wasm_host::{Door, Engine, EngineConfig, Isolation, Owner, ProcessConfig};
+use lua_wasm_host::{Engine, EngineConfig, HostContext, Isolation, Owner, ProcessConfig};
 
 use crate::stats::{micros, quantile};
 use crate::world;
@@ -90,8 +90,8 @@ pub(crate) async fn run() -> Result<(), Box<dyn Error>> {
 }
 
 async fn one(engine: &Engine, text: &str, owner: u128) -> Result<(), Box<dyn Error>> {
-    let door = Door { owner: Some(Owner(owner)), ..world::door() };
-    engine.run(world::script(text), door).await.result?;
+    let host_context = HostContext { owner: Some(Owner(owner)), ..world::host_context() };
+    engine.run(world::script(text), host_context).await.result?;
     Ok(())
 }
 

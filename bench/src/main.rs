@@ -7,11 +7,11 @@
 //! - `scripts`: the speed of scripts in the sandbox, metered, beside native Lua;
 //! - `pipeline`: from the request that starts a run to its end on the WebSocket, in embedded mode;
 //! - `lists`: pages of long lists in embedded mode: 10,000 pipelines on a board, 1,000 members in a team;
-//! - `identity`: whether the time of an answer tells if an address has an account;
+//! - `identity`: whether the time of an answer says if an address has an account;
 //! - `neighbours [embedded] [production]`: how much slower a team gets while another one attacks;
-//!   run as `./with-services --durable target/release/bench neighbours`;
+//! run as `./with-services --durable target/release/bench neighbours`;
 //! - `services [embedded] [production] [bullmq] [celery]`: the same in both modes, beside BullMQ and Celery;
-//!   run as `./with-services --durable target/release/bench services`.
+//! run as `./with-services --durable target/release/bench services`.
 //!
 //! Without a command it is the first three. Each prints a Markdown table. Figures are of the machine it runs
 //! on, and mean something only beside each other.

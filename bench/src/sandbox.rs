@@ -18,9 +18,9 @@ pub(crate) async fn run() -> Result<(), Box<dyn Error>> {
     let mut natives = Vec::with_capacity(ROUNDS);
     // By turns, so that what else the machine does falls on both.
     for round in 0..ROUNDS + ROUNDS / 10 {
-        let (invocation, door) = (world::script(SCRIPT), world::door());
+        let (invocation, host_context) = (world::script(SCRIPT), world::host_context());
         let start = Instant::now();
-        engine.run(invocation, door).await.result?;
+        engine.run(invocation, host_context).await.result?;
         let sandbox = start.elapsed();
         let native = native::cold(SCRIPT)?;
         if round >= ROUNDS / 10 {

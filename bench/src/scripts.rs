@@ -28,9 +28,9 @@ pub(crate) async fn run() -> Result<(), Box<dyn Error>> {
         let mut fuel = 0;
         for _ in 0..ROUNDS {
             natives.push(native::warm(text)?);
-            let (invocation, door) = (world::script(text), world::door());
+            let (invocation, host_context) = (world::script(text), world::host_context());
             let start = Instant::now();
-            let outcome = engine.run(invocation, door).await;
+            let outcome = engine.run(invocation, host_context).await;
             sandboxes.push(start.elapsed());
             outcome.result?;
             fuel = outcome.usage.fuel;

@@ -1,10 +1,12 @@
-//! An engine, and a door with nothing behind it.
+//! An engine, and a host context with nothing behind it.
 
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lua_wasm_host::{Clock, Door, Engine, EngineConfig, Entropy, Invocation, Level, Limits, Sink, Source, StepError};
+use lua_wasm_host::{
+    Clock, Engine, EngineConfig, Entropy, HostContext, Invocation, Level, Limits, Sink, Source, StepError,
+};
 
 struct Nothing;
 
@@ -32,9 +34,9 @@ pub(crate) fn engine() -> Result<Engine, Box<dyn Error>> {
     Ok(Engine::new(EngineConfig { max_sandboxes: 16, ..EngineConfig::default() })?)
 }
 
-pub(crate) fn door() -> Door {
+pub(crate) fn host_context() -> HostContext {
     let nothing = Arc::new(Nothing);
-    Door::new(nothing.clone(), nothing.clone(), nothing)
+    HostContext::new(nothing.clone(), nothing.clone(), nothing)
 }
 
 /// A script that only its fuel stops.

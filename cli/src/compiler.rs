@@ -1,7 +1,7 @@
 //! The sandbox's compiler as the control-plane's port.
 
 use async_trait::async_trait;
-use lua_wasm_host::{Checked, CompileError, Engine, SandboxThreads, Source};
+use lua_wasm_host::{CheckReport, CompileError, Engine, SandboxThreads, Source};
 use restroy_control_plane::ports::{CompileReport, CompilerUnavailable, ScriptCompiler};
 use restroy_sdk::problem::FieldError;
 
@@ -21,7 +21,7 @@ impl SandboxCompiler {
         Ok(Self { engine, threads: SandboxThreads::new("compile", Some(THREADS))? })
     }
 
-    async fn check(&self, source: Source, expression: bool, fuel: u64) -> Result<Checked, CompilerUnavailable> {
+    async fn check(&self, source: Source, expression: bool, fuel: u64) -> Result<CheckReport, CompilerUnavailable> {
         let engine = self.engine.clone();
         let checked = self.threads.run(async move { engine.check_within(&source, expression, fuel).await });
         checked.await.map_err(|error| CompilerUnavailable(error.to_string()))

@@ -28,13 +28,13 @@ pub(crate) fn folder(variable: impl Fn(&str) -> Option<PathBuf>) -> Outcome<Path
     if let Some(home) = variable("HOME").filter(absolute) {
         return Ok(home.join(".config/restroy"));
     }
-    Err(Failure::new("there is no place for credentials: neither HOME nor XDG_CONFIG_HOME is set")
+    Err(Failure::new("cannot store credentials: neither HOME nor XDG_CONFIG_HOME is set")
         .help("name a folder with RESTROY_CONFIG_DIR"))
 }
 
 /// What the file holds.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Contents {
+struct CredentialsFile {
     /// The server that was signed in to last: the default of the other commands.
     #[serde(default)]
     current: Option<String>,
@@ -97,17 +97,17 @@ impl Credentials {
         self.folder.join("credentials.json")
     }
 
-    fn read(&self) -> io::Result<Contents> {
+    fn read(&self) -> io::Result<CredentialsFile> {
         let text = match fs::read(self.file()) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Contents::default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(CredentialsFile::default()),
             Err(error) => return Err(at(&self.file(), &error)),
         };
         serde_json::from_slice(&text).map_err(|error| at(&self.file(), &io::Error::other(error)))
     }
 
     /// Writes a new file and moves it over the old one: a crash leaves one of the two whole.
-    fn write(&self, contents: &Contents) -> io::Result<()> {
+    fn write(&self, contents: &CredentialsFile) -> io::Result<()> {
         self.make_folder()?;
         let fresh = self.folder.join(format!("credentials.{}.new", std::process::id()));
         let failed = |error: io::Error| at(&fresh, &error);

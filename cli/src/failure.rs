@@ -9,9 +9,9 @@ use restroy_sdk::{
 
 use crate::style::Paint;
 
-/// The exit codes, as the help tells them.
+/// The exit codes, as the help reports them.
 pub(crate) mod code {
-    /// A run, script or request failed, or a check found faults.
+    /// A run, script or request failed, or a check found errors.
     pub(crate) const FAILED: u8 = 1;
     /// The command line is wrong; the same code that the argument parser uses.
     pub(crate) const USAGE: u8 = 2;
@@ -109,7 +109,7 @@ impl From<Error> for Failure {
                 .help("see RESTROY_TOKEN, or sign in again: `restroy login --token-stdin`, or with a password"),
             Error::Address { .. } => Self { code: code::USAGE, ..Self::new(error.to_string()) },
             Error::Store(_) => Self::new(error.to_string())
-                .help("see that the file can be read and written; when it is damaged, delete it and sign in again"),
+                .help("check that the file is readable and writable; if it is damaged, delete it and sign in again"),
             Error::Answer { .. } | Error::Tls(_) => Self::new(error.to_string()),
         }
     }
@@ -122,14 +122,14 @@ fn of_problem(problem: &Problem) -> Failure {
         ProblemCode::InvalidParams => failure.help("give them with `--param name=value` or `--params-file FILE`"),
         ProblemCode::Unauthorized => Failure { code: code::NO_ACCESS, ..failure }.help("sign in with `restroy login`"),
         ProblemCode::NotFound => {
-            failure.help("it does not exist, or you may not see it: `restroy whoami` says who you are")
+            failure.help("it does not exist or you have no access; check who you are with `restroy whoami`")
         }
         ProblemCode::TooLarge => {
             failure.help("the parameters of a run take 1 MiB, a pipeline's document and scripts 16 MiB: send less")
         }
         ProblemCode::Internal => match &problem.request_id {
-            Some(id) => failure.help(format!("the server's log tells more; the request is {id}")),
-            None => failure.help("the server's log tells more"),
+            Some(id) => failure.help(format!("See the server's log for details; the request id is {id}.")),
+            None => failure.help("See the server's log for details."),
         },
         _ => failure,
     }

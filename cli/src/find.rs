@@ -19,7 +19,7 @@ use crate::{
     folder::Folder,
 };
 
-/// How many names are told to somebody whose name was none of them.
+/// How many names are reported to somebody whose name was none of them.
 const SHOWN: usize = 30;
 /// How many things of a list are looked at, at most: as many pipelines as a board can have.
 const MOST: usize = 10_000;
@@ -46,7 +46,7 @@ pub(crate) async fn team(client: &Client, wanted: Option<&str>) -> Outcome<Team>
         return one_team(teams, wanted);
     }
     match teams.len() {
-        0 => Err(Failure::new("you have no team yet").help("make one with `restroy teams --create NAME`")),
+        0 => Err(Failure::new("you have no team yet").help("create one with `restroy teams --create NAME`")),
         1 => Ok(teams.remove(0)),
         _ => {
             let names: Vec<_> = teams.iter().map(|team| team.name.as_str()).collect();
@@ -58,11 +58,11 @@ pub(crate) async fn team(client: &Client, wanted: Option<&str>) -> Outcome<Team>
 /// The team of some that is meant, by name or id.
 pub(crate) fn one_team(teams: Vec<Team>, wanted: &str) -> Outcome<Team> {
     let names: Vec<_> = teams.iter().map(|team| team.name.clone()).collect();
-    let fits = |team: &Team| team.id.to_string() == wanted || same(&team.name, wanted);
-    pick(teams, fits, |team| team.name == wanted).map_err(|found| match found {
-        Found::None if names.is_empty() => Failure::new(format!("no team `{wanted}`; there is none")),
-        Found::None => Failure::new(format!("no team `{wanted}`")).help(format!("the teams are {}", names.join(", "))),
-        Found::Several(found) => Failure::usage(format!("several teams are called `{wanted}`")).help(format!(
+    let fits = |team: &Team| team.id.to_string() == wanted || same_name(&team.name, wanted);
+    find_one(teams, fits, |team| team.name == wanted).map_err(|found| match found {
+        Match::None if names.is_empty() => Failure::new(format!("no team `{wanted}`; you have none")),
+        Match::None => Failure::new(format!("no team `{wanted}`")).help(format!("the teams are {}", names.join(", "))),
+        Match::Several(found) => Failure::usage(format!("several teams are called `{wanted}`")).help(format!(
             "name one by its id: {}",
             found.iter().map(|team| team.id.to_string()).collect::<Vec<_>>().join(", ")
         )),
@@ -108,7 +108,7 @@ pub(crate) async fn board(client: &Client, wanted: Option<&str>) -> Outcome<Team
         return match (open.next(), open.next()) {
             (Some(board), None) => Ok(board),
             (None, _) => {
-                Err(Failure::new("there is no board yet").help("make one with `restroy boards --create NAME`"))
+                Err(Failure::new("there is no board yet").help("create one with `restroy boards --create NAME`"))
             }
             (Some(first), Some(second)) => {
                 let names: Vec<_> = [first, second].into_iter().chain(open).map(|board| board.board.name).collect();
@@ -118,14 +118,14 @@ pub(crate) async fn board(client: &Client, wanted: Option<&str>) -> Outcome<Team
         };
     };
     let names: Vec<_> = boards.iter().map(|board| board.board.name.clone()).collect();
-    let fits = |board: &TeamBoard| board.board.id.to_string() == wanted || same(&board.board.name, wanted);
-    pick(boards, fits, |board| board.board.name == wanted).map_err(|found| match found {
-        Found::None if names.is_empty() => Failure::new(format!("no board `{wanted}`; there is none yet"))
-            .help("make one with `restroy boards --create NAME`"),
-        Found::None => {
+    let fits = |board: &TeamBoard| board.board.id.to_string() == wanted || same_name(&board.board.name, wanted);
+    find_one(boards, fits, |board| board.board.name == wanted).map_err(|found| match found {
+        Match::None if names.is_empty() => Failure::new(format!("no board `{wanted}`; there is none yet"))
+            .help("create one with `restroy boards --create NAME`"),
+        Match::None => {
             Failure::new(format!("no board `{wanted}`")).help(format!("the boards are {}", names.join(", ")))
         }
-        Found::Several(found) => Failure::usage(format!("several boards are called `{wanted}`")).help(format!(
+        Match::Several(found) => Failure::usage(format!("several boards are called `{wanted}`")).help(format!(
             "name one by its id: {}",
             found.iter().map(|board| format!("{} ({})", board.board.id, board.team)).collect::<Vec<_>>().join(", ")
         )),
@@ -164,7 +164,7 @@ pub(crate) async fn pipeline(client: &Client, wanted: &str, board: Option<&str>)
     if is_folder {
         let folder = Folder::read(path)?;
         let document = restroy_sdk::document::read_yaml(&folder.yaml).map_err(|faults| {
-            Failure::silent(crate::failure::code::FAILED).details(crate::faults::show(
+            Failure::silent(crate::failure::code::FAILED).details(crate::diagnostics::show(
                 &faults,
                 &folder,
                 crate::style::Paint::stderr(),
@@ -175,10 +175,11 @@ pub(crate) async fn pipeline(client: &Client, wanted: &str, board: Option<&str>)
     }
     let pipelines = pipelines(client, board).await?;
     let names: Vec<_> = pipelines.iter().map(|(_, pipeline)| pipeline.name.clone()).collect();
-    let found = pick(pipelines, |(_, pipeline)| same(&pipeline.name, name), |(_, pipeline)| pipeline.name == name);
+    let found =
+        find_one(pipelines, |(_, pipeline)| same_name(&pipeline.name, name), |(_, pipeline)| pipeline.name == name);
     match found {
         Ok((_, pipeline)) => Ok(pipeline),
-        Err(Found::None) => {
+        Err(Match::None) => {
             let failure = Failure::new(format!("no pipeline `{name}`"));
             let shown = names.len().min(SHOWN);
             Err(match &names[..shown] {
@@ -190,7 +191,7 @@ pub(crate) async fn pipeline(client: &Client, wanted: &str, board: Option<&str>)
                 shown => failure.help(format!("the pipelines are {}", shown.join(", "))),
             })
         }
-        Err(Found::Several(found)) => {
+        Err(Match::Several(found)) => {
             Err(Failure::usage(format!("several pipelines are called `{name}`")).help(format!(
                 "name the board with --board, or the pipeline by its id: {}",
                 found
@@ -208,7 +209,7 @@ pub(crate) async fn script(client: &Client, pipeline: &Pipeline, wanted: &str) -
     let scripts = all(async |paging| client.scripts(pipeline.id, &paging).await).await?;
     let scripts: Vec<_> = scripts.into_iter().filter(|script| script.current).collect();
     let paths: Vec<_> = scripts.iter().map(|script| script.path.clone()).collect();
-    let found = pick(
+    let found = find_one(
         scripts,
         |script| {
             let file = script.path.rsplit('/').next().unwrap_or_default();
@@ -220,34 +221,34 @@ pub(crate) async fn script(client: &Client, pipeline: &Pipeline, wanted: &str) -
         |script| script.path == wanted,
     );
     found.map_err(|found| match found {
-        Found::None if paths.is_empty() => {
+        Match::None if paths.is_empty() => {
             Failure::new(format!("`{}` has no scripts yet", pipeline.name)).help("push it with `restroy push DIR`")
         }
-        Found::None => Failure::new(format!("`{}` has no script `{wanted}`", pipeline.name))
+        Match::None => Failure::new(format!("`{}` has no script `{wanted}`", pipeline.name))
             .help(format!("its scripts are {}", paths.join(", "))),
-        Found::Several(_) => Failure::usage(format!("several scripts fit `{wanted}`")).help("write the whole path"),
+        Match::Several(_) => Failure::usage(format!("several scripts match `{wanted}`")).help("write the whole path"),
     })
 }
 
-enum Found<T> {
+enum Match<T> {
     None,
     Several(Vec<T>),
 }
 
 /// The one that fits; when several do, the one that fits exactly.
-fn pick<T>(things: Vec<T>, fits: impl Fn(&T) -> bool, exactly: impl Fn(&T) -> bool) -> Result<T, Found<T>> {
+fn find_one<T>(things: Vec<T>, fits: impl Fn(&T) -> bool, exactly: impl Fn(&T) -> bool) -> Result<T, Match<T>> {
     let mut fitting: Vec<_> = things.into_iter().filter(fits).collect();
     if fitting.iter().filter(|thing| exactly(thing)).count() == 1 {
         fitting.retain(exactly);
     }
     if fitting.len() > 1 {
-        return Err(Found::Several(fitting));
+        return Err(Match::Several(fitting));
     }
-    fitting.pop().ok_or(Found::None)
+    fitting.pop().ok_or(Match::None)
 }
 
 /// Whether two names are the same to a person in a hurry: `dependency-audit` and `Dependency audit`.
-fn same(one: &str, other: &str) -> bool {
+fn same_name(one: &str, other: &str) -> bool {
     let plain = |name: &str| -> String {
         name.chars().map(|c| if matches!(c, '-' | '_') { ' ' } else { c }).flat_map(char::to_lowercase).collect()
     };
@@ -260,15 +261,16 @@ mod tests {
 
     #[test]
     fn names_are_the_same_to_a_person_in_a_hurry() {
-        assert!(same("Dependency audit", "dependency-audit"));
-        assert!(same("a_b", "A b"));
-        assert!(!same("ab", "a b"));
+        assert!(same_name("Dependency audit", "dependency-audit"));
+        assert!(same_name("a_b", "A b"));
+        assert!(!same_name("ab", "a b"));
     }
 
     #[test]
     fn an_exact_name_goes_before_a_similar_one() {
         let pick = |wanted: &str| {
-            super::pick(vec!["Report", "report", "Other"], |name| same(name, wanted), |name| *name == wanted).ok()
+            super::find_one(vec!["Report", "report", "Other"], |name| same_name(name, wanted), |name| *name == wanted)
+                .ok()
         };
         assert_eq!(pick("report"), Some("report"));
         assert_eq!(pick("REPORT"), None);

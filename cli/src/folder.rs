@@ -81,7 +81,7 @@ fn no_document(root: &Path) -> Failure {
         });
     }
     if !root.is_dir() {
-        return Failure::new(format!("there is no folder {}", root.display())).help(help);
+        return Failure::new(format!("there is not a directory {}", root.display())).help(help);
     }
     Failure::new(format!("{} has no {}", root.display(), NAMES[0])).help(help)
 }
@@ -102,7 +102,7 @@ fn collect(root: &Path, folder: &Path, prefix: &str, depth: usize, files: &mut B
             collect(root, &entry.path(), &path, depth + 1, files)?;
         } else if kind.is_symlink() && is_lua(name) {
             return Err(Failure::new(format!("{} is a link, and links are not followed", entry.path().display()))
-                .help("put the file itself there, or take the link away"));
+                .help("replace the link with the file, or remove it"));
         } else if kind.is_file() && is_lua(name) {
             if files.len() == MAX_FILES {
                 return Err(Failure::new(format!("{} holds more than {MAX_FILES} Lua files", root.display()))
@@ -147,8 +147,8 @@ pub(crate) fn read_from(reader: impl Read, path: &Path) -> Outcome<String> {
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let line = error.as_bytes()[..at].split(|byte| *byte == b'\n').count();
-        Failure::new(format!("{} is not UTF-8 text: the fault is in line {line}", path.display()))
-            .help("save it as UTF-8; data that is no text goes in as base64")
+        Failure::new(format!("{} is not UTF-8 text: the error is in line {line}", path.display()))
+            .help("save it as UTF-8; encode binary data as base64")
     })
 }
 
@@ -172,13 +172,13 @@ mod tests {
     fn what_cannot_be_read_is_named_with_what_to_do() {
         let folder = tempfile::tempdir().unwrap();
         let told = |path: &Path| Folder::read(path).unwrap_err().show(Paint::new(false));
-        assert!(told(&folder.path().join("none")).contains("there is no folder"));
+        assert!(told(&folder.path().join("none")).contains("there is not a directory"));
         let document = folder.path().join("pipeline.yaml");
         fs::write(&document, "\u{feff}restroy: 1\nsteps: { a: { script: a.lua } }\n").unwrap();
         assert!(told(&document).contains("name its folder"));
         let script = folder.path().join("a.lua");
         fs::write(&script, b"return 1\nreturn '\xe9'").unwrap();
-        assert!(told(folder.path()).contains("a.lua is not UTF-8 text: the fault is in line 2"));
+        assert!(told(folder.path()).contains("a.lua is not UTF-8 text: the error is in line 2"));
         fs::write(&script, "\u{feff}return 1").unwrap();
         let read = Folder::read(folder.path()).unwrap();
         assert_eq!(read.files["a.lua"], "return 1");

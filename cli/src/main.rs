@@ -6,9 +6,9 @@ mod compiler;
 mod context;
 mod credentials;
 mod dev;
+mod diagnostics;
 mod engine;
 mod failure;
-mod faults;
 mod find;
 mod folder;
 mod follow;
@@ -43,22 +43,22 @@ fn main() -> ExitCode {
     }
     let cli = Cli::parse();
     if let Err(failure) = log(&cli.command) {
-        return told(&failure);
+        return report_failure(&failure);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return told(&Failure::new(format!("cannot start: {error}"))),
+        Err(error) => return report_failure(&Failure::new(format!("cannot start: {error}"))),
     };
     let ended = runtime.block_on(dispatch(cli));
     // What still runs in the background must not keep the process: all that counts was awaited.
     runtime.shutdown_background();
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => told(&failure),
+        Err(failure) => report_failure(&failure),
     }
 }
 
-fn told(failure: &Failure) -> ExitCode {
+fn report_failure(failure: &Failure) -> ExitCode {
     let _ = io::stderr().write_all(failure.show(Paint::stderr()).as_bytes());
     ExitCode::from(failure.code)
 }

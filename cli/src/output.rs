@@ -7,11 +7,11 @@ use jiff::tz::TimeZone;
 use restroy_sdk::{status::RunStatus, time::Timestamp};
 
 use crate::{
-    follow::{seconds, words},
+    follow::{seconds, status_words},
     style::{Paint, clean},
 };
 
-/// Prints a text and a line break, unless there is nothing to print. A closed pipe is no error.
+/// Prints a text and a line break, unless there is nothing to print. A closed pipe is not an error.
 pub(crate) fn print(text: &str) {
     if !text.is_empty() {
         let mut out = std::io::stdout().lock();
@@ -46,7 +46,7 @@ pub(crate) fn took(started: Option<Timestamp>, finished: Option<Timestamp>) -> S
 
 /// A run's status in its colour.
 pub(crate) fn status(status: RunStatus, paint: Paint) -> String {
-    let text = words(status.as_str());
+    let text = status_words(status.as_str());
     match status {
         RunStatus::Succeeded => paint.green(&text),
         RunStatus::Failed | RunStatus::TimedOut => paint.red(&text),
@@ -66,7 +66,7 @@ pub(crate) fn bytes(count: u64) -> String {
     }
 }
 
-/// A number with its thousands told apart: `1_234_567`.
+/// A number with its thousands distinguished: `1_234_567`.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

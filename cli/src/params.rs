@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Puts `--param` values over those of `--params-file`.
-pub(crate) fn gather(pairs: &[String], file: Option<&Path>, schema: Option<&Value>) -> Outcome<Map<String, Value>> {
+pub(crate) fn collect(pairs: &[String], file: Option<&Path>, schema: Option<&Value>) -> Outcome<Map<String, Value>> {
     let mut params = match file {
         Some(file) => from_file(file)?,
         None => Map::new(),
@@ -64,7 +64,7 @@ fn value(name: &str, text: &str, schema: Option<&Value>) -> Outcome<Value> {
     }
     match json() {
         // `5` is a number where numbers are taken, and text where only text is.
-        Ok(value) if wanted.iter().any(|kind| fits(&value, kind)) => Ok(value),
+        Ok(value) if wanted.iter().any(|kind| is_of_type(&value, kind)) => Ok(value),
         _ if wanted.contains(&"string") => Ok(text.into()),
         Ok(value) => Ok(value),
         Err(error) => Err(Failure::usage(format!(
@@ -88,7 +88,7 @@ fn types<'a>(name: &str, schema: Option<&'a Value>) -> Vec<&'a str> {
     }
 }
 
-fn fits(value: &Value, kind: &str) -> bool {
+fn is_of_type(value: &Value, kind: &str) -> bool {
     match kind {
         "null" => value.is_null(),
         "boolean" => value.is_boolean(),
@@ -112,7 +112,7 @@ mod tests {
             "text": {"type": "string"}, "count": {"type": "integer"}, "both": {"type": ["string", "integer"]},
             "list": {"type": "array"}, "colour": {"enum": ["1", "2"]}, "any": {}
         }});
-        let params = gather(&[pair.to_owned()], None, Some(&schema))?;
+        let params = collect(&[pair.to_owned()], None, Some(&schema))?;
         Ok(params.into_iter().next().unwrap().1)
     }
 
@@ -156,8 +156,8 @@ mod tests {
         let list = write("list.json", "[1,\n2]\n");
         assert_eq!(one(&format!("list=@{}", list.display())).unwrap(), json!([1, 2]));
         let all = write("all.json", r#"{"text": "from the file", "count": 1}"#);
-        let params = gather(&["count=2".into()], Some(&all), None).unwrap();
+        let params = collect(&["count=2".into()], Some(&all), None).unwrap();
         assert_eq!(Value::Object(params), json!({"text": "from the file", "count": 2}));
-        assert!(gather(&[], Some(&list), None).is_err());
+        assert!(collect(&[], Some(&list), None).is_err());
     }
 }

@@ -25,7 +25,7 @@ pub(crate) struct Args {
     url: Url,
 }
 
-/// Asks.
+/// Sends the probe.
 pub(crate) async fn run(args: &Args) -> Outcome {
     let url = &args.url;
     let Some(host) = url.host_str().filter(|_| url.scheme() == "http") else {

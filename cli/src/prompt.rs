@@ -15,13 +15,15 @@ const MAX_SECRET: u64 = 64 * 1024;
 /// Asks for a line.
 pub(crate) fn line(question: &str, otherwise: &str) -> Outcome<String> {
     let term = terminal(question, otherwise)?;
-    term.write_str(&format!("{question}: ")).and_then(|()| term.read_line()).map_err(|error| asked(&error))
+    term.write_str(&format!("{question}: ")).and_then(|()| term.read_line()).map_err(|error| prompt_error(&error))
 }
 
 /// Asks for a line that is not shown as it is typed.
 pub(crate) fn secret(question: &str, otherwise: &str) -> Outcome<String> {
     let term = terminal(question, otherwise)?;
-    term.write_str(&format!("{question}: ")).and_then(|()| term.read_secure_line()).map_err(|error| asked(&error))
+    term.write_str(&format!("{question}: "))
+        .and_then(|()| term.read_secure_line())
+        .map_err(|error| prompt_error(&error))
 }
 
 /// The account's password: from standard input when that is asked for, from RESTROY_PASSWORD, or from whoever is at
@@ -59,17 +61,17 @@ pub(crate) fn stdin() -> Outcome<String> {
 }
 
 /// Whether somebody can be asked.
-pub(crate) fn is_attended() -> bool {
+pub(crate) fn is_interactive() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
 fn terminal(question: &str, otherwise: &str) -> Outcome<Term> {
-    if is_attended() {
+    if is_interactive() {
         return Ok(Term::stderr());
     }
-    Err(Failure::usage(format!("nobody is at the terminal to answer: {question}")).help(otherwise))
+    Err(Failure::usage(format!("cannot prompt for “{question}”: stdin is not a terminal")).help(otherwise))
 }
 
-fn asked(error: &io::Error) -> Failure {
+fn prompt_error(error: &io::Error) -> Failure {
     Failure::new(format!("no answer: {error}"))
 }

@@ -42,7 +42,7 @@ impl Paint {
         self.with(console::Color::Yellow, text)
     }
 
-    /// For what goes on, and for hints.
+    /// For what continues, and for hints.
     pub(crate) fn cyan(self, text: &str) -> String {
         self.with(console::Color::Cyan, text)
     }
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn without_colour_there_are_no_codes() {
+    fn without_colour_there_are_no_escape_codes() {
         assert_eq!(Paint::new(false).red("x"), "x");
         assert!(Paint::new(true).red("x").contains('\x1b'));
     }

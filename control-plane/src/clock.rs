@@ -6,9 +6,9 @@
 //! between question and answer, which is off by at most half the round trip. [`DatabaseClock`] is
 //! passed in as the clock of [`Ambient`](restroy_sdk::time::Ambient), so nothing else knows of it.
 //!
-//! The local clock goes on while the machine sleeps, where its system tells (see [`Steady`]). A virtual machine
-//! that was stopped as a whole does not know of it; but its wall clock is set right, by its host or over the
-//! network, and then jumps against the local one: that is reason to ask the database at once, not after ten
+//! The local clock continues while the machine sleeps, where its system supports it (see [`Steady`]). A virtual
+//! machine that was stopped as a whole does not know of it; but its wall clock is set right, by its host or over
+//! the network, and then jumps against the local one: that is reason to ask the database at once, not after ten
 //! seconds.
 //!
 //! Within a process the time does not go back by up to a second: it stands still until it is caught
@@ -71,7 +71,7 @@ pub struct DatabaseClock {
     offset: AtomicI64,
     /// The newest moment that was given.
     newest: AtomicI64,
-    /// A big offset was told of.
+    /// A big offset was reported.
     told: AtomicBool,
 }
 
@@ -160,12 +160,13 @@ impl DatabaseClock {
         loop {
             match self.measure(&state.db).await {
                 Ok(()) => state.metrics.clock_offset(self.offset()),
-                Err(error) => tracing::warn!(%error, "the clock goes on as it did"),
+                Err(error) => tracing::warn!(%error, "the clock's offset stays as it was"),
             }
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = sleep(self.period) => {}
-                () = self.jumped.notified() => tracing::info!("this machine's clocks went apart; the database is asked"),
+                () = self.jumped.notified() => tracing::info!("this machine's clocks diverged; measuring against the \
+                    database"),
             }
         }
     }

@@ -54,7 +54,7 @@ impl ApiError {
 
     /// A request that came between what another did: done again at once, it finds things settled.
     pub(crate) fn conflict() -> Self {
-        let mut again = Self::with(ProblemCode::Unavailable, "Somebody changed this at the same moment; try again.");
+        let mut again = Self::with(ProblemCode::Unavailable, "Somebody changed this concurrently. Try again.");
         again.1 = RetrySafety::AtOnce;
         again
     }
@@ -96,16 +96,20 @@ impl From<Problem> for ApiError {
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
         if failure::is_retryable(&error) {
-            tracing::info!(%error, "a transaction failed and may be done again");
-            let mut unavailable = Self::with(ProblemCode::Unavailable, "The database is busy or restarts; try again.");
+            tracing::info!(%error, "a transaction failed and can be retried");
+            let mut unavailable = Self::with(
+                ProblemCode::Unavailable,
+                "The database is busy or restarting. Try \
+                again.",
+            );
             unavailable.1 = RetrySafety::AtOnce;
             unavailable
         } else if failure::is_commit_unknown(&error) {
             tracing::warn!(%error, "the outcome of a transaction is not known");
             Self::with(
                 ProblemCode::Unavailable,
-                "The database went away at the last moment; try again. Whether this request was carried out is not known: an \
-                 `Idempotency-Key` makes a repeat safe.",
+                "The database connection failed during the commit. Whether the request took effect is unknown: retry \
+                it with an `Idempotency-Key`.",
             )
         } else if let Some(unwritable) = ReadOnlyReason::from_error(&error) {
             tracing::error!(%error, "the database takes no writes: {}", unwritable.reason());
@@ -114,7 +118,7 @@ impl From<sqlx::Error> for ApiError {
                 ReadOnlyReason::ReadOnly | ReadOnlyReason::Io | ReadOnlyReason::OutOfMemory => ProblemCode::Unavailable,
             };
             let detail = format!(
-                "Nothing was changed: {}. The operator of this installation has to see to it.",
+                "Nothing was changed: {}. The operator of this installation has to fix it.",
                 unwritable.reason()
             );
             Self::with(code, detail)
@@ -122,7 +126,7 @@ impl From<sqlx::Error> for ApiError {
             tracing::warn!(%error, "the database cannot serve");
             Self::with(
                 ProblemCode::Unavailable,
-                "The database is busy or not available, and this request changed nothing; try again.",
+                "The database is busy or unavailable, and the request changed nothing. Try again.",
             )
         } else {
             tracing::error!(%error, "a query failed");

@@ -7,14 +7,14 @@ use restroy_sdk::problem::FieldError;
 /// in the sandbox's compiler.
 #[async_trait]
 pub trait ScriptCompiler: Send + Sync {
-    /// Compiles a file with at most so much fuel. The fault has line and column, and no pointer.
+    /// Compiles a file with at most so much fuel. The error has line and column, and no pointer.
     async fn check_file(&self, path: &str, source: &str, fuel: u64) -> Result<CompileReport, CompilerUnavailable>;
 
     /// Compiles an expression of a document (`if`, `for_each`).
     async fn check_expression(&self, expression: &str, fuel: u64) -> Result<CompileReport, CompilerUnavailable>;
 }
 
-/// What compiling said.
+/// The compiler's result.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CompileReport {
     /// What is wrong, if it does not compile.
@@ -25,5 +25,5 @@ pub struct CompileReport {
 
 /// The compiler itself failed; nothing is known about the script.
 #[derive(Debug, thiserror::Error)]
-#[error("scripts cannot be checked just now: {0}")]
+#[error("script checks are temporarily unavailable: {0}")]
 pub struct CompilerUnavailable(pub String);

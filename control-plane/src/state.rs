@@ -70,8 +70,8 @@ pub struct AppState {
     pub(crate) allowed: Arc<crate::runs::effects::DeclarationCache>,
     /// Until when schedules were looked after here.
     pub schedules: Arc<SchedulerCursor>,
-    /// Cancelled when this process is to end: it is not ready any more, and streams end so that their
-    /// readers go on elsewhere.
+    /// Cancelled when this process is to end: it is not ready any more, and streams end so that their readers continue
+    /// elsewhere.
     pub stopping: CancellationToken,
     /// What happens here, counted.
     pub metrics: Metrics,
@@ -158,8 +158,8 @@ pub struct Settings {
     pub trusted_proxies: Networks,
     /// How often it is looked whether who watches a stream may still do so.
     pub stream_recheck: Duration,
-    /// How long an executor keeps a task that it says nothing about: then others may take it. Executors
-    /// are told with every claim and report.
+    /// How long an executor keeps a task that it says nothing about: then others may take it. Executors are informed
+    /// with every claim and report.
     pub lease: Duration,
 }
 

@@ -37,8 +37,8 @@ pub struct ExecutorConfig {
     pub http: HttpPolicy,
     /// What one attempt of a step may use; its wall time is the step's own `timeout`, if it has one.
     pub limits: Limits,
-    /// After the order to stop, how long tasks at work may go on. What is not done then is handed
-    /// back, and done by another executor.
+    /// After the order to stop, how long running tasks may continue. What is not done then is handed back, and done by
+    /// another executor.
     pub drain: Duration,
 }
 
@@ -98,17 +98,17 @@ pub enum ExecutorError {
     /// The authority's certificates cannot be used.
     #[error("the run API's certificate authority {path} cannot be used: {error}", path = path.display())]
     Authority {
-        /// Where.
+        /// The file's path.
         path: PathBuf,
-        /// Why not.
+        /// The error.
         error: String,
     },
     /// The client certificate, or its key, cannot be used.
     #[error("the client certificate for the run API cannot be used: {path}: {error}", path = path.display())]
     Certificate {
-        /// Where.
+        /// The file's path.
         path: PathBuf,
-        /// Why not.
+        /// The error.
         error: String,
     },
     /// The threads for scripts cannot be made.
@@ -120,9 +120,9 @@ pub enum ExecutorError {
     /// The scratch folder cannot be made.
     #[error("cannot make the scratch folder {path}: {error}", path = path.display())]
     Scratch {
-        /// Where.
+        /// The file's path.
         path: PathBuf,
-        /// Why not.
+        /// The error.
         error: std::io::Error,
     },
 }

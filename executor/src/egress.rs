@@ -6,10 +6,10 @@ use std::sync::{Mutex, PoisonError};
 
 /// The bytes of a task's requests.
 #[derive(Debug)]
-pub(crate) struct Egress(Mutex<Counted>);
+pub(crate) struct Egress(Mutex<EgressState>);
 
 #[derive(Debug)]
-struct Counted {
+struct EgressState {
     /// What may still be sent; `None` when the control-plane sets no limit (an older one).
     left: Option<u64>,
     /// What was sent and not reported yet.
@@ -18,7 +18,7 @@ struct Counted {
 
 impl Egress {
     pub(crate) fn new(left: Option<u64>) -> Self {
-        Self(Mutex::new(Counted { left, unreported: 0 }))
+        Self(Mutex::new(EgressState { left, unreported: 0 }))
     }
 
     /// Counts a request before it goes out; false when it may not.
@@ -39,7 +39,7 @@ impl Egress {
     }
 
     /// The control-plane says what is left; it does not know yet of what was sent since the report.
-    pub(crate) fn told(&self, left: Option<u64>) {
+    pub(crate) fn set_left(&self, left: Option<u64>) {
         let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         counted.left = left.map(|left| left.saturating_sub(counted.unreported));
     }
@@ -56,12 +56,12 @@ mod tests {
         assert!(!egress.spend(41), "more than is left");
         assert!(egress.spend(40));
         assert_eq!((egress.report(), egress.report()), (100, 0));
-        egress.told(Some(50));
+        egress.set_left(Some(50));
         assert!(egress.spend(50));
-        egress.told(Some(70));
+        egress.set_left(Some(70));
         assert!(!egress.spend(21), "50 of the 70 are spent and not reported");
         assert!(egress.spend(20));
-        egress.told(None);
+        egress.set_left(None);
         assert!(egress.spend(u64::MAX));
     }
 }

@@ -14,7 +14,7 @@ pub(crate) const TREE_BYTES: usize = 300;
 
 /// What is wrong with a text.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Problem {
+pub(crate) enum JsonProblem {
     /// It is not JSON.
     NotJson(String),
     /// It has more than [`MAX_VALUES`].
@@ -25,28 +25,28 @@ pub(crate) enum Problem {
 
 /// Checks a text: that it is JSON, of a bounded number of values, without a secret in the text or in one of its strings.
 /// Gives how many values and keys it has.
-pub(crate) fn check(text: &str, masker: &Masker, budget: &Budget) -> Result<usize, Problem> {
-    let mut walk = Walk { masker, budget, values: 0, secret: false };
+pub(crate) fn check(text: &str, masker: &Masker, budget: &Budget) -> Result<usize, JsonProblem> {
+    let mut walk = JsonWalk { masker, budget, values: 0, secret: false };
     let mut reader = serde_json::Deserializer::from_str(text);
     let walked = Value(&mut walk).deserialize(&mut reader).and_then(|()| reader.end());
     if walk.values > MAX_VALUES {
-        return Err(Problem::TooMany);
+        return Err(JsonProblem::TooMany);
     }
-    walked.map_err(|error| Problem::NotJson(error.to_string()))?;
-    if walk.secret || masker.finds(text.as_bytes(), budget) {
-        return Err(Problem::Secret);
+    walked.map_err(|error| JsonProblem::NotJson(error.to_string()))?;
+    if walk.secret || masker.contains_secret(text.as_bytes(), budget) {
+        return Err(JsonProblem::Secret);
     }
     Ok(walk.values)
 }
 
-struct Walk<'a> {
+struct JsonWalk<'a> {
     masker: &'a Masker,
     budget: &'a Budget,
     values: usize,
     secret: bool,
 }
 
-impl Walk<'_> {
+impl JsonWalk<'_> {
     fn count<E: serde::de::Error>(&mut self) -> Result<(), E> {
         self.values += 1;
         if self.values > MAX_VALUES { Err(E::custom("too many values")) } else { Ok(()) }
@@ -55,11 +55,11 @@ impl Walk<'_> {
     /// A string that stands in the text otherwise than it reads: the search of the text alone may miss what is encoded
     /// within it.
     fn unescaped(&mut self, text: &str) {
-        self.secret = self.secret || self.masker.finds(text.as_bytes(), self.budget);
+        self.secret = self.secret || self.masker.contains_secret(text.as_bytes(), self.budget);
     }
 }
 
-struct Value<'a, 'b>(&'a mut Walk<'b>);
+struct Value<'a, 'b>(&'a mut JsonWalk<'b>);
 
 impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
     type Value = ();
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
     use crate::mask::Secret;
 
-    fn check(text: &str) -> Result<(), Problem> {
+    fn check(text: &str) -> Result<(), JsonProblem> {
         let masker = Masker::new([Secret { step: "a", key: "KEY", value: "hunter2/hunter2" }]).unwrap();
         super::check(text, &masker, &Budget::default()).map(drop)
     }
@@ -142,7 +142,7 @@ mod tests {
             let inside = json!({"a": [1, format!("{around}{secret}{around}")]});
             let as_key = json!({format!("{around}{secret}"): 1});
             for value in [inside, as_key] {
-                prop_assert_eq!(super::check(&value.to_string(), &masker, &Budget::default()), Err(Problem::Secret));
+                prop_assert_eq!(super::check(&value.to_string(), &masker, &Budget::default()), Err(JsonProblem::Secret));
             }
         }
     }
@@ -155,9 +155,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_does_not() {
+    fn invalid_json_does_not() {
         for text in ["", "1 2", "{\"a\"}", "\"\\ud800\"", "1e999", &"[".repeat(200)] {
-            assert!(matches!(check(text), Err(Problem::NotJson(_))), "{text}");
+            assert!(matches!(check(text), Err(JsonProblem::NotJson(_))), "{text}");
         }
     }
 
@@ -170,7 +170,7 @@ mod tests {
         ];
         for shape in shapes {
             assert_eq!(check(&shape(MAX_VALUES)), Ok(()));
-            assert_eq!(check(&shape(MAX_VALUES + 3)), Err(Problem::TooMany));
+            assert_eq!(check(&shape(MAX_VALUES + 3)), Err(JsonProblem::TooMany));
         }
     }
 
@@ -186,7 +186,7 @@ mod tests {
             r#""\u0061HVudGVyMi9odW50ZXIy""#,
             r#""{\"a\": \"hunter2\\/hunter2\"}""#,
         ] {
-            assert_eq!(check(text), Err(Problem::Secret), "{text}");
+            assert_eq!(check(text), Err(JsonProblem::Secret), "{text}");
         }
     }
 }

@@ -25,18 +25,18 @@ use crate::{run::task::TaskContext, signals::Signals};
 pub(crate) struct Progress {
     moves: AtomicU64,
     next: AtomicU64,
-    waits: Mutex<HashMap<u64, Wait>>,
+    waits: Mutex<HashMap<u64, WaitEntry>>,
 }
 
 #[derive(Debug)]
-struct Wait {
+struct WaitEntry {
     until: Instant,
     busy: Arc<AtomicBool>,
 }
 
 impl Progress {
     /// Something moved.
-    pub(crate) fn moved(&self) {
+    pub(crate) fn record_progress(&self) {
         self.moves.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -44,12 +44,12 @@ impl Progress {
     pub(crate) fn watch<F: Future + Send>(self: &Arc<Self>, until: Instant, future: F) -> Watched<'_, F> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let busy = Arc::new(AtomicBool::new(false));
-        self.waits().insert(id, Wait { until, busy: Arc::clone(&busy) });
+        self.waits().insert(id, WaitEntry { until, busy: Arc::clone(&busy) });
         Watched { progress: self, id, busy, future: Box::pin(future) }
     }
 
     /// Whether there is progress: moves since the last look, or somebody who may wait.
-    fn look(&self, seen: &mut u64) -> bool {
+    fn take_progress(&self, seen: &mut u64) -> bool {
         let moves = self.moves.load(Ordering::Relaxed);
         let moved = moves != *seen;
         *seen = moves;
@@ -57,7 +57,7 @@ impl Progress {
         moved || self.waits().values().any(|wait| now < wait.until && !wait.busy.load(Ordering::Relaxed))
     }
 
-    fn waits(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Wait>> {
+    fn waits(&self) -> std::sync::MutexGuard<'_, HashMap<u64, WaitEntry>> {
         self.waits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -74,7 +74,7 @@ impl<F: Future> Future for Watched<'_, F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        self.progress.moved();
+        self.progress.record_progress();
         self.busy.store(true, Ordering::Relaxed);
         let end = self.future.as_mut().poll(cx);
         self.busy.store(false, Ordering::Relaxed);
@@ -93,7 +93,7 @@ const LOOK_WITHOUT_SIGNALS: Duration = Duration::from_secs(1);
 
 /// Keeps the lease until it is lost or the future is dropped. Looks six times within a lease, and every second
 /// while no signals are heard.
-pub(crate) async fn keep(task: &TaskContext, signals: &Signals) {
+pub(crate) async fn keep_lease(task: &TaskContext, signals: &Signals) {
     let (api, progress) = (&task.api, &task.progress);
     let mut seen = 0;
     let mut renewals = api.renewals();
@@ -101,7 +101,7 @@ pub(crate) async fn keep(task: &TaskContext, signals: &Signals) {
         let pause = (api.lease() / 6).clamp(Duration::from_millis(10), Duration::from_secs(5));
         let pause = if signals.is_live() { pause } else { pause.min(LOOK_WITHOUT_SIGNALS) };
         tokio::time::sleep(pause).await;
-        let moving = progress.look(&mut seen);
+        let moving = progress.take_progress(&mut seen);
         let newest = api.renewals();
         if task.activity.is_frozen() {
             // It is being given back: a renewal would only find it gone.
@@ -111,7 +111,7 @@ pub(crate) async fn keep(task: &TaskContext, signals: &Signals) {
             return;
         }
         if !moving && api.is_overdue() {
-            // Others may have it by now: what is still under way must not act.
+            // Others may have it now: what is still under way must not act.
             api.expire();
             return;
         }
@@ -127,31 +127,31 @@ mod tests {
     async fn moves_count_once_and_waits_until_their_time_is_up() {
         let progress = Arc::new(Progress::default());
         let mut seen = 0;
-        assert!(!progress.look(&mut seen));
-        progress.moved();
-        assert!(progress.look(&mut seen));
-        assert!(!progress.look(&mut seen));
+        assert!(!progress.take_progress(&mut seen));
+        progress.record_progress();
+        assert!(progress.take_progress(&mut seen));
+        assert!(!progress.take_progress(&mut seen));
 
         let until = Instant::now() + Duration::from_secs(30);
         let waiting = progress.watch(until, std::future::pending::<()>());
-        assert!(progress.look(&mut seen));
-        assert!(progress.look(&mut seen));
+        assert!(progress.take_progress(&mut seen));
+        assert!(progress.take_progress(&mut seen));
         tokio::time::advance(Duration::from_secs(31)).await;
-        assert!(!progress.look(&mut seen), "its time is up");
+        assert!(!progress.take_progress(&mut seen), "its time is up");
         drop(waiting);
         assert!(progress.waits().is_empty());
     }
 
     #[tokio::test]
-    async fn a_sandbox_that_does_not_yield_is_no_progress() {
+    async fn a_sandbox_that_does_not_yield_is_not_progress() {
         let progress = Arc::new(Progress::default());
         let until = Instant::now() + Duration::from_hours(1);
         let inner = Arc::clone(&progress);
         progress
             .watch(until, async move {
-                // From within the poll: this sandbox is at work and has not yielded since.
+                // From within the poll: this sandbox is running and has not yielded since.
                 let mut seen = inner.moves.load(Ordering::Relaxed);
-                assert!(!inner.look(&mut seen));
+                assert!(!inner.take_progress(&mut seen));
             })
             .await;
     }

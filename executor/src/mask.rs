@@ -29,7 +29,7 @@ use serde_json::Value;
 
 use self::{
     automaton::{Automaton, ROOT},
-    decode::Feed,
+    decode::ByteSink,
 };
 
 /// What stands in place of a secret.
@@ -86,9 +86,9 @@ impl fmt::Display for TooLarge {
 
 /// Finds and masks a set of secrets. Cheap to clone.
 #[derive(Clone, Default)]
-pub(crate) struct Masker(Option<Arc<Search>>);
+pub(crate) struct Masker(Option<Arc<SecretSearch>>);
 
-struct Search {
+struct SecretSearch {
     automaton: Automaton,
     /// The length of the longest pattern.
     longest: usize,
@@ -134,7 +134,7 @@ impl Masker {
         patterns.sort_unstable();
         patterns.dedup();
         let longest = patterns.iter().map(|pattern| pattern.len()).max().unwrap_or_default();
-        let masker = Self(Some(Arc::new(Search { automaton: Automaton::new(&patterns), longest })));
+        let masker = Self(Some(Arc::new(SecretSearch { automaton: Automaton::new(&patterns), longest })));
         match largest {
             Some(largest) if masker.memory_usage() > MEMORY_BYTES => Err(TooLarge::new(bytes, largest)),
             _ => Ok(masker),
@@ -186,7 +186,7 @@ impl Masker {
     }
 
     /// Whether there is a secret in these bytes.
-    pub(crate) fn finds(&self, bytes: &[u8], budget: &Budget) -> bool {
+    pub(crate) fn contains_secret(&self, bytes: &[u8], budget: &Budget) -> bool {
         let Some(search) = &self.0 else { return false };
         let mut scan = Scan::new(search, bytes, true);
         scan.all();
@@ -205,7 +205,7 @@ impl Masker {
             Value::Object(fields) => {
                 fields.iter().map(|(key, value)| (self.mask(key), self.mask_value(value))).collect()
             }
-            Value::Number(number) if self.finds(number.to_string().as_bytes(), &Budget::default()) => {
+            Value::Number(number) if self.contains_secret(number.to_string().as_bytes(), &Budget::default()) => {
                 Value::String(MASK.to_owned())
             }
             other => other.clone(),
@@ -268,7 +268,7 @@ fn lines(secret: &str) -> impl Iterator<Item = &str> {
 
 /// One search of one text.
 struct Scan<'a> {
-    search: &'a Search,
+    search: &'a SecretSearch,
     text: &'a [u8],
     /// The first find is enough.
     any: bool,
@@ -284,7 +284,7 @@ struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    fn new(search: &'a Search, text: &'a [u8], any: bool) -> Self {
+    fn new(search: &'a SecretSearch, text: &'a [u8], any: bool) -> Self {
         let starts = search.longest.min(text.len()).next_power_of_two();
         Self {
             search,
@@ -341,7 +341,7 @@ impl<'a> Scan<'a> {
     }
 }
 
-impl Feed for Scan<'_> {
+impl ByteSink for Scan<'_> {
     #[inline]
     fn feed(&mut self, byte: u8, place: Range<usize>) -> ControlFlow<()> {
         self.steps += 1;
@@ -490,8 +490,8 @@ mod tests {
     fn a_spent_budget_says_so() {
         let masker = masker("SECRET-0123456789");
         let budget = Budget { left: AtomicU64::new(1_000) };
-        assert!(!masker.finds("x ".repeat(400).as_bytes(), &budget) && !budget.is_spent());
-        assert!(!masker.finds("x ".repeat(400).as_bytes(), &budget) && budget.is_spent());
+        assert!(!masker.contains_secret("x ".repeat(400).as_bytes(), &budget) && !budget.is_spent());
+        assert!(!masker.contains_secret("x ".repeat(400).as_bytes(), &budget) && budget.is_spent());
     }
 
     #[test]
@@ -513,7 +513,7 @@ mod tests {
     fn no_secrets_change_nothing() {
         let masker = of([]).unwrap();
         assert_eq!(masker.mask("anything"), "anything");
-        assert!(!masker.finds(b"anything", &Budget::default()));
+        assert!(!masker.contains_secret(b"anything", &Budget::default()));
     }
 
     /// As URL encoders do that keep these characters besides letters and digits.
@@ -574,7 +574,7 @@ mod tests {
                 let encoded = engine.encode(&whole);
                 let masked = masker.mask(&encoded);
                 prop_assert!(masked.contains(MASK), "{encoded} became {masked}");
-                prop_assert!(masker.finds(encoded.as_bytes(), &Budget::default()));
+                prop_assert!(masker.contains_secret(encoded.as_bytes(), &Budget::default()));
                 // What is left decodes to nothing of the secret: at most its neighbours.
                 let left: usize = masked.split(MASK).map(str::len).sum();
                 let around = (before.len() * 4).div_ceil(3) + (after.len() * 4).div_ceil(3) + 4;

@@ -22,7 +22,7 @@ type Label = (&'static str, &'static str);
 
 /// What came of asking for a task.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Claimed {
+pub(crate) enum ClaimOutcome {
     /// It was handed out.
     Taken,
     /// Somebody else has it, or it is done.
@@ -31,7 +31,7 @@ pub(crate) enum Claimed {
     Failed,
 }
 
-impl Claimed {
+impl ClaimOutcome {
     const ALL: [Self; 3] = [Self::Taken, Self::NotThere, Self::Failed];
 
     fn as_str(self) -> &'static str {
@@ -45,7 +45,7 @@ impl Claimed {
 
 /// How a call of a script to the host ended.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Called {
+pub(crate) enum CallOutcome {
     /// With an answer.
     Ok,
     /// With an error that the script can catch, or one that ended it.
@@ -97,9 +97,9 @@ impl Metrics {
         };
         inner.registry = inner.register(engine_id);
         inner.slots.set(slots.into());
-        // What can be told from the start is there from the start: a rate over a counter that
-        // appears with its first event misses that event.
-        for claimed in Claimed::ALL {
+        // What is known from the start is there from the start: a rate over a counter that appears with its first event
+        // misses that event.
+        for claimed in ClaimOutcome::ALL {
             let _ = inner.claims.get_or_create(&[("outcome", claimed.as_str())]);
         }
         for status in StepStatus::ALL.iter().filter(|status| status.is_terminal()) {
@@ -125,12 +125,12 @@ impl Metrics {
     }
 
     /// A slot is taken, for as long as the guard lives.
-    pub(crate) fn busy(&self) -> Held {
-        Held::new(&self.0.busy)
+    pub(crate) fn busy(&self) -> GaugeGuard {
+        GaugeGuard::new(&self.0.busy)
     }
 
     /// A task was asked for.
-    pub(crate) fn claim(&self, claimed: Claimed) {
+    pub(crate) fn claim(&self, claimed: ClaimOutcome) {
         self.0.claims.get_or_create(&[("outcome", claimed.as_str())]).inc();
     }
 
@@ -140,8 +140,8 @@ impl Metrics {
     }
 
     /// A sandbox is there, for as long as the guard lives.
-    pub(crate) fn sandbox(&self) -> Held {
-        Held::new(&self.0.sandboxes)
+    pub(crate) fn sandbox(&self) -> GaugeGuard {
+        GaugeGuard::new(&self.0.sandboxes)
     }
 
     /// A sandbox used so much fuel, whatever became of it.
@@ -156,10 +156,10 @@ impl Metrics {
     }
 
     /// A script called the host. `method` is one of a closed list.
-    pub(crate) fn host_call(&self, method: &'static str, called: Called) {
+    pub(crate) fn host_call(&self, method: &'static str, called: CallOutcome) {
         let outcome = match called {
-            Called::Ok => "ok",
-            Called::Error => "error",
+            CallOutcome::Ok => "ok",
+            CallOutcome::Error => "error",
         };
         self.0.host_calls.get_or_create(&[("method", method), ("outcome", outcome)]).inc();
     }
@@ -187,7 +187,7 @@ impl Inner {
         let mut all = Registry::with_prefix("restroy_executor");
         all.register(
             "build",
-            "The version at work, and the id of its engine",
+            "The running version and its engine's id",
             Info::new([("version", env!("CARGO_PKG_VERSION").to_owned()), ("engine_id", engine_id.to_owned())]),
         );
         all.register("slots", "How many tasks the executor takes at once", self.slots.clone());
@@ -220,16 +220,16 @@ impl Inner {
 
 /// Counts in a gauge for as long as it lives.
 #[derive(Debug)]
-pub(crate) struct Held(Gauge);
+pub(crate) struct GaugeGuard(Gauge);
 
-impl Held {
+impl GaugeGuard {
     fn new(gauge: &Gauge) -> Self {
         gauge.inc();
         Self(gauge.clone())
     }
 }
 
-impl Drop for Held {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.0.dec();
     }

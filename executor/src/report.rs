@@ -25,7 +25,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::client::{Lost, NotTaken, TaskApi};
+use crate::client::{BatchRejected, LeaseLost, TaskApi};
 
 /// How long an event waits for others to travel with.
 const LINGER: Duration = Duration::from_millis(2);
@@ -47,23 +47,23 @@ const EVENT_BYTES: usize = 256;
 pub(crate) struct Position(u64);
 
 #[derive(Debug)]
-struct Pending {
-    event: Reported,
+struct PendingEvent {
+    event: ReportedEvent,
     bytes: usize,
 }
 
 /// An event as it is sent.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-enum Reported {
+enum ReportedEvent {
     Event(EventKind),
-    Succeeded(Succeeded),
+    Succeeded(StepSucceeded),
 }
 
 /// [`EventKind::StepFinished`] of a step that returned something, with that as the text that it is.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename = "step.finished")]
-struct Succeeded {
+struct StepSucceeded {
     #[serde(flatten)]
     step: StepRef,
     status: StepStatus,
@@ -76,30 +76,30 @@ fn raw<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error>
     serde_json::from_str::<&RawValue>(text).map_err(serde::ser::Error::custom)?.serialize(serializer)
 }
 
-/// [`Batch`](restroy_run_queue::run_api::Batch), as it is sent.
+/// [`EventBatch`](restroy_run_queue::run_api::Batch), as it is sent.
 #[derive(Debug, Serialize)]
-struct Batch<'a> {
+struct EventBatch<'a> {
     n: i64,
     engine_id: &'a str,
-    events: Vec<Reported>,
+    events: Vec<ReportedEvent>,
     egress_bytes: u64,
 }
 
-impl From<EventKind> for Reported {
+impl From<EventKind> for ReportedEvent {
     fn from(event: EventKind) -> Self {
         Self::Event(event)
     }
 }
 
-impl From<Succeeded> for Reported {
-    fn from(succeeded: Succeeded) -> Self {
+impl From<StepSucceeded> for ReportedEvent {
+    fn from(succeeded: StepSucceeded) -> Self {
         Self::Succeeded(succeeded)
     }
 }
 
 #[derive(Debug, Default)]
-struct State {
-    events: VecDeque<Pending>,
+struct ReporterState {
+    events: VecDeque<PendingEvent>,
     bytes: usize,
     /// How many events were pushed so far.
     pushed: u64,
@@ -110,22 +110,22 @@ struct State {
     progress: HashMap<StepRef, u64>,
 }
 
-impl State {
+impl ReporterState {
     /// How many events were taken to be sent.
     fn taken(&self) -> u64 {
         self.pushed - self.events.len() as u64
     }
 
-    fn push(&mut self, event: impl Into<Reported>, bytes: usize) -> Position {
+    fn push(&mut self, event: impl Into<ReportedEvent>, bytes: usize) -> Position {
         let event = event.into();
-        self.events.push_back(Pending { event, bytes });
+        self.events.push_back(PendingEvent { event, bytes });
         self.bytes += bytes;
         self.pushed += 1;
         Position(self.pushed)
     }
 
     /// The event at a position, unless it was taken.
-    fn at(&mut self, position: u64) -> Option<&mut Pending> {
+    fn at(&mut self, position: u64) -> Option<&mut PendingEvent> {
         let index = position.checked_sub(self.taken() + 1)?;
         self.events.get_mut(usize::try_from(index).ok()?)
     }
@@ -134,7 +134,7 @@ impl State {
 /// Takes what happens and gets it committed.
 #[derive(Debug)]
 pub(crate) struct Reporter {
-    state: Mutex<State>,
+    state: Mutex<ReporterState>,
     /// Something was pushed, or somebody waits.
     wake: Notify,
     committed: watch::Sender<u64>,
@@ -147,7 +147,7 @@ impl Default for Reporter {
 }
 
 impl Reporter {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ReporterState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -172,7 +172,7 @@ impl Reporter {
             state.chunks.remove(&step);
             state.progress.remove(&step);
             let bytes = output.len() + EVENT_BYTES;
-            state.push(Succeeded { step, status: StepStatus::Succeeded, output, usage }, bytes)
+            state.push(StepSucceeded { step, status: StepStatus::Succeeded, output, usage }, bytes)
         };
         self.wake.notify_one();
         position
@@ -187,9 +187,10 @@ impl Reporter {
             let chunk = state.chunks.get(step).copied();
             let chunk = chunk.and_then(|position| state.at(position));
             match chunk {
-                Some(Pending { event: Reported::Event(EventKind::StepOutput { lines, .. }), bytes: size })
-                    if *size + bytes <= CHUNK_BYTES + EVENT_BYTES =>
-                {
+                Some(PendingEvent {
+                    event: ReportedEvent::Event(EventKind::StepOutput { lines, .. }),
+                    bytes: size,
+                }) if *size + bytes <= CHUNK_BYTES + EVENT_BYTES => {
                     lines.push(line);
                     *size += bytes;
                     state.bytes += bytes;
@@ -216,7 +217,7 @@ impl Reporter {
             let waiting = state.progress.get(step).copied();
             if let Some(pending) = waiting.and_then(|position| state.at(position)) {
                 let before = pending.bytes;
-                *pending = Pending { event: event.into(), bytes };
+                *pending = PendingEvent { event: event.into(), bytes };
                 state.bytes = state.bytes + bytes - before;
             } else {
                 let position = state.push(event, bytes);
@@ -257,7 +258,7 @@ impl Reporter {
     }
 
     /// Sends what is pushed until the lease is lost or the future is dropped.
-    pub(crate) async fn deliver(&self, api: &TaskApi) -> Lost {
+    pub(crate) async fn deliver(&self, api: &TaskApi) -> LeaseLost {
         let mut n = 0;
         loop {
             self.wait_for_events().await;
@@ -267,11 +268,11 @@ impl Reporter {
             }
             n += 1;
             let egress_bytes = api.egress.report();
-            let mut batch = Batch { n, engine_id: api.engine_id(), events, egress_bytes };
+            let mut batch = EventBatch { n, engine_id: api.engine_id(), events, egress_bytes };
             match api.events(&batch).await {
                 Ok(_) => self.committed.send_replace(newest),
-                Err(NotTaken::Lost) => return Lost,
-                Err(NotTaken::Refused(problem)) => {
+                Err(BatchRejected::Lost) => return LeaseLost,
+                Err(BatchRejected::Refused(problem)) => {
                     // Whoever takes the task next would come to the same point: the run ends here.
                     tracing::error!(%problem, "the control-plane refuses the report");
                     let message = format!("what the executor reported was refused: {}", problem.title);
@@ -279,7 +280,7 @@ impl Reporter {
                     batch.events = vec![EventKind::RunFinished { status: RunStatus::Failed, error }.into()];
                     let _ = api.events(&batch).await;
                     api.lost.cancel();
-                    return Lost;
+                    return LeaseLost;
                 }
             };
         }
@@ -311,7 +312,7 @@ impl Reporter {
     }
 
     /// The next batch and the position of its last event.
-    fn take(&self) -> (Vec<Reported>, u64) {
+    fn take(&self) -> (Vec<ReportedEvent>, u64) {
         let mut state = self.state();
         let mut events = Vec::new();
         let mut bytes = 0;

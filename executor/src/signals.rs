@@ -31,15 +31,15 @@ const RECENT: usize = 1_000;
 
 /// That a task is not one's own any more, and why.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Release {
+pub(crate) struct ReleaseCell {
     /// Cancelled once it is not.
     pub(crate) token: CancellationToken,
     reason: Arc<OnceLock<ReleaseReason>>,
 }
 
-impl Release {
+impl ReleaseCell {
     /// Notes that the task is gone. The first reason stands.
-    pub(crate) fn because(&self, reason: ReleaseReason) {
+    pub(crate) fn set(&self, reason: ReleaseReason) {
         let _ = self.reason.set(reason);
         self.token.cancel();
     }
@@ -51,8 +51,8 @@ impl Release {
 }
 
 #[derive(Debug, Default)]
-struct State {
-    held: HashMap<TaskId, (i64, Release)>,
+struct SignalState {
+    held: HashMap<TaskId, (i64, ReleaseCell)>,
     recent: VecDeque<(HeldTask, ReleaseReason)>,
     /// When something was last heard on a connection that brings everything.
     heard: Option<Instant>,
@@ -60,16 +60,16 @@ struct State {
 
 /// The tasks that this executor holds, and what it hears about them.
 #[derive(Debug, Default)]
-pub(crate) struct Signals(Mutex<State>);
+pub(crate) struct Signals(Mutex<SignalState>);
 
 /// A task that is held, until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct HeldTaskGuard {
     signals: Arc<Signals>,
     task: HeldTask,
 }
 
-impl Drop for Held {
+impl Drop for HeldTaskGuard {
     fn drop(&mut self) {
         let mut state = self.signals.state();
         if state.held.get(&self.task.task_id).is_some_and(|(fence, _)| *fence == self.task.fence) {
@@ -79,18 +79,18 @@ impl Drop for Held {
 }
 
 impl Signals {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, SignalState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that a task is held. If it is gone already, `release` says so at once.
-    pub(crate) fn hold(self: &Arc<Self>, task: HeldTask, release: &Release) -> Held {
+    pub(crate) fn hold(self: &Arc<Self>, task: HeldTask, release: &ReleaseCell) -> HeldTaskGuard {
         let mut state = self.state();
         state.held.insert(task.task_id, (task.fence, release.clone()));
         if let Some((_, reason)) = state.recent.iter().find(|(gone, _)| *gone == task) {
-            release.because(*reason);
+            release.set(*reason);
         }
-        Held { signals: Arc::clone(self), task }
+        HeldTaskGuard { signals: Arc::clone(self), task }
     }
 
     /// Whether it would be heard if a task were gone.
@@ -105,7 +105,7 @@ impl Signals {
         held.take(MAX_HELD).collect()
     }
 
-    fn hear(&self, signal: Signal) {
+    fn handle(&self, signal: Signal) {
         match signal {
             Signal::Alive { complete } => self.state().heard = complete.then(Instant::now),
             Signal::Released { task, reason } => {
@@ -114,7 +114,7 @@ impl Signals {
                     && *fence == task.fence
                 {
                     tracing::info!(task_id = %task.task_id, fence = task.fence, ?reason, "the task is released");
-                    release.because(reason);
+                    release.set(reason);
                     return;
                 }
                 if state.recent.len() >= RECENT {
@@ -142,7 +142,7 @@ pub(crate) async fn listen(api: &RunApi, signals: &Signals) {
                 tracing::debug!("the control-plane knows no signals");
                 pause = UNKNOWN_ROUTE_PAUSE;
             }
-            Err(error) => tracing::warn!(%error, "no signals are heard: the run API is asked before each request"),
+            Err(error) => tracing::warn!(%error, "no signals arrive: the run API is asked before each request"),
         }
         signals.disconnected();
         sleep(pause).await;
@@ -156,7 +156,7 @@ async fn listen_once(api: &RunApi, signals: &Signals, pause: &mut Duration) -> R
         let silent = |_| ApiError::Unreachable("nothing is heard".to_owned());
         let Some(signal) = timeout(SILENCE_TIMEOUT, lines.next()).await.map_err(silent)?? else { return Ok(()) };
         *pause = FIRST_PAUSE;
-        signals.hear(signal);
+        signals.handle(signal);
     }
 }
 
@@ -173,11 +173,11 @@ mod tests {
     #[test]
     fn a_signal_releases_the_task_under_its_fence_and_no_other() {
         let signals = Arc::new(Signals::default());
-        let release = Release::default();
+        let release = ReleaseCell::default();
         let held = signals.hold(task(2), &release);
-        signals.hear(Signal::Released { task: task(1), reason: ReleaseReason::Taken });
+        signals.handle(Signal::Released { task: task(1), reason: ReleaseReason::Taken });
         assert!(!release.token.is_cancelled());
-        signals.hear(Signal::Released { task: task(2), reason: ReleaseReason::Ended });
+        signals.handle(Signal::Released { task: task(2), reason: ReleaseReason::Ended });
         assert!(release.token.is_cancelled());
         assert_eq!(release.reason(), Some(ReleaseReason::Ended));
         drop(held);
@@ -188,9 +188,9 @@ mod tests {
     fn a_signal_that_comes_before_the_claims_answer_is_kept() {
         let signals = Arc::new(Signals::default());
         for n in 0..10 {
-            signals.hear(Signal::Released { task: task(n), reason: ReleaseReason::Ended });
+            signals.handle(Signal::Released { task: task(n), reason: ReleaseReason::Ended });
         }
-        let release = Release::default();
+        let release = ReleaseCell::default();
         let _held = signals.hold(task(7), &release);
         assert!(release.token.is_cancelled());
     }
@@ -198,8 +198,8 @@ mod tests {
     #[test]
     fn a_task_held_anew_stays_held_when_the_old_hold_goes() {
         let signals = Arc::new(Signals::default());
-        let old = signals.hold(task(1), &Release::default());
-        let _new = signals.hold(task(2), &Release::default());
+        let old = signals.hold(task(1), &ReleaseCell::default());
+        let _new = signals.hold(task(2), &ReleaseCell::default());
         drop(old);
         assert_eq!(signals.held(), [task(2)]);
     }
@@ -208,11 +208,11 @@ mod tests {
     async fn it_is_live_while_something_complete_is_heard() {
         let signals = Signals::default();
         assert!(!signals.is_live());
-        signals.hear(Signal::Alive { complete: true });
+        signals.handle(Signal::Alive { complete: true });
         assert!(signals.is_live());
         tokio::time::advance(FRESH).await;
         assert!(!signals.is_live());
-        signals.hear(Signal::Alive { complete: false });
+        signals.handle(Signal::Alive { complete: false });
         assert!(!signals.is_live(), "word of other control-planes does not arrive");
     }
 }

@@ -19,19 +19,19 @@ use tracing::Instrument as _;
 
 use crate::{
     capability::{
-        files::{Folders, Leave},
-        http::Outbound,
+        files::{FolderDisposition, ScratchFolders},
+        http::OutboundHttp,
     },
-    client::{Lost, RunApi, TaskApi},
+    client::{LeaseLost, RunApi, TaskApi},
     config::{ExecutorConfig, ExecutorError},
     health::Health,
     lease,
     metrics::Metrics,
     run::{
         run_task,
-        task::{TaskContext, Tools, prepare},
+        task::{ExecutorServices, TaskContext, prepare},
     },
-    signals::{self, Release, Signals},
+    signals::{self, ReleaseCell, Signals},
 };
 
 /// How often the executor says that it is there.
@@ -57,15 +57,15 @@ pub struct Executor {
     queue: Arc<dyn Queue>,
     api: Arc<RunApi>,
     signals: Arc<Signals>,
-    tools: Tools,
-    folders: Arc<Folders>,
+    tools: ExecutorServices,
+    folders: Arc<ScratchFolders>,
     health: Health,
     /// Nothing new is taken.
     stopping: CancellationToken,
 }
 
 /// How the work on a task ends.
-enum End {
+enum TaskEnd {
     /// The run is over.
     Done,
     /// The task is in other hands.
@@ -96,16 +96,17 @@ impl Executor {
         let metrics = Metrics::new(engine_id, config.slots.max(1));
         let api = RunApi::new(&config, engine_id, metrics.clone())?;
         let api = Arc::new(api);
-        let tools = Tools {
+        let tools = ExecutorServices {
             engine,
             threads: SandboxThreads::new("tenants", None).map_err(ExecutorError::Threads)?,
             ambient,
-            outbound: Outbound::new(config.http.clone()).map_err(ExecutorError::Http)?,
+            outbound: OutboundHttp::new(config.http.clone()).map_err(ExecutorError::Http)?,
             limits: config.limits.clamped(),
             sandboxes_per_task: config.sandboxes_per_task as usize,
             metrics,
         };
-        let folders = Arc::new(Folders::new(&config.scratch_dir, config.scratch_bytes, config.scratch_total_bytes));
+        let folders =
+            Arc::new(ScratchFolders::new(&config.scratch_dir, config.scratch_bytes, config.scratch_total_bytes));
         Ok(Self {
             config,
             queue,
@@ -128,9 +129,8 @@ impl Executor {
         self.health.clone()
     }
 
-    /// Works until `shutdown` resolves. Then nothing new is taken, tasks at work go on for at most
-    /// [`ExecutorConfig::drain`], and what is not done by then is handed back, for whoever claims it
-    /// next.
+    /// Works until `shutdown` resolves. Then nothing new is taken, running tasks continue for at most
+    /// [`ExecutorConfig::drain`], and what is not done by then is handed back, for whoever claims it next.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) {
         let this = Arc::new(self);
         let stopping = this.stopping.clone();
@@ -140,7 +140,7 @@ impl Executor {
             let health = this.health.clone();
             tokio::spawn(async move {
                 shutdown.await;
-                health.drains();
+                health.set_draining();
                 stopping.cancel();
                 tokio::time::sleep(drain).await;
                 abandon.cancel();
@@ -153,9 +153,9 @@ impl Executor {
                 let span = tracing::info_span!("task", task_id = %message.task_id);
                 Box::pin(
                     async move {
-                        if let Some((run_id, leave)) = this.take(message.task_id, &abandon).await {
+                        if let Some((run_id, leave)) = this.run_claimed(message.task_id, &abandon).await {
                             let folders = Arc::clone(&this.folders);
-                            let leave = move || folders.leave(run_id, leave, tokio::time::Instant::now());
+                            let leave = move || folders.release(run_id, leave, tokio::time::Instant::now());
                             let _ = tokio::task::spawn_blocking(leave).await;
                         }
                     }
@@ -176,7 +176,7 @@ impl Executor {
         tokio::select! {
             () = work => {}
             () = this.heartbeat_loop(&stopping, &allowed) => {}
-            () = this.clean() => {}
+            () = this.remove_expired_folders() => {}
             () = signals::listen(&this.api, &this.signals) => {}
         }
         // Word of it must not hold up the end.
@@ -201,20 +201,20 @@ impl Executor {
         }
     }
 
-    /// Says that it is there, with how many slots: none once it drains, so that nothing is admitted
-    /// on its account. Tells each time how many slots the answer allows.
+    /// Says that it is there, with how many slots: none once it drains, so that nothing is admitted on its account.
+    /// Reports each time how many slots the answer allows.
     async fn heartbeat_loop(&self, stopping: &CancellationToken, allowed: &watch::Sender<Option<u32>>) {
         loop {
             let draining = stopping.is_cancelled();
             let allows = match self.api.heartbeat(if draining { 0 } else { self.config.slots }).await {
                 Ok(answer) => {
-                    self.health.heard();
-                    self.health.expires(answer.expires_at.map(|at| at.since(self.tools.ambient.now())));
+                    self.health.heartbeat_accepted();
+                    self.health.set_expiry(answer.expires_at.map(|at| at.since(self.tools.ambient.now())));
                     tracing::debug!(executor_id = %answer.executor_id, "heartbeat");
                     answer.slots
                 }
                 Err(error) => {
-                    self.health.refused(&error.to_string());
+                    self.health.heartbeat_refused(&error.to_string());
                     tracing::warn!(%error, "the heartbeat is not heard");
                     None
                 }
@@ -230,10 +230,11 @@ impl Executor {
         }
     }
 
-    async fn clean(&self) {
+    async fn remove_expired_folders(&self) {
         loop {
             let folders = Arc::clone(&self.folders);
-            let cleaned = tokio::task::spawn_blocking(move || folders.clean(tokio::time::Instant::now())).await;
+            let cleaned =
+                tokio::task::spawn_blocking(move || folders.remove_expired(tokio::time::Instant::now())).await;
             if let Ok(Err(error)) = cleaned {
                 tracing::warn!(%error, "old scratch folders cannot be removed");
             }
@@ -244,17 +245,17 @@ impl Executor {
     /// Puts a task back for the others, and keeps its slot for a while: an executor whose credential was
     /// revoked, or that does not reach the run API, would else always have a slot to spare, and take from
     /// the others what they could do.
-    async fn stand_back(&self, task_id: TaskId) {
+    async fn put_back(&self, task_id: TaskId) {
         if let Err(error) = self.queue.push(Message { task_id }).await {
             // The dispatcher notices that nobody has it.
-            tracing::debug!(%error, "the task is not put back");
+            tracing::debug!(%error, "the task is not returned to the queue");
         }
         let _ = tokio::time::timeout(STAND_BACK, self.stopping.cancelled()).await;
     }
 
     /// Claims a task and has it driven to its end, or until its lease is lost, or until it is to be
     /// abandoned. Gives the run, if it was claimed, and what becomes of its scratch folder.
-    async fn take(&self, task_id: TaskId, abandon: &CancellationToken) -> Option<(RunId, Leave)> {
+    async fn run_claimed(&self, task_id: TaskId, abandon: &CancellationToken) -> Option<(RunId, FolderDisposition)> {
         if abandon.is_cancelled() {
             return None;
         }
@@ -262,13 +263,13 @@ impl Executor {
         let (claimed, asked) = match self.api.claim(task_id, self.tools.ambient.uuid()).await {
             Ok(Some(claimed)) => claimed,
             Ok(None) => {
-                tracing::debug!("somebody else has the task");
+                tracing::debug!("another executor has the task");
                 return None;
             }
             Err(error) => {
-                tracing::warn!(%error, "the task cannot be claimed: it will be handed out again");
-                if error.is_ours() {
-                    self.stand_back(task_id).await;
+                tracing::warn!(%error, "the task cannot be claimed: it will be queued again");
+                if error.is_executor_fault() {
+                    self.put_back(task_id).await;
                 }
                 return None;
             }
@@ -276,7 +277,7 @@ impl Executor {
         let run_id = claimed.plan.run_id;
         let fence = claimed.fence;
         tracing::info!(%run_id, fence, "the task is taken");
-        let release = Release::default();
+        let release = ReleaseCell::default();
         let _held = self.signals.hold(HeldTask { task_id, fence }, &release);
         let api = TaskApi::new(
             Arc::clone(&self.api),
@@ -291,7 +292,7 @@ impl Executor {
         // Under the lease's first half minute; a lease that is lost meanwhile shows with the first report.
         let prepared = tokio::task::spawn_blocking(move || (prepare(&plan), plan)).await;
         let Ok((prepared, plan)) = prepared else {
-            tracing::error!(%run_id, "the plan's preparation broke down: the task's lease ends by itself");
+            tracing::error!(%run_id, "preparing the plan failed: the task's lease will expire");
             return None;
         };
         let (folders, team_id) = (Arc::clone(&self.folders), plan.team_id);
@@ -306,20 +307,20 @@ impl Executor {
                 let events = vec![EventKind::RunFinished { status: RunStatus::Failed, error }];
                 let batch = Batch { n: 1, engine_id: api.engine_id().to_owned(), events, egress_bytes: 0 };
                 let _ = api.events(&batch).await;
-                return Some((run_id, Leave::Remove));
+                return Some((run_id, FolderDisposition::Remove));
             }
         };
         let mut delivery = pin!(task.reporter.deliver(&task.api));
         let end = tokio::select! {
             // Not on these threads: they renew leases and report, for all tasks.
-            () = self.tools.threads.run(run_task(Arc::clone(&task))) => End::Done,
-            _ = &mut delivery => End::Lost,
-            () = lease::keep(&task, &self.signals) => End::Lost,
-            () = give_back_while_it_waits(&task) => End::Waiting,
-            () = task.api.lost.cancelled() => End::Lost,
-            () = abandon.cancelled() => End::Abandoned,
+            () = self.tools.threads.run(run_task(Arc::clone(&task))) => TaskEnd::Done,
+            _ = &mut delivery => TaskEnd::Lost,
+            () = lease::keep_lease(&task, &self.signals) => TaskEnd::Lost,
+            () = release_while_waiting(&task) => TaskEnd::Waiting,
+            () = task.api.lost.cancelled() => TaskEnd::Lost,
+            () = abandon.cancelled() => TaskEnd::Abandoned,
         };
-        if matches!(end, End::Abandoned) {
+        if matches!(end, TaskEnd::Abandoned) {
             // Its sandboxes are stopped. What they got done is recorded, the rest goes to the next.
             let given_back = async {
                 tokio::select! {
@@ -329,19 +330,19 @@ impl Executor {
                 task.api.release().await.is_ok()
             };
             if tokio::time::timeout(HAND_BACK, given_back).await.unwrap_or(false) {
-                tracing::info!(%run_id, fence, "the task is handed back");
+                tracing::info!(%run_id, fence, "the task is released");
             } else {
-                tracing::warn!(%run_id, fence, "the task cannot be handed back: its lease ends by itself");
+                tracing::warn!(%run_id, fence, "the task cannot be released: its lease will expire");
             }
-            return Some((run_id, Leave::Keep));
+            return Some((run_id, FolderDisposition::Keep));
         }
-        if matches!(end, End::Done) {
+        if matches!(end, TaskEnd::Done) {
             tracing::info!(%run_id, "the run is over");
-            return Some((run_id, Leave::Remove));
+            return Some((run_id, FolderDisposition::Remove));
         }
-        if matches!(end, End::Waiting) {
+        if matches!(end, TaskEnd::Waiting) {
             tracing::info!(%run_id, fence, "the task is given back until a step is due");
-            return Some((run_id, Leave::Keep));
+            return Some((run_id, FolderDisposition::Keep));
         }
         let ended = task.api.release_reason() == Some(ReleaseReason::Ended);
         if ended {
@@ -359,23 +360,23 @@ impl Executor {
         }
         if !stopped {
             tracing::warn!(%run_id, fence, "a sandbox does not stop");
-            return Some((run_id, Leave::Keep));
+            return Some((run_id, FolderDisposition::Keep));
         }
-        Some((run_id, if ended { Leave::Remove } else { Leave::Keep }))
+        Some((run_id, if ended { FolderDisposition::Remove } else { FolderDisposition::Keep }))
     }
 }
 
 /// Gives the task back once all that is left of it waits for long enough; never returns if the control-plane
 /// does not take that.
-async fn give_back_while_it_waits(task: &TaskContext) {
+async fn release_while_waiting(task: &TaskContext) {
     loop {
         task.activity.freeze().await;
-        // What they wait for is recorded first: whoever goes on with it finds it.
+        // What they wait for is recorded first: whoever continues with it finds it.
         task.reporter.committed(task.reporter.newest()).await;
         match task.api.wait(task.activity.waiting()).await {
             Ok(true) => return,
             // Whoever looks after the lease ends the work.
-            Err(Lost) => std::future::pending().await,
+            Err(LeaseLost) => std::future::pending().await,
             Ok(false) => {
                 task.activity.thaw();
                 tokio::time::sleep(WAIT_REFUSED_PAUSE).await;
@@ -384,7 +385,7 @@ async fn give_back_while_it_waits(task: &TaskContext) {
     }
 }
 
-/// Tells the run API that nothing is done any more for a task whose run was ended, once that is so: what waits
+/// Reports the run API that nothing is done any more for a task whose run was ended, once that is so: what waits
 /// for its place starts then. Should the word get lost, it starts when the lease would have ended.
 async fn confirm_stop(api: Arc<RunApi>, task_id: TaskId, task: Arc<TaskContext>) {
     task.stopped().await;

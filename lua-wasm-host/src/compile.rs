@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use wasmtime::{Collector, Config, InstanceAllocationStrategy, Module, OptLevel, PoolingAllocationConfig};
 
-use crate::{Clock, Door, EngineError, Entropy, Level, Limits, Sink, StepError, cache};
+use crate::{Clock, EngineError, Entropy, HostContext, Level, Limits, Sink, StepError, cache};
 
 /// Stack of the guest, bytes.
 const WASM_STACK: usize = 512 * 1024;
@@ -14,10 +14,10 @@ const WASM_STACK: usize = 512 * 1024;
 /// guest's, because a host function that overflows it ends the process.
 const FIBER_STACK: usize = 2 * 1024 * 1024;
 
-/// Bytes at the start of a memory, a table and a stack that are overwritten between two sandboxes
-/// instead of being given back to the system: what a usual script touches. Two thirds of the time of
-/// a short run otherwise go into page faults. (The kernel could say which pages those are, which is
-/// quicker still, but wasmtime calls that way not settled, and this is the wall between tenants.)
+/// Bytes at the start of a memory, a table and a stack that are overwritten between two sandboxes instead of being
+/// given back to the system: what a usual script touches. Two thirds of the time of a short run otherwise go into
+/// page errors. (The kernel could say which pages those are, which is quicker still, but wasmtime calls that way
+/// not settled, and this is the wall between tenants.)
 pub(crate) const MEMORY_KEPT: usize = 2 * 1024 * 1024;
 const TABLE_KEPT: usize = 64 * 1024;
 const STACK_KEPT: usize = 32 * 1024;
@@ -75,24 +75,24 @@ pub(crate) fn guest(
     }
 }
 
-/// A door for sandboxes that only compile.
-pub(crate) fn closed_door() -> Door {
-    struct Nothing;
-    impl Clock for Nothing {
+/// A host context for sandboxes that only compile.
+pub(crate) fn compile_only_context() -> HostContext {
+    struct NullAmbient;
+    impl Clock for NullAmbient {
         fn now_micros(&self) -> i64 {
             0
         }
     }
-    impl Entropy for Nothing {
+    impl Entropy for NullAmbient {
         fn fill(&self, buffer: &mut [u8]) {
             buffer.fill(0);
         }
     }
-    impl Sink for Nothing {
+    impl Sink for NullAmbient {
         fn line(&self, _: Level, _: &str) -> Result<(), StepError> {
             Ok(())
         }
         fn progress(&self, _: f64, _: Option<&str>) {}
     }
-    Door::new(Arc::new(Nothing), Arc::new(Nothing), Arc::new(Nothing))
+    HostContext::new(Arc::new(NullAmbient), Arc::new(NullAmbient), Arc::new(NullAmbient))
 }

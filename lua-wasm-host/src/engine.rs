@@ -10,13 +10,13 @@ use wasmtime::{InstancePre, Linker, Module, Store};
 
 use crate::dispatch::Dispatcher;
 use crate::host::Host;
-use crate::invocation::Records;
-use crate::meter::{Allowed, Stop, WallClock, run_metered};
-use crate::sandbox::{Came, Ended, State};
-use crate::shares::Shares;
+use crate::invocation::GuestRecords;
+use crate::meter::{RunAllowance, StopReason, WallClock, run_metered};
+use crate::sandbox::{RunResult, SandboxResult, SandboxState};
+use crate::shares::ProcessorShares;
 use crate::{
-    CompileError, Door, ErrorCode, Invocation, Isolation, IsolationReport, Limits, Outcome, Source, StepError, Usage,
-    compile, sandbox, wasi,
+    CompileError, ErrorCode, HostContext, Invocation, Isolation, IsolationReport, Limits, Outcome, Source, StepError,
+    Usage, compile, sandbox, wasi,
 };
 
 /// The Lua guest: built from `guest/` by its build script, which also checks that it is.
@@ -100,19 +100,19 @@ impl fmt::Display for EngineId {
 
 /// Makes sandboxes. Cheap to clone; clones share everything.
 #[derive(Clone)]
-pub struct Engine(Arc<Shared>);
+pub struct Engine(Arc<EngineShared>);
 
-struct Shared {
+struct EngineShared {
     id: EngineId,
     backend: Backend,
     places: Semaphore,
-    shares: Shares,
+    shares: ProcessorShares,
 }
 
 /// Where sandboxes run.
 enum Backend {
     /// On whatever thread polls them.
-    Here { engine: wasmtime::Engine, guest: InstancePre<State> },
+    Here { engine: wasmtime::Engine, guest: InstancePre<SandboxState> },
     /// In worker processes.
     #[cfg(target_os = "linux")]
     Processes(crate::process::Workers),
@@ -126,7 +126,7 @@ impl fmt::Debug for Engine {
 
 /// What compiling one source said.
 #[derive(Debug, Clone)]
-pub struct Checked {
+pub struct CheckReport {
     /// Why it does not compile.
     pub error: Option<CompileError>,
     /// The fuel that it took; all that there was, where it ended for want of it.
@@ -157,7 +157,7 @@ impl Engine {
         };
         let processors = std::thread::available_parallelism().map_or(2, usize::from);
         let places = Semaphore::new(max_sandboxes as usize);
-        Ok(Self(Arc::new(Shared { id, backend, places, shares: Shares::new(processors) })))
+        Ok(Self(Arc::new(EngineShared { id, backend, places, shares: ProcessorShares::new(processors) })))
     }
 
     /// The guest's machine code, for another process on this machine.
@@ -183,17 +183,17 @@ impl Engine {
     }
 
     /// Runs a script or expression in a fresh sandbox. Dropping the future ends the sandbox.
-    pub async fn run(&self, invocation: Invocation, door: Door) -> Outcome {
+    pub async fn run(&self, invocation: Invocation, host_context: HostContext) -> Outcome {
         let limits = invocation.limits.clamped();
-        if let Err(code) = within(&invocation, &limits) {
+        if let Err(code) = check_bounds(&invocation, &limits) {
             return Outcome { result: Err(StepError::limit(code, &limits)), usage: Usage::default() };
         }
-        let records = Records::of(&invocation, &limits);
-        let (ended, usage) = self.sandbox(records, limits, door).await;
+        let records = GuestRecords::for_run(&invocation, &limits);
+        let (ended, usage) = self.sandbox(records, limits, host_context).await;
         let result = match ended {
-            Ended::Value(json) => Ok(json),
-            Ended::Error(error) => Err(error),
-            Ended::Compile(error) => {
+            RunResult::Value(json) => Ok(json),
+            RunResult::Error(error) => Err(error),
+            RunResult::Compile(error) => {
                 let details = serde_json::json!({ "file": error.file, "line": error.line, "column": error.column });
                 Err(StepError {
                     details: Some(Box::new(details)),
@@ -220,7 +220,7 @@ impl Engine {
     }
 
     /// The same for one script or expression with at most so much fuel, and how much it took.
-    pub async fn check_within(&self, source: &Source, expression: bool, fuel: u64) -> Result<Checked, EngineError> {
+    pub async fn check_within(&self, source: &Source, expression: bool, fuel: u64) -> Result<CheckReport, EngineError> {
         let limits = Limits { fuel, memory_bytes: Limits::HARD_MAX.memory_bytes, ..Limits::DEFAULT };
         let too_long = source.text.len() as u64 > Limits::HARD_MAX.source_bytes;
         let at_start = |error: StepError| CompileError {
@@ -231,75 +231,77 @@ impl Engine {
         };
         if too_long {
             let error = StepError::limit(ErrorCode::SourceLimit, &Limits::HARD_MAX);
-            return Ok(Checked { error: Some(at_start(error)), fuel: 0 });
+            return Ok(CheckReport { error: Some(at_start(error)), fuel: 0 });
         }
-        let records = Records::check(source, expression, &limits);
-        let (ended, usage) = self.sandbox(records, limits, compile::closed_door()).await;
+        let records = GuestRecords::for_check(source, expression, &limits);
+        let (ended, usage) = self.sandbox(records, limits, compile::compile_only_context()).await;
         let error = match ended {
-            Ended::Value(_) => None,
-            Ended::Compile(error) => Some(error),
-            Ended::Error(error) if error.code == ErrorCode::Internal => {
+            RunResult::Value(_) => None,
+            RunResult::Compile(error) => Some(error),
+            RunResult::Error(error) if error.code == ErrorCode::Internal => {
                 return Err(EngineError::new("compiling a script", error));
             }
-            Ended::Error(error) => Some(at_start(error)),
+            RunResult::Error(error) => Some(at_start(error)),
         };
-        Ok(Checked { error, fuel: usage.fuel })
+        Ok(CheckReport { error, fuel: usage.fuel })
     }
 
-    async fn sandbox(&self, records: Records, limits: Limits, door: Door) -> (Ended, Usage) {
+    async fn sandbox(&self, records: GuestRecords, limits: Limits, host_context: HostContext) -> (RunResult, Usage) {
         let failed = |reason: &dyn fmt::Display| {
             tracing::error!(%reason, "a sandbox could not be made");
-            Ended::Error(StepError::new(ErrorCode::Internal, "the sandbox could not be made"))
+            RunResult::Error(StepError::new(ErrorCode::Internal, "the sandbox could not be made"))
         };
-        let cancel = door.cancel.clone();
+        let cancel = host_context.cancel.clone();
         let place = cancel.run_until_cancelled(self.0.places.acquire()).await;
         let _place = match place {
             Some(Ok(place)) => place,
             Some(Err(error)) => return (failed(&error), Usage::default()),
-            None => return (Ended::Error(StepError::limit(ErrorCode::Cancelled, &limits)), Usage::default()),
+            None => return (RunResult::Error(StepError::limit(ErrorCode::Cancelled, &limits)), Usage::default()),
         };
         let start = tokio::time::Instant::now();
         let clock = WallClock::default();
-        let (shares, owner) = (&self.0.shares, door.owner);
-        let allowed = Allowed { cpu: limits.cpu_time, wall: limits.wall_time, shares, owner };
+        let (shares, owner) = (&self.0.shares, host_context.owner);
+        let allowed = RunAllowance { cpu: limits.cpu_time, wall: limits.wall_time, shares, owner };
         let (records, modules) = records.into_parts();
-        let mut dispatcher = Dispatcher::new(door, limits.clone(), clock.clone()).with_modules(modules);
+        let mut dispatcher = Dispatcher::new(host_context, limits.clone(), clock.clone()).with_modules(modules);
         let (came, spent, cpu, calls) = match &self.0.backend {
             Backend::Here { engine, guest } => {
                 let host = Host::Here(Box::new(dispatcher));
-                let mut store = match new_store(engine, State::new(host, limits.clone(), records)) {
+                let mut store = match new_store(engine, SandboxState::new(host, limits.clone(), records)) {
                     Ok(store) => store,
                     Err(error) => return (failed(&error), Usage::default()),
                 };
                 let (driven, cpu) = run_metered(call_guest(guest, &mut store), allowed, &clock, &cancel).await;
                 let came = match driven {
-                    Ok(called) => Came::Ended(sandbox::end(&mut store, called), store.data_mut().take_stopped()),
-                    Err(stop) => Came::Stopped(stop),
+                    Ok(called) => {
+                        SandboxResult::Ended(sandbox::guest_end(&mut store, called), store.data_mut().take_stopped())
+                    }
+                    Err(stop) => SandboxResult::Stopped(stop),
                 };
-                (came, sandbox::spent(&store), cpu, store.data().host().calls())
+                (came, sandbox::usage(&store), cpu, store.data().host().calls())
             }
             #[cfg(target_os = "linux")]
             Backend::Processes(workers) => {
-                let ran = crate::process::in_worker(workers, &mut dispatcher, &records, &clock, allowed, &cancel);
+                let ran = crate::process::run_in_worker(workers, &mut dispatcher, &records, &clock, allowed, &cancel);
                 let (came, spent, cpu) = ran.await;
                 (came, spent, cpu, dispatcher.calls())
             }
         };
         let ended = match came {
-            Came::Ended(end, stopped) => sandbox::classify(end, stopped, &limits),
-            Came::Stopped(stop) => Ended::Error(StepError::limit(
+            SandboxResult::Ended(end, stopped) => sandbox::classify(end, stopped, &limits),
+            SandboxResult::Stopped(stop) => RunResult::Error(StepError::limit(
                 match stop {
-                    Stop::CpuTime => ErrorCode::CpuTimeLimit,
-                    Stop::WallTime => ErrorCode::WallTimeLimit,
-                    Stop::Cancelled => ErrorCode::Cancelled,
+                    StopReason::CpuTime => ErrorCode::CpuTimeLimit,
+                    StopReason::WallTime => ErrorCode::WallTimeLimit,
+                    StopReason::Cancelled => ErrorCode::Cancelled,
                 },
                 &limits,
             )),
-            Came::Lost(reason) => {
+            SandboxResult::Lost(reason) => {
                 tracing::error!(reason, "a sandbox was lost");
                 let message = "the process of the sandbox ended before the script did: this is not the script's fault";
                 let code = ErrorCode::Host("sandbox_lost".into());
-                Ended::Error(StepError { retryable: true, ..StepError::new(code, message) })
+                RunResult::Error(StepError { retryable: true, ..StepError::new(code, message) })
             }
         };
         let usage = Usage {
@@ -324,25 +326,28 @@ fn compiled(max_sandboxes: u32, cache_dir: Option<&Path>) -> Result<(wasmtime::E
 }
 
 /// The guest with all that it imports.
-pub(crate) fn link(engine: &wasmtime::Engine, module: &Module) -> wasmtime::Result<InstancePre<State>> {
+pub(crate) fn link(engine: &wasmtime::Engine, module: &Module) -> wasmtime::Result<InstancePre<SandboxState>> {
     let mut linker = Linker::new(engine);
     wasi::define(&mut linker, module)?;
-    sandbox::define_door(&mut linker)?;
+    sandbox::define_host_imports(&mut linker)?;
     linker.instantiate_pre(module)
 }
 
 /// The store of one sandbox, with its fuel.
-pub(crate) fn new_store(engine: &wasmtime::Engine, state: State) -> wasmtime::Result<Store<State>> {
+pub(crate) fn new_store(engine: &wasmtime::Engine, state: SandboxState) -> wasmtime::Result<Store<SandboxState>> {
     let fuel = state.fuel_limit();
     let mut store = Store::new(engine, state);
-    store.limiter(State::limiter);
+    store.limiter(SandboxState::limiter);
     store.set_fuel(fuel.saturating_mul(INSTRUCTIONS_PER_FUEL))?;
     store.fuel_async_yield_interval(Some(YIELD_FUEL * INSTRUCTIONS_PER_FUEL))?;
     Ok(store)
 }
 
 /// Makes the instance and calls its `run`.
-pub(crate) async fn call_guest(guest: &InstancePre<State>, store: &mut Store<State>) -> wasmtime::Result<()> {
+pub(crate) async fn call_guest(
+    guest: &InstancePre<SandboxState>,
+    store: &mut Store<SandboxState>,
+) -> wasmtime::Result<()> {
     let instance = guest.instantiate_async(&mut *store).await?;
     let memory = instance
         .get_memory(&mut *store, "memory")
@@ -352,7 +357,7 @@ pub(crate) async fn call_guest(guest: &InstancePre<State>, store: &mut Store<Sta
 }
 
 /// What is bounded before anything is copied.
-fn within(invocation: &Invocation, limits: &Limits) -> Result<(), ErrorCode> {
+fn check_bounds(invocation: &Invocation, limits: &Limits) -> Result<(), ErrorCode> {
     let long = |source: &Source| source.text.len() as u64 > limits.source_bytes;
     if long(&invocation.entry) || invocation.modules.iter().any(long) {
         return Err(ErrorCode::SourceLimit);

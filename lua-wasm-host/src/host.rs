@@ -18,11 +18,11 @@ pub(crate) enum Host {
 }
 
 /// The sandbox is to end: by an error that is known here, or by one that the parent knows.
-pub(crate) type Stopped = Option<Box<StepError>>;
+pub(crate) type StopError = Option<Box<StepError>>;
 
 impl Host {
     /// Microseconds since 1970.
-    pub(crate) fn now(&self) -> Result<i64, Stopped> {
+    pub(crate) fn now(&self) -> Result<i64, StopError> {
         match self {
             Self::Here(dispatcher) => Ok(dispatcher.now()),
             #[cfg(target_os = "linux")]
@@ -31,7 +31,7 @@ impl Host {
     }
 
     /// Fills `buffer` with randomness.
-    pub(crate) fn random(&self, buffer: &mut [u8]) -> Result<(), Stopped> {
+    pub(crate) fn random(&self, buffer: &mut [u8]) -> Result<(), StopError> {
         match self {
             Self::Here(dispatcher) => {
                 dispatcher.random(buffer);
@@ -43,7 +43,7 @@ impl Host {
     }
 
     /// Passes lines on.
-    pub(crate) fn log(&mut self, level: Option<u8>, text: &[u8]) -> Result<(), Stopped> {
+    pub(crate) fn log(&mut self, level: Option<u8>, text: &[u8]) -> Result<(), StopError> {
         match self {
             Self::Here(dispatcher) => dispatcher.log(level, text).map_err(|error| Some(Box::new(error))),
             #[cfg(target_os = "linux")]
@@ -52,12 +52,12 @@ impl Host {
     }
 
     /// Serves a call. The answer is as the guest reads it.
-    pub(crate) async fn call(&mut self, op: u32, head: &[u8], body: Vec<u8>) -> Result<Vec<u8>, Stopped> {
+    pub(crate) async fn call(&mut self, op: u32, head: &[u8], body: Vec<u8>) -> Result<Vec<u8>, StopError> {
         match self {
             Self::Here(dispatcher) => {
                 let clock = dispatcher.clock().clone();
                 clock.begin_call();
-                let answer = served(dispatcher.call(op, head, body).await);
+                let answer = encode_answer(dispatcher.call(op, head, body).await);
                 if clock.end_call() {
                     // It waited, so others may have had its turn meanwhile.
                     yield_once().await;
@@ -94,7 +94,7 @@ impl Host {
 }
 
 /// An answer as the guest reads it.
-pub(crate) fn served(answer: CallResult<crate::dispatch::Answer>) -> Result<Vec<u8>, Stopped> {
+pub(crate) fn encode_answer(answer: CallResult<crate::dispatch::Answer>) -> Result<Vec<u8>, StopError> {
     match answer {
         Ok(answer) => Ok(answer.into_bytes()),
         Err(CallFailure::Raise(error)) => Ok(crate::dispatch::Answer::raise(&error).into_bytes()),

@@ -100,14 +100,14 @@ impl Invocation {
 
 /// What a guest reads its invocation from (`wire.rs`): its bytes, and the modules, of which the guest gets those that
 /// it requires.
-pub(crate) struct Records {
+pub(crate) struct GuestRecords {
     bytes: Vec<u8>,
     modules: Vec<Source>,
 }
 
-impl Records {
+impl GuestRecords {
     /// A run.
-    pub(crate) fn of(invocation: &Invocation, limits: &Limits) -> Self {
+    pub(crate) fn for_run(invocation: &Invocation, limits: &Limits) -> Self {
         let mut records = Self { bytes: Vec::new(), modules: invocation.modules.clone() };
         let entry = match invocation.mode {
             Mode::Script => record::SCRIPT,
@@ -137,7 +137,7 @@ impl Records {
     }
 
     /// A compilation.
-    pub(crate) fn check(source: &Source, expression: bool, limits: &Limits) -> Self {
+    pub(crate) fn for_check(source: &Source, expression: bool, limits: &Limits) -> Self {
         let mut records = Self { bytes: Vec::new(), modules: Vec::new() };
         let tag = if expression { record::CHECK_EXPRESSION } else { record::CHECK_SCRIPT };
         records.push(tag, &source.name, source.text.as_bytes());

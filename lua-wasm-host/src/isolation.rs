@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// Where sandboxes run. The result of a run and its fuel are the same either way.
 #[derive(Debug, Clone, Default)]
 pub enum Isolation {
-    /// On threads of this process. A fault of the engine would give a script all that the process has.
+    /// On threads of this process. An error of the engine would give a script all that the process has.
     #[default]
     Thread,
     /// In worker processes, each for one owner at a time, without files, network or rights. Linux only.

@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 #[serde(default)]
 pub struct Limits {
     /// Fuel: a unit is 16 executed WebAssembly instructions, about a nanosecond, so 1e9 is about a
-    /// second. Calls through the door cost fuel too. Reproducible.
+    /// second. Host calls cost fuel too. Reproducible.
     pub fuel: u64,
-    /// Processor time spent inside the sandbox and its door. Not reproducible, so it lies well
+    /// Processor time spent inside the sandbox and its host calls. Not reproducible, so it lies well
     /// above what `fuel` allows.
     pub cpu_time: Duration,
     /// Time from start to end, without the time spent waiting on the embedder's own services (kv,

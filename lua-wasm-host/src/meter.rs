@@ -10,11 +10,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::shares::{Owner, SLICE, Shares, Ticket};
+use crate::shares::{Owner, ProcessorShares, SLICE, ShareTicket};
 
 /// Why [`run_metered`] ended a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stop {
+pub(crate) enum StopReason {
     CpuTime,
     WallTime,
     Cancelled,
@@ -26,17 +26,17 @@ pub(crate) enum Stop {
 /// services, or for its turn. Second, whether a call is being served: a run that waits for one has no
 /// use for a processor.
 #[derive(Clone, Default)]
-pub(crate) struct WallClock(Arc<Shared>);
+pub(crate) struct WallClock(Arc<ClockShared>);
 
 #[derive(Default)]
-struct Shared {
-    stopped: Mutex<Stopped>,
+struct ClockShared {
+    stopped: Mutex<StoppedTime>,
     /// One of [`calling`].
     calling: AtomicU8,
 }
 
 #[derive(Default)]
-struct Stopped {
+struct StoppedTime {
     total: Duration,
     /// How many keep it still, and since when.
     by: u32,
@@ -47,7 +47,7 @@ struct Stopped {
 mod calling {
     /// None is: the guest runs.
     pub(super) const NO: u8 = 0;
-    /// One is.
+    /// Somebody waits.
     pub(super) const YES: u8 = 1;
     /// One is, it waits, and the run's ticket was given back.
     pub(super) const WAITS: u8 = 2;
@@ -79,7 +79,7 @@ impl WallClock {
         self.0.calling.swap(calling::NO, Ordering::Relaxed) == calling::WAITS
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Stopped> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, StoppedTime> {
         self.0.stopped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -101,10 +101,10 @@ impl Drop for StoppedClock {
 
 /// What a run may take, and when it is its turn.
 #[derive(Clone, Copy)]
-pub(crate) struct Allowed<'a> {
+pub(crate) struct RunAllowance<'a> {
     pub(crate) cpu: Duration,
     pub(crate) wall: Duration,
-    pub(crate) shares: &'a Shares,
+    pub(crate) shares: &'a ProcessorShares,
     pub(crate) owner: Option<Owner>,
 }
 
@@ -113,20 +113,20 @@ pub(crate) struct Allowed<'a> {
 /// are looked at between polls.
 pub(crate) async fn run_metered<T>(
     run: impl Future<Output = T>,
-    allowed: Allowed<'_>,
+    allowed: RunAllowance<'_>,
     clock: &WallClock,
     cancel: &CancellationToken,
-) -> (Result<T, Stop>, Duration) {
+) -> (Result<T, StopReason>, Duration) {
     let start = Instant::now();
     let mut cpu = Duration::ZERO;
     let mut run = pin!(run);
     let mut cancelled = pin!(cancel.cancelled());
     let mut deadline = start + allowed.wall;
     let mut alarm = pin!(tokio::time::sleep_until(deadline));
-    let mut turn = Turn::new(allowed.shares, allowed.owner, clock);
+    let mut turn = ShareGate::new(allowed.shares, allowed.owner, clock);
     let end = std::future::poll_fn(|context| {
         if cancelled.as_mut().poll(context).is_ready() {
-            return Poll::Ready(Err(Stop::Cancelled));
+            return Poll::Ready(Err(StopReason::Cancelled));
         }
         if turn.poll_ready(context).is_pending() {
             return Poll::Pending;
@@ -139,7 +139,7 @@ pub(crate) async fn run_metered<T>(
             return Poll::Ready(Ok(value));
         }
         if cpu > allowed.cpu {
-            return Poll::Ready(Err(Stop::CpuTime));
+            return Poll::Ready(Err(StopReason::CpuTime));
         }
         turn.after_poll(took);
         if let Some(stopped) = clock.stopped() {
@@ -149,7 +149,7 @@ pub(crate) async fn run_metered<T>(
                 alarm.as_mut().reset(due);
             }
             if alarm.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Err(Stop::WallTime));
+                return Poll::Ready(Err(StopReason::WallTime));
             }
         }
         Poll::Pending
@@ -159,51 +159,51 @@ pub(crate) async fn run_metered<T>(
 }
 
 /// Whether it is a run's turn.
-struct Turn<'a> {
-    shares: &'a Shares,
+struct ShareGate<'a> {
+    shares: &'a ProcessorShares,
     owner: Option<Owner>,
     clock: &'a WallClock,
-    state: TurnState<'a>,
+    state: ShareState<'a>,
     /// Processor time of this slice so far.
     used: Duration,
 }
 
-enum TurnState<'a> {
+enum ShareState<'a> {
     /// It has to ask.
     Over,
     /// It asked. The time does not count.
     Waits(
-        Pin<Box<dyn Future<Output = Option<Ticket>> + Send + 'a>>,
+        Pin<Box<dyn Future<Output = Option<ShareTicket>> + Send + 'a>>,
         #[allow(dead_code, reason = "a guard")] StoppedClock,
     ),
     /// It is.
-    Is(#[allow(dead_code, reason = "given back when dropped")] Option<Ticket>),
+    Is(#[allow(dead_code, reason = "given back when dropped")] Option<ShareTicket>),
     /// It waits for a call, which may be polled at any time.
     InCall,
 }
 
-impl<'a> Turn<'a> {
-    fn new(shares: &'a Shares, owner: Option<Owner>, clock: &'a WallClock) -> Self {
-        Self { shares, owner, clock, state: TurnState::Over, used: Duration::ZERO }
+impl<'a> ShareGate<'a> {
+    fn new(shares: &'a ProcessorShares, owner: Option<Owner>, clock: &'a WallClock) -> Self {
+        Self { shares, owner, clock, state: ShareState::Over, used: Duration::ZERO }
     }
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
             match &mut self.state {
-                TurnState::Over => {
+                ShareState::Over => {
                     let shares = self.shares;
                     let owner = self.owner;
                     let ask = Box::pin(async move { shares.ticket(owner).await });
-                    self.state = TurnState::Waits(ask, self.clock.stop());
+                    self.state = ShareState::Waits(ask, self.clock.stop());
                 }
-                TurnState::Waits(ask, _) => match ask.as_mut().poll(context) {
+                ShareState::Waits(ask, _) => match ask.as_mut().poll(context) {
                     Poll::Ready(ticket) => {
-                        self.state = TurnState::Is(ticket);
+                        self.state = ShareState::Is(ticket);
                         self.used = Duration::ZERO;
                     }
                     Poll::Pending => return Poll::Pending,
                 },
-                TurnState::Is(_) | TurnState::InCall => return Poll::Ready(()),
+                ShareState::Is(_) | ShareState::InCall => return Poll::Ready(()),
             }
         }
     }
@@ -213,16 +213,16 @@ impl<'a> Turn<'a> {
         let calling = &self.clock.0.calling;
         if calling.load(Ordering::Relaxed) != calling::NO {
             calling.store(calling::WAITS, Ordering::Relaxed);
-            self.state = TurnState::InCall;
+            self.state = ShareState::InCall;
             return;
         }
         self.used += took;
         let over = match self.state {
-            TurnState::InCall => true,
+            ShareState::InCall => true,
             _ => self.used >= SLICE && self.shares.contended(),
         };
         if over {
-            self.state = TurnState::Over;
+            self.state = ShareState::Over;
         }
     }
 }
@@ -254,10 +254,10 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    static SHARES: std::sync::LazyLock<Shares> = std::sync::LazyLock::new(|| Shares::new(1));
+    static SHARES: std::sync::LazyLock<ProcessorShares> = std::sync::LazyLock::new(|| ProcessorShares::new(1));
 
-    fn allowed() -> Allowed<'static> {
-        Allowed { cpu: SECOND, wall: SECOND, shares: &SHARES, owner: None }
+    fn allowed() -> RunAllowance<'static> {
+        RunAllowance { cpu: SECOND, wall: SECOND, shares: &SHARES, owner: None }
     }
 
     #[tokio::test(start_paused = true)]
@@ -265,7 +265,7 @@ mod tests {
         let (end, _) =
             run_metered(std::future::pending::<()>(), allowed(), &WallClock::default(), &CancellationToken::new())
                 .await;
-        assert_eq!(end, Err(Stop::WallTime));
+        assert_eq!(end, Err(StopReason::WallTime));
     }
 
     #[tokio::test(start_paused = true)]
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_clock_goes_on_after_it_stood_still() {
+    async fn the_clock_resumes_after_it_stopped() {
         let clock = WallClock::default();
         let run = async {
             let stopped = clock.stop();
@@ -291,7 +291,7 @@ mod tests {
             std::future::pending::<()>().await;
         };
         let (end, _) = run_metered(run, allowed(), &clock, &CancellationToken::new()).await;
-        assert_eq!(end, Err(Stop::WallTime));
+        assert_eq!(end, Err(StopReason::WallTime));
     }
 
     #[tokio::test]
@@ -299,7 +299,7 @@ mod tests {
         let cancel = CancellationToken::new();
         cancel.cancel();
         let (end, _) = run_metered(std::future::pending::<()>(), allowed(), &WallClock::default(), &cancel).await;
-        assert_eq!(end, Err(Stop::Cancelled));
+        assert_eq!(end, Err(StopReason::Cancelled));
     }
 
     #[tokio::test]
@@ -310,10 +310,10 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         };
-        let allowed = Allowed { cpu: Duration::from_millis(5), wall: 60 * SECOND, ..allowed() };
+        let allowed = RunAllowance { cpu: Duration::from_millis(5), wall: 60 * SECOND, ..allowed() };
         let (end, cpu): (Result<(), _>, _) =
             run_metered(run, allowed, &WallClock::default(), &CancellationToken::new()).await;
-        assert_eq!(end, Err(Stop::CpuTime));
+        assert_eq!(end, Err(StopReason::CpuTime));
         assert!(cpu > Duration::from_millis(5));
     }
 }

@@ -20,7 +20,7 @@ pub struct Outcome {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Usage {
-    /// Fuel, calls through the door included. The limit itself when it ran out.
+    /// Fuel, host calls included. The limit itself when it ran out.
     pub fuel: u64,
     /// Processor time, milliseconds.
     pub cpu_ms: u64,
@@ -28,7 +28,7 @@ pub struct Usage {
     pub wall_ms: u64,
     /// Largest linear memory, bytes.
     pub memory_peak: u64,
-    /// Counted calls through the door (see [`Limits::host_calls`]).
+    /// Counted host calls (see [`Limits::host_calls`]).
     pub host_calls: u64,
     /// Bytes that entered the sandbox: globals and answers to calls.
     pub bytes_in: u64,
@@ -73,7 +73,7 @@ pub enum ErrorCode {
     HttpRequestLimit,
     /// [`Door::cancel`](crate::Door::cancel) was triggered.
     Cancelled,
-    /// A fault of the host or of the guest, not of the script.
+    /// An error of the host or of the guest, not of the script.
     Internal,
     /// Ended by the embedder with a code of its own
     /// ([`CallFailure::EndStep`](crate::CallFailure::EndStep)).

@@ -6,12 +6,12 @@ use wasmtime::{Caller, Linker, Memory, ResourceLimiter, Store, Trap};
 
 use crate::dispatch::Answer;
 use crate::engine::{INSTRUCTIONS_PER_FUEL, YIELD_FUEL};
-use crate::host::{Host, Stopped};
-use crate::meter::Stop;
-use crate::wire::{Failure, op};
+use crate::host::{Host, StopError};
+use crate::meter::StopReason;
+use crate::wire::{GuestFailure, op};
 use crate::{CompileError, ErrorCode, Limits, StepError};
 
-/// Fuel that a call through the door costs, besides one unit for each byte it carries.
+/// Fuel that a host calls costs, besides one unit for each byte it carries.
 const CALL_FUEL: u64 = 2_000;
 
 /// Fuel that throwing an exception costs: about the time it takes the engine, in nanoseconds.
@@ -37,7 +37,7 @@ const MAX_MODULE_NAME: u32 = 4 * 1024;
 const MAX_NOTE: usize = 2_048;
 
 /// What the host knows of one sandbox.
-pub(crate) struct State {
+pub(crate) struct SandboxState {
     host: Host,
     limits: Limits,
     memory: Option<Memory>,
@@ -49,9 +49,9 @@ pub(crate) struct State {
     /// How it ended, if the guest said so or a limit did.
     end: Option<GuestEnd>,
     /// Why the host ended it.
-    stopped: Stopped,
+    stopped: StopError,
     note: Vec<u8>,
-    pace: Pace,
+    pace: YieldClock,
     bytes_in: u64,
     bytes_out: u64,
 }
@@ -61,7 +61,7 @@ pub(crate) struct State {
 pub(crate) enum GuestEnd {
     /// The value, as JSON text.
     Value(Vec<u8>),
-    /// The failure that the guest reports, as JSON text ([`Failure`]).
+    /// The failure that the guest reports, as JSON text ([`GuestFailure`]).
     Failure(Vec<u8>),
     /// A limit that is kept beside the guest: fuel, memory, output, log.
     Limit(ErrorCode),
@@ -69,23 +69,23 @@ pub(crate) enum GuestEnd {
     StackOverflow,
     /// The host wanted it.
     ByHost,
-    /// A fault of the host or the guest; what is known of it, for the log.
+    /// An error of the host or the guest; what is known of it, for the log.
     Broken(String),
 }
 
 /// What became of a sandbox.
-pub(crate) enum Came {
+pub(crate) enum SandboxResult {
     /// It ended; and why the host ended it, if it did.
-    Ended(GuestEnd, Stopped),
+    Ended(GuestEnd, StopError),
     /// A limit that is kept from outside, or a cancel.
-    Stopped(Stop),
+    Stopped(StopReason),
     /// The process that it was in is gone, or none could be had.
     Lost(String),
 }
 
 /// What a sandbox used, as far as can be known where it ran.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Spent {
+pub(crate) struct SandboxUsage {
     pub(crate) fuel: u64,
     pub(crate) memory_peak: u64,
     pub(crate) bytes_in: u64,
@@ -97,13 +97,13 @@ pub(crate) struct Spent {
 /// wasmtime yields by itself after an interval of fuel. But charging fuel ([`charge`]) sets the fuel
 /// anew, and with it that interval: a script that makes calls often enough would never yield. So the
 /// calls themselves yield when an interval has gone by.
-struct Pace {
+struct YieldClock {
     /// Fuel left then.
     fuel: u64,
     time: Instant,
 }
 
-impl State {
+impl SandboxState {
     pub(crate) fn new(host: Host, limits: Limits, invocation: Vec<u8>) -> Self {
         Self {
             host,
@@ -114,7 +114,7 @@ impl State {
             end: None,
             stopped: None,
             note: Vec::new(),
-            pace: Pace { fuel: limits.fuel.saturating_mul(INSTRUCTIONS_PER_FUEL), time: Instant::now() },
+            pace: YieldClock { fuel: limits.fuel.saturating_mul(INSTRUCTIONS_PER_FUEL), time: Instant::now() },
             bytes_in: 0,
             bytes_out: 0,
             limits,
@@ -132,7 +132,7 @@ impl State {
     }
 
     /// Why the host ended it.
-    pub(crate) fn take_stopped(&mut self) -> Stopped {
+    pub(crate) fn take_stopped(&mut self) -> StopError {
         self.stopped.take()
     }
 
@@ -155,7 +155,7 @@ impl State {
     }
 
     /// Ends the sandbox because the host wants it: the guest cannot catch it.
-    fn stop(&mut self, why: Stopped) -> wasmtime::Error {
+    fn stop(&mut self, why: StopError) -> wasmtime::Error {
         self.stopped = why;
         self.end_with(GuestEnd::ByHost)
     }
@@ -193,14 +193,14 @@ impl ResourceLimiter for MemoryLimiter {
     }
 }
 
-/// Adds the door to what a guest can import.
-pub(crate) fn define_door(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+/// Adds the host interface to what a guest can import.
+pub(crate) fn define_host_imports(linker: &mut Linker<SandboxState>) -> wasmtime::Result<()> {
     linker.func_wrap_async(
         "restroy",
         "door",
-        |caller: Caller<'_, State>,
+        |caller: Caller<'_, SandboxState>,
          (op, head, head_len, body, body_len, answer, capacity): (u32, u32, u32, u32, u32, u32, u32)| {
-            let call = Call { op, head: (head, head_len), body: (body, body_len), answer: (answer, capacity) };
+            let call = GuestCall { op, head: (head, head_len), body: (body, body_len), answer: (answer, capacity) };
             Box::new(call.serve(caller))
         },
     )?;
@@ -208,15 +208,15 @@ pub(crate) fn define_door(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 }
 
 /// One call of the guest: places and lengths in its memory.
-struct Call {
+struct GuestCall {
     op: u32,
     head: (u32, u32),
     body: (u32, u32),
     answer: (u32, u32),
 }
 
-impl Call {
-    async fn serve(self, mut caller: Caller<'_, State>) -> wasmtime::Result<i64> {
+impl GuestCall {
+    async fn serve(self, mut caller: Caller<'_, SandboxState>) -> wasmtime::Result<i64> {
         charge(&mut caller, if self.op == op::THROW { THROW_FUEL } else { CALL_FUEL })?;
         pause(&mut caller).await?;
         match self.op {
@@ -307,7 +307,7 @@ impl Call {
     }
 
     /// Writes the answer, or keeps it until it is taken. Gives its length.
-    fn answer(&self, caller: &mut Caller<'_, State>, bytes: Vec<u8>) -> wasmtime::Result<i64> {
+    fn answer(&self, caller: &mut Caller<'_, SandboxState>, bytes: Vec<u8>) -> wasmtime::Result<i64> {
         let length = i64::try_from(bytes.len())?;
         if bytes.len() > self.answer.1 as usize {
             caller.data_mut().waiting = bytes;
@@ -320,7 +320,7 @@ impl Call {
         Ok(length)
     }
 
-    fn random(&self, caller: &mut Caller<'_, State>) -> wasmtime::Result<i64> {
+    fn random(&self, caller: &mut Caller<'_, SandboxState>) -> wasmtime::Result<i64> {
         let length = self.answer.1;
         if u64::from(length) > caller.data().limits.host_call_bytes {
             wasmtime::bail!("asked for too much randomness");
@@ -340,7 +340,7 @@ impl Call {
 }
 
 /// Copies from the guest's memory. The caller has bounded the length.
-fn read(caller: &mut Caller<'_, State>, (start, length): (u32, u32)) -> wasmtime::Result<Vec<u8>> {
+fn read(caller: &mut Caller<'_, SandboxState>, (start, length): (u32, u32)) -> wasmtime::Result<Vec<u8>> {
     let memory = caller.data().memory()?;
     let (data, state) = memory.data_and_store_mut(caller);
     let start = start as usize;
@@ -353,7 +353,7 @@ fn read(caller: &mut Caller<'_, State>, (start, length): (u32, u32)) -> wasmtime
 }
 
 /// Takes fuel for work of the host.
-fn charge(caller: &mut Caller<'_, State>, fuel: u64) -> wasmtime::Result<()> {
+fn charge(caller: &mut Caller<'_, SandboxState>, fuel: u64) -> wasmtime::Result<()> {
     let left = caller.get_fuel()?;
     let fuel = fuel.saturating_mul(INSTRUCTIONS_PER_FUEL);
     caller.set_fuel(left.saturating_sub(fuel))?;
@@ -362,20 +362,20 @@ fn charge(caller: &mut Caller<'_, State>, fuel: u64) -> wasmtime::Result<()> {
 
 /// Returns to the executor if the sandbox has run for long enough, or is cancelled: whoever polls it
 /// then looks at its limits.
-async fn pause(caller: &mut Caller<'_, State>) -> wasmtime::Result<()> {
+async fn pause(caller: &mut Caller<'_, SandboxState>) -> wasmtime::Result<()> {
     let left = caller.get_fuel()?;
     let state = caller.data_mut();
     let fuel = state.pace.fuel.saturating_sub(left);
     if fuel >= YIELD_FUEL * INSTRUCTIONS_PER_FUEL || state.pace.time.elapsed() >= POLL_TIME || state.host.is_cancelled()
     {
         caller.data().host.pause().await;
-        caller.data_mut().pace = Pace { fuel: left, time: Instant::now() };
+        caller.data_mut().pace = YieldClock { fuel: left, time: Instant::now() };
     }
     Ok(())
 }
 
 /// What a call of the guest's `run` came to.
-pub(crate) enum Ended {
+pub(crate) enum RunResult {
     /// The value, as JSON text.
     Value(String),
     /// A source does not compile.
@@ -385,7 +385,7 @@ pub(crate) enum Ended {
 }
 
 /// Reads the end of a run out of its store.
-pub(crate) fn end(store: &mut Store<State>, called: wasmtime::Result<()>) -> GuestEnd {
+pub(crate) fn guest_end(store: &mut Store<SandboxState>, called: wasmtime::Result<()>) -> GuestEnd {
     let state = store.data_mut();
     if state.limiter.hit {
         return GuestEnd::Limit(ErrorCode::MemoryLimit);
@@ -406,9 +406,9 @@ pub(crate) fn end(store: &mut Store<State>, called: wasmtime::Result<()>) -> Gue
 }
 
 /// What the sandbox of this store used.
-pub(crate) fn spent(store: &Store<State>) -> Spent {
+pub(crate) fn usage(store: &Store<SandboxState>) -> SandboxUsage {
     let state = store.data();
-    Spent {
+    SandboxUsage {
         fuel: state.limits.fuel.saturating_sub(store.get_fuel().unwrap_or_default() / INSTRUCTIONS_PER_FUEL),
         memory_peak: state.limiter.peak,
         bytes_in: state.bytes_in,
@@ -417,21 +417,21 @@ pub(crate) fn spent(store: &Store<State>) -> Spent {
 }
 
 /// What an end means. `stopped` is why the host ended it, if it did.
-pub(crate) fn classify(end: GuestEnd, stopped: Stopped, limits: &Limits) -> Ended {
-    let internal = |message: &str| Ended::Error(StepError::new(ErrorCode::Internal, message));
+pub(crate) fn classify(end: GuestEnd, stopped: StopError, limits: &Limits) -> RunResult {
+    let internal = |message: &str| RunResult::Error(StepError::new(ErrorCode::Internal, message));
     match end {
         GuestEnd::Value(json) => match String::from_utf8(json) {
-            Ok(json) => Ended::Value(json),
+            Ok(json) => RunResult::Value(json),
             Err(_) => internal("the sandbox gave a malformed result"),
         },
         GuestEnd::Failure(json) => match serde_json::from_slice(&json) {
             Ok(failure) => failed(failure),
             Err(_) => internal("the sandbox gave a malformed error"),
         },
-        GuestEnd::Limit(code) => Ended::Error(StepError::limit(code, limits)),
-        GuestEnd::StackOverflow => Ended::Error(StepError::new(ErrorCode::ScriptError, "stack overflow")),
+        GuestEnd::Limit(code) => RunResult::Error(StepError::limit(code, limits)),
+        GuestEnd::StackOverflow => RunResult::Error(StepError::new(ErrorCode::ScriptError, "stack overflow")),
         GuestEnd::ByHost => match stopped {
-            Some(error) => Ended::Error(*error),
+            Some(error) => RunResult::Error(*error),
             None => internal("the sandbox ended by itself"),
         },
         GuestEnd::Broken(note) => {
@@ -441,7 +441,7 @@ pub(crate) fn classify(end: GuestEnd, stopped: Stopped, limits: &Limits) -> Ende
     }
 }
 
-fn failed(failure: Failure) -> Ended {
+fn failed(failure: GuestFailure) -> RunResult {
     let details: Option<Box<serde_json::Value>> =
         failure.details.as_deref().and_then(|details| serde_json::from_str(details).ok());
     let code = match failure.kind.as_str() {
@@ -449,7 +449,7 @@ fn failed(failure: Failure) -> Ended {
         "syntax_error" => {
             let place = details.unwrap_or_default();
             let number = |name: &str| place[name].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(1);
-            return Ended::Compile(CompileError {
+            return RunResult::Compile(CompileError {
                 file: place["file"].as_str().unwrap_or_default().to_owned(),
                 line: number("line"),
                 column: number("column"),
@@ -461,9 +461,9 @@ fn failed(failure: Failure) -> Ended {
         _ => {
             // Not its message, which may quote what the script holds.
             tracing::error!(message_bytes = failure.message.len(), "a guest failed");
-            return Ended::Error(StepError::new(ErrorCode::Internal, "the sandbox failed"));
+            return RunResult::Error(StepError::new(ErrorCode::Internal, "the sandbox failed"));
         }
     };
     let retryable = failure.retryable.unwrap_or_else(|| code.retryable());
-    Ended::Error(StepError { code, message: failure.message, details, traceback: failure.traceback, retryable })
+    RunResult::Error(StepError { code, message: failure.message, details, traceback: failure.traceback, retryable })
 }

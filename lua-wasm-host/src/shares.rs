@@ -21,7 +21,7 @@ pub struct Owner(pub u128);
 
 /// Who has a ticket and who waits for one.
 #[derive(Debug)]
-struct Core<W> {
+struct ShareQueue<W> {
     /// Tickets beside the one that each owner always has.
     tickets: usize,
     /// How many of them are out.
@@ -32,12 +32,12 @@ struct Core<W> {
     turns: VecDeque<Owner>,
 }
 
-impl<W> Core<W> {
+impl<W> ShareQueue<W> {
     fn new(tickets: usize) -> Self {
         Self { tickets, out: 0, running: HashMap::new(), waiting: HashMap::new(), turns: VecDeque::new() }
     }
 
-    /// Whether a sandbox of `owner` may run at once. If not, it has to [`Core::wait`].
+    /// Whether a sandbox of `owner` may run at once. If not, it has to [`ShareQueue::wait`].
     fn acquire(&mut self, owner: Owner) -> bool {
         let running = self.running.get(&owner).copied().unwrap_or(0);
         let free = running == 0 || (self.out < self.tickets && self.turns.is_empty());
@@ -61,7 +61,7 @@ impl<W> Core<W> {
         *running += 1;
     }
 
-    /// Ends a sandbox's time. [`Core::next`] is to be asked afterwards.
+    /// Ends a sandbox's time. [`ShareQueue::next`] is to be asked afterwards.
     fn release(&mut self, owner: Owner) {
         if let Some(running) = self.running.get_mut(&owner) {
             *running -= 1;
@@ -97,32 +97,32 @@ impl<W> Core<W> {
 
 /// The processors, as sandboxes share them. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Shares(Arc<Mutex<Core<oneshot::Sender<Ticket>>>>);
+pub(crate) struct ProcessorShares(Arc<Mutex<ShareQueue<oneshot::Sender<ShareTicket>>>>);
 
 /// The right to run. Dropped, somebody else has it.
-pub(crate) struct Ticket {
-    /// Taken when it goes on.
-    shares: Option<Shares>,
+pub(crate) struct ShareTicket {
+    /// Taken when it continues.
+    shares: Option<ProcessorShares>,
     owner: Owner,
 }
 
-impl Shares {
+impl ProcessorShares {
     /// Shares for so many processors.
     pub(crate) fn new(processors: usize) -> Self {
-        Self(Arc::new(Mutex::new(Core::new(processors.max(1)))))
+        Self(Arc::new(Mutex::new(ShareQueue::new(processors.max(1)))))
     }
 
-    fn core(&self) -> MutexGuard<'_, Core<oneshot::Sender<Ticket>>> {
+    fn core(&self) -> MutexGuard<'_, ShareQueue<oneshot::Sender<ShareTicket>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for the turn of a sandbox. Without an owner it is always its turn.
-    pub(crate) async fn ticket(&self, owner: Option<Owner>) -> Option<Ticket> {
+    pub(crate) async fn ticket(&self, owner: Option<Owner>) -> Option<ShareTicket> {
         let owner = owner?;
         let turn = {
             let mut core = self.core();
             if core.acquire(owner) {
-                return Some(Ticket { shares: Some(self.clone()), owner });
+                return Some(ShareTicket { shares: Some(self.clone()), owner });
             }
             let (sender, turn) = oneshot::channel();
             core.wait(owner, sender);
@@ -138,7 +138,7 @@ impl Shares {
     }
 }
 
-impl Drop for Ticket {
+impl Drop for ShareTicket {
     fn drop(&mut self) {
         let Some(shares) = self.shares.take() else { return };
         let mut owner = self.owner;
@@ -149,11 +149,11 @@ impl Drop for Ticket {
                 core.next()
             };
             let Some((next_owner, waiter)) = next else { return };
-            match waiter.send(Ticket { shares: Some(shares.clone()), owner: next_owner }) {
+            match waiter.send(ShareTicket { shares: Some(shares.clone()), owner: next_owner }) {
                 // One release makes room for one.
                 Ok(()) => return,
-                // It does not wait any more. Its ticket goes on from here: by its own end, drops would
-                // nest as deep as the queue is long.
+                // It does not wait any more. Its ticket continues from here: by its own end, drops would nest as deep
+                // as the queue is long.
                 Err(mut ticket) => {
                     ticket.shares = None;
                     owner = next_owner;
@@ -175,7 +175,7 @@ mod tests {
     /// Rounds of slices: everybody who runs gives back and asks again, in the order they started. Gives
     /// how many slices each owner had.
     fn slices(tickets: usize, busy: &[(Owner, usize)], rounds: usize) -> HashMap<Owner, usize> {
-        let mut core = Core::new(tickets);
+        let mut core = ShareQueue::new(tickets);
         let mut running = VecDeque::new();
         for (owner, sandboxes) in busy {
             for _ in 0..*sandboxes {
@@ -216,7 +216,7 @@ mod tests {
         /// Never more than one for each owner and the tickets; nobody who could run waits.
         #[test]
         fn nobody_waits_for_nothing(tickets in 1..4_usize, moves in prop::collection::vec((0..5_u128, any::<bool>()), 0..200)) {
-            let mut core = Core::new(tickets);
+            let mut core = ShareQueue::new(tickets);
             let mut running: Vec<Owner> = Vec::new();
             for (owner, start) in moves {
                 let owner = Owner(owner);
@@ -241,7 +241,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_ticket_passes_those_who_gave_up() {
-        let shares = Shares::new(1);
+        let shares = ProcessorShares::new(1);
         let first = shares.ticket(Some(A)).await;
         let second = shares.ticket(Some(A)).await;
         let given_up: Vec<_> = (0..10_000)
@@ -264,7 +264,7 @@ mod tests {
 
     #[tokio::test]
     async fn another_owner_does_not_wait() {
-        let shares = Shares::new(1);
+        let shares = ProcessorShares::new(1);
         let _first = (shares.ticket(Some(A)).await, shares.ticket(Some(A)).await);
         let mut waiting = Box::pin(shares.ticket(Some(A)));
         assert!(futures_util::FutureExt::now_or_never(&mut waiting).is_none());

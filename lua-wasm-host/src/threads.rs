@@ -43,8 +43,7 @@ impl SandboxThreads {
         Ok(Self(Arc::new(Threads { handle: runtime.handle().clone(), runtime: Some(runtime) })))
     }
 
-    /// Runs `future` on these threads. Dropped, it ends there at its next yield. A panic in it goes on
-    /// in the caller.
+    /// Runs `future` on these threads. Dropped, it ends there at its next yield. A panic in it continues in the caller.
     pub async fn run<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> T {
         // A set of one: it aborts its tasks when it is dropped.
         let mut tasks = JoinSet::new();
@@ -67,7 +66,7 @@ impl Drop for Threads {
     }
 }
 
-/// Of the calling thread; where it is not possible, things go on as they are.
+/// Of the calling thread; where it is not possible, things continue as they are.
 fn lower_priority() {
     #[cfg(target_os = "linux")]
     let _ = rustix::process::setpriority_process(None, NICE);

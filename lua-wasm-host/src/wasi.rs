@@ -1,13 +1,13 @@
 //! The WASI functions that the guest's C and Rust libraries import. A run needs none of them: what
-//! Lua would ask of them goes through the door. They are there because a module's imports must be.
+//! Lua would ask of them goes through host calls. They are there because a module's imports must be.
 
 use wasmtime::{Caller, ExternType, Linker, Module};
 
-use crate::sandbox::State;
+use crate::sandbox::SandboxState;
 
 /// Defines every `wasi_snapshot_preview1` import of `module`: `fd_write` keeps a panic's message
-/// ([`State::append_stderr`]), all others trap.
-pub(crate) fn define(linker: &mut Linker<State>, module: &Module) -> wasmtime::Result<()> {
+/// ([`SandboxState::append_stderr`]), all others trap.
+pub(crate) fn define(linker: &mut Linker<SandboxState>, module: &Module) -> wasmtime::Result<()> {
     for import in module.imports().filter(|import| import.module() == "wasi_snapshot_preview1") {
         if import.name() == "fd_write" {
             linker.func_wrap(import.module(), import.name(), fd_write)?;
@@ -25,7 +25,13 @@ pub(crate) fn define(linker: &mut Linker<State>, module: &Module) -> wasmtime::R
 }
 
 /// What is written goes to the note, and counts as written.
-fn fd_write(mut caller: Caller<'_, State>, _fd: i32, vectors: u32, count: u32, written: u32) -> wasmtime::Result<i32> {
+fn fd_write(
+    mut caller: Caller<'_, SandboxState>,
+    _fd: i32,
+    vectors: u32,
+    count: u32,
+    written: u32,
+) -> wasmtime::Result<i32> {
     let memory = caller.data().memory()?;
     let (data, state) = memory.data_and_store_mut(&mut caller);
     let word = |at: usize| -> usize {

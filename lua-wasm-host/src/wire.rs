@@ -14,7 +14,7 @@
 
 #![allow(dead_code, reason = "each side uses its half")]
 
-/// Operations.
+/// The operations of host calls.
 pub(crate) mod op {
     /// Gives the bytes of the last answer that did not fit.
     pub(crate) const TAKE: u32 = 0;
@@ -36,7 +36,7 @@ pub(crate) mod op {
     pub(crate) const ZONE: u32 = 8;
     /// The run's result: `body` is its JSON.
     pub(crate) const DONE: u32 = 9;
-    /// The run's error: `head`, a [`super::Failure`].
+    /// The run's error: `head`, a [`super::GuestFailure`].
     pub(crate) const FAILED: u32 = 10;
 
     /// Pays for an exception that is about to be thrown.
@@ -116,7 +116,7 @@ pub(crate) mod record {
 
 /// How a run failed inside the guest.
 #[derive(serde::Serialize, serde::Deserialize)]
-pub(crate) struct Failure {
+pub(crate) struct GuestFailure {
     /// `script_error`, `syntax_error`, `result_not_json` or `input_not_json`.
     pub(crate) kind: String,
     pub(crate) message: String,

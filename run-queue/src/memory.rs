@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     queue::{Handler, Message, Queue, QueueError},
-    work::{Delivery, Taken},
+    work::{Delivery, TaskSource},
 };
 
 /// How many messages may wait. The dispatcher admits far fewer.
@@ -57,7 +57,7 @@ impl Queue for MemoryQueue {
 
     async fn consume(&self, slots: usize, handler: Handler, stop: Pin<Box<dyn Future<Output = ()> + Send>>) {
         let slots = slots.max(1);
-        let (sender, taken) = Taken::channel(slots);
+        let (sender, taken) = TaskSource::channel(slots);
         let slots = Arc::new(Semaphore::new(slots));
         let stopped = CancellationToken::new();
         let taking = stopped.run_until_cancelled(async {
@@ -74,11 +74,11 @@ impl Queue for MemoryQueue {
         };
         let handing = async {
             tokio::join!(taking, stopping);
-            for delivery in taken.rest() {
+            for delivery in taken.drain() {
                 // Where it does not fit any more the database admits it again.
                 let _ = self.sender.try_send(delivery.message);
             }
         };
-        tokio::join!(taken.work(&handler, &stopped), handing);
+        tokio::join!(taken.run_workers(&handler, &stopped), handing);
     }
 }

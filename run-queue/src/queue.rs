@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// A task to be claimed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// Which.
+    /// The task's id.
     pub task_id: TaskId,
 }
 
@@ -20,7 +20,7 @@ pub struct QueueError(pub String);
 
 /// Why the queue takes and gives no messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unusable {
+pub enum QueueUnavailable {
     /// It does not answer; it may come back by itself.
     #[error("Redis does not answer")]
     Away,
@@ -45,11 +45,10 @@ pub trait Queue: Send + Sync {
     async fn push(&self, message: Message) -> Result<(), QueueError>;
 
     /// Whether it takes messages, tried out at most every few seconds.
-    async fn check(&self) -> Result<(), Unusable> {
+    async fn check(&self) -> Result<(), QueueUnavailable> {
         Ok(())
     }
 
-    /// Takes messages, at most `slots` at once, until `stop` resolves; then waits for the handlers
-    /// that are at work.
+    /// Takes messages, at most `slots` at once, until `stop` resolves; then waits for the handlers that are running.
     async fn consume(&self, slots: usize, handler: Handler, stop: Pin<Box<dyn Future<Output = ()> + Send>>);
 }

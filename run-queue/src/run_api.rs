@@ -80,7 +80,7 @@ pub const MAX_HELD: usize = 10_000;
 /// A task under the fence with which an executor claimed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldTask {
-    /// Which.
+    /// The task's id.
     pub task_id: TaskId,
     /// The fence of the claim.
     pub fence: i64,
@@ -101,7 +101,7 @@ pub enum Signal {
         /// Which, and under which fence it was held.
         #[serde(flatten)]
         task: HeldTask,
-        /// Why.
+        /// The reason of the release.
         reason: ReleaseReason,
     },
     /// What a newer control-plane says besides.
@@ -113,9 +113,9 @@ pub enum Signal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReleaseReason {
-    /// Its run has ended: nobody goes on with it.
+    /// Its run has ended: nobody continues with it.
     Ended,
-    /// Its lease ran out: another executor goes on with it.
+    /// Its lease ran out: another executor continues with it.
     Taken,
 }
 
@@ -164,7 +164,7 @@ pub struct Plan {
     pub task_id: TaskId,
     /// The run.
     pub run_id: RunId,
-    /// Its team.
+    /// The team that it belongs to.
     pub team_id: TeamId,
     /// The board whose key-value store its scripts use.
     pub board_id: BoardId,
@@ -205,19 +205,19 @@ pub struct Plan {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StepLimits {
-    /// Fuel.
+    /// Fuel per attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fuel: Option<u64>,
-    /// Processor time.
+    /// Processor time per attempt, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_ms: Option<u64>,
     /// Wall time, unless the step has a `timeout`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wall_ms: Option<u64>,
-    /// Memory.
+    /// Memory per attempt, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
-    /// Each source.
+    /// The size of a source, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_bytes: Option<u64>,
     /// What the script is given.
@@ -238,7 +238,7 @@ pub struct StepLimits {
     /// What a call carries.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host_call_bytes: Option<u64>,
-    /// HTTP requests.
+    /// HTTP requests per attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http_requests: Option<u64>,
     /// The wait for an answer.
@@ -282,7 +282,7 @@ impl std::fmt::Debug for StepSettings {
 /// A committed attempt.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StepState {
-    /// Which.
+    /// The step, its item and its attempt.
     #[serde(flatten)]
     pub step: StepRef,
     /// Its status. `running`: it was being executed when the lease was lost, and starts again under
@@ -412,7 +412,7 @@ pub struct WaitingStep {
 /// `POST /run/v1/tasks/{id}/calls`: a host call that the control-plane carries out.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Call {
-    /// Who calls.
+    /// The attempt that makes the call.
     pub step: StepRef,
     /// Counts the calls of the attempt, from 1.
     pub call_number: u64,
@@ -524,7 +524,7 @@ pub enum CallAnswer {
 pub struct CallError {
     /// A stable code, such as `kv_value_limit`.
     pub code: String,
-    /// For people.
+    /// The error message, for people.
     pub message: String,
     /// Whether trying again may help.
     pub retryable: bool,

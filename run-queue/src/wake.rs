@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 use crate::{
-    redis::{RedisOptions, wire::Remote},
+    redis::{RedisOptions, wire::RemoteProcesses},
     run_api::{HeldTask, ReleaseReason},
 };
 
-/// How many wake-ups may wait for a slow listener; beyond, it is told that it missed some.
+/// How many wake-ups may wait for a slow listener; beyond, it is informed that it missed some.
 const BACKLOG: usize = 4096;
 
 /// What there is to look at.
@@ -27,12 +27,12 @@ pub enum Wake {
     Admit,
     /// A run has new events.
     Run {
-        /// Which run.
+        /// The run.
         run_id: RunId,
     },
     /// What members of a team may do there has changed: who watches may not do so any more.
     Access {
-        /// Which team.
+        /// The team.
         team_id: TeamId,
     },
     /// A task is not its executor's any more.
@@ -52,7 +52,7 @@ pub enum Wake {
 #[derive(Debug, Clone)]
 pub struct WakeUps {
     local: broadcast::Sender<Wake>,
-    remote: Option<Arc<Remote>>,
+    remote: Option<Arc<RemoteProcesses>>,
 }
 
 impl Default for WakeUps {
@@ -70,11 +70,11 @@ impl WakeUps {
     /// [`Wake::Missed`].
     pub fn over_redis(options: &RedisOptions, ambient: &Ambient) -> Self {
         let local = broadcast::Sender::new(BACKLOG);
-        let remote = Arc::new(Remote::start(options, ambient.id(), local.clone()));
+        let remote = Arc::new(RemoteProcesses::start(options, ambient.id(), local.clone()));
         Self { local, remote: Some(remote) }
     }
 
-    /// Tells all listeners; nobody listening is no fault. Neither blocks nor fails: what Redis
+    /// Notifies all listeners; nobody listening is not an error. Neither blocks nor fails: what Redis
     /// cannot take now is kept and coalesced until it can, each run once, and
     /// beyond a bound as one [`Wake::Missed`].
     pub fn send(&self, wake: Wake) {

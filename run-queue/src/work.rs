@@ -1,9 +1,8 @@
 //! The consumer's worker: apalis takes what was taken from the queue, calls the handler, drains on
 //! stop.
 //!
-//! A delivery comes with the slot that was free for it, so nothing is taken before there is a slot.
-//! The handler runs as a task of its own: whatever becomes of the worker, work that was begun goes
-//! on.
+//! A delivery comes with the slot that was free for it, so nothing is taken before there is a slot. The handler
+//! runs as a task of its own: whatever becomes of the worker, work that was begun continues.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -32,9 +31,9 @@ pub(crate) struct Delivery<P> {
 
 /// What is out of the queue and not begun: on its way from whoever takes to the worker.
 #[derive(Debug)]
-pub(crate) struct Taken<P>(Arc<Mutex<mpsc::Receiver<Delivery<P>>>>);
+pub(crate) struct TaskSource<P>(Arc<Mutex<mpsc::Receiver<Delivery<P>>>>);
 
-impl<P: Send + Sync + 'static> Taken<P> {
+impl<P: Send + Sync + 'static> TaskSource<P> {
     /// Room for a delivery per slot: sending never waits.
     pub(crate) fn channel(slots: usize) -> (mpsc::Sender<Delivery<P>>, Self) {
         let (sender, receiver) = mpsc::channel(slots);
@@ -42,19 +41,19 @@ impl<P: Send + Sync + 'static> Taken<P> {
     }
 
     /// All that has not been begun, to be put back. May be called while a worker is at its end.
-    pub(crate) fn rest(&self) -> Vec<Delivery<P>> {
+    pub(crate) fn drain(&self) -> Vec<Delivery<P>> {
         let mut receiver = lock(&self.0);
         std::iter::from_fn(|| receiver.try_recv().ok()).collect()
     }
 
-    /// Has every delivery handled until `stopped` is cancelled, or nothing can come any more, then waits
-    /// for the handlers at work.
-    pub(crate) async fn work(&self, handler: &Handler, stopped: &CancellationToken) {
+    /// Has every delivery handled until `stopped` is cancelled, or nothing can come any more, then waits for the
+    /// running handlers.
+    pub(crate) async fn run_workers(&self, handler: &Handler, stopped: &CancellationToken) {
         let at_work = TaskTracker::new();
-        // A worker ends on the first error of its backend; ours has none, but a queue that goes
-        // silent would be the worst of faults, so another worker follows.
+        // A worker ends on the first error of its backend; ours has none, but a queue that goes silent would be the
+        // worst of errors, so another worker follows.
         while !stopped.is_cancelled() {
-            let ended = worker(self.storage(), Arc::clone(handler), at_work.clone(), stopped.clone()).await;
+            let ended = run_worker(self.storage(), Arc::clone(handler), at_work.clone(), stopped.clone()).await;
             match ended {
                 _ if stopped.is_cancelled() => {}
                 Err(error) => {
@@ -90,8 +89,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One worker, until it is told to stop or breaks down.
-fn worker<P: Send + Sync + 'static>(
+/// One worker, until it is asked to stop or breaks down.
+fn run_worker<P: Send + Sync + 'static>(
     storage: MemoryStorage<Delivery<P>>,
     handler: Handler,
     at_work: TaskTracker,
@@ -105,7 +104,7 @@ fn worker<P: Send + Sync + 'static>(
         });
         async move {
             if let Err(error) = task.await {
-                tracing::error!(%error, "a task's handler broke down");
+                tracing::error!(%error, "a task's handler failed");
             }
         }
     });

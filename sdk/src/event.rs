@@ -47,7 +47,7 @@ pub enum EventKind {
     /// A script starts.
     #[serde(rename = "step.started")]
     StepStarted {
-        /// Which.
+        /// The step, its item and its attempt.
         #[serde(flatten)]
         step: StepRef,
         /// For a `for_each` step itself (no `index`): how many items it has.
@@ -57,7 +57,7 @@ pub enum EventKind {
     /// Lines that a script printed: whole lines, at most 32 KiB together.
     #[serde(rename = "step.output")]
     StepOutput {
-        /// Which.
+        /// The step, its item and its attempt.
         #[serde(flatten)]
         step: StepRef,
         /// The number of the first of these lines within the attempt, from 1.
@@ -68,7 +68,7 @@ pub enum EventKind {
     /// A script moved its progress bar.
     #[serde(rename = "step.progress")]
     StepProgress {
-        /// Which.
+        /// The step, its item and its attempt.
         #[serde(flatten)]
         step: StepRef,
         /// From 0 to 1.
@@ -83,7 +83,7 @@ pub enum EventKind {
         /// The attempt that failed.
         #[serde(flatten)]
         step: StepRef,
-        /// Why.
+        /// The error that caused it.
         error: StepError,
         /// How long until the next attempt, in milliseconds.
         delay_ms: u64,
@@ -91,17 +91,17 @@ pub enum EventKind {
         #[serde(default)]
         usage: Usage,
     },
-    /// The executor was lost: the attempt is executed again, its output so far is void.
+    /// The executor was lost: the attempt is repeated and its output so far is discarded.
     #[serde(rename = "step.lost")]
     StepLost {
-        /// Which.
+        /// The step, its item and its attempt.
         #[serde(flatten)]
         step: StepRef,
     },
     /// The step waits for a moment or for somebody.
     #[serde(rename = "step.waiting")]
     StepWaiting {
-        /// Which.
+        /// The step, its item and its attempt.
         #[serde(flatten)]
         step: StepRef,
         /// Until when, where it is known.
@@ -111,7 +111,7 @@ pub enum EventKind {
     /// The step ended.
     #[serde(rename = "step.finished")]
     StepFinished {
-        /// Which.
+        /// The step, its item and its attempt.
         #[serde(flatten)]
         step: StepRef,
         /// How; always a terminal status.
@@ -200,10 +200,10 @@ pub struct Usage {
     pub wall_ms: u64,
     /// The largest linear memory, in bytes.
     pub memory_peak: u64,
-    /// Calls through the door.
+    /// Host calls.
     pub host_calls: u64,
-    /// Bytes that came in through the door.
+    /// Bytes received by host calls.
     pub bytes_in: u64,
-    /// Bytes that went out through the door.
+    /// Bytes sent by host calls.
     pub bytes_out: u64,
 }

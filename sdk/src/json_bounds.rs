@@ -1,9 +1,9 @@
 //! Bounds for JSON text, checked before a tree is built from it.
 //!
-//! A tree of [`serde_json::Value`] takes up to a hundred times as many bytes as its text: two
-//! megabytes of `{"":0},` become 260 MB. [`measure`] reads the text once, without allocating for each
-//! value, and tells how large the tree would be. It is stricter than serde's `RawValue`, which passes
-//! on whatever looks like JSON: escapes must be valid UTF-16, numbers finite, nesting bounded.
+//! A tree of [`serde_json::Value`] takes up to a hundred times as many bytes as its text: two megabytes of
+//! `{"":0},` become 260 MB. [`measure`] reads the text once, without allocating for each value, and says how large
+//! the tree would be. It is stricter than serde's `RawValue`, which passes on whatever looks like JSON: escapes
+//! must be valid UTF-16, numbers finite, nesting bounded.
 
 use std::fmt;
 
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_refused_with_its_place() {
+    fn invalid_json_is_refused_with_its_position() {
         for text in [
             "",
             " ",

@@ -51,20 +51,20 @@ codes! {
     Unauthorized = "unauthorized" 401 "Sign in first";
     /// The e-mail address and password do not belong together, or nobody has verified the address.
     InvalidCredentials = "invalid_credentials" 401 "Wrong e-mail address or password";
-    /// The password is right; the account has a second factor: go on with `challenge` and a code.
-    SecondFactorRequired = "second_factor_required" 401 "A code is needed too";
+    /// The password is right; the account has a second factor: continue with `challenge` and a code.
+    SecondFactorRequired = "second_factor_required" 401 "A second factor is required";
     /// The caller's role does not allow it.
     Forbidden = "forbidden" 403 "Your role does not allow this";
     /// No such thing, or not the caller's.
     NotFound = "not_found" 404 "Not found";
-    /// The route does not take this method.
-    MethodNotAllowed = "method_not_allowed" 405 "The route does not take this method";
+    /// Method not allowed.
+    MethodNotAllowed = "method_not_allowed" 405 "Method not allowed";
     /// The thing is not in a state that allows it.
-    Conflict = "conflict" 409 "Not possible in the present state";
+    Conflict = "conflict" 409 "Conflicts with the current state";
     /// The name is taken.
     NameTaken = "name_taken" 409 "The name is taken";
     /// A request with the same idempotency key is being worked on.
-    IdempotencyInFlight = "idempotency_in_flight" 409 "The same request is being worked on";
+    IdempotencyInFlight = "idempotency_in_flight" 409 "The same request is in progress";
     /// The fence is not the task's: the lease was lost.
     LeaseLost = "lease_lost" 409 "The lease was lost";
     /// The run of the task has ended: nothing of it is left to do.
@@ -72,7 +72,7 @@ codes! {
     /// The task is not there to be claimed.
     NotClaimable = "not_claimable" 409 "The task cannot be claimed";
     /// `If-Match` does not name the present version.
-    VersionMismatch = "version_mismatch" 412 "Somebody else changed it";
+    VersionMismatch = "version_mismatch" 412 "The resource was changed meanwhile";
     /// The body is larger than the route takes.
     TooLarge = "too_large" 413 "The request is too large";
     /// The body's media type is not JSON.
@@ -91,14 +91,14 @@ codes! {
     RateLimited = "rate_limited" 429 "Too many requests";
     /// The account or the network address has too many requests under way.
     TooManyConcurrentRequests = "too_many_concurrent_requests" 429 "Too many requests at once";
-    /// A limit of the team is reached.
-    QuotaExceeded = "quota_exceeded" 429 "A limit of the team is reached";
+    /// A limit of the team was reached.
+    QuotaExceeded = "quota_exceeded" 429 "A limit of the team was reached";
     /// The executor holds as many tasks as its operator lets it.
     SlotsExhausted = "slots_exhausted" 429 "The executor has no slot free";
-    /// Our fault.
-    Internal = "internal" 500 "Something went wrong on our side";
+    /// Our error.
+    Internal = "internal" 500 "Internal server error";
     /// Something we need is not there; try again.
-    Unavailable = "unavailable" 503 "Not available just now";
+    Unavailable = "unavailable" 503 "Temporarily unavailable";
     /// The installation's disk is full; its operator has to see to it.
     InsufficientStorage = "insufficient_storage" 507 "No space is left";
 }
@@ -146,14 +146,14 @@ pub struct Problem {
 pub struct LimitHit {
     /// Its name, such as `fuel_per_day`.
     pub name: String,
-    /// Its value in force.
+    /// Its effective value.
     pub value: i64,
     /// When some of it is free again, where time alone frees it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free_at: Option<Timestamp>,
 }
 
-/// A place in a request's body that is wrong.
+/// An invalid field of a request's body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FieldError {
@@ -171,7 +171,7 @@ pub struct FieldError {
 }
 
 impl FieldError {
-    /// A fault at a pointer.
+    /// An error at a pointer.
     pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), detail: detail.into(), line: None, column: None }
     }

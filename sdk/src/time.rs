@@ -96,7 +96,7 @@ impl Clock for System {
 
 impl Entropy for System {
     fn fill(&self, buffer: &mut [u8]) {
-        // Without randomness no token or key can be made: there is nothing sensible to go on with.
+        // Without randomness no token or key can be made: there is nothing sensible to continue with.
         if let Err(error) = getrandom::fill(buffer) {
             panic!("the operating system gives no randomness: {error}");
         }

@@ -86,7 +86,7 @@ impl Attacker {
         Ok(Self { client, board })
     }
 
-    /// Goes on until it is dropped. What is refused is tried again: that, too, costs.
+    /// Continues until it is dropped. What is refused is tried again: that, too, costs.
     pub(super) async fn attack(&self, name: &str, attack: Attack) -> Result<(), Box<dyn Error>> {
         let pipeline = self.client.create_pipeline(self.board, name).await?.id;
         let idle = "return 1".to_owned();

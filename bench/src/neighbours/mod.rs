@@ -78,7 +78,7 @@ struct Seen {
     health: Duration,
 }
 
-/// The victim's load, and the probe, beside something that goes on for as long.
+/// The victim's load, and the probe, beside something that is active for as long.
 async fn beside<S: Subject>(
     subject: &mut S,
     url: &str,

@@ -44,7 +44,7 @@ pub(crate) trait Kind {
     fn producer(&self, folder: &Path, redis_url: &str) -> Command;
 }
 
-/// A peer at work.
+/// A peer running.
 pub(crate) struct Peer<K> {
     kind: K,
     workers: Vec<Process>,

@@ -31,7 +31,7 @@ pub(crate) struct Production {
     _folder: TempDir,
 }
 
-/// What the services are told.
+/// What the services are reported.
 struct Settings {
     owner_url: String,
     database_url: String,

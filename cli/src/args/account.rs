@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-/// Sign in to a server; it becomes the default of the other commands
+/// Sign in to a server; it becomes the default for other commands
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -12,26 +12,26 @@ Examples:
   restroy login --register                        make an account first
   pass restroy/ci | restroy login --token-stdin   by an API token; RESTROY_TOKEN does it for one command")]
 pub(crate) struct Login {
-    /// The account's e-mail address; asked for unless given
+    /// The account's e-mail address; prompted for if omitted
     pub(crate) email: Option<String>,
-    /// Read the password from standard input (or set RESTROY_PASSWORD); asked for unless given
+    /// Read the password from standard input (or set RESTROY_PASSWORD); prompted for if omitted
     #[arg(long)]
     pub(crate) password_stdin: bool,
-    /// The code of your authenticator, or a recovery code, where a second factor is on; asked for unless given
+    /// The code of your authenticator, or a recovery code, where a second factor is on; prompted for if omitted
     #[arg(long, value_name = "CODE")]
     pub(crate) code: Option<String>,
-    /// Read an API token from standard input, and be whoever it belongs to
+    /// Read an API token from standard input and sign in with it
     #[arg(long, conflicts_with_all = ["email", "password_stdin", "register", "code"])]
     pub(crate) token_stdin: bool,
-    /// Make the account first
+    /// Create the account first
     #[arg(long)]
     pub(crate) register: bool,
-    /// With --register: how others see you; the address's first part unless given
+    /// With --register: your display name [default: the part of the address before the @]
     #[arg(long, requires = "register")]
     pub(crate) name: Option<String>,
 }
 
-/// Choose another password, with a token that comes by e-mail
+/// Reset the password with a token sent by e-mail
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -45,10 +45,10 @@ pub(crate) struct Password {
     // Base64url: one in 64 begins with a dash.
     #[arg(long, allow_hyphen_values = true)]
     pub(crate) token: Option<String>,
-    /// With --token: read the new password from standard input; asked for unless given
+    /// With --token: read the new password from standard input; prompted for if omitted
     #[arg(long = "password-stdin", requires = "token")]
     pub(crate) stdin: bool,
-    /// With --token: let the account's API tokens go on; they end unless given
+    /// With --token: keep the account's API tokens, which are revoked by default
     #[arg(long, requires = "token")]
     pub(crate) keep_tokens: bool,
 }
@@ -68,26 +68,26 @@ pub(crate) struct SecondFactor {
 /// What is to be done with one's second factor.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SecondFactorAction {
-    /// Turn it on: gives a secret for an authenticator, and, after its first code, recovery codes
+    /// Turn it on: prints a secret for an authenticator and, after its first code, recovery codes
     On {
-        /// Read the password from standard input (or set RESTROY_PASSWORD); asked for unless given
+        /// Read the password from standard input (or set RESTROY_PASSWORD); prompted for if omitted
         #[arg(long)]
         password_stdin: bool,
     },
-    /// Confirm it with the authenticator's first code, where `on` could not ask for it
+    /// Confirm it with the authenticator's first code if `on` could not prompt for it
     Confirm {
         /// The code
         code: String,
     },
-    /// Make new recovery codes; those that you had are good no more
+    /// Create new recovery codes; the old codes no longer work
     Codes {
-        /// Read the password from standard input (or set RESTROY_PASSWORD); asked for unless given
+        /// Read the password from standard input (or set RESTROY_PASSWORD); prompted for if omitted
         #[arg(long)]
         password_stdin: bool,
     },
-    /// Turn it off, recovery codes and all
+    /// Turn it off and delete the recovery codes
     Off {
-        /// Read the password from standard input (or set RESTROY_PASSWORD); asked for unless given
+        /// Read the password from standard input (or set RESTROY_PASSWORD); prompted for if omitted
         #[arg(long)]
         password_stdin: bool,
     },
@@ -101,10 +101,10 @@ pub(crate) struct Logout {
     pub(crate) everywhere: bool,
 }
 
-/// List your API tokens, make one, or end one
+/// List your API tokens, create one, or revoke one
 ///
-/// A token is for programs. It does what you may do, in all your teams unless told otherwise, and cannot change
-/// your account. It is shown once.
+/// A token is for programs. It does what you may do, in all your teams by default, and cannot change your account.
+/// It is shown once.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -112,13 +112,13 @@ Examples:
   restroy tokens --create CI --expires 90d --scope pipeline.run --scope run.read --team Sales
   restroy tokens --revoke 0197a4e0-0000-7000-8000-000000000000")]
 pub(crate) struct Tokens {
-    /// Make a token of this name
+    /// Create a token of this name
     #[arg(long, value_name = "NAME")]
     pub(crate) create: Option<String>,
-    /// With --create: after what time it ends, such as 12h, 90d or 52w; never unless given
+    /// With --create: its lifetime, such as 12h, 90d or 52w [default: it never expires]
     #[arg(long, requires = "create", value_name = "TIME")]
     pub(crate) expires: Option<String>,
-    /// With --create: a permission that it carries; may be given several times; all of yours unless given
+    /// With --create: a permission of the token; may be repeated [default: all of yours]
     #[arg(long = "scope", requires = "create", value_name = "PERMISSION")]
     pub(crate) scopes: Vec<String>,
     /// With --create: the only team that it reaches, by name or id
@@ -128,7 +128,7 @@ pub(crate) struct Tokens {
     /// given
     #[arg(long, requires = "create")]
     pub(crate) password_stdin: bool,
-    /// End the token of this id
+    /// Revoke the token of this id
     #[arg(long, conflicts_with = "create", value_name = "ID")]
     pub(crate) revoke: Option<String>,
 }

@@ -2,11 +2,11 @@
 
 use clap::{Args, Subcommand};
 
-use crate::settings::{Given, tables};
+use crate::settings::{GivenFlags, tables};
 
 /// Whose configuration, where it is not that of a script.
 #[derive(Debug, Args)]
-pub(crate) struct Whose {
+pub(crate) struct OwnerArgs {
     /// That of all scripts on this board, by its name or id
     #[arg(long, value_name = "NAME", conflicts_with = "team")]
     pub(crate) board: Option<String>,
@@ -32,7 +32,7 @@ reaches every script there that names it.")]
         #[arg(required = true, num_args = 1..=3, value_name = "PIPELINE SCRIPT KEY")]
         names: Vec<String>,
         #[command(flatten)]
-        whose: Whose,
+        whose: OwnerArgs,
     },
     /// List secrets, without their values
     List {
@@ -40,19 +40,19 @@ reaches every script there that names it.")]
         #[arg(num_args = 0..=2, value_name = "PIPELINE SCRIPT")]
         names: Vec<String>,
         #[command(flatten)]
-        whose: Whose,
+        whose: OwnerArgs,
     },
-    /// Take a secret away
+    /// Remove a secret
     Remove {
         /// A pipeline, one of its scripts, and the key; with --board or --team the key alone
         #[arg(required = true, num_args = 1..=3, value_name = "PIPELINE SCRIPT KEY")]
         names: Vec<String>,
         #[command(flatten)]
-        whose: Whose,
+        whose: OwnerArgs,
     },
 }
 
-/// Print the settings in force, or change the configuration of scripts, boards and teams
+/// Print the effective settings, or change the configuration of scripts, boards and teams
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -67,16 +67,16 @@ pub(crate) struct Config {
     #[command(subcommand)]
     pub(crate) action: Option<Configure>,
     #[command(flatten)]
-    pub(crate) settings: Given<tables::Dev>,
+    pub(crate) settings: GivenFlags<tables::Dev>,
 }
 
 /// What is to be done with the configuration of scripts, or which service's settings are asked for.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Configure {
-    /// Print the settings that `restroy control-plane` would have here, secrets masked
-    ControlPlane(Given<tables::ControlPlane>),
-    /// Print the settings that `restroy executor` would have here, secrets masked
-    Executor(Given<tables::Executor>),
+    /// Print the effective settings of `restroy control-plane`, secrets masked
+    ControlPlane(GivenFlags<tables::ControlPlane>),
+    /// Print the effective settings of `restroy executor`, secrets masked
+    Executor(GivenFlags<tables::Executor>),
     /// Set a plain value
     #[command(after_help = "\
 Examples:
@@ -91,7 +91,7 @@ goes before its board's, and that before its team's.")]
         #[arg(required = true, num_args = 2..=4, value_name = "PIPELINE SCRIPT KEY VALUE")]
         names: Vec<String>,
         #[command(flatten)]
-        whose: Whose,
+        whose: OwnerArgs,
     },
     /// List what is set, secrets without their values
     List {
@@ -99,14 +99,14 @@ goes before its board's, and that before its team's.")]
         #[arg(num_args = 0..=2, value_name = "PIPELINE SCRIPT")]
         names: Vec<String>,
         #[command(flatten)]
-        whose: Whose,
+        whose: OwnerArgs,
     },
-    /// Take a value or a secret away; what a farther place has, or the document's default, holds again
+    /// Remove a value or a secret; the value of the board, team or document applies again
     Unset {
         /// A pipeline, one of its scripts, and the key; with --board or --team the key alone
         #[arg(required = true, num_args = 1..=3, value_name = "PIPELINE SCRIPT KEY")]
         names: Vec<String>,
         #[command(flatten)]
-        whose: Whose,
+        whose: OwnerArgs,
     },
 }

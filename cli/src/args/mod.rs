@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 pub(crate) use account::{Login, Logout, Password, SecondFactor, SecondFactorAction, Tokens};
-pub(crate) use configuration::{Config, Configure, Secrets, Whose};
+pub(crate) use configuration::{Config, Configure, OwnerArgs, Secrets};
 pub(crate) use pipeline::{Boards, Check, Diff, Library, LibraryAction, Publish, Pull, Push, Retention, Versions};
 pub(crate) use run::{Artifacts, Exec, Logs, Run, Runs, RunsAction};
 pub(crate) use team::{Audit, Invitations, Members, Outbox, Roles, Teams, Usage};
@@ -51,7 +51,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) server: Option<String>,
 
-    /// Answer in JSON, where there is an answer
+    /// Print output as JSON
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) json: bool,
 
@@ -66,7 +66,7 @@ pub(crate) enum Command {
     ControlPlane(ControlPlaneArgs),
     Executor(ExecutorArgs),
     Migrate(MigrateArgs),
-    /// Manage an installation, on its database directly
+    /// Manage an installation directly in its database
     #[command(subcommand)]
     Admin(AdminCommand),
     /// Manage the master keys that secrets are sealed with
@@ -76,20 +76,20 @@ pub(crate) enum Command {
     #[command(hide = true)]
     Health(probe::Args),
     Login(Login),
-    /// Verify the e-mail address of a new account, with the token from the e-mail
+    /// Verify a new account's e-mail address with the token from the e-mail
     VerifyEmail {
         /// The token
         // Base64url: one in 64 begins with a dash.
         #[arg(allow_hyphen_values = true)]
         token: String,
-        /// Read the password from standard input (or set RESTROY_PASSWORD); asked for unless given
+        /// Read the password from standard input (or set RESTROY_PASSWORD); prompted for if omitted
         #[arg(long)]
         password_stdin: bool,
     },
     Password(Password),
     SecondFactor(SecondFactor),
     Logout(Logout),
-    /// Show who is signed in, and the teams
+    /// Show who is signed in and their teams
     Whoami,
     Teams(Teams),
     Usage(Usage),
@@ -109,7 +109,7 @@ pub(crate) enum Command {
     Run(Run),
     Runs(Runs),
     Logs(Logs),
-    /// End a run that goes on
+    /// Cancel a queued or running run
     Cancel {
         /// The run's id
         run: String,
@@ -124,7 +124,7 @@ pub(crate) enum Command {
     Audit(Audit),
     Artifacts(Artifacts),
     Exec(Exec),
-    /// Print a script that completes this command line in a shell
+    /// Print a shell completion script
     #[command(after_help = "\
 Examples:
   restroy completion bash > ~/.local/share/bash-completion/completions/restroy

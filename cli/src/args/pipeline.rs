@@ -4,25 +4,25 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-/// List the boards, or make one
+/// List boards, or create one
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   restroy boards
   restroy boards --create Reports --team Sales")]
 pub(crate) struct Boards {
-    /// Make a board of this name
+    /// Create a board of this name
     #[arg(long, value_name = "NAME")]
     pub(crate) create: Option<String>,
-    /// With --create: the team it belongs to; made when it is not there
+    /// With --create: its team; created if it does not exist
     #[arg(long, requires = "create", value_name = "NAME")]
     pub(crate) team: Option<String>,
 }
 
-/// Make a folder's pipeline the newest version on the server
+/// Upload a folder's pipeline as the newest version
 ///
-/// Reads pipeline.yaml and every Lua file below the folder. The pipeline is made when the board has
-/// none of its name.
+/// Reads pipeline.yaml and every Lua file below the folder. The pipeline is created if the board has none of that
+/// name.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -33,19 +33,19 @@ pub(crate) struct Push {
     /// The pipeline's folder
     #[arg(value_name = "DIR")]
     pub(crate) folder: PathBuf,
-    /// The board's name or id; the only board unless given
+    /// The board's name or id [default: your only board]
     #[arg(long, value_name = "NAME")]
     pub(crate) board: Option<String>,
-    /// Runs start with the new version from now on (the default)
+    /// New runs use the new version (the default)
     #[arg(long, conflicts_with = "draft")]
     pub(crate) publish: bool,
-    /// Runs go on with the version that is published
+    /// Runs keep using the published version
     #[arg(long)]
     pub(crate) draft: bool,
     /// Why
     #[arg(long, short, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub(crate) message: String,
-    /// Do not ask before the pipeline may touch more than the published version
+    /// Skip the prompt when the pipeline is allowed to do more than the published version
     #[arg(long, short)]
     pub(crate) yes: bool,
 }
@@ -77,27 +77,27 @@ pub(crate) struct Retention {
     pub(crate) board: Option<String>,
 }
 
-/// Write a pipeline of the server into a folder
+/// Download a pipeline into a folder
 ///
-/// The folder holds pipeline.yaml and the Lua files then, as `restroy push` takes them. It is made, or is
-/// empty: what is there is not written over.
+/// The folder holds pipeline.yaml and the Lua files then, as `restroy push` takes them. It is created, or must be
+/// empty: nothing is overwritten.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   restroy pull Newsletter
   restroy pull Newsletter old --version 3
-  restroy pull Newsletter newsletter --force      write over what is there")]
+  restroy pull Newsletter newsletter --force      overwrite existing files")]
 pub(crate) struct Pull {
     /// The pipeline: its name or its id
     #[arg(value_name = "NAME|ID")]
     pub(crate) pipeline: String,
-    /// The folder; named like the pipeline unless given
+    /// The folder [default: the pipeline's name]
     #[arg(value_name = "DIR")]
     pub(crate) folder: Option<PathBuf>,
-    /// This version; the newest unless given
+    /// This version [default: the newest]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
     pub(crate) version: Option<i64>,
-    /// Write over files that are there
+    /// Overwrite existing files
     #[arg(long)]
     pub(crate) force: bool,
     /// The board, where several have a pipeline of that name
@@ -117,7 +117,7 @@ pub(crate) struct Diff {
     /// The pipeline's folder
     #[arg(value_name = "DIR", default_value = ".")]
     pub(crate) folder: PathBuf,
-    /// Compare with this version; the published one unless given
+    /// Compare with this version [default: the published one]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
     pub(crate) version: Option<i64>,
     /// The board, where several have a pipeline of that name
@@ -139,7 +139,7 @@ pub(crate) struct Versions {
     pub(crate) board: Option<String>,
 }
 
-/// Let runs start with a version from now on
+/// Publish a version: new runs will use it
 #[derive(Debug, Args)]
 pub(crate) struct Publish {
     /// The pipeline: its name, its folder or its id
@@ -148,7 +148,7 @@ pub(crate) struct Publish {
     /// The version's number; `restroy versions` lists them
     #[arg(value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
     pub(crate) version: i64,
-    /// Do not ask before the pipeline may touch more than the published version
+    /// Skip the prompt when the pipeline is allowed to do more than the published version
     #[arg(long, short)]
     pub(crate) yes: bool,
     /// The board, where several have a pipeline of that name
@@ -167,7 +167,7 @@ Examples:
   restroy library push text.lua --message \"Trim spaces\"
   restroy library show text --version 2")]
 pub(crate) struct Library {
-    /// The team's name or id; the only team unless given
+    /// The team's name or id [default: your only team]
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) team: Option<String>,
     #[command(subcommand)]
@@ -177,11 +177,11 @@ pub(crate) struct Library {
 /// What is to be done with a library.
 #[derive(Debug, Subcommand)]
 pub(crate) enum LibraryAction {
-    /// Make a Lua file the newest version of a module; the module is made when it is not there
+    /// Upload a Lua file as the newest version of a module; the module is created if it does not exist
     Push {
         /// The Lua file
         file: PathBuf,
-        /// The module's name; that of the file unless given
+        /// The module's name [default: the file's name]
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
         /// Why
@@ -192,7 +192,7 @@ pub(crate) enum LibraryAction {
     Show {
         /// The module's name
         name: String,
-        /// This version; the newest unless given
+        /// This version [default: the newest]
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
         version: Option<i64>,
     },
@@ -203,7 +203,7 @@ pub(crate) enum LibraryAction {
     },
 }
 
-/// Check a folder's pipeline without a server: the document, and that all Lua compiles
+/// Check a folder's pipeline without a server: the document and all Lua sources
 #[derive(Debug, Args)]
 pub(crate) struct Check {
     /// The pipeline's folder

@@ -24,7 +24,7 @@ pub(crate) struct Run {
     /// All parameters, as a JSON object; `-` is standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) params_file: Option<PathBuf>,
-    /// Watch it until it ends
+    /// Follow it until it ends
     #[arg(long, short)]
     pub(crate) follow: bool,
     /// The board, where several have a pipeline of that name
@@ -32,7 +32,7 @@ pub(crate) struct Run {
     pub(crate) board: Option<String>,
 }
 
-/// List runs, newest first; keep one from being removed, or delete some
+/// List runs, newest first; keep or delete some
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -62,7 +62,7 @@ pub(crate) enum RunsAction {
     Keep {
         /// The run's id
         run: String,
-        /// Keep it no longer
+        /// Undo: no longer keep it
         #[arg(long)]
         undo: bool,
     },
@@ -74,12 +74,12 @@ pub(crate) enum RunsAction {
     },
 }
 
-/// Show what a run printed and did
+/// Show a run's log
 #[derive(Debug, Args)]
 pub(crate) struct Logs {
     /// The run's id
     pub(crate) run: String,
-    /// Go on until it ends
+    /// Follow it until it ends
     #[arg(long, short)]
     pub(crate) follow: bool,
     /// Only what came after the event of this number
@@ -87,19 +87,19 @@ pub(crate) struct Logs {
     pub(crate) after: i64,
 }
 
-/// List the files that a run kept, or fetch them
+/// List a run's artifacts, or download them
 #[derive(Debug, Args)]
 pub(crate) struct Artifacts {
     /// The run's id
     pub(crate) run: String,
-    /// Fetch them into this folder; what is there already stays
+    /// Download them into this folder; existing files are kept
     #[arg(long, value_name = "DIR")]
     pub(crate) download: Option<PathBuf>,
 }
 
-/// Run one script on the spot, in a sandbox, without a server
+/// Run one script locally in a sandbox, without a server
 ///
-/// kv, e-mail and files are there, in memory, and gone afterwards; `require` finds the Lua files
+/// kv, e-mail and files are kept in memory for this run; `require` finds the Lua files
 /// beside the script.
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -2,7 +2,7 @@
 
 use clap::{ArgGroup, Args};
 
-/// List the teams; make, rename, leave, hand over, delete one or bring it back
+/// List teams; create, rename, leave, transfer, delete or restore one
 #[derive(Debug, Args)]
 #[command(
     group(ArgGroup::new("what").args(["create", "rename", "leave", "transfer", "delete", "restore", "deleted"])),
@@ -18,22 +18,22 @@ pub(crate) struct Teams {
     /// Make a team of this name
     #[arg(long, value_name = "NAME")]
     pub(crate) create: Option<String>,
-    /// Give this team the name of --to
+    /// Rename this team to --to
     #[arg(long, value_name = "TEAM", requires = "to")]
     pub(crate) rename: Option<String>,
     /// Leave this team
     #[arg(long, value_name = "TEAM")]
     pub(crate) leave: Option<String>,
-    /// Make the member of --to the owner of this team; you are an admin from then on
+    /// Transfer this team to the member of --to; you become an admin
     #[arg(long, value_name = "TEAM", requires = "to")]
     pub(crate) transfer: Option<String>,
     /// Delete this team with all that is in it
     #[arg(long, value_name = "TEAM")]
     pub(crate) delete: Option<String>,
-    /// Bring a deleted team back
+    /// Restore a deleted team
     #[arg(long, value_name = "TEAM")]
     pub(crate) restore: Option<String>,
-    /// List the deleted teams that you can bring back
+    /// List the deleted teams that you can restore
     #[arg(long)]
     pub(crate) deleted: bool,
     /// The new name, or the member's e-mail address
@@ -44,19 +44,19 @@ pub(crate) struct Teams {
     pub(crate) yes: bool,
 }
 
-/// Show what a team stores and used of late
+/// Show a team's storage and recent usage
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   restroy usage
   restroy usage --team Sales")]
 pub(crate) struct Usage {
-    /// The team's name or id; the only team unless given
+    /// The team's name or id [default: your only team]
     #[arg(long, value_name = "NAME")]
     pub(crate) team: Option<String>,
 }
 
-/// List a team's members; invite, remove one, or give one another role
+/// List a team's members; invite or remove one, or change a role
 #[derive(Debug, Args)]
 #[command(
     group(ArgGroup::new("what").args(["invite", "change", "remove"])),
@@ -69,7 +69,7 @@ Examples:
   restroy members --remove bob@example.com"
 )]
 pub(crate) struct Members {
-    /// The team's name or id; the only team unless given
+    /// The team's name or id [default: your only team]
     #[arg(long, value_name = "NAME", conflicts_with = "board")]
     pub(crate) team: Option<String>,
     /// The roles on this board, in place of those in the team
@@ -78,7 +78,7 @@ pub(crate) struct Members {
     /// Invite whoever has this address
     #[arg(long, value_name = "EMAIL", requires = "role")]
     pub(crate) invite: Option<String>,
-    /// Give this member the role of --role
+    /// Change this member's role to --role
     #[arg(long, value_name = "EMAIL", requires = "role")]
     pub(crate) change: Option<String>,
     /// Remove this member
@@ -89,7 +89,7 @@ pub(crate) struct Members {
     pub(crate) role: Option<String>,
 }
 
-/// List the invitations that wait for you, or those of a team; answer or revoke one
+/// List the pending invitations for you, or those of a team; answer or revoke one
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("what").args(["accept", "decline", "revoke"])))]
 pub(crate) struct Invitations {
@@ -100,15 +100,15 @@ pub(crate) struct Invitations {
     // Base64url: one in 64 begins with a dash.
     #[arg(long, value_name = "ID|TOKEN", allow_hyphen_values = true)]
     pub(crate) accept: Option<String>,
-    /// Say no to this invitation
+    /// Decline this invitation
     #[arg(long, value_name = "ID")]
     pub(crate) decline: Option<String>,
-    /// Take this invitation of the team back
+    /// Revoke this invitation of the team
     #[arg(long, value_name = "ID")]
     pub(crate) revoke: Option<String>,
 }
 
-/// List a team's roles; make, change, delete one of its own
+/// List a team's roles; create, change or delete a custom one
 #[derive(Debug, Args)]
 #[command(
     group(ArgGroup::new("what").args(["create", "change", "delete", "permissions"])),
@@ -120,19 +120,19 @@ Examples:
   restroy roles --change Releaser --name Shipper"
 )]
 pub(crate) struct Roles {
-    /// The team's name or id; the only team unless given
+    /// The team's name or id [default: your only team]
     #[arg(long, value_name = "NAME")]
     pub(crate) team: Option<String>,
-    /// Make a role of this name
+    /// Create a role of this name
     #[arg(long, value_name = "ROLE")]
     pub(crate) create: Option<String>,
     /// Change this role
     #[arg(long, value_name = "ROLE")]
     pub(crate) change: Option<String>,
-    /// Delete this role, which nobody may have
+    /// Delete this role; nobody may have it
     #[arg(long, value_name = "ROLE")]
     pub(crate) delete: Option<String>,
-    /// List all permissions there are
+    /// List all permissions
     #[arg(long)]
     pub(crate) permissions: bool,
     /// All that the role allows; may be given several times, or with commas between
@@ -146,7 +146,7 @@ pub(crate) struct Roles {
     pub(crate) description: Option<String>,
 }
 
-/// Show what was done in a team, or to one's own account, the newest first
+/// Show the audit log of a team or of your account, newest first
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -154,13 +154,13 @@ Examples:
   restroy audit --mine                            one's own sign-ins, also those that failed
   restroy audit --team Sales --export > audit.ndjson")]
 pub(crate) struct Audit {
-    /// The team, by its name or id; the only one unless given
+    /// The team, by its name or id [default: your only team]
     #[arg(long, value_name = "NAME")]
     pub(crate) team: Option<String>,
-    /// What was done to one's own account
+    /// The log of your own account
     #[arg(long, conflicts_with = "team")]
     pub(crate) mine: bool,
-    /// Only actions that begin so, such as `board.`
+    /// Only actions with this prefix, such as `board.`
     #[arg(long, value_name = "TEXT")]
     pub(crate) action: Option<String>,
     /// Only what was done to this: kind and id, as the list shows it

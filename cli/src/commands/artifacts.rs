@@ -41,7 +41,7 @@ pub(crate) async fn artifacts(context: &Context, args: &Artifacts) -> Outcome {
         return context.show(&artifacts, |_| String::new());
     }
     if artifacts.is_empty() {
-        print("the run kept no files");
+        print("the run has no artifacts");
         return Ok(());
     }
     let rows = artifacts.into_iter().map(|Artifact { name, step, bytes: length, sha256, created_at, .. }| {
@@ -73,7 +73,7 @@ fn keep(path: &Path, content: &[u8]) -> Outcome {
             let failure = Failure::file("write", path, &error);
             let there = error.kind() == std::io::ErrorKind::AlreadyExists;
             if there {
-                failure.help("what is there stays: move it away, or fetch into another folder")
+                failure.help("existing files are kept: move them away, or download into another folder")
             } else {
                 failure
             }

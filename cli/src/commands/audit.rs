@@ -95,8 +95,8 @@ fn moment(flag: &str, text: Option<&str>) -> Outcome<Option<Timestamp>> {
     let moment = text.parse::<jiff::Timestamp>().ok().or_else(|| Some(day()?.timestamp()));
     match moment {
         Some(moment) => Ok(Some(moment.into())),
-        None => Err(Failure::usage(format!("{flag}: `{text}` is no moment"))
-            .help("write a day (2026-11-25) or a moment (2026-11-25T08:00:00Z)")),
+        None => Err(Failure::usage(format!("{flag}: `{text}` is not a date or time"))
+            .help("write a date (2026-11-25) or a time (2026-11-25T08:00:00Z)")),
     }
 }
 

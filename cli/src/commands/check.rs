@@ -7,9 +7,9 @@ use serde_json::json;
 use crate::{
     args::Check,
     context::json,
+    diagnostics,
     engine::engine,
     failure::{Failure, Outcome, code},
-    faults,
     folder::Folder,
     output,
     style::Paint,
@@ -29,12 +29,12 @@ pub(crate) async fn check(as_json: bool, args: &Check) -> Outcome {
     if !found.is_empty() {
         let count = if found.len() == 1 { "1 fault".to_owned() } else { format!("{} faults", found.len()) };
         return Err(Failure::new(format!("{count} in {}", folder.root.display()))
-            .details(faults::show(&found, &folder, Paint::stderr()) + "\n"));
+            .details(diagnostics::show(&found, &folder, Paint::stderr()) + "\n"));
     }
     let steps = document.map_or(0, |document| document.steps.len());
     let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
     output::print(&format!(
-        "{}: {}, {}, no faults",
+        "{}: {}, {}, no problems",
         folder.document.display(),
         count(steps, "step"),
         count(folder.files.len(), "Lua file")

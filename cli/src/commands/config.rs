@@ -3,13 +3,13 @@
 
 use restroy_sdk::{
     api::script::{ConfigurationEntry, PutConfiguration},
-    client::{Client, ConfigurationOf},
+    client::{Client, ConfigurationOwner},
     problem::ProblemCode,
 };
 use serde::Serialize;
 
 use crate::{
-    args::{Configure, Secrets, Whose},
+    args::{Configure, OwnerArgs, Secrets},
     context::Context,
     failure::{Failure, Outcome},
     find,
@@ -24,15 +24,18 @@ pub(crate) async fn secrets(context: &Context, action: &Secrets) -> Outcome {
         Secrets::Set { names, whose } => {
             let (names, [key]) = split(names)?;
             // Before anything is typed that would be typed in vain.
-            let place = Place::find(&client, whose, names).await?;
-            let value =
-                if prompt::is_attended() { prompt::secret(&format!("Value of {key}"), "")? } else { prompt::stdin()? };
+            let place = ConfigTarget::find(&client, whose, names).await?;
+            let value = if prompt::is_interactive() {
+                prompt::secret(&format!("Value of {key}"), "")?
+            } else {
+                prompt::stdin()?
+            };
             set(context, &client, &place, key, PutConfiguration { value, secret: true }).await
         }
         Secrets::List { names, whose } => list(context, &client, whose, names, true).await,
         Secrets::Remove { names, whose } => {
             let (names, [key]) = split(names)?;
-            unset(context, &client, &Place::find(&client, whose, names).await?, key).await
+            unset(context, &client, &ConfigTarget::find(&client, whose, names).await?, key).await
         }
     }
 }
@@ -45,13 +48,13 @@ pub(crate) async fn configure(context: &Context, action: &Configure) -> Outcome 
         Configure::ControlPlane(_) | Configure::Executor(_) => Ok(()),
         Configure::Set { names, whose } => {
             let (names, [key, value]) = split(names)?;
-            let place = Place::find(&client, whose, names).await?;
+            let place = ConfigTarget::find(&client, whose, names).await?;
             set(context, &client, &place, key, PutConfiguration { value: value.clone(), secret: false }).await
         }
         Configure::List { names, whose } => list(context, &client, whose, names, false).await,
         Configure::Unset { names, whose } => {
             let (names, [key]) = split(names)?;
-            unset(context, &client, &Place::find(&client, whose, names).await?, key).await
+            unset(context, &client, &ConfigTarget::find(&client, whose, names).await?, key).await
         }
     }
 }
@@ -62,17 +65,17 @@ fn split<const N: usize>(names: &[String]) -> Outcome<(&[String], &[String; N])>
 }
 
 /// Whose configuration it is.
-struct Place {
-    of: ConfigurationOf,
+struct ConfigTarget {
+    of: ConfigurationOwner,
     /// What it is called.
     name: String,
     /// The secrets that the published version of a script's pipeline declares for it.
     declared: Vec<String>,
 }
 
-impl Place {
+impl ConfigTarget {
     /// A script by `[pipeline, script]`, or what the flags name.
-    async fn find(client: &Client, whose: &Whose, names: &[String]) -> Outcome<Self> {
+    async fn find(client: &Client, whose: &OwnerArgs, names: &[String]) -> Outcome<Self> {
         let shared = |of, name| Self { of, name, declared: Vec::new() };
         match (&whose.board, &whose.team, names) {
             (Some(board), None, []) => {
@@ -96,13 +99,13 @@ impl Place {
                 }
                 Ok(Self { of: script.id.into(), name: script.path, declared })
             }
-            _ => Err(Failure::usage("it is not clear whose configuration is meant")
+            _ => Err(Failure::usage("no script, board or team given")
                 .help("name a pipeline and one of its scripts, or --board NAME, or --team NAME")),
         }
     }
 }
 
-async fn set(context: &Context, client: &Client, place: &Place, key: &str, value: PutConfiguration) -> Outcome {
+async fn set(context: &Context, client: &Client, place: &ConfigTarget, key: &str, value: PutConfiguration) -> Outcome {
     if key.is_empty() {
         return Err(Failure::usage("the key is empty").help("a key has letters, digits and `_`, such as API_KEY"));
     }
@@ -113,11 +116,11 @@ async fn set(context: &Context, client: &Client, place: &Place, key: &str, value
     let entry = client.put_configuration(place.of, key, &value).await?;
     context.show(&entry, |entry| {
         let what = if entry.secret { "secret" } else { "value" };
-        format!("{what} {key} of {} set (revision {}); runs that start from now on see it", place.name, entry.revision)
+        format!("{what} {key} of {} set (revision {}); new runs will use it", place.name, entry.revision)
     })
 }
 
-async fn unset(context: &Context, client: &Client, place: &Place, key: &str) -> Outcome {
+async fn unset(context: &Context, client: &Client, place: &ConfigTarget, key: &str) -> Outcome {
     client.delete_configuration(place.of, key).await.map_err(|error| match error.problem() {
         Some(problem) if problem.code == ProblemCode::NotFound => {
             Failure::new(format!("`{key}` of {} is not set", place.name)).help("`restroy config list` lists what is")
@@ -125,26 +128,26 @@ async fn unset(context: &Context, client: &Client, place: &Place, key: &str) -> 
         _ => error.into(),
     })?;
     let unset = serde_json::json!({ "of": place.name, "key": key });
-    context.show(&unset, |_| format!("{key} of {} is not set any more", place.name))
+    context.show(&unset, |_| format!("{key} of {} is no longer set", place.name))
 }
 
 /// What is set somewhere.
 #[derive(Serialize)]
-struct Entry {
+struct ListedEntry {
     of: String,
     #[serde(flatten)]
     entry: ConfigurationEntry,
 }
 
-async fn list(context: &Context, client: &Client, whose: &Whose, names: &[String], secrets: bool) -> Outcome {
-    let places: Vec<(String, ConfigurationOf)> = match names {
+async fn list(context: &Context, client: &Client, whose: &OwnerArgs, names: &[String], secrets: bool) -> Outcome {
+    let places: Vec<(String, ConfigurationOwner)> = match names {
         [pipeline] if whose.board.is_none() && whose.team.is_none() => {
             let pipeline = find::pipeline(client, pipeline, None).await?;
             let scripts = find::all(async |paging| client.scripts(pipeline.id, &paging).await).await?;
             scripts.into_iter().map(|script| (script.path, script.id.into())).collect()
         }
         names => {
-            let place = Place::find(client, whose, names).await?;
+            let place = ConfigTarget::find(client, whose, names).await?;
             vec![(place.name, place.of)]
         }
     };
@@ -152,7 +155,7 @@ async fn list(context: &Context, client: &Client, whose: &Whose, names: &[String
     for (name, of) in places {
         let found = find::all(async |paging| client.configuration(of, &paging).await).await?;
         let found = found.into_iter().filter(|entry| entry.secret || !secrets);
-        entries.extend(found.map(|entry| Entry { of: name.clone(), entry }));
+        entries.extend(found.map(|entry| ListedEntry { of: name.clone(), entry }));
     }
     if context.json {
         return context.show(&entries, |_| String::new());
@@ -161,7 +164,7 @@ async fn list(context: &Context, client: &Client, whose: &Whose, names: &[String
         output::print(if secrets { "no secrets are set" } else { "nothing is set; the document's defaults hold" });
         return Ok(());
     }
-    let rows = entries.into_iter().map(|Entry { of, entry }| {
+    let rows = entries.into_iter().map(|ListedEntry { of, entry }| {
         let value = entry.value.unwrap_or_else(|| "(secret)".to_owned());
         [of, entry.key, value, entry.revision.to_string(), output::moment(entry.updated_at)]
     });

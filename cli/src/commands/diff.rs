@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use restroy_sdk::document::{self, Change, Diff, FieldChange};
 use serde_json::Value;
 
-use super::{grant::words, push::faulty};
+use super::{grant::describe, push::invalid_folder};
 use crate::{
     args,
     context::Context,
@@ -21,12 +21,12 @@ const SHOWN: usize = 200;
 /// Shows what a folder would change.
 pub(crate) async fn diff(context: &Context, args: &args::Diff) -> Outcome {
     let folder = Folder::read(&args.folder)?;
-    let document = folder.check().map_err(|faults| faulty(&faults, &folder, "nothing was compared"))?;
+    let document = folder.check().map_err(|faults| invalid_folder(&faults, &folder, "nothing was compared"))?;
     let name = folder.name(&document)?;
     let client = context.client()?;
     let pipeline = find::pipeline(&client, &name, args.board.as_deref()).await?;
     let Some(number) = args.version.or(pipeline.published_version) else {
-        return Err(Failure::new(format!("nothing of `{}` is published", pipeline.name))
+        return Err(Failure::new(format!("`{}` has no published version", pipeline.name))
             .help("name a version with --version; `restroy versions` lists them"));
     };
     let there = client.version(pipeline.id, number).await?;
@@ -55,10 +55,10 @@ fn show(diff: &Diff, paint: Paint) -> String {
         }
     }
     for touch in &diff.capabilities {
-        let what = words(&touch.touch);
+        let what = describe(&touch.touch);
         let line = match touch.change {
-            Change::Removed => paint.green(&format!("- may touch {what}")),
-            Change::Added | Change::Changed => paint.yellow(&format!("+ may touch {what}")),
+            Change::Removed => paint.green(&format!("- is allowed to: {what}")),
+            Change::Added | Change::Changed => paint.yellow(&format!("+ is allowed to: {what}")),
         };
         let _ = writeln!(text, "{line}");
     }
@@ -87,16 +87,16 @@ fn fields(text: &mut String, fields: &[FieldChange], paint: Paint) {
         let place = clean(field.pointer.trim_start_matches('/'));
         let _ = writeln!(text, "{}", paint.bold(&place));
         if !field.from.is_null() {
-            let _ = writeln!(text, "{}", paint.red(&format!("- {}", short(&field.from))));
+            let _ = writeln!(text, "{}", paint.red(&format!("- {}", one_line(&field.from))));
         }
         if !field.to.is_null() {
-            let _ = writeln!(text, "{}", paint.green(&format!("+ {}", short(&field.to))));
+            let _ = writeln!(text, "{}", paint.green(&format!("+ {}", one_line(&field.to))));
         }
     }
 }
 
 /// A value on one line.
-fn short(value: &Value) -> String {
+fn one_line(value: &Value) -> String {
     let text = clean(&value.to_string());
     if text.chars().count() <= SHOWN {
         return text;
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_what_is_new_and_what_is_gone() {
+    fn reports_what_is_new_and_what_is_gone() {
         let read = |document: Value| document::read_json(&document.to_string()).unwrap();
         let old = read(json!({ "restroy": 1, "name": "A", "steps": { "a": { "script": "a.lua" } } }));
         let new = read(json!({

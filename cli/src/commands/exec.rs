@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
-use lua_wasm_host::{Door, Globals, Grants, Invocation, Limits, Origin, Outcome as Ran, Source, StepError, Usage};
-use restroy_executor::{HttpPolicy, Outbound};
+use lua_wasm_host::{
+    Globals, Grants, HostContext, Invocation, Limits, Origin, Outcome as Ran, Source, StepError, Usage,
+};
+use restroy_executor::{HttpPolicy, OutboundHttp};
 use restroy_sdk::time::Ambient;
 use serde_json::{Value, json};
 
@@ -14,17 +16,17 @@ use crate::{
     failure::{Failure, Outcome, code},
     folder::{is_lua, read_source, read_text},
     output::{bytes, grouped, print},
-    scratch::{MemoryFiles, MemoryKv, MemoryMail, SystemAmbient, Terminal, Web},
+    scratch::{LocalHttp, MemoryFiles, MemoryKv, MemoryMail, SystemAmbient, TerminalSink},
     style::{Paint, clean, clean_lines},
 };
 
 /// Runs one script on the spot.
 pub(crate) async fn exec(as_json: bool, args: &Exec) -> Outcome {
     let invocation = invocation(args)?;
-    let door = door(as_json, args)?;
-    let cancel = door.cancel.clone();
+    let host_context = host_context(as_json, args)?;
+    let cancel = host_context.cancel.clone();
     let engine = engine().await?;
-    let running = engine.run(invocation, door);
+    let running = engine.run(invocation, host_context);
     tokio::pin!(running);
     let mut interrupted = false;
     let ran = tokio::select! {
@@ -41,11 +43,11 @@ pub(crate) async fn exec(as_json: bool, args: &Exec) -> Outcome {
 fn invocation(args: &Exec) -> Outcome<Invocation> {
     let name = args.script.file_name().and_then(|name| name.to_str()).unwrap_or("script.lua");
     let entry = Source::new(name, read_source(&args.script)?);
-    let mut invocation = Invocation { modules: siblings(&args.script, name)?, ..Invocation::script(entry) };
+    let mut invocation = Invocation { modules: sibling_modules(&args.script, name)?, ..Invocation::script(entry) };
     invocation.globals = Globals {
-        params: Some(given("params", args.params.as_deref(), "{}")?),
-        inputs: Some(given("input", args.input.as_deref(), "{}")?),
-        item: args.item.as_deref().map(|item| given("item", Some(item), "null")).transpose()?,
+        params: Some(json_argument("params", args.params.as_deref(), "{}")?),
+        inputs: Some(json_argument("input", args.input.as_deref(), "{}")?),
+        item: args.item.as_deref().map(|item| json_argument("item", Some(item), "null")).transpose()?,
         index: args.item.as_ref().map(|_| 1),
         config: Some(config(&args.config)?),
         run: Some(json!({"id": null, "retry": 0, "pipeline": null, "step": name}).to_string().into()),
@@ -61,7 +63,7 @@ fn invocation(args: &Exec) -> Outcome<Invocation> {
 }
 
 /// JSON from the command line, or with `@` from a file.
-fn given(what: &str, text: Option<&str>, otherwise: &str) -> Outcome<Arc<str>> {
+fn json_argument(what: &str, text: Option<&str>, otherwise: &str) -> Outcome<Arc<str>> {
     let Some(text) = text else { return Ok(otherwise.into()) };
     let from_file;
     let text = match text.strip_prefix('@') {
@@ -95,7 +97,7 @@ fn config(pairs: &[String]) -> Outcome<Arc<str>> {
 }
 
 /// The Lua files beside the script, for `require`.
-fn siblings(script: &Path, name: &str) -> Outcome<Vec<Source>> {
+fn sibling_modules(script: &Path, name: &str) -> Outcome<Vec<Source>> {
     let folder = script.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let failed = |error: std::io::Error| Failure::file("read", folder, &error);
     let mut sources = Vec::new();
@@ -113,12 +115,12 @@ fn siblings(script: &Path, name: &str) -> Outcome<Vec<Source>> {
     Ok(sources)
 }
 
-fn door(as_json: bool, args: &Exec) -> Outcome<Door> {
+fn host_context(as_json: bool, args: &Exec) -> Outcome<HostContext> {
     let ambient = Ambient::system();
     let surroundings = Arc::new(SystemAmbient(ambient.clone()));
     let paint = if as_json { Paint::stderr() } else { Paint::stdout() };
-    let sink = Arc::new(Terminal { on_stderr: as_json, paint });
-    let mut door = Door::new(surroundings.clone(), surroundings, sink);
+    let sink = Arc::new(TerminalSink { on_stderr: as_json, paint });
+    let mut host_context = HostContext::new(surroundings.clone(), surroundings, sink);
     let http: Vec<Origin> = args
         .allow_http
         .iter()
@@ -126,15 +128,15 @@ fn door(as_json: bool, args: &Exec) -> Outcome<Door> {
         .collect::<Outcome<_>>()?;
     if !http.is_empty() {
         let allow_loopback = args.allow_http.iter().any(|origin| origin.starts_with("http://"));
-        let outbound = Outbound::new(HttpPolicy { allow_loopback, ..HttpPolicy::default() })
+        let outbound = OutboundHttp::new(HttpPolicy { allow_loopback, ..HttpPolicy::default() })
             .map_err(|error| Failure::new(format!("cannot set up TLS: {error}")))?;
-        door.http = Some(Arc::new(Web { outbound, ambient: ambient.clone() }));
+        host_context.http = Some(Arc::new(LocalHttp { outbound, ambient: ambient.clone() }));
     }
-    door.grants = Grants { http, kv: true, email: true, files: true };
-    door.kv = Some(Arc::new(MemoryKv::new(ambient.clone())));
-    door.mail = Some(Arc::new(MemoryMail { ambient, paint: Paint::stderr() }));
-    door.files = Some(Arc::new(MemoryFiles::new(Paint::stderr())));
-    Ok(door)
+    host_context.grants = Grants { http, kv: true, email: true, files: true };
+    host_context.kv = Some(Arc::new(MemoryKv::new(ambient.clone())));
+    host_context.mail = Some(Arc::new(MemoryMail { ambient, paint: Paint::stderr() }));
+    host_context.files = Some(Arc::new(MemoryFiles::new(Paint::stderr())));
+    Ok(host_context)
 }
 
 fn show(as_json: bool, ran: &Ran) -> Outcome {
@@ -152,7 +154,7 @@ fn show(as_json: bool, ran: &Ran) -> Outcome {
             let pretty = value.ok().and_then(|value| serde_json::to_string_pretty(&value).ok());
             print(&format!("{} {}", paint.green("=>"), clean_lines(pretty.as_deref().unwrap_or(result))));
         }
-        eprintln!("{}", Paint::stderr().dim(&used(&ran.usage)));
+        eprintln!("{}", Paint::stderr().dim(&usage_line(&ran.usage)));
     }
     match &ran.result {
         Ok(_) => Ok(()),
@@ -163,7 +165,7 @@ fn show(as_json: bool, ran: &Ran) -> Outcome {
 
 fn failed(error: &StepError) -> Failure {
     let mut message = format!("{}: {}", error.code, clean_lines(&error.message));
-    // Of a syntax error the message tells the place, of a failed call what its table tells.
+    // Of a syntax error the message reports the place, of a failed call what its table reports.
     let call = call_code(error);
     if let Some(details) = error.details.as_ref().filter(|_| call.is_none() && error.code.as_str() != "syntax_error") {
         message += "\n  details: ";
@@ -181,7 +183,7 @@ fn failed(error: &StepError) -> Failure {
     }
 }
 
-/// The code of the host call that failed, if that is what the error tells of.
+/// The code of the host call that failed, if that is what the error describes.
 fn call_code(error: &StepError) -> Option<&str> {
     let details = error.details.as_ref()?;
     details.get("retryable")?;
@@ -189,7 +191,7 @@ fn call_code(error: &StepError) -> Option<&str> {
 }
 
 /// What was used, on one line.
-fn used(usage: &Usage) -> String {
+fn usage_line(usage: &Usage) -> String {
     format!(
         "fuel {}, {} ms, memory {}, {} host calls, {} in, {} out",
         grouped(usage.fuel),

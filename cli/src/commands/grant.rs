@@ -1,4 +1,4 @@
-//! What a version may touch beyond the published one: shown, and asked about, before it is published.
+//! What a version may use beyond the published one: shown, and asked about, before it is published.
 
 use std::io::Write as _;
 
@@ -22,56 +22,55 @@ pub(super) async fn published(client: &Client, pipeline: &Pipeline) -> Outcome<O
     }
 }
 
-/// What publishing `new` grants that `published` did not have. Where somebody is there to answer, and was
-/// not told to be left alone, it is shown, and nothing goes on without their consent; `otherwise` says what
-/// else there is.
-pub(super) fn ask(new: &Document, published: Option<&Document>, yes: bool, otherwise: &str) -> Outcome<Granted> {
+/// What publishing `new` grants that `published` did not have. Where somebody is there to answer, and was not told
+/// to be left alone, it is shown, and nothing continues without their consent; `otherwise` says what else there is.
+pub(super) fn ask(new: &Document, published: Option<&Document>, yes: bool, otherwise: &str) -> Outcome<GrantPrompt> {
     let mut granted =
-        Granted { touches: escalated_capabilities(new, published), first: published.is_none(), told: false };
-    if granted.touches.is_empty() || yes || !prompt::is_attended() {
+        GrantPrompt { touches: escalated_capabilities(new, published), first: published.is_none(), told: false };
+    if granted.touches.is_empty() || yes || !prompt::is_interactive() {
         return Ok(granted);
     }
-    granted.tell();
+    granted.print_once();
     if prompt::confirm("publish it", "say --yes")? {
         return Ok(granted);
     }
     Err(Failure::new("nothing was published").help(otherwise))
 }
 
-/// What a version may touch beyond the one before.
-pub(super) struct Granted {
+/// What a version may use beyond the one before.
+pub(super) struct GrantPrompt {
     touches: Vec<Capability>,
     /// There was none before.
     first: bool,
     told: bool,
 }
 
-impl Granted {
+impl GrantPrompt {
     /// Shows it, once: at the latest when it was granted.
-    pub(super) fn tell(&mut self) {
+    pub(super) fn print_once(&mut self) {
         if self.touches.is_empty() || std::mem::replace(&mut self.told, true) {
             return;
         }
         let head = if self.first {
-            "runs of this pipeline may touch:"
+            "runs of this pipeline are allowed to:"
         } else {
-            "this version may touch more than the published one:"
+            "this version is allowed to do more than the published one:"
         };
         let mut err = std::io::stderr().lock();
         let _ = writeln!(err, "{}", Paint::stderr().yellow(head));
         for touch in &self.touches {
-            let _ = writeln!(err, "  {}", words(touch));
+            let _ = writeln!(err, "  {}", describe(touch));
         }
     }
 }
 
 /// A thing that may be touched, for people.
-pub(super) fn words(touch: &Capability) -> String {
+pub(super) fn describe(touch: &Capability) -> String {
     match touch {
-        Capability::Http { origin } => format!("HTTP requests to {}", clean(origin)),
-        Capability::Secret { script, key } => format!("the secret {} of {}", clean(key), clean(script)),
+        Capability::Http { origin } => format!("send HTTP requests to {}", clean(origin)),
+        Capability::Secret { script, key } => format!("read the secret {} of {}", clean(key), clean(script)),
         Capability::Kv => "the board's key-value store".to_owned(),
         Capability::Email => "e-mail, sent".to_owned(),
-        Capability::Files => "files of the run, and artifacts kept".to_owned(),
+        Capability::Files => "use files of the run and keep artifacts".to_owned(),
     }
 }

@@ -10,10 +10,10 @@ use crate::{
     output::{moment, print, table},
 };
 
-/// Lists the invitations that wait for the person, or those of a team; answers or revokes one.
+/// Lists the pending invitations for the person, or those of a team; answers or revokes one.
 pub(crate) async fn invitations(context: &Context, args: &Invitations) -> Outcome {
     let client = context.client()?;
-    let joined = |team: &Team| format!("you are {} of {} now", team.role, team.name);
+    let joined = |team: &Team| format!("you are now {} of {}", team.role, team.name);
     if let Some(wanted) = &args.accept {
         // An id from the list, else the token from the e-mail.
         let team = match wanted.parse::<InvitationId>() {

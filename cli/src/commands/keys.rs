@@ -19,7 +19,7 @@ use crate::{
     failure::{Failure, Outcome},
     output,
     services::database,
-    settings::{Given, InForce, environment, tables},
+    settings::{GivenFlags, ResolvedSettings, environment, tables},
 };
 
 /// Connections to the database: one command needs no more.
@@ -31,41 +31,40 @@ pub(crate) enum KeysCommand {
     /// List the master keys, the newest first, and how many teams' keys each of them seals
     List {
         #[command(flatten)]
-        place: Place,
+        place: KeyLocation,
     },
     /// Seal every team's key with the newest master key
     ///
-    /// With RESTROY_DATABASE_URL and RESTROY_MASTER_KEYS: those of an installation, while it runs; the
-    /// newest key is the first of the list, and every control-plane must know it before. Else those of a
-    /// data folder of `restroy dev` that is stopped, for which a new key is made. Breaking it off does no
-    /// harm: called again, it goes on.
+    /// With RESTROY_DATABASE_URL and RESTROY_MASTER_KEYS: those of an installation, while it runs; the newest key is
+    /// the first of the list, and every control-plane must know it before. Else those of a data folder of `restroy dev`
+    /// that is stopped, for which a new key is made. Breaking it off does no harm: called again, it continues.
     Rotate {
         /// Give every team a new data key instead, and seal its secrets anew: when one may have been seen
         ///
-        /// Every control-plane must be of this version; they go on meanwhile.
+        /// Every control-plane must be of this version; they continue meanwhile.
         #[arg(long)]
         data_keys: bool,
         #[command(flatten)]
-        place: Place,
+        place: KeyLocation,
     },
 }
 
 /// Where keys and database are.
 #[derive(Debug, ClapArgs)]
-pub(crate) struct Place {
+pub(crate) struct KeyLocation {
     #[command(flatten)]
-    settings: Given<tables::Keys>,
+    settings: GivenFlags<tables::Keys>,
 }
 
 /// Keys and database.
-enum Open {
+enum OpenKeys {
     Installation(Db, KeyRing),
     Folder(Keys),
 }
 
-impl Open {
-    async fn at(place: &Place) -> Outcome<Self> {
-        let settings = InForce::resolve(&place.settings, &environment())?.settings;
+impl OpenKeys {
+    async fn at(place: &KeyLocation) -> Outcome<Self> {
+        let settings = ResolvedSettings::resolve(&place.settings, &environment())?.settings;
         match (&settings.database_url, &settings.master_keys) {
             (Some(url), Some(keys)) => {
                 Ok(Self::Installation(database(url, CONNECTIONS).await?, keys.ring().map_err(Failure::new)?))
@@ -82,23 +81,23 @@ impl Open {
     }
 }
 
-/// Does it.
+/// Runs the subcommand.
 pub(crate) async fn keys(command: KeysCommand, as_json: bool) -> Outcome {
     match command {
-        KeysCommand::List { place } => list(&Open::at(&place).await?, as_json).await,
-        KeysCommand::Rotate { data_keys: true, place } => replace(&Open::at(&place).await?, as_json).await,
-        KeysCommand::Rotate { place, .. } => rotate(Open::at(&place).await?, as_json).await,
+        KeysCommand::List { place } => list(&OpenKeys::at(&place).await?, as_json).await,
+        KeysCommand::Rotate { data_keys: true, place } => replace(&OpenKeys::at(&place).await?, as_json).await,
+        KeysCommand::Rotate { place, .. } => rotate(OpenKeys::at(&place).await?, as_json).await,
     }
 }
 
 fn failed(error: impl Into<StoreError>) -> Failure {
-    Failure::new(ApiError::from(error.into()).0.to_string()).help("RESTROY_LOG=info tells more")
+    Failure::new(ApiError::from(error.into()).0.to_string()).help("Set RESTROY_LOG=info for details.")
 }
 
 /// How much each key seals.
-async fn uses(open: &Open) -> Outcome<BTreeMap<String, Uses>> {
+async fn uses(open: &OpenKeys) -> Outcome<BTreeMap<String, KeyUses>> {
     let (db, _) = open.parts();
-    let mut uses: BTreeMap<String, Uses> = BTreeMap::new();
+    let mut uses: BTreeMap<String, KeyUses> = BTreeMap::new();
     for (id, teams) in team_keys::key_uses(db).await.map_err(failed)? {
         uses.entry(id).or_default().teams = teams;
     }
@@ -110,7 +109,7 @@ async fn uses(open: &Open) -> Outcome<BTreeMap<String, Uses>> {
 
 /// What a master key seals.
 #[derive(Debug, Default, Serialize)]
-struct Uses {
+struct KeyUses {
     /// How many teams' keys.
     teams: i64,
     /// How many accounts' second factors.
@@ -119,25 +118,25 @@ struct Uses {
 
 /// A master key, and what it seals.
 #[derive(Serialize)]
-struct Key {
+struct KeyInfo {
     id: String,
     #[serde(flatten)]
-    uses: Uses,
+    uses: KeyUses,
     /// Whether it seals what is made from now on.
     newest: bool,
     /// Whether it is in the ring: without it, what it seals is not opened.
     known: bool,
 }
 
-async fn list(open: &Open, as_json: bool) -> Outcome {
+async fn list(open: &OpenKeys, as_json: bool) -> Outcome {
     let mut uses = uses(open).await?;
     let (db, ring) = open.parts();
-    let mut keys: Vec<Key> = Vec::new();
+    let mut keys: Vec<KeyInfo> = Vec::new();
     for id in ring.ids() {
         let uses = uses.remove(id).unwrap_or_default();
-        keys.push(Key { id: id.to_owned(), uses, newest: id == ring.newest(), known: true });
+        keys.push(KeyInfo { id: id.to_owned(), uses, newest: id == ring.newest(), known: true });
     }
-    keys.extend(uses.into_iter().map(|(id, uses)| Key { id, uses, newest: false, known: false }));
+    keys.extend(uses.into_iter().map(|(id, uses)| KeyInfo { id, uses, newest: false, known: false }));
     db.close().await;
     if as_json {
         output::print(&context::json(&keys)?);
@@ -155,15 +154,15 @@ async fn list(open: &Open, as_json: bool) -> Outcome {
     Ok(())
 }
 
-async fn rotate(mut open: Open, as_json: bool) -> Outcome {
+async fn rotate(mut open: OpenKeys, as_json: bool) -> Outcome {
     let ambient = Ambient::system();
     let uses = uses(&open).await?;
     let all: i64 = uses.values().map(|uses| uses.teams).sum();
-    if let Open::Folder(keys) = &mut open {
+    if let OpenKeys::Folder(keys) = &mut open {
         // What is sealed with a key that is lost is not what a rotation left.
         let begun = keys.ring.ids().any(|id| id != keys.ring.newest() && uses.contains_key(id));
         if begun {
-            eprintln!("an earlier rotation was broken off; it goes on");
+            eprintln!("resuming an interrupted rotation");
         } else {
             keys.add(&ambient)?;
         }
@@ -171,11 +170,11 @@ async fn rotate(mut open: Open, as_json: bool) -> Outcome {
     let (db, ring) = open.parts();
     let rewrapped = team_keys::rewrap(db, ring, &ambient, |done| eprintln!("{done} of {all} teams"))
         .await
-        .map_err(|error| failed(error).help("what is done is done; called again, it goes on"))?;
+        .map_err(|error| failed(error).help("Progress is saved; run the command again to resume."))?;
     // The secrets of second factors belong to no team: the master key itself seals them.
     let second_factors = second_factor::rewrap(db, ring, &ambient)
         .await
-        .map_err(|error| failed(error).help("what is done is done; called again, it goes on"))?;
+        .map_err(|error| failed(error).help("Progress is saved; run the command again to resume."))?;
     let newest = ring.newest().to_owned();
     db.close().await;
     if as_json {
@@ -194,21 +193,21 @@ async fn rotate(mut open: Open, as_json: bool) -> Outcome {
         };
         output::print(&format!("the keys of {} teams{seconds} are sealed with `{newest}` now", rewrapped.done));
     }
-    all_known(&rewrapped.unknown, "teams' keys")?;
-    all_known(&second_factors.unknown, "second factors")
+    ensure_all_known(&rewrapped.unknown, "teams' keys")?;
+    ensure_all_known(&second_factors.unknown, "second factors")
 }
 
 /// Gives every team a new data key.
-async fn replace(open: &Open, as_json: bool) -> Outcome {
+async fn replace(open: &OpenKeys, as_json: bool) -> Outcome {
     let (db, ring) = open.parts();
     let replaced = team_keys::replace(db, ring, &Ambient::system(), |so_far| {
         eprintln!("{} secrets, {} answers of calls; {} teams are done", so_far.secrets, so_far.answers, so_far.teams);
     })
     .await
-    .map_err(|error| failed(error).help("what is done is done; called again, it goes on"))?;
+    .map_err(|error| failed(error).help("Progress is saved; run the command again to resume."))?;
     db.close().await;
     if replaced.goes_on {
-        eprintln!("an earlier replacement was broken off; it went on");
+        eprintln!("an interrupted replacement was resumed");
     }
     if replaced.broken > 0 {
         eprintln!("{} of them did not open with the old key, and are as they were: set them anew", replaced.broken);
@@ -234,10 +233,10 @@ async fn replace(open: &Open, as_json: bool) -> Outcome {
         ))
         .help("RESTROY_LOG=error names them; a backup may have them whole"));
     }
-    all_known(&replaced.unknown, "teams' keys")
+    ensure_all_known(&replaced.unknown, "teams' keys")
 }
 
-fn all_known(unknown: &BTreeMap<String, u64>, what: &str) -> Outcome {
+fn ensure_all_known(unknown: &BTreeMap<String, u64>, what: &str) -> Outcome {
     if unknown.is_empty() {
         return Ok(());
     }

@@ -30,7 +30,7 @@ pub(crate) async fn library(context: &Context, args: &Library) -> Outcome {
                 None => named(file)?,
             };
             let source = folder::read_source(file)?;
-            let made = push(&client, team.id, &name, source, message).await.map_err(|error| refused(error, file))?;
+            let made = push(&client, team.id, &name, source, message).await.map_err(|error| push_error(error, file))?;
             context.show(&made, |made| {
                 let number = made.version.number;
                 format!(
@@ -95,12 +95,16 @@ async fn push(
 /// The module's name as its file says it.
 fn named(file: &Path) -> Outcome<String> {
     let name = file.file_stem().and_then(|name| name.to_str()).filter(|_| folder::is_lua(&file.to_string_lossy()));
-    name.map(str::to_owned)
-        .ok_or_else(|| Failure::usage(format!("{} is no Lua file", file.display())).help("name the module with --name"))
+    name.map(str::to_owned).ok_or_else(|| {
+        Failure::usage(format!("{} is not a Lua file", file.display())).help(
+            "name the module with \
+            --name",
+        )
+    })
 }
 
-/// The server's faults, each at its line.
-fn refused(error: Error, file: &Path) -> Failure {
+/// The server's errors, each at its line.
+fn push_error(error: Error, file: &Path) -> Failure {
     let Some(Problem { code: ProblemCode::Invalid, errors, .. }) = error.problem().filter(|it| !it.errors.is_empty())
     else {
         return error.into();

@@ -50,7 +50,7 @@ pub(crate) async fn login(context: &Context, args: &Login) -> Outcome {
                 lock = session.lock().await.map_err(stored)?;
                 client.second_factor(&challenge, &code).await?;
             }
-            None => return Err(refused(error, &email, args.register)),
+            None => return Err(login_error(error, &email, args.register)),
         },
     }
     context.credentials.set_current(&context.server).map_err(stored)?;
@@ -93,14 +93,14 @@ async fn login_by_token(context: &Context) -> Outcome {
 
 /// What is to be done where nobody is let in. The server does not say whether it is because of the password, or
 /// because the address was not verified yet.
-fn refused(error: Error, email: &str, registered: bool) -> Failure {
+fn login_error(error: Error, email: &str, registered: bool) -> Failure {
     let verify = format!("follow the e-mail with `restroy verify-email TOKEN`, then `restroy login {email}`");
     match error.problem() {
         Some(problem) if problem.code != ProblemCode::InvalidCredentials => error.into(),
         None => error.into(),
         Some(_) if registered => Failure::new("not signed in yet: a new account's e-mail address is verified first")
             .with_code(code::NO_ACCESS)
-            .help(format!("{verify}; if you had an account before, it has its old password")),
+            .help(format!("{verify}; an existing account keeps its password")),
         Some(_) => Failure::from(error).help(format!(
             "try again; a new account: {verify}; none yet: `restroy login --register`; another password: \
              `restroy password {email}`"
@@ -127,7 +127,7 @@ async fn first_board(client: &Client, name: &str) -> Outcome {
     Ok(())
 }
 
-/// Ends the session, or all of them. An API token is forgotten here; it goes on elsewhere.
+/// Ends the session, or all of them. An API token is forgotten here; it continues elsewhere.
 pub(crate) async fn logout(context: &Context, args: &Logout) -> Outcome {
     let stored = |error: std::io::Error| Failure::from(Error::Store(error));
     if context.credentials.api_token(&context.server).map_err(stored)?.is_some() {
@@ -136,8 +136,7 @@ pub(crate) async fn logout(context: &Context, args: &Logout) -> Outcome {
         context.credentials.set_api_token(&context.server, None).map_err(stored)?;
         drop(lock);
         let said = serde_json::json!({ "server": context.server });
-        return context
-            .show(&said, |_| format!("the API token for {} is forgotten here; it is good still", context.server));
+        return context.show(&said, |_| format!("forgot the API token for {}; it is still valid", context.server));
     }
     match context.session_client()?.logout(args.everywhere).await {
         Ok(()) | Err(Error::SignedOut { .. }) => {
@@ -146,7 +145,7 @@ pub(crate) async fn logout(context: &Context, args: &Logout) -> Outcome {
         }
         Err(error) => {
             let failure = Failure::from(error);
-            Err(failure.help("the session is forgotten here; at the server it ends by itself"))
+            Err(failure.help("forgot the session here; on the server it expires"))
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     args::Logs,
     context::Context,
     failure::{Failure, Outcome},
-    follow::{Plain, View},
+    follow::{PlainPrinter, RunView},
     output,
 };
 
@@ -16,8 +16,8 @@ pub(crate) async fn logs(context: &Context, args: &Logs) -> Outcome {
     if args.follow {
         return watch(context, &client, run, args.after).await;
     }
-    let plain = Plain::local(context.paint);
-    let mut view = View::new([]);
+    let plain = PlainPrinter::local(context.paint);
+    let mut view = RunView::new([]);
     let mut after = 0;
     loop {
         let page = client.events(run, after).await?;
@@ -43,7 +43,7 @@ pub(crate) async fn logs(context: &Context, args: &Logs) -> Outcome {
     Ok(())
 }
 
-/// Ends a run that goes on.
+/// Ends an active run.
 pub(crate) async fn cancel(context: &Context, run: &str) -> Outcome {
     let run = context.client()?.cancel(run_id(run)?).await?;
     context.show(&run, |run| format!("run {} {}", run.id, output::status(run.status, context.paint)))

@@ -29,13 +29,13 @@ pub(crate) async fn members(context: &Context, args: &Members) -> Outcome {
     }
     if let Some(wanted) = &args.change {
         let member = find::member(&client, team.id, wanted).await?;
-        let member = client.give_role(team.id, member.user_id, &role(args)?).await?;
-        return context.show(&member, |member| format!("{} is {} now", member.email, member.role));
+        let member = client.set_role(team.id, member.user_id, &role(args)?).await?;
+        return context.show(&member, |member| format!("{} is now {}", member.email, member.role));
     }
     if let Some(wanted) = &args.remove {
         let member = find::member(&client, team.id, wanted).await?;
         client.remove_member(team.id, member.user_id).await?;
-        print(&format!("{} is not a member of {} any more", member.email, team.name));
+        print(&format!("{} is no longer a member of {}", member.email, team.name));
         return Ok(());
     }
     let members = find::all(async |paging| client.members(team.id, &paging).await).await?;
@@ -57,13 +57,13 @@ async fn of_board(context: &Context, client: &Client, args: &Members, wanted: &s
     }
     if let Some(wanted) = &args.change {
         let member = find::member(client, board.team_id, wanted).await?;
-        let given = client.give_board_role(board.id, member.user_id, &role(args)?).await?;
-        return context.show(&given, |given| format!("{} is {} on {} now", member.email, given.role, board.name));
+        let given = client.set_board_role(board.id, member.user_id, &role(args)?).await?;
+        return context.show(&given, |given| format!("{} is now {} on {}", member.email, given.role, board.name));
     }
     if let Some(wanted) = &args.remove {
         let member = find::member(client, board.team_id, wanted).await?;
         client.remove_board_member(board.id, member.user_id).await?;
-        print(&format!("{} has no role on {} any more", member.email, board.name));
+        print(&format!("{} no longer has a role on {}", member.email, board.name));
         return Ok(());
     }
     let members = find::all(async |paging| client.board_members(board.id, &paging).await).await?;
@@ -80,5 +80,5 @@ async fn of_board(context: &Context, client: &Client, args: &Members, wanted: &s
 fn role(args: &Members) -> Outcome<String> {
     args.role
         .clone()
-        .ok_or_else(|| Failure::usage("which role? name one with --role").help("`restroy roles` lists them"))
+        .ok_or_else(|| Failure::usage("a role is required: pass --role").help("`restroy roles` lists them"))
 }

@@ -8,10 +8,10 @@ use crate::{
     dev,
     failure::{Failure, Outcome},
     output,
-    settings::{Given, InForce, environment, tables},
+    settings::{GivenFlags, ResolvedSettings, environment, tables},
 };
 
-/// Bring the schema of the database up to date, and end
+/// Apply database migrations and exit
 ///
 /// Postgres, when RESTROY_DATABASE_OWNER_URL and RESTROY_DATABASE_URL are set: as the first, the owner
 /// of the schema, it migrates, and makes the role that the second names, with its password and no
@@ -19,17 +19,19 @@ use crate::{
 #[derive(Debug, ClapArgs)]
 pub(crate) struct MigrateArgs {
     #[command(flatten)]
-    settings: Given<tables::Migrate>,
+    settings: GivenFlags<tables::Migrate>,
 }
 
 /// Brings the schema up to date.
 pub(crate) async fn migrate(args: MigrateArgs, as_json: bool) -> Outcome {
-    let settings = InForce::resolve(&args.settings, &environment())?.settings;
+    let settings = ResolvedSettings::resolve(&args.settings, &environment())?.settings;
     let database = match (&settings.database_owner_url, &settings.database_url) {
         (Some(owner), Some(service)) => {
             migrate::postgres(owner.expose(), service.expose()).await.map_err(|error| {
-                Failure::new(format!("cannot migrate {owner:?}: {error}"))
-                    .help("see that RESTROY_DATABASE_OWNER_URL names a role that owns the database and may make roles")
+                Failure::new(format!("cannot migrate {owner:?}: {error}")).help(
+                    "check that RESTROY_DATABASE_OWNER_URL names a role that owns the database and may create \
+                        roles",
+                )
             })?;
             format!("{owner:?}")
         }
@@ -38,7 +40,7 @@ pub(crate) async fn migrate(args: MigrateArgs, as_json: bool) -> Outcome {
     if as_json {
         output::print(&json!({ "database": database }).to_string());
     } else {
-        output::print(&format!("{database} has the newest schema"));
+        output::print(&format!("{database} is up to date"));
     }
     Ok(())
 }

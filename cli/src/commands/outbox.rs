@@ -35,7 +35,7 @@ pub(crate) async fn outbox(context: &Context, args: &Outbox) -> Outcome {
         print("no e-mails yet");
     } else if args.full {
         for message in &messages {
-            print(&whole(message));
+            print(&full_message(message));
         }
     } else {
         let rows = messages
@@ -46,7 +46,7 @@ pub(crate) async fn outbox(context: &Context, args: &Outbox) -> Outcome {
     Ok(())
 }
 
-fn whole(message: &OutboxMessage) -> String {
+fn full_message(message: &OutboxMessage) -> String {
     format!(
         "Date:    {}\nTo:      {}\nSubject: {}\nStatus:  {}\n\n{}\n\n{}",
         moment(message.created_at),

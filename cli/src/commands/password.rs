@@ -1,6 +1,6 @@
 //! `restroy password`.
 
-use restroy_sdk::api::auth::ConfirmReset;
+use restroy_sdk::api::auth::ConfirmPasswordReset;
 
 use crate::{
     args::Password,
@@ -13,7 +13,7 @@ use crate::{
 pub(crate) async fn password(context: &Context, args: &Password) -> Outcome {
     let client = context.session_client()?;
     let Some(token) = &args.token else {
-        let accepted = client.ask_reset(args.email.as_deref().unwrap_or_default()).await?;
+        let accepted = client.request_password_reset(args.email.as_deref().unwrap_or_default()).await?;
         return context.show(&accepted, |accepted| {
             format!("{}\nthen: restroy password --token TOKEN", crate::style::clean_lines(&accepted.message))
         });
@@ -28,9 +28,9 @@ pub(crate) async fn password(context: &Context, args: &Password) -> Outcome {
         }
         password
     };
-    let reset = ConfirmReset { token: token.clone(), password, revoke_api_tokens: !args.keep_tokens };
-    client.confirm_reset(&reset).await?;
+    let reset = ConfirmPasswordReset { token: token.clone(), password, revoke_api_tokens: !args.keep_tokens };
+    client.confirm_password_reset(&reset).await?;
     let said = serde_json::json!({ "server": context.server });
     let ended = if args.keep_tokens { "every session" } else { "every session and API token" };
-    context.show(&said, |_| format!("the new password holds, and {ended} has ended; sign in with `restroy login`"))
+    context.show(&said, |_| format!("the new password is set, and {ended} has ended; sign in with `restroy login`"))
 }

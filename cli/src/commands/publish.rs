@@ -9,9 +9,9 @@ pub(crate) async fn publish(context: &Context, args: &Publish) -> Outcome {
     let pipeline = find::pipeline(&client, &args.pipeline, args.board.as_deref()).await?;
     let wanted = client.version(pipeline.id, args.version).await?;
     let published = grant::published(&client, &pipeline).await?;
-    let otherwise = "runs go on with the version that is published";
+    let otherwise = "runs keep using the published version";
     let mut granted = grant::ask(&wanted.definition, published.as_ref(), args.yes, otherwise)?;
     let written = client.publish(pipeline.id, args.version).await?;
-    granted.tell();
+    granted.print_once();
     context.show(&written, |written| format!("{}: version {} published", pipeline.name, written.version.number))
 }

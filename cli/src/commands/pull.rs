@@ -8,7 +8,7 @@ use std::{
 
 use restroy_sdk::{
     api::pipeline::{Definition, Pipeline},
-    document::{to_yaml, wrong_paths},
+    document::{path_errors, to_yaml},
 };
 use serde_json::json;
 
@@ -49,7 +49,7 @@ pub(crate) async fn pull(context: &Context, args: &Pull) -> Outcome {
     context.show(&answer, |_| {
         let mut text = format!("{}: version {number} written to {}", pipeline.name, folder.display());
         if !others.is_empty() {
-            let note = "not of this version, and part of the next push:";
+            let note = "not part of this version, but part of the next push:";
             let _ = write!(text, "\n  {} {}", context.paint.yellow(note), others.join(", "));
         }
         let named_by_folder = definition.definition.name.is_none()
@@ -66,7 +66,10 @@ pub(crate) async fn pull(context: &Context, args: &Pull) -> Outcome {
 fn named(pipeline: &Pipeline) -> Outcome<PathBuf> {
     let name = pipeline.name.as_str();
     if name.starts_with('.') || name.contains(['/', '\\']) {
-        return Err(Failure::usage(format!("`{name}` is no name for a folder")).help("name one: restroy pull NAME DIR"));
+        return Err(Failure::usage(format!("`{name}` cannot be a folder's name")).help(
+            "name one: restroy pull NAME \
+            DIR",
+        ));
     }
     Ok(name.into())
 }
@@ -77,7 +80,7 @@ fn contents(definition: &Definition) -> Outcome<Vec<(String, String)>> {
     let yaml = to_yaml(&definition.definition)
         .map_err(|error| Failure::new(format!("the document cannot be written as YAML: {error}")))?;
     let mut files = vec![(DOCUMENT.to_owned(), yaml)];
-    if let Some((path, reason)) = wrong_paths(definition.files.keys().map(String::as_str)).into_iter().next() {
+    if let Some((path, reason)) = path_errors(definition.files.keys().map(String::as_str)).into_iter().next() {
         return Err(Failure::new(format!("the server's version has a file whose path {reason}: {path:?}"))
             .help("nothing was written"));
     }
@@ -104,7 +107,7 @@ fn clear(folder: &Path, files: &[(String, String)], force: bool) -> Outcome<Vec<
     }
     if !force {
         return Err(Failure::new(format!("{} is not empty; nothing was written", folder.display()))
-            .help("name another folder, or write over what is there with --force"));
+            .help("name another folder, or overwrite it with --force"));
     }
     // A link may lead anywhere, be it the file itself or a folder on the way to it.
     for (path, _) in files {
@@ -113,7 +116,7 @@ fn clear(folder: &Path, files: &[(String, String)], force: bool) -> Outcome<Vec<
             at.push(part);
             if at.is_symlink() {
                 return Err(Failure::new(format!("{} is a link; nothing was written", at.display()))
-                    .help("take it away, or name another folder"));
+                    .help("remove it, or name another folder"));
             }
         }
     }

@@ -11,8 +11,9 @@ use super::grant;
 use crate::{
     args::Push,
     context::Context,
+    diagnostics,
     failure::{Failure, Outcome},
-    faults, find,
+    find,
     folder::Folder,
     style::Paint,
 };
@@ -20,7 +21,7 @@ use crate::{
 /// Makes a folder's pipeline the newest version.
 pub(crate) async fn push(context: &Context, args: &Push) -> Outcome {
     let folder = Folder::read(&args.folder)?;
-    let document = folder.check().map_err(|faults| faulty(&faults, &folder, NOTHING))?;
+    let document = folder.check().map_err(|faults| invalid_folder(&faults, &folder, NOTHING))?;
     let name = folder.name(&document)?;
     let client = context.client()?;
     let board = find::board(&client, args.board.as_deref()).await?;
@@ -34,7 +35,7 @@ pub(crate) async fn push(context: &Context, args: &Push) -> Outcome {
             Some(pipeline) => grant::published(&client, pipeline).await?,
             None => None,
         };
-        let otherwise = "--draft keeps the version without publishing it";
+        let otherwise = "pass --draft to save the version without publishing it";
         granted = Some(grant::ask(&document, published.as_ref(), args.yes, otherwise)?);
     }
     let (pipeline, made) = match found {
@@ -51,11 +52,11 @@ pub(crate) async fn push(context: &Context, args: &Push) -> Outcome {
                 // got lost, or somebody did something with it meanwhile.
                 let _ = client.delete_pipeline(pipeline.id, Some(pipeline.revision)).await;
             }
-            return Err(refused(error, &folder, &name));
+            return Err(push_error(error, &folder, &name));
         }
     };
     if let Some(granted) = &mut granted {
-        granted.tell();
+        granted.print_once();
     }
     context.show(&version, |written| {
         let version = &written.version;
@@ -65,7 +66,7 @@ pub(crate) async fn push(context: &Context, args: &Push) -> Outcome {
             text.push_str(" (new pipeline)");
         }
         let params = required(document.params.as_ref());
-        let next = format!("restroy run {}{params} --follow", quoted(&name));
+        let next = format!("restroy run {}{params} --follow", shell_quoted(&name));
         if version.published { format!("{text}\n  {} {next}", context.paint.cyan("next:")) } else { text }
     })
 }
@@ -74,20 +75,20 @@ pub(crate) async fn push(context: &Context, args: &Push) -> Outcome {
 const NOTHING: &str = "nothing was pushed";
 
 /// What is wrong with a folder, at its places; `nothing` says what was not done.
-pub(super) fn faulty(found: &[FieldError], folder: &Folder, nothing: &str) -> Failure {
+pub(super) fn invalid_folder(found: &[FieldError], folder: &Folder, nothing: &str) -> Failure {
     let count = if found.len() == 1 { "1 fault".to_owned() } else { format!("{} faults", found.len()) };
     Failure::new(format!("{count} in {}; {nothing}", folder.root.display()))
-        .details(faults::show(found, folder, Paint::stderr()) + "\n")
+        .details(diagnostics::show(found, folder, Paint::stderr()) + "\n")
 }
 
-/// The server's faults, at their places in the folder.
-fn refused(error: Error, folder: &Folder, name: &str) -> Failure {
+/// The server's errors, at their places in the folder.
+fn push_error(error: Error, folder: &Folder, name: &str) -> Failure {
     match error.problem() {
         Some(problem) if problem.code == ProblemCode::InvalidDefinition && !problem.errors.is_empty() => {
-            faulty(&problem.errors, folder, NOTHING)
+            invalid_folder(&problem.errors, folder, NOTHING)
         }
         Some(problem) if problem.code == ProblemCode::VersionMismatch => {
-            Failure::new(format!("somebody else pushed to `{name}` at this moment; {NOTHING}"))
+            Failure::new(format!("somebody else pushed to `{name}` at the same time; {NOTHING}"))
                 .help("see what is new with `restroy versions` and `restroy diff`, then push again")
         }
         _ => error.into(),
@@ -98,11 +99,11 @@ fn refused(error: Error, folder: &Folder, name: &str) -> Failure {
 fn required(schema: Option<&serde_json::Value>) -> String {
     let names = schema.and_then(|schema| schema.get("required")?.as_array());
     let names = names.into_iter().flatten().filter_map(serde_json::Value::as_str);
-    names.fold(String::new(), |text, name| text + " --param " + &quoted(&format!("{name}=…")))
+    names.fold(String::new(), |text, name| text + " --param " + &shell_quoted(&format!("{name}=…")))
 }
 
 /// A name as a shell takes it.
-fn quoted(name: &str) -> String {
+fn shell_quoted(name: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_.=…".contains(c);
     if name.chars().all(plain) { name.to_owned() } else { format!("'{}'", name.replace('\'', r"'\''")) }
 }
@@ -111,9 +112,9 @@ fn quoted(name: &str) -> String {
 mod tests {
     #[test]
     fn names_are_quoted_for_the_shell() {
-        assert_eq!(super::quoted("Hello"), "Hello");
-        assert_eq!(super::quoted("Weather report"), "'Weather report'");
-        assert_eq!(super::quoted("it's"), r"'it'\''s'");
+        assert_eq!(super::shell_quoted("Hello"), "Hello");
+        assert_eq!(super::shell_quoted("Weather report"), "'Weather report'");
+        assert_eq!(super::shell_quoted("it's"), r"'it'\''s'");
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub(crate) async fn run(context: &Context, args: &Run) -> Outcome {
     // Only the command line's texts need the schema; without any, the server checks alone.
     let schema =
         if args.params.is_empty() { None } else { client.version(pipeline.id, version).await?.definition.params };
-    let params = params::gather(&args.params, args.params_file.as_deref(), schema.as_ref())?;
+    let params = params::collect(&args.params, args.params_file.as_deref(), schema.as_ref())?;
     let run = client.start_run(pipeline.id, &NewRun { params }).await?;
     if args.follow {
         return watch(context, &client, run.id, 0).await;
@@ -42,8 +42,8 @@ pub(crate) async fn run(context: &Context, args: &Run) -> Outcome {
 pub(super) async fn watch(context: &Context, client: &Client, run: RunId, after: i64) -> Outcome {
     let style = if context.json { follow::Style::Json } else { follow::Style::detect() };
     match follow::run(client, run, after, style).await? {
-        follow::Ended::Finished(RunStatus::Succeeded) => Ok(()),
-        follow::Ended::Finished(_) => Err(Failure::silent(code::FAILED)),
-        follow::Ended::Left => Err(Failure::silent(code::INTERRUPTED)),
+        follow::FollowEnd::Finished(RunStatus::Succeeded) => Ok(()),
+        follow::FollowEnd::Finished(_) => Err(Failure::silent(code::FAILED)),
+        follow::FollowEnd::Left => Err(Failure::silent(code::INTERRUPTED)),
     }
 }

@@ -18,7 +18,7 @@ pub(crate) async fn runs(context: &Context, args: &Runs) -> Outcome {
             let id = super::run_id(run)?;
             let run = if *undo { client.unkeep_run(id).await? } else { client.keep_run(id).await? };
             return context.show(&run, |run| {
-                let word = if run.kept_at.is_some() { "is kept" } else { "is kept no longer" };
+                let word = if run.kept_at.is_some() { "is kept" } else { "is no longer kept" };
                 format!("run {} {word}", run.id)
             });
         }
@@ -67,7 +67,7 @@ pub(crate) async fn runs(context: &Context, args: &Runs) -> Outcome {
 
 /// A run's status, and what it waits for.
 fn status(run: &Run) -> String {
-    let status = crate::follow::words(run.status.as_str());
+    let status = crate::follow::status_words(run.status.as_str());
     match &run.waiting {
         Some(waiting) => format!("{status} until {} to retry {}", moment(waiting.until), waiting.step),
         None => status,

@@ -21,7 +21,7 @@ pub(crate) async fn second_factor(context: &Context, args: &SecondFactor) -> Out
                 if me.two_factor {
                     "on: signing in asks for a code".to_owned()
                 } else {
-                    "off; `restroy second-factor on` turns it on".to_owned()
+                    "off; turn it on with `restroy second-factor on`".to_owned()
                 }
             })
         }
@@ -33,7 +33,7 @@ pub(crate) async fn second_factor(context: &Context, args: &SecondFactor) -> Out
         }
         Some(SecondFactorAction::Off { password_stdin }) => {
             client.remove_totp(&prompt::password(*password_stdin, false)?).await?;
-            context.show(&json!({ "on": false }), |_| "off: the password alone lets in now".to_owned())
+            context.show(&json!({ "on": false }), |_| "off: signing in takes the password alone".to_owned())
         }
     }
 }
@@ -48,7 +48,7 @@ async fn on(context: &Context, client: &Client, password_stdin: bool) -> Outcome
         clean(&new.uri),
         clean(&new.secret)
     ));
-    if !prompt::is_attended() {
+    if !prompt::is_interactive() {
         output::print("then, with the code that it shows: restroy second-factor confirm CODE");
         return Ok(());
     }
@@ -62,7 +62,7 @@ fn show(context: &Context, codes: &RecoveryCodes, first: bool) -> Outcome {
         let head = if first {
             "on: signing in asks for a code now, and your other sessions have ended"
         } else {
-            "the recovery codes that you had are good no more"
+            "the old recovery codes no longer work"
         };
         let lines: Vec<_> = codes.recovery_codes.iter().map(|code| format!("  {code}")).collect();
         clean_lines(&format!(

@@ -3,12 +3,12 @@
 use crate::{
     failure::Outcome,
     output,
-    settings::{Given, InForce, Service, environment},
+    settings::{GivenFlags, ResolvedSettings, Service, environment},
 };
 
 /// Prints the settings that a service would have, secrets masked.
-pub(crate) fn settings<S: Service>(given: &Given<S>, as_json: bool) -> Outcome {
-    let in_force = InForce::resolve(given, &environment())?;
+pub(crate) fn settings<S: Service>(given: &GivenFlags<S>, as_json: bool) -> Outcome {
+    let in_force = ResolvedSettings::resolve(given, &environment())?;
     output::print(&if as_json { in_force.json().to_string() } else { in_force.to_string() });
     Ok(())
 }

@@ -21,7 +21,7 @@ pub(crate) async fn teams(context: &Context, args: &Teams) -> Outcome {
     if let Some(wanted) = &args.rename {
         let team = find::team(&client, Some(wanted)).await?;
         let team = client.rename_team(team.id, &NewTeam { name: args.to.clone().unwrap_or_default() }).await?;
-        return context.show(&team, |team| format!("the team is called {} now", team.name));
+        return context.show(&team, |team| format!("the team is now called {}", team.name));
     }
     if let Some(wanted) = &args.delete {
         let team = find::team(&client, Some(wanted)).await?;
@@ -33,7 +33,7 @@ pub(crate) async fn teams(context: &Context, args: &Teams) -> Outcome {
     if let Some(wanted) = &args.restore {
         let deleted = find::all(async |paging| client.deleted_teams(&paging).await).await?;
         let team = client.restore_team(find::one_team(deleted, wanted)?.id).await?;
-        return context.show(&team, |team| format!("team {} is back", team.name));
+        return context.show(&team, |team| format!("team {} is restored", team.name));
     }
     if let Some(wanted) = &args.leave {
         let team = find::team(&client, Some(wanted)).await?;
@@ -45,7 +45,7 @@ pub(crate) async fn teams(context: &Context, args: &Teams) -> Outcome {
         let team = find::team(&client, Some(wanted)).await?;
         let to = find::member(&client, team.id, args.to.as_deref().unwrap_or_default()).await?;
         let team = client.transfer_team(team.id, to.user_id).await?;
-        return context.show(&team, |team| format!("{} owns {} now; you are {}", to.email, team.name, team.role));
+        return context.show(&team, |team| format!("{} now owns {}; you are {}", to.email, team.name, team.role));
     }
     let teams = if args.deleted {
         find::all(async |paging| client.deleted_teams(&paging).await).await?
@@ -65,9 +65,13 @@ fn confirm(team: &Team, yes: bool) -> Outcome {
     if yes {
         return Ok(());
     }
-    let question = format!("All boards and pipelines of {} go, and its runs end. Its name, to go on", team.name);
-    if prompt::line(&question, "say that you mean it with --yes")? == team.name {
+    let question = format!(
+        "This deletes all boards and pipelines of {} and cancels its runs. Type the team's name to \
+        confirm",
+        team.name
+    );
+    if prompt::line(&question, "pass --yes to confirm")? == team.name {
         return Ok(());
     }
-    Err(Failure::new("that is not the team's name: nothing was deleted"))
+    Err(Failure::new("the team's name does not match: nothing was deleted"))
 }

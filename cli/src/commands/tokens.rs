@@ -25,7 +25,7 @@ pub(crate) async fn tokens(context: &Context, args: &Tokens) -> Outcome {
                 .help("`restroy tokens` lists tokens with their ids")
         })?;
         client.revoke_api_token(id).await?;
-        return context.show(&serde_json::json!({ "id": id }), |_| "the token has ended".to_owned());
+        return context.show(&serde_json::json!({ "id": id }), |_| "the token is revoked".to_owned());
     }
     if let Some(name) = &args.create {
         let now = Ambient::system().now();
@@ -36,11 +36,11 @@ pub(crate) async fn tokens(context: &Context, args: &Tokens) -> Outcome {
                 None => None,
             },
             permissions: Some(args.scopes.clone()).filter(|scopes| !scopes.is_empty()),
-            expires_at: args.expires.as_deref().map(span).transpose()?.map(|span| now.after(span)),
+            expires_at: args.expires.as_deref().map(parse_lifetime).transpose()?.map(|span| now.after(span)),
         };
         let password = prompt::password(args.password_stdin, false)?;
         let created = client.create_api_token(&new, &password).await?;
-        // The token alone on standard output: it can go on to where it is kept.
+        // The token alone on standard output: it can continue to where it is kept.
         return context.show(&created, |created| created.token.clone().unwrap_or_default());
     }
     let tokens = find::all(async |paging| client.api_tokens(&paging).await).await?;
@@ -48,7 +48,7 @@ pub(crate) async fn tokens(context: &Context, args: &Tokens) -> Outcome {
         return context.show(&tokens, |_| String::new());
     }
     if tokens.is_empty() {
-        output::print("no API tokens yet; make one with `restroy tokens --create NAME`");
+        output::print("no API tokens yet; create one with `restroy tokens --create NAME`");
         return Ok(());
     }
     let teams = find::all(async |paging| client.teams(&paging).await).await?;
@@ -83,7 +83,7 @@ async fn team(client: &Client, wanted: &str) -> Outcome<TeamId> {
 }
 
 /// Hours, days or weeks.
-pub(crate) fn span(text: &str) -> Outcome<Duration> {
+pub(crate) fn parse_lifetime(text: &str) -> Outcome<Duration> {
     let wrong = || Failure::usage(format!("`{text}` is not a time")).help("write it such as 12h, 90d or 52w");
     let unit = text.chars().last().ok_or_else(wrong)?;
     let hours = match unit {
@@ -103,11 +103,11 @@ mod tests {
 
     #[test]
     fn times_are_hours_days_or_weeks() {
-        assert_eq!(span("12h").unwrap(), Duration::from_hours(12));
-        assert_eq!(span("90d").unwrap(), Duration::from_hours(90 * 24));
-        assert_eq!(span("52w").unwrap(), Duration::from_hours(364 * 24));
+        assert_eq!(parse_lifetime("12h").unwrap(), Duration::from_hours(12));
+        assert_eq!(parse_lifetime("90d").unwrap(), Duration::from_hours(90 * 24));
+        assert_eq!(parse_lifetime("52w").unwrap(), Duration::from_hours(364 * 24));
         for bad in ["", "d", "90", "90m", "-1d", "0d", "99999999999w", "1.5d", "1é"] {
-            assert!(span(bad).is_err(), "{bad}");
+            assert!(parse_lifetime(bad).is_err(), "{bad}");
         }
     }
 }

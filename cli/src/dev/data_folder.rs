@@ -18,7 +18,7 @@ pub(crate) struct DataFolder {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DataFolderError {
     /// Somebody else works on it.
-    #[error("another restroy works on {0}: stop it, or name another folder with --data-dir")]
+    #[error("another restroy process uses {0}: stop it, or pass another folder with --data-dir")]
     InUse(PathBuf),
     /// The file system says no.
     #[error("cannot use {0} as the data folder: {1}")]

@@ -40,7 +40,7 @@ pub(super) fn first_steps(address: SocketAddr) -> String {
 }
 
 /// Makes what is missing, runs the weather report, and says what to try next.
-pub(super) async fn show(address: SocketAddr, settings: &Dev) -> Result<(), DevError> {
+pub(super) async fn run(address: SocketAddr, settings: &Dev) -> Result<(), DevError> {
     let failed = |error: &dyn std::fmt::Display| DevError::Demo(error.to_string());
     let password = password(&settings.data_dir)?;
     let client = Client::new(&format!("http://{address}")).map_err(|error| failed(&error))?;

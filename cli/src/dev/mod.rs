@@ -19,21 +19,21 @@ use services::Installation;
 use crate::{
     failure::{Failure, Outcome},
     services::signals,
-    settings::{Given, InForce, environment, tables},
+    settings::{GivenFlags, ResolvedSettings, environment, tables},
 };
 
 /// Run everything in one process: API, executor, SQLite. Nothing else to install.
 ///
-/// Keeps its data in ./.restroy; stop or kill it at any moment and start it again, and every run goes on from what
-/// was recorded.
+/// Keeps its data in ./.restroy; stop or kill it at any moment and start it again, and every run continues from
+/// what was recorded.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Args {
-    /// Make a demo team with the example pipelines, run one of them, and go on serving
+    /// Make a demo team with the example pipelines, run one of them, and continue serving
     #[arg(long)]
     demo: bool,
 
     #[command(flatten)]
-    settings: Given<tables::Dev>,
+    settings: GivenFlags<tables::Dev>,
 }
 
 /// Why the installation cannot run.
@@ -67,13 +67,13 @@ impl From<DevError> for Failure {
 
 /// Runs until Ctrl-C or SIGTERM.
 pub(crate) async fn run(args: Args) -> Outcome {
-    let settings = InForce::resolve(&args.settings, &environment())?.settings;
+    let settings = ResolvedSettings::resolve(&args.settings, &environment())?.settings;
     let mut installation = Installation::start(&settings, Ambient::system()).await?;
     println!("Restroy listens on http://{}", installation.address);
     let address = installation.address;
     let demo = async {
         if args.demo {
-            demo::show(address, &settings).await?;
+            demo::run(address, &settings).await?;
         } else {
             println!("{}", demo::first_steps(address));
         }
@@ -81,10 +81,11 @@ pub(crate) async fn run(args: Args) -> Outcome {
     };
     let ended = tokio::select! {
         outcome = demo => outcome,
-        () = installation.failed() => Err(DevError::Part("a service", "it ended by itself; the log says why".into())),
+        () = installation.failed() => Err(DevError::Part("a service", "it ended unexpectedly; see the log for the \
+            reason".into())),
         () = signals::asked_to_stop() => Ok(()),
     };
-    eprintln!("stopping; unfinished runs go on at the next start");
+    eprintln!("stopping; unfinished runs resume at the next start");
     installation.stop().await;
     Ok(ended?)
 }

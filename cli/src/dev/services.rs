@@ -21,22 +21,22 @@ use tokio_util::sync::CancellationToken;
 use super::{DevError, data_folder::DataFolder, database};
 use crate::{
     compiler::SandboxCompiler,
-    services::listen::{Listener, Serving},
+    services::listen::{Listener, RunningServers},
     settings::{tables::Dev, value::IsolationMode},
 };
 
-/// How long runs at work may go on after the order to stop.
+/// How long active runs may continue after the order to stop.
 const DRAIN: Duration = Duration::from_secs(3);
 /// The file of the key that signs access tokens.
 const TOKEN_KEY: &str = "token.key";
 /// Who uses the installation owns it: what runs wild is stopped, nobody else is.
 const REQUESTS_PER_MINUTE: u32 = 60_000;
 
-/// An installation that runs; ends when it is told to stop.
+/// An installation that runs; ends when it is asked to stop.
 pub(super) struct Installation {
     /// Where the API listens.
     pub(super) address: SocketAddr,
-    /// Ends the executor; the rest goes on until it has reported what it could finish.
+    /// Ends the executor; the rest continues until it has reported what it could finish.
     stop_executor: CancellationToken,
     executor: JoinSet<()>,
     stop: CancellationToken,
@@ -136,8 +136,8 @@ impl Installation {
         }
     }
 
-    /// Takes nothing new, finishes what is at work within a few seconds, and ends. What is not
-    /// finished goes on at the next start.
+    /// Takes nothing new, finishes what is running within a few seconds, and ends. What is not finished continues at
+    /// the next start.
     pub(super) async fn stop(self) {
         self.stop_executor.cancel();
         let _ = timeout(DRAIN * 2, self.executor.join_all()).await;
@@ -172,8 +172,8 @@ fn serve(
     stop: &CancellationToken,
 ) -> Result<(), DevError> {
     let failed = |error: std::io::Error| DevError::Part(name, error.to_string());
-    let mut serving = Serving::default();
-    let listener = listener.into_std().and_then(Listener::of).map_err(failed)?;
+    let mut serving = RunningServers::default();
+    let listener = listener.into_std().and_then(Listener::from_socket).map_err(failed)?;
     serving.serve(name, listener, router, None).map_err(failed)?;
     let stop = stop.clone();
     parts.spawn(async move {

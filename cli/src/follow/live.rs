@@ -7,8 +7,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use restroy_sdk::time::Ambient;
 
 use super::{
-    Plain,
-    model::{Note, NoteKind, View},
+    PlainPrinter,
+    model::{LogLine, LogLineKind, RunView},
     rows::{Canvas, rows},
 };
 use crate::style::Paint;
@@ -17,30 +17,30 @@ use crate::style::Paint;
 pub(super) const PERIOD: Duration = Duration::from_millis(100);
 
 /// The rows and the terminal they are on.
-pub(super) struct Live {
+pub(super) struct LivePrinter {
     bar: ProgressBar,
-    lines: Plain,
+    lines: PlainPrinter,
     paint: Paint,
     ambient: Ambient,
     tick: usize,
 }
 
-impl Live {
+impl LivePrinter {
     pub(super) fn new(paint: Paint, ambient: Ambient) -> Self {
         // One bar whose message is all the rows: they are drawn in one go and never flicker.
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stdout());
         if let Ok(style) = ProgressStyle::with_template("{msg}") {
             bar.set_style(style);
         }
-        Self { bar, lines: Plain::local(paint), paint, ambient, tick: 0 }
+        Self { bar, lines: PlainPrinter::local(paint), paint, ambient, tick: 0 }
     }
 
-    pub(super) fn event(&mut self, notes: &[Note], view: &View) {
+    pub(super) fn event(&mut self, notes: &[LogLine], view: &RunView) {
         // The rows tell of beginnings and ends; above them stands what was printed and what went wrong.
-        let worth_a_line = |note: &&Note| match note.kind {
-            NoteKind::Output(_) | NoteKind::Warning => true,
-            NoteKind::Failure => !note.source.is_empty(),
-            NoteKind::Status | NoteKind::Success => false,
+        let worth_a_line = |note: &&LogLine| match note.kind {
+            LogLineKind::Output(_) | LogLineKind::Warning => true,
+            LogLineKind::Failure => !note.source.is_empty(),
+            LogLineKind::Status | LogLineKind::Success => false,
         };
         let lines: Vec<_> = notes.iter().filter(worth_a_line).map(|note| self.lines.line(note)).collect();
         if !lines.is_empty() {
@@ -50,20 +50,20 @@ impl Live {
         self.draw(view);
     }
 
-    pub(super) fn draw(&mut self, view: &View) {
+    pub(super) fn draw(&mut self, view: &RunView) {
         self.tick += 1;
         self.bar.set_message(self.rows(view).join("\n"));
         self.bar.tick();
     }
 
     /// Leaves the rows as they stand now.
-    pub(super) fn close(&mut self, view: &View) {
+    pub(super) fn close(&mut self, view: &RunView) {
         let rows = self.rows(view);
         self.bar.finish_and_clear();
         let _ = super::print_lines(rows);
     }
 
-    fn rows(&self, view: &View) -> Vec<String> {
+    fn rows(&self, view: &RunView) -> Vec<String> {
         let (height, width) = Term::stdout().size();
         let canvas = Canvas { width: width.into(), height: height.into(), paint: self.paint, tick: self.tick };
         rows(view, self.ambient.now(), canvas)

@@ -19,8 +19,8 @@ use restroy_sdk::{
 };
 
 use crate::style::Paint;
-pub(crate) use model::{Note, View, seconds, words};
-pub(crate) use plain::Plain;
+pub(crate) use model::{LogLine, RunView, seconds, status_words};
+pub(crate) use plain::PlainPrinter;
 
 /// How a run is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,16 +43,16 @@ impl Style {
 
 /// How the following ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ended {
+pub(crate) enum FollowEnd {
     /// The run ended.
     Finished(RunStatus),
-    /// The person stopped following; the run goes on.
+    /// The person stopped following; the run continues.
     Left,
 }
 
 /// Shows a run until it ends or Ctrl-C. What happened up to the event `after` counts for the state,
 /// and is not shown line by line.
-pub(crate) async fn run(client: &Client, run: RunId, after: i64, style: Style) -> Result<Ended, Error> {
+pub(crate) async fn run(client: &Client, run: RunId, after: i64, style: Style) -> Result<FollowEnd, Error> {
     let about = client.run(run).await?;
     // The steps' names in their order are a comfort; a run can be followed without.
     let steps = match client.version(about.pipeline_id, about.version).await {
@@ -62,7 +62,7 @@ pub(crate) async fn run(client: &Client, run: RunId, after: i64, style: Style) -
             Vec::new()
         }
     };
-    let mut view = View::new(steps);
+    let mut view = RunView::new(steps);
     let mut screen = Screen::new(style);
     let shown = |event: &Event| event.seq > after;
     let following = async {
@@ -74,10 +74,10 @@ pub(crate) async fn run(client: &Client, run: RunId, after: i64, style: Style) -
                     Some(event) => {
                         let notes = view.apply(&event);
                         if shown(&event) && screen.event(&event, &notes, &view).is_err() {
-                            return Ok(Stop::NobodyReads);
+                            return Ok(StopReason::NobodyReads);
                         }
                     }
-                    None => return Ok::<_, Error>(Stop::End),
+                    None => return Ok::<_, Error>(StopReason::End),
                 },
                 _ = ticks.tick() => screen.tick(&view),
             }
@@ -85,33 +85,33 @@ pub(crate) async fn run(client: &Client, run: RunId, after: i64, style: Style) -
     };
     let ended = tokio::select! {
         followed = following => followed,
-        () = interrupted() => Ok(Stop::Interrupted),
+        () = interrupted() => Ok(StopReason::Interrupted),
     };
     screen.close(&view);
     let stop = ended?;
-    if stop == Stop::Interrupted {
+    if stop == StopReason::Interrupted {
         eprintln!(
-            "\nno longer following; the run goes on\n  \
+            "\nno longer following; the run continues\n  \
              to follow it again:  restroy logs {run} --follow\n  \
              to end it:           restroy cancel {run}"
         );
     }
-    if stop != Stop::End {
-        return Ok(Ended::Left);
+    if stop != StopReason::End {
+        return Ok(FollowEnd::Left);
     }
     if view.status.is_terminal() {
-        return Ok(Ended::Finished(view.status));
+        return Ok(FollowEnd::Finished(view.status));
     }
     // The stream ended without the last event: the run says how it stands.
-    Ok(Ended::Finished(client.run(run).await?.status))
+    Ok(FollowEnd::Finished(client.run(run).await?.status))
 }
 
 /// Why the following stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stop {
+enum StopReason {
     /// There is nothing more to come.
     End,
-    /// Ctrl-C.
+    /// The user pressed Ctrl-C.
     Interrupted,
     /// The other end of the pipe is closed.
     NobodyReads,
@@ -127,21 +127,21 @@ async fn interrupted() {
 
 /// Where it is shown.
 enum Screen {
-    Live(live::Live),
-    Plain(Plain),
+    Live(live::LivePrinter),
+    Plain(PlainPrinter),
     Json,
 }
 
 impl Screen {
     fn new(style: Style) -> Self {
         match style {
-            Style::Live(paint) => Self::Live(live::Live::new(paint, Ambient::system())),
-            Style::Plain(paint) => Self::Plain(Plain::local(paint)),
+            Style::Live(paint) => Self::Live(live::LivePrinter::new(paint, Ambient::system())),
+            Style::Plain(paint) => Self::Plain(PlainPrinter::local(paint)),
             Style::Json => Self::Json,
         }
     }
 
-    fn event(&mut self, event: &Event, notes: &[Note], view: &View) -> io::Result<()> {
+    fn event(&mut self, event: &Event, notes: &[LogLine], view: &RunView) -> io::Result<()> {
         match self {
             Self::Live(live) => {
                 live.event(notes, view);
@@ -152,13 +152,13 @@ impl Screen {
         }
     }
 
-    fn tick(&mut self, view: &View) {
+    fn tick(&mut self, view: &RunView) {
         if let Self::Live(live) = self {
             live.draw(view);
         }
     }
 
-    fn close(&mut self, view: &View) {
+    fn close(&mut self, view: &RunView) {
         if let Self::Live(live) = self {
             live.close(view);
         }

@@ -11,7 +11,7 @@ use restroy_sdk::{
 
 /// A run as far as its events told.
 #[derive(Debug, Clone)]
-pub(crate) struct View {
+pub(crate) struct RunView {
     /// The run's state.
     pub(crate) status: RunStatus,
     /// Why it did not succeed.
@@ -106,23 +106,23 @@ impl StepView {
 
 /// A line to show.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Note {
-    /// When.
+pub(crate) struct LogLine {
+    /// The time of the event.
     pub(crate) at: Timestamp,
     /// Of which step, with its item: `year[3]`; of the run itself when empty.
     pub(crate) source: String,
     /// What kind of line.
-    pub(crate) kind: NoteKind,
+    pub(crate) kind: LogLineKind,
     /// The line.
     pub(crate) text: String,
 }
 
 /// What kind of line a note is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NoteKind {
+pub(crate) enum LogLineKind {
     /// Printed by a script.
     Output(Level),
-    /// Something began, goes on or waits.
+    /// Something began, continues or waits.
     Status,
     /// Something ended well.
     Success,
@@ -132,7 +132,7 @@ pub(crate) enum NoteKind {
     Failure,
 }
 
-impl View {
+impl RunView {
     /// A run of which nothing happened yet, with its steps' names in the document's order.
     pub(crate) fn new(steps: impl IntoIterator<Item = String>) -> Self {
         Self {
@@ -147,10 +147,10 @@ impl View {
     }
 
     /// Takes an event in and gives the lines that tell of it.
-    pub(crate) fn apply(&mut self, event: &Event) -> Vec<Note> {
+    pub(crate) fn apply(&mut self, event: &Event) -> Vec<LogLine> {
         let at = event.at;
         self.last_seq = event.seq;
-        let of_run = |kind, text: String| vec![Note { at, source: String::new(), kind, text }];
+        let of_run = |kind, text: String| vec![LogLine { at, source: String::new(), kind, text }];
         match &event.kind {
             EventKind::RunQueued {} => {
                 self.queued_at = Some(at);
@@ -159,31 +159,31 @@ impl View {
             EventKind::RunStarted {} => {
                 self.status = RunStatus::Running;
                 self.started_at = Some(at);
-                of_run(NoteKind::Status, "started".into())
+                of_run(LogLineKind::Status, "started".into())
             }
             EventKind::RunFinished { status, error } => {
                 self.status = *status;
                 self.finished_at = Some(at);
                 self.error.clone_from(error);
-                // What was cut off does not go on; what never began stays as it is.
+                // What was cut off does not continue; what never began stays as it is.
                 for step in self.steps.values_mut().filter(|step| !step.status.is_terminal() && step.attempt > 0) {
                     step.status = StepStatus::Cancelled;
                     step.finished_at = Some(at);
                 }
                 let took = self.started_at.map(|started| format!(" in {}", seconds(at, started))).unwrap_or_default();
                 let why = error.as_ref().map(|error| format!(": {}", error.message)).unwrap_or_default();
-                let kind = if *status == RunStatus::Succeeded { NoteKind::Success } else { NoteKind::Failure };
-                of_run(kind, format!("{}{took}{why}", words(status.as_str())))
+                let kind = if *status == RunStatus::Succeeded { LogLineKind::Success } else { LogLineKind::Failure };
+                of_run(kind, format!("{}{took}{why}", status_words(status.as_str())))
             }
             EventKind::StepStarted { step, items } => self.step_started(at, step, *items),
             EventKind::StepOutput { step, lines, .. } => {
                 let source = source(step);
                 lines
                     .iter()
-                    .map(|line| Note {
+                    .map(|line| LogLine {
                         at,
                         source: source.clone(),
-                        kind: NoteKind::Output(line.level),
+                        kind: LogLineKind::Output(line.level),
                         text: line.text.clone(),
                     })
                     .collect()
@@ -206,7 +206,7 @@ impl View {
                 }
                 let pause = format!("{}.{} s", delay_ms / 1000, delay_ms % 1000 / 100);
                 let text = format!("attempt {} failed: {}; again in {pause}", step.attempt, error.message);
-                vec![Note { at, source: source(step), kind: NoteKind::Warning, text }]
+                vec![LogLine { at, source: source(step), kind: LogLineKind::Warning, text }]
             }
             EventKind::StepLost { step } => {
                 let view = self.step(step);
@@ -215,8 +215,8 @@ impl View {
                     view.fraction = None;
                     view.message = None;
                 }
-                let text = "the executor was lost; the attempt runs again and its output so far is void".into();
-                vec![Note { at, source: source(step), kind: NoteKind::Warning, text }]
+                let text = "the executor was lost; the attempt is repeated and its output so far is discarded".into();
+                vec![LogLine { at, source: source(step), kind: LogLineKind::Warning, text }]
             }
             EventKind::StepWaiting { step, until } => {
                 if step.index.is_none() {
@@ -224,7 +224,7 @@ impl View {
                 }
                 let until = until.map(|until| format!(" until {}", crate::output::moment(until))).unwrap_or_default();
                 let text = format!("waiting{until} for attempt {}; the run holds no slot meanwhile", step.attempt);
-                vec![Note { at, source: source(step), kind: NoteKind::Status, text }]
+                vec![LogLine { at, source: source(step), kind: LogLineKind::Status, text }]
             }
             EventKind::StepFinished { step, status, error, usage, .. } => {
                 self.step_finished(at, step, *status, error.as_ref(), usage.wall_ms)
@@ -240,7 +240,7 @@ impl View {
         view
     }
 
-    fn step_started(&mut self, at: Timestamp, step: &StepRef, items: Option<u32>) -> Vec<Note> {
+    fn step_started(&mut self, at: Timestamp, step: &StepRef, items: Option<u32>) -> Vec<LogLine> {
         let view = self.step(step);
         view.started_at.get_or_insert(at);
         if step.index.is_none() {
@@ -257,7 +257,7 @@ impl View {
             None if step.attempt > 1 => format!("started, attempt {}", step.attempt),
             None => "started".into(),
         };
-        vec![Note { at, source: source(step), kind: NoteKind::Status, text }]
+        vec![LogLine { at, source: source(step), kind: LogLineKind::Status, text }]
     }
 
     fn step_finished(
@@ -267,7 +267,7 @@ impl View {
         status: StepStatus,
         error: Option<&StepError>,
         wall_ms: u64,
-    ) -> Vec<Note> {
+    ) -> Vec<LogLine> {
         let view = self.step(step);
         if let Some(index) = step.index {
             view.ended.insert(index, status == StepStatus::Succeeded);
@@ -279,9 +279,9 @@ impl View {
             view.error = error.cloned();
         }
         let kind = match status {
-            StepStatus::Succeeded => NoteKind::Success,
-            StepStatus::Skipped => NoteKind::Warning,
-            _ => NoteKind::Failure,
+            StepStatus::Succeeded => LogLineKind::Success,
+            StepStatus::Skipped => LogLineKind::Warning,
+            _ => LogLineKind::Failure,
         };
         let took = match (view.took(at), step.index) {
             (Some(took), None) => format!(" in {took}"),
@@ -289,13 +289,17 @@ impl View {
         };
         let why = error.map(|error| format!(": {}", error.message)).unwrap_or_default();
         let source = source(step);
-        let mut notes =
-            vec![Note { at, source: source.clone(), kind, text: format!("{}{took}{why}", words(status.as_str())) }];
-        let traceback = error.and_then(|error| error.traceback.as_deref()).unwrap_or_default();
-        notes.extend(traceback.lines().map(|line| Note {
+        let mut notes = vec![LogLine {
             at,
             source: source.clone(),
-            kind: NoteKind::Failure,
+            kind,
+            text: format!("{}{took}{why}", status_words(status.as_str())),
+        }];
+        let traceback = error.and_then(|error| error.traceback.as_deref()).unwrap_or_default();
+        notes.extend(traceback.lines().map(|line| LogLine {
+            at,
+            source: source.clone(),
+            kind: LogLineKind::Failure,
             text: format!("  {line}"),
         }));
         notes
@@ -311,7 +315,7 @@ fn source(step: &StepRef) -> String {
 }
 
 /// `timed_out` as people write it.
-pub(crate) fn words(status: &str) -> String {
+pub(crate) fn status_words(status: &str) -> String {
     status.replace('_', " ")
 }
 

@@ -7,11 +7,11 @@ use restroy_sdk::{
 };
 use serde_json::{Value, json};
 
-use super::model::{NoteKind, View, seconds};
+use super::model::{LogLineKind, RunView, seconds};
 
 /// Feeds events, one second apart, into a view of the steps `fetch` and `send`.
-fn view(events: &[Value]) -> (View, Vec<(String, String)>) {
-    let mut view = View::new(["fetch".to_owned(), "send".to_owned()]);
+fn view(events: &[Value]) -> (RunView, Vec<(String, String)>) {
+    let mut view = RunView::new(["fetch".to_owned(), "send".to_owned()]);
     let mut notes = Vec::new();
     for (number, event) in events.iter().enumerate() {
         let mut event = event.clone();
@@ -122,11 +122,11 @@ fn steps_that_the_document_does_not_name_come_last() {
 
 #[test]
 fn output_keeps_its_level() {
-    let mut view = View::new([]);
+    let mut view = RunView::new([]);
     let event = json!({"seq": 1, "at": "2026-01-02T12:00:00Z", "type": "step.output", "step": "a", "attempt": 1,
                        "first_line": 1, "lines": [{"level": "error", "text": "x"}]});
     let notes = view.apply(&serde_json::from_value(event).unwrap());
-    assert_eq!(notes[0].kind, NoteKind::Output(Level::Error));
+    assert_eq!(notes[0].kind, LogLineKind::Output(Level::Error));
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn spans_are_short() {
 
 #[test]
 fn a_step_recorded_in_one_go_took_what_it_measured() {
-    let mut view = View::new([]);
+    let mut view = RunView::new([]);
     let started = json!({"seq": 1, "at": "2026-01-02T12:00:00Z", "type": "step.started", "step": "a", "attempt": 1});
     let finished = json!({"seq": 2, "at": "2026-01-02T12:00:00Z", "type": "step.finished", "step": "a", "attempt": 1,
                           "status": "succeeded", "usage": {"wall_ms": 42}});

@@ -5,7 +5,7 @@ use restroy_sdk::{
     time::Timestamp,
 };
 
-use super::model::{StepView, View, seconds, words};
+use super::model::{RunView, StepView, seconds, status_words};
 use crate::style::{Paint, clean};
 
 const BAR: usize = 20;
@@ -14,25 +14,25 @@ const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "�
 /// How much room there is, and how to colour.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Canvas {
-    /// Columns.
+    /// The number of columns.
     pub(crate) width: usize,
-    /// Rows.
+    /// The number of rows.
     pub(crate) height: usize,
-    /// Colours.
+    /// How to colour.
     pub(crate) paint: Paint,
     /// Counts the drawings: turns the wheels.
     pub(crate) tick: usize,
 }
 
 /// The rows of a run at the moment `now`; never wider or higher than the canvas.
-pub(crate) fn rows(view: &View, now: Timestamp, canvas: Canvas) -> Vec<String> {
+pub(crate) fn rows(view: &RunView, now: Timestamp, canvas: Canvas) -> Vec<String> {
     let name_width = view.steps.keys().map(|name| console::measure_text_width(name)).max().unwrap_or(0).min(32);
     let room = canvas.height.saturating_sub(2).max(1);
     let mut rows: Vec<_>;
     if view.steps.len() <= room {
         rows = view.steps.iter().map(|(name, step)| row(name, name_width, step, now, canvas)).collect();
     } else {
-        // What goes on or went wrong is worth a row; the rest is counted.
+        // What continues or went wrong is worth a row; the rest is counted.
         let (shown, counted): (Vec<_>, Vec<_>) = view.steps.iter().partition(|(_, step)| {
             step.attempt > 0 && !matches!(step.status, StepStatus::Succeeded | StepStatus::Skipped)
         });
@@ -43,7 +43,7 @@ pub(crate) fn rows(view: &View, now: Timestamp, canvas: Canvas) -> Vec<String> {
         for status in [StepStatus::Succeeded, StepStatus::Skipped, StepStatus::Pending] {
             match count(status) {
                 0 => {}
-                some => parts.push(format!("{some} {}", words(status.as_str()))),
+                some => parts.push(format!("{some} {}", status_words(status.as_str()))),
             }
         }
         if left_over > 0 {
@@ -71,7 +71,7 @@ fn row(name: &str, name_width: usize, step: &StepView, now: Timestamp, canvas: C
     };
     let time = step.took(now).unwrap_or_default();
     let mut text = format!("{mark} {name}  {bar} {count:>9} {time:>9}");
-    let remark = remark(step);
+    let remark = step_remark(step);
     if !remark.is_empty() {
         text.push_str("  ");
         text.push_str(&canvas.paint.dim(&remark));
@@ -93,7 +93,7 @@ fn mark(step: &StepView, canvas: Canvas) -> String {
     }
 }
 
-fn remark(step: &StepView) -> String {
+fn step_remark(step: &StepView) -> String {
     let mut parts = Vec::new();
     if step.attempt > 1 {
         parts.push(format!("attempt {}", step.attempt));
@@ -120,7 +120,7 @@ fn bar(fraction: f64, paint: Paint) -> String {
     format!("{}{}", paint.green(&"━".repeat(full)), paint.dim(&"─".repeat(BAR - full)))
 }
 
-fn summary(view: &View, now: Timestamp, canvas: Canvas) -> String {
+fn summary(view: &RunView, now: Timestamp, canvas: Canvas) -> String {
     let paint = canvas.paint;
     let done = view.steps.values().filter(|step| step.status.is_terminal()).count();
     let time = match (view.started_at.or(view.queued_at), view.finished_at) {
@@ -128,7 +128,7 @@ fn summary(view: &View, now: Timestamp, canvas: Canvas) -> String {
         (Some(started), None) => seconds(now, started),
         _ => String::new(),
     };
-    let status = words(view.status.as_str());
+    let status = status_words(view.status.as_str());
     let status = match view.status {
         RunStatus::Succeeded => paint.green(&status),
         RunStatus::Failed | RunStatus::TimedOut => paint.red(&status),
@@ -148,8 +148,8 @@ mod tests {
 
     use super::*;
 
-    fn view(names: &[&str], events: &[Value]) -> View {
-        let mut view = View::new(names.iter().map(ToString::to_string));
+    fn view(names: &[&str], events: &[Value]) -> RunView {
+        let mut view = RunView::new(names.iter().map(ToString::to_string));
         for (number, event) in events.iter().enumerate() {
             let mut event = event.clone();
             event["seq"] = json!(number + 1);
@@ -159,7 +159,7 @@ mod tests {
         view
     }
 
-    fn draw(view: &View, width: usize, height: usize) -> Vec<String> {
+    fn draw(view: &RunView, width: usize, height: usize) -> Vec<String> {
         let now = view.started_at.unwrap().after(std::time::Duration::from_millis(1500));
         rows(view, now, Canvas { width, height, paint: Paint::new(false), tick: 0 })
     }

@@ -13,7 +13,7 @@ use rcgen::{
 use restroy_sdk::time::Ambient;
 use zeroize::Zeroizing;
 
-use super::{File, Mode};
+use super::{FileMode, NewFile};
 use crate::failure::{Failure, Outcome};
 
 /// The authority's key; needed to renew certificates, and by no service.
@@ -30,7 +30,7 @@ const AUTHORITY_DAYS: i32 = 3650;
 const CERTIFICATE_DAYS: i32 = 397;
 
 /// The authority.
-pub(super) struct Authority {
+pub(super) struct CertificateAuthority {
     issuer: Issuer<'static, KeyPair>,
     certificate: String,
     /// Its last day.
@@ -38,7 +38,7 @@ pub(super) struct Authority {
 }
 
 /// A certificate of the run API.
-pub(super) struct Server {
+pub(super) struct ServerCertificate {
     certificate: String,
     key: Zeroizing<String>,
     /// Its last day.
@@ -64,22 +64,22 @@ pub(super) fn names(further: &[String]) -> Outcome<Vec<String>> {
 }
 
 /// A new authority.
-pub(super) fn authority(ambient: &Ambient) -> Outcome<Authority> {
+pub(super) fn authority(ambient: &Ambient) -> Outcome<CertificateAuthority> {
     let key = KeyPair::generate().map_err(failed)?;
     let (params, valid_to) = authority_params(Some(today(ambient)));
     let certificate = params.self_signed(&key).map_err(failed)?.pem();
-    Ok(Authority { issuer: Issuer::new(params, key), certificate, valid_to })
+    Ok(CertificateAuthority { issuer: Issuer::new(params, key), certificate, valid_to })
 }
 
 /// The authority whose key was kept. Its certificate need not be read: what it signs names it, and
 /// its key.
-pub(super) fn existing(key: &str, path: &Path) -> Outcome<Authority> {
+pub(super) fn existing(key: &str, path: &Path) -> Outcome<CertificateAuthority> {
     let key = KeyPair::from_pem(key).map_err(|error| {
         Failure::new(format!("{} is not a key: {error}", path.display()))
-            .help("restore it from a backup; or move it away, and a new authority is made")
+            .help("restore it from a backup, or move it away to create a new authority")
     })?;
     let (params, _) = authority_params(None);
-    Ok(Authority { issuer: Issuer::new(params, key), certificate: String::new(), valid_to: String::new() })
+    Ok(CertificateAuthority { issuer: Issuer::new(params, key), certificate: String::new(), valid_to: String::new() })
 }
 
 fn authority_params(from: Option<Date>) -> (CertificateParams, String) {
@@ -94,9 +94,9 @@ fn authority_params(from: Option<Date>) -> (CertificateParams, String) {
     (params, last)
 }
 
-impl Authority {
+impl CertificateAuthority {
     /// Signs a certificate for a new key.
-    pub(super) fn certificate(&self, ambient: &Ambient, names: &[String]) -> Outcome<Server> {
+    pub(super) fn certificate(&self, ambient: &Ambient, names: &[String]) -> Outcome<ServerCertificate> {
         let key = KeyPair::generate().map_err(failed)?;
         let mut params = CertificateParams::new(names).map_err(failed)?;
         params.distinguished_name = name("Restroy run API");
@@ -106,39 +106,39 @@ impl Authority {
         params.use_authority_key_identifier_extension = true;
         let valid_to = valid(&mut params, today(ambient), CERTIFICATE_DAYS);
         let certificate = params.signed_by(&key, &self.issuer).map_err(failed)?.pem();
-        Ok(Server { certificate, key: Zeroizing::new(key.serialize_pem()), valid_to })
+        Ok(ServerCertificate { certificate, key: Zeroizing::new(key.serialize_pem()), valid_to })
     }
 
     /// The authority as files.
-    pub(super) fn files(&self) -> Vec<File> {
+    pub(super) fn files(&self) -> Vec<NewFile> {
         vec![
-            File {
+            NewFile {
                 name: "run-api-ca.pem",
                 what: "the run API's own authority, which executors trust",
-                mode: Mode::Mounted,
+                mode: FileMode::Mounted,
                 content: Zeroizing::new(self.certificate.clone()),
             },
-            File {
+            NewFile {
                 name: AUTHORITY_KEY,
                 what: "its key; in no container",
-                mode: Mode::Owner,
+                mode: FileMode::Owner,
                 content: Zeroizing::new(self.issuer.key().serialize_pem()),
             },
         ]
     }
 }
 
-impl Server {
+impl ServerCertificate {
     /// The certificate as files.
-    pub(super) fn files(&self) -> Vec<File> {
+    pub(super) fn files(&self) -> Vec<NewFile> {
         vec![
-            File {
+            NewFile {
                 name: "run-api-cert.pem",
                 what: "the run API's certificate",
-                mode: Mode::Mounted,
+                mode: FileMode::Mounted,
                 content: Zeroizing::new(self.certificate.clone()),
             },
-            File { name: "run-api-key.pem", what: "its key", mode: Mode::Mounted, content: self.key.clone() },
+            NewFile { name: "run-api-key.pem", what: "its key", mode: FileMode::Mounted, content: self.key.clone() },
         ]
     }
 }

@@ -15,7 +15,7 @@ use restroy_sdk::time::Ambient;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::File;
+use super::NewFile;
 use crate::failure::{Failure, Outcome};
 
 /// The folder of secrets, as `docker-compose.yml` names it.
@@ -25,14 +25,14 @@ const ENVIRONMENT: &str = ".env";
 
 /// Who may read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(super) enum FileMode {
     /// Its owner.
     Owner,
     /// The containers it is mounted into.
     Mounted,
 }
 
-impl Mode {
+impl FileMode {
     fn bits(self) -> u32 {
         match self {
             Self::Owner => 0o600,
@@ -43,8 +43,8 @@ impl Mode {
 
 /// A file that was made.
 #[derive(Debug, Serialize)]
-pub(super) struct Made {
-    /// Where.
+pub(super) struct WrittenFile {
+    /// The file's path.
     pub(super) path: PathBuf,
     /// What it is.
     #[serde(rename = "is")]
@@ -57,9 +57,9 @@ pub(super) fn write_all(
     dir: &Path,
     ambient: &Ambient,
     environment: &str,
-    files: &[File],
+    files: &[NewFile],
     force: bool,
-) -> Outcome<(Vec<Made>, Vec<PathBuf>)> {
+) -> Outcome<(Vec<WrittenFile>, Vec<PathBuf>)> {
     let (env, secrets) = (dir.join(ENVIRONMENT), dir.join(SECRETS));
     let there: Vec<_> = [&env, &secrets].into_iter().filter(|path| path.symlink_metadata().is_ok()).collect();
     if let Some(first) = there.first().filter(|_| !force) {
@@ -71,7 +71,7 @@ pub(super) fn write_all(
     // Everything is written under other names first: what fails half-way leaves the old as it was.
     let new = dir.join(format!(".{SECRETS}.new-{}", hex::encode(ambient.random::<4>())));
     let written = write_folder(&new, files)
-        .and_then(|()| write_file(&new.join(ENVIRONMENT), environment, Mode::Owner))
+        .and_then(|()| write_file(&new.join(ENVIRONMENT), environment, FileMode::Owner))
         .and_then(|()| put_in_place(ambient, &new, &there, [&env, &secrets]));
     let kept = match written {
         Ok(kept) => kept,
@@ -80,8 +80,8 @@ pub(super) fn write_all(
             return Err(failure);
         }
     };
-    let mut made = vec![Made { path: env, what: "settings of docker-compose.yml; no secrets" }];
-    made.extend(files.iter().map(|file| Made { path: secrets.join(file.name), what: file.what }));
+    let mut made = vec![WrittenFile { path: env, what: "settings of docker-compose.yml; no secrets" }];
+    made.extend(files.iter().map(|file| WrittenFile { path: secrets.join(file.name), what: file.what }));
     Ok((made, kept))
 }
 
@@ -112,7 +112,7 @@ fn put_in_place(
 }
 
 /// Replaces single files of the folder; the old ones get other names.
-pub(super) fn replace(dir: &Path, ambient: &Ambient, files: &[File]) -> Outcome<(Vec<Made>, Vec<PathBuf>)> {
+pub(super) fn replace(dir: &Path, ambient: &Ambient, files: &[NewFile]) -> Outcome<(Vec<WrittenFile>, Vec<PathBuf>)> {
     let secrets = dir.join(SECRETS);
     if !secrets.is_dir() {
         return Err(Failure::new(format!("{} is not there", secrets.display()))
@@ -132,7 +132,7 @@ pub(super) fn replace(dir: &Path, ambient: &Ambient, files: &[File]) -> Outcome<
             kept.push(backup);
         }
         rename(&secrets.join(format!(".{}.new", file.name)), &path)?;
-        made.push(Made { path, what: file.what });
+        made.push(WrittenFile { path, what: file.what });
     }
     Ok((made, kept))
 }
@@ -147,12 +147,12 @@ pub(super) fn read(dir: &Path, name: &str) -> Outcome<Option<Zeroizing<String>>>
     }
 }
 
-fn write_folder(folder: &Path, files: &[File]) -> Outcome {
+fn write_folder(folder: &Path, files: &[NewFile]) -> Outcome {
     DirBuilder::new().mode(0o700).create(folder).map_err(|error| Failure::file("make", folder, &error))?;
     files.iter().try_for_each(|file| write_file(&folder.join(file.name), &file.content, file.mode))
 }
 
-fn write_file(path: &Path, content: &str, mode: Mode) -> Outcome {
+fn write_file(path: &Path, content: &str, mode: FileMode) -> Outcome {
     let write = || -> io::Result<()> {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         file.write_all(content.as_bytes())?;

@@ -21,7 +21,7 @@ use crate::{
 };
 
 use address::Address;
-use folder::{Made, Mode};
+use folder::{FileMode, WrittenFile};
 
 /// Make the secrets, the certificates and the settings that docker-compose.yml needs
 ///
@@ -53,8 +53,8 @@ pub(crate) struct Args {
 
 /// What was made, for `--json`; never a secret.
 #[derive(Debug, Serialize)]
-struct Report {
-    made: Vec<Made>,
+struct InitReport {
+    made: Vec<WrittenFile>,
     kept: Vec<PathBuf>,
     certificate_valid_to: String,
     authority_valid_to: Option<String>,
@@ -64,14 +64,14 @@ struct Report {
 pub(crate) fn run(args: &Args, as_json: bool) -> Outcome {
     let ambient = Ambient::system();
     if !args.dir.is_dir() {
-        return Err(Failure::usage(format!("{} is no folder", args.dir.display()))
+        return Err(Failure::usage(format!("{} is not a directory", args.dir.display()))
             .help("--dir names the folder with docker-compose.yml"));
     }
     let names = certificates::names(&args.run_api_name)?;
     let report = if args.renew_certificates {
         renew(&args.dir, &ambient, &names)?
     } else {
-        make(&args.dir, &Address::parse(&args.public_url)?, args.force, &ambient, &names)?
+        write_installation(&args.dir, &Address::parse(&args.public_url)?, args.force, &ambient, &names)?
     };
     if as_json {
         output::print(&serde_json::json!(report).to_string());
@@ -81,14 +81,20 @@ pub(crate) fn run(args: &Args, as_json: bool) -> Outcome {
     Ok(())
 }
 
-fn make(dir: &Path, address: &Address, force: bool, ambient: &Ambient, names: &[String]) -> Outcome<Report> {
+fn write_installation(
+    dir: &Path,
+    address: &Address,
+    force: bool,
+    ambient: &Ambient,
+    names: &[String],
+) -> Outcome<InitReport> {
     let authority = certificates::authority(ambient)?;
     let server = authority.certificate(ambient, names)?;
     let mut files = secrets::files(ambient);
     files.extend(authority.files());
     files.extend(server.files());
     let (made, kept) = folder::write_all(dir, ambient, &address.environment(), &files, force)?;
-    Ok(Report {
+    Ok(InitReport {
         made,
         kept,
         certificate_valid_to: server.valid_to,
@@ -96,7 +102,7 @@ fn make(dir: &Path, address: &Address, force: bool, ambient: &Ambient, names: &[
     })
 }
 
-fn renew(dir: &Path, ambient: &Ambient, names: &[String]) -> Outcome<Report> {
+fn renew(dir: &Path, ambient: &Ambient, names: &[String]) -> Outcome<InitReport> {
     let key = folder::read(dir, certificates::AUTHORITY_KEY)?;
     let (authority, new) = match key {
         Some(key) => {
@@ -111,13 +117,13 @@ fn renew(dir: &Path, ambient: &Ambient, names: &[String]) -> Outcome<Report> {
     }
     let (made, kept) = folder::replace(dir, ambient, &files)?;
     let authority_valid_to = new.then(|| authority.valid_to.clone());
-    Ok(Report { made, kept, certificate_valid_to: server.valid_to, authority_valid_to })
+    Ok(InitReport { made, kept, certificate_valid_to: server.valid_to, authority_valid_to })
 }
 
-fn listing(report: &Report) -> String {
+fn listing(report: &InitReport) -> String {
     let width = report.made.iter().map(|made| made.path.as_os_str().len()).max().unwrap_or(0);
     let mut text = String::from("Made:\n");
-    for Made { path, what, .. } in &report.made {
+    for WrittenFile { path, what, .. } in &report.made {
         let _ = writeln!(text, "  {:width$}  {what}", path.display());
     }
     if !report.kept.is_empty() {
@@ -129,7 +135,7 @@ fn listing(report: &Report) -> String {
     text
 }
 
-fn first_steps(args: &Args, report: &Report) -> String {
+fn first_steps(args: &Args, report: &InitReport) -> String {
     let mut text = listing(report);
     let secrets = folder::SECRETS;
     let _ = write!(
@@ -167,7 +173,7 @@ chooses the password of that first account.",
     text
 }
 
-fn renewed(report: &Report) -> String {
+fn renewed(report: &InitReport) -> String {
     let mut text = listing(report);
     let _ = writeln!(text, "\nThe run API's certificate is valid until {}.", report.certificate_valid_to);
     if report.authority_valid_to.is_some() {
@@ -186,9 +192,9 @@ Next:
 }
 
 /// A file to be written.
-struct File {
+struct NewFile {
     name: &'static str,
     what: &'static str,
-    mode: Mode,
+    mode: FileMode,
     content: zeroize::Zeroizing<String>,
 }

@@ -5,7 +5,7 @@ use restroy_control_plane::{auth::token, secrets::MasterKey};
 use restroy_sdk::time::Ambient;
 use zeroize::Zeroizing;
 
-use super::{File, Mode};
+use super::{FileMode, NewFile};
 
 /// The executors of `docker-compose.yml`: their names, and the files of their credentials.
 const EXECUTORS: [(&str, &str); 2] = [("executor-1", "executor-1-credential"), ("executor-2", "executor-2-credential")];
@@ -17,7 +17,7 @@ const EXECUTORS_RIGHTS: &str = "resetkeys ~restroy:queue resetchannels &restroy:
      -@all +hello +auth +ping +zpopmin +zadd +multi +exec +publish +subscribe +unsubscribe";
 
 /// New secrets.
-pub(super) fn files(ambient: &Ambient) -> Vec<File> {
+pub(super) fn files(ambient: &Ambient) -> Vec<NewFile> {
     let [owner, service, redis, executors] = [(); 4].map(|()| password(ambient));
     let (owner, service, redis, executors) = (&**owner, &**service, &**redis, &**executors);
     let credentials = EXECUTORS.map(|(name, file)| (name, file, password(ambient)));
@@ -68,8 +68,8 @@ pub(super) fn files(ambient: &Ambient) -> Vec<File> {
     files
 }
 
-fn file(name: &'static str, what: &'static str, content: String) -> File {
-    File { name, what, mode: Mode::Mounted, content: Zeroizing::new(content) }
+fn file(name: &'static str, what: &'static str, content: String) -> NewFile {
+    NewFile { name, what, mode: FileMode::Mounted, content: Zeroizing::new(content) }
 }
 
 /// 256 random bits in letters that need no quoting anywhere.

@@ -13,14 +13,14 @@ use restroy_sdk::time::{Ambient, Timestamp};
 /// All keys and values together, in bytes: the default of a board.
 const MAX_BYTES: usize = 10 * 1024 * 1024;
 
-struct Entry {
+struct StoredEntry {
     value: String,
     expires: Option<Timestamp>,
 }
 
 /// A key-value store in memory.
 pub(crate) struct MemoryKv {
-    entries: Mutex<BTreeMap<String, Entry>>,
+    entries: Mutex<BTreeMap<String, StoredEntry>>,
     ambient: Ambient,
 }
 
@@ -31,7 +31,7 @@ impl MemoryKv {
     }
 
     /// The entries that are still there.
-    fn entries(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<String, StoredEntry>> {
         let now = self.ambient.now();
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         entries.retain(|_, entry| entry.expires.is_none_or(|expires| expires > now));
@@ -40,7 +40,7 @@ impl MemoryKv {
 
     fn put(
         &self,
-        entries: &mut BTreeMap<String, Entry>,
+        entries: &mut BTreeMap<String, StoredEntry>,
         key: &str,
         value: &str,
         ttl: Option<Duration>,
@@ -51,7 +51,7 @@ impl MemoryKv {
             return Err(CallError::new("kv_store_full", format!("the store is full (limit: {MAX_BYTES} bytes)")).into());
         }
         let expires = ttl.map(|ttl| self.ambient.now().after(ttl));
-        entries.insert(key.to_owned(), Entry { value: value.to_owned(), expires });
+        entries.insert(key.to_owned(), StoredEntry { value: value.to_owned(), expires });
         Ok(())
     }
 }

@@ -8,10 +8,10 @@ mod mail;
 mod sink;
 
 pub(crate) use files::MemoryFiles;
-pub(crate) use http::Web;
+pub(crate) use http::LocalHttp;
 pub(crate) use kv::MemoryKv;
 pub(crate) use mail::MemoryMail;
-pub(crate) use sink::Terminal;
+pub(crate) use sink::TerminalSink;
 
 use lua_wasm_host::{Clock, Entropy};
 use restroy_sdk::time::Ambient;

@@ -8,14 +8,14 @@ use crate::style::{Paint, clean};
 
 /// Prints lines as they come: on standard output, or on standard error when that is for the result
 /// as JSON.
-pub(crate) struct Terminal {
+pub(crate) struct TerminalSink {
     /// Whether standard output stays free.
     pub(crate) on_stderr: bool,
     /// How to colour.
     pub(crate) paint: Paint,
 }
 
-impl Sink for Terminal {
+impl Sink for TerminalSink {
     fn line(&self, level: Level, text: &str) -> Result<(), StepError> {
         let text = clean(text);
         let text = match level {

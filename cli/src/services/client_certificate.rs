@@ -132,8 +132,8 @@ mod tests {
 
     use super::*;
     use crate::services::{
-        listen::{Listener, Serving},
-        tls::Files,
+        listen::{Listener, RunningServers},
+        tls::TlsFiles,
     };
 
     /// What a connection with a client certificate, or none, is known by.
@@ -158,7 +158,7 @@ mod tests {
         let made = |name: &str| rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
         let (server, executor, other) = (made("127.0.0.1"), made("executor"), made("executor"));
         let folder = tempfile::tempdir().unwrap();
-        let files = Files { certificate: folder.path().join("cert.pem"), key: folder.path().join("key.pem") };
+        let files = TlsFiles { certificate: folder.path().join("cert.pem"), key: folder.path().join("key.pem") };
         std::fs::write(&files.certificate, server.cert.pem()).unwrap();
         std::fs::write(&files.key, server.signing_key.serialize_pem()).unwrap();
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), "none").unwrap();
@@ -166,7 +166,7 @@ mod tests {
         let shown = async |certificate: Option<Extension<ClientCertificate>>| {
             certificate.map_or_else(|| "nobody".to_owned(), |Extension(ClientCertificate(hash))| hex::encode(hash))
         };
-        let mut serving = Serving::default();
+        let mut serving = RunningServers::default();
         serving.serve("a test", listener, Router::new().route("/", get(shown)), Some(files.load().unwrap())).unwrap();
         let mut roots = RootCertStore::empty();
         roots.add(server.cert.der().clone()).unwrap();

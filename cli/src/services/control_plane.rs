@@ -21,14 +21,14 @@ use secrecy::SecretBox;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    listen::{Listener, Serving},
+    listen::{Listener, RunningServers},
     log, signals, tls,
 };
 use crate::{
     compiler::SandboxCompiler,
     failure::{Failure, Outcome},
     output,
-    settings::{Given, InForce, environment, tables::ControlPlane, value::SecretUrl},
+    settings::{GivenFlags, ResolvedSettings, environment, tables::ControlPlane, value::SecretUrl},
 };
 
 /// How many sandboxes compile what people send, at once.
@@ -41,19 +41,19 @@ const COMPILING: u32 = 16;
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ControlPlaneArgs {
     #[command(flatten)]
-    settings: Given<ControlPlane>,
+    settings: GivenFlags<ControlPlane>,
 }
 
-/// Runs until it is told to stop.
+/// Runs until it is asked to stop.
 pub(crate) async fn control_plane(args: ControlPlaneArgs) -> Outcome {
-    let settings = InForce::resolve(&args.settings, &environment())?.settings;
+    let settings = ResolvedSettings::resolve(&args.settings, &environment())?.settings;
     log::start(settings.log_format, "info")?;
-    let mut process = Process::start(settings).await?;
+    let mut process = ControlPlaneProcess::start(settings).await?;
     let ended = tokio::select! {
         failure = process.api.failed() => Err(failure),
         failure = process.operators.failed() => Err(failure),
         () = process.services.failed() => {
-            Err(Failure::new("a loop that keeps runs going ended by itself").help("the log tells more"))
+            Err(Failure::new("a background service ended unexpectedly").help("See the log for details."))
         }
         () = signals::asked_to_stop() => Ok(()),
     };
@@ -66,7 +66,7 @@ pub(crate) async fn database(url: &SecretUrl, connections: u32) -> Outcome<Db> {
     let db = Db::open_postgres(&PostgresOptions { connections, ..PostgresOptions::new(url.expose()) }).await.map_err(
         |error| {
             Failure::new(format!("cannot use the database {url:?}: {error}")).help(
-                "see that RESTROY_DATABASE_URL is right and Postgres runs; `restroy migrate` makes schema and role",
+                "check RESTROY_DATABASE_URL and that Postgres is running; `restroy migrate` creates schema and role",
             )
         },
     )?;
@@ -75,7 +75,7 @@ pub(crate) async fn database(url: &SecretUrl, connections: u32) -> Outcome<Db> {
         Err(error) => {
             db.close().await;
             Err(Failure::new(format!("cannot use the database {url:?}: {error}")).help(
-                "`restroy migrate`, with RESTROY_DATABASE_OWNER_URL and RESTROY_DATABASE_URL, brings the schema up to date",
+                "`restroy migrate`, with RESTROY_DATABASE_OWNER_URL and RESTROY_DATABASE_URL, applies the migrations",
             ))
         }
     }
@@ -84,31 +84,33 @@ pub(crate) async fn database(url: &SecretUrl, connections: u32) -> Outcome<Db> {
 /// How long each of these may take at the end: streams that close, leases given up, connections closed.
 const CLOSING: Duration = Duration::from_secs(3);
 
-/// The parts at work.
-struct Process {
+/// The running parts.
+struct ControlPlaneProcess {
     state: AppState,
     /// People's and executors' listeners.
-    api: Serving,
-    /// The operators' listener: tells to the end how things stand.
-    operators: Serving,
+    api: RunningServers,
+    /// The operators' listener: reports to the end how things stand.
+    operators: RunningServers,
     services: runs::Services,
     /// Ends the services.
     stop: CancellationToken,
     drain: Duration,
 }
 
-impl Process {
+impl ControlPlaneProcess {
     async fn start(settings: ControlPlane) -> Outcome<Self> {
         // What is decided by time is decided by the database's clock, on every replica.
         let clock = Arc::new(DatabaseClock::system());
         let ambient = Ambient::new(Arc::clone(&clock) as _, Arc::new(System));
         let tls = match (&settings.run_api_tls_cert, &settings.run_api_tls_key) {
-            (Some(certificate), Some(key)) => Some(tls::Files { certificate: certificate.clone(), key: key.clone() }),
+            (Some(certificate), Some(key)) => {
+                Some(tls::TlsFiles { certificate: certificate.clone(), key: key.clone() })
+            }
             _ => None,
         };
-        let certificate = tls.as_ref().map(tls::Files::load).transpose().map_err(|error| {
+        let certificate = tls.as_ref().map(tls::TlsFiles::load).transpose().map_err(|error| {
             Failure::new(format!("the run API's certificate cannot be used: {error}"))
-                .help("see RESTROY_RUN_API_TLS_CERT and RESTROY_RUN_API_TLS_KEY")
+                .help("check RESTROY_RUN_API_TLS_CERT and RESTROY_RUN_API_TLS_KEY")
         })?;
         let redis = super::redis(&settings.redis_url, &settings.redis_prefix, settings.redis_ca.as_deref())?;
         let mail = match (&settings.smtp_url, &settings.smtp_from) {
@@ -181,7 +183,7 @@ impl Process {
             let stop = stop.clone();
             tokio::spawn(stop.run_until_cancelled_owned(files.keep_fresh(config.clone())));
         }
-        let (mut api, mut operators) = (Serving::default(), Serving::default());
+        let (mut api, mut operators) = (RunningServers::default(), RunningServers::default());
         let serve = || {
             // One router each, whose bounds hold for all its listeners together.
             let (router, run_router) = (api::router(state.clone()), runs::run_api::router(state.clone()));
@@ -195,7 +197,7 @@ impl Process {
         };
         serve().map_err(|error| Failure::new(format!("cannot serve: {error}")))?;
         output::print(&format!("Restroy listens on {listening}\nrun API on {run_api}\nmetrics on http://{metrics}"));
-        tracing::info!(%listening, %run_api, %metrics, replica = %state.replica, "the control-plane serves");
+        tracing::info!(%listening, %run_api, %metrics, replica = %state.replica, "the control-plane is serving");
         Ok(Self { state, api, operators, services, stop, drain: settings.drain.0 })
     }
 
@@ -207,13 +209,13 @@ impl Process {
         self.api.stop(self.drain).await;
         let watchers = self.state.watchers.clone();
         if tokio::time::timeout(CLOSING, watchers.drained()).await.is_err() {
-            tracing::warn!("streams are cut off that did not close in time");
+            tracing::warn!("streams that did not close in time are cut off");
         }
         self.stop.cancel();
         // An e-mail that is being handed over is sent twice when it is cut off.
         let services = self.drain.max(mail::sender::DRAIN_TIMEOUT + CLOSING);
         if tokio::time::timeout(services, self.services.stopped()).await.is_err() {
-            tracing::warn!("a service did not end in time: what it was at is rolled back");
+            tracing::warn!("a service did not end in time: its open work is rolled back");
         }
         // Without the database there is nothing to give up and nothing to wait for.
         match tokio::time::timeout(CLOSING, runs::boot::resign(&self.state)).await {

@@ -19,13 +19,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    listen::{Listener, Serving},
+    listen::{Listener, RunningServers},
     log, signals,
 };
 use crate::{
     failure::{Failure, Outcome},
     output,
-    settings::{Given, InForce, environment, tables, value::IsolationMode},
+    settings::{GivenFlags, ResolvedSettings, environment, tables, value::IsolationMode},
 };
 
 /// How long the end may take once the drain is over: handing back, and saying so.
@@ -38,18 +38,18 @@ const HANDING_BACK: Duration = Duration::from_secs(10);
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ExecutorArgs {
     #[command(flatten)]
-    settings: Given<tables::Executor>,
+    settings: GivenFlags<tables::Executor>,
 }
 
-/// Runs until it is told to stop.
+/// Runs until it is asked to stop.
 pub(crate) async fn executor(args: ExecutorArgs) -> Outcome {
-    let settings = InForce::resolve(&args.settings, &environment())?.settings;
+    let settings = ResolvedSettings::resolve(&args.settings, &environment())?.settings;
     log::start(settings.log_format, "info")?;
-    let mut process = Process::start(settings).await?;
+    let mut process = ExecutorProcess::start(settings).await?;
     let ended = tokio::select! {
         failure = process.operators.failed() => Err(failure),
         _ = &mut process.executing => {
-            return Err(Failure::new("the executor ended by itself").help("its log tells more"));
+            return Err(Failure::new("the executor ended unexpectedly").help("See its log for details."));
         }
         () = signals::asked_to_stop() => Ok(()),
     };
@@ -57,15 +57,15 @@ pub(crate) async fn executor(args: ExecutorArgs) -> Outcome {
     ended
 }
 
-/// The parts at work.
-struct Process {
-    operators: Serving,
+/// The running parts.
+struct ExecutorProcess {
+    operators: RunningServers,
     executing: JoinHandle<()>,
     stop: CancellationToken,
     drain: Duration,
 }
 
-impl Process {
+impl ExecutorProcess {
     async fn start(settings: tables::Executor) -> Outcome<Self> {
         let ambient = Ambient::system();
         let redis = super::redis(&settings.redis_url, &settings.redis_prefix, settings.redis_ca.as_deref())?;
@@ -96,12 +96,12 @@ impl Process {
         };
         let sandboxes = slots.saturating_mul(config.sandboxes_per_task).clamp(16, 512);
         let engine = super::engine(sandboxes, settings.engine_cache_dir, isolation).await?;
-        let isolation = IsolationNotes::of(&engine);
+        let isolation = IsolationNotes::from_engine(&engine);
         let queue = Arc::new(RedisQueue::start(&redis));
         let executor = Executor::new(config, engine, Arc::clone(&queue) as Arc<dyn Queue>, ambient)
-            .map_err(|error| refused(&error))?;
+            .map_err(|error| start_error(&error))?;
         let stop = CancellationToken::new();
-        let mut operators = Serving::default();
+        let mut operators = RunningServers::default();
         let metrics = listener.address;
         operators
             .serve(
@@ -120,15 +120,15 @@ impl Process {
             output::print(&format!("note: {note}"));
             tracing::warn!(note, "scripts are less isolated than they could be");
         }
-        tracing::info!(slots, %metrics, "the executor works");
+        tracing::info!(slots, %metrics, "the executor is running");
         Ok(Self { operators, executing, stop, drain })
     }
 
     async fn stop(self) {
-        tracing::info!(drain = ?self.drain, "stopping: nothing new is taken");
+        tracing::info!(drain = ?self.drain, "stopping: no new tasks are taken");
         self.stop.cancel();
         if tokio::time::timeout(self.drain + HANDING_BACK, self.executing).await.is_err() {
-            tracing::error!("the executor does not come to an end: what it has is taken up when its leases end");
+            tracing::error!("the executor does not stop: its tasks are reclaimed when their leases expire");
         }
         self.operators.stop(Duration::ZERO).await;
         tracing::info!("stopped");
@@ -145,7 +145,7 @@ struct IsolationNotes {
 }
 
 impl IsolationNotes {
-    fn of(engine: &Engine) -> Self {
+    fn from_engine(engine: &Engine) -> Self {
         match engine.isolation() {
             Some(report) => {
                 let mode = match (report.seccomp, report.landlock) {
@@ -166,7 +166,7 @@ impl IsolationNotes {
     }
 }
 
-fn refused(error: &ExecutorError) -> Failure {
+fn start_error(error: &ExecutorError) -> Failure {
     let failure = Failure::new(error.to_string());
     match error {
         ExecutorError::Address(_) | ExecutorError::Plaintext(_) => failure.help("see RESTROY_RUN_API_URL"),
@@ -184,10 +184,10 @@ fn for_operators(health: Health, metrics: Metrics, queue: Arc<RedisQueue>, isola
     let ready = {
         let queue = Arc::clone(&queue);
         async move || {
-            let mut trouble = health.trouble();
+            let mut trouble = health.problems();
             // Without the queue no work comes in, so here it is no mere note.
             if let Err(unusable) = queue.check().await {
-                trouble.push(format!("no work comes in: {unusable}"));
+                trouble.push(format!("no tasks arrive: {unusable}"));
             }
             let (code, status) = if trouble.is_empty() {
                 (StatusCode::OK, "ready")

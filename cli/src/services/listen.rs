@@ -47,7 +47,7 @@ impl Listener {
     }
 
     /// Of a socket that listens already, and does not block.
-    pub(crate) fn of(socket: TcpListener) -> io::Result<Self> {
+    pub(crate) fn from_socket(socket: TcpListener) -> io::Result<Self> {
         Ok(Self { address: socket.local_addr()?, socket })
     }
 
@@ -56,7 +56,7 @@ impl Listener {
         let bound = || -> io::Result<Self> {
             let socket = TcpListener::bind(address)?;
             socket.set_nonblocking(true)?;
-            Self::of(socket)
+            Self::from_socket(socket)
         };
         bound().map_err(|error| {
             Failure::new(format!("cannot listen on {address}: {error}"))
@@ -65,22 +65,22 @@ impl Listener {
     }
 }
 
-/// Listeners at work.
+/// Running listeners.
 #[derive(Debug)]
-pub(crate) struct Serving {
+pub(crate) struct RunningServers {
     head: Duration,
     patience: Duration,
     handles: Vec<Handle<SocketAddr>>,
     tasks: JoinSet<(&'static str, io::Result<()>)>,
 }
 
-impl Default for Serving {
+impl Default for RunningServers {
     fn default() -> Self {
         Self { head: HEAD, patience: WRITE_TIMEOUT, handles: Vec::new(), tasks: JoinSet::new() }
     }
 }
 
-impl Serving {
+impl RunningServers {
     /// Serves a router, over TLS when there is a certificate.
     pub(crate) fn serve(
         &mut self,
@@ -101,7 +101,7 @@ impl Serving {
             let server = server.acceptor(WithCertificates::new(tls, Pacing { patience: self.patience }));
             self.tasks.spawn(async move { (name, server.serve(service).await) });
         } else {
-            let server = server.acceptor(Begun { within: self.head, pacing: Pacing { patience: self.patience } });
+            let server = server.acceptor(HeadTimeout { within: self.head, pacing: Pacing { patience: self.patience } });
             self.tasks.spawn(async move { (name, server.serve(service).await) });
         }
         Ok(())
@@ -110,12 +110,12 @@ impl Serving {
     /// Waits until a listener ends by itself, which none should.
     pub(crate) async fn failed(&mut self) -> Failure {
         let why = match self.tasks.join_next().await {
-            Some(Ok((name, Err(error)))) => format!("{name} broke down: {error}"),
-            Some(Ok((name, Ok(())))) => format!("{name} ended by itself"),
-            Some(Err(error)) => format!("a listener broke down: {error}"),
+            Some(Ok((name, Err(error)))) => format!("{name} failed: {error}"),
+            Some(Ok((name, Ok(())))) => format!("{name} ended unexpectedly"),
+            Some(Err(error)) => format!("a listener failed: {error}"),
             None => return std::future::pending().await,
         };
-        Failure::new(why).help("start the service again; its log tells more")
+        Failure::new(why).help("start the service again; See its log for details.")
     }
 
     /// Accepts nothing any more, lets requests under way finish, and ends after `deadline` at the
@@ -148,16 +148,16 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Pacing {
     }
 }
 
-/// Takes connections on which a request in HTTP/1.1 begins within a time. The server underneath waits for the
-/// first bytes however long they take, to see which version they are of; and if it is told that it is the first, it
+/// Takes connections on which a request in HTTP/1.1 begins within a time. The server underneath waits for the first
+/// bytes however long they take, to see which version they are of; and if it is informed that it is the first, it
 /// upgrades nothing to a WebSocket.
 #[derive(Debug, Clone, Copy)]
-struct Begun {
+struct HeadTimeout {
     within: Duration,
     pacing: Pacing,
 }
 
-impl<S: Send + 'static> Accept<TcpStream, S> for Begun {
+impl<S: Send + 'static> Accept<TcpStream, S> for HeadTimeout {
     type Stream = Paced<TcpStream>;
     type Service = S;
     type Future = BoxFuture<'static, io::Result<(Paced<TcpStream>, S)>>;
@@ -197,7 +197,7 @@ mod tests {
     async fn half_a_head_is_not_waited_for() {
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), "none").unwrap();
         let address = listener.address;
-        let mut serving = Serving { head: Duration::from_millis(100), ..Serving::default() };
+        let mut serving = RunningServers { head: Duration::from_millis(100), ..RunningServers::default() };
         serving.serve("a test", listener, Router::new().route("/", get(async || "here")), None).unwrap();
         for sent in ["", "G", "P", "GET / HTTP/1.1\r\nHost: local", "PRI * HTTP/2.0\r\n"] {
             let mut stream = TcpStream::connect(address).await.unwrap();
@@ -228,7 +228,7 @@ mod tests {
     async fn an_answer_that_nobody_reads_is_given_up() {
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), "none").unwrap();
         let address = listener.address;
-        let mut serving = Serving { patience: Duration::from_millis(200), ..Serving::default() };
+        let mut serving = RunningServers { patience: Duration::from_millis(200), ..RunningServers::default() };
         let (sender, mut gone) = tokio::sync::mpsc::channel::<()>(1);
         let endless = get(async move || {
             let held = Held(sender);

@@ -64,7 +64,8 @@ async fn abort_on_second_signal(stopping: impl Future<Output = ()>) -> Outcome {
     tokio::select! {
         () = stopping => Ok(()),
         () = signals::asked_to_stop() => {
-            Err(Failure::new("stopped at once by a second signal; what was under way is taken up by others").with_code(code::INTERRUPTED))
+            Err(Failure::new("aborted by a second signal; other replicas take over the open \
+                work").with_code(code::INTERRUPTED))
         }
     }
 }

@@ -62,7 +62,7 @@ impl<S> Paced<S> {
         let latest = Instant::now() + self.patience;
         let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep_until(latest)));
         if deadline.as_mut().poll(context).is_ready() {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the other end does not read")));
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer does not read")));
         }
         Poll::Ready(Ok(()))
     }

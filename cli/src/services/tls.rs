@@ -15,7 +15,7 @@ const RELOAD_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Where certificate and key are.
 #[derive(Debug, Clone)]
-pub(super) struct Files {
+pub(super) struct TlsFiles {
     /// The certificate and those between it and its authority, as PEM.
     pub(super) certificate: PathBuf,
     /// The private key, as PEM.
@@ -24,21 +24,21 @@ pub(super) struct Files {
 
 /// What the files hold.
 #[derive(PartialEq, Eq)]
-struct Contents {
+struct TlsContents {
     certificate: Vec<u8>,
     key: Vec<u8>,
 }
 
-impl Files {
+impl TlsFiles {
     /// Reads them; the error names the file.
     pub(super) fn load(&self) -> Result<RustlsConfig, String> {
         self.read()?.config(self).map(RustlsConfig::from_config)
     }
 
-    fn read(&self) -> Result<Contents, String> {
+    fn read(&self) -> Result<TlsContents, String> {
         let read =
             |path: &Path| std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()));
-        Ok(Contents { certificate: read(&self.certificate)?, key: read(&self.key)? })
+        Ok(TlsContents { certificate: read(&self.certificate)?, key: read(&self.key)? })
     }
 
     /// Keeps the certificate in force the one that the files hold: looks every half minute, and at
@@ -63,10 +63,15 @@ impl Files {
                 Ok((contents, fresh)) => {
                     config.reload_from_config(fresh);
                     known = Some(contents);
-                    tracing::info!(certificate = %self.certificate.display(), "the run API's certificate was read again");
+                    tracing::info!(certificate = %self.certificate.display(), "the run API's certificate was \
+                        reloaded");
                 }
                 Err(error) => {
-                    tracing::error!(error, "the run API's certificate cannot be read again; the one before stays");
+                    tracing::error!(
+                        error,
+                        "the run API's certificate cannot be reloaded; the previous one stays in \
+                        use"
+                    );
                 }
             }
         }
@@ -83,8 +88,8 @@ async fn hung_up(hangups: &mut Option<tokio::signal::unix::Signal>) {
     }
 }
 
-impl Contents {
-    fn config(&self, files: &Files) -> Result<Arc<ServerConfig>, String> {
+impl TlsContents {
+    fn config(&self, files: &TlsFiles) -> Result<Arc<ServerConfig>, String> {
         let (certificate, key) = (files.certificate.display(), files.key.display());
         let chain: Vec<_> = CertificateDer::pem_slice_iter(&self.certificate)
             .collect::<Result<_, _>>()
@@ -114,7 +119,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let one = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         let other = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-        let files = Files { certificate: folder.path().join("cert.pem"), key: folder.path().join("key.pem") };
+        let files = TlsFiles { certificate: folder.path().join("cert.pem"), key: folder.path().join("key.pem") };
         assert!(files.load().unwrap_err().contains("cert.pem"), "there is none yet");
         std::fs::write(&files.certificate, one.cert.pem()).unwrap();
         std::fs::write(&files.key, other.signing_key.serialize_pem()).unwrap();

@@ -4,14 +4,14 @@ use std::{collections::BTreeMap, marker::PhantomData, path::PathBuf};
 
 use clap::{Arg, ArgMatches, Args, Command, Error, FromArgMatches, value_parser};
 
-use super::{Service, Setting, Unset};
+use super::{DefaultValue, Service, Setting};
 
 /// The argument that names the file.
 const CONFIG: &str = "config";
 
 /// The flags of a service, as they were given.
 #[derive(Debug, Clone)]
-pub(crate) struct Given<S> {
+pub(crate) struct GivenFlags<S> {
     /// The file that was named, by flag or variable.
     pub(super) config: Option<PathBuf>,
     /// The values by key; for a secret, the file that it is in.
@@ -19,14 +19,14 @@ pub(crate) struct Given<S> {
     service: PhantomData<fn() -> S>,
 }
 
-impl<S> Default for Given<S> {
+impl<S> Default for GivenFlags<S> {
     fn default() -> Self {
         Self { config: None, values: BTreeMap::new(), service: PhantomData }
     }
 }
 
 #[cfg(test)]
-impl<S> Given<S> {
+impl<S> GivenFlags<S> {
     /// As if the file had been named and the flags been given.
     pub(super) fn of(config: Option<PathBuf>, values: &[(&'static str, &str)]) -> Self {
         let values = values.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
@@ -43,7 +43,7 @@ fn flag(setting: &Setting) -> String {
 fn argument(setting: &'static Setting) -> Arg {
     let variable = setting.variable();
     let mut help = setting.help();
-    if let Unset::Is(default) = setting.unset
+    if let DefaultValue::Is(default) = setting.unset
         && !setting.switch
         && !default.is_empty()
     {
@@ -62,7 +62,7 @@ fn argument(setting: &'static Setting) -> Arg {
     if setting.switch { arg.num_args(0..=1).default_missing_value("true") } else { arg }
 }
 
-impl<S: Service> Args for Given<S> {
+impl<S: Service> Args for GivenFlags<S> {
     fn augment_args(command: Command) -> Command {
         let default = S::DEFAULT_FILE.map_or(String::new(), |file| format!(" [default: {file}, when it is there]"));
         let config = Arg::new(CONFIG)
@@ -78,7 +78,7 @@ impl<S: Service> Args for Given<S> {
     }
 }
 
-impl<S: Service> FromArgMatches for Given<S> {
+impl<S: Service> FromArgMatches for GivenFlags<S> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
         let mut given = Self::default();
         given.update_from_arg_matches(matches)?;

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Environment, Given, InForce, Service, Setting, SettingsError, Unset, tables};
+use super::{DefaultValue, Environment, GivenFlags, ResolvedSettings, Service, Setting, SettingsError, tables};
 
 /// Variables that belong to other parts of the program.
 const COMMON: [&str; 6] =
@@ -19,12 +19,15 @@ const MAX_SECRET: u64 = 64 * 1024;
 const MAX_FILE: u64 = 1024 * 1024;
 
 /// A value and where it is from.
-struct Found {
+struct SourcedValue {
     text: String,
     place: String,
 }
 
-pub(super) fn resolve<S: Service>(given: &Given<S>, environment: &Environment) -> Result<InForce<S>, SettingsError> {
+pub(super) fn resolve<S: Service>(
+    given: &GivenFlags<S>,
+    environment: &Environment,
+) -> Result<ResolvedSettings<S>, SettingsError> {
     let mut faults = unknown_variables::<S>(environment);
     let (file, path) = match read_file::<S>(given, environment) {
         Ok((table, path)) => {
@@ -45,26 +48,30 @@ pub(super) fn resolve<S: Service>(given: &Given<S>, environment: &Environment) -
                 Err(fault) => faults.push(format!("{}: {fault}", found.place)),
             },
             Ok(None) => match setting.unset {
-                Unset::Refused => missing.push(setting),
-                Unset::Is(default) => _ = values.insert(setting.key, default.to_owned()),
-                Unset::Nothing => {}
+                DefaultValue::Refused => missing.push(setting),
+                DefaultValue::Is(default) => _ = values.insert(setting.key, default.to_owned()),
+                DefaultValue::Nothing => {}
             },
             Err(fault) => faults.push(fault),
         }
     }
     if !faults.is_empty() {
-        // What is missing may be what is misspelt: both are told.
+        // What is missing may be what is misspelt: both are reported.
         faults.extend(absent::<S>(&missing));
         return Err(SettingsError { faults, help: None });
     }
     if let Some(absent) = absent::<S>(&missing) {
-        let help = "`restroy init` writes files with new keys for every service; docs/operations.md tells of \
-                    each setting";
+        let help = "`restroy init` writes files with new keys for every service; docs/operations.md describes each \
+            setting";
         return Err(SettingsError { faults: vec![absent], help: Some(help.to_owned()) });
     }
     let settings = S::build(&values).map_err(|fault| SettingsError { faults: vec![fault], help: None })?;
     let faults = settings.faults();
-    if faults.is_empty() { Ok(InForce { settings, file: path }) } else { Err(SettingsError { faults, help: None }) }
+    if faults.is_empty() {
+        Ok(ResolvedSettings { settings, file: path })
+    } else {
+        Err(SettingsError { faults, help: None })
+    }
 }
 
 /// Everything that is missing, with what it is for.
@@ -89,17 +96,17 @@ fn absent<S: Service>(missing: &[&Setting]) -> Option<String> {
 /// The value of a setting, from the first place that has one.
 fn find<S: Service>(
     setting: &Setting,
-    given: &Given<S>,
+    given: &GivenFlags<S>,
     environment: &Environment,
     file: &toml::Table,
     path: Option<&Path>,
-) -> Result<Option<Found>, String> {
+) -> Result<Option<SourcedValue>, String> {
     if let Some(text) = given.values.get(setting.key) {
         if setting.secret {
             let place = format!("--{}", Setting::in_file(setting.key).replace('_', "-"));
             return secret(text, &place).map(Some);
         }
-        return Ok(Some(Found { text: text.clone(), place: format!("--{}", setting.key.replace('_', "-")) }));
+        return Ok(Some(SourcedValue { text: text.clone(), place: format!("--{}", setting.key.replace('_', "-")) }));
     }
     // An empty variable is as good as none: composed files leave them behind.
     let variable = |name: &str| environment.get(name).filter(|text| !text.is_empty()).cloned();
@@ -116,26 +123,26 @@ fn either(
     name: &str,
     value: &dyn Fn(&str) -> Result<Option<String>, String>,
     place: &str,
-) -> Result<Option<Found>, String> {
+) -> Result<Option<SourcedValue>, String> {
     let direct = value(name)?;
     let in_file = Setting::in_file(name);
     let named = if setting.secret { value(&in_file)? } else { None };
     match (direct, named) {
-        (Some(_), Some(_)) => Err(format!("{place}{name} and {in_file} are both set: take one out")),
-        (Some(text), None) => Ok(Some(Found { text, place: format!("{place}{name}") })),
+        (Some(_), Some(_)) => Err(format!("{place}{name} and {in_file} are both set: remove one")),
+        (Some(text), None) => Ok(Some(SourcedValue { text, place: format!("{place}{name}") })),
         (None, Some(file)) => secret(&file, &format!("{place}{in_file}")).map(Some),
         (None, None) => Ok(None),
     }
 }
 
 /// A secret from its file, without the line break at its end.
-fn secret(file: &str, place: &str) -> Result<Found, String> {
+fn secret(file: &str, place: &str) -> Result<SourcedValue, String> {
     let text = read(Path::new(file), MAX_SECRET).map_err(|error| format!("{place}: cannot read {file}: {error}"))?;
     let text = text.trim().to_owned();
     if text.is_empty() {
         return Err(format!("{place}: {file} is empty"));
     }
-    Ok(Found { text, place: format!("{place} ({file})") })
+    Ok(SourcedValue { text, place: format!("{place} ({file})") })
 }
 
 fn read(path: &Path, most: u64) -> std::io::Result<String> {
@@ -162,7 +169,7 @@ fn text(value: &toml::Value, key: &str) -> Result<String, String> {
 }
 
 fn read_file<S: Service>(
-    given: &Given<S>,
+    given: &GivenFlags<S>,
     environment: &Environment,
 ) -> Result<(toml::Table, Option<PathBuf>), String> {
     let variable = environment.get("RESTROY_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);

@@ -1,10 +1,9 @@
 //! The settings of the commands that run services: flags, then `RESTROY_*` environment, then a TOML
 //! file, then defaults.
 //!
-//! A service is a table ([`tables`]), written with one macro: its fields, how each is read
-//! ([`value`]), and what it is when nobody sets it. From the table come the flags, the names of the
-//! variables and of the file's keys, what `restroy config` prints, and the struct. What is wrong is
-//! told all at once.
+//! A service is a table ([`tables`]), written with one macro: its fields, how each is read ([`value`]), and what it
+//! is when nobody sets it. From the table come the flags, the names of the variables and of the file's keys, what
+//! `restroy config` prints, and the struct. What is wrong is reported all at once.
 //!
 //! A secret has no flag, since others see a process's arguments: it comes from the environment or the
 //! file, or, by `…_FILE`, from a file that holds nothing else, as containers get theirs.
@@ -21,7 +20,7 @@ pub(crate) mod value;
 
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
-pub(crate) use given::Given;
+pub(crate) use given::GivenFlags;
 
 use crate::failure::Failure;
 
@@ -35,7 +34,7 @@ pub(crate) struct Setting {
     /// What stands for the value in the help.
     pub(crate) value_name: &'static str,
     /// What holds when nobody sets it.
-    pub(crate) unset: Unset,
+    pub(crate) unset: DefaultValue,
     /// Whether it must not be seen.
     pub(crate) secret: bool,
     /// Whether the flag alone means yes.
@@ -46,10 +45,10 @@ pub(crate) struct Setting {
 
 /// What holds when nobody sets a setting.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Unset {
+pub(crate) enum DefaultValue {
     /// The service does not start.
     Refused,
-    /// This.
+    /// The default is this value.
     Is(&'static str),
     /// Nothing; the service does without.
     Nothing,
@@ -94,7 +93,7 @@ pub(crate) trait Service: Sized {
 
     /// Why a setting of another service is refused here, and what to do.
     fn foreign(name: &str, owner: &str) -> String {
-        format!("{name} belongs to `restroy {owner}` and means nothing to `restroy {}`: take it out", Self::COMMAND)
+        format!("{name} belongs to `restroy {owner}` and is not used by `restroy {}`: remove it", Self::COMMAND)
     }
 }
 
@@ -110,16 +109,16 @@ pub(crate) fn environment() -> Environment {
 
 /// Settings in force, and the file that had a part in them.
 #[derive(Debug)]
-pub(crate) struct InForce<S> {
+pub(crate) struct ResolvedSettings<S> {
     /// The settings.
     pub(crate) settings: S,
     /// The file that was read.
     pub(crate) file: Option<PathBuf>,
 }
 
-impl<S: Service> InForce<S> {
+impl<S: Service> ResolvedSettings<S> {
     /// Merges flags, environment, file and defaults.
-    pub(crate) fn resolve(given: &Given<S>, environment: &Environment) -> Result<Self, SettingsError> {
+    pub(crate) fn resolve(given: &GivenFlags<S>, environment: &Environment) -> Result<Self, SettingsError> {
         merge::resolve(given, environment)
     }
 
@@ -136,7 +135,7 @@ impl<S: Service> InForce<S> {
     }
 }
 
-impl<S: Service> fmt::Display for InForce<S> {
+impl<S: Service> fmt::Display for ResolvedSettings<S> {
     /// As a TOML file that would give the same settings, were it not for the masked secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.file {

@@ -30,11 +30,11 @@ impl Value for Networks {
 
 /// Where a service listens: one or more addresses with ports.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ListenOn(Vec<Place>);
+pub(crate) struct ListenOn(Vec<ListenAddress>);
 
 /// An address, or the address that this machine has in a network; and a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
+struct ListenAddress {
     network: Network,
     port: u16,
 }
@@ -51,7 +51,7 @@ impl ListenOn {
     }
 }
 
-impl Place {
+impl ListenAddress {
     fn address(self) -> Result<SocketAddr, String> {
         if self.network.is_single_address() {
             return Ok(SocketAddr::new(self.network.address(), self.port));
@@ -76,7 +76,7 @@ fn own_address(network: Network) -> Option<IpAddr> {
 
 impl fmt::Display for ListenOn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, Place { network, port }) in self.0.iter().enumerate() {
+        for (n, ListenAddress { network, port }) in self.0.iter().enumerate() {
             let comma = if n == 0 { "" } else { "," };
             if network.address().is_ipv6() {
                 write!(f, "{comma}[{network}]:{port}")?;
@@ -102,7 +102,7 @@ impl Value for ListenOn {
             if network.address().is_ipv6() != bare.is_some() {
                 return Err(wrong());
             }
-            Ok(Place { network, port: port.parse().map_err(|_| wrong())? })
+            Ok(ListenAddress { network, port: port.parse().map_err(|_| wrong())? })
         };
         let places = text.split(',').map(str::trim).map(place).collect::<Result<Vec<_>, _>>()?;
         Ok(Self(places))

@@ -7,13 +7,13 @@ use super::value::Value;
 /// Who may make an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RegistrationMode {
-    /// Everybody.
+    /// Anybody may register.
     Open,
     /// Those with addresses of some domains, and those who are invited.
     Domains,
     /// Those who are invited.
     Invited,
-    /// Nobody.
+    /// Nobody may register.
     Closed,
 }
 

@@ -61,9 +61,9 @@ macro_rules! settings {
     };
     (@type optional $type:ty) => { Option<$type> };
     (@type $unset:ident $type:ty) => { $type };
-    (@unset required) => { $crate::settings::Unset::Refused };
-    (@unset optional) => { $crate::settings::Unset::Nothing };
-    (@unset default $default:literal) => { $crate::settings::Unset::Is($default) };
+    (@unset required) => { $crate::settings::DefaultValue::Refused };
+    (@unset optional) => { $crate::settings::DefaultValue::Nothing };
+    (@unset default $default:literal) => { $crate::settings::DefaultValue::Is($default) };
     (@read optional $type:ty, $values:ident, $key:expr) => {
         $values.get($key).map(|text| <$type as $crate::settings::value::Value>::read(text)).transpose()?
     };

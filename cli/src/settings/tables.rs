@@ -135,7 +135,7 @@ settings! {
         /// How long an executor keeps a task without a word of it, from 2s to 10m: then it counts as lost,
         /// and another takes the task over
         lease: Span = default("30s"), "TIME";
-        /// How long what is under way may go on after the order to stop
+        /// How long what is under way may continue after the order to stop
         drain: Span = default("10s"), "TIME";
         /// How the log is written: json or text
         log_format: LogFormat = default("json"), "FORMAT";
@@ -241,7 +241,7 @@ settings! {
         engine_cache_dir: PathBuf = optional, "DIR";
         /// Where health and metrics are served, for operators
         metrics_listen: SocketAddr = default("127.0.0.1:9091"), "ADDRESS:PORT";
-        /// How long runs at work may go on after the order to stop; the rest is handed back
+        /// How long active runs may continue after the order to stop; the rest is handed back
         drain: Span = default("20s"), "TIME";
         /// Let scripts call http services on this machine's loopback addresses. For development
         allow_loopback_http: bool = default("false"), "BOOL";

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use super::{
-    Environment, Given, InForce, Service, SettingsError,
+    Environment, GivenFlags, ResolvedSettings, Service, SettingsError,
     tables::{Admin, ControlPlane, Dev, Executor, Migrate},
 };
 
@@ -38,8 +38,8 @@ fn with(mut environment: Environment, pairs: &[(&str, &str)]) -> Environment {
     environment
 }
 
-fn resolve<S: Service>(environment: &Environment) -> Result<InForce<S>, SettingsError> {
-    InForce::resolve(&Given::default(), environment)
+fn resolve<S: Service>(environment: &Environment) -> Result<ResolvedSettings<S>, SettingsError> {
+    ResolvedSettings::resolve(&GivenFlags::default(), environment)
 }
 
 fn refused<S: Service>(environment: &Environment) -> String {
@@ -59,7 +59,7 @@ fn file(name: &str, text: &str) -> (tempfile::TempDir, PathBuf) {
 
 fn dev(text: &str, flags: &[(&'static str, &str)], environment: &Environment) -> Result<Dev, SettingsError> {
     let (_folder, path) = file("restroy.toml", text);
-    InForce::resolve(&Given::of(Some(path), flags), environment).map(|in_force| in_force.settings)
+    ResolvedSettings::resolve(&GivenFlags::of(Some(path), flags), environment).map(|in_force| in_force.settings)
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn an_address_that_others_reach_needs_consent() {
 }
 
 #[test]
-fn everything_that_is_missing_is_told_at_once() {
+fn all_missing_settings_are_reported_together() {
     let error = refused::<ControlPlane>(&Environment::new());
     for name in ["PUBLIC_URL", "DATABASE_URL", "REDIS_URL", "MASTER_KEYS", "TOKEN_KEY"] {
         assert!(error.contains(&format!("RESTROY_{name} or ")), "{name}: {error}");
@@ -127,7 +127,7 @@ fn everything_that_is_missing_is_told_at_once() {
     for name in ["RUN_API_URL", "CREDENTIAL", "REDIS_URL", "SCRATCH_DIR"] {
         assert!(error.contains(&format!("RESTROY_{name} or ")), "{name}: {error}");
     }
-    // A misspelt name and what is missing for it are told together.
+    // A misspelt name and what is missing for it are informed together.
     let mut misspelt = executor();
     misspelt.remove("RESTROY_CREDENTIAL");
     let error = refused::<Executor>(&with(misspelt, &[("RESTROY_CREDENTAIL", "x")]));
@@ -246,7 +246,7 @@ fn what_is_in_force_is_shown_without_its_secrets() {
 #[test]
 fn no_secret_has_a_flag() {
     use clap::Args as _;
-    let command = Given::<ControlPlane>::augment_args(clap::Command::new("test"));
+    let command = GivenFlags::<ControlPlane>::augment_args(clap::Command::new("test"));
     let flags: Vec<_> = command.get_arguments().filter_map(clap::Arg::get_long).collect();
     for flag in ["database-url-file", "master-keys-file", "run-api-listen", "config"] {
         assert!(flags.contains(&flag), "{flags:?}");

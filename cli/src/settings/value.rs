@@ -272,7 +272,7 @@ impl Value for SecretText {
     const SECRET: bool = true;
 
     fn read(text: &str) -> Result<Self, String> {
-        // A token goes into a header: what cannot is no token.
+        // A token goes into a header: what cannot is not a token.
         if text.bytes().all(|byte| byte.is_ascii_graphic()) && !text.is_empty() {
             Ok(Self(text.into()))
         } else {

@@ -90,7 +90,7 @@ fn versions_are_compared_listed_and_published() {
     ada.types(&["push", "hello", "--draft", "--message", "first"]).ok();
     assert!(ada.types(&["diff", "hello"]).fails(1).contains("--version"));
     let said = ada.types(&["publish", "hello", "1"]);
-    assert!(said.err.contains("runs of this pipeline may touch:"), "{}", said.err);
+    assert!(said.err.contains("runs of this pipeline are allowed to:"), "{}", said.err);
     assert!(said.ok().contains("Hello: version 1 published"));
 
     let yaml = fs::read_to_string(ada.home.path().join("hello/pipeline.yaml")).unwrap();

@@ -63,7 +63,7 @@ async fn until_ready(url: &str, status: u16) -> Value {
 }
 
 #[tokio::test]
-async fn a_disk_that_takes_nothing_is_told_of_and_got_over() {
+async fn a_full_disk_is_reported_and_recovered_from() {
     let folder = tempfile::tempdir().unwrap();
     let (mut process, [url]) = Process::start(dev(folder.path(), ""), ["Restroy listens on "]);
     let ada = Client::new(&url).unwrap();

@@ -1,4 +1,4 @@
-//! Scripts that want to do harm end with a clear step error, and everybody else goes on.
+//! Scripts that want to do harm end with a clear step error, and everybody else continues.
 
 use restroy_sdk::{event::EventKind, status::RunStatus};
 use serde_json::json;
@@ -44,7 +44,7 @@ const ATTACKS: &[(&str, &str, &str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn every_attack_ends_with_its_own_error_and_leaves_the_executor_at_work() {
+async fn every_attack_ends_with_its_own_error_and_leaves_the_executor_running() {
     let mut world = World::new(&[]).await;
     for (name, source, code, word) in ATTACKS {
         let pipeline = world.push_script(name, source, json!({})).await;

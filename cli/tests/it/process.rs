@@ -36,7 +36,7 @@ impl Process {
         let output = BufReader::new(child.stdout.take().unwrap());
         let process = Self { child };
         let (send, receive) = mpsc::channel();
-        // The reader goes on to the end, so that the server never blocks on a full pipe.
+        // The reader continues to the end, so that the server never blocks on a full pipe.
         thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
                 if let Some(rest) = greetings.iter().find_map(|greeting| line.strip_prefix(greeting)) {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::world::{World, assert_gapless};
 
 #[tokio::test]
-async fn a_run_goes_on_after_kill_9() {
+async fn a_run_resumes_after_kill_9() {
     let mut world = World::new(&[]).await;
     let definition = json!({"restroy": 1, "steps": {
         "first": {"script": "scripts/count.lua", "allow": {"kv": true}},
@@ -31,7 +31,7 @@ async fn a_run_goes_on_after_kill_9() {
         world.follow(run, |kind| matches!(kind, EventKind::StepOutput { step, .. } if step.step == "second")).await;
     world.server.kill();
 
-    // What another run of the board leaves behind tells the script not to linger again.
+    // What another run of the board leaves behind reports the script not to linger again.
     world.server.start_again();
     let signal = world.push_script("signal", "kv.set('killed', true)", json!({"kv": true})).await;
     world.run(signal, json!({})).await.succeeded();

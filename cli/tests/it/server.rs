@@ -1,4 +1,4 @@
-//! An installation at work, as the mode has it: `restroy dev`, or a control-plane and an executor.
+//! An installation running, as the mode has it: `restroy dev`, or a control-plane and an executor.
 
 use std::{
     io::{BufRead as _, BufReader},

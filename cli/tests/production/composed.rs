@@ -3,7 +3,7 @@
 
 use std::{fs, process::Command, time::Instant};
 
-use restroy_sdk::{api::auth::ConfirmReset, client::Client, time::Ambient};
+use restroy_sdk::{api::auth::ConfirmPasswordReset, client::Client, time::Ambient};
 use serde_json::Value;
 use sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
 use url::Url;
@@ -109,12 +109,12 @@ impl Composed {
             .env("RESTROY_DATABASE_URL_FILE", self.made.folder.path().join("secrets/database-url"));
         let token = succeed(&mut create);
         assert!(!create.output().unwrap().status.success(), "it is made once");
-        let reset = ConfirmReset {
+        let reset = ConfirmPasswordReset {
             token: token.trim().to_owned(),
             password: "correct horse battery staple".into(),
             revoke_api_tokens: true,
         };
-        wait_for(async || Client::new(other).unwrap().confirm_reset(&reset).await.unwrap());
+        wait_for(async || Client::new(other).unwrap().confirm_password_reset(&reset).await.unwrap());
         succeed(&mut self.client(&login));
     }
 

@@ -35,7 +35,7 @@ impl<'a> CompileBudget<'a> {
         Self { state, team, fuel_left: FUEL_PER_REQUEST }
     }
 
-    /// Compiles the Lua files among these; faults name `/check_files/<path>`, line and column.
+    /// Compiles the Lua files among these; errors name `/files/<path>`, line and column.
     pub(crate) async fn check_files(&mut self, files: &BTreeMap<String, String>) -> ApiResult<Vec<FieldError>> {
         let mut faults = Vec::new();
         let scripts = files.iter().filter(|(path, _)| Path::new(path).extension().is_some_and(|kind| kind == "lua"));
@@ -53,7 +53,7 @@ impl<'a> CompileBudget<'a> {
         Ok(faults)
     }
 
-    /// Compiles an expression of a document (`if`, `for_each`); the fault has no pointer.
+    /// Compiles an expression of a document (`if`, `for_each`); the error has no pointer.
     pub(crate) async fn check_expression(&mut self, expression: &str) -> ApiResult<Option<FieldError>> {
         let turn = self.state.tenants.acquire(self.team.uuid()).await?;
         let fuel = self.fuel_for(expression);
@@ -90,6 +90,6 @@ impl<'a> CompileBudget<'a> {
 impl From<CompilerUnavailable> for ApiError {
     fn from(error: CompilerUnavailable) -> Self {
         tracing::error!(%error, "scripts cannot be checked");
-        Self::with(ProblemCode::Unavailable, "Scripts cannot be checked just now; try again.")
+        Self::with(ProblemCode::Unavailable, "Script checks are temporarily unavailable. Try again.")
     }
 }

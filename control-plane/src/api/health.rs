@@ -16,7 +16,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use restroy_run_queue::queue::Unusable;
+use restroy_run_queue::queue::QueueUnavailable;
 use restroy_sdk::time::Timestamp;
 use serde::Serialize;
 use serde_json::json;
@@ -87,14 +87,16 @@ pub async fn readiness(state: &AppState) -> Readiness {
     }
     reasons.extend(state.recent.check_database(state).await);
     let queue = state.queue.check().await;
-    if let Err(unusable @ (Unusable::OutOfMemory | Unusable::ReadOnly | Unusable::WrongType)) = queue {
+    if let Err(unusable @ (QueueUnavailable::OutOfMemory | QueueUnavailable::ReadOnly | QueueUnavailable::WrongType)) =
+        queue
+    {
         reasons.push(unusable.to_string());
     }
     if !reasons.is_empty() {
         return Readiness { status: "unready", reasons };
     }
     if queue.is_err() || !state.wake.connected() {
-        let note = "Redis does not answer: new runs are taken on and wait for it, the others go on".to_owned();
+        let note = "Redis does not answer: new runs are queued until it is back; running ones continue".to_owned();
         return Readiness { status: "degraded", reasons: vec![note] };
     }
     Readiness { status: "ready", reasons }

@@ -83,7 +83,7 @@ pub(super) fn ensure_below_limit_with_deleted(present: i64, most: i64, what: &st
     if present < most {
         return Ok(());
     }
-    let detail = format!("The limit is {most} {what}, those that were deleted in the last 30 days among them.");
+    let detail = format!("The limit is {most} {what}, including those deleted in the last 30 days.");
     Err(ApiError::with(ProblemCode::QuotaExceeded, detail))
 }
 

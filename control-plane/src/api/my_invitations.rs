@@ -43,10 +43,10 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(decline_invitation))
 }
 
-/// The invitations that wait for the caller.
+/// List the caller's pending invitations
 #[utoipa::path(
-    get, path = "/v1/me/invitations", tag = "me", params(Aged),
-    responses((status = 200, description = "The oldest first unless told", body = Page<MyInvitation>)),
+    get, path = "/v1/me/invitations", tag = "me", params(AgePageQuery),
+    responses((status = 200, description = "The oldest first by default", body = Page<MyInvitation>)),
 )]
 async fn list_my_invitations(
     State(state): State<AppState>,
@@ -61,7 +61,9 @@ async fn list_my_invitations(
     Ok(Json(paged(&page, waiting, |invitation| invitation.id)?))
 }
 
-/// Joins the team. 409 when whoever invited may not do so any more. Who is a member by now stays what they are.
+/// Accept an invitation
+///
+/// 409 if the inviter may no longer invite. An existing member keeps their role.
 #[utoipa::path(
     post, path = "/v1/me/invitations/{id}/accept", tag = "me",
     params(("id" = InvitationId, Path, description = "The invitation")),
@@ -76,7 +78,9 @@ async fn accept_invitation(
     accept_pending(&state, caller, InvitationKey::Id(id)).await?.map(Json).ok_or_else(ApiError::not_found)
 }
 
-/// Joins the team, with the token from the e-mail, which must have been sent to the caller's address.
+/// Accept an invitation by its token
+///
+/// The e-mail with the token must have been sent to the caller's address.
 #[utoipa::path(
     post, path = "/v1/me/invitations/accept", tag = "me", request_body = AcceptInvitation,
     responses((status = 200, description = "The team", body = Team)),
@@ -89,13 +93,15 @@ async fn accept_invitation_by_token(
     caller.require_session()?;
     let team = accept_pending(&state, caller, InvitationKey::Token(token::hash(&body.token))).await?;
     let team = team.ok_or_else(|| {
-        let detail = "unknown, used, too old, or for another address than yours; ask for another invitation";
+        let detail = "unknown, used, expired, or sent to another address; ask for another invitation";
         Problem::new(ProblemCode::Invalid).errors(vec![FieldError::new("/token", detail)])
     })?;
     Ok(Json(team))
 }
 
-/// Says no; the team may invite again.
+/// Decline an invitation
+///
+/// The team may invite again.
 #[utoipa::path(
     post, path = "/v1/me/invitations/{id}/decline", tag = "me",
     params(("id" = InvitationId, Path, description = "The invitation")),
@@ -175,12 +181,12 @@ async fn accept_pending(state: &AppState, caller: Caller, which: InvitationKey) 
         }
         None => {
             let entry = audit::Entry::new("member.uninvite", "invitation", invitation.id)
-                .details(json!({ "reason": "whoever invited may not do so any more" }))
+                .details(json!({ "reason": "the inviter may no longer invite" }))
                 .before(json!({ "state": "pending" }))
                 .after(json!({ "state": settled.as_str() }));
             audit::record_in_team(&mut tx, &state.ambient, caller.actor(), entry).await?;
             tx.commit().await?;
-            let detail = "Whoever invited you may not do so any more; ask the team for another invitation.";
+            let detail = "The person who invited you may no longer do so. Ask the team for another invitation.";
             return Err(ApiError::with(ProblemCode::Conflict, detail));
         }
     }
@@ -191,7 +197,7 @@ async fn accept_pending(state: &AppState, caller: Caller, which: InvitationKey) 
 }
 
 /// The role, if whoever invited is still a member who could invite to it, and so is whoever answers for them: who has
-/// gone, or holds less by now, leaves no way in behind.
+/// gone, or holds less now, leaves no way in behind.
 async fn verify_inviter(tx: &mut TeamTx, invitation: &PendingInvitation) -> ApiResult<Option<AnyRole>> {
     let wanted = invitation.role_id.map(|role| role.to_string()).or_else(|| invitation.role.clone());
     let Some(role) = roles::find(tx, &wanted.unwrap_or_default()).await? else { return Ok(None) };

@@ -16,7 +16,7 @@ use crate::{
 /// When something was done, and where the request came from.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct NoticeContext {
-    /// When.
+    /// The time of the event.
     pub(super) at: Timestamp,
     /// From where, as far as that is known.
     pub(super) from: Option<IpAddr>,
@@ -34,7 +34,7 @@ impl Display for NoticeContext {
     }
 }
 
-/// Tells the owner of `to` in the transaction that does it; after its commit [`AppState::mail_queued`] is to be
+/// Notifies the owner of `to` in the transaction that does it; after its commit [`AppState::mail_queued`] is to be
 /// called. `what` is a sentence or two.
 pub(super) async fn queue_notice(
     state: &AppState,

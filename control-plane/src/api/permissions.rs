@@ -18,9 +18,11 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list_permissions))
 }
 
-/// All permissions there are: what roles are sets of.
+/// List all permissions
+///
+/// Roles are sets of them.
 #[utoipa::path(
-    get, path = "/v1/permissions", tag = "teams", params(Paged),
+    get, path = "/v1/permissions", tag = "teams", params(PageQuery),
     responses((status = 200, description = "The list, the same for every team", body = Page<PermissionInfo>)),
 )]
 async fn list_permissions(_caller: Caller, Query(page): Query<PageQuery>) -> ApiResult<Json<Page<PermissionInfo>>> {

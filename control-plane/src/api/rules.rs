@@ -1,11 +1,14 @@
-//! Which field of which body has which rule. [`Body`](super::http::Body) takes no type that does not stand
-//! here, holds every body to its rules before a handler sees it, and the OpenAPI document is told the same.
-//! What one field alone does not decide (a name that is taken, a token that is right) is the handler's.
+//! Which field of which body has which rule. [`Body`](super::http::Body) takes no type that does not stand here,
+//! holds every body to its rules before a handler sees it, and the OpenAPI document says the same. What one field
+//! alone does not decide (a name that is taken, a token that is right) is the handler's.
 
 use restroy_run_queue::run_api::{Batch, Call, Claim, Heartbeat, Listen, OutputsRequest, Wait};
 use restroy_sdk::api::{
     account::{ChangeEmail, ChangePassword, ConfirmEmail, ConfirmTotp, MePatch, Proof},
-    auth::{AskReset, ConfirmReset, FinishOidc, Login, NewTicket, Refresh, Register, SecondFactor, VerifyEmail},
+    auth::{
+        ConfirmPasswordReset, FinishOidcLogin, Login, NewTicket, Refresh, Register, RequestPasswordReset, SecondFactor,
+        VerifyEmail,
+    },
     board::{BoardPatch, NewBoard, PutKv, PutOrder},
     invitation::{AcceptInvitation, NewInvitation},
     library::{NewLibraryModule, PutLibraryModule},
@@ -13,7 +16,7 @@ use restroy_sdk::api::{
     role::{NewRole, RolePatch},
     run::NewRun,
     script::{CheckScript, PutConfiguration},
-    team::{DeleteTeam, GiveRole, NewTeam, Transfer},
+    team::{DeleteTeam, NewTeam, SetRole, Transfer},
     token::{NewApiToken, NewOwnApiToken, NewServiceAccount},
 };
 use serde_json::Value;
@@ -42,9 +45,9 @@ pub trait ValidatedBody {
 
 macro_rules! rules {
     ($($body:ident { $($field:ident: $rule:expr),* })*) => {
-        $(impl Ruled for $body {
-            fn check(&self, fields: &mut Fields) {
-                let _ = fields $(.rule(concat!("/", stringify!($field)), &self.$field, &$rule))*;
+        $(impl ValidatedBody for $body {
+            fn check(&self, fields: &mut FieldErrors) {
+                let _ = fields $(.check(concat!("/", stringify!($field)), &self.$field, &$rule))*;
             }
         })*
 
@@ -61,17 +64,17 @@ macro_rules! rules {
 
 rules! {
     AcceptInvitation {}
-    AskReset { email: Email }
+    RequestPasswordReset { email: Email }
     BoardPatch { name: Name(MAX_NAME), description: Lines(MAX_DESCRIPTION) }
     ChangeEmail { email: Email }
     ChangePassword { new_password: Password }
     CheckScript { source: Bytes(MAX_SOURCE) }
     ConfirmEmail {}
-    ConfirmReset { password: Password }
+    ConfirmPasswordReset { password: Password }
     ConfirmTotp {}
     DeleteTeam {}
-    FinishOidc {}
-    GiveRole { role: Name(MAX_NAME) }
+    FinishOidcLogin {}
+    SetRole { role: Name(MAX_NAME) }
     Login { email: Bytes(1024) }
     MePatch { name: Name(MAX_PERSON), about: Lines(MAX_DESCRIPTION), timezone: Name(MAX_NAME) }
     MovePipeline {}

@@ -1,5 +1,5 @@
 //! What is asked for about addresses that have nothing to do with the installation: few e-mails go there, and no
-//! answer tells which addresses those are.
+//! answer says which addresses those are.
 
 use std::{net::IpAddr, time::Duration};
 

@@ -15,7 +15,9 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(create_stream_ticket))
 }
 
-/// Makes a ticket for a WebSocket: good once, for 30 seconds, on one path, in the caller's name.
+/// Create a ticket for a WebSocket
+///
+/// Valid once, for 30 seconds, on one path, for the caller.
 #[utoipa::path(
     post, path = "/v1/stream-tickets", tag = "streams", request_body = NewTicket,
     responses((status = 201, description = "Pass it as `?ticket=`", body = Ticket)),

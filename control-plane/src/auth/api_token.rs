@@ -17,8 +17,8 @@ use crate::{
 const PREFIX: &str = "rst_";
 /// The random bytes of a token.
 const RANDOM: usize = 32;
-/// The first bytes of SHA-256 of prefix and random bytes: a typing error, or a text that only looks like a
-/// token, is told without a look into the database, by us and by who scans for leaked secrets.
+/// The first bytes of SHA-256 of prefix and random bytes: a typing error, or a text that only looks like a token,
+/// is recognised without a look into the database, by us and by who scans for leaked secrets.
 const CHECK: usize = 4;
 /// How often the use of a token is noted at most.
 const USE_RECORD_INTERVAL: Duration = Duration::from_mins(1);
@@ -40,8 +40,8 @@ pub fn has_prefix(token: &str) -> bool {
 pub fn is_well_formed(token: &str) -> bool {
     let bytes = token.strip_prefix(PREFIX).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
     let Some(bytes) = bytes.filter(|bytes| bytes.len() == RANDOM + CHECK) else { return false };
-    let (random, checksum) = bytes.split_at(RANDOM);
-    checksum(random) == *checksum
+    let (random, sum) = bytes.split_at(RANDOM);
+    checksum(random) == *sum
 }
 
 fn checksum(random: &[u8]) -> [u8; CHECK] {
@@ -53,7 +53,7 @@ fn checksum(random: &[u8]) -> [u8; CHECK] {
 
 /// Whoever shows a token that is good now. Notes its use, at most once a minute.
 pub(super) async fn authenticate(state: &AppState, token: &str, address: Option<IpAddr>) -> ApiResult<Caller> {
-    let refused = || unauthorized("The API token is not valid, or no longer; make another.");
+    let refused = || unauthorized("The API token is invalid, expired or revoked. Create another.");
     if !is_well_formed(token) {
         return Err(refused());
     }
@@ -85,7 +85,7 @@ async fn record_use(state: &AppState, shown: &PresentedToken, now: Timestamp) {
         tx.commit().await
     };
     if let Err(error) = noted.await {
-        tracing::warn!(%error, "the use of an API token cannot be noted");
+        tracing::warn!(%error, "the use of an API token cannot be recorded");
     }
 }
 
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_told_from_what_only_looks_like_one() {
+    fn a_token_is_distinguished_from_a_lookalike() {
         let ambient = Ambient::system();
         for _ in 0..100 {
             let token = new(&ambient);

@@ -26,7 +26,7 @@ use crate::{
 /// refuses with 401.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller {
-    /// Who.
+    /// The account of the caller.
     pub user_id: UserId,
     /// By what they are known.
     pub via: AuthMethod,
@@ -64,7 +64,7 @@ impl Caller {
             return api_token::authenticate(state, token, address).await;
         }
         let Some((user_id, session_id)) = state.tokens.verify(&state.ambient, token) else {
-            return Err(unauthorized("The access token is not valid, or no longer; sign in or refresh."));
+            return Err(unauthorized("The access token is invalid or expired. Sign in or refresh it."));
         };
         Self::from_session(user_id, session_id, address).revalidate(state).await
     }
@@ -124,7 +124,12 @@ impl Caller {
         let session_id = match self.via {
             AuthMethod::Session(id) => id,
             AuthMethod::Token(grant) if api_tokens::is_valid(tx, grant.id, now).await? => return Ok(self),
-            AuthMethod::Token(_) => return Err(unauthorized("The API token has ended; make another.")),
+            AuthMethod::Token(_) => {
+                return Err(unauthorized(
+                    "The API token has expired or was revoked. Create \
+                another.",
+                ));
+            }
         };
         let found: Option<i64> = sql!(
             tx,

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 /// So many within that time, at most all of them at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rate {
-    /// How many.
+    /// The maximum number within the window.
     pub(crate) most: u32,
     /// Within what time.
     pub(crate) window: Duration,
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_told_apart() {
+    fn parts_are_distinguished() {
         assert_ne!(LimiterKey::from_parts(&[b"ab", b"c"]), LimiterKey::from_parts(&[b"a", b"bc"]));
     }
 

@@ -11,12 +11,12 @@ const NAMED: usize = 5;
 
 /// Refuses with 403 to give permissions that the giver does not hold.
 pub fn ensure_can_grant(held: Permissions, given: Permissions) -> ApiResult<()> {
-    forbidden(held, given, "That would give more than you hold")
+    forbidden(held, given, "That would grant more than you have")
 }
 
 /// Refuses with 403 to act on somebody, or on a role, that holds more.
 pub fn ensure_can_manage(held: Permissions, theirs: Permissions) -> ApiResult<()> {
-    forbidden(held, theirs, "That holds more than you do")
+    forbidden(held, theirs, "They have more permissions than you")
 }
 
 fn forbidden(held: Permissions, wanted: Permissions, why: &str) -> ApiResult<()> {

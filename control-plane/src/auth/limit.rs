@@ -63,7 +63,7 @@ pub struct TooManyAttempts {
 
 impl From<TooManyAttempts> for ApiError {
     fn from(refused: TooManyAttempts) -> Self {
-        Self::with(ProblemCode::RateLimited, "Too many attempts; wait a minute and try again.")
+        Self::with(ProblemCode::RateLimited, "Too many attempts. Wait a minute and try again.")
             .retry_after(refused.wait)
     }
 }
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_refused_because_of_others_is_told_apart() {
+    fn refusals_caused_by_others_are_distinguished() {
         let (limits, ambient) = (SignInLimits::new(1), still());
         let at = |n: u8| Some(IpAddr::from([192, 0, 2, n]));
         for n in 0..10 {

@@ -28,11 +28,11 @@ use crate::{
 /// An account, as an operator is asked about it.
 #[derive(Debug, Clone)]
 pub struct OperatorAccount {
-    /// Its id.
+    /// The account's id.
     pub id: UserId,
     /// Its address.
     pub email: String,
-    /// How others see the person.
+    /// The person's display name.
     pub name: String,
     /// The newest login.
     pub last_login_at: Option<Timestamp>,

@@ -16,7 +16,7 @@ pub fn check(settings: &Settings, headers: &HeaderMap) -> ApiResult<()> {
     let Some(first) = sent.next() else { return Ok(()) };
     let origin = first.to_str().ok().filter(|_| sent.next().is_none()).and_then(normalized);
     match origin {
-        Some(origin) if allowed_origins(settings).any(|known| allowed_origins == origin) => Ok(()),
+        Some(origin) if allowed_origins(settings).any(|known| known == origin) => Ok(()),
         _ => Err(ApiError::with(
             ProblemCode::Forbidden,
             "Pages of this origin may not open streams here; the operator can allow it (`allowed_origins`).",

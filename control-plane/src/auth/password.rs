@@ -19,7 +19,7 @@ use crate::error::{ApiError, ApiResult};
 const COST: (u32, u32, u32) = (19 * 1024, 2, 1);
 /// How many passwords are worked on at once.
 const MAX_CONCURRENT: usize = 2;
-/// How many may be at work or wait; beyond, callers are told to come back.
+/// How many may be running or waiting; beyond, callers are asked to retry.
 const MAX_PENDING: usize = 64;
 
 /// Hashes and checks passwords.
@@ -41,9 +41,8 @@ impl Passwords {
         self.run_job(move || hash_now(&password, &salt)).await?
     }
 
-    /// Whether the password is the one that `stored` was made of. Without a stored hash a hash is
-    /// made all the same, at the same cost, and the answer is no: the time tells nothing about
-    /// whether the account exists.
+    /// Whether the password is the one that `stored` was made of. Without a stored hash a hash is made all the same, at
+    /// the same cost, and the answer is no: the time reveals nothing about whether the account exists.
     pub async fn verify(&self, password: SecretString, stored: Option<String>) -> ApiResult<bool> {
         let salt: [u8; 16] = self.ambient.random();
         self.run_job(move || match stored {
@@ -68,7 +67,7 @@ impl Passwords {
     }
 }
 
-/// A place among those who are at work or wait.
+/// A place among those who are running or waiting.
 struct QueueSlot<'a>(&'a AtomicUsize);
 
 impl<'a> QueueSlot<'a> {
@@ -78,7 +77,7 @@ impl<'a> QueueSlot<'a> {
         if before < MAX_PENDING {
             Ok(place)
         } else {
-            Err(ApiError::with(ProblemCode::Unavailable, "Too many people sign in just now; try again in a moment."))
+            Err(ApiError::with(ProblemCode::Unavailable, "Too many concurrent sign-ins. Try again shortly."))
         }
     }
 }
@@ -103,6 +102,6 @@ fn hash_now(password: &SecretString, salt: &[u8]) -> ApiResult<String> {
 }
 
 fn internal(error: &dyn std::fmt::Display) -> ApiError {
-    tracing::error!(%error, "a password cannot be worked on");
+    tracing::error!(%error, "a password cannot be processed");
     ApiError::new(ProblemCode::Internal)
 }

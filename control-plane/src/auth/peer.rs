@@ -27,7 +27,7 @@ pub struct Network {
     bits: u8,
 }
 
-/// The text is no network.
+/// The text is not a network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not an address or network, such as 192.0.2.7, 10.0.0.0/8 or fd00::/8")]
 pub struct ParseNetworkError(String);
@@ -146,7 +146,7 @@ impl FromRequestParts<AppState> for PeerAddress {
 fn caller(peer: IpAddr, headers: &HeaderMap, trusted: &Networks) -> IpAddr {
     // Several headers are one list (RFC 9110, section 5.3).
     let values = headers.get_all(FORWARDED).iter().rev();
-    // By bytes: what is no text further left is none of the right's business.
+    // By bytes: what is not a text further left is none of the right's business.
     let mut entries = values.flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
     let mut caller = peer;
     while trusted.contains(caller) {

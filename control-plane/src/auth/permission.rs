@@ -46,7 +46,7 @@ permissions! {
     RoleEdit = "role.edit";
     /// See the e-mails that the team's runs sent.
     OutboxRead = "outbox.read";
-    /// Read the team's audit log; it tells of private boards too.
+    /// Read the team's audit log; it describes private boards too.
     AuditRead = "audit.read";
     /// Make and remove service accounts and their tokens; see the tokens that reach the team, and stop them.
     TokenManage = "token.manage";
@@ -198,9 +198,8 @@ impl Permissions {
         self.iter().map(|permission| permission.as_str().to_owned()).collect()
     }
 
-    /// What a role holds, as a row tells it: a built-in one by its name, one of a team's own by its
-    /// permissions, with spaces between. A permission that this version does not know allows nothing
-    /// here. Every role holds `team.read`.
+    /// What a role holds, as a row reports it: a built-in one by its name, one of a team's own by its permissions, with
+    /// spaces between. A permission that this version does not know allows nothing here. Every role holds `team.read`.
     pub fn from_role(built_in: Option<&str>, granted: Option<&str>) -> Result<Self, UnknownRole> {
         if let Some(name) = built_in {
             return name.parse::<Role>().map(Role::permissions);
@@ -234,7 +233,7 @@ impl fmt::Display for Permission {
 /// A built-in role: a named set of permissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// Everything.
+    /// Has every permission.
     Owner,
     /// Everything but deleting the team and handing it over.
     Admin,
@@ -242,7 +241,7 @@ pub enum Role {
     Editor,
     /// Starts and cancels runs; changes nothing.
     Operator,
-    /// Looks.
+    /// Reads, and changes nothing.
     Viewer,
 }
 
@@ -364,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_tells_what_a_role_holds() {
+    fn a_row_lists_the_permissions_of_a_role() {
         let of = |built_in, granted| Permissions::from_role(built_in, granted).unwrap().names();
         assert_eq!(of(Some("viewer"), None), Role::Viewer.permissions().names());
         assert_eq!(of(None, Some("run.read board.read")), ["team.read", "board.read", "run.read"]);

@@ -158,12 +158,12 @@ impl Rates {
         counted.lock().push((class, most, standing));
         let Some(wait) = standing.refused else { return Ok(()) };
         let detail = match class {
-            RateClass::Address => format!("More than {most} requests a minute from your network address."),
-            RateClass::Streams => format!("More than {most} streams a minute from your network address."),
-            RateClass::Account => format!("More than {most} requests a minute of your account."),
-            RateClass::Token => format!("More than {most} requests a minute with this token."),
+            RateClass::Address => format!("More than {most} requests per minute from your network address."),
+            RateClass::Streams => format!("More than {most} streams per minute from your network address."),
+            RateClass::Account => format!("More than {most} requests per minute from your account."),
+            RateClass::Token => format!("More than {most} requests per minute with this token."),
         };
-        let detail = format!("{detail} Try again in {} s, and slower.", whole_seconds(wait));
+        let detail = format!("{detail} Try again in {} s.", whole_seconds(wait));
         Err(ApiError::with(ProblemCode::RateLimited, detail).retry_after(wait))
     }
 }

@@ -8,13 +8,13 @@ use crate::store::{Tx, invitations, users};
 /// makes accounts whatever this is; see [`operator`](super::operator).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Registration {
-    /// Everybody.
+    /// Anybody may register.
     Open,
     /// Whoever has an address of these domains (in lower case), and whoever is invited.
     Domains(Vec<String>),
     /// Whoever has an address that an invitation into a team waits for.
     Invited,
-    /// Nobody.
+    /// Nobody may register.
     Closed,
 }
 

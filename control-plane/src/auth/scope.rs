@@ -216,7 +216,7 @@ impl AccessRequest {
         if archived && self.permission.changes_board() {
             return Err(ApiError::with(
                 ProblemCode::Conflict,
-                "The board is archived: it can be read, not changed. Bring it back first.",
+                "The board is archived and read-only. Unarchive it first.",
             ));
         }
         Ok(standing)

@@ -39,7 +39,7 @@ pub struct NewTotpSecret {
     pub text: String,
     /// The URI.
     pub uri: String,
-    /// Sealed.
+    /// The sealed secret.
     pub sealed: Vec<u8>,
     /// The master key that sealed it.
     pub key_id: String,
@@ -64,7 +64,7 @@ fn builder(secret: &[u8]) -> Builder {
 }
 
 fn internal(error: &dyn std::fmt::Display) -> ApiError {
-    tracing::error!(%error, "a second factor cannot be worked on");
+    tracing::error!(%error, "a second factor cannot be processed");
     ApiError::new(ProblemCode::Internal)
 }
 
@@ -96,9 +96,9 @@ fn normalized(code: &str) -> String {
 /// What came of a code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CodeCheck {
-    /// It is right, of the authenticator, and good no more.
+    /// It is right, of the authenticator, and no longer valid.
     Code,
-    /// It is a recovery code, and good no more.
+    /// It is a recovery code, and no longer valid.
     RecoveryCode,
     /// It is not, or no longer; that is counted, and to be committed.
     Wrong,

@@ -32,7 +32,7 @@ pub async fn issue(state: &AppState, caller: Caller, path: &str) -> ApiResult<(S
     let mut tx = state.db.system_write().await?;
     users::lock(&mut tx, caller.user_id).await?;
     if one_time::count_created_since(&mut tx, Purpose::Stream, caller.user_id, now.before(LIFE)).await? >= MAX_MADE {
-        let detail = format!("At most {MAX_MADE} tickets in {} seconds; wait a moment.", LIFE.as_secs());
+        let detail = format!("At most {MAX_MADE} tickets in {} seconds. Try again shortly.", LIFE.as_secs());
         return Err(ApiError::with(ProblemCode::RateLimited, detail));
     }
     let subject = subject(caller.require_session()?, path);
@@ -44,7 +44,7 @@ pub async fn issue(state: &AppState, caller: Caller, path: &str) -> ApiResult<(S
 /// Takes a ticket in: whoever it was made for, if it is for this path, unused and in time. The
 /// caller's session is checked as with a token.
 pub async fn redeem(state: &AppState, ticket: &str, path: &str, address: Option<IpAddr>) -> ApiResult<Caller> {
-    let refused = || unauthorized("The ticket is not valid, or no longer; ask for another.");
+    let refused = || unauthorized("The ticket is invalid or expired. Request another.");
     let now = state.ambient.now();
     let hash = hash(ticket);
     if !one_time::is_known(&mut state.db.system_read().await?, Purpose::Stream, &hash).await? {

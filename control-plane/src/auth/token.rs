@@ -102,9 +102,9 @@ impl TokenKeys {
 }
 
 impl TokenKeys {
-    /// The refresh token of a session's generation: the session, the generation, randomness, and a
-    /// MAC over them. The MAC tells a token that was used before, which ends the session, from one
-    /// that somebody made up, which does not.
+    /// The refresh token of a session's generation: the session, the generation, randomness, and a MAC over them. The
+    /// MAC distinguishes a token that was used before, which ends the session, from one that somebody made up, which
+    /// does not.
     pub fn refresh_token(&self, ambient: &Ambient, session: SessionId, generation: i64) -> OpaqueToken {
         let mut token = Vec::with_capacity(REFRESH_LENGTH);
         token.extend_from_slice(session.uuid().as_bytes());

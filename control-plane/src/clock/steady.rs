@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use restroy_sdk::time::{Clock, Timestamp};
 
-/// What somebody does to the machine's clock later has no effect on it. Where the system tells (Linux), it goes on
-/// while the machine sleeps.
+/// What somebody does to the machine's clock later has no effect on it. Where the system supports it (Linux), it
+/// continues while the machine sleeps.
 #[derive(Debug, Clone, Copy)]
 pub struct Steady {
     started: Timestamp,
@@ -13,7 +13,7 @@ pub struct Steady {
 }
 
 impl Steady {
-    /// Goes on from the given moment.
+    /// Continues from the given moment.
     pub fn starting_at(now: Timestamp) -> Self {
         Self { started: now, since: Passed::now() }
     }
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_goes_on_by_itself() {
+    fn it_advances_by_itself() {
         let started = Timestamp(1_767_225_600_000_000);
         let steady = Steady::starting_at(started);
         let mut last = steady.now();

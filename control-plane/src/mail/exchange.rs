@@ -1,4 +1,4 @@
-//! The exchange with the mail server (RFC 5321), step by step. Where it ends tells whom the end is about: up to
+//! The exchange with the mail server (RFC 5321), step by step. Where it ends says whom the end is about: up to
 //! `MAIL` the server refuses us, whatever the e-mail says; from `RCPT` on it may refuse this e-mail; and once the
 //! text was handed over, the e-mail may be on its way although no answer came.
 
@@ -41,8 +41,8 @@ const MAX_TEXT: usize = 500;
 /// Why an e-mail was not sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum SendError {
-    /// The server cannot be reached, or takes nothing from us: the operator's to mend, and none of the e-mail's
-    /// fault. The text is for the operator.
+    /// The server cannot be reached, or takes nothing from us: the operator's to mend, and none of the e-mail's error.
+    /// The text is for the operator.
     Server(String),
     /// This e-mail, for now.
     Now(String),
@@ -52,8 +52,8 @@ pub(super) enum SendError {
     Stopped,
 }
 
-/// A mail server, and the connections to it that are open and not needed just now: at most as many as exchanges
-/// were ever under way at once.
+/// A mail server, and the connections to it that are open and not needed at the moment: at most as many as
+/// exchanges were ever under way at once.
 pub(super) struct MailServer {
     settings: MailSettings,
     hello: ClientId,
@@ -66,8 +66,8 @@ impl MailServer {
         Self { settings, hello, idle: Mutex::default() }
     }
 
-    /// Sends an e-mail to all its recipients or to none. Once `stop` is cancelled nothing is handed over any more;
-    /// what is being handed over goes on.
+    /// Sends an e-mail to all its recipients or to none. Once `stop` is cancelled nothing is handed over any more; what
+    /// is being handed over continues.
     pub(super) async fn send(
         &self,
         envelope: &Envelope,

@@ -52,7 +52,7 @@ const _: () = assert!(
     OUTBOX_LEASE.as_secs() > MAX_SEND_DURATION.as_secs() + RECORD_TIMEOUT.as_secs(),
     "a row is held for too short a time"
 );
-/// After the order to stop, how long e-mails that are being handed over may go on. What is cut off then is sent
+/// After the order to stop, how long e-mails that are being handed over may continue. What is cut off then is sent
 /// again when its lease ends, under the same Message-ID: twice is better than never.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -66,8 +66,8 @@ const MAX_AGE: Duration = Duration::from_hours(24);
 const MAX_ATTEMPTS: i64 = 40;
 /// While the mail server cannot be reached nothing is taken, for so long at most.
 const MAX_BACKOFF: Duration = Duration::from_mins(1);
-/// What a team is told when the server is away or takes nothing from us. What it said names the operator's
-/// accounts and machines.
+/// What a team reads when the server is away or takes nothing from us. What it said names the operator's accounts
+/// and machines.
 const NO_SERVER: &str = "the mail server cannot be reached or refuses us";
 
 /// Sends the outbox's e-mails through one mail server.
@@ -140,7 +140,7 @@ impl Mailer {
         }
         if timeout(at_the_end, async { while under_way.join_next().await.is_some() {} }).await.is_err() {
             let cut_off = under_way.len();
-            tracing::warn!(cut_off, "e-mails that were being handed over may be sent a second time");
+            tracing::warn!(cut_off, "e-mails being sent may be sent twice");
         }
         under_way.shutdown().await;
         this.server.close().await;
@@ -201,7 +201,7 @@ impl SendTask {
         for due in outbox::take_due(&mut tx, now, now.after(OUTBOX_LEASE), most).await? {
             match due.invitation_id {
                 Some(invitation) if !invitations::is_pending(&mut tx, invitation, now).await? => {
-                    let reason = "the invitation does not wait any more".into();
+                    let reason = "the invitation is no longer pending".into();
                     outbox::settle(&mut tx, &due, &SendOutcome::Failed { reason }).await?;
                 }
                 _ => wanted.push(due),
@@ -230,7 +230,7 @@ impl SendTask {
         match &settled {
             SendOutcome::Sent => tracing::debug!(mail_id = %due.id, "an e-mail is sent"),
             SendOutcome::Again { reason, .. } => {
-                tracing::warn!(mail_id = %due.id, reason, "an e-mail is tried again later");
+                tracing::warn!(mail_id = %due.id, reason, "an e-mail will be retried");
             }
             SendOutcome::Failed { reason } => tracing::error!(mail_id = %due.id, reason, "an e-mail cannot be sent"),
             SendOutcome::Back { .. } => tracing::debug!(mail_id = %due.id, "an e-mail is left to another replica"),
@@ -293,7 +293,7 @@ impl SendTask {
                 Err(error) => error,
             };
             if Instant::now() + pause > until {
-                tracing::error!(mail_id = %due.id, problem = %error.0, "what became of an e-mail cannot be recorded");
+                tracing::error!(mail_id = %due.id, problem = %error.0, "the outcome of an e-mail cannot be recorded");
                 return;
             }
             sleep(pause).await;

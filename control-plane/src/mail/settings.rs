@@ -147,7 +147,7 @@ impl MailSettings {
     }
 }
 
-/// A part of a URL as it was meant (RFC 3986, section 2.1); nothing when that is no text.
+/// A part of a URL as it was meant (RFC 3986, section 2.1); nothing when that is not a text.
 fn percent_decoded(text: &str) -> Option<String> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut bytes = text.as_bytes();

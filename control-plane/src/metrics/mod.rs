@@ -144,8 +144,8 @@ impl Metrics {
             scraping: Mutex::new(()),
         };
         inner.registry = inner.register();
-        // What can be told from the start is there from the start: a rate over a counter that
-        // appears with its first event misses that event.
+        // What is known from the start is there from the start: a rate over a counter that appears with its first event
+        // misses that event.
         for status in RunStatus::ALL.iter().filter(|status| status.is_terminal()) {
             let _ = inner.runs_ended.get_or_create(&[("status", status.as_str())]);
         }
@@ -232,7 +232,7 @@ impl Metrics {
 impl Inner {
     fn register(&self) -> Registry {
         let mut all = Registry::with_prefix("restroy");
-        all.register("build", "The version at work", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        all.register("build", "The running version", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         all.register(
             "http_requests",
             "Requests answered, by the route as declared, method and status",
@@ -260,7 +260,7 @@ impl Inner {
         );
         all.register("tasks", "Tasks in the database that are not done, by state", self.tasks.clone());
         all.register("tasks_admitted", "Tasks that this process admitted", self.tasks_admitted.clone());
-        all.register("leases_lost", "Leases of executors that ran out", self.leases_lost.clone());
+        all.register("leases_lost", "Executor leases that expired", self.leases_lost.clone());
         all.register(
             "queue_push_failures",
             "Task ids that the queue did not take; they are pushed again",
@@ -287,7 +287,7 @@ impl Inner {
         all.register("redis_connected", "1 when the connection to Redis stands", self.redis_connected.clone());
         all.register_with_unit(
             "database_clock_offset",
-            "How far the database's clock is ahead of this machine's, when last measured",
+            "Offset of the database's clock from this machine's, when last measured",
             Unit::Seconds,
             self.clock_offset.clone(),
         );

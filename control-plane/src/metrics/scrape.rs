@@ -32,8 +32,8 @@ impl IntoResponse for Exposition {
     }
 }
 
-/// Looks up what stands, and writes down all metrics. One scrape at a time; a database that does not
-/// answer is told by `restroy_database_up 0`, and what was to come from it is left out.
+/// Looks up what stands, and writes down all metrics. One scrape at a time; a database that does not answer is
+/// reported by `restroy_database_up 0`, and what was to come from it is left out.
 pub async fn scrape(state: &AppState) -> Exposition {
     let metrics = &state.metrics.0;
     let _alone = metrics.scraping.lock().await;
@@ -48,7 +48,7 @@ pub async fn scrape(state: &AppState) -> Exposition {
         Ok(Ok(standing)) => standing.set_gauges(metrics),
         failed => {
             if let Ok(Err(error)) = failed {
-                tracing::warn!(%error, "the database does not tell what stands");
+                tracing::warn!(%error, "the database's statistics cannot be read");
             }
             metrics.database_up.set(0);
             metrics.tasks.clear();

@@ -36,7 +36,7 @@ pub(crate) async fn cancel(state: &AppState, scope: &Scope, run: RunId) -> ApiRe
         } else {
             Err(ApiError::with(
                 ProblemCode::Conflict,
-                format!("The run has ended already: {}. What has ended cannot be cancelled.", row.status),
+                format!("The run has already ended ({}) and cannot be cancelled.", row.status),
             ))
         };
     };

@@ -1,6 +1,6 @@
 //! How what was deleted a while ago is removed: from below, in small steps, each in a transaction of its own. A
 //! pipeline can have millions of rows, and a team many pipelines: none of its tables is emptied in one statement.
-//! Each function takes a step with one thing; whoever calls it goes on with the next thing, and comes back.
+//! Each function takes a step with one thing; whoever calls it continues with the next thing, and comes back.
 
 use restroy_sdk::ids::{BoardId, Id, PipelineId, TeamId};
 use serde_json::json;
@@ -46,7 +46,7 @@ const BELOW_PIPELINE: [CascadeStep; 11] = [
     (of_runs!("outbox", "id"), 200),
     (of_runs!("tasks", "id"), 500),
     (
-        // The same runs, of which nothing is left by now.
+        // The same runs, of which nothing is left now.
         "DELETE FROM runs WHERE team_id = $1 AND id IN
              (SELECT id FROM runs WHERE team_id = $1 AND pipeline_id = $2 ORDER BY id LIMIT $3)",
         50,
@@ -265,7 +265,7 @@ async fn delete_batch(
         match delete_rows(tx, statement, of, most).await {
             Ok(rows) => return Ok((rows, rows >= most.unsigned_abs())),
             Err(error) if most > 1 && failure::is_statement_timeout(&error) => {
-                tracing::warn!(%team, rows = most, "a step of a removal took too long: half of it");
+                tracing::warn!(%team, rows = most, "a removal step took too long: halving the batch");
                 most /= 2;
             }
             Err(error) => return Err(error),

@@ -5,11 +5,11 @@
 //!
 //! The five fields are read in the schedule's zone, by croner. Where the clocks change:
 //!
-//! - a time of day that is skipped (`30 2 * * *` in spring) fires at the first moment after the
-//!   gap; an expression with a wildcard or a step in minute or hour (`*/10 * * * *`) goes on as the
-//!   wall clock does, and has nothing to fire within the gap;
+//! - a time of day that is skipped (`30 2 * * *` in spring) fires at the first moment after the gap; an expression
+//!   with a wildcard or a step in minute or hour (`*/10 * * * *`) continues as the wall clock does, and has nothing
+//!   to fire within the gap;
 //! - a time of day that comes twice (autumn) fires the first time only; one with a wildcard or a
-//!   step fires in both hours.
+//! step fires in both hours.
 
 use std::cmp::Ordering;
 

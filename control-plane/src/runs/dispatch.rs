@@ -1,19 +1,18 @@
 //! Admission: which pending tasks may be taken on now. The queue holds no more than what is
 //! admitted; who waits, waits in the database, where fairness is decided.
 //!
-//! A team has as many tasks in flight as its `max_running` allows, an owner of teams as many in all of them as
-//! the installation's `runs_per_owner`, a pipeline as many as its
-//! document's `concurrency`, the installation as many as its executors have slots for, a few times
-//! over, and at most [`MAX_IN_FLIGHT`]. All of these count
-//! rows: a slot cannot leak. A run on an archived board does not start, but waits; one that was started before
-//! goes on. Among owners the one with the fewest in flight goes first, then among the owner's teams, within a
-//! team the oldest task.
+//! A team has as many tasks in flight as its `max_running` allows, an owner of teams as many in all of them as the
+//! installation's `runs_per_owner`, a pipeline as many as its document's `concurrency`, the installation as many as
+//! its executors have slots for, a few times over, and at most [`MAX_IN_FLIGHT`]. All of these count rows: a slot
+//! cannot leak. A run on an archived board does not start, but waits; one that was started before continues. Among
+//! owners the one with the fewest in flight goes first, then among the owner's teams, within a team the oldest
+//! task.
 //!
 //! A task that was ended by others counts until its executor confirms that it has stopped. One that waits for a
 //! time counts for its pipeline only, and becomes pending again when it is due.
 //!
-//! One dispatcher is at work at a time, whatever the number of replicas: what it counts in its
-//! transaction grows by its hand only.
+//! One dispatcher is running at a time, whatever the number of replicas: what it counts in its transaction grows by
+//! its hand only.
 
 use std::collections::{HashMap, HashSet};
 

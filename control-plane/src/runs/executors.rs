@@ -26,7 +26,7 @@ use crate::{
 /// An executor as operators see it.
 #[derive(Debug, Clone, Serialize, FromRow)]
 pub struct ExecutorInfo {
-    /// Its id.
+    /// The executor's id.
     pub id: ExecutorId,
     /// Its name, for people; not unique.
     pub name: String,
@@ -102,7 +102,7 @@ pub async fn create(state: &AppState, name: &str, terms: &Terms) -> ApiResult<(E
 pub async fn create_in(db: &Db, ambient: &Ambient, name: &str, terms: &Terms) -> ApiResult<(ExecutorId, String)> {
     let token = OpaqueToken::new(ambient);
     let id = register(db, ambient, name, &token.hash(), terms).await?;
-    // 256 random bits that were there before are no accident.
+    // 256 random bits that were there before are not an accident.
     let id = id.ok_or_else(|| ApiError::new(ProblemCode::Internal))?;
     Ok((id, token.into_text()))
 }

@@ -66,7 +66,7 @@ pub(crate) async fn delete(state: &AppState, scope: &Scope, run: RunId) -> ApiRe
     if changed == 0 {
         let row = find(&mut tx, run).await?;
         let why = if row.kept_at.is_some() {
-            "The run is kept on purpose: undo that first (`DELETE /v1/runs/{id}/keep`)."
+            "The run is marked as kept. Undo that first (`DELETE /v1/runs/{id}/keep`)."
         } else if !row.status.is_terminal() {
             "The run has not ended: cancel it first."
         } else {

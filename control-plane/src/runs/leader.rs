@@ -17,7 +17,7 @@ use crate::{
 
 /// How long a leader that does nothing stays the leader.
 const LEASE: Duration = Duration::from_secs(10);
-/// How long a leader goes on before it renews its lease.
+/// How long a leader continues before it renews its lease.
 const RENEWED_FOR: Duration = Duration::from_secs(3);
 
 /// Takes or renews the lead for the work of this transaction; false when another replica has it.

@@ -69,7 +69,7 @@ pub(crate) fn team_of(token: &str) -> Option<TeamId> {
 }
 
 /// The statement of [`find`].
-macro_rules! holding {
+macro_rules! leased_task_sql {
     () => {
         "SELECT t.id AS task_id, t.run_id, r.board_id, r.version_id, t.fence, t.last_batch, r.last_seq, r.started_at, t.state,
                 r.status
@@ -78,7 +78,7 @@ macro_rules! holding {
     };
 }
 
-/// The holding that a token stands for, dead or alive, in a transaction that writes about its run
+/// The task that a token holds, dead or alive, in a transaction that writes about its run
 /// alone. Raising the fence takes the token's hash off the task: a token of an earlier claim finds
 /// nothing.
 pub(crate) async fn find(
@@ -94,11 +94,11 @@ pub(crate) async fn find(
         LeaseWrite::FsyncExclusive => db.begin_team_exclusive(team, Durability::Fsync).await?,
     };
     // Both rows are held, the run's first: what is read of them is their newest.
-    let statement = tx.pick(holding!(), concat!(holding!(), " FOR NO KEY UPDATE"));
-    let holding: Option<LeasedTask> =
+    let statement = tx.pick(leased_task_sql!(), concat!(leased_task_sql!(), " FOR NO KEY UPDATE"));
+    let leased: Option<LeasedTask> =
         sql!(&mut *tx, fetch_optional, query_as(statement).bind(team).bind(task).bind(hash(token)))?;
-    match holding {
-        Some(holding) => Ok((tx, holding)),
+    match leased {
+        Some(leased) => Ok((tx, leased)),
         None => Err(rejection(&mut tx, task).await?),
     }
 }
@@ -115,37 +115,37 @@ async fn rejection(tx: &mut TeamTx, task: TaskId) -> ApiResult<ApiError> {
     Ok(if state.is_none_or(|state| state == "done") { run_ended() } else { lease_lost() })
 }
 
-/// The holding that a token stands for, if it may still write; else 409, `lease_lost` or `run_ended`.
+/// The task that a token holds, if it may still write; else 409, `lease_lost` or `run_ended`.
 pub(crate) async fn leased_task(
     db: &Db,
     durability: LeaseWrite,
     task: TaskId,
     token: &str,
 ) -> ApiResult<(TeamTx, LeasedTask)> {
-    let (tx, holding) = find(db, durability, task, token).await?;
-    holding.check_alive()?;
-    Ok((tx, holding))
+    let (tx, leased) = find(db, durability, task, token).await?;
+    leased.check_alive()?;
+    Ok((tx, leased))
 }
 
-/// The holding that a token stands for, in a transaction that only reads; 409 `lease_lost` or `run_ended` if it may not
+/// The task that a token holds, in a transaction that only reads; 409 `lease_lost` or `run_ended` if it may not
 /// write any more.
 pub(crate) async fn leased_task_for_read(db: &Db, task: TaskId, token: &str) -> ApiResult<(TeamTx, LeasedTask)> {
     let team = team_of(token).ok_or_else(lease_lost)?;
     let mut tx = db.team_read(team).await?;
-    let holding: Option<LeasedTask> =
-        sql!(&mut *tx, fetch_optional, query_as(holding!()).bind(team).bind(task).bind(hash(token)))?;
-    let Some(holding) = holding else { return Err(rejection(&mut tx, task).await?) };
-    holding.check_alive()?;
-    Ok((tx, holding))
+    let leased: Option<LeasedTask> =
+        sql!(&mut *tx, fetch_optional, query_as(leased_task_sql!()).bind(team).bind(task).bind(hash(token)))?;
+    let Some(leased) = leased else { return Err(rejection(&mut tx, task).await?) };
+    leased.check_alive()?;
+    Ok((tx, leased))
 }
 
 /// A step has ended under the lease, which is progress: losses before it do not count any more.
-pub(crate) async fn record_progress(tx: &mut TeamTx, holding: &LeasedTask) -> ApiResult<()> {
+pub(crate) async fn record_progress(tx: &mut TeamTx, leased: &LeasedTask) -> ApiResult<()> {
     let team = tx.team();
     sql!(
         &mut **tx,
         execute,
-        query("UPDATE tasks SET lost = 0 WHERE team_id = $1 AND id = $2 AND lost > 0").bind(team).bind(holding.task_id)
+        query("UPDATE tasks SET lost = 0 WHERE team_id = $1 AND id = $2 AND lost > 0").bind(team).bind(leased.task_id)
     )?;
     Ok(())
 }
@@ -179,7 +179,7 @@ pub(crate) async fn renew_by_token(state: &AppState, task: TaskId, token: &str) 
 pub(crate) async fn renew(
     state: &AppState,
     tx: &mut TeamTx,
-    holding: &LeasedTask,
+    leased: &LeasedTask,
     now: Timestamp,
     batch: i64,
 ) -> ApiResult<()> {
@@ -189,14 +189,14 @@ pub(crate) async fn renew(
         execute,
         query("UPDATE tasks SET lease_until = $3, last_batch = $4 WHERE team_id = $1 AND id = $2")
             .bind(team)
-            .bind(holding.task_id)
+            .bind(leased.task_id)
             .bind(now.after(state.settings.lease))
             .bind(batch)
     )?;
     Ok(())
 }
 
-/// How long a lease lasts, as executors are told.
+/// How long a lease lasts, as executors receive it.
 pub(crate) fn lease_ms(state: &AppState) -> u64 {
     u64::try_from(state.settings.lease.as_millis()).unwrap_or(u64::MAX)
 }
@@ -205,7 +205,7 @@ pub(crate) fn lease_ms(state: &AppState) -> u64 {
 pub(crate) fn lease_lost() -> ApiError {
     ApiError::with(
         ProblemCode::LeaseLost,
-        "The task is in other hands: stop working on it and drop what was not reported.",
+        "The task is leased to another executor: stop working on it and drop what was not reported.",
     )
 }
 

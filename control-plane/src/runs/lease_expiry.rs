@@ -73,8 +73,8 @@ pub(crate) async fn expire(tx: &mut TeamTx, task: &TaskRow, now: Timestamp) -> A
 
 /// Gives a leased task back, as an executor that is to end does: the same, and no loss is counted,
 /// since nothing went wrong.
-pub(crate) async fn release(tx: &mut TeamTx, holding: &LeasedTask, now: Timestamp) -> ApiResult<Option<EndedLease>> {
-    end_lease(tx, holding.task_id, holding.run_id, holding.fence, now, 0).await
+pub(crate) async fn release(tx: &mut TeamTx, leased: &LeasedTask, now: Timestamp) -> ApiResult<Option<EndedLease>> {
+    end_lease(tx, leased.task_id, leased.run_id, leased.fence, now, 0).await
 }
 
 /// Takes a leased task back from a process that is gone as a whole, control-plane and executor: the same, and

@@ -1,7 +1,7 @@
 //! The state machine of a run's steps: which reported events may follow on what is committed, and
 //! what they make of it. Pure: nothing here reads or writes the database.
 //!
-//! A batch is taken as a whole or refused as a whole, with the event at fault named.
+//! A batch is taken as a whole or refused as a whole, with the event at error named.
 
 use std::collections::BTreeMap;
 

@@ -15,8 +15,8 @@ use crate::{
     state::AppState,
 };
 
-/// Gives the parameters with defaults, if they match then. What takes more than a moment is done in the
-/// team's turn, on the threads for the work of tenants. Faults name their place under `/params`.
+/// Gives the parameters with defaults, if they match then. What takes more than a moment is done in the team's
+/// turn, on the threads for the work of tenants. Errors name their place under `/params`.
 pub(crate) async fn check(
     state: &AppState,
     team: TeamId,

@@ -29,7 +29,7 @@ use crate::{
     },
 };
 
-/// How many secrets an entry of the audit log tells of.
+/// How many secrets an entry of the audit log describes.
 const READS_PER_ENTRY: usize = 100;
 
 /// What never changes about a run: read before the claim, so that the claim holds the writer for
@@ -112,7 +112,7 @@ pub(crate) async fn plan(
     })
 }
 
-/// Tells the audit log which secrets an executor got for a run, on whose behalf.
+/// Records in the audit log which secrets an executor got for a run, on whose behalf.
 async fn audit_secret_reads(
     tx: &mut TeamTx,
     state: &AppState,

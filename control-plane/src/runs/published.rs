@@ -128,8 +128,8 @@ pub(crate) async fn read(
         UnusableVersion::Schema(detail) => ApiError::with(
             ProblemCode::Conflict,
             format!(
-                "The published version's schema for parameters is not taken any more: {detail}. Change `params` (docs/pipelines.md \
-                 has what is taken) and publish the pipeline."
+                "The published version's parameter schema is no longer accepted: {detail}. Change `params` \
+                (docs/pipelines.md lists what is accepted) and publish the pipeline."
             ),
         ),
     })?);

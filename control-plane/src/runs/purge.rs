@@ -74,7 +74,7 @@ enum PurgeStep {
     Services,
 }
 
-/// All of it. `$1` of a statement is the moment before which a row is old, `$2` how many go.
+/// The total. `$1` of a statement is the moment before which a row is old, `$2` how many go.
 const PARTS: [PurgeStep; 15] = [
     PurgeStep::Rows("one_time_tokens", remove!("one_time_tokens", "hash", "expires_at <= $1"), Duration::ZERO),
     PurgeStep::Rows(
@@ -209,7 +209,7 @@ impl AgePass {
                 }
                 // What goes with a row may be much.
                 Err(error) if *most > 1 && failure::is_statement_timeout(&error) => {
-                    tracing::warn!(part = part.name(), rows = *most, "a step of the purge took too long: half of it");
+                    tracing::warn!(part = part.name(), rows = *most, "a purge step took too long: halving the batch");
                     *most /= 2;
                     self.more = true;
                 }

@@ -29,8 +29,8 @@ macro_rules! due {
     };
 }
 
-/// Takes a step with each board and pipeline whose time is over; one that cannot be taken apart keeps no other from
-/// it. Gives how many rows it named; nothing is left when that is none.
+/// Takes a step with each board and pipeline whose time is over; one that cannot be deleted piece by piece keeps no
+/// other from it. Gives how many rows it named; nothing is left when that is none.
 pub async fn step(state: &AppState) -> ApiResult<u64> {
     let before = state.ambient.now().before(RETENTION + MARGIN);
     let mut removed = 0;

@@ -16,8 +16,8 @@ pub const RETENTION: Duration = Duration::from_hours(30 * 24);
 /// How many teams are looked up at a time.
 const TEAMS: i64 = 20;
 
-/// Takes a step with each team whose time has come; one that cannot be taken apart keeps no other from it. Whether
-/// there may be more to do.
+/// Takes a step with each team whose time has come; one that cannot be deleted piece by piece keeps no other from
+/// it. Whether there may be more to do.
 pub async fn step(state: &AppState) -> ApiResult<bool> {
     let before = state.ambient.now().before(RETENTION + MARGIN);
     let (mut after, mut removed) = ((Timestamp(i64::MIN), Uuid::nil()), 0);

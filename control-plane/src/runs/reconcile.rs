@@ -1,5 +1,5 @@
-//! Recovery: what an executor lost is taken back, what goes on for too long is ended, what has
-//! served its time is removed. Every pass takes a bounded step; the next goes on from there.
+//! Recovery: what an executor lost is taken back, what runs for too long is ended, what has served its time is
+//! removed. Every pass takes a bounded step; the next continues from there.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -41,7 +41,7 @@ impl LastRecovery {
 }
 
 /// Renews every lease of an embedded installation that was asleep, stopped by a signal or with its machine: the
-/// executor slept with it and goes on as well, so nothing was lost. Gives how many.
+/// executor slept with it and continues as well, so nothing was lost. Gives how many.
 pub async fn renew_after_sleep(state: &AppState, looked: &LastRecovery) -> ApiResult<u64> {
     let now = state.ambient.now();
     let asleep = looked.since(now);
@@ -102,7 +102,7 @@ pub async fn reclaim_expired(state: &AppState) -> ApiResult<usize> {
         // One task that cannot be taken back must not keep the others from it.
         match reclaim(state, &task).await {
             Ok(taken) => count += usize::from(taken),
-            Err(error) => tracing::error!(task_id = %task.id, problem = %error.0, "a task cannot be taken back"),
+            Err(error) => tracing::error!(task_id = %task.id, problem = %error.0, "a task cannot be reclaimed"),
         }
     }
     Ok(count)
@@ -120,7 +120,7 @@ async fn reclaim(state: &AppState, task: &TaskRow) -> ApiResult<bool> {
     Ok(true)
 }
 
-/// Ends runs that go on, or wait, for longer than any run may. Gives how many.
+/// Ends runs that have been active or waiting for longer than any run may. Gives how many.
 pub async fn finish_overdue_runs(state: &AppState) -> ApiResult<usize> {
     let now = state.ambient.now();
     let mut tx = state.db.system_read().await?;
@@ -140,8 +140,8 @@ pub async fn finish_overdue_runs(state: &AppState) -> ApiResult<usize> {
     let mut count = 0;
     for (run_id, team, started_at) in overdue {
         let message = match started_at {
-            Some(_) => format!("A run goes on for at most {} hours.", MAX_RUN_AGE.as_secs() / 3600),
-            None => format!("A run waits for at most {} hours.", MAX_QUEUED_AGE.as_secs() / 3600),
+            Some(_) => format!("The run exceeded the maximum duration of {} hours.", MAX_RUN_AGE.as_secs() / 3600),
+            None => format!("The run exceeded the maximum queueing time of {} hours.", MAX_QUEUED_AGE.as_secs() / 3600),
         };
         let ending = Ending::with_code(RunStatus::TimedOut, "run_too_old", message);
         match finish_overdue(state, team, run_id, &ending).await {

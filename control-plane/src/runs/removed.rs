@@ -1,5 +1,5 @@
-//! What is deleted ends its runs: in the transaction that deletes it those that go on, and of those that wait so
-//! many that nobody is held up. The others never start ([`super::dispatch`]), and are cancelled by the purge.
+//! What is deleted ends its runs: in the transaction that deletes it those that are active, and of those that wait
+//! so many that nobody is held up. The others never start ([`super::dispatch`]), and are cancelled by the purge.
 
 use restroy_sdk::{
     ids::{BoardId, Id, PipelineId, RunId, TeamId},
@@ -21,7 +21,7 @@ use crate::{
     store::TeamTx,
 };
 
-/// How many runs a transaction cancels. More than a team can have at work at once, which are the first.
+/// How many runs a transaction cancels. More than a team can have running at once, which are the first.
 const STEP: i64 = 100;
 
 /// What was deleted.
@@ -46,7 +46,7 @@ impl DeletedScope {
     }
 }
 
-/// The runs of `$2`, a pipeline, a board or the team `$1`, that have not ended: first those at work.
+/// The runs of `$2`, a pipeline, a board or the team `$1`, that have not ended: first those running.
 const OPEN_RUNS: &str = "SELECT r.id FROM runs r JOIN pipelines p ON p.team_id = r.team_id AND p.id = r.pipeline_id
      WHERE r.team_id = $1 AND $2 IN (p.id, p.board_id, r.team_id) AND r.status IN ('queued', 'running', 'waiting')
      ORDER BY CASE r.status WHEN 'queued' THEN 1 ELSE 0 END, r.id LIMIT $3";
@@ -76,7 +76,7 @@ pub(crate) async fn ensure_runs_ended(tx: &mut TeamTx, removed: DeletedScope) ->
     if open.is_none() {
         return Ok(());
     }
-    let detail = format!("Runs of the {what} are still being cancelled; bring it back in a minute.");
+    let detail = format!("Runs of the {what} are still being cancelled. Restore it in a minute.");
     Err(ApiError::with(ProblemCode::Conflict, detail))
 }
 

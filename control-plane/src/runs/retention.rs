@@ -39,7 +39,7 @@ macro_rules! most_bytes {
     };
 }
 
-/// The runs that are taken apart at a time: `$1` is the team, `$2` the pipeline.
+/// The runs that are deleted piece by piece at a time: `$1` is the team, `$2` the pipeline.
 macro_rules! expired {
     () => {
         "SELECT id FROM runs WHERE team_id = $1 AND pipeline_id = $2 AND expired_at IS NOT NULL ORDER BY id LIMIT 50"
@@ -62,8 +62,8 @@ macro_rules! remove {
     (@of $first:literal $(, $key:literal)*) => { concat!("x.", $first $(, ", x.", $key)*) };
 }
 
-/// What belongs to a run, and the runs of which nothing is left. An e-mail that is on its way goes on, and one that
-/// was sent keeps its idempotency key good; both go by their own age.
+/// What belongs to a run, and the runs of which nothing is left. An e-mail that is on its way continues, and one
+/// that was sent keeps its idempotency key good; both go by their own age.
 const PARTS: [&str; 8] = [
     remove!("run_events", "octet_length(x.events)", "run_id", "first_seq"),
     remove!("host_calls", "octet_length(x.answer)", "run_id", "key"),
@@ -102,7 +102,7 @@ macro_rules! finished {
 #[derive(Debug, Default)]
 pub struct RetentionSweeper {
     due: VecDeque<(TeamId, VecDeque<PipelineId>)>,
-    /// The pipeline after which the sweep goes on.
+    /// The pipeline after which the sweep continues.
     after: Option<(TeamId, PipelineId)>,
     swept_at: Option<Timestamp>,
 }
@@ -110,7 +110,7 @@ pub struct RetentionSweeper {
 /// What a pass removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RemovedCounts {
-    /// Runs.
+    /// The number of runs.
     pub runs: u64,
     /// Rows, those of the runs among them.
     pub rows: u64,
@@ -229,8 +229,8 @@ impl RetentionSweeper {
         Ok(())
     }
 
-    /// Looks at every pipeline: at its oldest run that ended, and, where that is young enough, whether there are
-    /// more than it keeps. Stops when enough was found, and goes on there the next time.
+    /// Looks at every pipeline: at its oldest run that ended, and, where that is young enough, whether there are more
+    /// than it keeps. Stops when enough was found, and continues there the next time.
     async fn sweep(&mut self, state: &AppState, now: Timestamp) -> ApiResult<()> {
         while self.due.len() < DUE_TEAMS {
             let mut tx = state.db.system_read().await?;
@@ -292,7 +292,7 @@ async fn step(
     loop {
         match try_step(state, team, pipeline, now, most).await {
             Err(error) if most > 1 && failure::is_statement_timeout(&error) => {
-                tracing::warn!(%team, rows = most, "a step of the retention took too long: half of it");
+                tracing::warn!(%team, rows = most, "a retention step took too long: halving the batch");
                 most /= 2;
             }
             done => return Ok(done?),

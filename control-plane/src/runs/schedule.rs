@@ -1,11 +1,11 @@
 //! Starting runs by the clock.
 //!
-//! A schedule's row holds when it fires next. What is due is claimed and moved on in the same
-//! transaction that starts the run, and a run's `(schedule_id, fire_at)` is unique: however many
-//! look, a moment fires once. Times that passed while nothing ran are a misfire: one run for all of
-//! them, for the newest (`run_once`), or none (`skip`). A moment that came while the scheduler was busy with
-//! others is no misfire: lateness is counted from when it could have looked. A moment that comes while the schedule's last run
-//! still goes on is left out (`overlap: skip`) or fires all the same (`allow`).
+//! A schedule's row holds when it fires next. What is due is claimed and moved on in the same transaction that starts
+//! the run, and a run's `(schedule_id, fire_at)` is unique: however many look, a moment fires once. Times that passed
+//! while nothing ran are a misfire: one run for all of them, for the newest (`run_once`), or none (`skip`). A moment
+//! that came while the scheduler was busy with others is not a misfire: lateness is counted from when it could have
+//! looked. A moment that comes while the schedule's last run is still active is left out (`overlap: skip`) or fires all
+//! the same (`allow`).
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -39,7 +39,7 @@ const STEP: usize = 100;
 const PASSES: usize = 5;
 /// How late a moment may be fired without being a misfire.
 const PUNCTUAL: Duration = Duration::from_mins(1);
-/// How long firing one schedule may take; then the others go on, and the next pass finds it as due.
+/// How long firing one schedule may take; then the others continue, and the next pass finds it as due.
 const FIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many schedules are fired at once, so that none waits for a slow one.
 const AT_ONCE: usize = 8;
@@ -224,7 +224,8 @@ async fn fire(state: &AppState, due: &DueSchedule, now: Timestamp, looked_until:
         }
     };
     if schedule.overlap == Overlap::Skip && has_open_run(&mut tx, due.id).await? {
-        tracing::debug!(schedule = %due.name, pipeline_id = %due.pipeline_id, "a scheduled run is left out: the last one goes on");
+        tracing::debug!(schedule = %due.name, pipeline_id = %due.pipeline_id, "a scheduled run is skipped: the last \
+            one has not ended");
         tx.commit().await?;
         return Ok(FireOutcome::Nothing);
     }

@@ -1,4 +1,4 @@
-//! The loops that keep runs going. Each survives its errors: it says so, waits, goes on.
+//! The loops that keep runs going. Each survives its errors: it says so, waits, continues.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -28,18 +28,18 @@ const RETENTION_INTERVAL: Duration = Duration::from_secs(5);
 /// The longest pause after errors in a row.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
-/// The loops at work. Dropping it ends them at once; [`Services::stopped`] waits for them.
+/// The running loops. Dropping it ends them at once; [`Services::stopped`] waits for them.
 #[derive(Debug)]
 pub struct Services(JoinSet<()>);
 
 impl Services {
-    /// Waits until a loop has ended, which none does before `shutdown` is cancelled: it is a fault of
-    /// ours, and the process had better start anew than go on without it.
+    /// Waits until a loop has ended, which none does before `shutdown` is cancelled: it is a fault of ours, and the
+    /// process had better start anew than continue without it.
     pub async fn failed(&mut self) {
         if let Some(ended) = self.0.join_next().await
             && let Err(error) = ended
         {
-            tracing::error!(%error, "a service broke down");
+            tracing::error!(%error, "a service failed");
         }
     }
 
@@ -115,7 +115,7 @@ async fn admit_woken(state: &AppState, wake: &mut tokio::sync::broadcast::Receiv
             Ok(Wake::Admit | Wake::Missed) => return,
             Err(RecvError::Lagged(count)) => return state.metrics.wake_ups_missed(count),
             Ok(Wake::Run { .. } | Wake::Access { .. } | Wake::Released { .. }) => {}
-            // Cannot be while the state is held; the timer goes on in any case.
+            // Cannot be while the state is held; the timer continues in any case.
             Err(RecvError::Closed) => std::future::pending().await,
         }
     }
@@ -211,7 +211,7 @@ impl Backoff {
         };
         let pause = (POLL_INTERVAL * 2_u32.saturating_pow(self.0)).min(MAX_BACKOFF);
         self.0 = (self.0 + 1).min(8);
-        tracing::error!(service = name, problem = %error.0, ?pause, "a pass failed and is tried again");
+        tracing::error!(service = name, problem = %error.0, ?pause, "a pass failed and will be retried");
         tokio::select! {
             () = shutdown.cancelled() => {}
             () = tokio::time::sleep(pause) => {}

@@ -161,7 +161,10 @@ pub async fn start(state: &AppState, tx: &mut TeamTx, mut prepared: Prepared, st
     announcements.run_started(id);
     if skipped {
         let limit = prepared.concurrency.map_or(0, |concurrency| concurrency.limit);
-        let message = format!("The pipeline runs at most {limit} at once and skips the rest (`on_conflict: skip`).");
+        let message = format!(
+            "The pipeline runs at most {limit} concurrently and skips the rest (`on_conflict: \
+            skip`)."
+        );
         let ending = Ending { status: RunStatus::Cancelled, error: Some(StepError::new("concurrency_limit", message)) };
         // It has no task yet.
         if let Some(ended) = finish(tx, id, now, &ending, EndedBy::ControlPlane).await? {
@@ -209,7 +212,7 @@ async fn find_location(tx: &mut TeamTx, pipeline: PipelineId) -> ApiResult<RunLo
     if place.archived {
         return Err(ApiError::with(
             ProblemCode::Conflict,
-            "The board is archived: it starts nothing. Bring it back first.",
+            "The board is archived and starts no runs. Unarchive it first.",
         ));
     }
     Ok(place)
@@ -242,7 +245,7 @@ async fn apply_concurrency(tx: &mut TeamTx, prepared: &Prepared, now: Timestamp)
     let ending = Ending::with_code(
         RunStatus::Cancelled,
         "concurrency_limit",
-        "A newer run took this one's place (`on_conflict: cancel_running`).",
+        "A newer run replaced this one (`on_conflict: cancel_running`).",
     );
     for run in active.into_iter().take(surplus) {
         if let Some(ended) = finish(tx, run, now, &ending, EndedBy::ControlPlane).await? {
@@ -263,7 +266,8 @@ async fn check_queue(tx: &mut TeamTx, most: i64) -> ApiResult<()> {
         return Ok(());
     }
     let detail = format!(
-        "The team has {queued} queued and waiting runs and may have {most} (limit `runs_queued`): wait until some have run, or cancel some."
+        "The team has {queued} queued and waiting runs; the limit is {most} (`runs_queued`). Wait for some to finish, \
+        or cancel some."
     );
     let problem = Problem::new(ProblemCode::QuotaExceeded).detail(detail);
     Err(problem.limit(LimitHit { name: "runs_queued".into(), value: most, free_at: None }).into())

@@ -1,4 +1,4 @@
-//! The count of what teams store: kept up to date, repaired, and told of when it comes near a team's limit.
+//! The count of what teams store: kept up to date, repaired, and reported when it comes near a team's limit.
 
 use crate::{
     error::{ApiError, ApiResult},
@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-/// How many teams are told of in one transaction.
+/// How many teams are reported in one transaction.
 const WARNING_BATCH: i64 = 100;
 /// How many parts a pass recounts.
 const RECOUNTS: usize = 100;
@@ -25,7 +25,7 @@ pub async fn fold(state: &AppState) -> ApiResult<()> {
     Ok(())
 }
 
-/// Tells the owners of teams that came to 80 % of their limit, and recounts some parts whose day has come.
+/// Notifies the owners of teams that came to 80 % of their limit, and recounts some parts whose day has come.
 pub async fn pass(state: &AppState) -> ApiResult<()> {
     warn(state).await?;
     for _ in 0..RECOUNTS {

@@ -18,7 +18,7 @@ pub enum SecretsError {
     #[error("the key ring holds no master key `{0}`: add the key that the data was sealed with")]
     UnknownKey(String),
     /// The content is not what was sealed here, or the key is another.
-    #[error("a sealed value does not open: it was changed or moved, or the key is another")]
+    #[error("a sealed value cannot be opened: it was changed or moved, or sealed with another key")]
     Broken,
     /// A master key is not written as it should be.
     #[error("a master key is written `id:key`: an id of a-z, 0-9, `-` and `_`, and 32 bytes in hex")]

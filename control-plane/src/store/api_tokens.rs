@@ -16,9 +16,9 @@ use crate::sql;
 /// A token that was shown.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct PresentedToken {
-    /// Its id.
+    /// The api token's id.
     pub id: ApiTokenId,
-    /// Whose.
+    /// The account that it belongs to.
     pub user_id: UserId,
     /// The only team that it reaches.
     pub only_team: Option<TeamId>,
@@ -93,9 +93,9 @@ pub async fn is_revoked_in_team(tx: &mut Tx, team: TeamId, id: ApiTokenId) -> Re
 /// A new token.
 #[derive(Debug)]
 pub struct NewToken<'a> {
-    /// Its id.
+    /// The api token's id.
     pub id: ApiTokenId,
-    /// Whose.
+    /// The account that it belongs to.
     pub user: UserId,
     /// What it is for.
     pub name: &'a str,
@@ -290,7 +290,7 @@ pub async fn list_for_team(
 /// A token that reaches the team: whose, their role, and whether it reaches this team only.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct TeamToken {
-    /// Whose.
+    /// The account that it belongs to.
     pub user_id: UserId,
     /// What it is for.
     pub name: String,
@@ -326,7 +326,7 @@ pub async fn find_for_team(tx: &mut TeamTx, id: ApiTokenId, now: Timestamp) -> R
     )
 }
 
-/// Keeps a token out of the team; it goes on elsewhere.
+/// Keeps a token out of the team; it continues elsewhere.
 pub async fn revoke_in_team(tx: &mut TeamTx, id: ApiTokenId, now: Timestamp) -> Result<(), sqlx::Error> {
     let team = tx.team();
     sql!(

@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_told() {
+    fn too_long_a_text_is_reported() {
         assert_eq!(bounded(&json!({ "a": 1 })), r#"{"a":1}"#);
         let told = |state: Value| serde_json::from_str::<Value>(&bounded(&state)).unwrap();
         let cut = format!("{}… ({MAX_STATE} bytes)", "x".repeat(MAX_TEXT));

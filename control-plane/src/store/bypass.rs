@@ -11,8 +11,8 @@ pub(crate) enum Bypass {
     AccountsOfTeam,
     /// An invitation is made together with its e-mail, which is the installation's own and has no team.
     InvitationMail,
-    /// What a member may is changed together with the tokens of the account that end by it, and the e-mail that tells
-    /// of it.
+    /// What a member may is changed together with the tokens of the account that end by it, and the e-mail that
+    /// describes it.
     MemberChange,
     /// Somebody enters, or declines, a team that they are not in yet.
     Joining,

@@ -31,7 +31,7 @@ enum Backend {
 pub enum Tx {
     /// SQLite, and the writer's turn.
     Sqlite(Transaction<'static, sqlx::Sqlite>, Option<OwnedSemaphorePermit>),
-    /// Postgres.
+    /// A transaction on Postgres.
     Postgres(Transaction<'static, sqlx::Postgres>),
 }
 
@@ -77,10 +77,10 @@ macro_rules! sql {
     ($tx:expr, execute, $query:expr) => {
         match $tx {
             $crate::store::Tx::Sqlite(tx, _) => {
-                $query.execute(&mut **tx).await.map(|done| $crate::store::Done::new(done.rows_affected()))
+                $query.execute(&mut **tx).await.map(|done| $crate::store::QueryResult::new(done.rows_affected()))
             }
             $crate::store::Tx::Postgres(tx) => {
-                $query.execute(&mut **tx).await.map(|done| $crate::store::Done::new(done.rows_affected()))
+                $query.execute(&mut **tx).await.map(|done| $crate::store::QueryResult::new(done.rows_affected()))
             }
         }
     };

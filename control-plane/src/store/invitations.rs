@@ -51,7 +51,7 @@ impl InvitationOutcome {
 /// A new invitation.
 #[derive(Debug)]
 pub struct NewInvitation<'a> {
-    /// Its id.
+    /// The invitation's id.
     pub id: InvitationId,
     /// The address, as typed.
     pub email: &'a str,
@@ -328,7 +328,7 @@ struct ReceivedInvitationRow {
     expires_at: Timestamp,
 }
 
-/// The invitations that wait for a person, after `after`.
+/// The pending invitations for a person, after `after`.
 pub async fn list_for_user(
     tx: &mut Tx,
     user: UserId,
@@ -374,7 +374,7 @@ pub async fn list_for_user(
 /// An invitation that waits for the person who asks.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct PendingInvitation {
-    /// Its id.
+    /// The invitation's id.
     pub id: InvitationId,
     /// The team it is into.
     pub team_id: TeamId,

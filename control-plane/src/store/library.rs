@@ -147,9 +147,9 @@ pub struct NewVersion<'a> {
     pub source: &'a str,
     /// What the module is for from now on.
     pub description: &'a str,
-    /// Why.
+    /// The commit message.
     pub message: &'a str,
-    /// Who.
+    /// The author's account.
     pub author: UserId,
 }
 
@@ -300,7 +300,7 @@ pub async fn delete(tx: &mut TeamTx, module: LibraryModuleId) -> Result<(), sqlx
 /// A version that a document pins.
 #[derive(Debug, Clone)]
 pub struct PinnedVersion {
-    /// Its id.
+    /// The library version's id.
     pub id: LibraryVersionId,
     /// Its source.
     pub source: String,

@@ -1,4 +1,4 @@
-//! How often people were told of what others did about them: those e-mails are bounded.
+//! How often people were informed what others did about them: those e-mails are bounded.
 
 use restroy_sdk::time::Timestamp;
 use sqlx::query_scalar;

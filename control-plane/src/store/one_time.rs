@@ -162,7 +162,7 @@ pub async fn count_resets_since(tx: &mut Tx, folded: &str, since: Timestamp) -> 
     )
 }
 
-/// Whose token it is, if it is good still; it stays so.
+/// Whose token it is, if it is still valid; it stays so.
 pub async fn find_valid(
     tx: &mut Tx,
     purpose: Purpose,
@@ -252,7 +252,7 @@ pub async fn was_spent(
     Ok(found.is_some())
 }
 
-/// What was kept of a flow to an OpenID provider, if it is good still; it stays so.
+/// What was kept of a flow to an OpenID provider, if it is still valid; it stays so.
 pub async fn find_flow(tx: &mut Tx, hash: &[u8], now: Timestamp) -> Result<Option<String>, sqlx::Error> {
     sql!(
         tx,

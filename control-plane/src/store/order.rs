@@ -16,8 +16,8 @@ use crate::sql;
 /// Between neighbours that nobody put anything between.
 const GAP: i64 = 1 << 32;
 
-/// A place in a board's order, as a cursor carries it. When the positions were dealt anew since, the
-/// pipeline's own position tells where that place is now.
+/// A place in a board's order, as a cursor carries it. When the positions were dealt anew since, the pipeline's own
+/// position says where that place is now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OrderPosition {
     pub(super) epoch: i64,
@@ -26,7 +26,7 @@ pub struct OrderPosition {
 }
 
 impl OrderPosition {
-    /// Position and id to go on after.
+    /// Position and id to continue after.
     pub(super) async fn current(
         self,
         tx: &mut TeamTx,
@@ -46,7 +46,7 @@ impl fmt::Display for OrderPosition {
     }
 }
 
-/// A text is no place.
+/// A text is not a place.
 #[derive(Debug, thiserror::Error)]
 #[error("not a place")]
 pub struct ParsePositionError;

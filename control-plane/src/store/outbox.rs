@@ -177,19 +177,19 @@ pub(crate) enum SendOutcome {
     Sent,
     /// It is tried again.
     Again {
-        /// Not before.
+        /// The earliest time of the next attempt.
         at: Timestamp,
         /// Why it was not sent.
         reason: String,
     },
     /// It is given up.
     Failed {
-        /// Why.
+        /// What went wrong, for people.
         reason: String,
     },
     /// It was taken and not tried: anybody may, from now on.
     Back {
-        /// Now.
+        /// The time of the attempt.
         at: Timestamp,
     },
 }

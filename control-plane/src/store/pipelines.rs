@@ -83,7 +83,7 @@ pub async fn count_with_deleted(tx: &mut TeamTx, board: BoardId) -> Result<i64, 
 /// A pipeline to be made.
 #[derive(Debug)]
 pub struct PipelineInsert<'a> {
-    /// Its id.
+    /// The pipeline's id.
     pub id: PipelineId,
     /// On which board; it stands at the end.
     pub board: BoardId,
@@ -273,7 +273,7 @@ pub async fn put_on(tx: &mut TeamTx, id: PipelineId, board: BoardId, now: Timest
     Ok(row.into())
 }
 
-/// How many of the pipeline's runs go on or wait.
+/// How many of the pipeline's runs continue or wait.
 pub async fn count_active_runs(tx: &mut TeamTx, id: PipelineId) -> Result<i64, sqlx::Error> {
     let team = tx.team();
     sql!(

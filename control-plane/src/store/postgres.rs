@@ -122,8 +122,8 @@ impl TeamRowQueue {
 }
 
 impl Postgres {
-    /// Opens the pool. The database must answer once, so that a wrong address or password is told at
-    /// the start; later it may go and come back.
+    /// Opens the pool. The database must answer once, so that a wrong address or password is reported at the start;
+    /// later it may go and come back.
     pub(super) async fn open(options: &PostgresOptions) -> Result<Self, sqlx::Error> {
         let connections = options.connections.max(2);
         let pool = PgPoolOptions::new()

@@ -37,12 +37,12 @@ macro_rules! limits {
                 match self { $(Self::$variant => $unit,)* }
             }
 
-            /// What the plan gives.
+            /// The plan's value.
             pub fn default(self) -> i64 {
                 match self { $(Self::$variant => $default,)* }
             }
 
-            /// The most that the operator can give.
+            /// The maximum that the operator can set.
             pub fn maximum(self) -> i64 {
                 match self { $(Self::$variant => $most,)* }
             }
@@ -125,7 +125,7 @@ impl Limit {
         Self::ALL.iter().copied().find(|limit| limit.name() == name)
     }
 
-    /// Where an executor is told of it, when a team has another than the plan's.
+    /// Where an executor reads it, when a team has another than the plan's.
     fn step_limit(self, limits: &mut StepLimits) -> Option<&mut Option<u64>> {
         Some(match self {
             Self::SourceBytes => &mut limits.source_bytes,
@@ -194,7 +194,7 @@ pub async fn effective_many<const N: usize>(tx: &mut TeamTx, limits: [Limit; N])
     Ok(limits.map(|limit| value(limit).unwrap_or(limit.default())))
 }
 
-/// What an executor is told about a step's limits: where they differ from the plan's.
+/// What an executor receives about a step's limits: where they differ from the plan's.
 pub(crate) async fn step_limits(tx: &mut TeamTx) -> Result<StepLimits, sqlx::Error> {
     let mut limits = StepLimits::default();
     for (limit, value) in overrides(tx).await? {

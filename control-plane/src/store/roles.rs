@@ -1,7 +1,7 @@
 //! Roles: the built-in ones, which are in the code, and a team's own, which are rows.
 //!
-//! Whoever has a role is told by two columns, of which one is null: `role`, the name of a built-in
-//! one, and `role_id`, one of the team's own.
+//! A member's role is stored in two columns, of which one is null: `role`, the name of a built-in one, and
+//! `role_id`, one of the team's own.
 
 use restroy_sdk::{api::role, ids::RoleId, time::Timestamp};
 use sqlx::{query, query_as, query_scalar};
@@ -24,7 +24,7 @@ pub enum AnyRole {
 /// A role of a team's own.
 #[derive(Debug, Clone)]
 pub struct CustomRole {
-    /// Its id.
+    /// The role's id.
     pub id: RoleId,
     /// Its name.
     pub name: String,
@@ -32,7 +32,7 @@ pub struct CustomRole {
     pub description: String,
     /// What it allows.
     pub permissions: Permissions,
-    /// Since when.
+    /// When it was created.
     pub created_at: Timestamp,
     /// The last change.
     pub updated_at: Timestamp,
@@ -43,7 +43,7 @@ impl AnyRole {
     pub fn name(&self) -> &str {
         match self {
             Self::BuiltIn(role) => role.as_str(),
-            Self::Own(own) => &list_custom.name,
+            Self::Own(own) => &own.name,
         }
     }
 
@@ -56,7 +56,7 @@ impl AnyRole {
     pub fn permissions(&self) -> Permissions {
         match self {
             Self::BuiltIn(role) => role.permissions(),
-            Self::Own(own) => list_custom.permissions,
+            Self::Own(own) => own.permissions,
         }
     }
 
@@ -72,7 +72,7 @@ impl AnyRole {
     pub fn id(&self) -> Option<RoleId> {
         match self {
             Self::BuiltIn(_) => None,
-            Self::Own(own) => Some(list_custom.id),
+            Self::Own(own) => Some(own.id),
         }
     }
 
@@ -90,13 +90,13 @@ impl AnyRole {
                 updated_at: None,
             },
             Self::Own(own) => role::Role {
-                id: Some(list_custom.id),
-                name: list_custom.name,
-                description: list_custom.description,
+                id: Some(own.id),
+                name: own.name,
+                description: own.description,
                 built_in: false,
                 permissions,
-                created_at: Some(list_custom.created_at),
-                updated_at: Some(list_custom.updated_at),
+                created_at: Some(own.created_at),
+                updated_at: Some(own.updated_at),
             },
         }
     }

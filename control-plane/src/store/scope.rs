@@ -23,12 +23,12 @@ impl TeamTx {
         Self { tx, team }
     }
 
-    /// Goes on within a team that the transaction has just made.
+    /// Continues within a team that the transaction has just made.
     pub(crate) fn new_team(tx: Tx, team: TeamId) -> Self {
         Self { tx, team }
     }
 
-    /// Goes on within a team in a transaction that sees all of them: nothing but the conditions of its statements
+    /// Continues within a team in a transaction that sees all of them: nothing but the conditions of its statements
     /// keeps it to the team.
     pub(crate) fn bypassing_rls(tx: Tx, team: TeamId, _why: Bypass) -> Self {
         Self { tx, team }

@@ -134,7 +134,7 @@ pub async fn key_uses(db: &Db) -> Result<Vec<(String, i64)>, sqlx::Error> {
 const REWRAP_STEP: i64 = 200;
 
 /// Seals every secret anew that is sealed with an older master key, as [`team_keys::rewrap`](super::team_keys::rewrap)
-/// does with the teams' keys: it may be repeated, and go on while the service runs; what is sealed with a key that
+/// does with the teams' keys: it may be repeated, and continue while the service runs; what is sealed with a key that
 /// the ring lacks stays as it is, and is counted.
 pub async fn rewrap(db: &Db, keys: &KeyRing, ambient: &Ambient) -> Result<RewrapReport, StoreError> {
     let mut rewrapped = RewrapReport::default();

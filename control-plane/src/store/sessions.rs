@@ -16,9 +16,9 @@ use crate::sql;
 /// A session.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct Session {
-    /// Its id.
+    /// The session's id.
     pub id: SessionId,
-    /// Whose.
+    /// The account that it belongs to.
     pub user_id: UserId,
     /// SHA-256 of the newest refresh token.
     pub refresh_hash: Vec<u8>,
@@ -73,7 +73,7 @@ pub async fn find_live(tx: &mut Tx, id: SessionId, now: Timestamp) -> Result<Opt
              WHERE s.id = $1 AND s.revoked_at IS NULL AND s.expires_at > $2"
         };
     }
-    let statement = tx.pick(find_live!(), concat!(live!(), " FOR NO KEY UPDATE OF s"));
+    let statement = tx.pick(live!(), concat!(live!(), " FOR NO KEY UPDATE OF s"));
     sql!(tx, fetch_optional, query_as(statement).bind(id).bind(now))
 }
 
@@ -159,7 +159,7 @@ struct SessionRow {
     expires_at: Timestamp,
 }
 
-/// The sessions of an account that go on, the newest login first, before `before`.
+/// The sessions of an account that are active, the newest login first, before `before`.
 pub async fn list(
     tx: &mut Tx,
     user: UserId,

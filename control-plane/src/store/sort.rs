@@ -99,10 +99,10 @@ pub fn pattern(text: &str) -> String {
 macro_rules! by_age {
     ($age:expr, $id:literal, $select:expr) => {
         match $age {
-            $crate::store::sort::Age::Oldest => {
+            $crate::store::sort::AgeOrder::Oldest => {
                 concat!($select, " AND ($2 IS NULL OR ", $id, " > $2) ORDER BY ", $id, " LIMIT $3")
             }
-            $crate::store::sort::Age::Newest => {
+            $crate::store::sort::AgeOrder::Newest => {
                 concat!($select, " AND ($2 IS NULL OR ", $id, " < $2) ORDER BY ", $id, " DESC LIMIT $3")
             }
         }
@@ -114,13 +114,13 @@ pub(crate) use by_age;
 macro_rules! by_order {
     ($order:expr, id: $id:literal, name: $name:literal, $select:expr) => {
         match $order {
-            $crate::store::sort::Order::Oldest => by_order!(@ $select, $name,
+            $crate::store::sort::SortOrder::Oldest => by_order!(@ $select, $name,
                 " AND ($2 IS NULL OR ", $id, " > $2) AND ($3 IS NULL OR $3 = $3) ORDER BY ", $id),
-            $crate::store::sort::Order::Newest => by_order!(@ $select, $name,
+            $crate::store::sort::SortOrder::Newest => by_order!(@ $select, $name,
                 " AND ($2 IS NULL OR ", $id, " < $2) AND ($3 IS NULL OR $3 = $3) ORDER BY ", $id, " DESC"),
-            $crate::store::sort::Order::Name => by_order!(@ $select, $name,
+            $crate::store::sort::SortOrder::Name => by_order!(@ $select, $name,
                 " AND ($2 IS NULL OR (", $name, ", ", $id, ") > ($3, $2)) ORDER BY ", $name, ", ", $id),
-            $crate::store::sort::Order::NameDown => by_order!(@ $select, $name,
+            $crate::store::sort::SortOrder::NameDown => by_order!(@ $select, $name,
                 " AND ($2 IS NULL OR (", $name, ", ", $id, ") < ($3, $2)) ORDER BY ", $name, " DESC, ", $id, " DESC"),
         }
     };

@@ -18,9 +18,9 @@ use crate::sql;
 pub(crate) const RUN: i64 = 2_048;
 /// What a row of a run takes beyond its content.
 pub(crate) const ROW: i64 = 512;
-/// From how much of the limit on a team's owners are told.
+/// From how much of the limit on a team's owners are informed.
 const WARN_PERCENT: i64 = 80;
-/// Below how much they are told again the next time.
+/// Below how much they are informed again the next time.
 const QUIET_PERCENT: i64 = 70;
 /// How many changes are folded at once.
 const FOLDED: i64 = 5_000;
@@ -113,8 +113,8 @@ impl StorageUsage {
     /// For people: what is wrong, and what helps.
     pub fn message(self) -> String {
         format!(
-            "The team stores {} bytes and may store {} (limit `{}`). Delete runs, keys or versions that nobody needs, or \
-             shorten the retention of pipelines.",
+            "The team stores {} bytes; the limit is {} (`{}`). Delete runs, keys or versions that are not needed, or \
+            shorten the retention of pipelines.",
             self.bytes,
             self.limit,
             Limit::StorageBytes.name()
@@ -234,7 +234,7 @@ pub async fn recount(db: &Db, ambient: &Ambient) -> Result<Option<i64>, sqlx::Er
         None => 0,
     };
     if drift != 0 {
-        tracing::warn!(%team, part = name, bytes = drift, "what a team stores was counted wrongly and is repaired");
+        tracing::warn!(%team, part = name, bytes = drift, "a team's storage count was wrong and has been corrected");
     }
     let mut tx = db.team_write(team).await?;
     // Added, not set: what was counted since stays counted.

@@ -36,7 +36,7 @@ impl From<TeamRow> for Team {
 /// A new team.
 #[derive(Debug)]
 pub struct NewTeam<'a> {
-    /// Its id.
+    /// The team's id.
     pub id: TeamId,
     /// Its name.
     pub name: &'a str,

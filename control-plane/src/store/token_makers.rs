@@ -53,8 +53,8 @@ impl ServiceToken {
     }
 }
 
-/// Ends the tokens of the team's service accounts that carry more than their makers hold by now. Part of every change
-/// of members and their roles, in a transaction that sees accounts and holds the team's row.
+/// Ends the tokens of the team's service accounts that carry more than their makers hold now. Part of every change of
+/// members and their roles, in a transaction that sees accounts and holds the team's row.
 pub async fn revoke_uncovered(tx: &mut TeamTx, ambient: &Ambient, actor: Actor, now: Timestamp) -> ApiResult<()> {
     let team = tx.team();
     // As many as the limits of service accounts and of tokens allow.

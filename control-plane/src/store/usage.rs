@@ -18,14 +18,14 @@ use super::{
     quota::{self, Limit},
     sort::AgeOrder,
     sources,
-    storage::{self, Part, StorageUsage},
+    storage::{self, StoragePart, StorageUsage},
 };
 use crate::sql;
 
 /// The rows of an hour.
 const SHARDS: u128 = 8;
 const HOUR: i64 = 3_600_000_000;
-/// Over how many hours fuel and e-mails are counted: the one that goes on and those before it.
+/// Over how many hours fuel and e-mails are counted: the current one and those before it.
 const DAY: i64 = 24;
 
 /// What is counted.
@@ -43,7 +43,7 @@ pub(crate) struct UsageDelta {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LimitExceeded {
     pub(crate) limit: Limit,
-    /// Its value in force.
+    /// Its effective value.
     pub(crate) value: i64,
     /// What is used of it.
     pub(crate) used: i64,
@@ -52,10 +52,10 @@ pub(crate) struct LimitExceeded {
 }
 
 impl LimitExceeded {
-    /// For people.
+    /// The error message, for people.
     pub(crate) fn message(&self) -> String {
         format!(
-            "The team's limit `{}` is {}, and {} are used: some are free again at {}.",
+            "The team's limit `{}` is {}, and {} are used. Some become available at {}.",
             self.limit.name(),
             self.value,
             self.used,
@@ -69,7 +69,7 @@ fn hour(at: Timestamp) -> i64 {
     at.micros().div_euclid(HOUR) * HOUR
 }
 
-/// Counts what a run used; gives the fuel that the row holds by now.
+/// Counts what a run used; gives the fuel that the row holds now.
 pub(crate) async fn add(tx: &mut TeamTx, run: RunId, now: Timestamp, used: UsageDelta) -> Result<i64, sqlx::Error> {
     let team = tx.team();
     sql!(
@@ -283,16 +283,16 @@ pub async fn storage(tx: &mut TeamTx) -> Result<Storage, sqlx::Error> {
     let version_bytes = sources::bytes(tx).await?;
     let stored = storage::stored(tx).await?;
     let parts = storage::by_part(tx).await?;
-    let of = |part: Part| parts.iter().find(|(other, _)| *other == part).map_or(0, |(_, bytes)| *bytes);
+    let of = |part: StoragePart| parts.iter().find(|(other, _)| *other == part).map_or(0, |(_, bytes)| *bytes);
     Ok(Storage {
         bytes: stored.bytes,
         limit: stored.limit,
         near_limit: stored.is_near(),
-        run_bytes: of(Part::Runs),
-        configuration_bytes: of(Part::Configurations),
-        answer_bytes: of(Part::Answers),
-        email_bytes: of(Part::Emails),
-        kv_bytes: of(Part::Kv),
+        run_bytes: of(StoragePart::Runs),
+        configuration_bytes: of(StoragePart::Configurations),
+        answer_bytes: of(StoragePart::Answers),
+        email_bytes: of(StoragePart::Emails),
+        kv_bytes: of(StoragePart::Kv),
         artifact_bytes,
         event_bytes,
         version_bytes,

@@ -9,13 +9,13 @@ use crate::sql;
 /// An account.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct User {
-    /// Its id.
+    /// The account's id.
     pub id: UserId,
     /// Its address, as typed.
     pub email: String,
-    /// How others see the person.
+    /// The person's display name.
     pub name: String,
-    /// What others may know about the person.
+    /// Public information about the person.
     pub about: String,
     /// An IANA time zone.
     pub timezone: String,
@@ -27,7 +27,7 @@ pub struct User {
     pub email_verified_at: Option<Timestamp>,
     /// The newest login.
     pub last_login_at: Option<Timestamp>,
-    /// Since when.
+    /// When it was created.
     pub created_at: Timestamp,
 }
 
@@ -214,7 +214,7 @@ pub async fn is_taken(tx: &mut Tx, email: &str) -> Result<bool, sqlx::Error> {
     Ok(found.is_some())
 }
 
-/// Gives an account another address; a unique violation when it is that of another by now.
+/// Gives an account another address; a unique violation when it is that of another now.
 pub async fn set_email(tx: &mut Tx, id: UserId, email: &str, now: Timestamp) -> Result<(), sqlx::Error> {
     sql!(
         tx,

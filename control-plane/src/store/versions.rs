@@ -159,9 +159,9 @@ pub struct NewVersion<'a> {
     pub files: &'a BTreeMap<String, String>,
     /// The versions of library modules that it is pinned to.
     pub library: &'a [LibraryVersionId],
-    /// Why.
+    /// The commit message.
     pub message: &'a str,
-    /// Who.
+    /// The author's account.
     pub author: UserId,
 }
 

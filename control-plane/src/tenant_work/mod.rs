@@ -1,10 +1,10 @@
 //! Work that a tenant makes expensive: reading and checking definitions, comparing versions, searching
 //! for the times of schedules, checking values against schemas, large JSON.
 //!
-//! It never runs on threads that serve requests, nor on tokio's blocking threads, which everybody
-//! shares. [`TenantExecutor`] has a few threads of its own, of lower priority, and hands them out by
-//! turns: each team that waits has one turn, then the next team, however much one of them
-//! asks for. No team has all threads at once. So much of a team may wait; beyond, it is told to come back.
+//! It never runs on threads that serve requests, nor on tokio's blocking threads, which everybody shares.
+//! [`TenantExecutor`] has a few threads of its own, of lower priority, and hands them out by turns: each team that
+//! waits has one turn, then the next team, however much one of them asks for. No team has all threads at once. So
+//! much of a team may wait; beyond, it is asked to retry.
 
 mod limiter;
 #[cfg(test)]
@@ -66,8 +66,8 @@ impl TenantExecutor {
             Ok(Err(AcquireError::Team)) => {
                 let most = self.limits.waiting_per_team;
                 let detail = format!(
-                    "{most} requests of this team wait for a processor already (checks of definitions and parameters, \
-                     comparisons): send the next when one is answered."
+                    "{most} requests of this team are waiting for a processor (checks of definitions and parameters, \
+                    comparisons). Wait for a response before sending another."
                 );
                 let value = i64::try_from(most).unwrap_or(i64::MAX);
                 let limit = LimitHit { name: "tenant_work_waiting".into(), value, free_at: None };
@@ -76,7 +76,8 @@ impl TenantExecutor {
             }
             Ok(Err(AcquireError::All)) | Err(_) => Err(ApiError::with(
                 ProblemCode::Unavailable,
-                "Too many requests wait for a processor (checks of definitions and parameters, comparisons). Try again shortly.",
+                "Too many requests are waiting for a processor (checks of definitions and parameters, comparisons). \
+                Try again shortly.",
             )),
         }
     }

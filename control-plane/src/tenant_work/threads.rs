@@ -38,7 +38,7 @@ impl Threads {
 }
 
 fn work(jobs: &Mutex<mpsc::Receiver<Job>>) {
-    // Where it is not possible, things go on as they are.
+    // Where it is not possible, things continue as they are.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::setpriority_process(None, NICE);
     loop {

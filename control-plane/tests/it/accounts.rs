@@ -162,7 +162,7 @@ async fn who_gets_no_e_mail_of_their_own_chooses_a_password_by_a_reset() {
 }
 
 #[tokio::test]
-async fn the_e_mail_tells_of_the_registration() {
+async fn the_e_mail_describes_the_registration() {
     let world = World::with(|_| {}).await;
     let day = || world.state.ambient.now().to_string().chars().take(10).collect::<String>();
     let before = day();
@@ -243,7 +243,7 @@ async fn attempts_are_limited_for_known_and_unknown_accounts() {
     login(&world, "ann@example.com", PASSWORD).await.expect(200);
 }
 
-/// A POST from a network address, as a proxy tells it.
+/// A POST from a network address, as a proxy reports it.
 async fn from(world: &World, address: &str, path: &str, body: Value) -> Reply {
     let headers = vec![("x-forwarded-for", address.to_owned())];
     world.send(Request { headers, body: Some(body), ..Request::new(Method::POST, path) }).await

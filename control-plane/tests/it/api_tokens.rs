@@ -65,7 +65,7 @@ async fn a_stolen_session_alone_makes_no_token() {
 }
 
 #[tokio::test]
-async fn a_password_reset_ends_tokens_unless_told_otherwise() {
+async fn a_password_reset_revokes_tokens_by_default() {
     let world = World::new().await;
     world.person("ann").await;
     for keep in [true, false] {
@@ -264,7 +264,7 @@ async fn a_service_account_acts_in_its_team_only() {
     robot_acts.post(&format!("/v1/teams/{}/boards", home.team), json!({ "name": "B" })).await.problem("forbidden");
     robot_acts.post("/v1/teams", json!({ "name": "Own" })).await.problem("forbidden");
 
-    // It is no person: not among the members, and nobody signs in as it, whatever its address is.
+    // It is not a person: not among the members, and nobody signs in as it, whatever its address is.
     assert_eq!(ann.get(&format!("/v1/teams/{}/members", home.team)).await.items().len(), 1);
     assert_eq!(ann.get(&path).await.items()[0]["role"], "operator");
     let login = json!({ "email": me["email"], "password": "" });
@@ -404,7 +404,7 @@ async fn a_team_keeps_tokens_out() {
         ann.delete(&format!("{path}/{id}")).await.problem("not_found");
     }
     here.get("/v1/me").await.problem("unauthorized");
-    // A person's own token goes on where it is not barred.
+    // A person's own token continues where it is not barred.
     everywhere.get(&format!("/v1/teams/{}", home.team)).await.problem("not_found");
     everywhere.get(&format!("/v1/boards/{}", home.board)).await.problem("not_found");
     everywhere.get(&format!("/v1/teams/{bobs}")).await.expect(200);

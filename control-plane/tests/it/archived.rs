@@ -1,4 +1,4 @@
-//! An archived board starts nothing, also of what was asked for before; what was at work goes on.
+//! An archived board starts nothing, also of what was asked for before; what was running continues.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ async fn what_was_admitted_just_before_does_not_start_either() {
 }
 
 #[tokio::test]
-async fn what_is_at_work_goes_on_to_its_end() {
+async fn running_work_is_finished() {
     let it = Installation::start().await;
     let Scene { ann, place, run, held, executor, .. } = it.claimed(None).await;
     archive(&ann, &place, true).await;

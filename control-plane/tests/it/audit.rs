@@ -38,7 +38,7 @@ fn actions(entries: &[Value]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn changes_are_told_with_who_where_and_what() {
+async fn changes_are_audited_with_actor_origin_and_details() {
     let world = World::new().await;
     let ann = world.person("ann").await;
     let Home { team, board, .. } = Home::of(&ann).await;
@@ -154,7 +154,7 @@ async fn an_export_ends_with_the_permission() {
 }
 
 #[tokio::test]
-async fn a_page_looks_at_so_many_entries_and_goes_on() {
+async fn a_page_scans_a_bounded_number_of_entries_and_continues() {
     let world = World::new().await;
     let ann = world.person("ann").await;
     let team = ann.team("Team").await;
@@ -179,7 +179,7 @@ async fn settled(world: &World) {
 }
 
 #[tokio::test]
-async fn sign_ins_are_told_also_those_that_failed() {
+async fn sign_ins_are_audited_including_failed_ones() {
     let world = World::new().await;
     let ann = world.person("ann").await;
     let wrong = login(&world, "Ann@Example.com", "not the password").await.problem("invalid_credentials");
@@ -236,7 +236,7 @@ async fn what_changes_nothing_is_not_in_the_log() {
 }
 
 #[tokio::test]
-async fn guesses_within_a_session_are_told() {
+async fn guesses_within_a_session_are_audited() {
     let world = World::new().await;
     let ann = world.person("ann").await;
     let wrong = || json!({ "password": "not the password" });
@@ -271,7 +271,7 @@ async fn guesses_within_a_session_are_told() {
 }
 
 #[tokio::test]
-async fn which_run_read_which_secret_is_told() {
+async fn secret_reads_are_audited_per_run() {
     let it = Installation::start().await;
     let ann = it.person("ann").await;
     let document = steps(json!({ "a": { "script": "a.lua", "secrets": ["OWN", "SHARED", "MISSING"] } }));

@@ -88,7 +88,7 @@ impl Course<'_> {
 }
 
 #[tokio::test]
-async fn what_is_done_to_an_account_is_told() {
+async fn actions_on_an_account_are_audited() {
     let world = World::with(|_| {}).await;
     let host = host(&world).await;
     let mut ann = Course {

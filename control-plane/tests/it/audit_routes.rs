@@ -114,7 +114,7 @@ pub(crate) const ROUTES: &[(&str, &str, Told)] = &[
     ("DELETE", "/v1/runs/{id}", Gone("run.delete")),
 ];
 
-/// Takes a login, whoever's token it is.
+/// Requires a login, whoever's token it is.
 const LOGIN_ONLY: &str = "/v1/teams/{id}/service-accounts/{account_id}/api-tokens";
 /// What nobody may find in the log.
 const PLANTED: &str = "planted-where-it-must-not-be-told";
@@ -150,7 +150,7 @@ impl<'a> Log<'a> {
         Self { world, known: BTreeSet::new() }
     }
 
-    /// All of it.
+    /// The total.
     async fn all(&self) -> Vec<Noted> {
         let mut tx = self.world.state.db.system_read().await.unwrap();
         let select = "SELECT id, action, user_id, token_id, address, details, state_before, state_after
@@ -278,7 +278,7 @@ async fn prepare(scene: &Scene, owner: &Person<'_>, method: &str, path: &str) ->
 }
 
 #[tokio::test]
-async fn what_is_done_in_a_team_is_told() {
+async fn actions_in_a_team_are_audited() {
     let members: BTreeSet<_> = of_members().collect();
     let routes: Vec<_> = ROUTES.iter().filter(|(method, path, _)| members.contains(&(*method, *path))).collect();
     assert!(routes.len() > 40, "the routes of teams are the most");
@@ -318,7 +318,7 @@ async fn what_is_done_in_a_team_is_told() {
 }
 
 #[tokio::test]
-async fn what_time_does_is_told_of_nobody() {
+async fn automatic_actions_are_audited_without_an_actor() {
     let world = World::new().await;
     let ann = world.person("ann").await;
     let home = Home::of(&ann).await;
@@ -337,7 +337,7 @@ async fn what_time_does_is_told_of_nobody() {
 }
 
 #[tokio::test]
-async fn a_team_is_told_that_somebodys_account_is_gone() {
+async fn a_team_is_notified_of_a_deleted_account() {
     let world = World::new().await;
     let ann = world.person("ann").await;
     let team = ann.team("Team").await;
@@ -352,7 +352,7 @@ async fn a_team_is_told_that_somebodys_account_is_gone() {
 }
 
 #[tokio::test]
-async fn a_run_is_told_once_however_often_its_start_is_repeated() {
+async fn a_run_is_audited_once_however_often_its_start_is_repeated() {
     let world = World::new().await;
     let ann = world.person("ann").await;
     let home = Home::of(&ann).await;

@@ -87,7 +87,7 @@ async fn a_private_board_is_not_there_for_others() {
         }
         assert_eq!(listed(person, team).await, (1, 1));
     }
-    // Nor is its name free: that there is a board of that name is all that is told.
+    // Nor is its name free: that there is a board of that name is all that is reported.
     let new = json!({ "name": "Board" });
     it.editor.post(&format!("/v1/teams/{team}/boards"), new).await.problem("name_taken");
     it.ann.patch(&it.board(), json!({ "private": false })).await.expect(200);

@@ -1,5 +1,5 @@
-//! What is no request is refused by every route of the document in the same way: a body that is too large,
-//! of another type or no JSON, a method that the path does not take, a path that is none.
+//! What is not a request is refused by every route of the document in the same way: a body that is too large, of
+//! another type or no JSON, a method that the path does not take, a path that is none.
 
 use std::collections::BTreeSet;
 
@@ -127,14 +127,14 @@ async fn no_route_takes_more_than_its_limit() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_none_is_told_where_it_breaks() {
+async fn an_invalid_body_is_reported_with_its_position() {
     let world = World::new().await;
     let ann = world.person("ann").await;
     for (method, path, _) in operations().into_iter().filter(|(.., body)| *body) {
         let (at, to) = (format!("{method} {path}"), filled(path));
         let broken = b"{\n  \"a\": 1,,}";
         let answer = send(&world, &ann.token, (&method, &to), &json_of(broken.len()), broken).await;
-        // A field that no body has may be met first, and is told by its place too.
+        // A field that no body has may be met first, and is reported by its place too.
         if answer.status == 400 {
             let detail = answer.problem(&at, 400, "bad_request").body["detail"].to_string();
             assert!(detail.contains("line 2"), "{at}: {detail}");
@@ -152,7 +152,7 @@ async fn a_body_that_is_none_is_told_where_it_breaks() {
 }
 
 #[tokio::test]
-async fn a_method_that_a_path_does_not_take_is_told_which_it_does() {
+async fn an_unsupported_method_is_answered_with_the_allowed_ones() {
     let world = World::new().await;
     let ann = world.person("ann").await;
     for (path, item) in DOCUMENT["paths"].as_object().unwrap() {

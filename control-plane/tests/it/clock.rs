@@ -40,7 +40,7 @@ async fn on_postgres_the_database_says_what_time_it_is() {
     } else {
         assert_eq!(now, WRONG, "an embedded database has no clock of its own");
     }
-    // Without a database the time goes on as it did.
+    // Without a database the time continues as it did.
     world.state.db.close().await;
     assert_eq!(clock.measure(&world.state.db).await.is_err(), PRODUCTION);
     assert_eq!(clock.now(), now);

@@ -247,8 +247,8 @@ async fn teams_under_a_key_that_is_gone_stand_in_nobodys_way() {
     assert_eq!(team_keys::key_uses(&state.db).await.unwrap(), [("gone".to_owned(), 1), ("k2".to_owned(), 2)]);
 }
 
-/// A replica that still has the old ring goes on with what it has sealed, and one that has both keys, in
-/// whatever order, with everything.
+/// A replica that still has the old ring continues with what it has sealed, and one that has both keys, in whatever
+/// order, with everything.
 #[tokio::test]
 async fn every_order_of_the_ring_reads_what_any_sealed() {
     let world = World::new().await;

@@ -116,7 +116,7 @@ async fn places_do_not_mix() {
 }
 
 #[tokio::test]
-async fn history_tells_who_and_when_but_no_secret() {
+async fn history_shows_who_and_when_but_no_secret() {
     let world = World::new().await;
     let ann = world.person("ann").await;
     let home = Home::of(&ann).await;
@@ -151,7 +151,7 @@ async fn history_tells_who_and_when_but_no_secret() {
 }
 
 #[tokio::test]
-async fn edits_that_meet_are_told() {
+async fn concurrent_edits_are_reported() {
     let world = World::new().await;
     let ann = world.person("ann").await;
     let home = Home::of(&ann).await;
@@ -170,7 +170,7 @@ async fn edits_that_meet_are_told() {
         delete("\"1\"").await.problem("version_mismatch");
         assert_eq!(ann.get(&path).await.expect(200).body["value"], "two");
         delete("\"2\"").await.expect(204);
-        // What comes after goes on counting: no tag comes back.
+        // What comes after continues counting: no tag comes back.
         assert_eq!(put("if-none-match", "*", "again").await.expect(200).headers["etag"], "\"4\"");
     }
 }

@@ -1,4 +1,4 @@
-//! The teams' data keys are replaced while the service goes on, wherever it is broken off.
+//! The teams' data keys are replaced while the service continues, wherever it is broken off.
 
 use std::sync::Arc;
 
@@ -141,7 +141,7 @@ async fn what_the_old_key_sealed_is_sealed_anew_and_the_old_key_goes() {
 }
 
 #[tokio::test]
-async fn wherever_it_is_broken_off_everything_opens_and_another_call_goes_on() {
+async fn wherever_it_is_interrupted_everything_opens_and_another_call_resumes() {
     let kept = Kept::new().await;
     // More than one transaction seals anew.
     for number in 0..15 {

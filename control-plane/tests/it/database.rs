@@ -26,7 +26,7 @@ pub(crate) const PRODUCTION: bool = matches!(env!("CARGO_CRATE_NAME").as_bytes()
 /// Enough for what one test does at once; many tests share a server.
 const CONNECTIONS: u32 = 6;
 
-/// What an open database lives in. It is gone with this value, also when the test failed.
+/// What an open database lives in. Deleted with this value, also when the test failed.
 pub(crate) enum TestDb {
     File(#[expect(dead_code, reason = "held for its end")] TempDir),
     Postgres(postgres::Database),

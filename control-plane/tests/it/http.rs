@@ -48,7 +48,7 @@ async fn a_developers_own_installation_answers_to_no_strangers_name() {
 }
 
 #[tokio::test]
-async fn a_panic_ends_one_request_and_tells_nothing() {
+async fn a_panic_ends_one_request_and_reveals_nothing() {
     let world = World::new().await;
     let ann = world.person("ann").await;
     let home = Home::of(&ann).await;
@@ -122,7 +122,7 @@ async fn the_document_describes_problems_and_bodies() {
     let world = World::new().await;
     let document = world.anonymous(Method::GET, "/v1/openapi.json", None).await.expect(200).body;
     let schemas = document["components"]["schemas"].as_object().unwrap();
-    for name in ["Problem", "Fault", "Board", "PutDefinition", "Tokens"] {
+    for name in ["Problem", "FieldError", "Board", "PutDefinition", "Tokens"] {
         assert!(schemas.contains_key(name), "{name}");
     }
     let mut references = Vec::new();

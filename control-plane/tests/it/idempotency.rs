@@ -72,7 +72,7 @@ async fn a_key_belongs_to_a_route_and_team_and_lasts_a_day() {
 }
 
 #[tokio::test]
-async fn odd_keys_are_refused_and_one_at_work_is_a_conflict() {
+async fn odd_keys_are_refused_and_one_in_progress_is_a_conflict() {
     let world = World::new().await;
     let ann = world.person("ann").await;
     let long = "x".repeat(256);

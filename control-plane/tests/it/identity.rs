@@ -93,7 +93,7 @@ async fn a_session_that_is_ended_elsewhere_ends_with_the_next_request() {
     third.get("/v1/me").await.problem("unauthorized");
     bob.get("/v1/me").await.expect(200);
 
-    // Those that were ended are forgotten after a day, those that go on are not.
+    // Those that were ended are forgotten after a day, those that are active are not.
     assert_eq!(world.count("sessions").await, 6);
     world.clock.advance(Duration::from_hours(23));
     runs::purge::step(&world.state).await.unwrap();
@@ -147,7 +147,7 @@ async fn a_password_is_reset_once_and_every_session_ends() {
 }
 
 #[tokio::test]
-async fn a_reset_tells_nothing_of_accounts_and_is_bounded() {
+async fn a_reset_reveals_nothing_about_accounts_and_is_bounded() {
     let world = World::new().await;
     world.person("ann").await;
     for address in ["ann@example.com", "nobody@example.com"] {
@@ -311,7 +311,7 @@ async fn an_address_gets_few_e_mails_about_changes_whoever_begins_them() {
     assert!(answers.iter().all(|answer| *answer == answers[0]));
     let to_victim = "outbox WHERE lower(recipients) LIKE '%victim%'";
     assert_eq!(world.count(to_victim).await, 5);
-    // It is a matter of an hour, also when somebody goes on asking.
+    // It is a matter of an hour, also when somebody continues asking.
     world.clock.advance(Duration::from_secs(3601));
     let dora = world.person("dora").await;
     dora.post("/v1/me/email", change("victim@example.com")).await.expect(202);
@@ -322,7 +322,7 @@ async fn an_address_gets_few_e_mails_about_changes_whoever_begins_them() {
 }
 
 #[tokio::test]
-async fn the_address_of_another_account_is_not_told_and_not_taken() {
+async fn the_address_of_another_account_is_neither_revealed_nor_taken() {
     let world = World::new().await;
     let ann = world.person("ann").await;
     world.person("bob").await;

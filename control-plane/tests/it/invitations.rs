@@ -157,7 +157,7 @@ async fn nobody_invites_to_more_than_they_hold_nor_leaves_a_way_in_behind() {
     invite(&admin, &team, "bob@example.com", "owner").await.problem("forbidden");
     let by_ann = invite(&ann, &team, "carl@example.com", "owner").await.expect(201).id();
     admin.delete(&format!("/v1/teams/{team}/invitations/{by_ann}")).await.problem("forbidden");
-    // Who is gone, or holds less by now, invites nobody.
+    // Who is gone, or holds less now, invites nobody.
     let sent = invite(&admin, &team, "bob@example.com", "admin").await.expect(201).id();
     let member = format!("/v1/teams/{team}/members/{}", admin.id);
     ann.patch(&member, json!({ "role": "editor" })).await.expect(200);
@@ -269,7 +269,7 @@ async fn a_person_sends_so_many_a_day_whatever_they_delete() {
 }
 
 #[tokio::test]
-async fn who_is_a_member_by_now_did_not_join() {
+async fn an_existing_member_did_not_join() {
     let world = World::new().await;
     let (ann, bob) = (world.person("ann").await, world.person("bob").await);
     let team = ann.team("Team").await;
@@ -283,7 +283,7 @@ async fn who_is_a_member_by_now_did_not_join() {
 }
 
 #[tokio::test]
-async fn names_in_an_e_mail_are_no_links() {
+async fn names_in_an_e_mail_are_not_links() {
     let world = World::new().await;
     let ann = world.person("ann").await;
     ann.patch("/v1/me", json!({ "name": "Bank http://evil.example" })).await.expect(200);

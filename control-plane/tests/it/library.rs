@@ -53,7 +53,7 @@ async fn a_module_has_versions_that_stay_as_they_are() {
 }
 
 #[tokio::test]
-async fn what_is_no_module_is_refused_with_its_place() {
+async fn an_unknown_module_is_refused_with_its_position() {
     let world = World::new().await;
     let ann = world.person("ann").await;
     let team = ann.team("Team").await;

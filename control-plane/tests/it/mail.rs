@@ -347,7 +347,7 @@ async fn what_a_dead_replica_had_in_hand_is_sent_after_its_lease() {
 }
 
 #[tokio::test]
-async fn who_is_told_to_stop_finishes_what_is_under_way() {
+async fn a_stopping_consumer_finishes_its_open_work() {
     let mut post = Post::with(1).await;
     let told = Arc::new(Notify::new());
     post.sink.react([Reaction::TakeWhen(Arc::clone(&told))]);
@@ -362,7 +362,7 @@ async fn who_is_told_to_stop_finishes_what_is_under_way() {
 }
 
 #[tokio::test]
-async fn who_is_told_to_stop_gives_back_what_was_not_handed_over() {
+async fn a_stopping_consumer_returns_what_was_not_handed_over() {
     let mut post = Post::with(1).await;
     post.sink.react([Reaction::KeepWaiting]);
     post.put(PLAIN).await;

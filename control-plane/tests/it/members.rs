@@ -75,7 +75,7 @@ async fn the_last_owner_stays() {
     ann.patch(&at(&team, &ann), json!({ "role": "admin" })).await.problem("conflict");
     ann.delete(&at(&team, &ann)).await.problem("conflict");
     ann.post(&format!("/v1/teams/{team}/leave"), json!({})).await.problem("conflict");
-    // One whose role is as mighty is no owner all the same.
+    // One whose role is as mighty is not an owner all the same.
     let all: Vec<_> = restroy_control_plane::auth::Permission::ALL.iter().map(|one| one.as_str()).collect();
     let roles = format!("/v1/teams/{team}/roles");
     ann.post(&roles, json!({ "name": "Deputy", "permissions": all })).await.expect(201);
@@ -159,7 +159,7 @@ async fn who_is_removed_or_made_an_owner_hears_of_it() {
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].contains("ann made you an owner of the team \"Team\""), "{}", told[0]);
     assert!(mails(&world, "ann@example.com").await.is_empty());
-    // A role that makes nobody an owner is told to nobody, and who is one already is told nothing new.
+    // A role that makes nobody an owner informs nobody, and an existing owner is informed of nothing new.
     editor.patch(&at(&team, &ann), json!({ "role": "viewer" })).await.expect(200);
     assert!(mails(&world, "ann@example.com").await.is_empty());
     for _ in 0..12 {

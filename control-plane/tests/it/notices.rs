@@ -1,4 +1,4 @@
-//! What the owner of an account is told when somebody changes how it is got into.
+//! What the owner of an account is informed of when somebody changes how it is signed in to.
 
 use std::time::Duration;
 
@@ -76,7 +76,7 @@ async fn the_owner_hears_of_every_other_way_in() {
         "Your second factor is on",
         "A recovery code was used",
         "A new API token",
-        "Your second factor was taken away",
+        "Your second factor was removed",
         "Your password was changed",
         "The address of your account was changed",
     ];
@@ -88,7 +88,7 @@ async fn the_owner_hears_of_every_other_way_in() {
 }
 
 #[tokio::test]
-async fn the_log_tells_how_somebody_got_in() {
+async fn the_log_says_how_somebody_signed_in() {
     let world = World::new().await;
     let ann = world.person("ann").await;
     let (secret, recovery) = turn_on(&ann).await;

@@ -244,7 +244,7 @@ async fn somebody_new_and_somebody_known() {
     let log = world.send(Request { token, ..Request::new(Method::GET, path) }).await.expect(200);
     let told: Vec<_> = log.items().iter().map(|entry| entry["action"].as_str().unwrap()).collect();
     assert_eq!(told, ["session.login", "user.oidc_link", "user.register"]);
-    // Known by who it is there, whatever the address is by now.
+    // Known by who it is there, whatever the address is now.
     let moved = json!({ "sub": "4711", "email": "else@example.com", "email_verified": false });
     let again = sign_in(&world, &provider, moved).await.expect(200);
     assert_eq!(me(&world, &again).await["id"], account["id"]);

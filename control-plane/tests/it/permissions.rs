@@ -71,8 +71,8 @@ fn the_roles_are_these_sets() {
     }
 }
 
-/// For any member, team and permission: the scope is given if and only if the person is a member of
-/// that very team with a role that holds the permission; and who is no member learns nothing.
+/// For any member, team and permission: the scope is given if and only if the person is a member of that very team
+/// with a role that holds the permission; and who is not a member learns nothing.
 #[test]
 fn a_scope_is_given_exactly_to_roles_that_hold_the_permission() {
     let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -165,7 +165,7 @@ async fn a_run_ends_when_the_team_has_no_fuel_left() {
 }
 
 #[tokio::test]
-async fn executors_are_told_what_may_still_be_sent() {
+async fn executors_receive_the_remaining_egress() {
     let it = Installation::start().await;
     let (ann, place) = it.pipeline(None).await;
     give(&it, &place.team, Limit::EgressBytesPerHour, 1_000).await;
@@ -261,7 +261,7 @@ async fn what_is_kept_is_held_to_the_teams_limits() {
 }
 
 #[tokio::test]
-async fn an_executor_is_told_where_a_teams_steps_have_other_limits() {
+async fn an_executor_receives_a_teams_own_step_limits() {
     let it = Installation::start().await;
     let Scene { ann, place, held, .. } = it.claimed(None).await;
     assert_eq!(held.plan["limits"], json!({}), "the plan's own limits are the executor's to set");

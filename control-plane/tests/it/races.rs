@@ -215,7 +215,7 @@ async fn versions_and_revisions_are_numbered_without_gaps() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_goes_on_where_a_board_is_archived_or_deleted_meanwhile() {
+async fn nothing_proceeds_on_a_board_archived_or_deleted_meanwhile() {
     let pair = Pair::start().await;
     let (ann, place) = pair.it.pipeline(None).await;
     let start = format!("/v1/pipelines/{}/runs", place.pipeline);

@@ -210,7 +210,7 @@ async fn whatever_happens_to_a_run_at_once_it_stays_whole() {
         assert!(reported.0 == StatusCode::OK || reported.0 == StatusCode::CONFLICT, "{reported:?}");
         consistent(&pair, &ann, &run).await;
 
-        // Whoever holds it now, if somebody does, can go on; nobody else can.
+        // Whoever holds it now, if somebody does, can continue; nobody else can.
         let mut holders = 0;
         for held in claims.into_iter().flatten() {
             holders += usize::from(held.renew().await.0 == StatusCode::OK);

@@ -1,4 +1,4 @@
-//! Who may make an account, and how many e-mails strangers can have sent. No answer tells anybody which addresses
+//! Who may make an account, and how many e-mails strangers can have sent. No answer informs anybody which addresses
 //! have to do with the installation.
 
 use reqwest::Method;
@@ -147,7 +147,7 @@ async fn a_network_has_few_e_mails_sent_to_strangers() {
         reset(&world, &format!("192.0.2.{n}"), &format!("victim{n}@example.org")).await;
     }
     assert_eq!(world.count("outbox WHERE recipients LIKE '%victim%'").await, 3);
-    // Who has an account is no stranger, and other networks have their own share.
+    // Who has an account is not a stranger, and other networks have their own share.
     reset(&world, "192.0.2.1", "ann@example.com").await;
     assert_eq!(world.count("outbox WHERE subject LIKE 'Another password at%'").await, 1);
     register(&world, "198.51.100.1", "victim12@example.org").await;

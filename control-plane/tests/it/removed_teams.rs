@@ -155,7 +155,7 @@ async fn after_thirty_days_nothing_is_left() {
 }
 
 #[tokio::test]
-async fn there_is_no_way_around_the_limit_of_teams() {
+async fn the_limit_of_teams_cannot_be_bypassed() {
     let world = World::new().await;
     let ann = world.person("ann").await;
     let first = ann.team("Team").await;

@@ -178,7 +178,7 @@ async fn a_team_with_much_to_remove_does_not_keep_others_from_their_turn() {
     }
     it.clock.advance(31 * DAY);
     let mut retention = RetentionSweeper::default();
-    // A step with each of the two: the runs that are taken apart at a time, and all of the other's.
+    // A step with each of the two: the runs that are deleted piece by piece at a time, and all of the other's.
     let removed = retention.pass(&it.state, 2).await.unwrap();
     assert_eq!((removed.runs, retention.has_more()), (50 + 3, true));
     let bob = bob.login("bob").await;

@@ -12,7 +12,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn runs_do_not_go_on_for_ever() {
+async fn runs_are_bounded_in_time() {
     let it = Installation::start().await;
     let Scene { ann, run, held, .. } = it.claimed(None).await;
     it.clock.advance(Duration::from_hours(25));

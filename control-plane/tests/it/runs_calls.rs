@@ -242,7 +242,7 @@ async fn emails_of_scripts_are_plain_and_answers_go_elsewhere() {
 }
 
 #[tokio::test]
-async fn only_an_attempt_at_work_calls() {
+async fn only_a_running_attempt_can_call() {
     let (_it, Scene { held, .. }) = holding().await;
     held.reported(1, json!([started("a"), finished("a")])).await;
     assert_eq!(held.call("k", set("x", json!(1))).await.0, StatusCode::UNPROCESSABLE_ENTITY);

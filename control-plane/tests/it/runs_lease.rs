@@ -97,7 +97,7 @@ async fn credentials_are_checked() {
     let id = text(&answer["executor_id"]).parse().unwrap();
     let old = json!({ "protocol": 9, "engine_id": "test", "slots": 4 });
     assert_eq!(executor.post("/executors/heartbeat", old).await.0, StatusCode::BAD_REQUEST);
-    // An executor's credential is no task's token, nor the other way round.
+    // An executor's credential is not a task's token, nor the other way round.
     let wrong = Held { token: executor.token.clone(), ..held.clone() };
     assert_eq!(wrong.renew().await.0, StatusCode::CONFLICT);
     restroy_control_plane::runs::executors::revoke(&it.state, id).await.unwrap();

@@ -81,7 +81,7 @@ async fn an_executor_hears_of_the_end_at_once_and_its_place_is_free_once_it_has_
     let (status, answer) = held.renew().await;
     assert_eq!((status, code(&answer)), (StatusCode::CONFLICT, "run_ended"));
 
-    // The executor may still be at work: the next run of the pipeline waits for its word, and for nobody else's.
+    // The executor may still be running: the next run of the pipeline waits for its word, and for nobody else's.
     assert_eq!(dispatch::admit(&it.state).await.unwrap(), 0);
     assert_eq!(other.post(&format!("/tasks/{task}/stopped"), json!({})).await.0, StatusCode::OK);
     assert_eq!(dispatch::admit(&it.state).await.unwrap(), 0);
@@ -131,7 +131,7 @@ async fn who_listens_anew_hears_what_was_missed() {
     assert_eq!(signals.released().await["task_id"], json!(task));
     let gone = signals.released().await;
     assert_eq!((&gone["task_id"], &gone["reason"]), (&json!(nowhere), &json!("ended")));
-    // The one that is held goes on, until its lease is lost.
+    // The one that is held continues, until its lease is lost.
     it.clock.advance(EXPIRED);
     reconcile::reclaim_expired(&it.state).await.unwrap();
     let expected = json!({ "type": "released", "task_id": kept_task, "fence": kept_held.fence, "reason": "taken" });
@@ -202,7 +202,7 @@ async fn times_of_events_never_decrease_when_many_write() {
 }
 
 #[tokio::test]
-async fn the_end_of_the_whole_process_is_no_loss() {
+async fn the_end_of_the_whole_process_counts_as_no_lease_expiry() {
     let it = Installation::start().await;
     let Scene { ann, run, task, .. } = it.claimed(None).await;
     for _ in 0..5 {
@@ -215,7 +215,7 @@ async fn the_end_of_the_whole_process_is_no_loss() {
 }
 
 #[tokio::test]
-async fn a_sleep_of_the_whole_process_is_no_loss_where_there_is_one_process() {
+async fn a_suspended_single_process_loses_no_lease() {
     let it = Installation::start().await;
     let Scene { ann, run, held, .. } = it.claimed(None).await;
     let looked = reconcile::LastRecovery::default();
@@ -246,7 +246,7 @@ fn waiting(step: &str, wait_ms: u64) -> Value {
 }
 
 #[tokio::test]
-async fn what_only_waits_gives_its_slot_back_and_goes_on_in_time() {
+async fn a_waiting_run_releases_its_slot_and_resumes_in_time() {
     let it = Installation::start().await;
     let retry = json!({ "max_attempts": 3, "max": "1h" });
     let document = steps(json!({

@@ -66,7 +66,7 @@ async fn missed_moments_are_one_run_or_none() {
 }
 
 #[tokio::test]
-async fn a_run_that_goes_on_holds_up_the_next() {
+async fn an_unfinished_run_delays_the_next() {
     let it = Installation::start().await;
     let (ann, place) = it.pipeline(Some(hourly(&json!({})))).await;
     assert_eq!(after(&it, HOUR).await, 1);

@@ -254,7 +254,7 @@ async fn a_change_of_rights_cuts_streams_off_at_once() {
     ann.expect(StatusCode::OK, Method::PATCH, &format!("/v1/boards/{}", place.board), private).await;
     assert_eq!(next(carls).await.unwrap_err(), 4403);
     assert_eq!(next(doras).await.unwrap_err(), 4403);
-    // Who may go on does.
+    // Who may continue does.
     assert_eq!(next(&mut stays).await.unwrap()["type"], "run.queued");
     ann.expect(StatusCode::OK, Method::POST, &format!("/v1/runs/{run}/cancel"), None).await;
     let (_, code) = rest(&mut stays).await;

@@ -83,7 +83,7 @@ impl Queue for TestQueue {
     }
 }
 
-/// A control-plane at work on loopback.
+/// A control-plane working on loopback.
 pub(crate) struct Installation {
     pub(crate) state: AppState,
     pub(crate) clock: Arc<ManualClock>,

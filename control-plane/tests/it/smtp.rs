@@ -32,7 +32,7 @@ pub(crate) enum Reaction {
     RefuseText(&'static str),
     /// Breaks the connection off after the text.
     HangUp,
-    /// Takes it, once it is told to.
+    /// Takes it, once it is informed to.
     TakeWhen(Arc<Notify>),
     /// Never answers the first recipient.
     KeepWaiting,
@@ -108,7 +108,7 @@ impl Sink {
             tokio::spawn(async move {
                 while let Ok((stream, _)) = listener.accept().await {
                     let (state, tried) = (Arc::clone(&state), tried.clone());
-                    // A client that goes away in the middle of a word is no fault of the test.
+                    // A client that goes away in the middle of a word is not an error of the test.
                     tokio::spawn(async move {
                         let _ = serve(stream, &state, &tried).await;
                     });
@@ -174,7 +174,7 @@ async fn serve(stream: TcpStream, state: &Mutex<State>, tried: &watch::Sender<us
             command if refused(command).is_some() => refused(command).unwrap().1,
             "EHLO" => "250-sink\r\n250-8BITMIME\r\n250-AUTH PLAIN\r\n250 SMTPUTF8",
             "AUTH" => "235 known",
-            // Nobody goes on with a connection from better days.
+            // Nobody continues with a connection from better days.
             "NOOP" if state.lock().unwrap().refusing.is_some() => return Ok(()),
             "HELO" | "NOOP" | "RSET" => "250 ok",
             "MAIL" => {

@@ -1,4 +1,4 @@
-//! What a team stores: counted by whatever writes, held to its limit, given back, repaired, told of.
+//! What a team stores: counted by whatever writes, held to its limit, given back, repaired, reported.
 
 use std::time::Duration;
 
@@ -193,7 +193,7 @@ async fn drift_is_repaired_and_what_is_written_meanwhile_stays_counted() {
 }
 
 #[tokio::test]
-async fn owners_are_told_once_for_each_crossing() {
+async fn owners_are_notified_once_per_crossing() {
     let it = Installation::start().await;
     let (ann, place) = it.pipeline(None).await;
     count::fold(&it.state).await.unwrap();

@@ -10,7 +10,7 @@ use crate::support::{Home, Request, World};
 /// Whom a route lets in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reach {
-    /// Everybody.
+    /// Anybody, without signing in.
     Public,
     /// Whoever is signed in, for what is their own.
     Own,

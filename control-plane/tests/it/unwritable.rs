@@ -1,5 +1,5 @@
-//! A database that takes no writes: what its callers are told, what `/readyz` says, and that it serves again as soon
-//! as it can.
+//! A database that takes no writes: what its callers are answered, what `/readyz` says, and that it serves again as
+//! soon as it can.
 
 use std::time::Duration;
 

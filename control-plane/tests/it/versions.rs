@@ -1,4 +1,4 @@
-//! Versions of a pipeline: what differs, what they may touch, and bringing an old one back.
+//! Versions of a pipeline: what differs, what they may use, and bringing an old one back.
 
 use restroy_control_plane::auth::Role;
 use serde_json::{Value, json};
@@ -40,7 +40,7 @@ async fn two_versions_are_compared() {
 }
 
 #[tokio::test]
-async fn what_a_version_may_touch_is_listed() {
+async fn the_capabilities_of_a_version_are_listed() {
     let world = World::new().await;
     let ann = world.person("ann").await;
     let home = Home::of(&ann).await;

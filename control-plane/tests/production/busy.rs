@@ -48,7 +48,7 @@ async fn a_team_that_waits_takes_no_connections_from_others() {
     run(&mut first, "ROLLBACK").await;
     for request in waiting {
         let (status, answer) = request.await.unwrap();
-        // Who waited for too long was told so; of those who accept, one is the first.
+        // Who waited for too long was answered so; of those who accept, one is the first.
         let fine = [StatusCode::CREATED, StatusCode::OK, StatusCode::NOT_FOUND, StatusCode::SERVICE_UNAVAILABLE];
         assert!(fine.contains(&status), "{answer}");
     }

@@ -1,5 +1,5 @@
 //! What was true when a request began, and is not any more when its transaction comes to it. On SQLite one writer is
-//! at work at a time, so there is no moment in between that a test could wait for.
+//! running at a time, so there is no moment in between that a test could wait for.
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;

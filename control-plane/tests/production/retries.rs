@@ -198,7 +198,7 @@ async fn carry(mut client: TcpStream, server: String, armed: Arc<AtomicBool>) {
             },
             read = server.read(&mut down) => match read {
                 Ok(0) | Err(_) => return,
-                // It is done, and nobody is told.
+                // It is done, and nobody is informed.
                 Ok(_) if committing => return,
                 Ok(n) => {
                     if client.write_all(&down[..n]).await.is_err() {
@@ -228,7 +228,7 @@ async fn a_commit_without_an_answer_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn who_waits_too_long_is_told_and_leaves_nothing_broken() {
+async fn waiting_too_long_is_reported_and_leaves_nothing_broken() {
     let it = Installation::start().await;
     let (ann, place) = it.pipeline(None).await;
     let mut owner = owner(&it).await;

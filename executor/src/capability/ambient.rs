@@ -7,24 +7,24 @@ use lua_wasm_host::{CallContext, CallRecord, CallResult, EffectGate, Journal, Le
 use restroy_sdk::{event, time::Ambient};
 
 use super::attempt::AttemptContext;
-use crate::metrics::Called;
+use crate::metrics::CallOutcome;
 
 /// The clock that scripts read.
-pub(crate) struct Clock(pub(crate) Ambient);
+pub(crate) struct ScriptClock(pub(crate) Ambient);
 
-impl lua_wasm_host::Clock for Clock {
+impl lua_wasm_host::Clock for ScriptClock {
     fn now_micros(&self) -> i64 {
         self.0.now().micros()
     }
 }
 
 /// Takes lines and progress of one attempt: masked, numbered, reported.
-pub(crate) struct Lines {
+pub(crate) struct LineSink {
     pub(crate) attempt: std::sync::Arc<AttemptContext>,
     pub(crate) printed: AtomicU64,
 }
 
-impl Sink for Lines {
+impl Sink for LineSink {
     fn line(&self, level: Level, text: &str) -> Result<(), StepError> {
         let level = match level {
             Level::Debug => event::Level::Debug,
@@ -33,11 +33,11 @@ impl Sink for Lines {
             Level::Error => event::Level::Error,
         };
         let task = &self.attempt.task;
-        self.attempt.may_mask()?;
+        self.attempt.ensure_masking_budget()?;
         let text = task.masker.mask_counting(text, &self.attempt.masking);
         let number = self.printed.fetch_add(1, Ordering::Relaxed) + 1;
         task.reporter.line(&self.attempt.step, number, event::Line { level, text });
-        task.progress.moved();
+        task.progress.record_progress();
         Ok(())
     }
 
@@ -46,7 +46,7 @@ impl Sink for Lines {
         // The limit on log lines, which these count as, is what bounds them.
         let message = message.map(|message| task.masker.mask_counting(message, &self.attempt.masking));
         task.reporter.progress(&self.attempt.step, fraction, message);
-        task.progress.moved();
+        task.progress.record_progress();
     }
 }
 
@@ -64,8 +64,8 @@ impl EffectGate for AttemptContext {
 
 impl Journal for AttemptContext {
     fn record(&self, record: CallRecord) {
-        self.task.progress.moved();
-        let called = if record.error.is_some() { Called::Error } else { Called::Ok };
+        self.task.progress.record_progress();
+        let called = if record.error.is_some() { CallOutcome::Error } else { CallOutcome::Ok };
         self.task.tools.metrics.host_call(record.call.kind.as_str(), called);
         // Targets may carry secrets in a query or a key; they stay out of the trace.
         tracing::debug!(

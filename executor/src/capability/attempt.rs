@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::{
-    client::{CallEnd, Lost},
+    client::{CallReply, LeaseLost},
     mask::{self, Budget, Masker},
     report::Position,
     run::{seed, task::TaskContext},
@@ -23,7 +23,7 @@ pub(crate) struct AttemptContext {
     pub(crate) epoch: u32,
     /// What must be committed before the attempt may have effects.
     pub(crate) builds_on: Position,
-    /// Something of the task is at work as long as this is held.
+    /// Something of the task is running as long as this is held.
     pub(crate) _at_work: TaskTrackerToken,
     /// What it may still have searched for secrets.
     pub(crate) masking: Arc<Budget>,
@@ -39,7 +39,7 @@ impl AttemptContext {
     pub(crate) async fn call<T: DeserializeOwned>(&self, call: &CallContext, kind: CallKind) -> CallResult<T> {
         let request =
             Call { step: self.step.clone(), call_number: call.number.into(), key: self.key(call), call: kind };
-        let answer = answered(self.task.api.call(&request).await)?;
+        let answer = call_result(self.task.api.call(&request).await)?;
         serde_json::from_value(answer).map_err(|error| {
             CallError::new("internal", format!("the control-plane's answer to this call cannot be read: {error}"))
                 .into()
@@ -57,29 +57,29 @@ impl AttemptContext {
         if self.task.masker.is_empty() {
             return Ok(value);
         }
-        let (found, value) = self.search(bytes, value, find).await?;
+        let (found, value) = self.search_within_budget(bytes, value, find).await?;
         if found { Err(secret_in_output(what).into()) } else { Ok(value) }
     }
 
     /// Has something of so many bytes searched, off the async threads if it is more than [`mask::LARGE`].
-    pub(crate) async fn search<T: Send + 'static, R: Send + 'static>(
+    pub(crate) async fn search_within_budget<T: Send + 'static, R: Send + 'static>(
         &self,
         bytes: usize,
         value: T,
         search: impl FnOnce(&T, &Masker, &Budget) -> R + Send + 'static,
     ) -> CallResult<(R, T)> {
-        self.may_mask()?;
+        self.ensure_masking_budget()?;
         let masker = &self.task.masker;
         if bytes <= mask::LARGE {
             return Ok((search(&value, masker, &self.masking), value));
         }
         let (masker, budget) = (masker.clone(), Arc::clone(&self.masking));
         let searched = tokio::task::spawn_blocking(move || (search(&value, &masker, &budget), value)).await;
-        Ok(searched.map_err(|_| CallError::new("internal", "the search for secrets broke down"))?)
+        Ok(searched.map_err(|_| CallError::new("internal", "the search for secrets failed"))?)
     }
 
     /// Fails once the attempt had too much searched for secrets: searching is not paid for with fuel.
-    pub(crate) fn may_mask(&self) -> Result<(), StepError> {
+    pub(crate) fn ensure_masking_budget(&self) -> Result<(), StepError> {
         if !self.masking.is_spent() {
             return Ok(());
         }
@@ -93,23 +93,23 @@ impl AttemptContext {
 }
 
 /// What a call gave, for the script.
-pub(crate) fn answered(end: Result<CallEnd, Lost>) -> CallResult<Value> {
+pub(crate) fn call_result(end: Result<CallReply, LeaseLost>) -> CallResult<Value> {
     match end {
-        Ok(CallEnd::Answered(CallAnswer::Ok(value))) => Ok(value),
-        Ok(CallEnd::Answered(CallAnswer::Refused(refused))) => {
+        Ok(CallReply::Answered(CallAnswer::Ok(value))) => Ok(value),
+        Ok(CallReply::Answered(CallAnswer::Refused(refused))) => {
             Err(CallError { code: refused.code.into(), message: refused.message, retryable: refused.retryable }.into())
         }
-        Ok(CallEnd::Refused(problem)) => Err(refused(&problem).into()),
-        Err(Lost) => Err(lease_lost()),
+        Ok(CallReply::Refused(problem)) => Err(call_error(&problem).into()),
+        Err(LeaseLost) => Err(lease_lost()),
     }
 }
 
-fn refused(problem: &Problem) -> CallError {
+fn call_error(problem: &Problem) -> CallError {
     let message = problem.detail.clone().unwrap_or_else(|| problem.title.clone());
     CallError::new(problem.code.as_str(), message)
 }
 
-/// The sandbox ends at once: somebody else has the task.
+/// The sandbox ends at once: another executor has the task.
 pub(crate) fn lease_lost() -> CallFailure {
     StepError::new(ErrorCode::Cancelled, "the executor lost the task's lease").into()
 }

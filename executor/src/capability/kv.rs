@@ -10,38 +10,38 @@ use serde_json::Value;
 
 use super::attempt::{AttemptContext, secret_in_output};
 use crate::{
-    json::{self, MAX_VALUES, Problem, TREE_BYTES},
+    json::{self, JsonProblem, MAX_VALUES, TREE_BYTES},
     mask::{Budget, Masker},
     memory::{MemoryGuard, TASK_MEMORY_LIMIT},
 };
 
 #[derive(Deserialize)]
-struct Got {
+struct GetAnswer {
     value: Value,
 }
 
 #[derive(Deserialize)]
-struct Deleted {
+struct DeleteAnswer {
     deleted: bool,
 }
 
 #[derive(Deserialize)]
-struct Sum {
+struct IncrAnswer {
     value: i64,
 }
 
 #[derive(Deserialize)]
-struct Swapped {
+struct CompareAndSetAnswer {
     swapped: bool,
 }
 
 #[derive(Deserialize)]
-struct Listed {
-    items: Vec<Item>,
+struct ListAnswer {
+    items: Vec<ListItem>,
 }
 
 #[derive(Deserialize)]
-struct Item {
+struct ListItem {
     key: String,
     value: Value,
 }
@@ -54,15 +54,15 @@ impl AttemptContext {
     /// A value of a script, checked for secrets before a tree is made of it; and what the tree holds.
     async fn value(&self, text: &str) -> CallResult<(Value, MemoryGuard)> {
         let check = |text: &String, masker: &Masker, budget: &Budget| json::check(text, masker, budget);
-        let (checked, text) = self.search(text.len(), text.to_owned(), check).await?;
+        let (checked, text) = self.search_within_budget(text.len(), text.to_owned(), check).await?;
         let values = match checked {
             Ok(values) => values,
-            Err(Problem::Secret) => return Err(secret_in_output("a kv value").into()),
-            Err(Problem::TooMany) => {
+            Err(JsonProblem::Secret) => return Err(secret_in_output("a kv value").into()),
+            Err(JsonProblem::TooMany) => {
                 let message = format!("the value has too many parts (limit: {MAX_VALUES} values and keys)");
                 return Err(CallError::new("kv_value_limit", message).into());
             }
-            Err(Problem::NotJson(error)) => return Err(not_json("value", &error)),
+            Err(JsonProblem::NotJson(error)) => return Err(not_json("value", &error)),
         };
         let held = self.task.memory.guard(text.len() + values * TREE_BYTES);
         let held = held.map_err(|error| CallError::retryable(TASK_MEMORY_LIMIT, error.to_string()))?;
@@ -71,7 +71,7 @@ impl AttemptContext {
     }
 
     async fn key_name(&self, key: &str) -> CallResult<String> {
-        let find = |key: &String, masker: &Masker, budget: &Budget| masker.finds(key.as_bytes(), budget);
+        let find = |key: &String, masker: &Masker, budget: &Budget| masker.contains_secret(key.as_bytes(), budget);
         self.refuse_secrets("a kv key", key.len(), key.to_owned(), find).await
     }
 }
@@ -83,7 +83,7 @@ fn not_json(what: &str, why: &str) -> CallFailure {
 #[async_trait]
 impl Kv for AttemptContext {
     async fn get(&self, call: &CallContext, key: &str) -> CallResult<Option<String>> {
-        let got: Option<Got> = self.call(call, CallKind::KvGet { key: key.to_owned() }).await?;
+        let got: Option<GetAnswer> = self.call(call, CallKind::KvGet { key: key.to_owned() }).await?;
         Ok(got.map(|got| got.value.to_string()))
     }
 
@@ -94,13 +94,13 @@ impl Kv for AttemptContext {
     }
 
     async fn delete(&self, call: &CallContext, key: &str) -> CallResult<bool> {
-        let answer: Deleted = self.call(call, CallKind::KvDelete { key: key.to_owned() }).await?;
+        let answer: DeleteAnswer = self.call(call, CallKind::KvDelete { key: key.to_owned() }).await?;
         Ok(answer.deleted)
     }
 
     async fn incr(&self, call: &CallContext, key: &str, by: i64, ttl: Option<Duration>) -> CallResult<i64> {
         let key = self.key_name(key).await?;
-        let sum: Sum = self.call(call, CallKind::KvIncr { key, by, ttl_ms: ttl_ms(ttl) }).await?;
+        let sum: IncrAnswer = self.call(call, CallKind::KvIncr { key, by, ttl_ms: ttl_ms(ttl) }).await?;
         Ok(sum.value)
     }
 
@@ -117,7 +117,7 @@ impl Kv for AttemptContext {
         let expected = match expected {
             Some(text) => {
                 let values = json::check(text, &Masker::default(), &Budget::default());
-                let values = values.map_err(|_| not_json("expected value", "it is none, or has too many parts"))?;
+                let values = values.map_err(|_| not_json("expected value", "it is not JSON, or has too many parts"))?;
                 let held = self.task.memory.guard(text.len() + values * TREE_BYTES);
                 let held = held.map_err(|error| CallError::retryable(TASK_MEMORY_LIMIT, error.to_string()))?;
                 let value = serde_json::from_str(text);
@@ -131,7 +131,8 @@ impl Kv for AttemptContext {
         };
         let (expected, _expected_held) = expected.unzip();
         let (value, _held) = value.unzip();
-        let answer: Swapped = self.call(call, CallKind::KvCas { key, expected, value, ttl_ms: ttl_ms(ttl) }).await?;
+        let answer: CompareAndSetAnswer =
+            self.call(call, CallKind::KvCas { key, expected, value, ttl_ms: ttl_ms(ttl) }).await?;
         Ok(answer.swapped)
     }
 
@@ -143,7 +144,7 @@ impl Kv for AttemptContext {
         limit: u32,
     ) -> CallResult<Vec<KvEntry>> {
         let kind = CallKind::KvList { prefix: prefix.to_owned(), after: after.map(str::to_owned), limit };
-        let listed: Listed = self.call(call, kind).await?;
+        let listed: ListAnswer = self.call(call, kind).await?;
         Ok(listed.items.into_iter().map(|item| KvEntry { key: item.key, value: item.value.to_string() }).collect())
     }
 }

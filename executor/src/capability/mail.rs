@@ -9,7 +9,7 @@ use super::attempt::AttemptContext;
 use crate::mask::{Budget, Masker};
 
 #[derive(Deserialize)]
-struct Sent {
+struct SendAnswer {
     message_id: String,
 }
 
@@ -17,12 +17,12 @@ struct Sent {
 impl Mail for AttemptContext {
     async fn send(&self, call: &CallContext, email: Email) -> CallResult<String> {
         let find = |email: &Email, masker: &Masker, budget: &Budget| {
-            parts(email).any(|part| masker.finds(part.as_bytes(), budget))
+            parts(email).any(|part| masker.contains_secret(part.as_bytes(), budget))
         };
         let bytes = parts(&email).map(String::len).sum();
         let email = self.refuse_secrets("an e-mail", bytes, email, find).await?;
         let Email { to, subject, text, html, reply_to, .. } = email;
-        let sent: Sent = self.call(call, CallKind::EmailSend { to, subject, text, html, reply_to }).await?;
+        let sent: SendAnswer = self.call(call, CallKind::EmailSend { to, subject, text, html, reply_to }).await?;
         Ok(sent.message_id)
     }
 }

@@ -25,7 +25,7 @@ use crate::{
     metrics::{self, Metrics},
 };
 
-pub(crate) use task::{CallEnd, Lost, NotTaken, TaskApi};
+pub(crate) use task::{BatchRejected, CallReply, LeaseLost, TaskApi};
 
 /// How long one exchange may take, the plan's transfer included.
 const EXCHANGE: Duration = Duration::from_secs(15);
@@ -50,7 +50,7 @@ pub(crate) enum ApiError {
     /// It cannot be reached, or broke off. Another try may help.
     #[error("the run API cannot be reached: {0}")]
     Unreachable(String),
-    /// It answers that it cannot just now. Another try may help.
+    /// It answers that it cannot at the moment. Another try may help.
     #[error("the run API does not answer: {0}")]
     Transient(String),
     /// The answer is no.
@@ -63,7 +63,7 @@ pub(crate) enum ApiError {
 
 impl ApiError {
     /// Whether it is this executor that cannot work, whatever it is asked to do: another may.
-    pub(crate) fn is_ours(&self) -> bool {
+    pub(crate) fn is_executor_fault(&self) -> bool {
         match self {
             Self::Unreachable(_) => true,
             Self::Refused(problem) => {
@@ -131,7 +131,7 @@ impl RunApi {
     }
 
     /// Listens for what becomes of the tasks that are held, and of those that are claimed from now on.
-    pub(crate) async fn signals(&self, held: Vec<HeldTask>) -> Result<SignalLines, ApiError> {
+    pub(crate) async fn signals(&self, held: Vec<HeldTask>) -> Result<SignalStream, ApiError> {
         let body = json(&Listen { protocol: PROTOCOL, held })?;
         let request = self
             .request(&self.http, Method::POST, "run/v1/executors/signals", &self.credential)?
@@ -143,11 +143,15 @@ impl RunApi {
             .map_err(|_| ApiError::Unreachable("no answer in time".to_owned()))?
             .map_err(|error| ApiError::Unreachable(with_causes(&error.without_url())))?;
         if response.status().is_success() {
-            return Ok(SignalLines { response, read: Vec::new() });
+            return Ok(SignalStream { response, read: Vec::new() });
         }
         match answered::<Released>(response).await {
             Err(error) => Err(error),
-            Ok(Released {}) => Err(ApiError::Unreadable("it answers neither yes nor no".to_owned())),
+            Ok(Released {}) => Err(ApiError::Unreadable(
+                "its response is neither acceptance nor \
+                rejection"
+                    .to_owned(),
+            )),
         }
     }
 
@@ -162,9 +166,9 @@ impl RunApi {
     pub(crate) async fn claim(&self, task_id: TaskId, claim_id: Uuid) -> Result<Option<(Claimed, Instant)>, ApiError> {
         let claimed = self.try_claim(task_id, claim_id).await;
         self.metrics.claim(match &claimed {
-            Ok(Some(_)) => metrics::Claimed::Taken,
-            Ok(None) => metrics::Claimed::NotThere,
-            Err(_) => metrics::Claimed::Failed,
+            Ok(Some(_)) => metrics::ClaimOutcome::Taken,
+            Ok(None) => metrics::ClaimOutcome::NotThere,
+            Err(_) => metrics::ClaimOutcome::Failed,
         });
         claimed
     }
@@ -238,13 +242,13 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 
 /// The signals, as they come.
 #[derive(Debug)]
-pub(crate) struct SignalLines {
+pub(crate) struct SignalStream {
     response: reqwest::Response,
     /// What was read and is not handed on yet.
     read: Vec<u8>,
 }
 
-impl SignalLines {
+impl SignalStream {
     /// The next one; none at the end. Losing the future loses nothing that was read.
     pub(crate) async fn next(&mut self) -> Result<Option<Signal>, ApiError> {
         loop {

@@ -1,8 +1,8 @@
 //! The run API for one task.
 //!
-//! Transient failures are tried again for as long as the lease may still be held: a report that
-//! comes late is worth more than an attempt executed twice. A 409 says that the lease is gone; from
-//! then on nothing is sent, and [`TaskApi::lost`] tells everybody at work on the task.
+//! Transient failures are tried again for as long as the lease may still be held: a report that comes late is worth
+//! more than an attempt executed twice. A 409 says that the lease is gone; from then on nothing is sent, and
+//! [`TaskApi::lost`] informs everybody working on the task.
 
 use std::{
     sync::{
@@ -27,16 +27,16 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{ApiError, EXCHANGE, FIRST_PAUSE, LONGEST_PAUSE, RunApi, json, send};
-use crate::{egress::Egress, signals::Release};
+use crate::{egress::Egress, signals::ReleaseCell};
 
-/// How long the first request may take of a process that stood still until its lease had ended: the answer tells
+/// How long the first request may take of a process that stood still until its lease had ended: the answer says
 /// whether the task is still its own.
 const LATE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The lease is gone: nothing of this task may be done or reported any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the task's lease was lost")]
-pub(crate) struct Lost;
+pub(crate) struct LeaseLost;
 
 /// The run API for one task under one fence.
 #[derive(Debug)]
@@ -53,21 +53,21 @@ pub(crate) struct TaskApi {
     pub(crate) egress: Egress,
     /// Triggered once the lease is gone.
     pub(crate) lost: CancellationToken,
-    release: Release,
+    release: ReleaseCell,
 }
 
 /// Why a batch was not taken.
 #[derive(Debug)]
-pub(crate) enum NotTaken {
+pub(crate) enum BatchRejected {
     /// The lease is gone.
     Lost,
-    /// The control-plane finds fault with it, and would again.
+    /// The control-plane finds error with it, and would again.
     Refused(Box<Problem>),
 }
 
 /// What becomes of a call.
 #[derive(Debug)]
-pub(crate) enum CallEnd {
+pub(crate) enum CallReply {
     /// An answer, of whichever kind.
     Answered(CallAnswer),
     /// The run API does not take the call.
@@ -82,7 +82,7 @@ impl TaskApi {
         lease_ms: u64,
         claimed_at: Instant,
         egress_left: Option<u64>,
-        release: Release,
+        release: ReleaseCell,
     ) -> Self {
         Self {
             api,
@@ -133,20 +133,20 @@ impl TaskApi {
     }
 
     /// Fetches outputs of steps that ended under an earlier lease.
-    pub(crate) async fn outputs(&self, request: &OutputsRequest) -> Result<OutputsPage, Lost> {
+    pub(crate) async fn outputs(&self, request: &OutputsRequest) -> Result<OutputsPage, LeaseLost> {
         let Ok(body) = json(request) else { return Err(self.give_up("a request has no JSON form")) };
         match self.exchange(Method::POST, "outputs", "application/json", body).await {
             Ok(page) => Ok(page),
-            Err(Trouble::Lost) => Err(Lost),
-            Err(Trouble::Refused(problem)) => Err(self.give_up(&problem.to_string())),
+            Err(ExchangeError::Lost) => Err(LeaseLost),
+            Err(ExchangeError::Refused(problem)) => Err(self.give_up(&problem.to_string())),
         }
     }
 
     /// Reports. A repost of the same batch is the same bytes: the control-plane takes it once.
-    pub(crate) async fn events(&self, batch: &(impl Serialize + Sync)) -> Result<BatchAnswer, NotTaken> {
+    pub(crate) async fn events(&self, batch: &(impl Serialize + Sync)) -> Result<BatchAnswer, BatchRejected> {
         let Ok(body) = json(batch) else {
             self.give_up("a batch has no JSON form");
-            return Err(NotTaken::Lost);
+            return Err(BatchRejected::Lost);
         };
         let begun = Instant::now();
         let answer: BatchAnswer = match self.exchange(Method::POST, "events", "application/json", body).await {
@@ -154,63 +154,63 @@ impl TaskApi {
                 self.api.metrics.report(begun.elapsed());
                 answer
             }
-            Err(Trouble::Lost) => return Err(NotTaken::Lost),
-            Err(Trouble::Refused(problem)) if is_for_good(&problem) => {
+            Err(ExchangeError::Lost) => return Err(BatchRejected::Lost),
+            Err(ExchangeError::Refused(problem)) if is_permanent(&problem) => {
                 self.give_up(&problem.to_string());
-                return Err(NotTaken::Lost);
+                return Err(BatchRejected::Lost);
             }
-            Err(Trouble::Refused(problem)) => return Err(NotTaken::Refused(problem)),
+            Err(ExchangeError::Refused(problem)) => return Err(BatchRejected::Refused(problem)),
         };
         self.lease_ms.store(answer.lease_ms, Ordering::Relaxed);
-        self.egress.told(answer.egress_left);
+        self.egress.set_left(answer.egress_left);
         Ok(answer)
     }
 
     /// Keeps the lease.
-    pub(crate) async fn renew(&self) -> Result<(), Lost> {
+    pub(crate) async fn renew(&self) -> Result<(), LeaseLost> {
         match self.exchange::<Lease>(Method::POST, "renew", "application/json", Bytes::from_static(b"{}")).await {
             Ok(lease) => {
                 self.lease_ms.store(lease.lease_ms, Ordering::Relaxed);
                 Ok(())
             }
-            Err(Trouble::Lost) => Err(Lost),
-            Err(Trouble::Refused(problem)) => Err(self.give_up(&problem.to_string())),
+            Err(ExchangeError::Lost) => Err(LeaseLost),
+            Err(ExchangeError::Refused(problem)) => Err(self.give_up(&problem.to_string())),
         }
     }
 
     /// Asks whether the task is still held, on behalf of a script; keeps the lease as well.
-    pub(crate) async fn confirm_held(&self) -> Result<(), Lost> {
+    pub(crate) async fn confirm_held(&self) -> Result<(), LeaseLost> {
         let body = Bytes::from_static(b"{}");
         match self.exchange_for_script::<Lease>(Method::POST, "renew", "application/json", body).await {
             Ok(_) => Ok(()),
-            Err(Trouble::Lost) => Err(Lost),
-            Err(Trouble::Refused(problem)) => Err(self.give_up(&problem.to_string())),
+            Err(ExchangeError::Lost) => Err(LeaseLost),
+            Err(ExchangeError::Refused(problem)) => Err(self.give_up(&problem.to_string())),
         }
     }
 
     /// Gives the task back: another executor may claim it at once. Nothing may be reported any more.
-    pub(crate) async fn release(&self) -> Result<(), Lost> {
+    pub(crate) async fn release(&self) -> Result<(), LeaseLost> {
         match self.exchange::<Released>(Method::POST, "release", "application/json", Bytes::from_static(b"{}")).await {
             Ok(Released {}) => {
                 self.lost.cancel();
                 Ok(())
             }
-            Err(Trouble::Lost) => Err(Lost),
-            Err(Trouble::Refused(problem)) => Err(self.give_up(&problem.to_string())),
+            Err(ExchangeError::Lost) => Err(LeaseLost),
+            Err(ExchangeError::Refused(problem)) => Err(self.give_up(&problem.to_string())),
         }
     }
 
     /// Gives the task back until the first of these attempts is due. False when the control-plane does not take
     /// it, and the task stays here.
-    pub(crate) async fn wait(&self, steps: Vec<WaitingStep>) -> Result<bool, Lost> {
+    pub(crate) async fn wait(&self, steps: Vec<WaitingStep>) -> Result<bool, LeaseLost> {
         let Ok(body) = json(&Wait { steps }) else { return Ok(false) };
         match self.exchange::<Released>(Method::POST, "wait", "application/json", body).await {
             Ok(Released {}) => {
                 self.lost.cancel();
                 Ok(true)
             }
-            Err(Trouble::Lost) => Err(Lost),
-            Err(Trouble::Refused(problem)) => {
+            Err(ExchangeError::Lost) => Err(LeaseLost),
+            Err(ExchangeError::Refused(problem)) => {
                 tracing::debug!(task_id = %self.task_id, %problem, "the task is not given back while it waits");
                 Ok(false)
             }
@@ -218,7 +218,7 @@ impl TaskApi {
     }
 
     /// Has a host call carried out.
-    pub(crate) async fn call(&self, call: &Call) -> Result<CallEnd, Lost> {
+    pub(crate) async fn call(&self, call: &Call) -> Result<CallReply, LeaseLost> {
         let Ok(body) = json(call) else { return Err(self.give_up("a call has no JSON form")) };
         self.answer(self.exchange_for_script(Method::POST, "calls", "application/json", body).await)
     }
@@ -232,7 +232,7 @@ impl TaskApi {
         name: &str,
         content_type: &str,
         content: Bytes,
-    ) -> Result<CallEnd, Lost> {
+    ) -> Result<CallReply, LeaseLost> {
         let index = step.index.map(|index| index.to_string());
         let (attempt, call_number) = (step.attempt.to_string(), call_number.to_string());
         let query = [
@@ -247,13 +247,13 @@ impl TaskApi {
         self.answer(self.exchange_for_script(Method::PUT, &path, content_type, content).await)
     }
 
-    fn answer(&self, end: Result<CallAnswer, Trouble>) -> Result<CallEnd, Lost> {
+    fn answer(&self, end: Result<CallAnswer, ExchangeError>) -> Result<CallReply, LeaseLost> {
         match end {
-            Ok(answer) => Ok(CallEnd::Answered(answer)),
-            Err(Trouble::Lost) => Err(Lost),
-            Err(Trouble::Refused(problem)) if is_for_good(&problem) => Err(self.give_up(&problem.to_string())),
+            Ok(answer) => Ok(CallReply::Answered(answer)),
+            Err(ExchangeError::Lost) => Err(LeaseLost),
+            Err(ExchangeError::Refused(problem)) if is_permanent(&problem) => Err(self.give_up(&problem.to_string())),
             // What is wrong with a call is for its script to hear.
-            Err(Trouble::Refused(problem)) => Ok(CallEnd::Refused(problem)),
+            Err(ExchangeError::Refused(problem)) => Ok(CallReply::Refused(problem)),
         }
     }
 
@@ -264,7 +264,7 @@ impl TaskApi {
         path: &str,
         content_type: &str,
         body: Bytes,
-    ) -> Result<T, Trouble> {
+    ) -> Result<T, ExchangeError> {
         self.exchange_over(&self.api.http, method, path, content_type, body).await
     }
 
@@ -275,7 +275,7 @@ impl TaskApi {
         path: &str,
         content_type: &str,
         body: Bytes,
-    ) -> Result<T, Trouble> {
+    ) -> Result<T, ExchangeError> {
         self.exchange_over(&self.api.http_of_scripts, method, path, content_type, body).await
     }
 
@@ -286,12 +286,12 @@ impl TaskApi {
         path: &str,
         content_type: &str,
         body: Bytes,
-    ) -> Result<T, Trouble> {
+    ) -> Result<T, ExchangeError> {
         let path = format!("run/v1/tasks/{}/{path}", self.task_id);
         let mut pause = FIRST_PAUSE;
         loop {
             if self.lost.is_cancelled() {
-                return Err(Trouble::Lost);
+                return Err(ExchangeError::Lost);
             }
             let sent = Instant::now();
             let held_until = *self.held_until.lock().unwrap_or_else(PoisonError::into_inner);
@@ -311,20 +311,20 @@ impl TaskApi {
                     return Ok(answer);
                 }
                 Err(ApiError::Refused(problem)) if problem.status == StatusCode::CONFLICT.as_u16() => {
-                    self.release.because(match problem.code {
+                    self.release.set(match problem.code {
                         ProblemCode::RunEnded => ReleaseReason::Ended,
                         _ => ReleaseReason::Taken,
                     });
-                    return Err(Trouble::Lost);
+                    return Err(ExchangeError::Lost);
                 }
-                Err(ApiError::Refused(problem)) => return Err(Trouble::Refused(problem)),
+                Err(ApiError::Refused(problem)) => return Err(ExchangeError::Refused(problem)),
                 Err(ApiError::Unreachable(reason) | ApiError::Transient(reason) | ApiError::Unreadable(reason)) => {
                     reason
                 }
             };
             if Instant::now() + pause >= held_until {
                 self.give_up(&reason);
-                return Err(Trouble::Lost);
+                return Err(ExchangeError::Lost);
             }
             tracing::warn!(task_id = %self.task_id, reason, "the run API is tried again");
             self.api.metrics.run_api_retry();
@@ -341,20 +341,20 @@ impl TaskApi {
     }
 
     /// Lets go of the task: whoever claims it next carries on from what is committed.
-    fn give_up(&self, reason: &str) -> Lost {
+    fn give_up(&self, reason: &str) -> LeaseLost {
         tracing::error!(task_id = %self.task_id, reason, "the task is given up");
         self.lost.cancel();
-        Lost
+        LeaseLost
     }
 }
 
-enum Trouble {
+enum ExchangeError {
     Lost,
     Refused(Box<Problem>),
 }
 
 /// Whether nothing of the task can be done any more: its token is not good, or it is not there.
-fn is_for_good(problem: &Problem) -> bool {
+fn is_permanent(problem: &Problem) -> bool {
     matches!(problem.status, 401 | 403 | 404)
 }
 

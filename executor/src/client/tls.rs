@@ -40,7 +40,7 @@ pub(super) fn builder(
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let certificates = CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())?;
     let certificates: Vec<_> =
-        certificates.collect::<Result<_, _>>().map_err(|error| format!("it is no PEM: {error}"))?;
+        certificates.collect::<Result<_, _>>().map_err(|error| format!("it is not PEM: {error}"))?;
     if certificates.is_empty() { Err("it holds no certificate as PEM".to_owned()) } else { Ok(certificates) }
 }
 

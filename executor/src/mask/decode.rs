@@ -7,8 +7,8 @@
 use std::ops::{ControlFlow, Range};
 
 /// Takes a byte and the place in the text that it was read from.
-pub(super) trait Feed {
-    /// Whether to go on.
+pub(super) trait ByteSink {
+    /// Whether to continue.
     fn feed(&mut self, byte: u8, place: Range<usize>) -> ControlFlow<()>;
     /// What follows does not continue what went before.
     fn gap(&mut self);
@@ -19,12 +19,12 @@ const SHORTEST_BASE64: usize = 11;
 const SHORTEST_HEX: usize = 16;
 
 /// The bytes as they are.
-pub(super) fn plain(text: &[u8], feed: &mut impl Feed) -> ControlFlow<()> {
+pub(super) fn plain(text: &[u8], feed: &mut impl ByteSink) -> ControlFlow<()> {
     text.iter().enumerate().try_for_each(|(at, byte)| feed.feed(*byte, at..at + 1))
 }
 
 /// What strings within a JSON text stand for.
-pub(super) fn json(text: &[u8], feed: &mut impl Feed) -> ControlFlow<()> {
+pub(super) fn json(text: &[u8], feed: &mut impl ByteSink) -> ControlFlow<()> {
     let mut at = 0;
     while let Some(byte) = text.get(at) {
         if *byte != b'\\' {
@@ -80,7 +80,7 @@ fn unicode(text: &[u8]) -> (Option<char>, usize) {
 }
 
 /// What an URL stands for; in forms a space travels as `+`.
-pub(super) fn percent(text: &[u8], plus_is_space: bool, feed: &mut impl Feed) -> ControlFlow<()> {
+pub(super) fn percent(text: &[u8], plus_is_space: bool, feed: &mut impl ByteSink) -> ControlFlow<()> {
     let mut at = 0;
     while let Some(byte) = text.get(at) {
         let pair = (*byte == b'%').then(|| Some((digit(*text.get(at + 1)?)?, digit(*text.get(at + 2)?)?))).flatten();
@@ -96,7 +96,7 @@ pub(super) fn percent(text: &[u8], plus_is_space: bool, feed: &mut impl Feed) ->
 }
 
 /// What runs of hexadecimal digits stand for, in both alignments.
-pub(super) fn hex(text: &[u8], feed: &mut impl Feed) -> ControlFlow<()> {
+pub(super) fn hex(text: &[u8], feed: &mut impl ByteSink) -> ControlFlow<()> {
     for run in runs(text, SHORTEST_HEX, |byte| byte.is_ascii_hexdigit()) {
         for shift in 0..2 {
             feed.gap();
@@ -113,7 +113,7 @@ pub(super) fn hex(text: &[u8], feed: &mut impl Feed) -> ControlFlow<()> {
 
 /// What runs of base64 stand for (both alphabets), in all four alignments. The place of a byte covers every character
 /// that holds a bit of it.
-pub(super) fn base64(text: &[u8], feed: &mut impl Feed) -> ControlFlow<()> {
+pub(super) fn base64(text: &[u8], feed: &mut impl ByteSink) -> ControlFlow<()> {
     for run in runs(text, SHORTEST_BASE64, |byte| sextet(byte).is_some()) {
         for shift in 0..4 {
             feed.gap();

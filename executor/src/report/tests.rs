@@ -16,10 +16,10 @@ fn started(name: &str) -> EventKind {
     EventKind::StepStarted { step: step(name), items: None }
 }
 
-fn chunks(events: &[Reported], of: &str) -> Vec<(u64, usize)> {
+fn chunks(events: &[ReportedEvent], of: &str) -> Vec<(u64, usize)> {
     let mut found = Vec::new();
     for event in events {
-        if let Reported::Event(EventKind::StepOutput { step, first_line, lines }) = event
+        if let ReportedEvent::Event(EventKind::StepOutput { step, first_line, lines }) = event
             && step.step == of
         {
             found.push((*first_line, lines.len()));
@@ -82,7 +82,7 @@ fn only_the_newest_progress_is_sent() {
     }
     let (events, _) = reporter.take();
     assert_eq!(events.len(), 1);
-    assert!(matches!(events[0], Reported::Event(EventKind::StepProgress { fraction, .. }) if fraction > 0.98));
+    assert!(matches!(events[0], ReportedEvent::Event(EventKind::StepProgress { fraction, .. }) if fraction > 0.98));
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn an_output_is_sent_as_the_text_that_it_is() {
     let reporter = Reporter::default();
     reporter.succeeded(step("a"), r#"{"b":1.0,"a":[1e2]}"#.into(), Usage { fuel: 7, ..Usage::default() });
     let (events, _) = reporter.take();
-    let batch = serde_json::to_string(&Batch { n: 1, engine_id: "x", events, egress_bytes: 0 }).unwrap();
+    let batch = serde_json::to_string(&EventBatch { n: 1, engine_id: "x", events, egress_bytes: 0 }).unwrap();
     assert!(batch.contains(r#""output":{"b":1.0,"a":[1e2]}"#), "{batch}");
     let read: restroy_run_queue::run_api::Batch = serde_json::from_str(&batch).unwrap();
     let [EventKind::StepFinished { step: of, status: StepStatus::Succeeded, output, error: None, usage }] =

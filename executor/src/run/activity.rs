@@ -1,8 +1,8 @@
 //! Whether a task does anything, or only waits: nothing left but attempts whose time has not come.
 //!
-//! Everything that is under way holds a [`Busy`], which it hands on to what follows from it before it lets go:
-//! so there is no moment at which a task that goes on looks idle. An attempt that waits gives its own back for
-//! as long ([`Busy::pause`]).
+//! Everything that is under way holds a [`ActivityGuard`], which it hands on to what follows from it before it lets go: so
+//! there is no moment at which a task that is active looks idle. An attempt that waits gives its own back for as
+//! long ([`ActivityGuard::pause`]).
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +21,7 @@ use tokio::{
 pub(crate) const LEAST_WAIT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default)]
-struct State {
+struct ActivityState {
     busy: usize,
     next: u64,
     pauses: BTreeMap<u64, (StepRef, Instant)>,
@@ -30,7 +30,7 @@ struct State {
 /// What a task does and waits for.
 #[derive(Debug, Default)]
 pub(crate) struct Activity {
-    state: Mutex<State>,
+    state: Mutex<ActivityState>,
     changed: Notify,
     /// Whether the task is being given back: no pause ends meanwhile.
     frozen: watch::Sender<bool>,
@@ -38,17 +38,17 @@ pub(crate) struct Activity {
 
 /// Something is under way, as long as it is held.
 #[derive(Debug)]
-pub(crate) struct Busy(Arc<Activity>);
+pub(crate) struct ActivityGuard(Arc<Activity>);
 
 impl Activity {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ActivityState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Something gets under way.
-    pub(crate) fn busy(self: &Arc<Self>) -> Busy {
+    pub(crate) fn busy(self: &Arc<Self>) -> ActivityGuard {
         self.state().busy += 1;
-        Busy(Arc::clone(self))
+        ActivityGuard(Arc::clone(self))
     }
 
     /// Whether the task is being given back: its lease is not to be renewed.
@@ -75,7 +75,7 @@ impl Activity {
         }
     }
 
-    /// Lets attempts go on whose time has come.
+    /// Lets attempts continue whose time has come.
     pub(crate) fn thaw(&self) {
         self.frozen.send_replace(false);
     }
@@ -91,16 +91,16 @@ impl Activity {
     }
 }
 
-impl Busy {
+impl ActivityGuard {
     /// Runs `future`, the end of which something else brings about that is busy itself.
     pub(crate) async fn idle<T>(&self, future: impl Future<Output = T>) -> T {
-        let _idle = Idle::new(&self.0, None);
+        let _idle = IdleGuard::new(&self.0, None);
         future.await
     }
 
     /// Waits until a time for an attempt, and for as long as the task is being given back.
     pub(crate) async fn pause(&self, step: StepRef, until: Instant) {
-        let _idle = Idle::new(&self.0, Some((step, until)));
+        let _idle = IdleGuard::new(&self.0, Some((step, until)));
         tokio::time::sleep_until(until).await;
         let mut frozen = self.0.frozen.subscribe();
         // The sender lives as long as `self`.
@@ -108,20 +108,20 @@ impl Busy {
     }
 }
 
-impl Drop for Busy {
+impl Drop for ActivityGuard {
     fn drop(&mut self) {
         self.0.state().busy -= 1;
         self.0.changed.notify_one();
     }
 }
 
-/// A [`Busy`] that counts for nothing meanwhile.
-struct Idle<'a> {
+/// A [`ActivityGuard`] that counts for nothing meanwhile.
+struct IdleGuard<'a> {
     activity: &'a Activity,
     pause: Option<u64>,
 }
 
-impl<'a> Idle<'a> {
+impl<'a> IdleGuard<'a> {
     fn new(activity: &'a Activity, pause: Option<(StepRef, Instant)>) -> Self {
         let pause = {
             let mut state = activity.state();
@@ -138,7 +138,7 @@ impl<'a> Idle<'a> {
     }
 }
 
-impl Drop for Idle<'_> {
+impl Drop for IdleGuard<'_> {
     fn drop(&mut self) {
         let mut state = self.activity.state();
         state.busy += 1;

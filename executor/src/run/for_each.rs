@@ -14,25 +14,30 @@ use serde_json::value::RawValue;
 use tokio::task::JoinSet;
 
 use super::{
-    activity::Busy,
-    retry::{self, Attempt, Standing},
-    sandbox::{self, Failure},
-    step::{Attempted, StepExecution, StepResult, internal_error, result_of, within},
+    activity::ActivityGuard,
+    retry::{self, NextAttempt, StepProgress},
+    sandbox::{self, AttemptFailure},
+    step::{AttemptsResult, StepExecution, StepResult, in_field, internal_error, result_of},
     task::TaskContext,
 };
 use crate::memory::{MemoryExceeded, TASK_MEMORY_LIMIT};
 
 /// What the results of all items together may take, in bytes of JSON.
 const RESULTS_BYTES: usize = 64 * 1024 * 1024;
-/// How many items at once, unless told.
+/// Default number of concurrent items.
 const AT_ONCE: u32 = 10;
 
 /// Executes the step.
-pub(super) async fn execute(work: &Arc<StepExecution>, expression: &str, inputs: &Arc<str>, busy: &Busy) -> StepResult {
+pub(super) async fn execute(
+    work: &Arc<StepExecution>,
+    expression: &str,
+    inputs: &Arc<str>,
+    busy: &ActivityGuard,
+) -> StepResult {
     let task = &work.task;
     let (items, usage) = match items(work, expression, inputs).await {
         Ok(items) => items,
-        Err((failure, usage)) => return work.finish_step(Err(within("for_each", failure)), usage).await,
+        Err((failure, usage)) => return work.finish_step(Err(in_field("for_each", failure)), usage).await,
     };
     task.reporter.wait_for_capacity().await;
     let count = u32::try_from(items.len()).unwrap_or(u32::MAX);
@@ -40,9 +45,9 @@ pub(super) async fn execute(work: &Arc<StepExecution>, expression: &str, inputs:
     if before.is_some_and(|before| before != count) {
         let message = "the expression gave another number of items than before the executor was lost: \
                        it must depend on nothing but `params`, `inputs` and `config`";
-        return work.finish_step(Err(Failure::new("for_each_changed", message)), usage).await;
+        return work.finish_step(Err(AttemptFailure::new("for_each_changed", message)), usage).await;
     }
-    let builds_on = task.reporter.push(EventKind::StepStarted { step: work.itself(), items: Some(count) }, 0);
+    let builds_on = task.reporter.push(EventKind::StepStarted { step: work.step_ref(), items: Some(count) }, 0);
 
     let at_once = work.step.max_parallel.unwrap_or(AT_ONCE).clamp(1, 1_000) as usize;
     let mut results: Vec<Option<Arc<str>>> = vec![None; items.len()];
@@ -65,7 +70,7 @@ pub(super) async fn execute(work: &Arc<StepExecution>, expression: &str, inputs:
         }
         match busy.idle(under_way.join_next()).await {
             None => break,
-            Some(Ok((index, Ok(Attempted { result: Ok(output), .. }), _))) => {
+            Some(Ok((index, Ok(AttemptsResult { result: Ok(output), .. }), _))) => {
                 bytes += output.len() + 1;
                 if bytes <= RESULTS_BYTES
                     && let Some(place) = results.get_mut(index as usize - 1)
@@ -73,18 +78,18 @@ pub(super) async fn execute(work: &Arc<StepExecution>, expression: &str, inputs:
                     *place = Some(output);
                 }
             }
-            Some(Ok((index, Ok(Attempted { result: Err(error), .. }), _))) => failures.push((index, error)),
+            Some(Ok((index, Ok(AttemptsResult { result: Err(error), .. }), _))) => failures.push((index, error)),
             Some(Ok((_, Err(_), _)) | Err(_)) => return work.finish_step(Err(internal_error()), usage).await,
         }
     }
     failures.sort_by_key(|(index, _)| *index);
     let result = if bytes > RESULTS_BYTES {
         let message = format!("the results of all items are too large together (limit: {RESULTS_BYTES} bytes)");
-        Err(Failure::new("for_each_results_limit", message))
+        Err(AttemptFailure::new("for_each_results_limit", message))
     } else if let Some((index, error)) = failures.first() {
         let message =
             format!("{} of {count} items failed; the first of them is item {index}: {}", failures.len(), error.message);
-        Err(Failure::new("items_failed", message))
+        Err(AttemptFailure::new("items_failed", message))
     } else {
         Ok(())
     };
@@ -94,7 +99,7 @@ pub(super) async fn execute(work: &Arc<StepExecution>, expression: &str, inputs:
         _ => None,
     };
     let result = match (result, &array) {
-        (Ok(()), None) => Err(Failure::new(TASK_MEMORY_LIMIT, MemoryExceeded.to_string())),
+        (Ok(()), None) => Err(AttemptFailure::new(TASK_MEMORY_LIMIT, MemoryExceeded.to_string())),
         (result, _) => result,
     };
     let ending = work.finish_step(result, usage).await;
@@ -106,14 +111,14 @@ async fn items(
     work: &Arc<StepExecution>,
     expression: &str,
     inputs: &Arc<str>,
-) -> Result<(Vec<Box<RawValue>>, Usage), (Failure, Usage)> {
-    let attempt = match retry::standing(work.task.committed(&work.name, None)) {
-        Standing::Due(attempt) => attempt,
-        Standing::Ended(_) => Attempt::FIRST,
+) -> Result<(Vec<Box<RawValue>>, Usage), (AttemptFailure, Usage)> {
+    let attempt = match retry::step_progress(work.task.committed(&work.name, None)) {
+        StepProgress::Due(attempt) => attempt,
+        StepProgress::Ended(_) => NextAttempt::FIRST,
     };
     let ended = {
         let _turn = work.task.sandboxes.acquire().await;
-        let attempting = work.attempting(None, attempt, work.builds_on);
+        let attempting = work.attempt_context(None, attempt, work.builds_on);
         sandbox::expression(attempting, "for_each", expression, Arc::clone(inputs)).await
     };
     let usage = ended.usage;
@@ -124,13 +129,13 @@ async fn items(
         Err(_) if &*text == "{}" => Vec::new(),
         Err(_) => {
             let message = format!("the expression must give an array, not {}", kind(&text));
-            return Err((Failure::new("for_each_not_an_array", message), usage));
+            return Err((AttemptFailure::new("for_each_not_an_array", message), usage));
         }
     };
     let most = work.task.most_items;
     if items.len() > most {
         let message = format!("there are {} items, which is too many (limit: {most})", items.len());
-        return Err((Failure::new("for_each_items_limit", message), usage));
+        return Err((AttemptFailure::new("for_each_items_limit", message), usage));
     }
     Ok((items, usage))
 }
@@ -161,9 +166,9 @@ fn array(results: &[Option<Arc<str>>]) -> Arc<str> {
 /// The results of a step that ended under an earlier lease.
 pub(super) fn committed_results(task: &TaskContext, state: &StepState) -> Option<Arc<str>> {
     let results: Vec<Option<Arc<str>>> = (1..=state.items?)
-        .map(|index| match retry::standing(task.committed(&state.step.step, Some(index))) {
-            Standing::Ended(state) => result_of(task, state).ok(),
-            Standing::Due(_) => None,
+        .map(|index| match retry::step_progress(task.committed(&state.step.step, Some(index))) {
+            StepProgress::Ended(state) => result_of(task, state).ok(),
+            StepProgress::Due(_) => None,
         })
         .collect();
     let array = array(&results);

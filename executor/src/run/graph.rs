@@ -1,8 +1,8 @@
 //! What is to be done next: the decisions of a driver, without any doing.
 //!
-//! A [`Walk`] is told which steps ended and how, and says which are to start, which are skipped, and
-//! at last how the run ends. It knows nothing of sandboxes, time or the network, and its decisions
-//! depend on how steps ended only, not on the order in which they did.
+//! A [`GraphProgress`] is informed which steps ended and how, and says which are to start, which are skipped, and at last
+//! how the run ends. It knows nothing of sandboxes, time or the network, and its decisions depend on how steps
+//! ended only, not on the order in which they did.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -16,7 +16,7 @@ pub(crate) type StepIndex = usize;
 
 /// How a step ended, as far as others need to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum StepEnd {
     /// It returned an output.
     Succeeded,
     /// Its `if` was false: for others it succeeded, with nil.
@@ -29,7 +29,7 @@ pub(crate) enum End {
     NotCalledFor,
 }
 
-impl End {
+impl StepEnd {
     fn succeeded(self) -> bool {
         matches!(self, Self::Succeeded | Self::NotWanted)
     }
@@ -42,38 +42,38 @@ impl End {
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Decision {
-    /// The step starts. Its end is told by [`Walk::ended`].
+    /// The step starts. Its end is reported by [`GraphProgress::ended`].
     Start(StepIndex),
-    /// The step is skipped; its end is [`End::NeedsFailed`] or [`End::NotCalledFor`] and needs no
+    /// The step is skipped; its end is [`StepEnd::NeedsFailed`] or [`StepEnd::NotCalledFor`] and needs no
     /// telling.
-    Skip(StepIndex, End),
+    Skip(StepIndex, StepEnd),
 }
 
-/// A document that is not a graph. Publishing refuses these, so it is our fault.
+/// A document that is not a graph. Publishing refuses these, so it is our error.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum NotAGraph {
+pub(crate) enum GraphError {
     /// A step needs one that is not there.
     Unknown {
-        /// Who.
+        /// The step that has the dependency.
         step: String,
-        /// What.
+        /// The dependency, which the document does not define.
         needs: String,
     },
     /// Steps need one another.
     Cycle,
 }
 
-impl fmt::Display for NotAGraph {
+impl fmt::Display for GraphError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown { step, needs } => write!(f, "the step `{step}` needs `{needs}`, which is not there"),
-            Self::Cycle => f.write_str("its steps need one another in a circle"),
+            Self::Cycle => f.write_str("its steps depend on each other in a cycle"),
         }
     }
 }
 
 #[derive(Debug)]
-struct Node {
+struct GraphNode {
     needs: Vec<StepIndex>,
     needed_by: Vec<StepIndex>,
     when: When,
@@ -83,26 +83,26 @@ struct Node {
 /// The steps and what they need.
 #[derive(Debug)]
 pub(crate) struct Graph {
-    nodes: Vec<Node>,
+    nodes: Vec<GraphNode>,
 }
 
 impl Graph {
     /// The graph of a document; steps are numbered in its order.
-    pub(crate) fn new(document: &Document) -> Result<Self, NotAGraph> {
+    pub(crate) fn new(document: &Document) -> Result<Self, GraphError> {
         let index: HashMap<&str, StepIndex> =
             document.steps.keys().enumerate().map(|(index, name)| (name.as_str(), index)).collect();
         let mut nodes = Vec::with_capacity(document.steps.len());
         for (name, step) in &document.steps {
             let mut needs = Vec::with_capacity(step.needs.len());
             for need in &step.needs {
-                let unknown = || NotAGraph::Unknown { step: name.clone(), needs: need.clone() };
+                let unknown = || GraphError::Unknown { step: name.clone(), needs: need.clone() };
                 let need = *index.get(need.as_str()).ok_or_else(unknown)?;
                 if !needs.contains(&need) {
                     needs.push(need);
                 }
             }
             let (when, continue_on_failure) = (step.when, step.continue_on_failure);
-            nodes.push(Node { needs, needed_by: Vec::new(), when, continue_on_failure });
+            nodes.push(GraphNode { needs, needed_by: Vec::new(), when, continue_on_failure });
         }
         for index in 0..nodes.len() {
             for need in nodes[index].needs.clone() {
@@ -110,7 +110,7 @@ impl Graph {
             }
         }
         let graph = Self { nodes };
-        if graph.has_cycle() { Err(NotAGraph::Cycle) } else { Ok(graph) }
+        if graph.has_cycle() { Err(GraphError::Cycle) } else { Ok(graph) }
     }
 
     /// What a step needs.
@@ -137,9 +137,9 @@ impl Graph {
 
 /// A run on its way through a graph.
 #[derive(Debug)]
-pub(crate) struct Walk<'a> {
+pub(crate) struct GraphProgress<'a> {
     graph: &'a Graph,
-    ends: Vec<Option<End>>,
+    ends: Vec<Option<StepEnd>>,
     /// How many of its needs each step still waits for.
     open: Vec<usize>,
     /// Steps whose needs have all ended and that were not decided on.
@@ -148,10 +148,10 @@ pub(crate) struct Walk<'a> {
     left: usize,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> GraphProgress<'a> {
     /// A run from where it stands: `ends` holds what ended earlier. Steps that are not among them
     /// start or are skipped, whatever was begun of them.
-    pub(crate) fn new(graph: &'a Graph, ends: impl IntoIterator<Item = (StepIndex, End)>) -> Self {
+    pub(crate) fn new(graph: &'a Graph, ends: impl IntoIterator<Item = (StepIndex, StepEnd)>) -> Self {
         let mut walk = Self {
             graph,
             ends: vec![None; graph.nodes.len()],
@@ -176,7 +176,7 @@ impl<'a> Walk<'a> {
     }
 
     /// What is to be done next; none when everything that can be done now was said.
-    pub(crate) fn next(&mut self) -> Option<Decision> {
+    pub(crate) fn next_decision(&mut self) -> Option<Decision> {
         let step = self.free.pop_front()?;
         let decision = self.decide(step);
         if let Decision::Skip(_, end) = decision {
@@ -188,18 +188,18 @@ impl<'a> Walk<'a> {
     fn decide(&self, step: StepIndex) -> Decision {
         let node = &self.graph.nodes[step];
         let ends = || node.needs.iter().filter_map(|need| self.ends[*need]);
-        let any_failed = ends().any(End::failed);
+        let any_failed = ends().any(StepEnd::failed);
         match node.when {
             When::Always => Decision::Start(step),
             When::AnyFailed if any_failed => Decision::Start(step),
-            When::AllSucceeded if ends().all(End::succeeded) => Decision::Start(step),
-            When::AllSucceeded if any_failed => Decision::Skip(step, End::NeedsFailed),
-            When::AllSucceeded | When::AnyFailed => Decision::Skip(step, End::NotCalledFor),
+            When::AllSucceeded if ends().all(StepEnd::succeeded) => Decision::Start(step),
+            When::AllSucceeded if any_failed => Decision::Skip(step, StepEnd::NeedsFailed),
+            When::AllSucceeded | When::AnyFailed => Decision::Skip(step, StepEnd::NotCalledFor),
         }
     }
 
     /// A step that was started ended.
-    pub(crate) fn ended(&mut self, step: StepIndex, end: End) {
+    pub(crate) fn ended(&mut self, step: StepIndex, end: StepEnd) {
         if self.ends[step].replace(end).is_some() {
             return;
         }
@@ -220,7 +220,7 @@ impl<'a> Walk<'a> {
     /// The first step, in the document's order, that makes the run fail.
     pub(crate) fn failed_step(&self) -> Option<StepIndex> {
         (0..self.ends.len())
-            .find(|step| self.ends[*step] == Some(End::Failed) && !self.graph.nodes[*step].continue_on_failure)
+            .find(|step| self.ends[*step] == Some(StepEnd::Failed) && !self.graph.nodes[*step].continue_on_failure)
     }
 }
 

@@ -15,7 +15,7 @@ use restroy_sdk::{
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use super::{sandbox::Failure, task::TaskContext};
+use super::{sandbox::AttemptFailure, task::TaskContext};
 
 /// The code of a step whose inputs do not match.
 const INVALID_INPUTS: &str = "invalid_inputs";
@@ -56,33 +56,39 @@ impl Schemas {
 }
 
 /// Checks what a script would see as `inputs`, off the async threads: it may be much.
-pub(super) async fn check(task: &Arc<TaskContext>, step: &str, schema: &Value, inputs: &str) -> Result<(), Failure> {
-    let ended = || Failure::new("internal", "the check of the step's inputs did not come to an end");
+pub(super) async fn check(
+    task: &Arc<TaskContext>,
+    step: &str,
+    schema: &Value,
+    inputs: &str,
+) -> Result<(), AttemptFailure> {
+    let ended = || AttemptFailure::new("internal", "the check of the step's inputs did not come to an end");
     let _turn = task.schemas.turn.acquire().await.map_err(|_| ended())?;
     let (of_task, step, schema, inputs) = (Arc::clone(task), step.to_owned(), schema.clone(), inputs.to_owned());
     let checked = tokio::task::spawn_blocking(move || {
         let schema = of_task.schemas.get(&step, &schema).map_err(|error| {
-            let message = format!("the step's `inputs_schema` is not taken any more: {error}: change it, and publish");
-            Failure::new(INVALID_INPUTS, message)
+            let message = format!("the step's `inputs_schema` is no longer accepted: {error}: change it and publish");
+            AttemptFailure::new(INVALID_INPUTS, message)
         })?;
         measure(inputs.as_bytes(), JsonLimits { nodes: MAX_VALUES, ..JsonLimits::REPORT }).map_err(|error| {
             let message = format!("the inputs cannot be checked against the step's `inputs_schema`: {error}");
-            Failure::new(INVALID_INPUTS, message)
+            AttemptFailure::new(INVALID_INPUTS, message)
         })?;
-        let inputs: Value = serde_json::from_str(&inputs)
-            .map_err(|error| Failure::new("internal", format!("the inputs of the step cannot be read: {error}")))?;
-        Ok::<_, Failure>(schema.check(&inputs))
+        let inputs: Value = serde_json::from_str(&inputs).map_err(|error| {
+            AttemptFailure::new("internal", format!("the inputs of the step cannot be read: {error}"))
+        })?;
+        Ok::<_, AttemptFailure>(schema.check(&inputs))
     });
     let Ok(checked) = checked.await else { return Err(ended()) };
     match checked? {
         Ok(()) => Ok(()),
-        Err(CheckError::Mismatch(faults)) => Err(refused(task, &faults)),
-        Err(error) => Err(Failure::new(INVALID_INPUTS, error.limit("inputs").unwrap_or_default())),
+        Err(CheckError::Mismatch(faults)) => Err(invalid_inputs(task, &faults)),
+        Err(error) => Err(AttemptFailure::new(INVALID_INPUTS, error.limit("inputs").unwrap_or_default())),
     }
 }
 
 /// The failure that names every place, and in its message the first.
-fn refused(task: &TaskContext, faults: &[FieldError]) -> Failure {
+fn invalid_inputs(task: &TaskContext, faults: &[FieldError]) -> AttemptFailure {
     let mask = |text: &str| task.masker.mask(text);
     let first = faults.first().map_or(String::new(), |fault| {
         let place =
@@ -93,5 +99,5 @@ fn refused(task: &TaskContext, faults: &[FieldError]) -> Failure {
         faults.iter().map(|fault| json!({ "pointer": mask(&fault.pointer), "detail": mask(&fault.detail) })).collect();
     let message = format!("what reaches the script does not match its `inputs_schema`{first}");
     let error = StepError { details: Some(json!({ "errors": errors })), ..StepError::new(INVALID_INPUTS, message) };
-    Failure { status: StepStatus::Failed, error: Box::new(error), retryable: false }
+    AttemptFailure { status: StepStatus::Failed, error: Box::new(error), retryable: false }
 }

@@ -1,9 +1,9 @@
 //! Drives a run through its graph.
 //!
-//! [`graph`] decides and does nothing; [`step`] does and decides nothing about other steps. Between
-//! the two stands [`run_task`]: it starts a task for every step that may run, and tells the graph how
-//! each ended. A step's end is in the report before the graph hears of it, so the report is in
-//! topological order, and no step waits for the network before another one starts.
+//! [`graph`] decides and does nothing; [`step`] does and decides nothing about other steps. Between the two stands
+//! [`run_task`]: it starts a task for every step that may run, and informs the graph how each ended. A step's end
+//! is in the report before the graph hears of it, so the report is in topological order, and no step waits for the
+//! network before another one starts.
 
 pub(crate) mod activity;
 mod for_each;
@@ -25,10 +25,10 @@ use restroy_sdk::{
 use tokio::task::JoinSet;
 
 use self::{
-    activity::Busy,
-    graph::{Decision, Graph, StepIndex, Walk},
-    retry::Standing,
-    step::{Inputs, StepExecution, StepResult},
+    activity::ActivityGuard,
+    graph::{Decision, Graph, GraphProgress, StepIndex},
+    retry::StepProgress,
+    step::{StepExecution, StepInputs, StepResult},
     task::TaskContext,
 };
 
@@ -54,18 +54,18 @@ async fn schedule_steps(task: &Arc<TaskContext>, graph: &Graph) -> EventKind {
         .document
         .steps
         .iter()
-        .map(|(name, step)| match retry::standing(task.committed(name, None)) {
-            Standing::Ended(state) => Some(step::ending_of(task, step, state)),
-            Standing::Due(_) => None,
+        .map(|(name, step)| match retry::step_progress(task.committed(name, None)) {
+            StepProgress::Ended(state) => Some(step::committed_result(task, step, state)),
+            StepProgress::Due(_) => None,
         })
         .collect();
     let ended = endings.iter().enumerate().filter_map(|(index, ending)| Some((index, ending.as_ref()?.end)));
-    let mut walk = Walk::new(graph, ended);
-    let mut under_way: JoinSet<(StepIndex, StepResult, Busy)> = JoinSet::new();
+    let mut walk = GraphProgress::new(graph, ended);
+    let mut under_way: JoinSet<(StepIndex, StepResult, ActivityGuard)> = JoinSet::new();
     // Held until what follows from the step that ended last is under way.
-    let mut last: Option<Busy> = Some(task.activity.busy());
+    let mut last: Option<ActivityGuard> = Some(task.activity.busy());
     loop {
-        while let Some(decision) = walk.next() {
+        while let Some(decision) = walk.next_decision() {
             match decision {
                 Decision::Start(index) => {
                     let Some(work) = step_execution(task, graph, &endings, index) else { continue };
@@ -91,7 +91,13 @@ async fn schedule_steps(task: &Arc<TaskContext>, graph: &Graph) -> EventKind {
             }
             // Steps contain their panics and nobody else cancels them; and a graph without cycles
             // always has a step under way until it is over.
-            Some(Err(_)) | None => return failed("internal", "the run broke down: this is a fault of the platform"),
+            Some(Err(_)) | None => {
+                return failed(
+                    "internal",
+                    "the run failed because of an internal error of the \
+                platform",
+                );
+            }
         }
     }
     let Some(culprit) = walk.failed_step() else {
@@ -124,15 +130,15 @@ fn step_execution(
         .collect();
     // What the needs themselves build on stands before their ends.
     let builds_on = needs().map(|(_, ending)| ending.position).max().unwrap_or_default();
-    let current = match retry::standing(task.committed(name, None)) {
-        Standing::Due(attempt) => attempt.number,
-        Standing::Ended(state) => state.step.attempt,
+    let current = match retry::step_progress(task.committed(name, None)) {
+        StepProgress::Due(attempt) => attempt.number,
+        StepProgress::Ended(state) => state.step.attempt,
     };
     Some(StepExecution {
         task: Arc::clone(task),
         name: name.clone(),
         step: step.clone(),
-        inputs: Inputs::new(inputs),
+        inputs: StepInputs::new(inputs),
         builds_on,
         current: current.into(),
     })

@@ -8,7 +8,7 @@ use restroy_sdk::event::StepError;
 
 use super::{
     graph::Graph,
-    retry::{self, Standing},
+    retry::{self, StepProgress},
     task::TaskContext,
 };
 use crate::memory::TASK_MEMORY_LIMIT;
@@ -26,7 +26,7 @@ pub(super) async fn fetch(task: &TaskContext, graph: &Graph) -> Result<(), StepE
             std::future::pending::<()>().await;
             return Ok(());
         };
-        task.progress.moved();
+        task.progress.record_progress();
         let bytes = page.outputs.iter().map(|output| output.output.get().len()).sum();
         task.memory.hold(bytes).map_err(|error| StepError::new(TASK_MEMORY_LIMIT, error.to_string()))?;
         task.take_outputs(page.outputs);
@@ -42,7 +42,7 @@ fn needed(task: &TaskContext, graph: &Graph) -> BTreeSet<String> {
     let name = |index: usize| task.document.steps.get_index(index).map(|(name, _)| name.clone());
     let mut needed = BTreeSet::new();
     for (index, (step, body)) in task.document.steps.iter().enumerate() {
-        if matches!(retry::standing(task.committed(step, None)), Standing::Ended(_)) {
+        if matches!(retry::step_progress(task.committed(step, None)), StepProgress::Ended(_)) {
             continue;
         }
         needed.extend(graph.needs(index).iter().filter_map(|need| name(*need)));

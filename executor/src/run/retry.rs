@@ -16,16 +16,16 @@ use restroy_sdk::{
 
 /// The attempt to execute next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Attempt {
+pub(crate) struct NextAttempt {
     /// From 1.
     pub(crate) number: u32,
     /// How many earlier ones ended with their answers known.
     pub(crate) epoch: u32,
-    /// Not before.
+    /// The earliest time of the next attempt.
     pub(crate) not_before: Option<Timestamp>,
 }
 
-impl Attempt {
+impl NextAttempt {
     pub(crate) const FIRST: Self = Self { number: 1, epoch: 0, not_before: None };
 
     /// The attempt after this one failed.
@@ -40,29 +40,29 @@ impl Attempt {
 
 /// Where a step, or an item of it, stands.
 #[derive(Debug)]
-pub(crate) enum Standing<'a> {
+pub(crate) enum StepProgress<'a> {
     /// It ended with this attempt.
     Ended(&'a StepState),
     /// This attempt is to be executed.
-    Due(Attempt),
+    Due(NextAttempt),
 }
 
 /// Where a step stands after these committed attempts, oldest first.
-pub(crate) fn standing(committed: &[StepState]) -> Standing<'_> {
-    let mut due = Attempt::FIRST;
+pub(crate) fn step_progress(committed: &[StepState]) -> StepProgress<'_> {
+    let mut due = NextAttempt::FIRST;
     for state in committed {
         due.number = state.step.attempt;
         if !state.status.is_terminal() {
             continue;
         }
         if !state.retried {
-            return Standing::Ended(state);
+            return StepProgress::Ended(state);
         }
         due.number += 1;
         due.epoch += u32::from(state.error.as_ref().is_none_or(is_answered));
         due.not_before = state.retry_at;
     }
-    Standing::Due(due)
+    StepProgress::Due(due)
 }
 
 /// Whether an attempt that ended so had all its answers.
@@ -100,7 +100,7 @@ pub(crate) fn pause(retry: Option<&Retry>, failed: u32) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use restroy_sdk::{document::Span, event::StepRef, status::StepStatus};
+    use restroy_sdk::{document::DurationText, event::StepRef, status::StepStatus};
     use serde_json::json;
 
     use super::*;
@@ -117,22 +117,22 @@ mod tests {
         }
     }
 
-    fn due(committed: &[StepState]) -> Attempt {
-        match standing(committed) {
-            Standing::Due(attempt) => attempt,
-            Standing::Ended(state) => panic!("it ended with {state:?}"),
+    fn due(committed: &[StepState]) -> NextAttempt {
+        match step_progress(committed) {
+            StepProgress::Due(attempt) => attempt,
+            StepProgress::Ended(state) => panic!("it ended with {state:?}"),
         }
     }
 
     #[test]
     fn nothing_committed_is_the_first_attempt() {
-        assert_eq!(due(&[]), Attempt::FIRST);
+        assert_eq!(due(&[]), NextAttempt::FIRST);
     }
 
     #[test]
     fn what_was_running_starts_again_under_its_number_and_epoch() {
-        assert_eq!(due(&[state(1, StepStatus::Running, None, false)]), Attempt::FIRST);
-        assert_eq!(due(&[state(1, StepStatus::Pending, None, false)]), Attempt::FIRST);
+        assert_eq!(due(&[state(1, StepStatus::Running, None, false)]), NextAttempt::FIRST);
+        assert_eq!(due(&[state(1, StepStatus::Pending, None, false)]), NextAttempt::FIRST);
         let committed =
             [state(1, StepStatus::Failed, Some("script_error"), true), state(2, StepStatus::Running, None, false)];
         assert_eq!((due(&committed).number, due(&committed).epoch), (2, 1));
@@ -144,29 +144,33 @@ mod tests {
             state(1, StepStatus::Failed, Some("script_error"), true),
             state(2, StepStatus::TimedOut, Some("wall_time_limit"), true),
         ];
-        assert_eq!(due(&committed), Attempt { number: 3, epoch: 1, not_before: Some(Timestamp(7)) });
+        assert_eq!(due(&committed), NextAttempt { number: 3, epoch: 1, not_before: Some(Timestamp(7)) });
     }
 
     #[test]
     fn a_raised_timeout_keeps_the_epoch_too() {
         let mut error = StepError::new("script_error", "no answer");
         error.details = Some(json!({"code": "http_timeout"}));
-        assert_eq!(Attempt::FIRST.next(&error, Timestamp(0)).epoch, 0);
+        assert_eq!(NextAttempt::FIRST.next(&error, Timestamp(0)).epoch, 0);
         error.details = Some(json!({"code": "mine"}));
-        assert_eq!(Attempt::FIRST.next(&error, Timestamp(0)).epoch, 1);
+        assert_eq!(NextAttempt::FIRST.next(&error, Timestamp(0)).epoch, 1);
     }
 
     #[test]
     fn an_end_is_an_end() {
         for status in [StepStatus::Succeeded, StepStatus::Failed, StepStatus::Skipped] {
-            assert!(matches!(standing(&[state(1, status, None, false)]), Standing::Ended(_)));
+            assert!(matches!(step_progress(&[state(1, status, None, false)]), StepProgress::Ended(_)));
         }
     }
 
     #[test]
-    fn pauses_grow_as_told_and_end() {
-        let retry =
-            |backoff| Retry { max_attempts: 4, backoff, initial: Span::from_millis(100), max: Span::from_millis(250) };
+    fn pauses_grow_as_configured_and_end() {
+        let retry = |backoff| Retry {
+            max_attempts: 4,
+            backoff,
+            initial: DurationText::from_millis(100),
+            max: DurationText::from_millis(250),
+        };
         let pauses = |backoff| -> Vec<u128> {
             (1..6).map_while(|failed| pause(Some(&retry(backoff)), failed)).map(|pause| pause.as_millis()).collect()
         };

@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::FutureExt;
 use lua_wasm_host::{
-    Door, ErrorCode, Globals, Grants, InvalidOrigin, Invocation, Level, Limits, Mode, Outcome, Sink, Source,
+    ErrorCode, Globals, Grants, HostContext, InvalidOrigin, Invocation, Level, Limits, Mode, Outcome, Sink, Source,
 };
 use restroy_sdk::{
     document::{Allow, Step},
@@ -21,12 +21,12 @@ use tracing::Instrument as _;
 use super::{seed::Seed, task::TaskContext};
 use crate::{
     capability::{
-        ambient::{Clock, Lines},
+        ambient::{LineSink, ScriptClock},
         attempt::{AttemptContext, secret_in_output},
         files::AttemptFiles,
         http::AttemptHttp,
     },
-    json::{self, MAX_VALUES, Problem},
+    json::{self, JsonProblem, MAX_VALUES},
     mask::{self, Budget, Masker},
     report::cut,
 };
@@ -43,13 +43,13 @@ const DETAILS_BYTES: usize = 64 * 1024;
 
 /// Why an attempt did not succeed.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct AttemptFailure {
     pub(super) status: StepStatus,
     pub(super) error: Box<StepError>,
     pub(super) retryable: bool,
 }
 
-impl Failure {
+impl AttemptFailure {
     /// A failure of the platform's own, which trying again does not help.
     pub(super) fn new(code: &str, message: impl Into<String>) -> Self {
         Self { status: StepStatus::Failed, error: Box::new(StepError::new(code, message)), retryable: false }
@@ -57,9 +57,9 @@ impl Failure {
 }
 
 /// What became of a sandbox.
-pub(super) struct Ended {
+pub(super) struct SandboxResult {
     /// The returned value, as the JSON text that it is.
-    pub(super) result: Result<Arc<str>, Failure>,
+    pub(super) result: Result<Arc<str>, AttemptFailure>,
     pub(super) usage: Usage,
 }
 
@@ -70,11 +70,11 @@ pub(super) async fn script(
     entry: &Source,
     inputs: Arc<str>,
     item: Option<Arc<str>>,
-) -> Ended {
+) -> SandboxResult {
     let task = Arc::clone(&attempt.task);
     let grants = match grants(&step.allow) {
         Ok(grants) => grants,
-        Err(error) => return refused(Failure::new("invalid_origin", format!("`allow.http`: {error}"))),
+        Err(error) => return failed(AttemptFailure::new("invalid_origin", format!("`allow.http`: {error}"))),
     };
     let seed = Seed::new(&task.seed, &attempt.step, attempt.epoch);
     let mut limits = task.tools.limits.clone();
@@ -96,15 +96,15 @@ pub(super) async fn script(
         seed: seed.numbers(),
         mode: Mode::Script,
     };
-    let lines = Lines { attempt: Arc::clone(&attempt), printed: AtomicU64::new(0) };
+    let lines = LineSink { attempt: Arc::clone(&attempt), printed: AtomicU64::new(0) };
     let http = AttemptHttp {
         attempt: Arc::clone(&attempt),
         outbound: task.tools.outbound.clone(),
         at_once: Arc::clone(&task.requests),
     };
     let files = AttemptFiles { attempt: Arc::clone(&attempt), scratch: Arc::clone(&task.scratch) };
-    let clock = Arc::new(Clock(task.tools.ambient.clone()));
-    let door = Door {
+    let clock = Arc::new(ScriptClock(task.tools.ambient.clone()));
+    let host_context = HostContext {
         grants,
         http: Some(Arc::new(http)),
         kv: Some(Arc::clone(&attempt) as _),
@@ -114,10 +114,10 @@ pub(super) async fn script(
         journal: Some(attempt),
         cancel: task.api.lost.child_token(),
         owner: Some(task.owner),
-        ..Door::new(clock, Arc::new(seed.bytes()), Arc::new(lines))
+        ..HostContext::new(clock, Arc::new(seed.bytes()), Arc::new(lines))
     };
     let begun = Instant::now();
-    let ended = run(&task, invocation, door).await;
+    let ended = run(&task, invocation, host_context).await;
     let status = ended.result.as_ref().map_or_else(|failure| failure.status, |_| StepStatus::Succeeded);
     task.tools.metrics.step(status, begun.elapsed());
     ended
@@ -125,7 +125,12 @@ pub(super) async fn script(
 
 /// Evaluates an expression of the document (`if`, `for_each`): it sees what the script would, but
 /// for secrets, and can do nothing.
-pub(super) async fn expression(attempt: Arc<AttemptContext>, field: &str, text: &str, inputs: Arc<str>) -> Ended {
+pub(super) async fn expression(
+    attempt: Arc<AttemptContext>,
+    field: &str,
+    text: &str,
+    inputs: Arc<str>,
+) -> SandboxResult {
     struct NullSink;
     impl Sink for NullSink {
         fn line(&self, _: Level, _: &str) -> Result<(), lua_wasm_host::StepError> {
@@ -147,13 +152,13 @@ pub(super) async fn expression(attempt: Arc<AttemptContext>, field: &str, text: 
     };
     invocation.limits = Limits { output_bytes: ITEMS_BYTES, ..task.tools.limits.clone() };
     invocation.seed = seed.numbers();
-    let clock = Arc::new(Clock(task.tools.ambient.clone()));
-    let door = Door {
+    let clock = Arc::new(ScriptClock(task.tools.ambient.clone()));
+    let host_context = HostContext {
         cancel: task.api.lost.child_token(),
         owner: Some(task.owner),
-        ..Door::new(clock, Arc::new(seed.bytes()), Arc::new(NullSink))
+        ..HostContext::new(clock, Arc::new(seed.bytes()), Arc::new(NullSink))
     };
-    run(&task, invocation, door).await
+    run(&task, invocation, host_context).await
 }
 
 fn grants(allow: &Allow) -> Result<Grants, InvalidOrigin> {
@@ -161,19 +166,19 @@ fn grants(allow: &Allow) -> Result<Grants, InvalidOrigin> {
     Ok(Grants { http, kv: allow.kv, email: allow.email, files: allow.files })
 }
 
-async fn run(task: &TaskContext, invocation: Invocation, door: Door) -> Ended {
+async fn run(task: &TaskContext, invocation: Invocation, host_context: HostContext) -> SandboxResult {
     let until = Instant::now() + invocation.limits.wall_time + GRACE;
     let _counted = task.tools.metrics.sandbox();
     let span = tracing::debug_span!("sandbox", run_id = %task.run_id, source = %invocation.entry.name);
-    let sandbox = task.progress.watch(until, task.tools.engine.run(invocation, door).instrument(span));
-    // A fault of ours in one sandbox must not take the others along.
+    let sandbox = task.progress.watch(until, task.tools.engine.run(invocation, host_context).instrument(span));
+    // An error of ours in one sandbox must not take the others along.
     let outcome = AssertUnwindSafe(sandbox).catch_unwind().await;
-    task.progress.moved();
+    task.progress.record_progress();
     if task.api.lost.is_cancelled() {
         // Nothing may be reported any more; the task is about to be dropped.
         std::future::pending::<()>().await;
     }
-    let Ok(outcome) = outcome else { return broken() };
+    let Ok(outcome) = outcome else { return internal_failure() };
     let large = match &outcome.result {
         Ok(text) => text.len() > mask::LARGE,
         Err(error) => error.message.len() > mask::LARGE || error.details.is_some(),
@@ -182,7 +187,7 @@ async fn run(task: &TaskContext, invocation: Invocation, door: Door) -> Ended {
     let judged = if large {
         match tokio::task::spawn_blocking(move || classify(&masker, outcome)).await {
             Ok(judged) => judged,
-            Err(_) => return broken(),
+            Err(_) => return internal_failure(),
         }
     } else {
         classify(&masker, outcome)
@@ -191,13 +196,13 @@ async fn run(task: &TaskContext, invocation: Invocation, door: Door) -> Ended {
     judged
 }
 
-fn broken() -> Ended {
-    let message = "the sandbox broke down: this is a fault of the platform, not of the script";
-    refused(Failure { retryable: true, ..Failure::new("internal", message) })
+fn internal_failure() -> SandboxResult {
+    let message = "the sandbox failed because of an internal error of the platform, not of the script";
+    failed(AttemptFailure { retryable: true, ..AttemptFailure::new("internal", message) })
 }
 
-fn refused(failure: Failure) -> Ended {
-    Ended { result: Err(failure), usage: Usage::default() }
+fn failed(failure: AttemptFailure) -> SandboxResult {
+    SandboxResult { result: Err(failure), usage: Usage::default() }
 }
 
 /// A text of at most so many bytes, cut after it was masked.
@@ -207,7 +212,7 @@ fn bounded(mut text: String, most: usize) -> String {
 }
 
 /// The message of an error, masked and then cut. One that the guest had to cut may end within a secret.
-fn shown(masker: &Masker, message: &str) -> String {
+fn shown_message(masker: &Masker, message: &str) -> String {
     if message.len() < lua_wasm_host::StepError::MESSAGE_BYTES {
         return bounded(masker.mask(message), MESSAGE_BYTES);
     }
@@ -215,25 +220,25 @@ fn shown(masker: &Masker, message: &str) -> String {
 }
 
 /// What an outcome means, with every secret kept in. Not for an async thread if the outcome is large.
-fn classify(masker: &Masker, outcome: Outcome) -> Ended {
+fn classify(masker: &Masker, outcome: Outcome) -> SandboxResult {
     // An attempt's results and errors are bounded by themselves.
     let budget = Budget::default();
     let result = match outcome.result {
         Ok(text) => match json::check(&text, masker, &budget) {
             Ok(_) => Ok(text.into()),
-            Err(Problem::Secret) => Err(secret_in_output("the returned value")),
-            Err(Problem::TooMany) => Err(lua_wasm_host::StepError::new(
+            Err(JsonProblem::Secret) => Err(secret_in_output("the returned value")),
+            Err(JsonProblem::TooMany) => Err(lua_wasm_host::StepError::new(
                 ErrorCode::OutputLimit,
                 format!("the returned value has too many parts (limit: {MAX_VALUES} values and keys)"),
             )),
-            Err(Problem::NotJson(error)) => Err(lua_wasm_host::StepError::new(
+            Err(JsonProblem::NotJson(error)) => Err(lua_wasm_host::StepError::new(
                 ErrorCode::ResultNotJson,
                 format!("the returned value is not JSON: {error}"),
             )),
         },
         Err(error) => Err(error),
     };
-    let result = result.map_err(|error| Failure {
+    let result = result.map_err(|error| AttemptFailure {
         status: match error.code {
             ErrorCode::WallTimeLimit => StepStatus::TimedOut,
             ErrorCode::Cancelled => StepStatus::Cancelled,
@@ -242,7 +247,7 @@ fn classify(masker: &Masker, outcome: Outcome) -> Ended {
         retryable: error.retryable,
         error: Box::new(StepError {
             code: error.code.as_str().to_owned(),
-            message: shown(masker, &error.message),
+            message: shown_message(masker, &error.message),
             details: error
                 .details
                 .as_ref()
@@ -261,5 +266,5 @@ fn classify(masker: &Masker, outcome: Outcome) -> Ended {
         bytes_in: usage.bytes_in,
         bytes_out: usage.bytes_out,
     };
-    Ended { result, usage }
+    SandboxResult { result, usage }
 }

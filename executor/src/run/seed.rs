@@ -39,18 +39,18 @@ impl Seed {
     }
 
     /// For random bytes and UUIDs.
-    pub(crate) fn bytes(&self) -> Stream {
-        Stream { key: hash("bytes", &[&self.0]), state: Mutex::new((0, Vec::new())) }
+    pub(crate) fn bytes(&self) -> RandomStream {
+        RandomStream { key: hash("bytes", &[&self.0]), state: Mutex::new((0, Vec::new())) }
     }
 }
 
 /// A stream of random bytes: SHA-256 of a key and a counter.
-pub(crate) struct Stream {
+pub(crate) struct RandomStream {
     key: [u8; 32],
     state: Mutex<(u64, Vec<u8>)>,
 }
 
-impl Entropy for Stream {
+impl Entropy for RandomStream {
     fn fill(&self, buffer: &mut [u8]) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (counter, left) = &mut *state;

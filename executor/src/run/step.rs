@@ -21,12 +21,12 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{
-    activity::Busy,
+    activity::ActivityGuard,
     for_each,
-    graph::End,
+    graph::StepEnd,
     inputs,
-    retry::{self, Attempt, Standing},
-    sandbox::{self, Failure},
+    retry::{self, NextAttempt, StepProgress},
+    sandbox::{self, AttemptFailure},
     task::TaskContext,
 };
 use crate::{
@@ -48,7 +48,7 @@ pub(super) struct StepExecution {
     pub(super) name: String,
     pub(super) step: Step,
     /// What the script sees of the steps that it needs.
-    pub(super) inputs: Inputs,
+    pub(super) inputs: StepInputs,
     /// Where the newest of what it builds on stands in the order of events.
     pub(super) builds_on: Position,
     /// The attempt at the step itself that is under way or due.
@@ -57,18 +57,18 @@ pub(super) struct StepExecution {
 
 /// What the steps that a step needs returned, those that did. As one JSON text it is made at most once.
 #[derive(Default)]
-pub(super) struct Inputs {
+pub(super) struct StepInputs {
     outputs: Vec<(String, Arc<str>)>,
     json: OnceLock<Arc<str>>,
 }
 
-impl Inputs {
+impl StepInputs {
     pub(super) fn new(outputs: Vec<(String, Arc<str>)>) -> Self {
         Self { outputs, json: OnceLock::new() }
     }
 
     /// A JSON object by step; the failure of a step whose inputs are larger than any sandbox takes.
-    pub(super) fn json(&self, memory: &TaskMemory) -> Result<Arc<str>, Failure> {
+    pub(super) fn json(&self, memory: &TaskMemory) -> Result<Arc<str>, AttemptFailure> {
         if let Some(json) = self.json.get() {
             return Ok(Arc::clone(json));
         }
@@ -76,9 +76,9 @@ impl Inputs {
         let most = Limits::HARD_MAX.input_bytes;
         if size as u64 > most + 1024 {
             let message = format!("the inputs are too large (limit: {} MiB)", most / (1024 * 1024));
-            return Err(Failure::new("input_limit", message));
+            return Err(AttemptFailure::new("input_limit", message));
         }
-        memory.hold(size).map_err(|error| Failure::new(TASK_MEMORY_LIMIT, error.to_string()))?;
+        memory.hold(size).map_err(|error| AttemptFailure::new(TASK_MEMORY_LIMIT, error.to_string()))?;
         let mut json = String::with_capacity(size + 2);
         json.push('{');
         for (name, output) in &self.outputs {
@@ -97,7 +97,7 @@ impl Inputs {
 /// How a step ended.
 #[derive(Debug, Clone)]
 pub(super) struct StepResult {
-    pub(super) end: End,
+    pub(super) end: StepEnd,
     /// What its dependants see of it, as JSON.
     pub(super) output: Option<Arc<str>>,
     pub(super) error: Option<StepError>,
@@ -106,21 +106,21 @@ pub(super) struct StepResult {
 }
 
 /// How a step, or an item of it, ended after all its attempts.
-pub(super) struct Attempted {
+pub(super) struct AttemptsResult {
     pub(super) result: Result<Arc<str>, Box<StepError>>,
     pub(super) position: Position,
 }
 
 impl StepExecution {
     /// Executes the step. Never panics, and never ends without its end reported.
-    pub(super) async fn execute(self: Arc<Self>, busy: &Busy) -> StepResult {
-        match AssertUnwindSafe(Arc::clone(&self).begin(busy)).catch_unwind().await {
+    pub(super) async fn execute(self: Arc<Self>, busy: &ActivityGuard) -> StepResult {
+        match AssertUnwindSafe(Arc::clone(&self).execute_inner(busy)).catch_unwind().await {
             Ok(ending) => ending,
             Err(_) => self.finish_step(Err(internal_error()), Usage::default()).await,
         }
     }
 
-    async fn begin(self: Arc<Self>, busy: &Busy) -> StepResult {
+    async fn execute_inner(self: Arc<Self>, busy: &ActivityGuard) -> StepResult {
         let inputs = match self.inputs.json(&self.task.memory) {
             Ok(inputs) => inputs,
             Err(failure) => return self.finish_step(Err(failure), Usage::default()).await,
@@ -132,7 +132,7 @@ impl StepExecution {
             let ended = {
                 let _turn = self.task.sandboxes.acquire().await;
                 sandbox::expression(
-                    self.attempting(None, Attempt::FIRST, self.builds_on),
+                    self.attempt_context(None, NextAttempt::FIRST, self.builds_on),
                     "if",
                     condition,
                     Arc::clone(&inputs),
@@ -140,9 +140,9 @@ impl StepExecution {
                 .await
             };
             match ended.result {
-                Ok(value) if matches!(&*value, "null" | "false") => return self.not_wanted(ended.usage).await,
+                Ok(value) if matches!(&*value, "null" | "false") => return self.finish_unwanted(ended.usage).await,
                 Ok(_) => {}
-                Err(failure) => return self.finish_step(Err(within("if", failure)), ended.usage).await,
+                Err(failure) => return self.finish_step(Err(in_field("if", failure)), ended.usage).await,
             }
         }
         let missing = self.task.missing_secrets(&self.name);
@@ -157,10 +157,10 @@ impl StepExecution {
         if let Some(items) = &self.step.for_each {
             return for_each::execute(&self, items, &inputs, busy).await;
         }
-        let Attempted { result, position } = self.attempts(None, None, &inputs, self.builds_on, busy).await;
+        let AttemptsResult { result, position } = self.attempts(None, None, &inputs, self.builds_on, busy).await;
         match result {
-            Ok(output) => StepResult { end: End::Succeeded, output: Some(output), error: None, position },
-            Err(error) => StepResult { end: End::Failed, output: None, error: Some(*error), position },
+            Ok(output) => StepResult { end: StepEnd::Succeeded, output: Some(output), error: None, position },
+            Err(error) => StepResult { end: StepEnd::Failed, output: None, error: Some(*error), position },
         }
     }
 
@@ -172,18 +172,18 @@ impl StepExecution {
         item: Option<Arc<str>>,
         inputs: &Arc<str>,
         mut builds_on: Position,
-        busy: &Busy,
-    ) -> Attempted {
+        busy: &ActivityGuard,
+    ) -> AttemptsResult {
         let task = &self.task;
-        let mut attempt = match retry::standing(task.committed(&self.name, index)) {
-            Standing::Ended(state) => {
-                return Attempted { result: result_of(task, state), position: Position::default() };
+        let mut attempt = match retry::step_progress(task.committed(&self.name, index)) {
+            StepProgress::Ended(state) => {
+                return AttemptsResult { result: result_of(task, state), position: Position::default() };
             }
-            Standing::Due(attempt) => attempt,
+            StepProgress::Due(attempt) => attempt,
         };
         loop {
             let step = StepRef { step: self.name.clone(), index, attempt: attempt.number };
-            self.wait_for(attempt, &step, busy).await;
+            self.wait_until_due(attempt, &step, busy).await;
             task.reporter.wait_for_capacity().await;
             if index.is_none() {
                 self.current.store(attempt.number, Ordering::Relaxed);
@@ -193,21 +193,21 @@ impl StepExecution {
                 task.reporter.push(EventKind::StepStarted { step: step.clone(), items: None }, 0);
                 match self.script() {
                     Ok(source) => {
-                        let attempting = self.attempting(index, attempt, builds_on);
+                        let attempting = self.attempt_context(index, attempt, builds_on);
                         sandbox::script(attempting, &self.step, source, Arc::clone(inputs), item.clone()).await
                     }
-                    Err(failure) => sandbox::Ended { result: Err(failure), usage: Usage::default() },
+                    Err(failure) => sandbox::SandboxResult { result: Err(failure), usage: Usage::default() },
                 }
             };
             task.reporter.wait_for_capacity().await;
             let held = ended.result.and_then(|output| match task.memory.hold(output.len()) {
                 Ok(()) => Ok(output),
-                Err(error) => Err(Failure::new(TASK_MEMORY_LIMIT, error.to_string())),
+                Err(error) => Err(AttemptFailure::new(TASK_MEMORY_LIMIT, error.to_string())),
             });
             let failure = match held {
                 Ok(output) => {
                     let position = task.reporter.succeeded(step, Arc::clone(&output), ended.usage);
-                    return Attempted { position, result: Ok(output) };
+                    return AttemptsResult { position, result: Ok(output) };
                 }
                 Err(failure) => failure,
             };
@@ -215,7 +215,7 @@ impl StepExecution {
             let pause = retry::pause(self.step.retry.as_ref(), attempt.number).filter(|_| failure.retryable);
             let Some(pause) = pause else {
                 let event = finished(step, failure.status, Some(*failure.error.clone()), ended.usage);
-                return Attempted { position: task.reporter.push(event, size), result: Err(failure.error) };
+                return AttemptsResult { position: task.reporter.push(event, size), result: Err(failure.error) };
             };
             let error = *failure.error.clone();
             let delay_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
@@ -225,7 +225,7 @@ impl StepExecution {
     }
 
     /// Waits until an attempt may start, holding no sandbox meanwhile.
-    async fn wait_for(&self, attempt: Attempt, step: &StepRef, busy: &Busy) {
+    async fn wait_until_due(&self, attempt: NextAttempt, step: &StepRef, busy: &ActivityGuard) {
         let Some(not_before) = attempt.not_before else { return };
         // No longer than the longest pause, whatever another machine's clock made of it.
         let longest = self.step.retry.as_ref().map_or(Duration::ZERO, |retry| retry.max.into());
@@ -233,7 +233,12 @@ impl StepExecution {
         self.task.progress.watch(until, busy.pause(step.clone(), until)).await;
     }
 
-    pub(super) fn attempting(&self, index: Option<u32>, attempt: Attempt, builds_on: Position) -> Arc<AttemptContext> {
+    pub(super) fn attempt_context(
+        &self,
+        index: Option<u32>,
+        attempt: NextAttempt,
+        builds_on: Position,
+    ) -> Arc<AttemptContext> {
         Arc::new(AttemptContext {
             task: Arc::clone(&self.task),
             step: StepRef { step: self.name.clone(), index, attempt: attempt.number },
@@ -244,48 +249,51 @@ impl StepExecution {
         })
     }
 
-    fn script(&self) -> Result<&lua_wasm_host::Source, Failure> {
+    fn script(&self) -> Result<&lua_wasm_host::Source, AttemptFailure> {
         let not_available = || {
-            Failure::new("not_available", format!("the step `{}` is of a kind that is not available yet", self.name))
+            AttemptFailure::new(
+                "not_available",
+                format!("the step `{}` is of a kind that is not available yet", self.name),
+            )
         };
         let path = self.step.script.as_ref().ok_or_else(not_available)?;
-        let gone = || Failure::new("script_missing", format!("there is no file `{path}` in this version"));
+        let gone = || AttemptFailure::new("script_missing", format!("there is no file `{path}` in this version"));
         self.task.source(path).ok_or_else(gone)
     }
 
-    async fn not_wanted(&self, usage: Usage) -> StepResult {
+    async fn finish_unwanted(&self, usage: Usage) -> StepResult {
         let error = StepError::new(CONDITION_FALSE, "its `if` was false");
         self.task.reporter.wait_for_capacity().await;
-        let event = finished(self.itself(), StepStatus::Skipped, Some(error.clone()), usage);
+        let event = finished(self.step_ref(), StepStatus::Skipped, Some(error.clone()), usage);
         let position = self.task.reporter.push(event, 0);
-        StepResult { end: End::NotWanted, output: None, error: Some(error), position }
+        StepResult { end: StepEnd::NotWanted, output: None, error: Some(error), position }
     }
 
     /// Reports the end of the step itself, outside of any attempt of its script.
-    pub(super) async fn finish_step(&self, result: Result<(), Failure>, usage: Usage) -> StepResult {
+    pub(super) async fn finish_step(&self, result: Result<(), AttemptFailure>, usage: Usage) -> StepResult {
         self.task.reporter.wait_for_capacity().await;
         let (status, end, error) = match result {
-            Ok(()) => (StepStatus::Succeeded, End::Succeeded, None),
-            Err(failure) => (failure.status, End::Failed, Some(*failure.error)),
+            Ok(()) => (StepStatus::Succeeded, StepEnd::Succeeded, None),
+            Err(failure) => (failure.status, StepEnd::Failed, Some(*failure.error)),
         };
         let size = error.as_ref().map_or(0, size_of);
-        let event = finished(self.itself(), status, error.clone(), usage);
+        let event = finished(self.step_ref(), status, error.clone(), usage);
         let position = self.task.reporter.push(event, size);
         StepResult { end, output: None, error, position }
     }
 
     /// The step itself, for what happens outside of its script.
-    pub(super) fn itself(&self) -> StepRef {
+    pub(super) fn step_ref(&self) -> StepRef {
         let attempt = self.current.load(Ordering::Relaxed);
         StepRef { step: self.name.clone(), index: None, attempt }
     }
 }
 
 /// Reports a step that is skipped without having been looked at.
-pub(super) fn skip(task: &TaskContext, name: &str, end: End) -> StepResult {
+pub(super) fn skip(task: &TaskContext, name: &str, end: StepEnd) -> StepResult {
     let error = match end {
-        End::NotCalledFor => StepError::new(WHEN_NOT_MET, "what its `when` waits for did not come about"),
-        _ => StepError::new(NEEDS_FAILED, "a step that it needs did not succeed"),
+        StepEnd::NotCalledFor => StepError::new(WHEN_NOT_MET, "its `when` condition was not met"),
+        _ => StepError::new(NEEDS_FAILED, "a dependency failed"),
     };
     let step = StepRef { step: name.to_owned(), index: None, attempt: 1 };
     let event = finished(step, StepStatus::Skipped, Some(error.clone()), Usage::default());
@@ -294,17 +302,17 @@ pub(super) fn skip(task: &TaskContext, name: &str, end: End) -> StepResult {
 }
 
 /// How a step ended that was committed under an earlier lease.
-pub(super) fn ending_of(task: &TaskContext, step: &Step, state: &StepState) -> StepResult {
+pub(super) fn committed_result(task: &TaskContext, step: &Step, state: &StepState) -> StepResult {
     let end = match (state.status, state.error.as_ref().map(|error| error.code.as_str())) {
-        (StepStatus::Succeeded, _) => End::Succeeded,
-        (StepStatus::Skipped, Some(CONDITION_FALSE)) => End::NotWanted,
-        (StepStatus::Skipped, Some(WHEN_NOT_MET)) => End::NotCalledFor,
-        (StepStatus::Skipped, _) => End::NeedsFailed,
-        _ => End::Failed,
+        (StepStatus::Succeeded, _) => StepEnd::Succeeded,
+        (StepStatus::Skipped, Some(CONDITION_FALSE)) => StepEnd::NotWanted,
+        (StepStatus::Skipped, Some(WHEN_NOT_MET)) => StepEnd::NotCalledFor,
+        (StepStatus::Skipped, _) => StepEnd::NeedsFailed,
+        _ => StepEnd::Failed,
     };
     let output = match end {
-        End::Succeeded | End::Failed if step.for_each.is_some() => for_each::committed_results(task, state),
-        End::Succeeded => Some(task.output(state)),
+        StepEnd::Succeeded | StepEnd::Failed if step.for_each.is_some() => for_each::committed_results(task, state),
+        StepEnd::Succeeded => Some(task.output(state)),
         _ => None,
     };
     StepResult { end, output, error: state.error.clone(), position: Position::default() }
@@ -328,16 +336,16 @@ fn size_of(error: &StepError) -> usize {
 }
 
 /// A failure of an expression, with the field named.
-pub(super) fn within(field: &str, failure: Failure) -> Failure {
+pub(super) fn in_field(field: &str, failure: AttemptFailure) -> AttemptFailure {
     let message = format!("in `{field}`: {}", failure.error.message);
-    Failure { error: Box::new(StepError { message, ..*failure.error }), ..failure }
+    AttemptFailure { error: Box::new(StepError { message, ..*failure.error }), ..failure }
 }
 
-fn secret_missing(step: &str, missing: &[String]) -> Failure {
+fn secret_missing(step: &str, missing: &[String]) -> AttemptFailure {
     let names = missing.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let (noun, verb) = if missing.len() == 1 { ("secret", "is") } else { ("secrets", "are") };
     let example = missing.first().map_or("NAME", String::as_str);
-    Failure::new(
+    AttemptFailure::new(
         "secret_missing",
         format!(
             "the {noun} {names} of the step `{step}` {verb} not set: set each with `restroy secrets set PIPELINE {step} {example}`"
@@ -345,6 +353,6 @@ fn secret_missing(step: &str, missing: &[String]) -> Failure {
     )
 }
 
-pub(super) fn internal_error() -> Failure {
-    Failure::new("internal", "the step broke down: this is a fault of the platform, not of the script")
+pub(super) fn internal_error() -> AttemptFailure {
+    AttemptFailure::new("internal", "the step failed because of an internal error of the platform, not of the script")
 }

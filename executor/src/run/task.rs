@@ -1,4 +1,4 @@
-//! A claimed task: the plan, and what everybody at work on it shares.
+//! A claimed task: the plan, and what everybody working on it shares.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -19,8 +19,8 @@ use tokio_util::task::TaskTracker;
 
 use super::{activity::Activity, inputs::Schemas};
 use crate::{
-    capability::{files::Scratch, http, http::Outbound},
-    client::{Lost, TaskApi},
+    capability::{files::Scratch, http, http::OutboundHttp},
+    client::{LeaseLost, TaskApi},
     lease::Progress,
     mask::{Masker, Secret},
     memory::{TASK_BYTES, TASK_MEMORY_LIMIT, TaskMemory},
@@ -37,12 +37,12 @@ const ASK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What all tasks of an executor share.
 #[derive(Clone)]
-pub(crate) struct Tools {
+pub(crate) struct ExecutorServices {
     pub(crate) engine: Engine,
     /// Where tasks are driven.
     pub(crate) threads: SandboxThreads,
     pub(crate) ambient: Ambient,
-    pub(crate) outbound: Outbound,
+    pub(crate) outbound: OutboundHttp,
     pub(crate) limits: Limits,
     pub(crate) sandboxes_per_task: usize,
     pub(crate) metrics: Metrics,
@@ -50,7 +50,7 @@ pub(crate) struct Tools {
 
 /// A claimed task.
 pub(crate) struct TaskContext {
-    pub(crate) tools: Tools,
+    pub(crate) tools: ExecutorServices,
     pub(crate) api: TaskApi,
     pub(crate) reporter: Reporter,
     pub(crate) progress: Arc<Progress>,
@@ -61,7 +61,7 @@ pub(crate) struct TaskContext {
     pub(crate) sandboxes: Semaphore,
     /// What is under way of it, and what waits.
     pub(crate) activity: Arc<Activity>,
-    /// What is at work for it: attempts, with their sandboxes and requests.
+    /// What is running for it: attempts, with their sandboxes and requests.
     pub(crate) at_work: TaskTracker,
     signals: Arc<Signals>,
     /// How many HTTP requests may be under way at once.
@@ -96,13 +96,13 @@ impl TaskContext {
     /// Takes a plan on, with what [`prepare`] made of it.
     pub(crate) fn new(
         plan: Plan,
-        prepared: Prepared,
+        prepared: PreparedPlan,
         api: TaskApi,
         scratch: Arc<Scratch>,
-        tools: Tools,
+        tools: ExecutorServices,
         signals: Arc<Signals>,
     ) -> Self {
-        let Prepared { seed, masker, memory } = prepared;
+        let PreparedPlan { seed, masker, memory } = prepared;
         let sources = plan.files.into_iter().map(|(path, text)| (path.clone(), Source::new(path, text))).collect();
         // A name without a slash and without `.lua` answers to itself and to nothing else.
         let library = plan.library.into_iter().map(|(name, text)| Source::new(format!("lib.{name}"), text)).collect();
@@ -118,7 +118,7 @@ impl TaskContext {
             signals,
             requests: Arc::new(Semaphore::new(http::AT_ONCE)),
             most_items: usize::try_from(plan.limits.items.unwrap_or(MOST_ITEMS)).unwrap_or(usize::MAX),
-            tools: Tools { limits: limits(&tools.limits, &plan.limits), ..tools },
+            tools: ExecutorServices { limits: limits(&tools.limits, &plan.limits), ..tools },
             api,
             reporter: Reporter::default(),
             progress: Arc::default(),
@@ -144,9 +144,9 @@ impl TaskContext {
 
     /// Asks the run API whether the task is still held, where it would not be heard if it were not: at most once
     /// a second.
-    pub(crate) async fn ensure_held(&self) -> Result<(), Lost> {
+    pub(crate) async fn ensure_held(&self) -> Result<(), LeaseLost> {
         if self.api.lost.is_cancelled() {
-            return Err(Lost);
+            return Err(LeaseLost);
         }
         if self.signals.is_live() || self.api.was_renewed_within(ASK_INTERVAL) {
             return Ok(());
@@ -154,7 +154,7 @@ impl TaskContext {
         self.api.confirm_held().await
     }
 
-    /// Waits until nothing of the task is at work any more. Whoever waits has dropped what drives it.
+    /// Waits until nothing of the task is running any more. Whoever waits has dropped what drives it.
     pub(crate) async fn stopped(&self) {
         self.at_work.close();
         self.at_work.wait().await;
@@ -203,7 +203,7 @@ impl TaskContext {
 
     /// The committed attempts at a step or an item of it, oldest first.
     pub(crate) fn committed(&self, step: &str, index: Option<u32>) -> &[StepState] {
-        // A tuple of borrowed parts is no key for the map; steps are few and so are lookups.
+        // A tuple of borrowed parts is not a key for the map; steps are few and so are lookups.
         self.committed.get(&(step.to_owned(), index.unwrap_or(0))).map_or(&[], Vec::as_slice)
     }
 
@@ -235,7 +235,7 @@ impl TaskContext {
 }
 
 /// What takes time to be made of a plan.
-pub(crate) struct Prepared {
+pub(crate) struct PreparedPlan {
     seed: Vec<u8>,
     masker: Masker,
     memory: Arc<TaskMemory>,
@@ -243,7 +243,7 @@ pub(crate) struct Prepared {
 
 /// Prepares a plan; the error says why it cannot be executed, and under which code. Takes up to a few tenths of a
 /// second: not for an async thread.
-pub(crate) fn prepare(plan: &Plan) -> Result<Prepared, Box<StepError>> {
+pub(crate) fn prepare(plan: &Plan) -> Result<PreparedPlan, Box<StepError>> {
     let refused = |code: &str, why: String| Box::new(StepError::new(code, why));
     let seed =
         hex::decode(&plan.seed).map_err(|error| refused("plan_not_executable", format!("the run's seed: {error}")))?;
@@ -258,7 +258,7 @@ pub(crate) fn prepare(plan: &Plan) -> Result<Prepared, Box<StepError>> {
     memory
         .hold(sources + outputs + plan.params.get().len() + masker.memory_usage() + report::BUFFER_BYTES)
         .map_err(|error| refused(TASK_MEMORY_LIMIT, error.to_string()))?;
-    Ok(Prepared { seed, masker, memory })
+    Ok(PreparedPlan { seed, masker, memory })
 }
 
 /// The executor's limits with what the team has other ones of, up to the sandbox's hard maximum.

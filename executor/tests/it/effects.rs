@@ -25,7 +25,7 @@ async fn an_effect_waits_for_what_it_builds_on() {
     let scratch = tempfile::tempdir().unwrap();
     let executor = Running::start(&api, scratch.path(), 1).await;
     executor.push(api.task_id()).await;
-    // The second script runs while nothing is committed; reading is no effect.
+    // The second script runs while nothing is committed; reading is not an effect.
     api.until("b reads", |api| api.calls().len() == 1).await;
     assert!(api.events().is_empty());
     assert_eq!(api.kv("x"), None);

@@ -50,7 +50,7 @@ async fn steps_run_side_by_side_and_fan_in() {
     let scratch = tempfile::tempdir().unwrap();
     let executor = Running::start(&api, scratch.path(), 1).await;
     executor.push(api.task_id()).await;
-    // Both are in their scripts at once; neither can go on before the other has come.
+    // Both are in their scripts at once; neither can continue before the other has come.
     api.until("both steps run", |api| api.calls().len() == 2).await;
     api.knobs(|knobs| knobs.gate.1.add_permits(2));
     api.finished().await;

@@ -1,4 +1,4 @@
-//! Scripts that mean harm: each ends with a clear error, and the executor goes on.
+//! Scripts that mean harm: each ends with a clear error, and the executor continues.
 
 use restroy_sdk::status::{RunStatus, StepStatus};
 use serde_json::json;

@@ -95,7 +95,7 @@ async fn items_run_side_by_side_within_their_bound() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_list_or_too_long_is_refused() {
+async fn a_non_list_or_too_long_a_list_is_refused() {
     for (expression, code, says) in [
         ("nil", "for_each_not_an_array", "not nil"),
         ("{ a = 1 }", "for_each_not_an_array", "named fields"),

@@ -99,7 +99,7 @@ async fn without_signals_it_asks_before_each_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_task_that_only_waits_is_given_back_and_goes_on_where_it_was() {
+async fn a_waiting_task_is_released_and_resumes_where_it_was() {
     let api = Api::start(
         json!({"restroy": 1, "steps": {
             "a": {"script": "a.lua", "allow": {"kv": true},
@@ -126,7 +126,7 @@ async fn a_task_that_only_waits_is_given_back_and_goes_on_where_it_was() {
         assert!(who.contains(&step), "{who:?}");
     }
     assert!(waits[0].steps.iter().all(|one| one.wait_ms <= 80_000));
-    // The slot is free: the same task is claimed anew, when it is due, and goes on with the second attempts.
+    // The slot is free: the same task is claimed anew, when it is due, and continues with the second attempts.
     api.knobs(|knobs| knobs.retries_are_due = true);
     executor.push(api.task_id()).await;
     api.finished().await;
@@ -140,7 +140,7 @@ async fn a_task_that_only_waits_is_given_back_and_goes_on_where_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_old_control_plane_does_not_take_it_back_and_the_run_goes_on() {
+async fn an_old_control_plane_does_not_reclaim_it_and_the_run_continues() {
     let api = Api::start(
         json!({"restroy": 1, "steps": {"a": {"script": "a.lua",
             "retry": {"max_attempts": 2, "backoff": "constant", "initial": "5500ms"}}}}),

@@ -1,4 +1,4 @@
-//! One call through the door: what it is, and how it fails.
+//! One host calls: what it is, and how it fails.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -110,8 +110,8 @@ pub enum CallFailure {
     /// The script sees it and may catch it.
     #[error(transparent)]
     Raise(#[from] CallError),
-    /// The sandbox ends at once with this error; the script cannot catch it. For what must not go
-    /// on: a lost lease, a secret in a value.
+    /// The sandbox ends at once with this error; the script cannot catch it. For what must not continue: a lost lease,
+    /// a secret in a value.
     #[error(transparent)]
     EndStep(Box<StepError>),
 }

@@ -45,6 +45,6 @@ pub struct HttpResponse {
     pub status: u16,
     /// As received; a name may repeat.
     pub headers: Vec<(String, String)>,
-    /// Decompressed.
+    /// The body, decompressed.
     pub body: Vec<u8>,
 }

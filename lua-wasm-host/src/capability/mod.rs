@@ -1,4 +1,4 @@
-//! The traits behind the door: what an embedder implements.
+//! The traits behind the host interface: what an embedder implements.
 //!
 //! All are object-safe. The dispatcher has checked grant and limits before it calls one, and
 //! enforces the wall time around it by dropping the future; an implementation must be sound when

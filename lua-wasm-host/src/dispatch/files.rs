@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Answer, Dispatcher, Time, parse, usable};
+use super::{Answer, CallTime, Dispatcher, parse, require_service};
 use crate::wire::op;
 use crate::{ArtifactRequest, CallContext, CallError, CallKind, CallResult, Files, WriteAt};
 
@@ -25,7 +25,7 @@ struct OpenFile {
 }
 
 #[derive(Deserialize)]
-struct Request {
+struct FileRequest {
     #[serde(default)]
     path: String,
     #[serde(default)]
@@ -43,29 +43,29 @@ struct Request {
 
 impl Dispatcher {
     pub(super) async fn file(&mut self, op: u32, head: &[u8], body: Vec<u8>) -> CallResult<Answer> {
-        let service = self.door.files.clone();
-        let files = usable(self.door.grants.files, "files", service.as_deref())?;
-        let request: Request = parse(head)?;
+        let service = self.host_context.files.clone();
+        let files = require_service(self.host_context.grants.files, "files", service.as_deref())?;
+        let request: FileRequest = parse(head)?;
         match op {
             op::FILE_OPEN => self.file_open(files, request).await,
             op::FILE_CLOSE => {
-                self.opened(request.handle)?;
+                self.open_file(request.handle)?;
                 self.files.open.remove(&request.handle);
                 Ok(Answer::empty())
             }
             op::FILE_READ => {
-                let file = self.opened(request.handle)?;
+                let file = self.open_file(request.handle)?;
                 if !file.read {
                     return Err(CallError::new("file_mode", "the file is not open for reading").into());
                 }
                 let max = request.max.unwrap_or(u64::MAX).min(self.limits.host_call_bytes);
-                let call = self.on(&file.path);
+                let call = self.file_context(&file.path);
                 let act = files.read(&file.path, request.offset.unwrap_or(0), max);
-                let bytes = self.perform(&call, Time::Stands, 0, act, |bytes| (bytes.len(), None)).await?;
+                let bytes = self.perform(&call, CallTime::Stands, 0, act, |bytes| (bytes.len(), None)).await?;
                 Ok(Answer::body(bytes))
             }
             op::FILE_WRITE => {
-                let file = self.opened(request.handle)?;
+                let file = self.open_file(request.handle)?;
                 if !file.write {
                     return Err(CallError::new("file_mode", "the file is not open for writing").into());
                 }
@@ -73,13 +73,13 @@ impl Dispatcher {
                     Some(offset) if !file.append => WriteAt::Offset(offset),
                     _ => WriteAt::End,
                 };
-                let call = self.on(&file.path);
+                let call = self.file_context(&file.path);
                 let act = files.write(&file.path, at, &body);
-                let position = self.perform(&call, Time::Stands, body.len(), act, |_| (0, None)).await?;
+                let position = self.perform(&call, CallTime::Stands, body.len(), act, |_| (0, None)).await?;
                 Ok(Answer::head(&json!({ "position": position }))?)
             }
             op::FILE_HANDLE_SIZE => {
-                let file = self.opened(request.handle)?;
+                let file = self.open_file(request.handle)?;
                 let size = self.file_size(files, &file.path).await?.unwrap_or(0);
                 Ok(Answer::head(&json!({ "size": size }))?)
             }
@@ -90,16 +90,18 @@ impl Dispatcher {
             }
             op::FILE_REMOVE => {
                 check_path(&request.path)?;
-                let call = self.on(&request.path);
+                let call = self.file_context(&request.path);
                 let act = files.remove(&request.path);
-                let existed = self.perform(&call, Time::Stands, 0, act, |_| (0, None)).await?;
+                let existed = self.perform(&call, CallTime::Stands, 0, act, |_| (0, None)).await?;
                 Ok(Answer::head(&json!({ "existed": existed }))?)
             }
             op::FILE_LIST => {
-                let call = self.on(&request.prefix);
+                let call = self.file_context(&request.prefix);
                 let act = files.list(&request.prefix);
                 let listed = self
-                    .perform(&call, Time::Stands, 0, act, |list| (list.iter().map(|file| file.path.len()).sum(), None))
+                    .perform(&call, CallTime::Stands, 0, act, |list| {
+                        (list.iter().map(|file| file.path.len()).sum(), None)
+                    })
                     .await?;
                 let listed: Vec<_> = listed
                     .into_iter()
@@ -112,7 +114,7 @@ impl Dispatcher {
         }
     }
 
-    async fn file_open(&mut self, files: &dyn Files, request: Request) -> CallResult<Answer> {
+    async fn file_open(&mut self, files: &dyn Files, request: FileRequest) -> CallResult<Answer> {
         check_path(&request.path)?;
         let (read, write, append, create) = match request.mode.as_str() {
             "r" => (true, false, false, false),
@@ -128,15 +130,15 @@ impl Dispatcher {
             return Err(CallError::new("open_files_limit", format!("too many files are open (limit: {limit})")).into());
         }
         let size = if create {
-            let call = self.on(&request.path);
-            self.perform(&call, Time::Stands, 0, files.create(&request.path), |()| (0, None)).await?;
+            let call = self.file_context(&request.path);
+            self.perform(&call, CallTime::Stands, 0, files.create(&request.path), |()| (0, None)).await?;
             0
         } else {
             match self.file_size(files, &request.path).await? {
                 Some(size) => size,
                 None if append => {
-                    let call = self.on(&request.path);
-                    self.perform(&call, Time::Stands, 0, files.create(&request.path), |()| (0, None)).await?;
+                    let call = self.file_context(&request.path);
+                    self.perform(&call, CallTime::Stands, 0, files.create(&request.path), |()| (0, None)).await?;
                     0
                 }
                 None => {
@@ -151,11 +153,11 @@ impl Dispatcher {
     }
 
     async fn file_size(&self, files: &dyn Files, path: &str) -> CallResult<Option<u64>> {
-        let call = self.on(path);
-        self.perform(&call, Time::Stands, 0, files.size(path), |_| (0, None)).await
+        let call = self.file_context(path);
+        self.perform(&call, CallTime::Stands, 0, files.size(path), |_| (0, None)).await
     }
 
-    async fn artifact(&self, files: &dyn Files, request: Request) -> CallResult<Answer> {
+    async fn artifact(&self, files: &dyn Files, request: FileRequest) -> CallResult<Answer> {
         check_path(&request.path)?;
         let name = if request.name.is_empty() {
             request.path.rsplit('/').next().unwrap_or_default().to_owned()
@@ -172,15 +174,15 @@ impl Dispatcher {
         }
         let call = self.context(CallKind::Artifact, name.clone(), &[request.path.as_bytes()], None);
         let request = ArtifactRequest { path: request.path, name, content_type: request.content_type };
-        self.perform(&call, Time::Stands, 0, files.artifact(&call, request), |()| (0, None)).await?;
+        self.perform(&call, CallTime::Stands, 0, files.artifact(&call, request), |()| (0, None)).await?;
         Ok(Answer::empty())
     }
 
-    fn opened(&self, handle: u32) -> Result<OpenFile, CallError> {
+    fn open_file(&self, handle: u32) -> Result<OpenFile, CallError> {
         self.files.open.get(&handle).cloned().ok_or_else(|| CallError::new("file_closed", "the file is closed"))
     }
 
-    fn on(&self, path: &str) -> CallContext {
+    fn file_context(&self, path: &str) -> CallContext {
         self.context(CallKind::Files, path.to_owned(), &[], None)
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{Answer, Dispatcher, Time, parse, usable};
+use super::{Answer, CallTime, Dispatcher, parse, require_service};
 use crate::{CallError, CallKind, CallResult, ErrorCode, HttpRequest, StepError};
 
 /// Most headers of a request.
@@ -20,7 +20,7 @@ const MIN_TIMEOUT: Duration = Duration::from_millis(100);
 const OURS: [&str; 7] = ["host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer"];
 
 #[derive(Deserialize)]
-struct Request {
+struct HttpCall {
     method: String,
     url: String,
     #[serde(default)]
@@ -30,14 +30,14 @@ struct Request {
 }
 
 #[derive(Serialize)]
-struct Response {
+struct HttpCallAnswer {
     status: u16,
     headers: Vec<(String, String)>,
 }
 
 impl Dispatcher {
     pub(super) async fn http(&mut self, head: &[u8], body: Vec<u8>) -> CallResult<Answer> {
-        let request: Request = parse(head)?;
+        let request: HttpCall = parse(head)?;
         let url =
             Url::parse(&request.url).map_err(|error| invalid(format!("\"{}\" is not a URL: {error}", request.url)))?;
         if !matches!(url.scheme(), "http" | "https") {
@@ -48,11 +48,11 @@ impl Dispatcher {
         }
         check_method(&request.method)?;
         check_headers(&request.headers)?;
-        if !self.door.grants.allows_url(&url) {
+        if !self.host_context.grants.allows_url(&url) {
             let origin = url.origin().ascii_serialization();
             return Err(CallError::new("not_granted", format!("this script is not allowed to reach {origin}")).into());
         }
-        let service = usable(true, "http", self.door.http.as_deref())?;
+        let service = require_service(true, "http", self.host_context.http.as_deref())?;
         if self.http_requests >= self.limits.http_requests {
             return Err(StepError::limit(ErrorCode::HttpRequestLimit, &self.limits).into());
         }
@@ -79,7 +79,7 @@ impl Dispatcher {
             timeout,
             max_response_bytes: self.limits.http_response_bytes,
             max_redirects: self.limits.http_redirects,
-            grants: self.door.grants.clone(),
+            grants: self.host_context.grants.clone(),
         };
         let act = async {
             // The implementor keeps the timeout; this is for one that does not.
@@ -87,8 +87,9 @@ impl Dispatcher {
                 Err(CallError::retryable("http_timeout", format!("no answer within {timeout:?}")).into())
             })
         };
-        let done =
-            self.perform(&call, Time::Counts, size, act, |response| (response.body.len(), Some(response.status))).await;
+        let done = self
+            .perform(&call, CallTime::Counts, size, act, |response| (response.body.len(), Some(response.status)))
+            .await;
         self.http_requests += 1;
         let response = done?;
         if response.body.len() as u64 > self.limits.http_response_bytes {
@@ -97,7 +98,7 @@ impl Dispatcher {
                 CallError::new("http_response_limit", format!("the answer is too large (limit: {limit})")).into()
             );
         }
-        Ok(Answer::with_body(&Response { status: response.status, headers: response.headers }, response.body)?)
+        Ok(Answer::with_body(&HttpCallAnswer { status: response.status, headers: response.headers }, response.body)?)
     }
 }
 

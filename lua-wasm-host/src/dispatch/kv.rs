@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::json;
 
-use super::{Answer, Dispatcher, Time, parse, usable};
+use super::{Answer, CallTime, Dispatcher, parse, require_service};
 use crate::wire::op;
 use crate::{CallError, CallKind, CallResult, Kv};
 
@@ -16,7 +16,7 @@ const MAX_KEY: usize = 512;
 const MAX_LIST: u32 = 1_000;
 
 #[derive(Deserialize)]
-struct Request {
+struct KvRequest {
     #[serde(default)]
     key: String,
     /// A JSON text; absent is not the same as `null`.
@@ -32,8 +32,8 @@ struct Request {
 
 impl Dispatcher {
     pub(super) async fn kv(&mut self, op: u32, head: &[u8]) -> CallResult<Answer> {
-        let kv = usable(self.door.grants.kv, "kv", self.door.kv.as_deref())?;
-        let request: Request = parse(head)?;
+        let kv = require_service(self.host_context.grants.kv, "kv", self.host_context.kv.as_deref())?;
+        let request: KvRequest = parse(head)?;
         if op == op::KV_LIST {
             return self.kv_list(kv, request, head.len()).await;
         }
@@ -53,41 +53,41 @@ impl Dispatcher {
                 let call = context(CallKind::KvGet);
                 let act = kv.get(&call, key);
                 let found = self
-                    .perform(&call, Time::Stands, size, act, |found| (found.as_ref().map_or(0, String::len), None))
+                    .perform(&call, CallTime::Stands, size, act, |found| (found.as_ref().map_or(0, String::len), None))
                     .await?;
                 found.map_or(json!({}), |value| json!({ "value": value }))
             }
             op::KV_SET => {
                 let call = context(CallKind::KvSet);
                 let act = kv.set(&call, key, value.unwrap_or("null"), ttl);
-                self.perform(&call, Time::Stands, size, act, |()| (0, None)).await?;
+                self.perform(&call, CallTime::Stands, size, act, |()| (0, None)).await?;
                 json!({})
             }
             op::KV_DELETE => {
                 let call = context(CallKind::KvDelete);
                 let act = kv.delete(&call, key);
-                json!({ "existed": self.perform(&call, Time::Stands, size, act, |_| (0, None)).await? })
+                json!({ "existed": self.perform(&call, CallTime::Stands, size, act, |_| (0, None)).await? })
             }
             op::KV_INCR => {
                 let call = context(CallKind::KvIncr);
                 let act = kv.incr(&call, key, request.by.unwrap_or(1), ttl);
-                json!({ "value": self.perform(&call, Time::Stands, size, act, |_| (8, None)).await? })
+                json!({ "value": self.perform(&call, CallTime::Stands, size, act, |_| (8, None)).await? })
             }
             _ => {
                 let call = context(CallKind::KvCas);
                 let act = kv.compare_and_set(&call, key, expected, value, ttl);
-                json!({ "swapped": self.perform(&call, Time::Stands, size, act, |_| (1, None)).await? })
+                json!({ "swapped": self.perform(&call, CallTime::Stands, size, act, |_| (1, None)).await? })
             }
         };
         Ok(Answer::head(&answer)?)
     }
 
-    async fn kv_list(&self, kv: &dyn Kv, request: Request, size: usize) -> CallResult<Answer> {
+    async fn kv_list(&self, kv: &dyn Kv, request: KvRequest, size: usize) -> CallResult<Answer> {
         let limit = request.limit.unwrap_or(100).clamp(1, MAX_LIST);
         let call = self.context(CallKind::KvList, request.prefix.clone(), &[], None);
         let act = kv.list(&call, &request.prefix, request.after.as_deref(), limit);
         let entries = self
-            .perform(&call, Time::Stands, size, act, |entries| {
+            .perform(&call, CallTime::Stands, size, act, |entries| {
                 (entries.iter().map(|entry| entry.key.len() + entry.value.len()).sum(), None)
             })
             .await?;

@@ -24,18 +24,18 @@ impl Dispatcher {
             if self.log_bytes > self.limits.log_bytes {
                 return Err(StepError::limit(ErrorCode::LogLimit, &self.limits));
             }
-            self.door.sink.line(level, line)?;
+            self.host_context.sink.line(level, line)?;
         }
         Ok(())
     }
 
     pub(super) fn progress(&mut self, head: &[u8]) -> CallResult<Answer> {
         #[derive(Deserialize)]
-        struct Progress {
+        struct ProgressRequest {
             fraction: f64,
             message: Option<String>,
         }
-        let Progress { fraction, message } = parse(head)?;
+        let ProgressRequest { fraction, message } = parse(head)?;
         if !(0.0..=1.0).contains(&fraction) {
             return Err(CallError::new("invalid_argument", "progress takes a fraction between 0 and 1").into());
         }
@@ -48,7 +48,7 @@ impl Dispatcher {
         if self.log_bytes > self.limits.log_bytes {
             return Err(StepError::limit(ErrorCode::LogLimit, &self.limits).into());
         }
-        self.door.sink.progress(fraction, message.as_deref());
+        self.host_context.sink.progress(fraction, message.as_deref());
         Ok(Answer::empty())
     }
 }

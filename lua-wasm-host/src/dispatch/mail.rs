@@ -4,14 +4,14 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::http::check_key;
-use super::{Answer, Dispatcher, Time, parse, usable};
+use super::{Answer, CallTime, Dispatcher, parse, require_service};
 use crate::{CallError, CallKind, CallResult, Email};
 
 /// Most recipients of one message.
 const MAX_RECIPIENTS: usize = 50;
 
 #[derive(Deserialize)]
-struct Request {
+struct EmailRequest {
     to: Vec<String>,
     subject: String,
     text: String,
@@ -22,8 +22,8 @@ struct Request {
 
 impl Dispatcher {
     pub(super) async fn email(&mut self, head: &[u8]) -> CallResult<Answer> {
-        let mail = usable(self.door.grants.email, "email", self.door.mail.as_deref())?;
-        let request: Request = parse(head)?;
+        let mail = require_service(self.host_context.grants.email, "email", self.host_context.mail.as_deref())?;
+        let request: EmailRequest = parse(head)?;
         if request.to.is_empty() || request.to.len() > MAX_RECIPIENTS {
             return Err(invalid(format!("a message has 1 to {MAX_RECIPIENTS} recipients")));
         }
@@ -45,7 +45,7 @@ impl Dispatcher {
             reply_to: request.reply_to,
         };
         let act = mail.send(&call, email);
-        let id = self.perform(&call, Time::Stands, head.len(), act, |id| (id.len(), None)).await?;
+        let id = self.perform(&call, CallTime::Stands, head.len(), act, |id| (id.len(), None)).await?;
         Ok(Answer::head(&json!({ "id": id }))?)
     }
 }

@@ -1,4 +1,4 @@
-//! The dispatcher behind the door: every call of a script is checked, counted, journalled and only
+//! The dispatcher behind the host interface: every call of a script is checked, counted, journalled and only
 //! then done, here and nowhere else.
 
 mod answer;
@@ -22,12 +22,13 @@ pub(crate) use answer::Answer;
 use crate::meter::WallClock;
 use crate::wire::op;
 use crate::{
-    CallContext, CallError, CallFailure, CallKind, CallRecord, CallResult, Door, ErrorCode, Limits, Source, StepError,
+    CallContext, CallError, CallFailure, CallKind, CallRecord, CallResult, ErrorCode, HostContext, Limits, Source,
+    StepError,
 };
 
 /// Serves the calls of one run.
 pub(crate) struct Dispatcher {
-    door: Door,
+    host_context: HostContext,
     limits: Limits,
     clock: WallClock,
     calls: u32,
@@ -40,7 +41,7 @@ pub(crate) struct Dispatcher {
 
 /// Whose time a call takes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Time {
+enum CallTime {
     /// The script's: it counts to the wall time.
     Counts,
     /// The embedder's own services'.
@@ -48,9 +49,9 @@ enum Time {
 }
 
 impl Dispatcher {
-    pub(crate) fn new(door: Door, limits: Limits, clock: WallClock) -> Self {
+    pub(crate) fn new(host_context: HostContext, limits: Limits, clock: WallClock) -> Self {
         let files = files::OpenFiles::default();
-        Self { door, limits, clock, calls: 0, http_requests: 0, log_bytes: 0, files, modules: Vec::new() }
+        Self { host_context, limits, clock, calls: 0, http_requests: 0, log_bytes: 0, files, modules: Vec::new() }
     }
 
     /// The same with what `require` can load. A sandbox gets the texts that it asks for: a pipeline's sources may be
@@ -64,7 +65,7 @@ impl Dispatcher {
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.door.cancel.is_cancelled()
+        self.host_context.cancel.is_cancelled()
     }
 
     pub(crate) fn calls(&self) -> u64 {
@@ -76,11 +77,11 @@ impl Dispatcher {
     }
 
     pub(crate) fn now(&self) -> i64 {
-        self.door.clock.now_micros()
+        self.host_context.clock.now_micros()
     }
 
     pub(crate) fn random(&self, buffer: &mut [u8]) {
-        self.door.entropy.fill(buffer);
+        self.host_context.entropy.fill(buffer);
     }
 
     /// Serves one call. `head` is JSON of the op's form, `body` raw bytes; both within
@@ -123,17 +124,17 @@ impl Dispatcher {
     async fn perform<T>(
         &self,
         call: &CallContext,
-        time: Time,
+        time: CallTime,
         bytes_out: usize,
         act: impl Future<Output = CallResult<T>> + Send,
         measure: impl Fn(&T) -> (usize, Option<u16>) + Send,
     ) -> CallResult<T> {
         let start = Instant::now();
-        if let Some(gate) = self.door.gate.as_ref().filter(|_| call.kind.effectful()) {
+        if let Some(gate) = self.host_context.gate.as_ref().filter(|_| call.kind.effectful()) {
             let _stopped = self.clock.stop();
             gate.ready(call).await?;
         }
-        let result = if time == Time::Stands {
+        let result = if time == CallTime::Stands {
             let _stopped = self.clock.stop();
             act.await
         } else {
@@ -141,7 +142,7 @@ impl Dispatcher {
         };
         // Without its target: a query or a key may hold a secret, which only the embedder could mask.
         tracing::debug!(call = call.number, kind = call.kind.as_str(), ok = result.is_ok(), "host call");
-        if let Some(journal) = &self.door.journal {
+        if let Some(journal) = &self.host_context.journal {
             let (bytes_in, http_status) = result.as_ref().map_or((0, None), measure);
             journal.record(CallRecord {
                 call: call.clone(),
@@ -160,10 +161,10 @@ impl Dispatcher {
 
     async fn sleep(&self, head: &[u8]) -> CallResult<Answer> {
         #[derive(Deserialize)]
-        struct Sleep {
+        struct SleepRequest {
             seconds: f64,
         }
-        let Sleep { seconds } = parse(head)?;
+        let SleepRequest { seconds } = parse(head)?;
         let time = Duration::try_from_secs_f64(seconds)
             .map_err(|_| CallError::new("invalid_argument", "sleep takes a number of seconds, 0 or more"))?;
         let call = self.context(CallKind::Sleep, format!("{time:?}"), &[], None);
@@ -171,18 +172,18 @@ impl Dispatcher {
             tokio::time::sleep(time).await;
             Ok(())
         };
-        self.perform(&call, Time::Counts, 0, act, |()| (0, None)).await?;
+        self.perform(&call, CallTime::Counts, 0, act, |()| (0, None)).await?;
         Ok(Answer::empty())
     }
 }
 
-/// Reads a head. Wrong types are the script's fault: the guest's libraries pass on what they get.
+/// Reads a head. Wrong types are the script's error: the guest's libraries pass on what they get.
 fn parse<T: DeserializeOwned>(head: &[u8]) -> Result<T, CallError> {
     serde_json::from_slice(head).map_err(|error| CallError::new("invalid_argument", error.to_string()))
 }
 
 /// The error of a capability that is not granted or not there.
-fn usable<'a, T: ?Sized>(granted: bool, name: &str, service: Option<&'a T>) -> Result<&'a T, CallError> {
+fn require_service<'a, T: ?Sized>(granted: bool, name: &str, service: Option<&'a T>) -> Result<&'a T, CallError> {
     if !granted {
         return Err(CallError::new("not_granted", format!("this script is not allowed to use {name}")));
     }

@@ -14,7 +14,7 @@ use crate::{CallError, CallResult};
 static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
 #[derive(Deserialize)]
-pub(super) struct Request {
+pub(super) struct ZoneRequest {
     zone: String,
     /// A point in time: what is the zone's offset then?
     seconds: Option<i64>,
@@ -22,7 +22,7 @@ pub(super) struct Request {
     local: Option<[i16; 6]>,
 }
 
-pub(super) fn answer(request: &Request) -> CallResult<Answer> {
+pub(super) fn answer(request: &ZoneRequest) -> CallResult<Answer> {
     let invalid = |message: String| CallError::new("invalid_argument", message);
     let zone: TimeZone =
         ZONES.get(&request.zone).map_err(|_| invalid(format!("{:?} is not a time zone", request.zone)))?;

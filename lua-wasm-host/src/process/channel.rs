@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 
 use super::frame::{HEADER, WorkerMessage, answer, encode_message};
-use crate::host::Stopped;
+use crate::host::StopError;
 
 /// The longest answer: far above what a parent sends, so that a number gone wrong is noticed.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
@@ -37,17 +37,17 @@ impl ToParent {
         }
     }
 
-    /// Asks whether to go on.
-    pub(super) fn request_slice(&self) -> Result<(), Stopped> {
+    /// Asks whether to continue.
+    pub(super) fn request_slice(&self) -> Result<(), StopError> {
         self.proceed(&WorkerMessage::Slice)
     }
 
-    pub(crate) fn now(&self) -> Result<i64, Stopped> {
+    pub(crate) fn now(&self) -> Result<i64, StopError> {
         let bytes = self.ask(&WorkerMessage::Now, answer::NUMBER)?;
         Ok(bytes.try_into().map_or_else(|_| exit(), i64::from_le_bytes))
     }
 
-    pub(crate) fn random(&self, buffer: &mut [u8]) -> Result<(), Stopped> {
+    pub(crate) fn random(&self, buffer: &mut [u8]) -> Result<(), StopError> {
         let length = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
         let bytes = self.ask(&WorkerMessage::Random(length), answer::BYTES)?;
         if bytes.len() != buffer.len() {
@@ -57,19 +57,19 @@ impl ToParent {
         Ok(())
     }
 
-    pub(crate) fn log(&self, level: Option<u8>, text: &[u8]) -> Result<(), Stopped> {
+    pub(crate) fn log(&self, level: Option<u8>, text: &[u8]) -> Result<(), StopError> {
         self.proceed(&WorkerMessage::Log { level, text: text.to_vec() })
     }
 
-    pub(crate) fn call(&self, op: u32, head: &[u8], body: Vec<u8>) -> Result<Vec<u8>, Stopped> {
+    pub(crate) fn call(&self, op: u32, head: &[u8], body: Vec<u8>) -> Result<Vec<u8>, StopError> {
         self.ask(&WorkerMessage::Call { op, head: head.to_vec(), body }, answer::BYTES)
     }
 
-    fn proceed(&self, said: &WorkerMessage) -> Result<(), Stopped> {
+    fn proceed(&self, said: &WorkerMessage) -> Result<(), StopError> {
         self.ask(said, answer::GO).map(|_| ())
     }
 
-    fn ask(&self, said: &WorkerMessage, expected: u8) -> Result<Vec<u8>, Stopped> {
+    fn ask(&self, said: &WorkerMessage, expected: u8) -> Result<Vec<u8>, StopError> {
         self.send(said);
         match self.read() {
             (answer::STOP, _) => Err(None),

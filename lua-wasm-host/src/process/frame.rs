@@ -3,10 +3,10 @@
 //! A frame is a kind (one byte), the length of its body (u32, little-endian) and the body. The worker
 //! speaks, the parent answers, in turns. The parent believes nothing: a frame of an unknown kind, of a
 //! length that its kind cannot have, with a field that points outside of it, or that comes before the
-//! last one was answered, ends the worker ([`Decoder`]). A length is checked before anything is
+//! last one was answered, ends the worker ([`FrameDecoder`]). A length is checked before anything is
 //! allocated for it, and what is allocated is what has arrived.
 
-use crate::sandbox::{GuestEnd, Spent};
+use crate::sandbox::{GuestEnd, SandboxUsage};
 use crate::wire::op;
 use crate::{ErrorCode, Limits};
 
@@ -26,14 +26,14 @@ pub(super) enum WorkerMessage {
     Now,
     /// So many random bytes are wanted.
     Random(u32),
-    /// Lines.
+    /// Log lines of the script.
     Log { level: Option<u8>, text: Vec<u8> },
     /// A call.
     Call { op: u32, head: Vec<u8>, body: Vec<u8> },
-    /// It ran for a while, and asks whether to go on.
+    /// It ran for a while, and asks whether to continue.
     Slice,
     /// The sandbox ended.
-    End { end: GuestEnd, spent: Spent },
+    End { end: GuestEnd, spent: SandboxUsage },
 }
 
 /// Kinds of what the worker says.
@@ -54,7 +54,7 @@ pub(super) mod answer {
     pub(in crate::process) const NUMBER: u8 = 17;
     /// Bytes: an answer as the guest reads it, or randomness.
     pub(in crate::process) const BYTES: u8 = 18;
-    /// It may go on.
+    /// It may continue.
     pub(in crate::process) const GO: u8 = 19;
     /// The sandbox is to end: the parent knows why.
     pub(in crate::process) const STOP: u8 = 20;
@@ -78,7 +78,7 @@ const MAX_NOTE: usize = 4_096;
 
 /// A frame that no worker of ours would send: the worker is not ours any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Malformed {
+pub(super) enum MalformedFrame {
     #[error("a frame of an unknown kind")]
     Kind,
     #[error("a frame that is too long")]
@@ -91,15 +91,15 @@ pub(super) enum Malformed {
 
 /// The longest frames that one sandbox may send, by kind.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bounds {
+pub(super) struct FrameBounds {
     log: usize,
     call: usize,
     random: usize,
     end: usize,
 }
 
-impl Bounds {
-    pub(super) fn of(limits: &Limits) -> Self {
+impl FrameBounds {
+    pub(super) fn from_limits(limits: &Limits) -> Self {
         let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX / 2);
         Self {
             log: bytes(limits.log_bytes) + 1,
@@ -110,37 +110,37 @@ impl Bounds {
     }
 
     /// Whether a frame of this kind may be so long.
-    fn check(&self, kind: u8, length: usize) -> Result<(), Malformed> {
+    fn check(&self, kind: u8, length: usize) -> Result<(), MalformedFrame> {
         let fits = match kind {
             said::NOW | said::SLICE => length == 0,
             said::RANDOM => length == 4,
             said::LOG => (1..=self.log).contains(&length),
             said::CALL => (CALL_OVERHEAD..=self.call).contains(&length),
             said::END => (END_FIXED..=self.end).contains(&length),
-            _ => return Err(Malformed::Kind),
+            _ => return Err(MalformedFrame::Kind),
         };
-        if fits { Ok(()) } else { Err(Malformed::Length) }
+        if fits { Ok(()) } else { Err(MalformedFrame::Length) }
     }
 }
 
 /// Reads what a worker says. A pure function of the bytes that arrive.
-pub(super) struct Decoder {
-    bounds: Bounds,
+pub(super) struct FrameDecoder {
+    bounds: FrameBounds,
     buffer: Vec<u8>,
 }
 
-impl Decoder {
-    pub(super) fn new(bounds: Bounds) -> Self {
+impl FrameDecoder {
+    pub(super) fn new(bounds: FrameBounds) -> Self {
         Self { bounds, buffer: Vec::new() }
     }
 
     /// Takes bytes as they arrive, and gives the frame that they complete.
-    pub(super) fn take(&mut self, bytes: &[u8]) -> Result<Option<WorkerMessage>, Malformed> {
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<Option<WorkerMessage>, MalformedFrame> {
         self.buffer.extend_from_slice(bytes);
         let Some((header, rest)) = self.buffer.split_at_checked(HEADER) else {
             // An unknown kind shows at once.
             return match self.buffer.first() {
-                Some(kind) if !(said::NOW..=said::END).contains(kind) => Err(Malformed::Kind),
+                Some(kind) if !(said::NOW..=said::END).contains(kind) => Err(MalformedFrame::Kind),
                 _ => Ok(None),
             };
         };
@@ -151,7 +151,7 @@ impl Decoder {
             return Ok(None);
         }
         if rest.len() > length {
-            return Err(Malformed::Unasked);
+            return Err(MalformedFrame::Unasked);
         }
         let said = parse(kind, rest, &self.bounds)?;
         self.buffer.clear();
@@ -161,36 +161,36 @@ impl Decoder {
     }
 }
 
-fn parse(kind: u8, body: &[u8], bounds: &Bounds) -> Result<WorkerMessage, Malformed> {
+fn parse(kind: u8, body: &[u8], bounds: &FrameBounds) -> Result<WorkerMessage, MalformedFrame> {
     Ok(match kind {
         said::NOW => WorkerMessage::Now,
         said::SLICE => WorkerMessage::Slice,
         said::RANDOM => {
             let length = number::<4>(body, 0).map(u32::from_le_bytes)?;
             if length as usize > bounds.random {
-                return Err(Malformed::Length);
+                return Err(MalformedFrame::Length);
             }
             WorkerMessage::Random(length)
         }
         said::LOG => {
-            let (level, text) = body.split_first().ok_or(Malformed::Body)?;
+            let (level, text) = body.split_first().ok_or(MalformedFrame::Body)?;
             WorkerMessage::Log { level: Some(*level), text: text.to_vec() }
         }
         said::CALL => {
             let op = u32::from_le_bytes(number::<4>(body, 0)?);
             let head = u32::from_le_bytes(number::<4>(body, 4)?) as usize;
             if op < op::PROGRESS || matches!(op, op::OUT_OF_MEMORY | op::DONE | op::FAILED | op::THROW) {
-                return Err(Malformed::Body);
+                return Err(MalformedFrame::Body);
             }
-            let parts = body.get(8..).ok_or(Malformed::Body)?;
-            let (head, body) = parts.split_at_checked(head).ok_or(Malformed::Body)?;
+            let parts = body.get(8..).ok_or(MalformedFrame::Body)?;
+            let (head, body) = parts.split_at_checked(head).ok_or(MalformedFrame::Body)?;
             WorkerMessage::Call { op, head: head.to_vec(), body: body.to_vec() }
         }
         said::END => {
             let figure = |at: usize| number::<8>(body, 1 + 8 * at).map(u64::from_le_bytes);
             let spent =
-                Spent { fuel: figure(0)?, memory_peak: figure(1)?, bytes_in: figure(2)?, bytes_out: figure(3)? };
-            let payload = body.get(END_FIXED..).ok_or(Malformed::Body)?;
+                SandboxUsage { fuel: figure(0)?, memory_peak: figure(1)?, bytes_in: figure(2)?, bytes_out: figure(3)? };
+            let payload = body.get(END_FIXED..).ok_or(MalformedFrame::Body)?;
             let end = match (body[0], payload.is_empty()) {
                 (end::VALUE, _) => GuestEnd::Value(payload.to_vec()),
                 (end::FAILURE, _) => GuestEnd::Failure(payload.to_vec()),
@@ -203,16 +203,16 @@ fn parse(kind: u8, body: &[u8], bounds: &Bounds) -> Result<WorkerMessage, Malfor
                 (end::BROKEN, _) if payload.len() <= MAX_NOTE => {
                     GuestEnd::Broken(String::from_utf8_lossy(payload).into_owned())
                 }
-                _ => return Err(Malformed::Body),
+                _ => return Err(MalformedFrame::Body),
             };
             WorkerMessage::End { end, spent }
         }
-        _ => return Err(Malformed::Kind),
+        _ => return Err(MalformedFrame::Kind),
     })
 }
 
-fn number<const N: usize>(body: &[u8], at: usize) -> Result<[u8; N], Malformed> {
-    body.get(at..at + N).and_then(|bytes| bytes.try_into().ok()).ok_or(Malformed::Body)
+fn number<const N: usize>(body: &[u8], at: usize) -> Result<[u8; N], MalformedFrame> {
+    body.get(at..at + N).and_then(|bytes| bytes.try_into().ok()).ok_or(MalformedFrame::Body)
 }
 
 /// A frame of these parts.
@@ -264,17 +264,22 @@ mod tests {
 
     use super::*;
 
-    fn bounds() -> Bounds {
-        Bounds::of(&Limits { log_bytes: 100, host_call_bytes: 200, output_bytes: 300, ..Limits::default() })
+    fn bounds() -> FrameBounds {
+        FrameBounds::from_limits(&Limits {
+            log_bytes: 100,
+            host_call_bytes: 200,
+            output_bytes: 300,
+            ..Limits::default()
+        })
     }
 
-    fn decoder() -> Decoder {
-        Decoder::new(bounds())
+    fn decoder() -> FrameDecoder {
+        FrameDecoder::new(bounds())
     }
 
     fn any_said() -> impl Strategy<Value = WorkerMessage> {
         let bytes = |most| prop::collection::vec(any::<u8>(), 0..most);
-        let spent = any::<[u64; 4]>().prop_map(|[fuel, memory_peak, bytes_in, bytes_out]| Spent {
+        let spent = any::<[u64; 4]>().prop_map(|[fuel, memory_peak, bytes_in, bytes_out]| SandboxUsage {
             fuel,
             memory_peak,
             bytes_in,
@@ -308,14 +313,14 @@ mod tests {
             let frame = encode_message(&said);
             let cut = cut.index(frame.len());
             let mut decoder = decoder();
-            prop_assert_eq!(decoder.take(&frame[..cut]).unwrap(), None);
-            prop_assert_eq!(decoder.take(&frame[cut..]).unwrap(), Some(said));
+            prop_assert_eq!(decoder.push(&frame[..cut]).unwrap(), None);
+            prop_assert_eq!(decoder.push(&frame[cut..]).unwrap(), Some(said));
         }
 
         #[test]
         fn nothing_may_follow_a_frame_that_was_not_answered(said in any_said(), next in any_said()) {
             let frames = [encode_message(&said), encode_message(&next)].concat();
-            prop_assert_eq!(decoder().take(&frames), Err(Malformed::Unasked));
+            prop_assert_eq!(decoder().push(&frames), Err(MalformedFrame::Unasked));
         }
 
         /// Random bytes are refused, or are a frame whose encoding is those bytes, or are not whole yet;
@@ -332,7 +337,7 @@ mod tests {
                 bytes[1..5].copy_from_slice(&length.to_le_bytes());
             }
             let mut decoder = decoder();
-            match decoder.take(&bytes) {
+            match decoder.push(&bytes) {
                 Ok(Some(said)) => {
                     let lossy = matches!(said, WorkerMessage::End { end: GuestEnd::Broken(_), .. });
                     prop_assert!(lossy || encode_message(&said) == bytes);
@@ -358,19 +363,19 @@ mod tests {
             (said::END, u32::MAX),
         ] {
             let header = [&[kind][..], &length.to_le_bytes()].concat();
-            assert_eq!(decoder().take(&header), Err(Malformed::Length), "{kind} {length}");
+            assert_eq!(decoder().push(&header), Err(MalformedFrame::Length), "{kind} {length}");
         }
         for kind in [0, 7, answer::START, answer::STOP, 255] {
-            assert_eq!(decoder().take(&[kind]), Err(Malformed::Kind));
+            assert_eq!(decoder().push(&[kind]), Err(MalformedFrame::Kind));
         }
         let random = encode(said::RANDOM, &[&201_u32.to_le_bytes()]);
-        assert_eq!(decoder().take(&random), Err(Malformed::Length));
-        // Ends of the sandbox, and what the worker answers itself, are no calls.
+        assert_eq!(decoder().push(&random), Err(MalformedFrame::Length));
+        // Ends of the sandbox, and what the worker answers itself, are not calls.
         for op in [0, op::INVOCATION, op::FUEL, op::NOW, op::RANDOM, op::LOG, op::DONE, op::FAILED, op::THROW] {
             let call = encode(said::CALL, &[&op.to_le_bytes(), &0_u32.to_le_bytes()]);
-            assert_eq!(decoder().take(&call), Err(Malformed::Body), "{op}");
+            assert_eq!(decoder().push(&call), Err(MalformedFrame::Body), "{op}");
         }
         let outside = encode(said::CALL, &[&op::SLEEP.to_le_bytes(), &9_u32.to_le_bytes(), b"12345678"]);
-        assert_eq!(decoder().take(&outside), Err(Malformed::Body));
+        assert_eq!(decoder().push(&outside), Err(MalformedFrame::Body));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! [`zygote`] is for the process that workers are forked from: what it gives up, they never have.
 //! [`worker`] is for the worker itself, right after it was forked; its last act is the system-call
-//! filter ([`Filter`]). What the kernel does not offer is reported, and is for the embedder to judge.
+//! filter ([`SyscallFilter`]). What the kernel does not offer is reported, and is for the embedder to judge.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -69,7 +69,12 @@ pub(super) fn zygote(report: &mut Report) {
 }
 
 /// Makes the process that was just forked a worker: it keeps `channel` and nothing else.
-pub(super) fn worker(channel: i32, parent: i32, zygote: Memory, filter: Option<&Filter>) -> io::Result<()> {
+pub(super) fn worker(
+    channel: i32,
+    parent: i32,
+    zygote: MemoryBaseline,
+    filter: Option<&SyscallFilter>,
+) -> io::Result<()> {
     // SAFETY: plain system calls on this process, which has one thread. The descriptors that are closed
     // are those of values that are never used again: a worker never returns from here into the zygote.
     unsafe {
@@ -98,15 +103,15 @@ pub(super) fn worker(channel: i32, parent: i32, zygote: Memory, filter: Option<&
     limit_to(libc::RLIMIT_AS, zygote.reserved.saturating_add(ADDRESS_SPACE))?;
     limit_to(libc::RLIMIT_DATA, zygote.writable.saturating_add(ADDRESS_SPACE + SANDBOX_MEMORY))?;
     match filter {
-        Some(Filter(program)) => seccompiler::apply_filter(program).map_err(io::Error::other),
+        Some(SyscallFilter(program)) => seccompiler::apply_filter(program).map_err(io::Error::other),
         None => Ok(()),
     }
 }
 
 /// The system calls of a worker, compiled: whatever is not on the list ends the process.
-pub(super) struct Filter(BpfProgram);
+pub(super) struct SyscallFilter(BpfProgram);
 
-impl Filter {
+impl SyscallFilter {
     /// None where this processor or kernel is not known to have it.
     pub(super) fn new() -> Option<Self> {
         let arch = TargetArch::try_from(std::env::consts::ARCH).ok()?;
@@ -184,12 +189,12 @@ fn landlock() -> bool {
 /// Root in a container is still root: it gives up what that means.
 fn drop_capabilities() {
     #[repr(C)]
-    struct Header {
+    struct CapabilityHeader {
         version: u32,
         pid: i32,
     }
     const VERSION_3: u32 = 0x2008_0522;
-    let header = Header { version: VERSION_3, pid: 0 };
+    let header = CapabilityHeader { version: VERSION_3, pid: 0 };
     let none = [0_u32; 6];
     // SAFETY: version 3 reads two structures of three words each at `none`, and the header; both outlive
     // the call. Where it fails there was nothing to give up, or no_new_privs and seccomp stand anyway.
@@ -210,14 +215,14 @@ fn limit_to(resource: libc::__rlimit_resource_t, limit: u64) -> io::Result<()> {
 
 /// What memory the zygote has, bytes: its workers start with as much.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Memory {
+pub(super) struct MemoryBaseline {
     /// Address space.
     reserved: u64,
     /// What of it is private and writable.
     writable: u64,
 }
 
-impl Memory {
+impl MemoryBaseline {
     /// Of this process.
     pub(super) fn now() -> Self {
         // SAFETY: asks for a constant.

@@ -25,7 +25,7 @@ mod sockets;
 mod zygote;
 
 pub(crate) use channel::ToParent;
-pub(crate) use parent::in_worker;
+pub(crate) use parent::run_in_worker;
 pub(crate) use pool::Workers;
 
 use crate::isolation::{IsolationReport as Report, ProcessConfig};
@@ -37,7 +37,7 @@ pub mod escape {
     use std::os::unix::net::UnixStream;
 
     use super::pool::{Worker, Zygote};
-    use super::sockets::sealed;
+    use super::sockets::sealed_file;
     use crate::{Engine, EngineError, IsolationReport, ProcessConfig};
 
     /// A zygote whose program calls [`sandbox_worker_with`](crate::sandbox_worker_with).
@@ -45,7 +45,7 @@ pub mod escape {
 
     /// One worker, and this side of its channel.
     pub struct EscapedWorker {
-        /// Blocking.
+        /// This side's end of the channel; blocking.
         pub channel: UnixStream,
         _worker: Worker,
     }
@@ -54,7 +54,7 @@ pub mod escape {
         /// Starts the zygote.
         pub fn start(config: &ProcessConfig) -> Result<Self, EngineError> {
             let failed = |error: std::io::Error| EngineError::new("starting workers", error);
-            let code = sealed(&Engine::machine_code(None)?).map_err(failed)?;
+            let code = sealed_file(&Engine::machine_code(None)?).map_err(failed)?;
             Zygote::start(config, &code).map(|zygote| Self(std::sync::Mutex::new(zygote))).map_err(failed)
         }
 

@@ -12,13 +12,13 @@ use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
 use super::Workers;
-use super::frame::{Bounds, Decoder, Malformed, WorkerMessage, answer, encode};
+use super::frame::{FrameBounds, FrameDecoder, MalformedFrame, WorkerMessage, answer, encode};
 use super::pool::Process;
 use crate::dispatch::Dispatcher;
-use crate::host::{Stopped, served};
-use crate::meter::{Allowed, Stop, WallClock, run_metered};
-use crate::sandbox::{Came, GuestEnd, Spent};
-use crate::shares::{Owner, Shares};
+use crate::host::{StopError, encode_answer};
+use crate::meter::{RunAllowance, StopReason, WallClock, run_metered};
+use crate::sandbox::{GuestEnd, SandboxResult, SandboxUsage};
+use crate::shares::{Owner, ProcessorShares};
 use crate::{Limits, StepError};
 
 /// How often processor time is looked at while a sandbox nears its limit.
@@ -29,36 +29,36 @@ const READ: usize = 16 * 1024;
 
 /// Why a worker cannot be used any more.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Lost {
+pub(super) enum WorkerLost {
     #[error("it ended, or was ended for what it tried")]
     Ended,
     #[error("it broke the protocol: {0}")]
-    Malformed(#[from] Malformed),
+    Malformed(#[from] MalformedFrame),
     #[error("it cannot be reached: {0}")]
     Io(#[from] io::Error),
 }
 
 /// Runs a sandbox in a worker. Gives what it used, and its processor time.
-pub(crate) async fn in_worker(
+pub(crate) async fn run_in_worker(
     workers: &Workers,
     dispatcher: &mut Dispatcher,
     records: &[u8],
     clock: &WallClock,
-    allowed: Allowed<'_>,
+    allowed: RunAllowance<'_>,
     cancel: &CancellationToken,
-) -> (Came, Spent, Duration) {
+) -> (SandboxResult, SandboxUsage, Duration) {
     loop {
         match attempt(workers, dispatcher, records, clock, allowed, cancel).await {
-            Attempt::Done(came, spent, cpu) => return (came, spent, cpu),
-            // Nothing came of it, and it is nobody's fault: it had been kept for more work, and ended meanwhile.
-            Attempt::NeverBegan => {}
+            AttemptResult::Done(came, spent, cpu) => return (came, spent, cpu),
+            // Nothing came of it, and it is nobody's error: it had been kept for more work, and ended meanwhile.
+            AttemptResult::NeverBegan => {}
         }
     }
 }
 
 /// What an attempt to have a sandbox run came to.
-enum Attempt {
-    Done(Came, Spent, Duration),
+enum AttemptResult {
+    Done(SandboxResult, SandboxUsage, Duration),
     /// The worker had served before, and ended before it said anything.
     NeverBegan,
 }
@@ -68,22 +68,26 @@ async fn attempt(
     dispatcher: &mut Dispatcher,
     records: &[u8],
     clock: &WallClock,
-    allowed: Allowed<'_>,
+    allowed: RunAllowance<'_>,
     cancel: &CancellationToken,
-) -> Attempt {
-    let nothing = Spent::default();
+) -> AttemptResult {
+    let nothing = SandboxUsage::default();
     let limits = dispatcher.limits().clone();
     let (owner, shares) = (allowed.owner, allowed.shares);
     let mut worker = match cancel.run_until_cancelled(workers.get(owner)).await {
-        None => return Attempt::Done(Came::Stopped(Stop::Cancelled), nothing, Duration::ZERO),
+        None => return AttemptResult::Done(SandboxResult::Stopped(StopReason::Cancelled), nothing, Duration::ZERO),
         Some(Ok(worker)) => worker,
         Some(Err(error)) => {
             let why = format!("no worker can be started: {error}");
-            return Attempt::Done(Came::Lost(why), nothing, Duration::ZERO);
+            return AttemptResult::Done(SandboxResult::Lost(why), nothing, Duration::ZERO);
         }
     };
     let Some(channel) = worker.channel.take() else {
-        return Attempt::Done(Came::Lost("a worker without a channel".to_owned()), nothing, Duration::ZERO);
+        return AttemptResult::Done(
+            SandboxResult::Lost("a worker without a channel".to_owned()),
+            nothing,
+            Duration::ZERO,
+        );
     };
     let _watch = workers.watch(&worker, &limits, clock, cancel);
     let process = Arc::clone(worker.process());
@@ -91,43 +95,43 @@ async fn attempt(
     let has_served = worker.has_served;
     let mut began = false;
     let run = async {
-        let over = over_cpu(&process, before + limits.cpu_time);
+        let over = wait_for_cpu_limit(&process, before + limits.cpu_time);
         let mut served = pin!(serve(channel, records, dispatcher, &limits, clock, (shares, owner), &mut began));
         tokio::select! {
             served = &mut served => Ok(served),
-            () = over => Err(Stop::CpuTime),
+            () = over => Err(StopReason::CpuTime),
         }
     };
     // Its turn is looked after in `serve`; here, limits are.
-    let (driven, own) = run_metered(run, Allowed { owner: None, ..allowed }, clock, cancel).await;
+    let (driven, own) = run_metered(run, RunAllowance { owner: None, ..allowed }, clock, cancel).await;
     let cpu = process.cpu().saturating_sub(before);
     let estimate = || {
         // What it used is not known from it any more; a unit of fuel is about a nanosecond.
         let fuel = u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX).min(limits.fuel);
-        Spent { fuel, ..nothing }
+        SandboxUsage { fuel, ..nothing }
     };
     let (came, spent) = match driven {
-        Ok(Ok(Ok(Served { channel, end, spent, stopped }))) => {
+        Ok(Ok(Ok(ServedWorker { channel, end, spent, stopped }))) => {
             worker.channel = Some(channel);
             worker.has_served = true;
             workers.put(owner, worker);
-            let spent = Spent {
+            let spent = SandboxUsage {
                 fuel: spent.fuel.min(limits.fuel),
                 memory_peak: spent.memory_peak.min(limits.memory_bytes),
                 ..spent
             };
-            (Came::Ended(end, stopped), spent)
+            (SandboxResult::Ended(end, stopped), spent)
         }
-        Ok(Ok(Err(Lost::Ended | Lost::Io(_)))) if has_served && !began => return Attempt::NeverBegan,
-        Ok(Ok(Err(lost))) => (Came::Lost(lost.to_string()), estimate()),
+        Ok(Ok(Err(WorkerLost::Ended | WorkerLost::Io(_)))) if has_served && !began => return AttemptResult::NeverBegan,
+        Ok(Ok(Err(lost))) => (SandboxResult::Lost(lost.to_string()), estimate()),
         // The worker is dropped, and so killed.
-        Ok(Err(stop)) | Err(stop) => (Came::Stopped(stop), estimate()),
+        Ok(Err(stop)) | Err(stop) => (SandboxResult::Stopped(stop), estimate()),
     };
-    Attempt::Done(came, spent, own + cpu)
+    AttemptResult::Done(came, spent, own + cpu)
 }
 
 /// Returns when a process has used more than so much processor time.
-async fn over_cpu(process: &Process, until: Duration) {
+async fn wait_for_cpu_limit(process: &Process, until: Duration) {
     loop {
         // It has one thread, so it cannot use time faster than it passes.
         let left = until.saturating_sub(process.cpu());
@@ -138,11 +142,11 @@ async fn over_cpu(process: &Process, until: Duration) {
     }
 }
 
-struct Served {
+struct ServedWorker {
     channel: std::os::unix::net::UnixStream,
     end: GuestEnd,
-    spent: Spent,
-    stopped: Stopped,
+    spent: SandboxUsage,
+    stopped: StopError,
 }
 
 async fn serve(
@@ -151,31 +155,31 @@ async fn serve(
     dispatcher: &mut Dispatcher,
     limits: &Limits,
     clock: &WallClock,
-    (shares, owner): (&Shares, Option<Owner>),
+    (shares, owner): (&ProcessorShares, Option<Owner>),
     began: &mut bool,
-) -> Result<Served, Lost> {
+) -> Result<ServedWorker, WorkerLost> {
     let mut channel = UnixStream::from_std(channel)?;
-    let mut ticket = my_turn(clock, shares, owner).await;
+    let mut ticket = acquire_share(clock, shares, owner).await;
     let as_json = serde_json::to_vec(limits).map_err(io::Error::other)?;
     let length = u32::try_from(as_json.len()).map_err(io::Error::other)?.to_le_bytes();
     channel.write_all(&encode(answer::START, &[&length, &as_json, records])).await?;
-    let mut decoder = Decoder::new(Bounds::of(limits));
+    let mut decoder = FrameDecoder::new(FrameBounds::from_limits(limits));
     let mut buffer = vec![0; READ];
     let mut stopped: Option<Box<StepError>> = None;
     loop {
         let said = loop {
             let length = channel.read(&mut buffer).await?;
             if length == 0 {
-                return Err(Lost::Ended);
+                return Err(WorkerLost::Ended);
             }
             *began = true;
-            if let Some(said) = decoder.take(&buffer[..length])? {
+            if let Some(said) = decoder.push(&buffer[..length])? {
                 break said;
             }
         };
         // Once told to stop there is one thing left to say.
         if stopped.is_some() && !matches!(said, WorkerMessage::End { end: GuestEnd::ByHost, .. }) {
-            return Err(Malformed::Unasked.into());
+            return Err(MalformedFrame::Unasked.into());
         }
         let reply = match said {
             WorkerMessage::Now => encode(answer::NUMBER, &[&dispatcher.now().to_le_bytes()]),
@@ -199,11 +203,11 @@ async fn serve(
                     Poll::Pending => {
                         drop(ticket.take());
                         let answered = call.await;
-                        ticket = my_turn(clock, shares, owner).await;
+                        ticket = acquire_share(clock, shares, owner).await;
                         answered
                     }
                 };
-                match served(answered) {
+                match encode_answer(answered) {
                     Ok(bytes) => encode(answer::BYTES, &[&bytes]),
                     Err(why) => {
                         stopped = why;
@@ -214,16 +218,16 @@ async fn serve(
             WorkerMessage::Slice => {
                 if shares.contended() {
                     drop(ticket.take());
-                    ticket = my_turn(clock, shares, owner).await;
+                    ticket = acquire_share(clock, shares, owner).await;
                 }
                 encode(answer::GO, &[])
             }
             WorkerMessage::End { end, spent } => {
                 let too_long = matches!(&end, GuestEnd::Value(json) if json.len() as u64 > limits.output_bytes);
                 if too_long || (matches!(end, GuestEnd::ByHost) && stopped.is_none()) {
-                    return Err(Malformed::Body.into());
+                    return Err(MalformedFrame::Body.into());
                 }
-                return Ok(Served { channel: channel.into_std()?, end, spent, stopped });
+                return Ok(ServedWorker { channel: channel.into_std()?, end, spent, stopped });
             }
         };
         channel.write_all(&reply).await?;
@@ -231,7 +235,11 @@ async fn serve(
 }
 
 /// Waits until it is a sandbox's turn. The time does not count.
-async fn my_turn(clock: &WallClock, shares: &Shares, owner: Option<Owner>) -> Option<crate::shares::Ticket> {
+async fn acquire_share(
+    clock: &WallClock,
+    shares: &ProcessorShares,
+    owner: Option<Owner>,
+) -> Option<crate::shares::ShareTicket> {
     let _stopped = clock.stop();
     shares.ticket(owner).await
 }

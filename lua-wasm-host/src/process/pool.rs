@@ -17,7 +17,7 @@ use rustix::process::{Signal, pidfd_send_signal};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::sockets::{message_pair, receive, sealed, send, set_receive_timeout};
+use super::sockets::{message_pair, receive, sealed_file, send, set_receive_timeout};
 use super::zygote::{MAX_MESSAGE, order};
 use super::{ProcessConfig, Report};
 use crate::meter::WallClock;
@@ -93,17 +93,17 @@ impl Drop for Worker {
 
 /// Worker processes. Cheap to clone; with the last clone all of them end.
 #[derive(Clone)]
-pub(crate) struct Workers(Arc<Shared>);
+pub(crate) struct Workers(Arc<PoolShared>);
 
-pub(super) struct Shared {
-    orders: mpsc::Sender<Order>,
-    pool: Arc<Mutex<Pool<Worker>>>,
-    watched: Arc<Watched>,
+pub(super) struct PoolShared {
+    orders: mpsc::Sender<ZygoteOrder>,
+    pool: Arc<Mutex<IdlePool<Worker>>>,
+    watched: Arc<WatchList>,
     report: Report,
     idle: usize,
 }
 
-enum Order {
+enum ZygoteOrder {
     /// Somebody waits for a worker.
     Fork(oneshot::Sender<io::Result<Worker>>),
     /// A spare one was taken.
@@ -111,20 +111,20 @@ enum Order {
 }
 
 /// Workers without work.
-struct Pool<W> {
+struct IdlePool<W> {
     /// Each for its owner, the oldest first.
-    idle: VecDeque<Idle<W>>,
+    idle: VecDeque<IdleWorker<W>>,
     /// Those that never had an owner.
     spare: Vec<W>,
 }
 
-struct Idle<W> {
+struct IdleWorker<W> {
     owner: Owner,
     since: Instant,
     worker: W,
 }
 
-impl<W> Default for Pool<W> {
+impl<W> Default for IdlePool<W> {
     fn default() -> Self {
         Self { idle: VecDeque::new(), spare: Vec::new() }
     }
@@ -132,27 +132,27 @@ impl<W> Default for Pool<W> {
 
 /// A worker out of the pool.
 #[derive(Debug, PartialEq, Eq)]
-enum Taken<W> {
+enum PooledWorker<W> {
     /// It served this owner and nobody else.
     Idle(W),
     /// It served nobody.
     Spare(W),
 }
 
-impl<W> Pool<W> {
+impl<W> IdlePool<W> {
     /// A worker for `owner`: never one that served another.
-    fn take(&mut self, owner: Option<Owner>) -> Option<Taken<W>> {
+    fn take(&mut self, owner: Option<Owner>) -> Option<PooledWorker<W>> {
         if let Some(at) = self.idle.iter().rposition(|idle| Some(idle.owner) == owner)
             && let Some(idle) = self.idle.remove(at)
         {
-            return Some(Taken::Idle(idle.worker));
+            return Some(PooledWorker::Idle(idle.worker));
         }
-        self.spare.pop().map(Taken::Spare)
+        self.spare.pop().map(PooledWorker::Spare)
     }
 
     /// Keeps a worker for its owner. Gives the one that has to go, to be dropped outside of any lock.
     fn put(&mut self, owner: Owner, worker: W, most: usize) -> Option<W> {
-        self.idle.push_back(Idle { owner, since: Instant::now(), worker });
+        self.idle.push_back(IdleWorker { owner, since: Instant::now(), worker });
         if self.idle.len() > most { self.idle.pop_front().map(|idle| idle.worker) } else { None }
     }
 
@@ -170,7 +170,7 @@ impl Workers {
     /// Starts a zygote with this machine code. Takes some milliseconds.
     pub(crate) fn start(config: &ProcessConfig, code: &[u8]) -> Result<Self, EngineError> {
         let failed = |error: io::Error| EngineError::new("starting the sandboxes' process", error);
-        let code = sealed(code).map_err(failed)?;
+        let code = sealed_file(code).map_err(failed)?;
         let zygote = Zygote::start(config, &code).map_err(failed)?;
         let report = zygote.report.clone();
         if !report.seccomp && !config.allow_partial {
@@ -180,8 +180,8 @@ impl Workers {
             ));
         }
         let (orders, receiver) = mpsc::channel();
-        let pool = Arc::<Mutex<Pool<Worker>>>::default();
-        let watched = Arc::<Watched>::default();
+        let pool = Arc::<Mutex<IdlePool<Worker>>>::default();
+        let watched = Arc::<WatchList>::default();
         let keeper = ZygoteThread {
             config: config.clone(),
             code,
@@ -194,8 +194,8 @@ impl Workers {
             .name("sandbox-watch".to_owned())
             .spawn(move || keeper.run(&receiver))
             .map_err(failed)?;
-        let _ = orders.send(Order::Refill);
-        Ok(Self(Arc::new(Shared { orders, pool, watched, report, idle: config.idle })))
+        let _ = orders.send(ZygoteOrder::Refill);
+        Ok(Self(Arc::new(PoolShared { orders, pool, watched, report, idle: config.idle })))
     }
 
     /// What keeps workers in.
@@ -222,9 +222,9 @@ impl Workers {
         loop {
             let taken = self.pool().take(owner);
             let worker = match taken {
-                Some(Taken::Idle(worker)) => worker,
-                Some(Taken::Spare(worker)) => {
-                    let _ = self.0.orders.send(Order::Refill);
+                Some(PooledWorker::Idle(worker)) => worker,
+                Some(PooledWorker::Spare(worker)) => {
+                    let _ = self.0.orders.send(ZygoteOrder::Refill);
                     worker
                 }
                 None => break,
@@ -236,7 +236,7 @@ impl Workers {
         }
         let gone = || io::Error::other("the thread that starts workers is gone");
         let (sender, receiver) = oneshot::channel();
-        self.0.orders.send(Order::Fork(sender)).map_err(|_| gone())?;
+        self.0.orders.send(ZygoteOrder::Fork(sender)).map_err(|_| gone())?;
         receiver.await.map_err(|_| gone())?
     }
 
@@ -254,9 +254,9 @@ impl Workers {
         limits: &Limits,
         clock: &WallClock,
         cancel: &CancellationToken,
-    ) -> Watch {
+    ) -> WatchGuard {
         let id = self.0.watched.next.fetch_add(1, Ordering::Relaxed);
-        let entry = Entry {
+        let entry = WatchEntry {
             process: Arc::clone(&worker.process),
             cpu_until: worker.process.cpu() + limits.cpu_time + GRACE,
             start: tokio::time::Instant::now(),
@@ -266,22 +266,22 @@ impl Workers {
             cancelled: None,
         };
         self.0.watched.entries().insert(id, entry);
-        Watch { watched: Arc::clone(&self.0.watched), id }
+        WatchGuard { watched: Arc::clone(&self.0.watched), id }
     }
 
-    fn pool(&self) -> MutexGuard<'_, Pool<Worker>> {
+    fn pool(&self) -> MutexGuard<'_, IdlePool<Worker>> {
         self.0.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The workers at work.
+/// The busy workers.
 #[derive(Default)]
-struct Watched {
+struct WatchList {
     next: AtomicU64,
-    entries: Mutex<HashMap<u64, Entry>>,
+    entries: Mutex<HashMap<u64, WatchEntry>>,
 }
 
-struct Entry {
+struct WatchEntry {
     process: Arc<Process>,
     cpu_until: Duration,
     start: tokio::time::Instant,
@@ -292,12 +292,12 @@ struct Entry {
     cancelled: Option<Instant>,
 }
 
-impl Watched {
-    fn entries(&self) -> MutexGuard<'_, HashMap<u64, Entry>> {
+impl WatchList {
+    fn entries(&self) -> MutexGuard<'_, HashMap<u64, WatchEntry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn look(&self) {
+    fn kill_overdue(&self) {
         for entry in self.entries().values_mut() {
             let cancelled =
                 entry.cancel.is_cancelled() && entry.cancelled.get_or_insert_with(Instant::now).elapsed() > GRACE;
@@ -310,12 +310,12 @@ impl Watched {
 }
 
 /// Ends the watch when dropped.
-pub(super) struct Watch {
-    watched: Arc<Watched>,
+pub(super) struct WatchGuard {
+    watched: Arc<WatchList>,
     id: u64,
 }
 
-impl Drop for Watch {
+impl Drop for WatchGuard {
     fn drop(&mut self) {
         self.watched.entries().remove(&self.id);
     }
@@ -328,28 +328,28 @@ struct ZygoteThread {
     zygote: Option<Zygote>,
     /// When one was started last.
     tried: Instant,
-    pool: Arc<Mutex<Pool<Worker>>>,
-    watched: Arc<Watched>,
+    pool: Arc<Mutex<IdlePool<Worker>>>,
+    watched: Arc<WatchList>,
 }
 
 impl ZygoteThread {
-    fn run(mut self, orders: &mpsc::Receiver<Order>) {
+    fn run(mut self, orders: &mpsc::Receiver<ZygoteOrder>) {
         let mut looked = Instant::now();
         loop {
             match orders.recv_timeout(WATCH.saturating_sub(looked.elapsed())) {
-                Ok(Order::Fork(asked)) => {
+                Ok(ZygoteOrder::Fork(asked)) => {
                     // Nobody waits any more: then the worker is killed again.
                     let _ = asked.send(self.fork());
                 }
-                Ok(Order::Refill) => self.refill(),
+                Ok(ZygoteOrder::Refill) => self.refill(),
                 Err(RecvTimeoutError::Timeout) => {}
                 // The engine is gone: zygote and workers end with their channels.
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             if looked.elapsed() >= WATCH {
                 looked = Instant::now();
-                self.watched.look();
-                self.tidy();
+                self.watched.kill_overdue();
+                self.drop_expired();
             }
         }
     }
@@ -393,7 +393,7 @@ impl ZygoteThread {
         }
     }
 
-    fn tidy(&mut self) {
+    fn drop_expired(&mut self) {
         let expired = self.pool.lock().unwrap_or_else(PoisonError::into_inner).expired(IDLE_TIME);
         drop(expired);
         if let Some(zygote) = &mut self.zygote
@@ -477,25 +477,25 @@ mod tests {
 
     #[test]
     fn a_worker_serves_one_owner_and_no_other() {
-        let mut pool = Pool::default();
+        let mut pool = IdlePool::default();
         assert_eq!(pool.take(Some(A)), None);
         assert_eq!(pool.put(A, "a", 2), None);
         assert_eq!(pool.take(Some(B)), None);
         assert_eq!(pool.take(None), None, "nobody's sandbox has a worker of its own");
         pool.spare.push("new");
-        assert_eq!(pool.take(Some(B)), Some(Taken::Spare("new")));
-        assert_eq!(pool.take(Some(A)), Some(Taken::Idle("a")));
+        assert_eq!(pool.take(Some(B)), Some(PooledWorker::Spare("new")));
+        assert_eq!(pool.take(Some(A)), Some(PooledWorker::Idle("a")));
         assert_eq!(pool.take(Some(A)), None);
     }
 
     #[test]
     fn the_idle_are_few_and_not_for_long() {
-        let mut pool = Pool::default();
+        let mut pool = IdlePool::default();
         assert_eq!(pool.put(A, "a1", 0), Some("a1"), "none is kept");
         assert_eq!(pool.put(A, "a1", 2), None);
         assert_eq!(pool.put(A, "a2", 2), None);
         assert_eq!(pool.put(B, "b", 2), Some("a1"), "the oldest goes");
-        assert_eq!(pool.take(Some(A)), Some(Taken::Idle("a2")));
+        assert_eq!(pool.take(Some(A)), Some(PooledWorker::Idle("a2")));
         assert_eq!(pool.expired(IDLE_TIME), Vec::<&str>::new());
         assert_eq!(pool.expired(Duration::ZERO), vec!["b"]);
     }

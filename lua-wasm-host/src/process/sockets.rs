@@ -51,7 +51,8 @@ pub(super) fn send(socket: BorrowedFd<'_>, message: &[u8], descriptor: Option<Bo
         }
     }
     // SAFETY: the header points to what outlives the call; nothing of it is written.
-    again(|| unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, libc::MSG_NOSIGNAL) }).map(|_| ())
+    retry_interrupted(|| unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, libc::MSG_NOSIGNAL) })
+        .map(|_| ())
 }
 
 /// Receives a message with at most one descriptor. A length of 0 is the end.
@@ -67,7 +68,8 @@ pub(super) fn receive(socket: BorrowedFd<'_>, message: &mut [u8]) -> io::Result<
     // SAFETY: computes a number.
     header.msg_controllen = unsafe { libc::CMSG_SPACE(4) } as _;
     // SAFETY: the header points to buffers of the lengths that it says, which outlive the call.
-    let length = again(|| unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, libc::MSG_CMSG_CLOEXEC) })?;
+    let length =
+        retry_interrupted(|| unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, libc::MSG_CMSG_CLOEXEC) })?;
     // SAFETY: the kernel filled in the header and the control data; what it says is a descriptor is one,
     // and nobody else has it.
     let descriptor = unsafe {
@@ -82,7 +84,7 @@ pub(super) fn receive(socket: BorrowedFd<'_>, message: &mut [u8]) -> io::Result<
 }
 
 /// A file in memory that nobody can change any more.
-pub(super) fn sealed(content: &[u8]) -> io::Result<OwnedFd> {
+pub(super) fn sealed_file(content: &[u8]) -> io::Result<OwnedFd> {
     use std::io::Write as _;
 
     // SAFETY: the name is a string; the descriptor is new, and nobody else has it.
@@ -101,7 +103,7 @@ fn checked(result: i32) -> io::Result<i32> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
-fn again(mut call: impl FnMut() -> isize) -> io::Result<usize> {
+fn retry_interrupted(mut call: impl FnMut() -> isize) -> io::Result<usize> {
     loop {
         if let Ok(length) = usize::try_from(call()) {
             return Ok(length);
@@ -122,7 +124,7 @@ mod tests {
     #[test]
     fn messages_carry_descriptors() {
         let (one, other) = message_pair().unwrap();
-        let file = sealed(b"content").unwrap();
+        let file = sealed_file(b"content").unwrap();
         send(one.as_fd(), b"a", Some(file.as_fd())).unwrap();
         send(one.as_fd(), b"bc", None).unwrap();
         let mut message = [0; 16];

@@ -16,14 +16,14 @@ use wasmtime::{InstancePre, Module};
 use super::Report;
 use super::channel::{ToParent, exit};
 use super::frame::WorkerMessage;
-use super::hardening::{self, CHANNEL, Filter};
+use super::hardening::{self, CHANNEL, SyscallFilter};
 use super::sockets::{receive, send};
 use crate::dispatch::Dispatcher;
 use crate::engine::{call_guest, link, new_store};
 use crate::host::Host;
-use crate::invocation::Records;
+use crate::invocation::GuestRecords;
 use crate::meter::WallClock;
-use crate::sandbox::{self, GuestEnd, Spent, State};
+use crate::sandbox::{self, GuestEnd, SandboxState, SandboxUsage};
 use crate::shares::SLICE;
 use crate::{Invocation, Limits, Source, compile};
 
@@ -83,9 +83,9 @@ fn serve_parent(control: &OwnedFd, work: Option<fn(File)>) -> std::io::Result<()
     let guest = load(&engine, File::from(code))?;
     warm_up(&engine, &guest)?;
     let mut report = Report::default();
-    let memory = hardening::Memory::now();
+    let memory = hardening::MemoryBaseline::now();
     hardening::zygote(&mut report);
-    let filter = Filter::new();
+    let filter = SyscallFilter::new();
     report.seccomp = filter.is_some();
     if !report.seccomp {
         report.notes.push("the kernel has no seccomp filters".to_owned());
@@ -133,7 +133,7 @@ fn reap() {
     while unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) } > 0 {}
 }
 
-fn load(engine: &wasmtime::Engine, mut code: File) -> std::io::Result<InstancePre<State>> {
+fn load(engine: &wasmtime::Engine, mut code: File) -> std::io::Result<InstancePre<SandboxState>> {
     let mut bytes = Vec::new();
     code.rewind()?;
     code.read_to_end(&mut bytes)?;
@@ -144,11 +144,11 @@ fn load(engine: &wasmtime::Engine, mut code: File) -> std::io::Result<InstancePr
 }
 
 /// Runs a sandbox, so that workers find made what is made on first use.
-fn warm_up(engine: &wasmtime::Engine, guest: &InstancePre<State>) -> std::io::Result<()> {
+fn warm_up(engine: &wasmtime::Engine, guest: &InstancePre<SandboxState>) -> std::io::Result<()> {
     let limits = Limits::default();
     let invocation = Invocation::script(Source::new("warm-up", "return 1"));
-    let records = Records::of(&invocation, &limits).into_parts().0;
-    let dispatcher = Dispatcher::new(compile::closed_door(), limits.clone(), WallClock::default());
+    let records = GuestRecords::for_run(&invocation, &limits).into_parts().0;
+    let dispatcher = Dispatcher::new(compile::compile_only_context(), limits.clone(), WallClock::default());
     let mut ended = GuestEnd::ByHost;
     run(engine, guest, Host::Here(Box::new(dispatcher)), &limits, records, || true, |end, _| ended = end);
     match ended {
@@ -158,7 +158,7 @@ fn warm_up(engine: &wasmtime::Engine, guest: &InstancePre<State>) -> std::io::Re
 }
 
 /// A worker: one sandbox after the other, until the parent has no more.
-fn serve(channel: File, engine: &wasmtime::Engine, guest: &InstancePre<State>) -> ! {
+fn serve(channel: File, engine: &wasmtime::Engine, guest: &InstancePre<SandboxState>) -> ! {
     let parent = Arc::new(ToParent::new(channel));
     loop {
         let (limits, records) = parent.start();
@@ -173,16 +173,16 @@ fn serve(channel: File, engine: &wasmtime::Engine, guest: &InstancePre<State>) -
 /// the sandbox is taken down, so that nobody waits for that.
 fn run(
     engine: &wasmtime::Engine,
-    guest: &InstancePre<State>,
+    guest: &InstancePre<SandboxState>,
     host: Host,
     limits: &Limits,
     records: Vec<u8>,
     go_on: impl Fn() -> bool,
-    ended: impl FnOnce(GuestEnd, Spent),
+    ended: impl FnOnce(GuestEnd, SandboxUsage),
 ) {
-    let mut store = match new_store(engine, State::new(host, limits.clone(), records)) {
+    let mut store = match new_store(engine, SandboxState::new(host, limits.clone(), records)) {
         Ok(store) => store,
-        Err(error) => return ended(GuestEnd::Broken(error.to_string()), Spent::default()),
+        Err(error) => return ended(GuestEnd::Broken(error.to_string()), SandboxUsage::default()),
     };
     let called = {
         let mut call = pin!(call_guest(guest, &mut store));
@@ -191,7 +191,7 @@ fn run(
         loop {
             match call.as_mut().poll(&mut context) {
                 Poll::Ready(called) => break Some(called),
-                // Calls do not wait here, so it can go on at once.
+                // Calls do not wait here, so it can continue at once.
                 Poll::Pending if since.elapsed() >= SLICE => {
                     if !go_on() {
                         break None;
@@ -202,8 +202,8 @@ fn run(
             }
         }
     };
-    let end = called.map_or(GuestEnd::ByHost, |called| sandbox::end(&mut store, called));
-    let spent = sandbox::spent(&store);
+    let end = called.map_or(GuestEnd::ByHost, |called| sandbox::guest_end(&mut store, called));
+    let spent = sandbox::usage(&store);
     ended(end, spent);
 }
 

@@ -8,7 +8,7 @@ mod attacks;
 #[cfg(target_os = "linux")]
 fn main() {
     match std::env::args().nth(1).as_deref() {
-        // Workers that execute what they are told, as if a guest had broken out of WebAssembly.
+        // Workers that execute what they are sent, as if a guest had broken out of WebAssembly.
         Some("escaped") => lua_wasm_host::sandbox_worker_with(attacks::obey),
         _ => lua_wasm_host::sandbox_worker(),
     }

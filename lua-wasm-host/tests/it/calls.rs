@@ -1,4 +1,4 @@
-//! Calls through the door.
+//! Host calls.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use lua_wasm_host::{CallContext, CallKind, CallResult, EffectGate, ErrorCode, Li
 use crate::support::{World, assert_values, engine, limited, script};
 
 async fn in_world(world: &Arc<World>, text: &str) -> String {
-    match engine().run(script(text), world.door()).await.result {
+    match engine().run(script(text), world.host_context()).await.result {
         Ok(json) => json,
         Err(error) => panic!("{text}\n{error:?}"),
     }
@@ -72,8 +72,11 @@ async fn failed_requests_can_be_caught() {
             format!("local ok, r = pcall(function() return {call} end) return {{r.code or r.status, r.retryable}}");
         assert_eq!(in_world(&world, &text).await, expected, "{call}");
     }
-    let error =
-        engine().run(script("http.get('https://api.example.com/refuse')"), world.door()).await.result.unwrap_err();
+    let error = engine()
+        .run(script("http.get('https://api.example.com/refuse')"), world.host_context())
+        .await
+        .result
+        .unwrap_err();
     assert_eq!(error.code, ErrorCode::ScriptError);
     assert_eq!(error.message, "connection refused");
     assert_eq!(error.details.unwrap()["code"], "http_connect");
@@ -197,10 +200,10 @@ async fn an_embedder_can_end_a_step_past_pcall() {
         }
     }
     let world = Arc::new(World::default());
-    let mut door = world.door();
-    door.gate = Some(Arc::new(Lost));
+    let mut host_context = world.host_context();
+    host_context.gate = Some(Arc::new(Lost));
     let text = "pcall(kv.set, 'a', 1) print('not reached') return 1";
-    let error = engine().run(limited(text, Limits::default()), door).await.result.unwrap_err();
+    let error = engine().run(limited(text, Limits::default()), host_context).await.result.unwrap_err();
     assert_eq!(error.code.as_str(), "lease_lost");
     assert!(world.kv.lock().unwrap().is_empty());
     assert!(world.text().is_empty());

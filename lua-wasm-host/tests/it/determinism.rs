@@ -32,7 +32,7 @@ async fn once(seed: u8) -> Outcome {
     let invocation = Invocation { seed: [seed; 32], ..script(SCRIPT) };
     // 32 equal bytes: the halves of the seed must not cancel each other.
     let invocation = Invocation { seed: std::array::from_fn(|i| if i < 16 { seed } else { 7 }), ..invocation };
-    engine().run(invocation, world.door()).await
+    engine().run(invocation, world.host_context()).await
 }
 
 #[tokio::test]

@@ -127,7 +127,7 @@ async fn floods_of_output_end_the_step() {
     ] {
         let world = Arc::new(World::default());
         let limits = Limits { fuel: 10_000_000_000, ..Limits::default() };
-        let outcome = engine().run(limited(text, limits.clone()), world.door()).await;
+        let outcome = engine().run(limited(text, limits.clone()), world.host_context()).await;
         assert_eq!(outcome.result.unwrap_err().code, code, "{text}");
         let logged: usize = world.text().iter().map(|line| line.len() + 1).sum();
         assert!(logged as u64 <= limits.log_bytes, "{text}");

@@ -36,7 +36,7 @@ pub(crate) fn endless() -> Limits {
 }
 
 async fn ends_with(code: &ErrorCode, text: &str, limits: Limits) -> Outcome {
-    let outcome = engine().run(limited(text, limits), Arc::new(World::default()).door()).await;
+    let outcome = engine().run(limited(text, limits), Arc::new(World::default()).host_context()).await;
     assert_eq!(&outcome.result.clone().unwrap_err().code, code, "{text}\n{outcome:?}");
     outcome
 }
@@ -66,14 +66,14 @@ async fn logging_ends_at_the_wall_time_too() {
 #[tokio::test]
 async fn a_cancel_ends_every_loop() {
     for text in LOOPS {
-        let door = Arc::new(World::default()).door();
-        let cancel = door.cancel.clone();
+        let host_context = Arc::new(World::default()).host_context();
+        let cancel = host_context.cancel.clone();
         let cancelled = async {
             // Between two polls of the sandbox, on the same thread.
             tokio::task::yield_now().await;
             cancel.cancel();
         };
-        let (outcome, ()) = tokio::join!(engine().run(limited(text, endless()), door), cancelled);
+        let (outcome, ()) = tokio::join!(engine().run(limited(text, endless()), host_context), cancelled);
         assert_eq!(outcome.result.unwrap_err().code, ErrorCode::Cancelled, "{text}");
     }
 }
@@ -84,7 +84,7 @@ async fn every_loop_returns_after_a_bounded_amount_of_fuel() {
     const FUEL: u64 = 30_000_000;
     for text in LOOPS {
         let limits = Limits { fuel: FUEL, ..endless() };
-        let mut run = Box::pin(engine().run(limited(text, limits), Arc::new(World::default()).door()));
+        let mut run = Box::pin(engine().run(limited(text, limits), Arc::new(World::default()).host_context()));
         let mut polls = 0_u64;
         let outcome = poll_fn(|context| {
             polls += 1;

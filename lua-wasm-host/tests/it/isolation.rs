@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lua_wasm_host::{Door, Globals, Grants, Invocation};
+use lua_wasm_host::{Globals, Grants, HostContext, Invocation};
 
 use crate::support::{World, engine, run, script, value};
 
@@ -55,7 +55,7 @@ async fn runs_beside_each_other_reach_their_own_world() {
             globals,
             ..script("kv.set('mine', item) mine = item for i = 1, 50 do sleep(0) assert(kv.get('mine') == item and mine == item) end print(item) return mine")
         };
-        engine().run(invocation, world.door())
+        engine().run(invocation, world.host_context())
     });
     let outcomes = futures_util::future::join_all(runs).await;
     for (number, (outcome, world)) in outcomes.into_iter().zip(&worlds).enumerate() {
@@ -77,13 +77,13 @@ async fn nothing_is_granted_by_default() {
         "files.list()",
     ] {
         let text = format!("local ok, problem = pcall(function() {call} end) return {{ok, problem.code}}");
-        let mut door = world.door();
-        door.grants = Grants::default();
-        let refused = engine().run(script(&text), door).await.result.unwrap();
+        let mut host_context = world.host_context();
+        host_context.grants = Grants::default();
+        let refused = engine().run(script(&text), host_context).await.result.unwrap();
         assert_eq!(refused, r#"[false,"not_granted"]"#, "{call}");
-        let mut door = Door::new(world.clone(), world.clone(), world.clone());
-        door.grants = world.door().grants;
-        let absent = engine().run(script(&text), door).await.result.unwrap();
+        let mut host_context = HostContext::new(world.clone(), world.clone(), world.clone());
+        host_context.grants = world.host_context().grants;
+        let absent = engine().run(script(&text), host_context).await.result.unwrap();
         assert_eq!(absent, r#"[false,"not_available"]"#, "{call}");
     }
     assert!(world.kv.lock().unwrap().is_empty());

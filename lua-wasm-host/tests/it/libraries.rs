@@ -145,7 +145,7 @@ async fn lines_have_levels_and_are_whole() {
     let world = Arc::new(World::default());
     let text = "print('a', 1, nil) print('two\\nlines') log.debug('x %d', 7) log.info{k = 1} log.warn('w') log.error('e') \
                 io.write('un', 'finished') io.write(' line\\nrest') progress(0.5, 'half') warn('x', 'y')";
-    engine().run(script(text), world.door()).await.result.unwrap();
+    engine().run(script(text), world.host_context()).await.result.unwrap();
     let lines: Vec<_> = world.lines.lock().unwrap().clone();
     let expected = [
         (Level::Info, "a\t1\tnil"),
@@ -197,7 +197,7 @@ async fn modules_are_required_once_by_several_names() {
              local _, broken = pcall(require, 'broken') return {require('deep.er'), missing, loop, broken}",
         )
     };
-    let json = engine().run(invocation, world.door()).await.result.unwrap();
+    let json = engine().run(invocation, world.host_context()).await.result.unwrap();
     assert_eq!(
         json,
         r#"[20,"scripts/main.lua:1: module 'missing' not found","scripts/main.lua:1: module 'loop' requires itself, directly or through others","scripts/broken.lua:2:1: unexpected symbol near 'return'"]"#

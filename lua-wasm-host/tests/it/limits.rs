@@ -102,7 +102,7 @@ async fn waiting_for_our_own_services_does_not_count() {
     let world = Arc::new(World { delay: Duration::from_secs(100), ..World::default() });
     let limits = Limits { wall_time: Duration::from_secs(5), ..Limits::default() };
     let text = "kv.set('a', 1) email.send{to = 'a@b.example', subject = 's', text = 't'} sleep(4) return kv.get('a')";
-    let outcome = engine().run(limited(text, limits), world.door()).await;
+    let outcome = engine().run(limited(text, limits), world.host_context()).await;
     assert_eq!(outcome.result.unwrap(), "1");
     assert!(outcome.usage.wall_ms >= 304_000);
 }
@@ -111,13 +111,13 @@ async fn waiting_for_our_own_services_does_not_count() {
 async fn a_cancelled_run_ends() {
     for text in ["sleep(20)", "pcall(sleep, 20) return 1", "while true do pcall(sleep, 1) end"] {
         let world = Arc::new(World::default());
-        let door = world.door();
-        let cancel = door.cancel.clone();
+        let host_context = world.host_context();
+        let cancel = host_context.cancel.clone();
         let cancelled = async {
             tokio::time::sleep(Duration::from_secs(3)).await;
             cancel.cancel();
         };
-        let (outcome, ()) = tokio::join!(engine().run(script(text), door), cancelled);
+        let (outcome, ()) = tokio::join!(engine().run(script(text), host_context), cancelled);
         assert_eq!(outcome.result.unwrap_err().code, ErrorCode::Cancelled, "{text}");
     }
 }
@@ -148,8 +148,8 @@ async fn a_run_that_waits_for_a_place_can_be_cancelled() {
     let busy: Vec<_> = (0..16).map(|_| Box::pin(run(script("sleep(1000)")))).collect();
     let mut busy = futures_util::future::join_all(busy);
     assert!(tokio::time::timeout(Duration::ZERO, &mut busy).await.is_err());
-    let door = Arc::new(World::default()).door();
-    door.cancel.cancel();
-    let outcome = engine().run(script("return 1"), door).await;
+    let host_context = Arc::new(World::default()).host_context();
+    host_context.cancel.cancel();
+    let outcome = engine().run(script("return 1"), host_context).await;
     assert_eq!(outcome.result.unwrap_err().code, ErrorCode::Cancelled);
 }

@@ -1,4 +1,4 @@
-//! Scripts and inputs made to break the guest. Whatever they come to is their own fault and says so: none ends as
+//! Scripts and inputs made to break the guest. Whatever they come to is their own error and says so: none ends as
 //! `internal`, which blames the platform, is tried again and wakes an operator.
 
 use lua_wasm_host::{ErrorCode, Globals, Invocation, Limits, Source};

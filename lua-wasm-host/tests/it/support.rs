@@ -1,4 +1,4 @@
-//! An engine for tests, a small world behind the door, and short ways to run a script.
+//! An engine for tests, a small world behind the host interface, and short ways to run a script.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lua_wasm_host::{
-    ArtifactRequest, CallContext, CallError, CallRecord, CallResult, Clock, Door, EffectGate, Email, Engine,
-    EngineConfig, Entropy, ErrorCode, FileEntry, Files, Grants, Http, HttpRequest, HttpResponse, Invocation, Isolation,
+    ArtifactRequest, CallContext, CallError, CallRecord, CallResult, Clock, EffectGate, Email, Engine, EngineConfig,
+    Entropy, ErrorCode, FileEntry, Files, Grants, HostContext, Http, HttpRequest, HttpResponse, Invocation, Isolation,
     Journal, Kv, KvEntry, Level, Limits, Mail, Outcome, ProcessConfig, Sink, Source, StepError, Usage, WriteAt,
 };
 
@@ -48,7 +48,7 @@ pub(crate) fn engine() -> &'static Engine {
     &ENGINE
 }
 
-/// Everything behind the door, in memory, with a memory of what happened.
+/// Everything behind the host interface, in memory, with a memory of what happened.
 #[derive(Default)]
 pub(crate) struct World {
     pub(crate) lines: Mutex<Vec<(Level, String)>>,
@@ -66,17 +66,17 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn door(self: &Arc<Self>) -> Door {
-        let mut door = Door::new(self.clone(), self.clone(), self.clone());
-        door.grants =
+    pub(crate) fn host_context(self: &Arc<Self>) -> HostContext {
+        let mut host_context = HostContext::new(self.clone(), self.clone(), self.clone());
+        host_context.grants =
             Grants { http: vec!["https://api.example.com".parse().unwrap()], kv: true, email: true, files: true };
-        door.http = Some(self.clone());
-        door.kv = Some(self.clone());
-        door.mail = Some(self.clone());
-        door.files = Some(self.clone());
-        door.gate = Some(self.clone());
-        door.journal = Some(self.clone());
-        door
+        host_context.http = Some(self.clone());
+        host_context.kv = Some(self.clone());
+        host_context.mail = Some(self.clone());
+        host_context.files = Some(self.clone());
+        host_context.gate = Some(self.clone());
+        host_context.journal = Some(self.clone());
+        host_context
     }
 
     pub(crate) fn text(&self) -> Vec<String> {
@@ -267,7 +267,7 @@ pub(crate) fn limited(text: &str, limits: Limits) -> Invocation {
 
 /// Runs in a world that is thrown away; on threads and in a worker process, which must come to the same.
 pub(crate) async fn run(invocation: Invocation) -> Outcome {
-    let here = engine().run(invocation.clone(), Arc::new(World::default()).door()).await;
+    let here = engine().run(invocation.clone(), Arc::new(World::default()).host_context()).await;
     #[cfg(target_os = "linux")]
     {
         let text = invocation.entry.text.clone();
@@ -275,7 +275,7 @@ pub(crate) async fn run(invocation: Invocation) -> Outcome {
         if text.contains("sleep(") || text.contains("sleep,") || text.contains("/hang") {
             return here;
         }
-        let there = worker_engine().run(invocation, Arc::new(World::default()).door()).await;
+        let there = worker_engine().run(invocation, Arc::new(World::default()).host_context()).await;
         // What time ends is not reproducible.
         let by_time = |outcome: &Outcome| {
             let codes = [ErrorCode::CpuTimeLimit, ErrorCode::WallTimeLimit];

@@ -1,5 +1,5 @@
-//! Sandboxes in worker processes: limits hold, whatever happens to a worker concerns its sandbox alone,
-//! and the engine goes on.
+//! Sandboxes in worker processes: limits hold, whatever happens to a worker concerns its sandbox alone, and the
+//! engine continues.
 //!
 //! That results and fuel are the same as on threads is compared wherever another test calls
 //! [`run`](crate::support::run).
@@ -8,17 +8,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lua_wasm_host::{Door, Engine, EngineConfig, ErrorCode, Isolation, Limits, Outcome, Owner};
+use lua_wasm_host::{Engine, EngineConfig, ErrorCode, HostContext, Isolation, Limits, Outcome, Owner};
 
 use crate::interrupting::{LOOPS, endless};
 use crate::support::{World, limited, script, worker_config, worker_engine};
 
-fn door(owner: u128) -> Door {
-    Door { owner: Some(Owner(owner)), ..Arc::new(World::default()).door() }
+fn host_context(owner: u128) -> HostContext {
+    HostContext { owner: Some(Owner(owner)), ..Arc::new(World::default()).host_context() }
 }
 
 async fn works(engine: &Engine) {
-    let outcome = engine.run(script("return 1"), door(1)).await;
+    let outcome = engine.run(script("return 1"), host_context(1)).await;
     assert_eq!(outcome.result.as_deref(), Ok("1"), "{outcome:?}");
 }
 
@@ -30,13 +30,13 @@ fn code(outcome: &Outcome) -> &ErrorCode {
 async fn time_ends_every_loop() {
     for text in LOOPS {
         let limits = Limits { cpu_time: Duration::from_millis(20), ..endless() };
-        let outcome = worker_engine().run(limited(text, limits), door(1)).await;
+        let outcome = worker_engine().run(limited(text, limits), host_context(1)).await;
         assert_eq!(code(&outcome), &ErrorCode::CpuTimeLimit, "{text}");
         assert!(outcome.usage.fuel > 1_000_000, "{text}: {outcome:?}");
     }
     for text in &LOOPS[..4] {
         let limits = Limits { wall_time: Duration::from_millis(20), ..endless() };
-        let outcome = worker_engine().run(limited(text, limits), door(1)).await;
+        let outcome = worker_engine().run(limited(text, limits), host_context(1)).await;
         assert_eq!(code(&outcome), &ErrorCode::WallTimeLimit, "{text}");
     }
     works(worker_engine()).await;
@@ -45,13 +45,13 @@ async fn time_ends_every_loop() {
 #[tokio::test]
 async fn a_cancel_ends_a_worker_at_once() {
     for text in ["while true do end", "sleep(20)", "while true do os.clock() end"] {
-        let door = door(2);
-        let cancel = door.cancel.clone();
+        let host_context = host_context(2);
+        let cancel = host_context.cancel.clone();
         let cancelled = async {
             tokio::time::sleep(Duration::from_millis(20)).await;
             cancel.cancel();
         };
-        let (outcome, ()) = tokio::join!(worker_engine().run(limited(text, endless()), door), cancelled);
+        let (outcome, ()) = tokio::join!(worker_engine().run(limited(text, endless()), host_context), cancelled);
         assert_eq!(code(&outcome), &ErrorCode::Cancelled, "{text}");
     }
     works(worker_engine()).await;
@@ -68,7 +68,7 @@ async fn calls_are_served_in_order_and_counted() {
         sleep(0.01)
         local body = http.post('https://api.example.com/echo', {body = ('x'):rep(200000)}).body
         return {sum, #body}";
-    let outcome = worker_engine().run(script(text), world.door()).await;
+    let outcome = worker_engine().run(script(text), world.host_context()).await;
     assert_eq!(outcome.result.as_deref(), Ok("[5050,200000]"));
     assert_eq!(outcome.usage.host_calls, 202);
     assert_eq!(world.text(), ["one", "two"]);
@@ -79,7 +79,7 @@ async fn a_worker_has_the_memory_that_limits_allow() {
     let limits = Limits { memory_bytes: Limits::HARD_MAX.memory_bytes, ..Limits::default() };
     let text = "local t = {} for i = 1, 8 do t[i] = ('x'):rep(10000000 + i) end return #t";
     for _ in 0..3 {
-        let outcome = worker_engine().run(limited(text, limits.clone()), door(9)).await;
+        let outcome = worker_engine().run(limited(text, limits.clone()), host_context(9)).await;
         assert_eq!(outcome.result.as_deref(), Ok("8"), "{outcome:?}");
         assert!(outcome.usage.memory_peak > 80_000_000);
     }
@@ -108,8 +108,8 @@ async fn a_zygote_that_dies_takes_its_workers_along_and_is_replaced() {
     let [zygote] = zygotes[..] else { panic!("{zygotes:?}") };
     let world = Arc::new(World::default());
     let running = tokio::spawn({
-        let (engine, door) = (engine.clone(), Door { owner: Some(Owner(7)), ..world.door() });
-        async move { engine.run(limited("kv.set('a', 1) sleep(20)", endless()), door).await }
+        let (engine, host_context) = (engine.clone(), HostContext { owner: Some(Owner(7)), ..world.host_context() });
+        async move { engine.run(limited("kv.set('a', 1) sleep(20)", endless()), host_context).await }
     });
     while world.kv.lock().unwrap().is_empty() {
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -121,12 +121,12 @@ async fn a_zygote_that_dies_takes_its_workers_along_and_is_replaced() {
     assert!(error.retryable);
     // Nobody else notices.
     works(&engine).await;
-    let outcome = engine.run(script("return 1"), door(7)).await;
+    let outcome = engine.run(script("return 1"), host_context(7)).await;
     assert_eq!(outcome.result.as_deref(), Ok("1"));
 }
 
 #[tokio::test]
-async fn a_program_that_is_no_worker_is_an_error() {
+async fn a_program_that_is_not_a_worker_is_an_error() {
     for program in ["/bin/true", "/nonexistent"] {
         let isolation =
             Isolation::Process(lua_wasm_host::ProcessConfig { program: program.into(), ..worker_config(&[]) });

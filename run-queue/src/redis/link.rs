@@ -1,9 +1,9 @@
 //! A connection that is always there or about to be: one task connects, subscribes, notices that the
 //! connection is gone, and connects again.
 //!
-//! The client library's own connection manager reconnects too, but it holds callers up while it
-//! tries, and cannot say when a subscription stands again. Here a caller either gets a connection at
-//! once or is told that there is none, and the [`ConnectionObserver`] learns of every gap.
+//! The client library's own connection manager reconnects too, but it holds callers up while it tries, and cannot
+//! say when a subscription stands again. Here a caller either gets a connection at once or is informed that there
+//! is none, and the [`ConnectionObserver`] learns of every gap.
 
 use std::{sync::Arc, time::Duration};
 
@@ -118,7 +118,7 @@ impl ConnectionTask {
             match self.connect(&closed).await {
                 Ok(connection) => {
                     if said {
-                        tracing::info!("Redis answers: {what} goes on");
+                        tracing::info!("Redis answers: {what} resumes");
                         said = false;
                     }
                     let since = Instant::now();

@@ -13,7 +13,7 @@ const MAX_PREFIX: usize = 64;
 pub struct Prefix(String);
 
 impl Prefix {
-    /// Checks it.
+    /// Validates a prefix.
     pub fn new(text: &str) -> Result<Self, RedisOptionsError> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
         if text.is_empty() || text.len() > MAX_PREFIX || !text.chars().all(allowed) {

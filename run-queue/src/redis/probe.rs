@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::link::Link;
-use crate::queue::Unusable;
+use crate::queue::QueueUnavailable;
 
 /// How long the probe's answer holds: whoever asks for it may ask often.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -18,11 +18,11 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What the probe found when it was made last. One is made at a time.
 #[derive(Debug, Default)]
-pub(super) struct Probe(Mutex<Option<(Instant, Result<(), Unusable>)>>);
+pub(super) struct CachedProbe(Mutex<Option<(Instant, Result<(), QueueUnavailable>)>>);
 
-impl Probe {
+impl CachedProbe {
     /// Whether the queue under this key can be written.
-    pub(super) async fn check(&self, link: &Link, queue: &str) -> Result<(), Unusable> {
+    pub(super) async fn check(&self, link: &Link, queue: &str) -> Result<(), QueueUnavailable> {
         let mut last = self.0.lock().await;
         if let Some((at, found)) = last.as_ref()
             && at.elapsed() < INTERVAL
@@ -30,14 +30,14 @@ impl Probe {
             return *found;
         }
         let found = match link.connection() {
-            None => Err(Unusable::Away),
+            None => Err(QueueUnavailable::Away),
             Some(connection) => match timeout(TIMEOUT, probe(connection, queue)).await {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(error)) => {
                     link.failed(&error);
-                    Err(unusable(&error))
+                    Err(unavailable(&error))
                 }
-                Err(_) => Err(Unusable::Away),
+                Err(_) => Err(QueueUnavailable::Away),
             },
         };
         let before = last.as_ref().map_or(Ok(()), |(_, found)| *found);
@@ -58,12 +58,12 @@ async fn probe(mut redis: MultiplexedConnection, queue: &str) -> Result<(), Redi
 }
 
 /// What a refusal of Redis means.
-pub(super) fn unusable(error: &RedisError) -> Unusable {
+pub(super) fn unavailable(error: &RedisError) -> QueueUnavailable {
     match error.code() {
-        Some("OOM") => Unusable::OutOfMemory,
-        Some("WRONGTYPE") => Unusable::WrongType,
+        Some("OOM") => QueueUnavailable::OutOfMemory,
+        Some("WRONGTYPE") => QueueUnavailable::WrongType,
         // A replica, or one that cannot keep what it is given.
-        Some("READONLY" | "MISCONF" | "NOREPLICAS") => Unusable::ReadOnly,
-        _ => Unusable::Away,
+        Some("READONLY" | "MISCONF" | "NOREPLICAS") => QueueUnavailable::ReadOnly,
+        _ => QueueUnavailable::Away,
     }
 }

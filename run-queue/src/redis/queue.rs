@@ -7,9 +7,9 @@
 //! *empty* queue is enough: whoever has a free slot has emptied the queue, so the next push is one of
 //! those.
 //!
-//! A message is gone from Redis with its taking. What an executor took and could not begin because
-//! it was told to stop it puts back; what it took and lost with its own life nobody claims, and the
-//! dispatcher pushes it again after a few seconds.
+//! A message is gone from Redis with its taking. What an executor took and could not begin because it was asked to
+//! stop it puts back; what it took and lost with its own life nobody claims, and the dispatcher pushes it again
+//! after a few seconds.
 
 use std::{
     future::Future,
@@ -33,11 +33,11 @@ use tokio_util::sync::CancellationToken;
 use super::{
     RedisOptions,
     link::{ConnectionObserver, Link, LinkPurpose, NoopObserver, RETRY},
-    probe::{Probe, unusable},
+    probe::{CachedProbe, unavailable},
 };
 use crate::{
-    queue::{Handler, Message, Queue, QueueError, Unusable},
-    work::{Delivery, Taken},
+    queue::{Handler, Message, Queue, QueueError, QueueUnavailable},
+    work::{Delivery, TaskSource},
 };
 
 /// How many messages may wait. The dispatcher admits at most 1,000; the rest is room for those whose
@@ -84,7 +84,7 @@ pub struct RedisQueue {
     link: Link,
     /// How many wait, as of the newest push.
     waiting: AtomicU64,
-    probe: Probe,
+    probe: CachedProbe,
 }
 
 impl RedisQueue {
@@ -103,7 +103,7 @@ impl RedisQueue {
             capacity: capacity.max(1),
             link: Link::start(options.client(), purpose),
             waiting: AtomicU64::new(0),
-            probe: Probe::default(),
+            probe: CachedProbe::default(),
             options: options.clone(),
         }
     }
@@ -125,7 +125,7 @@ impl RedisQueue {
 
     /// How many messages wait, asked of Redis.
     pub async fn count(&self) -> Result<u64, QueueError> {
-        let mut connection = self.link.connection().ok_or_else(away)?;
+        let mut connection = self.link.connection().ok_or_else(disconnected)?;
         let count = redis::cmd("ZCARD").arg(&self.key).query_async(&mut connection).await;
         let count = count.map_err(|error| self.failed(&error))?;
         self.waiting.store(count, Ordering::Relaxed);
@@ -138,14 +138,14 @@ impl RedisQueue {
     }
 }
 
-fn away() -> QueueError {
+fn disconnected() -> QueueError {
     QueueError("Redis does not answer".to_owned())
 }
 
 #[async_trait]
 impl Queue for RedisQueue {
     async fn push(&self, message: Message) -> Result<(), QueueError> {
-        let mut connection = self.link.connection().ok_or_else(away)?;
+        let mut connection = self.link.connection().ok_or_else(disconnected)?;
         let mut push = PUSH.key(&self.key);
         push.arg(self.capacity).arg(&self.channel).arg(message.task_id.to_string());
         let (taken, waiting): (bool, u64) =
@@ -154,20 +154,20 @@ impl Queue for RedisQueue {
         if taken { Ok(()) } else { Err(QueueError("it is full".to_owned())) }
     }
 
-    async fn check(&self) -> Result<(), Unusable> {
+    async fn check(&self) -> Result<(), QueueUnavailable> {
         self.probe.check(&self.link, &self.key).await
     }
 
     async fn consume(&self, slots: usize, handler: Handler, stop: Pin<Box<dyn Future<Output = ()> + Send>>) {
         let slots = slots.max(1);
-        let pushed = Arc::new(Pushed(Notify::new()));
+        let pushed = Arc::new(PushObserver(Notify::new()));
         let purpose =
             LinkPurpose { what: "the consumer", channels: vec![self.channel.clone()], ear: Arc::clone(&pushed) as _ };
-        let (sender, taken) = Taken::channel(slots);
+        let (sender, taken) = TaskSource::channel(slots);
         let stopped = CancellationToken::new();
-        // Whoever drops this future stops taking; what was begun goes on.
+        // Whoever drops this future stops taking; what was begun continues.
         let _dropped = stopped.clone().drop_guard();
-        let feeder = Feeder {
+        let feeder = QueueConsumer {
             link: Link::start(self.options.client(), purpose),
             key: self.key.clone(),
             channel: self.channel.clone(),
@@ -186,12 +186,12 @@ impl Queue for RedisQueue {
             }
             stopped.cancel();
             match feeder.await {
-                Ok(feeder) => feeder.put_back(&taken.rest()).await,
-                Err(error) => tracing::error!(%error, "the queue's feeder broke down"),
+                Ok(feeder) => feeder.return_messages(&taken.drain()).await,
+                Err(error) => tracing::error!(%error, "the queue's consumer failed"),
             }
         };
         let working = async {
-            taken.work(&handler, &stopped).await;
+            taken.run_workers(&handler, &stopped).await;
             stopped.cancel();
         };
         tokio::join!(working, stopping);
@@ -199,9 +199,9 @@ impl Queue for RedisQueue {
 }
 
 /// Hears of pushes.
-struct Pushed(Notify);
+struct PushObserver(Notify);
 
-impl ConnectionObserver for Pushed {
+impl ConnectionObserver for PushObserver {
     fn on_message(&self, _: &[u8]) {
         self.0.notify_one();
     }
@@ -212,18 +212,18 @@ impl ConnectionObserver for Pushed {
 }
 
 /// Takes messages as slots get free.
-struct Feeder {
+struct QueueConsumer {
     link: Link,
     key: String,
     channel: String,
-    pushed: Arc<Pushed>,
+    pushed: Arc<PushObserver>,
     slots: Arc<Semaphore>,
     /// As long as there are slots: a send never waits.
     taken: mpsc::Sender<Delivery<f64>>,
     stopped: CancellationToken,
 }
 
-impl Feeder {
+impl QueueConsumer {
     /// Until it is stopped; gives itself back, to put back what was not begun.
     async fn feed(self) -> Self {
         let stopped = self.stopped.clone();
@@ -246,9 +246,9 @@ impl Feeder {
                 Err(error) => {
                     drop(slots);
                     self.link.failed(&error);
-                    match unusable(&error) {
+                    match unavailable(&error) {
                         // Said once: the link says when Redis does not answer.
-                        why if why != Unusable::Away && refused != Some(why) => {
+                        why if why != QueueUnavailable::Away && refused != Some(why) => {
                             tracing::error!(key = self.key, "nothing can be taken from the queue: {why}");
                             refused = Some(why);
                         }
@@ -280,7 +280,7 @@ impl Feeder {
         let mut back = Vec::new();
         for ((id, place), slot) in messages.into_iter().zip(slots) {
             let Ok(task_id) = id.parse::<TaskId>() else {
-                tracing::warn!("something that is no task's id was in the queue");
+                tracing::warn!("the queue held something other than a task's id");
                 continue;
             };
             let delivery = Delivery { message: Message { task_id }, place, slot };
@@ -290,11 +290,11 @@ impl Feeder {
                 back.push(refused.into_inner());
             }
         }
-        self.put_back(&back).await;
+        self.return_messages(&back).await;
     }
 
     /// Puts messages back to where they stood, for others to take.
-    async fn put_back(&self, deliveries: &[Delivery<f64>]) {
+    async fn return_messages(&self, deliveries: &[Delivery<f64>]) {
         let Some(mut connection) = self.link.connection().filter(|_| !deliveries.is_empty()) else { return };
         let mut pipeline = redis::pipe();
         pipeline.atomic().cmd("ZADD").arg(&self.key).arg("NX");
@@ -303,7 +303,7 @@ impl Feeder {
         }
         pipeline.ignore().cmd("PUBLISH").arg(&self.channel).arg("").ignore();
         if let Err(error) = pipeline.query_async::<()>(&mut connection).await {
-            tracing::debug!(%error, "messages cannot be put back; their tasks are pushed again");
+            tracing::debug!(%error, "messages cannot be returned to the queue; their tasks are pushed again");
         }
     }
 }

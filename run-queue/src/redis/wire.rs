@@ -57,22 +57,22 @@ struct WireMessage {
 
 /// The other processes.
 #[derive(Debug)]
-pub(crate) struct Remote {
-    outbox: Arc<Outbox>,
+pub(crate) struct RemoteProcesses {
+    outbox: Arc<WakeOutbox>,
     link: Arc<Link>,
     _stop: DropGuard,
 }
 
-impl Remote {
+impl RemoteProcesses {
     pub(crate) fn start(options: &RedisOptions, origin: Uuid, local: broadcast::Sender<Wake>) -> Self {
         let channel = options.name("wake");
         let purpose = LinkPurpose {
             what: "word to the other processes",
             channels: vec![channel.clone()],
-            ear: Arc::new(Listener { origin, local }),
+            ear: Arc::new(WireListener { origin, local }),
         };
         let link = Arc::new(Link::start(options.client(), purpose));
-        let (outbox, stop) = (Arc::new(Outbox::default()), CancellationToken::new());
+        let (outbox, stop) = (Arc::new(WakeOutbox::default()), CancellationToken::new());
         let publisher = Publisher { origin, channel, outbox: Arc::clone(&outbox), link: Arc::clone(&link) };
         tokio::spawn(stop.clone().run_until_cancelled_owned(publisher.publish()));
         Self { outbox, link, _stop: stop.drop_guard() }
@@ -92,12 +92,12 @@ impl Remote {
 }
 
 /// Passes what others say on to the listeners here.
-struct Listener {
+struct WireListener {
     origin: Uuid,
     local: broadcast::Sender<Wake>,
 }
 
-impl ConnectionObserver for Listener {
+impl ConnectionObserver for WireListener {
     fn on_message(&self, payload: &[u8]) {
         let said: WireMessage = match serde_json::from_slice(payload) {
             Ok(said) => said,
@@ -135,7 +135,7 @@ impl ConnectionObserver for Listener {
 
 /// What is still to be said.
 #[derive(Debug, Default)]
-struct Pending {
+struct PendingWakes {
     admit: bool,
     missed: bool,
     runs: HashSet<RunId>,
@@ -143,7 +143,7 @@ struct Pending {
     released: Vec<(ExecutorId, HeldTask, ReleaseReason)>,
 }
 
-impl Pending {
+impl PendingWakes {
     fn is_empty(&self) -> bool {
         !self.admit && !self.missed && self.runs.is_empty() && self.access.is_empty() && self.released.is_empty()
     }
@@ -171,7 +171,7 @@ impl Pending {
     }
 
     /// What could not be said after all.
-    fn add_again(&mut self, taken: Self) {
+    fn restore(&mut self, taken: Self) {
         for run_id in taken.runs {
             self.add(Wake::Run { run_id });
         }
@@ -207,18 +207,18 @@ impl Pending {
 
 /// Coalesces what is to be said until it can be said.
 #[derive(Debug, Default)]
-struct Outbox {
-    pending: Mutex<Pending>,
+struct WakeOutbox {
+    pending: Mutex<PendingWakes>,
     filled: Notify,
 }
 
-impl Outbox {
+impl WakeOutbox {
     fn add(&self, wake: Wake) {
         self.pending().add(wake);
         self.filled.notify_one();
     }
 
-    fn pending(&self) -> MutexGuard<'_, Pending> {
+    fn pending(&self) -> MutexGuard<'_, PendingWakes> {
         // Nothing panics while it is held; if it did, what is pending would still be whole.
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -228,7 +228,7 @@ impl Outbox {
 struct Publisher {
     origin: Uuid,
     channel: String,
-    outbox: Arc<Outbox>,
+    outbox: Arc<WakeOutbox>,
     link: Arc<Link>,
 }
 
@@ -243,16 +243,16 @@ impl Publisher {
                     break;
                 }
                 if let Err(error) = self.publish_message(&taken).await {
-                    tracing::debug!(%error, "wake-ups are said later");
+                    tracing::debug!(%error, "wake-ups will be sent later");
                     self.link.failed(&error);
-                    self.outbox.pending().add_again(taken);
+                    self.outbox.pending().restore(taken);
                     tokio::time::sleep(super::link::RETRY).await;
                 }
             }
         }
     }
 
-    async fn publish_message(&self, pending: &Pending) -> RedisResult<()> {
+    async fn publish_message(&self, pending: &PendingWakes) -> RedisResult<()> {
         let Some(mut connection) = self.link.connection() else {
             return Err((redis::ErrorKind::Io, "Redis does not answer").into());
         };
@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn each_run_is_kept_once() {
-        let mut pending = Pending::default();
+        let mut pending = PendingWakes::default();
         for wake in [run(1), run(1), Wake::Admit, Wake::Admit, run(2)] {
             pending.add(wake);
         }
@@ -290,13 +290,13 @@ mod tests {
         let both = [RunId(Uuid::from_u128(1)), RunId(Uuid::from_u128(2))];
         assert_eq!(taken.runs, both.into());
         pending.add(run(1));
-        pending.add_again(taken);
+        pending.restore(taken);
         assert_eq!(pending.take().runs, both.into());
     }
 
     #[test]
     fn too_many_runs_become_look_at_everything() {
-        let mut pending = Pending::default();
+        let mut pending = PendingWakes::default();
         for n in 0..MAX_RUNS as u128 {
             pending.add(run(n));
         }
@@ -311,13 +311,13 @@ mod tests {
     #[test]
     fn teams_are_said_once_and_too_many_become_look_at_everything() {
         let team = |n: usize| Wake::Access { team_id: TeamId(Uuid::from_u128(n as u128)) };
-        let mut pending = Pending::default();
+        let mut pending = PendingWakes::default();
         for n in [1, 2, 1] {
             pending.add(team(n));
         }
         let taken = pending.take();
         assert!(pending.is_empty() && taken.access.len() == 2 && !taken.missed);
-        pending.add_again(taken);
+        pending.restore(taken);
         assert_eq!(pending.access.len(), 2);
         for n in 0..=MAX_TEAMS {
             pending.add(team(n));
@@ -327,7 +327,7 @@ mod tests {
 
     #[test]
     fn a_message_carries_so_many_runs_and_no_more() {
-        let mut pending = Pending::default();
+        let mut pending = PendingWakes::default();
         for n in 0..1_000 {
             pending.add(run(n));
         }

@@ -33,7 +33,7 @@ conformance! {
     delivers_in_the_order_of_the_pushes(super::ROOMY);
     runs_at_most_as_many_at_once_as_there_are_slots(super::ROOMY);
     uses_all_its_slots(super::ROOMY);
-    stopping_takes_nothing_more_and_waits_for_what_is_at_work(super::ROOMY);
+    stopping_takes_no_more_work_and_waits_for_the_running(super::ROOMY);
     what_a_stopped_consumer_did_not_begin_another_handles(super::ROOMY);
     one_that_drains_keeps_nothing_from_the_others(super::ROOMY);
     each_message_reaches_one_of_several_consumers(super::ROOMY);
@@ -101,7 +101,7 @@ async fn uses_all_its_slots(world: World) {
     consumer.stopped().await;
 }
 
-async fn stopping_takes_nothing_more_and_waits_for_what_is_at_work(world: World) {
+async fn stopping_takes_no_more_work_and_waits_for_the_running(world: World) {
     let queue = world.end().await;
     let mut work = gated();
     let mut consumer = Consumer::start(&queue, 1, work.handler.clone());

@@ -1,5 +1,4 @@
-//! Redis goes away and comes back, empty or not: work that was begun ends, and the queue goes on by
-//! itself.
+//! Redis goes away and comes back, empty or not: work that was begun ends, and the queue continues by itself.
 
 use std::sync::Arc;
 
@@ -8,7 +7,7 @@ use restroy_run_queue::{queue::Queue, redis::RedisQueue};
 use crate::support::{Consumer, PrivateRedis, eventually, gated, message, telling, within};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn begun_work_ends_without_redis_and_the_queue_goes_on_after_it() {
+async fn begun_work_ends_without_redis_and_the_queue_resumes() {
     let mut redis = PrivateRedis::start().await;
     let queue = Arc::new(RedisQueue::start(&redis.options()));
     within(queue.until_connected()).await;

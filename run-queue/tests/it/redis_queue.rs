@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use restroy_run_queue::{
-    queue::{Queue, Unusable},
+    queue::{Queue, QueueUnavailable},
     redis::{RedisOptions, RedisQueue},
 };
 
@@ -102,7 +102,7 @@ async fn a_password_is_used() {
 }
 
 /// Waits until the check says so: its answer holds for a moment.
-async fn until_checked(queue: &RedisQueue, wanted: Result<(), Unusable>) {
+async fn until_checked(queue: &RedisQueue, wanted: Result<(), QueueUnavailable>) {
     within(async {
         while queue.check().await != wanted {
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -112,7 +112,7 @@ async fn until_checked(queue: &RedisQueue, wanted: Result<(), Unusable>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_that_takes_no_writes_is_told_of() {
+async fn a_read_only_redis_is_reported() {
     let redis = PrivateRedis::start().await;
     let options = redis.options();
     let queue = RedisQueue::start(&options);
@@ -124,7 +124,7 @@ async fn a_redis_that_takes_no_writes_is_told_of() {
     };
     set("maxmemory-policy", "noeviction").await;
     set("maxmemory", "1").await;
-    until_checked(&queue, Err(Unusable::OutOfMemory)).await;
+    until_checked(&queue, Err(QueueUnavailable::OutOfMemory)).await;
     assert!(queue.push(message(1)).await.is_err());
     set("maxmemory", "0").await;
     until_checked(&queue, Ok(())).await;
@@ -134,7 +134,7 @@ async fn a_redis_that_takes_no_writes_is_told_of() {
     let keys = keys(&mut operator, "").await;
     let key = keys.iter().find(|key| key.ends_with(":queue")).unwrap();
     redis::cmd("SET").arg(key).arg("something else").exec_async(&mut operator).await.unwrap();
-    until_checked(&queue, Err(Unusable::WrongType)).await;
+    until_checked(&queue, Err(QueueUnavailable::WrongType)).await;
     redis::cmd("DEL").arg(key).exec_async(&mut operator).await.unwrap();
     until_checked(&queue, Ok(())).await;
 }

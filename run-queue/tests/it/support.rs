@@ -90,7 +90,7 @@ impl World {
     }
 }
 
-/// A consumer at work.
+/// A consumer running.
 pub(crate) struct Consumer {
     stop: Option<oneshot::Sender<()>>,
     pub(crate) end: JoinHandle<()>,
@@ -109,19 +109,19 @@ impl Consumer {
         Self { stop: Some(stop), end }
     }
 
-    /// Tells it to stop.
+    /// Reports it to stop.
     pub(crate) fn stop(&mut self) {
         self.stop.take().expect("it was stopped before").send(()).expect("it ended by itself");
     }
 
-    /// Tells it to stop and waits until it has.
+    /// Reports it to stop and waits until it has.
     pub(crate) async fn stopped(mut self) {
         self.stop();
         within(self.end).await.unwrap();
     }
 }
 
-/// A handler that tells of each message.
+/// A handler that describes each message.
 pub(crate) fn telling() -> (Handler, mpsc::UnboundedReceiver<u128>) {
     let (seen, arrivals) = mpsc::unbounded_channel();
     let handler: Handler = Arc::new(move |message| {
@@ -133,7 +133,7 @@ pub(crate) fn telling() -> (Handler, mpsc::UnboundedReceiver<u128>) {
     (handler, arrivals)
 }
 
-/// A handler that tells of each message and ends when it is let.
+/// A handler that describes each message and ends when it is let.
 pub(crate) struct Gated {
     pub(crate) handler: Handler,
     pub(crate) arrivals: mpsc::UnboundedReceiver<u128>,

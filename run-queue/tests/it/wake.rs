@@ -28,7 +28,7 @@ async fn next(listener: &mut Receiver<Wake>) -> Wake {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn listeners_from_the_start_are_told_to_look_at_everything_once_it_stands() {
+async fn early_listeners_resync_once_connected() {
     let mut redis = PrivateRedis::start().await;
     redis.kill().await;
     let wake_ups = WakeUps::over_redis(&redis.options(), &Ambient::system());
@@ -104,7 +104,7 @@ async fn many_at_once_are_coalesced_by_run() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_an_outage_everybody_looks_at_everything_and_word_goes_on() {
+async fn after_an_outage_listeners_resync_and_wake_ups_resume() {
     let mut redis = PrivateRedis::start().await;
     let options = redis.options();
     let (one, mut at_one) = process(&options).await;

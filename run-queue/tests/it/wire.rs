@@ -4,7 +4,7 @@ use restroy_run_queue::run_api::CallKind;
 use serde_json::{Value, json};
 
 #[test]
-fn compare_and_set_tells_null_from_nothing() {
+fn compare_and_set_distinguishes_null_from_absent() {
     let call: CallKind =
         serde_json::from_value(json!({"method": "kv_cas", "key": "k", "expected": null, "ttl_ms": null})).unwrap();
     let CallKind::KvCas { expected, value, .. } = &call else { panic!("another call") };

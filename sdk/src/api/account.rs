@@ -4,15 +4,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ids::SessionId, time::Timestamp};
 
-/// `PATCH /v1/me`: what is left out stays.
+/// `PATCH /v1/me`: absent fields stay unchanged.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MePatch {
-    /// How others see the person: 1 to 32 characters.
+    /// The person's display name, 1 to 32 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What others may know about the person: up to 1024 characters.
+    /// Public information about the person, up to 1024 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub about: Option<String>,
     /// A time zone (IANA), such as `Europe/Kyiv`.
@@ -43,11 +43,11 @@ pub struct ChangePassword {
     pub revoke_api_tokens: bool,
 }
 
-/// A login that goes on.
+/// An active session.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SessionInfo {
-    /// Its id.
+    /// The session's id.
     pub id: SessionId,
     /// Whether this request came with it.
     pub current: bool,
@@ -113,7 +113,7 @@ pub struct ConfirmTotp {
     pub code: String,
 }
 
-/// The codes for the day on which the authenticator is lost. They are shown once.
+/// Codes to sign in with if the authenticator is lost. They are shown once.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RecoveryCodes {

@@ -35,11 +35,11 @@ pub struct AuditEntry {
     /// More about it.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub details: Value,
-    /// When.
+    /// When it was created.
     pub created_at: Timestamp,
 }
 
-/// Which entries of the audit log; all of them unless told.
+/// Filters entries of the audit log (default: all).
 #[derive(Debug, Clone, Default)]
 pub struct AuditFilter {
     /// Whose action begins so: `board.` is all that was done to boards.

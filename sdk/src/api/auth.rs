@@ -16,7 +16,7 @@ pub struct Register {
     pub email: String,
     /// 10 to 256 characters.
     pub password: String,
-    /// How others see the person; up to 32 characters.
+    /// The person's display name, up to 32 characters.
     pub name: String,
 }
 
@@ -35,7 +35,7 @@ pub struct Accepted {
 pub struct VerifyEmail {
     /// The token from the e-mail.
     pub token: String,
-    /// The password of the registration that the e-mail tells of.
+    /// The password of the registration that the e-mail belongs to.
     pub password: String,
 }
 
@@ -44,7 +44,7 @@ pub struct VerifyEmail {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Login {
-    /// The account's address.
+    /// The account's e-mail address.
     pub email: String,
     /// Its password.
     pub password: String,
@@ -66,8 +66,8 @@ pub struct SecondFactor {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct AskReset {
-    /// The account's address.
+pub struct RequestPasswordReset {
+    /// The account's e-mail address.
     pub email: String,
 }
 
@@ -75,7 +75,7 @@ pub struct AskReset {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct ConfirmReset {
+pub struct ConfirmPasswordReset {
     /// The token from the e-mail.
     pub token: String,
     /// The new password: 10 to 256 characters.
@@ -92,7 +92,7 @@ fn yes() -> bool {
 /// The answer to `POST /v1/auth/oidc`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct OidcBegun {
+pub struct OidcLogin {
     /// Where to go: the OpenID provider, which sends back to `/oidc/callback` of the installation.
     pub authorization_url: String,
     /// To be kept until then, by whoever began: good once, for ten minutes.
@@ -103,7 +103,7 @@ pub struct OidcBegun {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct FinishOidc {
+pub struct FinishOidcLogin {
     /// What was kept.
     pub flow: String,
     /// `code` of the callback.
@@ -145,13 +145,13 @@ pub struct Me {
     pub id: UserId,
     /// Its address.
     pub email: String,
-    /// How others see the person.
+    /// The person's display name.
     pub name: String,
     /// Whether the address was verified.
     pub email_verified: bool,
-    /// Since when.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// What others may know about the person.
+    /// Public information about the person.
     #[serde(default)]
     pub about: String,
     /// The person's time zone (IANA).
@@ -160,7 +160,7 @@ pub struct Me {
     /// `person`, or `service` for a service account.
     #[serde(default = "person")]
     pub kind: String,
-    /// Whether logins ask for a code too.
+    /// Whether logins require a second factor.
     #[serde(default)]
     pub two_factor: bool,
     /// The newest login.

@@ -17,12 +17,12 @@ pub struct NewBoard {
     /// What it is for; up to 1,024 characters.
     #[serde(default)]
     pub description: String,
-    /// Whether only its members, and who administers boards, see it. Whoever makes it is its first member.
+    /// Whether it is visible only to its members and to those who administer boards. Its creator is its first member.
     #[serde(default)]
     pub private: bool,
 }
 
-/// `PATCH /v1/boards/{id}`: what is absent stays.
+/// `PATCH /v1/boards/{id}`: absent fields stay unchanged.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -36,7 +36,7 @@ pub struct BoardPatch {
     /// An archived board can be read, not changed, and starts nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archived: Option<bool>,
-    /// A private board is seen by its members, and by who administers boards.
+    /// A private board is visible only to its members and to those who administer boards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private: Option<bool>,
 }
@@ -45,9 +45,9 @@ pub struct BoardPatch {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Board {
-    /// Its id.
+    /// The board's id.
     pub id: BoardId,
-    /// Its team.
+    /// The team that it belongs to.
     pub team_id: TeamId,
     /// Its name.
     pub name: String,
@@ -55,10 +55,10 @@ pub struct Board {
     pub description: String,
     /// Whether it can only be read.
     pub archived: bool,
-    /// Whether only its members, and who administers boards, see it.
+    /// Whether it is visible only to its members and to those who administer boards.
     #[serde(default)]
     pub private: bool,
-    /// Since when.
+    /// When it was created.
     pub created_at: Timestamp,
     /// The last change of its own fields.
     pub updated_at: Timestamp,
@@ -86,7 +86,7 @@ pub struct PutOrder {
 pub struct BoardMember {
     /// The person.
     pub user_id: UserId,
-    /// How others see the person.
+    /// The person's display name.
     pub name: String,
     /// The address; null for who may not see the team's members.
     pub email: Option<String>,
@@ -95,7 +95,7 @@ pub struct BoardMember {
     /// The role's id, when it is one of the team's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role_id: Option<RoleId>,
-    /// Since when.
+    /// When they were added to the board.
     pub added_at: Timestamp,
 }
 
@@ -107,7 +107,7 @@ pub struct PutKv {
     /// Any JSON; up to 64 KiB.
     #[cfg_attr(feature = "openapi", schema(value_type = Value))]
     pub value: serde_json::Value,
-    /// How long it lives, in milliseconds, up to ten years; for ever unless told.
+    /// Time to live in milliseconds, up to ten years (default: no expiry).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_ms: Option<u64>,
 }
@@ -123,7 +123,7 @@ pub struct KvEntry {
     pub value: serde_json::Value,
     /// Counts the writes of this key.
     pub version: i64,
-    /// When it goes away.
+    /// When it expires.
     pub expires_at: Option<Timestamp>,
     /// The last write.
     pub updated_at: Timestamp,

@@ -22,7 +22,7 @@ pub struct NewInvitation {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Invitation {
-    /// Its id.
+    /// The invitation's id.
     pub id: InvitationId,
     /// The address it is for.
     pub email: String,
@@ -35,7 +35,7 @@ pub struct Invitation {
     pub state: String,
     /// Who sent it; null when the account is gone.
     pub invited_by: Option<UserId>,
-    /// Since when.
+    /// When it was created.
     pub created_at: Timestamp,
     /// Until when it can be accepted.
     pub expires_at: Timestamp,
@@ -45,7 +45,7 @@ pub struct Invitation {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MyInvitation {
-    /// Its id.
+    /// The invitation's id.
     pub id: InvitationId,
     /// The team.
     pub team_id: TeamId,
@@ -55,7 +55,7 @@ pub struct MyInvitation {
     pub role: String,
     /// The name of who sent it; null when the account is gone.
     pub invited_by: Option<String>,
-    /// Since when.
+    /// When it was created.
     pub created_at: Timestamp,
     /// Until when it can be accepted.
     pub expires_at: Timestamp,

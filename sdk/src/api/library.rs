@@ -12,15 +12,15 @@ use crate::{
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewLibraryModule {
-    /// What scripts load it by, with `require "lib.NAME"`: a small letter first, then small letters,
-    /// digits and `_`, at most 64 together; unique within the team.
+    /// What scripts load it by, with `require "lib.NAME"`: a lower-case letter first, then lower-case letters,
+    /// digits and `_`, at most 64 in all; unique within the team.
     pub name: String,
     /// What it is for; up to 1,024 characters.
     #[serde(default)]
     pub description: String,
     /// Its first source: Lua, up to 256 KiB.
     pub source: String,
-    /// Why; up to 1,024 characters.
+    /// The commit message, up to 1,024 characters.
     #[serde(default)]
     pub message: String,
 }
@@ -35,7 +35,7 @@ pub struct PutLibraryModule {
     /// What it is for; absent, it stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Why; up to 1,024 characters.
+    /// The commit message, up to 1,024 characters.
     #[serde(default)]
     pub message: String,
 }
@@ -44,9 +44,9 @@ pub struct PutLibraryModule {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LibraryModule {
-    /// Its id.
+    /// The library module's id.
     pub id: LibraryModuleId,
-    /// Its team.
+    /// The team that it belongs to.
     pub team_id: TeamId,
     /// What scripts load it by.
     pub name: String,
@@ -54,7 +54,7 @@ pub struct LibraryModule {
     pub description: String,
     /// The newest version's number.
     pub latest_version: i64,
-    /// Since when.
+    /// When it was created.
     pub created_at: Timestamp,
     /// The last change.
     pub updated_at: Timestamp,
@@ -64,19 +64,19 @@ pub struct LibraryModule {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LibraryVersion {
-    /// Its id.
+    /// The library version's id.
     pub id: LibraryVersionId,
-    /// Its module.
+    /// The module that it is a version of.
     pub module_id: LibraryModuleId,
     /// Counts the module's versions, from 1; what a document pins.
     pub number: i64,
-    /// Why it was made.
+    /// The commit message.
     pub message: String,
     /// The SHA-256 of the source, in hex.
     pub sha256: String,
     /// Who made it.
     pub author_id: Option<UserId>,
-    /// When.
+    /// When it was created.
     pub created_at: Timestamp,
 }
 
@@ -86,7 +86,7 @@ pub struct LibraryVersion {
 pub struct LibrarySource {
     /// The module.
     pub module: LibraryModule,
-    /// Which version.
+    /// The version.
     pub version: LibraryVersion,
     /// Its source.
     pub source: String,

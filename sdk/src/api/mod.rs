@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Page<T> {
-    /// The things, in the list's order.
+    /// The items, in the list's order.
     pub items: Vec<T>,
     /// Where the next page starts; null on the last.
     pub next_cursor: Option<String>,

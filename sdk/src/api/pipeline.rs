@@ -24,7 +24,7 @@ pub struct NewPipeline {
     pub description: String,
 }
 
-/// `PATCH /v1/pipelines/{id}`: what is absent stays.
+/// `PATCH /v1/pipelines/{id}`: absent fields stay unchanged.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -40,8 +40,8 @@ pub struct PipelinePatch {
     pub retention: Option<Retention>,
 }
 
-/// How long a pipeline's runs are kept after they ended, and how many of them: what exceeds either goes. Runs that
-/// are kept on purpose do not count.
+/// How long a pipeline's ended runs are kept, and how many: what exceeds either is removed. Runs marked as kept do
+/// not count.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -67,11 +67,11 @@ pub struct MovePipeline {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Pipeline {
-    /// Its id.
+    /// The pipeline's id.
     pub id: PipelineId,
-    /// Its team.
+    /// The team that it belongs to.
     pub team_id: TeamId,
-    /// Its board.
+    /// The board that it is on.
     pub board_id: BoardId,
     /// Its name.
     pub name: String,
@@ -81,7 +81,7 @@ pub struct Pipeline {
     pub published_version: Option<i64>,
     /// The newest version, published or not.
     pub latest_version: Option<i64>,
-    /// Since when.
+    /// When it was created.
     pub created_at: Timestamp,
     /// The last change.
     pub updated_at: Timestamp,
@@ -99,16 +99,16 @@ pub struct Pipeline {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PutDefinition {
-    /// The document, as JSON; read with every fault's place named.
+    /// The document, as JSON; errors name their places.
     #[cfg_attr(feature = "openapi", schema(value_type = Document))]
     pub definition: Box<RawValue>,
     /// The sources by path, such as `scripts/fetch.lua`.
     #[serde(default)]
     pub files: BTreeMap<String, String>,
-    /// Why.
+    /// The commit message.
     #[serde(default)]
     pub message: String,
-    /// Whether runs start with it from now on.
+    /// Whether to publish it: new runs will use it.
     #[serde(default)]
     pub publish: bool,
 }
@@ -117,7 +117,7 @@ pub struct PutDefinition {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Definition {
-    /// Which version.
+    /// The version.
     pub version: Version,
     /// The document.
     pub definition: Document,
@@ -129,19 +129,19 @@ pub struct Definition {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Version {
-    /// Its id.
+    /// The version's id.
     pub id: VersionId,
-    /// Its pipeline.
+    /// The pipeline that it belongs to.
     pub pipeline_id: PipelineId,
     /// Counts the pipeline's versions, from 1.
     pub number: i64,
-    /// Why it was made.
+    /// The commit message.
     pub message: String,
     /// Whether it is the one that runs start with.
     pub published: bool,
     /// Who made it.
     pub author_id: Option<UserId>,
-    /// When.
+    /// When it was created.
     pub created_at: Timestamp,
 }
 
@@ -152,8 +152,8 @@ pub struct VersionWritten {
     /// The version.
     #[serde(flatten)]
     pub version: Version,
-    /// Where it may touch more than the version that was published before; its publication granted
-    /// that, or will need the permission `capability.grant`.
+    /// Where its capabilities exceed the previously published version's; publishing granted them, or will require
+    /// the permission `capability.grant`.
     pub widened: Vec<FieldError>,
 }
 
@@ -162,23 +162,23 @@ pub struct VersionWritten {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RestoreVersion {
-    /// Why; what it is unless told.
+    /// The commit message (default: which version was restored).
     #[serde(default)]
     pub message: String,
-    /// Whether runs start with it from now on.
+    /// Whether to publish it: new runs will use it.
     #[serde(default)]
     pub publish: bool,
 }
 
-/// `GET /v1/pipelines/{id}/versions/{n}/capabilities`: what a version may touch.
+/// `GET /v1/pipelines/{id}/versions/{n}/capabilities`: a version's capabilities.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Capabilities {
     /// The version's number.
     pub number: i64,
-    /// What it may touch, each thing once.
+    /// Its capabilities, each once.
     pub capabilities: Vec<CapabilityUse>,
-    /// Where it may touch more than the published version; empty when it is that one.
+    /// Where its capabilities exceed the published version's; empty for the published version.
     pub widened: Vec<FieldError>,
 }
 

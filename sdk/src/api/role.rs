@@ -26,7 +26,7 @@ pub struct Role {
     pub name: String,
     /// What it is for.
     pub description: String,
-    /// Whether every team has it, unchangeable.
+    /// Whether it is built in and cannot be changed.
     pub built_in: bool,
     /// What it allows, by the names of `GET /v1/permissions`.
     pub permissions: Vec<String>,
@@ -51,7 +51,7 @@ pub struct NewRole {
     pub permissions: Vec<String>,
 }
 
-/// `PATCH /v1/teams/{id}/roles/{role}`: what is absent stays.
+/// `PATCH /v1/teams/{id}/roles/{role}`: absent fields stay unchanged.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -62,7 +62,7 @@ pub struct RolePatch {
     /// A new description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// All that it allows from now on; who has it feels it with the next request.
+    /// All of its permissions; takes effect with the next request of those who have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permissions: Option<Vec<String>>,
 }

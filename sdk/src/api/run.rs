@@ -26,13 +26,13 @@ pub struct NewRun {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Run {
-    /// Its id.
+    /// The run's id.
     pub id: RunId,
-    /// Its team.
+    /// The team that it belongs to.
     pub team_id: TeamId,
     /// The board it was started on.
     pub board_id: BoardId,
-    /// Its pipeline.
+    /// The pipeline that it belongs to.
     pub pipeline_id: PipelineId,
     /// The pipeline's name when it started.
     pub pipeline_name: String,
@@ -62,7 +62,7 @@ pub struct Run {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
-    /// Since when it is kept on purpose, whatever the retention says.
+    /// When it was marked as kept, exempt from retention.
     #[serde(default)]
     pub kept_at: Option<Timestamp>,
 }
@@ -81,7 +81,7 @@ pub struct Waiting {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StepRun {
-    /// Its id.
+    /// The step run's id.
     pub id: StepRunId,
     /// Which step, item and attempt.
     #[serde(flatten)]
@@ -110,7 +110,7 @@ pub struct StepRun {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Artifact {
-    /// Its id.
+    /// The artifact's id.
     pub id: ArtifactId,
     /// Its name, unique within the run.
     pub name: String,

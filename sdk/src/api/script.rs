@@ -14,7 +14,7 @@ use crate::{
 pub struct Script {
     /// Its id; stays the same across versions.
     pub id: ScriptId,
-    /// Its pipeline.
+    /// The pipeline that it belongs to.
     pub pipeline_id: PipelineId,
     /// Its path among the pipeline's files.
     pub path: String,
@@ -22,7 +22,7 @@ pub struct Script {
     pub current: bool,
     /// The SHA-256 of its newest source, in hex.
     pub sha256: String,
-    /// Since when.
+    /// When it was created.
     pub created_at: Timestamp,
 }
 
@@ -30,7 +30,7 @@ pub struct Script {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ScriptVersion {
-    /// Its id.
+    /// The script version's id.
     pub id: ScriptVersionId,
     /// The SHA-256 of the source, in hex.
     pub sha256: String,
@@ -86,7 +86,7 @@ pub struct ConfigurationRevision {
     pub author_id: Option<UserId>,
     /// The person's name, as it is now.
     pub author_name: Option<String>,
-    /// When.
+    /// When it was created.
     pub created_at: Timestamp,
 }
 
@@ -99,7 +99,7 @@ pub struct CheckScript {
     pub source: String,
 }
 
-/// What compiling said.
+/// The compiler's result.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CheckResult {

@@ -20,13 +20,13 @@ pub struct NewTeam {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Team {
-    /// Its id.
+    /// The team's id.
     pub id: TeamId,
     /// Its name.
     pub name: String,
     /// The caller's role in it.
     pub role: String,
-    /// Since when.
+    /// When it was created.
     pub created_at: Timestamp,
 }
 
@@ -54,7 +54,7 @@ pub struct Transfer {
 pub struct Member {
     /// The person.
     pub user_id: UserId,
-    /// How others see the person.
+    /// The person's display name.
     pub name: String,
     /// The address.
     pub email: String,
@@ -63,7 +63,7 @@ pub struct Member {
     /// The role's id, when it is one of the team's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role_id: Option<RoleId>,
-    /// Since when.
+    /// When they joined the team.
     pub joined_at: Timestamp,
 }
 
@@ -71,7 +71,7 @@ pub struct Member {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct GiveRole {
+pub struct SetRole {
     /// The name of a role, or the id of one of the team's own.
     pub role: String,
 }
@@ -80,7 +80,7 @@ pub struct GiveRole {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OutboxMessage {
-    /// Its id.
+    /// The e-mail's id.
     pub id: MessageId,
     /// The run that sent it.
     pub run_id: Option<RunId>,

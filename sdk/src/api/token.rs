@@ -19,11 +19,11 @@ pub struct NewOwnApiToken {
     /// The only team that it reaches; all of its holder's unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub team_id: Option<TeamId>,
-    /// The permissions that it carries, such as `pipeline.run`; all that its holder has unless given. It never
-    /// allows what its holder may not.
+    /// The permissions that it carries, such as `pipeline.run`; by default all of its holder's. It never allows what
+    /// its holder may not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permissions: Option<Vec<String>>,
-    /// When it ends; never by itself unless given.
+    /// When it expires (default: never).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
 }
@@ -35,7 +35,7 @@ impl NewOwnApiToken {
         Self { password, name, team_id, permissions, expires_at }
     }
 
-    /// The password, and the token without it: what is kept or told of the one is not to be of the other.
+    /// The password, and the token without it: what is kept or shown of the one is not to be of the other.
     pub fn into_parts(self) -> (String, NewApiToken) {
         let Self { password, name, team_id, permissions, expires_at } = self;
         (password, NewApiToken { name, team_id, permissions, expires_at })
@@ -49,14 +49,14 @@ impl NewOwnApiToken {
 pub struct NewApiToken {
     /// What it is for: 1 to 64 characters.
     pub name: String,
-    /// The only team that it reaches; all of its holder's unless given. A service account has one anyway.
+    /// The only team that it has access to (default: all of its holder's). A service account has one team.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub team_id: Option<TeamId>,
-    /// The permissions that it carries, such as `pipeline.run`; all that its holder has unless given. It never
-    /// allows what its holder may not.
+    /// The permissions that it carries, such as `pipeline.run`; by default all of its holder's. It never allows what
+    /// its holder may not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permissions: Option<Vec<String>>,
-    /// When it ends; never by itself unless given.
+    /// When it expires (default: never).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
 }
@@ -65,11 +65,11 @@ pub struct NewApiToken {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ApiToken {
-    /// Its id.
+    /// The api token's id.
     pub id: ApiTokenId,
     /// What it is for.
     pub name: String,
-    /// Whose it is.
+    /// The account that it belongs to.
     pub user_id: UserId,
     /// The holder's name.
     pub holder: String,
@@ -77,10 +77,10 @@ pub struct ApiToken {
     pub team_id: Option<TeamId>,
     /// The permissions that it carries; null for all that its holder has.
     pub permissions: Option<Vec<String>>,
-    /// Since when.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// Who made it; null for the oldest, of which that was not noted. A service account's token ends when its maker
-    /// is no member of the team any more, or may less there than it carries.
+    /// Who created it; null for the oldest, where it was not recorded. A service account's token ends when its maker is
+    /// not a member of the team any more, or may less there than it carries.
     #[serde(default)]
     pub created_by: Option<UserId>,
     /// When it ends by itself.
@@ -117,15 +117,15 @@ pub struct NewServiceAccount {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ServiceAccount {
-    /// Its id.
+    /// The account's id.
     pub id: UserId,
     /// Its name.
     pub name: String,
     /// Its role in the team.
     pub role: String,
-    /// Since when.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// Who made it; null for the oldest, of which that was not noted.
+    /// Who created it; null for the oldest, where it was not recorded.
     #[serde(default)]
     pub created_by: Option<UserId>,
 }

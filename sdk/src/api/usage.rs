@@ -20,14 +20,14 @@ pub struct TeamLimits {
 pub struct TeamLimit {
     /// Its name, such as `emails_per_day`.
     pub name: String,
-    /// In what it is counted, such as `bytes`.
+    /// Its unit, such as `bytes`.
     #[serde(default)]
     pub unit: String,
-    /// The value in force.
+    /// The effective value.
     pub value: i64,
-    /// What the plan gives.
+    /// The plan's value.
     pub default: i64,
-    /// The most that the operator can give.
+    /// The maximum that the operator can set.
     pub most: i64,
     /// What it is about.
     pub description: String,
@@ -69,10 +69,10 @@ pub struct UsageHour {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Storage {
-    /// All of it.
+    /// The total.
     #[serde(default)]
     pub bytes: i64,
-    /// How much it may be: the limit `storage_bytes`.
+    /// The limit `storage_bytes`.
     #[serde(default)]
     pub limit: i64,
     /// Whether it is 80 % of the limit or more. The owners get an e-mail when it comes to that.

@@ -6,7 +6,8 @@ use super::{Client, Result};
 use crate::api::{
     account::{ConfirmTotp, NewTotp, Proof, RecoveryCodes},
     auth::{
-        Accepted, AskReset, ConfirmReset, Login, Me, NewTicket, Register, SecondFactor, Ticket, Tokens, VerifyEmail,
+        Accepted, ConfirmPasswordReset, Login, Me, NewTicket, Register, RequestPasswordReset, SecondFactor, Ticket,
+        Tokens, VerifyEmail,
     },
 };
 
@@ -16,8 +17,8 @@ impl Client {
         self.post(&["v1", "auth", "register"]).anonymous().json(account)?.fetch().await
     }
 
-    /// Says that the address is one's own, with the token from the e-mail and the password of the registration
-    /// that it tells of.
+    /// Says that the address is one's own, with the token from the e-mail and the password of the registration that it
+    /// describes.
     pub async fn verify_email(&self, token: &str, password: &str) -> Result<()> {
         let body = VerifyEmail { token: token.to_owned(), password: password.to_owned() };
         self.post(&["v1", "auth", "verify-email"]).anonymous().json(&body)?.done().await
@@ -42,13 +43,13 @@ impl Client {
     }
 
     /// Asks for an e-mail with which another password can be chosen.
-    pub async fn ask_reset(&self, email: &str) -> Result<Accepted> {
-        let body = AskReset { email: email.to_owned() };
+    pub async fn request_password_reset(&self, email: &str) -> Result<Accepted> {
+        let body = RequestPasswordReset { email: email.to_owned() };
         self.post(&["v1", "auth", "password-reset"]).anonymous().json(&body)?.fetch().await
     }
 
     /// Chooses another password with the token from the e-mail.
-    pub async fn confirm_reset(&self, reset: &ConfirmReset) -> Result<()> {
+    pub async fn confirm_password_reset(&self, reset: &ConfirmPasswordReset) -> Result<()> {
         self.post(&["v1", "auth", "password-reset", "confirm"]).anonymous().json(reset)?.done().await
     }
 
@@ -79,7 +80,7 @@ impl Client {
         self.post(&["v1", "me", "totp", "confirm"]).json(&body)?.fetch().await
     }
 
-    /// Makes new recovery codes; the ones before are good no more.
+    /// Makes new recovery codes; the ones before are no longer valid.
     pub async fn renew_recovery_codes(&self, password: &str) -> Result<RecoveryCodes> {
         let body = Proof { password: password.to_owned() };
         self.post(&["v1", "me", "totp", "recovery-codes"]).json(&body)?.fetch().await

@@ -20,7 +20,7 @@ impl Client {
         filtered(self.get(&["v1", "teams", &team.to_string(), "audit", "export"]), filter).bytes().await
     }
 
-    /// What was done to one's own account, sign-ins among it, the newest first.
+    /// The log of your own account, sign-ins among it, the newest first.
     pub async fn my_audit(&self, filter: &AuditFilter, paging: &Paging) -> Result<Page<AuditEntry>> {
         filtered(self.get(&["v1", "me", "audit"]), filter).page(paging).fetch().await
     }

@@ -13,7 +13,7 @@ use crate::{
 
 /// Whose configuration: what a script's own has goes before its board's, and that before its team's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ConfigurationOf {
+pub enum ConfigurationOwner {
     /// A script's own.
     Script(ScriptId),
     /// That of all scripts on a board.
@@ -22,19 +22,19 @@ pub enum ConfigurationOf {
     Team(TeamId),
 }
 
-impl From<ScriptId> for ConfigurationOf {
+impl From<ScriptId> for ConfigurationOwner {
     fn from(id: ScriptId) -> Self {
         Self::Script(id)
     }
 }
 
-impl From<BoardId> for ConfigurationOf {
+impl From<BoardId> for ConfigurationOwner {
     fn from(id: BoardId) -> Self {
         Self::Board(id)
     }
 }
 
-impl From<TeamId> for ConfigurationOf {
+impl From<TeamId> for ConfigurationOwner {
     fn from(id: TeamId) -> Self {
         Self::Team(id)
     }
@@ -44,21 +44,25 @@ impl Client {
     /// What is set; of secrets only the names.
     pub async fn configuration(
         &self,
-        of: impl Into<ConfigurationOf>,
+        of: impl Into<ConfigurationOwner>,
         paging: &Paging,
     ) -> Result<Page<ConfigurationEntry>> {
         self.configured(Method::GET, of.into(), &[]).page(paging).fetch().await
     }
 
     /// What a key holds; of a secret only that it is there.
-    pub async fn configuration_entry(&self, of: impl Into<ConfigurationOf>, key: &str) -> Result<ConfigurationEntry> {
+    pub async fn configuration_entry(
+        &self,
+        of: impl Into<ConfigurationOwner>,
+        key: &str,
+    ) -> Result<ConfigurationEntry> {
         self.configured(Method::GET, of.into(), &[key]).fetch().await
     }
 
     /// Sets a key.
     pub async fn put_configuration(
         &self,
-        of: impl Into<ConfigurationOf>,
+        of: impl Into<ConfigurationOwner>,
         key: &str,
         value: &PutConfiguration,
     ) -> Result<ConfigurationEntry> {
@@ -66,25 +70,25 @@ impl Client {
     }
 
     /// Takes a key away: what a farther place has under it holds again, or the document's default.
-    pub async fn delete_configuration(&self, of: impl Into<ConfigurationOf>, key: &str) -> Result<()> {
+    pub async fn delete_configuration(&self, of: impl Into<ConfigurationOwner>, key: &str) -> Result<()> {
         self.configured(Method::DELETE, of.into(), &[key]).done().await
     }
 
     /// The changes of a key, the newest first; never the value of a secret.
     pub async fn configuration_history(
         &self,
-        of: impl Into<ConfigurationOf>,
+        of: impl Into<ConfigurationOwner>,
         key: &str,
         paging: &Paging,
     ) -> Result<Page<ConfigurationRevision>> {
         self.configured(Method::GET, of.into(), &[key, "history"]).page(paging).fetch().await
     }
 
-    fn configured(&self, method: Method, of: ConfigurationOf, rest: &[&str]) -> Request<'_> {
+    fn configured(&self, method: Method, of: ConfigurationOwner, rest: &[&str]) -> Request<'_> {
         let (kind, id) = match of {
-            ConfigurationOf::Script(id) => ("scripts", id.to_string()),
-            ConfigurationOf::Board(id) => ("boards", id.to_string()),
-            ConfigurationOf::Team(id) => ("teams", id.to_string()),
+            ConfigurationOwner::Script(id) => ("scripts", id.to_string()),
+            ConfigurationOwner::Board(id) => ("boards", id.to_string()),
+            ConfigurationOwner::Team(id) => ("teams", id.to_string()),
         };
         let mut path = vec!["v1", kind, &id, "configuration"];
         path.extend(rest);

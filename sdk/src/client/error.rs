@@ -37,7 +37,7 @@ pub enum Error {
         address: String,
     },
     /// The API token was refused.
-    #[error("the API token is not good at {address}, or no longer; make another")]
+    #[error("the API token for {address} is invalid, expired or revoked; create another")]
     ApiToken {
         /// The installation.
         address: String,
@@ -71,7 +71,7 @@ impl Error {
     }
 
     /// Whether the same request may succeed a little later.
-    pub fn is_passing(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } => true,
             Self::Problem(problem) => matches!(problem.status, 429 | 502..=504),

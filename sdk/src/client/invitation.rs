@@ -29,7 +29,7 @@ impl Client {
         self.request(Method::DELETE, &path).done().await
     }
 
-    /// The invitations that wait for the caller.
+    /// The pending invitations for the caller.
     pub async fn my_invitations(&self, paging: &Paging) -> Result<Page<MyInvitation>> {
         self.get(&["v1", "me", "invitations"]).page(paging).fetch().await
     }

@@ -33,12 +33,12 @@ impl Client {
         self.post(&["v1", "me", "email"]).json(change)?.fetch().await
     }
 
-    /// Goes on with a change of the address, or stops it, with the token from either e-mail.
+    /// Continues with a change of the address, or stops it, with the token from either e-mail.
     pub async fn confirm_email(&self, confirmation: &ConfirmEmail) -> Result<EmailChange> {
         self.post(&["v1", "me", "email", "confirm"]).anonymous().json(confirmation)?.fetch().await
     }
 
-    /// The logins that go on.
+    /// The active logins.
     pub async fn sessions(&self, paging: &Paging) -> Result<Page<SessionInfo>> {
         self.get(&["v1", "me", "sessions"]).page(paging).fetch().await
     }

@@ -7,7 +7,7 @@ use crate::{
     api::{
         Page,
         board::BoardMember,
-        team::{GiveRole, Member},
+        team::{Member, SetRole},
     },
     ids::{BoardId, TeamId, UserId},
 };
@@ -24,8 +24,8 @@ impl Client {
     }
 
     /// Gives a member another role.
-    pub async fn give_role(&self, team: TeamId, user: UserId, role: &str) -> Result<Member> {
-        let body = GiveRole { role: role.to_owned() };
+    pub async fn set_role(&self, team: TeamId, user: UserId, role: &str) -> Result<Member> {
+        let body = SetRole { role: role.to_owned() };
         let path = ["v1", "teams", &team.to_string(), "members", &user.to_string()];
         self.request(Method::PATCH, &path).json(&body)?.fetch().await
     }
@@ -41,8 +41,8 @@ impl Client {
     }
 
     /// Gives a member of the team a role on a board.
-    pub async fn give_board_role(&self, board: BoardId, user: UserId, role: &str) -> Result<BoardMember> {
-        let body = GiveRole { role: role.to_owned() };
+    pub async fn set_board_role(&self, board: BoardId, user: UserId, role: &str) -> Result<BoardMember> {
+        let body = SetRole { role: role.to_owned() };
         let path = ["v1", "boards", &board.to_string(), "members", &user.to_string()];
         self.request(Method::PUT, &path).json(&body)?.fetch().await
     }

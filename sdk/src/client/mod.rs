@@ -45,7 +45,7 @@ use std::{sync::Arc, time::Duration};
 
 use url::Url;
 
-pub use configuration::ConfigurationOf;
+pub use configuration::ConfigurationOwner;
 pub use error::{Error, Result};
 pub use request::Paging;
 pub use tls::config as tls_config;

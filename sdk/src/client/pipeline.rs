@@ -91,7 +91,7 @@ impl Client {
         self.get(&["v1", "pipelines", &pipeline.to_string(), "versions", &from, "diff", &to]).fetch().await
     }
 
-    /// What a version may touch.
+    /// What a version may use.
     pub async fn capabilities(&self, pipeline: PipelineId, number: i64) -> Result<Capabilities> {
         let path = ["v1", "pipelines", &pipeline.to_string(), "versions", &number.to_string(), "capabilities"];
         self.get(&path).fetch().await

@@ -30,7 +30,7 @@ const ATTEMPTS: u32 = 3;
 /// Which page of a list.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Paging {
-    /// How many things, 1 to 100; 50 unless told.
+    /// How many items (1–100, default 50).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
     /// `next_cursor` of the page before.
@@ -165,7 +165,7 @@ impl Request<'_> {
         self
     }
 
-    /// For the thing as it was at that revision: 412 when it is another by now.
+    /// For the thing as it was at that revision: 412 when it is another now.
     pub(super) fn at_revision(mut self, revision: Option<i64>) -> Self {
         self.if_match = revision.map(|revision| format!("\"{revision}\""));
         self
@@ -207,7 +207,7 @@ impl Request<'_> {
         loop {
             attempt += 1;
             match self.once(token).await {
-                // What cannot be connected to is told at once: a person waits.
+                // What cannot be connected to is reported at once: a person waits.
                 Err(Error::Unreachable { sent: true, .. }) if repeatable && attempt < ATTEMPTS => {
                     self.client.back_off(attempt - 1).await;
                 }

@@ -34,7 +34,7 @@ impl Client {
         self.get(&["v1", "runs", &run.to_string(), "steps"]).page(paging).fetch().await
     }
 
-    /// Ends a run that goes on.
+    /// Ends an active run.
     pub async fn cancel(&self, run: RunId) -> Result<Run> {
         self.post(&["v1", "runs", &run.to_string(), "cancel"]).fetch().await
     }

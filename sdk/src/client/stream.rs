@@ -70,13 +70,13 @@ struct Follower {
 }
 
 /// What a connection brought.
-enum Brought {
+enum StreamItem {
     Event(Box<Event>),
     /// The event of this number, of a kind that this client does not know.
     Unknown(i64),
     /// Nothing that was not given out before.
     Nothing,
-    /// The run is over and everything was told.
+    /// The run is over and everything was reported.
     End,
     /// The connection is of no more use.
     Broken(String),
@@ -93,21 +93,21 @@ impl Follower {
                         self.socket = Some(socket);
                         continue;
                     }
-                    Err(error) if error.is_passing() => Brought::Broken(error.to_string()),
-                    Err(error) => Brought::Failed(error),
+                    Err(error) if error.is_transient() => StreamItem::Broken(error.to_string()),
+                    Err(error) => StreamItem::Failed(error),
                 },
             };
             match self.check_sequence(brought) {
-                Brought::Event(event) => {
+                StreamItem::Event(event) => {
                     self.failures = 0;
                     self.last = event.seq;
                     return Some(Ok(*event));
                 }
-                Brought::Unknown(seq) => self.last = seq,
-                Brought::Nothing => {}
-                Brought::End => return None,
-                Brought::Failed(error) => return Some(Err(error)),
-                Brought::Broken(reason) => {
+                StreamItem::Unknown(seq) => self.last = seq,
+                StreamItem::Nothing => {}
+                StreamItem::End => return None,
+                StreamItem::Failed(error) => return Some(Err(error)),
+                StreamItem::Broken(reason) => {
                     self.socket = None;
                     if self.failures >= MAX_FAILURES {
                         let address = self.client.base().to_string();
@@ -123,16 +123,16 @@ impl Follower {
     }
 
     /// Events come in order, each once, whatever the connection brings.
-    fn check_sequence(&self, brought: Brought) -> Brought {
+    fn check_sequence(&self, brought: StreamItem) -> StreamItem {
         let seq = match &brought {
-            Brought::Event(event) => event.seq,
-            Brought::Unknown(seq) => *seq,
+            StreamItem::Event(event) => event.seq,
+            StreamItem::Unknown(seq) => *seq,
             _ => return brought,
         };
         if seq <= self.last {
-            Brought::Nothing
+            StreamItem::Nothing
         } else if seq > self.last + 1 {
-            Brought::Broken(format!("event {seq} came after {}", self.last))
+            StreamItem::Broken(format!("event {seq} came after {}", self.last))
         } else {
             brought
         }
@@ -154,7 +154,7 @@ impl Follower {
         }
     }
 
-    /// Asks for the connection; an answer that is no upgrade is given back.
+    /// Asks for the connection; an answer that is not an upgrade is given back.
     async fn handshake(&mut self, token: &str) -> Result<Result<Socket, Answer>> {
         let base = self.client.base();
         let mut url = base.clone();
@@ -191,18 +191,18 @@ impl Follower {
 }
 
 /// What the connection brings next.
-async fn read(socket: &mut Socket) -> Brought {
+async fn read(socket: &mut Socket) -> StreamItem {
     let mut unanswered = 0;
     loop {
         let message = match tokio::time::timeout(QUIET, pin!(socket.next())).await {
-            Ok(None) => return Brought::Broken("the connection ended".into()),
-            Ok(Some(Err(error))) => return Brought::Broken(error.to_string()),
+            Ok(None) => return StreamItem::Broken("the connection ended".into()),
+            Ok(Some(Err(error))) => return StreamItem::Broken(error.to_string()),
             Ok(Some(Ok(message))) => message,
-            Err(_) if unanswered >= MAX_UNANSWERED => return Brought::Broken("the connection fell silent".into()),
+            Err(_) if unanswered >= MAX_UNANSWERED => return StreamItem::Broken("the connection fell silent".into()),
             Err(_) => {
                 unanswered += 1;
                 if let Err(error) = socket.send(Message::Ping(Vec::new().into())).await {
-                    return Brought::Broken(error.to_string());
+                    return StreamItem::Broken(error.to_string());
                 }
                 continue;
             }
@@ -215,32 +215,32 @@ async fn read(socket: &mut Socket) -> Brought {
     }
 }
 
-fn event(text: &str) -> Brought {
+fn event(text: &str) -> StreamItem {
     /// What every event has, of whatever kind.
     #[derive(Deserialize)]
     struct AnyEvent {
         seq: i64,
     }
     match serde_json::from_str::<Event>(text) {
-        Ok(event) => Brought::Event(Box::new(event)),
+        Ok(event) => StreamItem::Event(Box::new(event)),
         // A newer installation may tell more than this client knows.
         Err(error) => match serde_json::from_str::<AnyEvent>(text) {
-            Ok(event) => Brought::Unknown(event.seq),
-            Err(_) => Brought::Broken(format!("a frame that is not an event: {error}")),
+            Ok(event) => StreamItem::Unknown(event.seq),
+            Err(_) => StreamItem::Broken(format!("a frame that is not an event: {error}")),
         },
     }
 }
 
-fn closed(frame: Option<&CloseFrame>) -> Brought {
-    let Some(frame) = frame else { return Brought::Broken("the connection was closed".into()) };
+fn closed(frame: Option<&CloseFrame>) -> StreamItem {
+    let Some(frame) = frame else { return StreamItem::Broken("the connection was closed".into()) };
     match frame.code {
-        CloseCode::Normal => Brought::End,
+        CloseCode::Normal => StreamItem::End,
         // The handshake refreshes the token, or finds that the session ended.
-        CloseCode::Library(CLOSE_UNAUTHORIZED) => Brought::Broken("the session is to be renewed".into()),
+        CloseCode::Library(CLOSE_UNAUTHORIZED) => StreamItem::Broken("the session is to be renewed".into()),
         CloseCode::Library(CLOSE_FORBIDDEN) => {
-            let problem = Problem::new(ProblemCode::Forbidden).detail("You may no longer watch this run.");
-            Brought::Failed(Error::Problem(Box::new(problem)))
+            let problem = Problem::new(ProblemCode::Forbidden).detail("You no longer have access to this run.");
+            StreamItem::Failed(Error::Problem(Box::new(problem)))
         }
-        code => Brought::Broken(format!("closed with code {}: {}", u16::from(code), frame.reason)),
+        code => StreamItem::Broken(format!("closed with code {}: {}", u16::from(code), frame.reason)),
     }
 }

@@ -72,7 +72,7 @@ impl Client {
         self.get(&["v1", "teams", &team.to_string(), "limits"]).fetch().await
     }
 
-    /// What it used, by the hour, and what it stores: of the last 24 hours unless told.
+    /// What it used by the hour (default: the last 24 hours), and what it stores.
     pub async fn usage(
         &self,
         team: TeamId,

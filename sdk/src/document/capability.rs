@@ -1,5 +1,5 @@
-//! What a version may touch, and whether it is more than another may. What counts is the pipeline, not
-//! the single step: whoever may edit it may move a script from one step to another.
+//! What a version may use, and whether it is more than another may. What counts is the pipeline, not the single
+//! step: whoever may edit it may move a script from one step to another.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Document, pointer};
 use crate::problem::FieldError;
 
-/// A thing outside of the sandbox that scripts can reach.
+/// A capability: something outside the sandbox that a script can use.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -27,17 +27,17 @@ pub enum Capability {
     },
     /// The board's key-value store.
     Kv,
-    /// E-mail.
+    /// Sending e-mail.
     Email,
     /// The run's scratch folder and artifacts.
     Files,
 }
 
-/// A thing that a version may touch, and by which steps.
+/// A capability of a version and the steps that declare it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CapabilityUse {
-    /// What.
+    /// The capability.
     #[serde(flatten)]
     pub touch: Capability,
     /// The steps that declare it.
@@ -72,7 +72,7 @@ fn declared(document: &Document) -> impl Iterator<Item = (&str, String, Capabili
     })
 }
 
-/// All that a document's steps may touch, each thing once.
+/// All that a document's steps may use, each thing once.
 pub fn capabilities(document: &Document) -> Vec<CapabilityUse> {
     let mut all: BTreeMap<Capability, Vec<String>> = BTreeMap::new();
     for (step, _, touch) in declared(document) {
@@ -85,23 +85,23 @@ pub fn capabilities(document: &Document) -> Vec<CapabilityUse> {
     all.into_iter().map(|(touch, steps)| CapabilityUse { touch, steps }).collect()
 }
 
-/// A thing that a version may touch and another may not, at the place where it declares it.
+/// A capability that one version has and another lacks, with the place of its declaration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Escalation {
-    /// What.
+    /// The capability.
     pub touch: Capability,
-    /// Where, as an answer of the API tells it.
+    /// Where, as an answer of the API reports it.
     pub fault: FieldError,
 }
 
-/// Every place where `new` may touch what `granted` may not. Without a document that was granted that is
-/// every place where it touches something.
+/// Every place where `new` may use what `granted` may not. Without a document that was granted that is every place
+/// where it touches something.
 pub fn escalations(new: &Document, granted: Option<&Document>) -> Vec<Escalation> {
     let place = |(pointer, touch)| Escalation { fault: FieldError::new(pointer, detail(&touch)), touch };
     not_granted(new, granted).map(place).collect()
 }
 
-/// What `new` may touch and `granted` may not, each thing once.
+/// What `new` may use and `granted` may not, each thing once.
 pub fn escalated_capabilities(new: &Document, granted: Option<&Document>) -> Vec<Capability> {
     let mut touches: Vec<Capability> = not_granted(new, granted).map(|(_, touch)| touch).collect();
     touches.sort_unstable();
@@ -110,7 +110,7 @@ pub fn escalated_capabilities(new: &Document, granted: Option<&Document>) -> Vec
 }
 
 fn not_granted(new: &Document, granted: Option<&Document>) -> impl Iterator<Item = (String, Capability)> {
-    let granted = Granted::of(granted);
+    let granted = GrantedSet::from_document(granted);
     declared(new).filter(move |(.., touch)| !granted.includes(touch)).map(|(_, pointer, touch)| (pointer, touch))
 }
 
@@ -124,17 +124,17 @@ fn detail(touch: &Capability) -> String {
 
 /// What was granted, so that it is quickly found.
 #[derive(Default)]
-struct Granted {
+struct GrantedSet {
     things: HashSet<Capability>,
     /// Of wildcards: scheme, and what a host must end in.
     wildcards: Vec<(String, String)>,
 }
 
-impl Granted {
-    fn of(document: Option<&Document>) -> Self {
+impl GrantedSet {
+    fn from_document(document: Option<&Document>) -> Self {
         let mut granted = Self::default();
         for (.., touch) in document.into_iter().flat_map(declared) {
-            let touch = folded(touch);
+            let touch = case_folded(touch);
             if let Capability::Http { origin } = &touch
                 && let Some((scheme, host)) = origin.split_once("://")
                 && let Some(parent) = host.strip_prefix('*').filter(|parent| parent.starts_with('.'))
@@ -148,7 +148,7 @@ impl Granted {
 
     /// Whether it takes the wanted in: the very thing, or an origin below a wildcard.
     fn includes(&self, wanted: &Capability) -> bool {
-        let wanted = folded(wanted.clone());
+        let wanted = case_folded(wanted.clone());
         if self.things.contains(&wanted) {
             return true;
         }
@@ -161,7 +161,7 @@ impl Granted {
 }
 
 /// The same thing as it is compared: origins know no case.
-fn folded(touch: Capability) -> Capability {
+fn case_folded(touch: Capability) -> Capability {
     match touch {
         Capability::Http { origin } => Capability::Http { origin: origin.to_ascii_lowercase() },
         other => other,
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_touched_is_listed_once_and_judged_on_the_whole() {
+    fn capabilities_are_listed_once_and_compared_as_a_whole() {
         let old = document(&serde_json::json!({
             "a": { "script": "a.lua", "allow": { "kv": true, "http": ["https://x.example"] }, "secrets": ["KEY"] },
         }));

@@ -14,7 +14,7 @@ const CONTEXT: usize = 3;
 const SEARCH: Duration = Duration::from_millis(50);
 /// How long is searched in all: the more files differ, the less is left for each.
 const SEARCH_IN_ALL: Duration = Duration::from_millis(500);
-/// How many files are told line by line, and with how many bytes together.
+/// How many files are reported line by line, and with how many bytes together.
 const MAX_FILES: usize = 100;
 const MAX_BYTES: usize = 1024 * 1024;
 
@@ -41,7 +41,7 @@ pub struct Diff {
     pub steps: Vec<StepChange>,
     /// The files that differ, by path.
     pub files: Vec<FileChange>,
-    /// What may be touched now and could not be before, or the other way round.
+    /// The capabilities that were added or removed.
     pub capabilities: Vec<CapabilityChange>,
 }
 
@@ -79,17 +79,17 @@ pub struct FileChange {
     pub path: String,
     /// What became of it.
     pub change: Change,
-    /// A unified diff; null where there is too much of it to be told.
+    /// A unified diff; null if it is too large.
     pub diff: Option<String>,
 }
 
-/// A thing that may be touched now, or may no more.
+/// A capability that was added or removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CapabilityChange {
     /// What became of it: added or removed.
     pub change: Change,
-    /// What.
+    /// The capability.
     #[serde(flatten)]
     pub touch: Capability,
 }
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_steps_fields_lines_and_what_may_be_touched() {
+    fn reports_steps_fields_lines_and_capabilities() {
         let old = document(&json!({
             "restroy": 1, "name": "Old",
             "steps": { "a": { "script": "a.lua", "timeout": "5s" }, "gone": { "script": "a.lua" } },
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_much_is_named_and_not_told() {
+    fn an_oversized_state_is_named_but_not_recorded() {
         let document = document(&json!({ "restroy": 1, "steps": { "a": { "script": "a.lua" } } }));
         let long = (0..30_000).map(|n| format!("x = {n}")).collect::<Vec<_>>().join("\n");
         let files: BTreeMap<_, _> = (0..10).map(|n| (format!("{n}.lua"), long.clone())).collect();

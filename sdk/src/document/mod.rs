@@ -7,8 +7,8 @@ mod capability;
 mod check;
 mod diff;
 mod modules;
-mod places;
 mod pointer;
+mod positions;
 mod read;
 mod requires;
 mod span;
@@ -20,15 +20,15 @@ use serde::{Deserialize, Serialize};
 
 pub use capability::{Capability, CapabilityUse, Escalation, capabilities, escalated_capabilities, escalations};
 pub use check::{
-    Bounds, MAX_FOLDERS, MAX_SOURCE_BYTES, MAX_STEPS, MAX_TOTAL_BYTES, check, check_within, is_module_name, order,
-    wrong_path, wrong_paths,
+    DocumentBounds, MAX_FOLDERS, MAX_SOURCE_BYTES, MAX_STEPS, MAX_TOTAL_BYTES, check, check_within, is_module_name,
+    order, path_error, path_errors,
 };
 pub use diff::{CapabilityChange, Change, Diff, FieldChange, FileChange, StepChange, diff};
 pub use modules::{check_library, foreign_requires};
-pub use places::Places;
+pub use positions::PositionMap;
 pub use read::{read_json, read_yaml};
-pub use span::Span;
-pub use tree::{MAX_BYTES, Place};
+pub use span::DurationText;
+pub use tree::{MAX_BYTES, Position};
 
 /// A pipeline, as its author writes it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -77,7 +77,7 @@ pub struct Step {
     pub pipeline: Option<String>,
     /// A durable pause. Reserved.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub sleep: Option<Span>,
+    pub sleep: Option<DurationText>,
     /// A durable pause until a moment. Reserved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wait_until: Option<String>,
@@ -100,7 +100,7 @@ pub struct Step {
     /// A Lua expression for an array: the step runs once for each of its items.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub for_each: Option<String>,
-    /// How many items at once; 10 unless told.
+    /// How many items run concurrently (default 10).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_parallel: Option<u32>,
     /// Which ends of the steps it needs let it run.
@@ -117,14 +117,14 @@ pub struct Step {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,
     /// What it may do.
-    #[serde(skip_serializing_if = "Allow::is_nothing")]
+    #[serde(skip_serializing_if = "Allow::is_empty")]
     pub allow: Allow,
     /// What happens when it fails.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
-    /// Wall time of one attempt; 30 s unless told, 15 min at most.
+    /// Wall time of one attempt (default 30 s, at most 15 min).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub timeout: Option<Span>,
+    pub timeout: Option<DurationText>,
 }
 
 /// Which ends of the steps it needs let a step run.
@@ -169,7 +169,7 @@ pub struct Allow {
 
 impl Allow {
     /// Whether nothing is allowed.
-    pub fn is_nothing(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
@@ -179,29 +179,29 @@ impl Allow {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Retry {
-    /// All attempts together, the first among them; 3 unless told, 10 at most.
+    /// All attempts, including the first (default 3, at most 10).
     #[serde(default = "Retry::attempts")]
     pub max_attempts: u32,
     /// How the pause grows.
     #[serde(default)]
     pub backoff: Backoff,
-    /// The first pause; 500 ms unless told.
+    /// The first pause (default 500 ms).
     #[serde(default = "Retry::initial")]
-    pub initial: Span,
-    /// The longest pause; 30 s unless told.
+    pub initial: DurationText,
+    /// The longest pause (default 30 s).
     #[serde(default = "Retry::max")]
-    pub max: Span,
+    pub max: DurationText,
 }
 
 impl Retry {
     fn attempts() -> u32 {
         3
     }
-    fn initial() -> Span {
-        Span::from_millis(500)
+    fn initial() -> DurationText {
+        DurationText::from_millis(500)
     }
-    fn max() -> Span {
-        Span::from_millis(30_000)
+    fn max() -> DurationText {
+        DurationText::from_millis(30_000)
     }
 }
 
@@ -215,7 +215,7 @@ pub enum Backoff {
     Exponential,
     /// Grows by the first pause each time.
     Linear,
-    /// Stays.
+    /// The pause stays the same.
     Constant,
 }
 
@@ -255,13 +255,13 @@ pub enum OnConflict {
 pub struct Schedule {
     /// Five fields: minute, hour, day of month, month, day of week.
     pub cron: String,
-    /// An IANA zone; UTC unless told.
+    /// An IANA time zone (default UTC).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
     /// What happens to times that passed while nothing ran.
     #[serde(default)]
     pub misfire: Misfire,
-    /// What happens when the last run still goes on.
+    /// What happens while the last run is active.
     #[serde(default)]
     pub overlap: Overlap,
 }
@@ -274,11 +274,11 @@ pub enum Misfire {
     /// One run for all of them.
     #[default]
     RunOnce,
-    /// None.
+    /// None of them runs.
     Skip,
 }
 
-/// What happens when a scheduled time comes while the last run still goes on.
+/// What happens at a scheduled time while the last run is active.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
@@ -290,8 +290,8 @@ pub enum Overlap {
     Allow,
 }
 
-/// The document as YAML, for a person to go on with; [`read_yaml`] gives the same document back, its keys
-/// in the same order.
+/// The document as YAML, for a person to continue with; [`read_yaml`] gives the same document back, its keys in the
+/// same order.
 pub fn to_yaml(document: &Document) -> Result<String, serde_saphyr::ser::Error> {
     serde_saphyr::to_string(document)
 }

@@ -43,7 +43,7 @@ const BUILT_IN: [&str; 19] = [
 const MAX_DEPTH: usize = 200;
 /// How many `require`s are followed, each as often as a step's script leads to it.
 const MAX_FOLLOWED: usize = 500_000;
-/// How much of a name is told, in characters.
+/// How much of a name is reported, in characters.
 const SHOWN: usize = 100;
 
 /// What the steps' scripts ask for among the pipeline's files, and which modules they ask for that the
@@ -56,9 +56,17 @@ pub(super) fn check(document: &Document, files: &BTreeMap<String, String>, fault
     let mut told = BTreeSet::new();
     let mut left = MAX_FOLLOWED;
     for entry in scripts.into_iter().filter(|script| files.contains_key(*script)) {
-        let names = Names::of(files.keys().map(String::as_str).filter(|path| *path != entry));
-        let mut walk =
-            Walk { document, entry, names, asked: &asked, done: BTreeSet::new(), told, left, faults: &mut *faults };
+        let names = ModuleNames::of(files.keys().map(String::as_str).filter(|path| *path != entry));
+        let mut walk = ModuleWalk {
+            document,
+            entry,
+            names,
+            asked: &asked,
+            done: BTreeSet::new(),
+            told,
+            left,
+            faults: &mut *faults,
+        };
         walk.file(entry, &mut vec![entry]);
         (told, left) = (walk.told, walk.left);
         if left == 0 {
@@ -94,9 +102,10 @@ pub fn foreign_requires(source: &str) -> Vec<FieldError> {
         .take(MAX_FAULTS)
         .map(|require| {
             let detail = format!(
-                "`{}` is no module of the library: a library module loads others as `lib.NAME`, and knows no files of \
+                "`{}` is not a module of the library: a library module loads others as `lib.NAME`, and knows no files \
+                of \
                  pipelines",
-                short(&require.name)
+                shortened(&require.name)
             );
             FieldError { line: Some(require.line), column: Some(require.column), ..FieldError::new("/source", detail) }
         })
@@ -108,7 +117,7 @@ fn clashes(document: &Document, files: &BTreeMap<String, String>, faults: &mut V
     if document.library.is_empty() {
         return;
     }
-    let names = Names::of(files.keys().map(String::as_str));
+    let names = ModuleNames::of(files.keys().map(String::as_str));
     for name in document.library.keys() {
         if let Some(path) = names.find(&format!("{LIBRARY}{name}")) {
             let detail =
@@ -120,9 +129,9 @@ fn clashes(document: &Document, files: &BTreeMap<String, String>, faults: &mut V
 
 /// What files answer to, as the sandbox's `require` has it: to their path, with and without `.lua`,
 /// with dots for slashes, and without their first folder; the first in order wins.
-struct Names<'a>(HashMap<String, &'a str>);
+struct ModuleNames<'a>(HashMap<String, &'a str>);
 
-impl<'a> Names<'a> {
+impl<'a> ModuleNames<'a> {
     fn of(paths: impl Iterator<Item = &'a str>) -> Self {
         let paths: Vec<&str> = paths.collect();
         let mut names = HashMap::new();
@@ -150,21 +159,21 @@ impl<'a> Names<'a> {
 }
 
 /// The way through the files from a step's script on.
-struct Walk<'a, 'f> {
+struct ModuleWalk<'a, 'f> {
     document: &'a Document,
     entry: &'a str,
-    names: Names<'a>,
+    names: ModuleNames<'a>,
     asked: &'a BTreeMap<&'a str, Vec<Require>>,
     /// What was looked at.
     done: BTreeSet<&'a str>,
-    /// The places of which a fault was told, whichever script led there.
+    /// The places of which an error was reported, whichever script led there.
     told: BTreeSet<(&'a str, u32, u32)>,
     /// How many more are followed.
     left: usize,
     faults: &'f mut Vec<FieldError>,
 }
 
-impl<'a> Walk<'a, '_> {
+impl<'a> ModuleWalk<'a, '_> {
     /// Looks at a file and all that it loads; `open` is the way here.
     fn file(&mut self, path: &'a str, open: &mut Vec<&'a str>) {
         let asked = self.asked;
@@ -174,7 +183,7 @@ impl<'a> Walk<'a, '_> {
             }
             self.left -= 1;
             let detail = match self.names.find(&require.name) {
-                Some(next) if open.contains(&next) => circle(open, next),
+                Some(next) if open.contains(&next) => cycle_message(open, next),
                 Some(_) if open.len() >= MAX_DEPTH => format!("modules load modules more than {MAX_DEPTH} deep"),
                 Some(next) => {
                     if self.done.insert(next) {
@@ -200,10 +209,10 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn missing(&self, name: &str) -> String {
-        if Names::of([self.entry].into_iter()).find(name).is_some() {
+        if ModuleNames::of([self.entry].into_iter()).find(name).is_some() {
             return format!(
-                "`{name}` is the script `{}` that the step runs, which is no module; put what both need into a file of \
-                 its own",
+                "`{name}` is the script `{}` that the step runs, not a module; move what both need into a file of its \
+                own",
                 self.entry
             );
         }
@@ -216,7 +225,7 @@ impl<'a> Walk<'a, '_> {
         let mut known: Vec<&str> = self.names.0.keys().map(String::as_str).collect();
         known.sort_unstable();
         let hint = suggest::hint(name, known.into_iter().chain(BUILT_IN));
-        format!("no module `{}`{hint}", short(name))
+        format!("no module `{}`{hint}", shortened(name))
     }
 }
 
@@ -242,11 +251,11 @@ fn module<'a>(
             continue;
         }
         let Some(wanted) = require.name.strip_prefix(LIBRARY) else {
-            fault(format!("`{}` is no module of the library", short(&require.name)));
+            fault(format!("`{}` is not a module of the library", shortened(&require.name)));
             continue;
         };
         match asked.get_key_value(wanted) {
-            Some((next, _)) if open.contains(next) => fault(circle(open, next)),
+            Some((next, _)) if open.contains(next) => fault(cycle_message(open, next)),
             Some((next, _)) => {
                 open.push(next);
                 module(document, asked, next, open, done, faults);
@@ -254,7 +263,7 @@ fn module<'a>(
             }
             None if document.library.contains_key(wanted) => {}
             None => {
-                let wanted = short(wanted);
+                let wanted = shortened(wanted);
                 fault(format!("it loads `lib.{wanted}`, which the document does not pin; add it to `library`"));
             }
         }
@@ -262,16 +271,16 @@ fn module<'a>(
 }
 
 /// A name, or the beginning of a long one.
-fn short(name: &str) -> String {
+fn shortened(name: &str) -> String {
     if name.chars().count() <= SHOWN {
         return name.to_owned();
     }
     name.chars().take(SHOWN).chain(['…']).collect()
 }
 
-fn circle(open: &[&str], next: &str) -> String {
+fn cycle_message(open: &[&str], next: &str) -> String {
     let from = open.iter().position(|path| *path == next).unwrap_or(0);
-    let mut text = "a circle of modules: ".to_owned();
+    let mut text = "a cycle of modules: ".to_owned();
     for path in &open[from..] {
         let _ = write!(text, "`{path}` loads ");
     }
@@ -331,7 +340,7 @@ mod tests {
         ];
         let found = faults(&[], &files);
         assert_eq!(found.len(), 1, "{found:?}");
-        assert_eq!(found[0].detail, "a circle of modules: `scripts/x.lua` loads `scripts/y.lua` loads `scripts/x.lua`");
+        assert_eq!(found[0].detail, "a cycle of modules: `scripts/x.lua` loads `scripts/y.lua` loads `scripts/x.lua`");
     }
 
     #[test]

@@ -24,7 +24,7 @@ enum Token<'a> {
 /// Every `require` of a source, in order.
 pub(super) fn requires(source: &str) -> Vec<Require> {
     let tokens = tokens(source);
-    if gives_a_meaning(&tokens) {
+    if rebinds_require(&tokens) {
         return Vec::new();
     }
     let breaks: Vec<usize> = source.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
@@ -47,7 +47,7 @@ pub(super) fn requires(source: &str) -> Vec<Require> {
 }
 
 /// Whether the source assigns to `require`, declares it, or has a parameter of that name.
-fn gives_a_meaning(tokens: &[(usize, Token<'_>)]) -> bool {
+fn rebinds_require(tokens: &[(usize, Token<'_>)]) -> bool {
     let (mut heading, mut parameters, mut declared) = (false, false, false);
     for (index, (_, token)) in tokens.iter().enumerate() {
         let next = tokens.get(index + 1).map(|(_, token)| token);
@@ -71,7 +71,7 @@ fn gives_a_meaning(tokens: &[(usize, Token<'_>)]) -> bool {
             Token::Sign(b'(') => (heading, parameters) = (false, heading),
             Token::Sign(b')') => (parameters, declared) = (false, false),
             Token::Sign(b',' | b'.' | b':' | b'<' | b'>') => {}
-            // Names in a row go on; everything else ends a list of them.
+            // Names in a row continue; everything else ends a list of them.
             Token::Word(word) if !is_keyword(word) => {
                 if !matches!(next, Some(Token::Sign(b',' | b'<'))) {
                     declared = false;
@@ -121,13 +121,13 @@ fn tokens(source: &str) -> Vec<(usize, Token<'_>)> {
         let start = at;
         match byte {
             b'-' if bytes.get(at + 1) == Some(&b'-') => {
-                at = match long(source, at + 2) {
+                at = match long_bracket(source, at + 2) {
                     Some((_, end)) => end,
                     None => source[at..].find('\n').map_or(bytes.len(), |length| at + length),
                 };
             }
             b'[' => {
-                let (token, end) = match long(source, at) {
+                let (token, end) = match long_bracket(source, at) {
                     Some((text, end)) => (Token::Text(Some(text)), end),
                     None => (Token::Sign(byte), at + 1),
                 };
@@ -168,7 +168,7 @@ fn tokens(source: &str) -> Vec<(usize, Token<'_>)> {
 }
 
 /// What stands in the long brackets that begin here, `[[…]]` or `[=[…]=]`, and where they end.
-fn long(source: &str, at: usize) -> Option<(&str, usize)> {
+fn long_bracket(source: &str, at: usize) -> Option<(&str, usize)> {
     let rest = source.as_bytes().get(at..)?;
     let level = rest.get(1..)?.iter().take_while(|byte| **byte == b'=').count();
     if rest.first() != Some(&b'[') || rest.get(level + 1) != Some(&b'[') {
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn survives_what_is_no_lua() {
+    fn survives_invalid_lua() {
         for source in ["require", "require(", "require '", "[==[", "--[[", "'\\", "require('é", "é require('a')"] {
             let _ = requires(source);
         }

@@ -3,8 +3,8 @@
 /// The longest name that somebody may have meant otherwise, in bytes.
 const MAX_GIVEN: usize = 200;
 
-/// How many letters are compared with each other for one suggestion. Of very many names the rest is not
-/// looked at: a fault is told all the same.
+/// How many letters are compared with each other for one suggestion. Of very many names the rest is not looked at:
+/// an error is reported all the same.
 const MAX_COMPARED: usize = 100_000;
 
 /// The closest of `known` to `given`, if one is close enough to be a slip.
@@ -19,7 +19,7 @@ pub(super) fn closest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>)
     let mut left = MAX_COMPARED;
     let mut best: Option<(usize, &str)> = None;
     for name in known {
-        // A name that is so much longer or shorter is no slip, whatever is in it.
+        // A name that is so much longer or shorter is not a slip, whatever is in it.
         if name == given || name.len() > 4 * MAX_GIVEN || name.chars().count().abs_diff(length) > reach {
             continue;
         }

@@ -18,7 +18,7 @@ pub const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// A line and a column, both from 1; the column counts characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct Position {
     /// The line.
     pub line: u32,
     /// The column.
@@ -29,7 +29,7 @@ pub struct Place {
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) value: Value,
-    pub(super) place: Option<Place>,
+    pub(super) place: Option<Position>,
 }
 
 #[derive(Debug)]
@@ -52,7 +52,7 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) struct Key {
     pub(super) name: String,
-    pub(super) place: Option<Place>,
+    pub(super) place: Option<Position>,
 }
 
 impl Node {
@@ -69,8 +69,8 @@ impl Node {
     }
 }
 
-/// A fault at the whole document, with its place if there is one.
-fn whole(detail: String, place: Option<Place>) -> FieldError {
+/// An error at the whole document, with its place if there is one.
+fn document_error(detail: String, place: Option<Position>) -> FieldError {
     FieldError {
         pointer: String::new(),
         detail,
@@ -81,7 +81,10 @@ fn whole(detail: String, place: Option<Place>) -> FieldError {
 
 fn bounded(text: &str) -> Result<(), FieldError> {
     if text.len() > MAX_BYTES {
-        return Err(whole(format!("the document has {} bytes; at most {MAX_BYTES} are taken", text.len()), None));
+        return Err(document_error(
+            format!("the document has {} bytes; at most {MAX_BYTES} are taken", text.len()),
+            None,
+        ));
     }
     Ok(())
 }
@@ -89,14 +92,14 @@ fn bounded(text: &str) -> Result<(), FieldError> {
 /// Reads JSON. Its values carry no places: a pointer says enough.
 pub(super) fn from_json(text: &str) -> Result<Node, FieldError> {
     bounded(text)?;
-    serde_json::from_str::<Bare>(text).map(|bare| bare.0).map_err(|error| {
-        let place = Place {
+    serde_json::from_str::<BareNode>(text).map(|bare| bare.0).map_err(|error| {
+        let place = Position {
             line: u32::try_from(error.line()).unwrap_or(u32::MAX),
             column: u32::try_from(error.column()).unwrap_or(u32::MAX),
         };
         let text = error.to_string();
         let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
-        whole(format!("not JSON: {reason}"), (place.line > 0).then_some(place))
+        document_error(format!("not JSON: {reason}"), (place.line > 0).then_some(place))
     })
 }
 
@@ -122,9 +125,9 @@ pub(super) fn from_yaml(text: &str) -> Result<Node, FieldError> {
             max_alias_expansions_per_anchor: 1_000,
         },
     };
-    serde_saphyr::from_str_with_options::<Placed>(text, options).map(|placed| placed.0).map_err(|error| {
-        let place = error.location().and_then(place);
-        // The place stands in the fault: the message need not draw the snippet again.
+    serde_saphyr::from_str_with_options::<PositionedNode>(text, options).map(|placed| placed.0).map_err(|error| {
+        let place = error.location().and_then(position);
+        // The place stands in the error: the message need not draw the snippet again.
         let text = error.without_snippet().to_string();
         let first = text.lines().next().unwrap_or_default();
         let reason = first.strip_prefix("error: ").unwrap_or(first);
@@ -139,34 +142,34 @@ pub(super) fn from_yaml(text: &str) -> Result<Node, FieldError> {
         } else {
             reason
         };
-        whole(format!("not readable as YAML: {reason}"), place)
+        document_error(format!("not readable as YAML: {reason}"), place)
     })
 }
 
-fn place(location: serde_saphyr::Location) -> Option<Place> {
+fn position(location: serde_saphyr::Location) -> Option<Position> {
     let line = u32::try_from(location.line()).ok().filter(|line| *line > 0)?;
-    Some(Place { line, column: u32::try_from(location.column()).unwrap_or(1) })
+    Some(Position { line, column: u32::try_from(location.column()).unwrap_or(1) })
 }
 
 /// A node without a place.
-struct Bare(Node);
+struct BareNode(Node);
 
 /// A node with its place.
-struct Placed(Node);
+struct PositionedNode(Node);
 
 /// The inner side of a placed node, before its place is known.
-struct Unplaced(Value);
+struct InnerValue(Value);
 
 struct BareKey(Key);
-struct PlacedKey(Key);
+struct PositionedKey(Key);
 
-impl From<Bare> for Node {
-    fn from(bare: Bare) -> Self {
+impl From<BareNode> for Node {
+    fn from(bare: BareNode) -> Self {
         bare.0
     }
 }
-impl From<Placed> for Node {
-    fn from(placed: Placed) -> Self {
+impl From<PositionedNode> for Node {
+    fn from(placed: PositionedNode) -> Self {
         placed.0
     }
 }
@@ -175,13 +178,13 @@ impl From<BareKey> for Key {
         key.0
     }
 }
-impl From<PlacedKey> for Key {
-    fn from(key: PlacedKey) -> Self {
+impl From<PositionedKey> for Key {
+    fn from(key: PositionedKey) -> Self {
         key.0
     }
 }
 
-impl<'de> Deserialize<'de> for Bare {
+impl<'de> Deserialize<'de> for BareNode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = deserializer.deserialize_any(ValueVisitor::<Self, BareKey>(PhantomData))?;
         Ok(Self(Node { value, place: None }))
@@ -194,23 +197,23 @@ impl<'de> Deserialize<'de> for BareKey {
     }
 }
 
-impl<'de> Deserialize<'de> for Unplaced {
+impl<'de> Deserialize<'de> for InnerValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ValueVisitor::<Placed, PlacedKey>(PhantomData)).map(Self)
+        deserializer.deserialize_any(ValueVisitor::<PositionedNode, PositionedKey>(PhantomData)).map(Self)
     }
 }
 
-impl<'de> Deserialize<'de> for Placed {
+impl<'de> Deserialize<'de> for PositionedNode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let spanned = Spanned::<Unplaced>::deserialize(deserializer)?;
-        Ok(Self(Node { value: spanned.value.0, place: place(spanned.referenced) }))
+        let spanned = Spanned::<InnerValue>::deserialize(deserializer)?;
+        Ok(Self(Node { value: spanned.value.0, place: position(spanned.referenced) }))
     }
 }
 
-impl<'de> Deserialize<'de> for PlacedKey {
+impl<'de> Deserialize<'de> for PositionedKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<String>::deserialize(deserializer)?;
-        Ok(Self(Key { name: spanned.value, place: place(spanned.referenced) }))
+        Ok(Self(Key { name: spanned.value, place: position(spanned.referenced) }))
     }
 }
 

@@ -71,7 +71,7 @@ impl Checker<'_> {
         for (index, (node, item)) in nodes.iter().zip(items).enumerate() {
             let here = Path { within: path, segment: Segment::Index(index) };
             matches &= self.node(*node, item, Some(&here), faults)?;
-            if !matches && faults.full() {
+            if !matches && faults.is_full() {
                 break;
             }
         }
@@ -90,7 +90,7 @@ impl Checker<'_> {
         for (index, item) in items.iter().enumerate().skip(from) {
             let here = Path { within: path, segment: Segment::Index(index) };
             matches &= self.node(node, item, Some(&here), faults)?;
-            if !matches && faults.full() {
+            if !matches && faults.is_full() {
                 break;
             }
         }
@@ -107,7 +107,7 @@ impl Checker<'_> {
     ) -> Matches {
         let mut found = 0_usize;
         for item in items {
-            found += usize::from(self.quietly(node, item)?);
+            found += usize::from(self.is_valid(node, item)?);
             if most.is_none() && found >= least {
                 return Ok(true);
             }

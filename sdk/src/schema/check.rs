@@ -11,7 +11,7 @@ use super::{
     number::Num,
     pattern::Caches,
     rule::{Enumeration, NodeId, Rule},
-    steps::{OutOfSteps, Steps},
+    steps::{Steps, StepsExhausted},
 };
 use crate::problem::FieldError;
 
@@ -43,7 +43,7 @@ impl Mismatches {
     }
 
     /// Whether nothing is to be added.
-    pub(super) fn full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.found.len() >= self.most
     }
 
@@ -58,7 +58,7 @@ impl Mismatches {
 }
 
 /// Whether something matches, as far as that was found out.
-pub(super) type Matches = Result<bool, OutOfSteps>;
+pub(super) type Matches = Result<bool, StepsExhausted>;
 
 /// A check under way.
 #[derive(Debug)]
@@ -74,12 +74,12 @@ impl<'s> Checker<'s> {
     }
 
     /// The first mismatch of a value with a subschema.
-    pub(super) fn first_mismatch(&mut self, id: NodeId, value: &Value) -> Result<Option<FieldError>, OutOfSteps> {
+    pub(super) fn first_mismatch(&mut self, id: NodeId, value: &Value) -> Result<Option<FieldError>, StepsExhausted> {
         let mut faults = Mismatches::up_to(1);
         Ok(if self.node(id, value, None, &mut faults)? { None } else { faults.first() })
     }
 
-    /// Whether a value matches a subschema; why not goes to `faults`.
+    /// Whether a value matches a subschema; why not goes to `errors`.
     pub(super) fn node(
         &mut self,
         id: NodeId,
@@ -92,7 +92,7 @@ impl<'s> Checker<'s> {
         let mut matches = true;
         for rule in &schema.nodes[id].rules {
             matches &= self.rule(rule, value, path, faults)?;
-            if !matches && faults.full() {
+            if !matches && faults.is_full() {
                 return Ok(false);
             }
         }
@@ -100,7 +100,7 @@ impl<'s> Checker<'s> {
     }
 
     /// Whether a value matches, and nothing else.
-    pub(super) fn quietly(&mut self, id: NodeId, value: &Value) -> Matches {
+    pub(super) fn is_valid(&mut self, id: NodeId, value: &Value) -> Matches {
         self.node(id, value, None, &mut Mismatches::up_to(0))
     }
 
@@ -113,7 +113,7 @@ impl<'s> Checker<'s> {
             Rule::OneOf(nodes) => self.one_of(nodes, value, path, faults),
             Rule::Not(node) => self.not(*node, value, path, faults),
             Rule::If { test, then, otherwise } => {
-                let branch = if self.quietly(*test, value)? { then } else { otherwise };
+                let branch = if self.is_valid(*test, value)? { then } else { otherwise };
                 branch.map_or(Ok(true), |branch| self.node(branch, value, path, faults))
             }
             _ => match value {
@@ -128,7 +128,7 @@ impl<'s> Checker<'s> {
         let mut matches = true;
         for node in nodes {
             matches &= self.node(*node, value, path, faults)?;
-            if !matches && faults.full() {
+            if !matches && faults.is_full() {
                 break;
             }
         }
@@ -138,7 +138,7 @@ impl<'s> Checker<'s> {
     /// Looked at quietly first: reasons are found, and cost, only where nothing matched.
     fn any_of(&mut self, nodes: &[NodeId], value: &Value, path: Option<&Path<'_>>, faults: &mut Mismatches) -> Matches {
         for node in nodes {
-            if self.quietly(*node, value)? {
+            if self.is_valid(*node, value)? {
                 return Ok(true);
             }
         }
@@ -148,7 +148,7 @@ impl<'s> Checker<'s> {
     fn one_of(&mut self, nodes: &[NodeId], value: &Value, path: Option<&Path<'_>>, faults: &mut Mismatches) -> Matches {
         let mut matched = None;
         for (at, node) in nodes.iter().enumerate() {
-            if !self.quietly(*node, value)? {
+            if !self.is_valid(*node, value)? {
                 continue;
             }
             let Some(first) = matched.replace(at) else { continue };
@@ -175,7 +175,7 @@ impl<'s> Checker<'s> {
         path: Option<&Path<'_>>,
         faults: &mut Mismatches,
     ) -> Matches {
-        if faults.full() {
+        if faults.is_full() {
             return Ok(false);
         }
         let mut reasons = Vec::new();
@@ -188,7 +188,7 @@ impl<'s> Checker<'s> {
     }
 
     fn not(&mut self, node: NodeId, value: &Value, path: Option<&Path<'_>>, faults: &mut Mismatches) -> Matches {
-        if !self.quietly(node, value)? {
+        if !self.is_valid(node, value)? {
             return Ok(true);
         }
         self.refuse(path, faults, || "must not match the schema under `not`".into())
@@ -201,7 +201,7 @@ impl<'s> Checker<'s> {
         faults: &mut Mismatches,
         detail: impl FnOnce() -> String,
     ) -> Matches {
-        if !faults.full() {
+        if !faults.is_full() {
             self.steps.take(MESSAGE)?;
             faults.found.push(FieldError::new(message::pointer(path), detail()));
         }

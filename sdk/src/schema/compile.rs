@@ -22,7 +22,7 @@ use crate::document::suggest;
 /// Compiles a schema, or says everything that is wrong with it.
 pub(super) fn compile(schema: &Value) -> Result<Schema, Vec<SchemaError>> {
     let mut builder = Builder::default();
-    builder.add(schema, None, Step::default());
+    builder.add(schema, None, SubschemaStep::default());
     while let Some((id, value)) = builder.queue.pop_front() {
         builder.subschema(id, value);
         if builder.errors.len() >= MAX_ERRORS {
@@ -42,7 +42,7 @@ pub(super) fn compile(schema: &Value) -> Result<Schema, Vec<SchemaError>> {
 
 /// How a subschema lies within the one around it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Step {
+pub(super) struct SubschemaStep {
     keyword: &'static str,
     within: Option<String>,
 }
@@ -53,7 +53,7 @@ pub(super) struct Builder<'a> {
     pub(super) nodes: Vec<Node>,
     pub(super) errors: Vec<SchemaError>,
     /// Where each node lies: the one around it, and how.
-    places: Vec<(Option<NodeId>, Step)>,
+    places: Vec<(Option<NodeId>, SubschemaStep)>,
     queue: VecDeque<(NodeId, &'a Value)>,
     /// The nodes by where their JSON is, for references.
     by_address: HashMap<*const Value, NodeId>,
@@ -69,7 +69,7 @@ pub(super) struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     /// Takes a subschema down to be compiled.
-    fn add(&mut self, value: &'a Value, around: Option<NodeId>, step: Step) -> NodeId {
+    fn add(&mut self, value: &'a Value, around: Option<NodeId>, step: SubschemaStep) -> NodeId {
         let id = self.nodes.len();
         if id >= MAX_SUBSCHEMAS {
             if !self.full {
@@ -97,7 +97,7 @@ impl<'a> Builder<'a> {
             at = *around;
         }
         let mut out = String::new();
-        for Step { keyword, within } in steps.into_iter().rev() {
+        for SubschemaStep { keyword, within } in steps.into_iter().rev() {
             out.push('/');
             out.push_str(keyword);
             if let Some(within) = within {
@@ -249,7 +249,7 @@ impl<'a> Builder<'a> {
                 let given = string(value)?;
                 if given.trim_end_matches('#') != keyword::DRAFT {
                     return Err(format!(
-                        "schemas are those of JSON Schema 2020-12: leave `$schema` out, or write `{}`",
+                        "schemas follow JSON Schema 2020-12: omit `$schema`, or write `{}`",
                         keyword::DRAFT
                     ));
                 }
@@ -257,7 +257,7 @@ impl<'a> Builder<'a> {
             }
             "$defs" => {
                 for (name, value) in object(value)? {
-                    self.add(value, Some(id), Step { keyword: "$defs", within: Some(name.clone()) });
+                    self.add(value, Some(id), SubschemaStep { keyword: "$defs", within: Some(name.clone()) });
                 }
                 return Ok(None);
             }
@@ -277,7 +277,7 @@ impl<'a> Builder<'a> {
             }
             // Taken together, once all are read.
             "properties" | "patternProperties" | "additionalProperties" => return Ok(None),
-            _ => return Err(keyword::refused(name)),
+            _ => return Err(keyword::alternative(name)),
         }))
     }
 
@@ -293,7 +293,7 @@ impl<'a> Builder<'a> {
             any = true;
             for (name, value) in object(value).map_err(at("properties"))? {
                 self.bytes += name.len() + 64;
-                let step = Step { keyword: "properties", within: Some(name.clone()) };
+                let step = SubschemaStep { keyword: "properties", within: Some(name.clone()) };
                 rule.named.insert(name.clone(), self.add(value, Some(id), step));
             }
         }
@@ -303,7 +303,7 @@ impl<'a> Builder<'a> {
                 let pattern = self
                     .pattern(text)
                     .map_err(|detail| ("patternProperties".to_owned(), format!("{}: {detail}", message::name(text))))?;
-                let step = Step { keyword: "patternProperties", within: Some(text.clone()) };
+                let step = SubschemaStep { keyword: "patternProperties", within: Some(text.clone()) };
                 rule.patterns.push((pattern, self.add(value, Some(id), step)));
             }
         }
@@ -316,7 +316,7 @@ impl<'a> Builder<'a> {
     }
 
     fn one(&mut self, id: NodeId, keyword: &'static str, value: &'a Value) -> NodeId {
-        self.add(value, Some(id), Step { keyword, within: None })
+        self.add(value, Some(id), SubschemaStep { keyword, within: None })
     }
 
     fn list(&mut self, id: NodeId, keyword: &'static str, value: &'a Value) -> Result<Vec<NodeId>, String> {
@@ -327,7 +327,7 @@ impl<'a> Builder<'a> {
             return Err("must have at least one schema".into());
         }
         self.bytes += items.len() * size_of::<NodeId>();
-        let step = |at: usize| Step { keyword, within: Some(at.to_string()) };
+        let step = |at: usize| SubschemaStep { keyword, within: Some(at.to_string()) };
         Ok(items.iter().enumerate().map(|(at, item)| self.add(item, Some(id), step(at))).collect())
     }
 
@@ -409,7 +409,7 @@ impl<'a> Builder<'a> {
     fn target(&self, root: &Value, target: &str) -> Result<NodeId, String> {
         let shown = cut(target, 60);
         if !target.starts_with("#/$defs/") {
-            return Err(format!("`{shown}` is not taken here: refer to `#/$defs/…` of the same schema"));
+            return Err(format!("`{shown}` is not supported: refer to `#/$defs/…` of the same schema"));
         }
         let decoded = percent_decoded(&target[1..]);
         let found = decoded

@@ -10,11 +10,11 @@ use serde_json::Value;
 
 use super::{
     number::Num,
-    steps::{OutOfSteps, Steps},
+    steps::{Steps, StepsExhausted},
 };
 
 /// Whether two values are the same to JSON Schema.
-pub(super) fn equal(one: &Value, two: &Value, steps: &mut Steps) -> Result<bool, OutOfSteps> {
+pub(super) fn equal(one: &Value, two: &Value, steps: &mut Steps) -> Result<bool, StepsExhausted> {
     steps.take(1)?;
     Ok(match (one, two) {
         (Value::Null, Value::Null) => true,
@@ -56,7 +56,7 @@ pub(super) fn equal(one: &Value, two: &Value, steps: &mut Steps) -> Result<bool,
 }
 
 /// A hash that equal values share. Keyed, so that nobody can aim at a bucket.
-pub(super) fn hash(value: &Value, keyed: &impl BuildHasher, steps: &mut Steps) -> Result<u64, OutOfSteps> {
+pub(super) fn hash(value: &Value, keyed: &impl BuildHasher, steps: &mut Steps) -> Result<u64, StepsExhausted> {
     steps.take(1)?;
     let mut hasher = keyed.build_hasher();
     match value {
@@ -94,7 +94,7 @@ pub(super) fn repeated(
     items: &[Value],
     keyed: &impl BuildHasher,
     steps: &mut Steps,
-) -> Result<Option<(usize, usize)>, OutOfSteps> {
+) -> Result<Option<(usize, usize)>, StepsExhausted> {
     let mut seen = HashMap::with_capacity(items.len());
     // Different items of one hash: hardly ever any.
     let mut others: Vec<(u64, usize)> = Vec::new();

@@ -4,7 +4,7 @@ use super::{MAX_DEPTH, MAX_UNFOLDED, SchemaError, compile::Builder, rule::NodeId
 
 /// What is known of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Seen {
+enum VisitState {
     Not,
     /// On the way to where the search is.
     Open,
@@ -14,11 +14,11 @@ enum Seen {
     },
 }
 
-/// Checks the graph, by depth first and without recursion, and tells each node whether defaults lie within.
+/// Checks the graph, by depth first and without recursion, and marks each node whether defaults lie within.
 pub(super) fn check(builder: &mut Builder<'_>) {
-    let mut seen = vec![Seen::Not; builder.nodes.len()];
+    let mut seen = vec![VisitState::Not; builder.nodes.len()];
     for root in 0..builder.nodes.len() {
-        if seen[root] == Seen::Not
+        if seen[root] == VisitState::Not
             && let Err((id, detail)) = visit(builder, &mut seen, root)
         {
             let pointer = builder.pointer(id);
@@ -29,23 +29,23 @@ pub(super) fn check(builder: &mut Builder<'_>) {
     defaults(builder, &seen);
 }
 
-fn visit(builder: &Builder<'_>, seen: &mut [Seen], root: NodeId) -> Result<(), (NodeId, String)> {
+fn visit(builder: &Builder<'_>, seen: &mut [VisitState], root: NodeId) -> Result<(), (NodeId, String)> {
     // Each with its children, and how many of them are done.
     let mut open = vec![(root, children(builder, root), 0)];
-    seen[root] = Seen::Open;
+    seen[root] = VisitState::Open;
     while let Some((id, below, next)) = open.last_mut() {
         if let Some(child) = below.get(*next).copied() {
             *next += 1;
             match seen[child] {
-                Seen::Done { .. } => {}
-                Seen::Open => {
+                VisitState::Done { .. } => {}
+                VisitState::Open => {
                     return Err((
                         *id,
                         "refers to a schema that it lies in: recursive schemas are not supported".into(),
                     ));
                 }
-                Seen::Not => {
-                    seen[child] = Seen::Open;
+                VisitState::Not => {
+                    seen[child] = VisitState::Open;
                     open.push((child, children(builder, child), 0));
                 }
             }
@@ -53,7 +53,7 @@ fn visit(builder: &Builder<'_>, seen: &mut [Seen], root: NodeId) -> Result<(), (
         }
         let (mut depth, mut unfolded) = (1, 1_u64);
         for child in &*below {
-            if let Seen::Done { depth: of_child, unfolded: child } = seen[*child] {
+            if let VisitState::Done { depth: of_child, unfolded: child } = seen[*child] {
                 depth = depth.max(1 + of_child);
                 unfolded = unfolded.saturating_add(child);
             }
@@ -72,7 +72,7 @@ fn visit(builder: &Builder<'_>, seen: &mut [Seen], root: NodeId) -> Result<(), (
                 ),
             ));
         }
-        seen[*id] = Seen::Done { depth, unfolded };
+        seen[*id] = VisitState::Done { depth, unfolded };
         open.pop();
     }
     Ok(())
@@ -87,10 +87,10 @@ fn children(builder: &Builder<'_>, id: NodeId) -> Vec<NodeId> {
 }
 
 /// From the shallow to the deep: a node has defaults within when one of its children is or has one.
-fn defaults(builder: &mut Builder<'_>, seen: &[Seen]) {
+fn defaults(builder: &mut Builder<'_>, seen: &[VisitState]) {
     use super::rule::Rule;
     let depth = |id: &NodeId| match seen[*id] {
-        Seen::Done { depth, .. } => depth,
+        VisitState::Done { depth, .. } => depth,
         _ => 0,
     };
     let mut order: Vec<NodeId> = (0..builder.nodes.len()).collect();

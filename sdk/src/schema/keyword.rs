@@ -56,7 +56,7 @@ pub(super) const KNOWN: &[&str] = &[
 pub(super) const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// What to do instead of a keyword that is not taken.
-pub(super) fn refused(keyword: &str) -> String {
+pub(super) fn alternative(keyword: &str) -> String {
     let instead = match keyword {
         "unevaluatedProperties" => "use `additionalProperties: false` beside all `properties`",
         "unevaluatedItems" => "use `items: false` after `prefixItems`",
@@ -76,8 +76,8 @@ pub(super) fn refused(keyword: &str) -> String {
             let shown: String = keyword.chars().take(60).collect();
             let hint = suggest::hint(keyword, KNOWN.iter().copied());
             let hint = if hint.is_empty() { "; docs/pipelines.md lists the keywords".to_owned() } else { hint };
-            return format!("`{shown}` is not a keyword of the schemas that are taken here{hint}");
+            return format!("`{shown}` is not a supported schema keyword{hint}");
         }
     };
-    format!("the keyword `{keyword}` is not taken here: {instead}")
+    format!("the keyword `{keyword}` is not supported: {instead}")
 }

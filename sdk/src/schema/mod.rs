@@ -80,7 +80,7 @@ pub struct SchemaError {
 /// Why a value was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CheckError {
-    /// It does not match. Each fault names its place in the value, at most [`MAX_ERRORS`] of them.
+    /// It does not match. Each error names its place in the value, at most [`MAX_ERRORS`] of them.
     Mismatch(Vec<FieldError>),
     /// The check would take more than [`MAX_STEPS`].
     TooMuchWork,

@@ -131,7 +131,7 @@ fn compare(whole: i128, float: f64) -> Ordering {
     }
     #[expect(clippy::cast_possible_truncation, reason = "below 2^127, as was just checked")]
     let floor = float.floor() as i128;
-    // A float that is no whole number lies above its floor.
+    // A float that is not a whole number lies above its floor.
     whole.cmp(&floor).then(if float.fract() == 0.0 { Ordering::Equal } else { Ordering::Less })
 }
 

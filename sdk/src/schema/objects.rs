@@ -71,7 +71,7 @@ impl Checker<'_> {
                     message::name(other)
                 ),
             })?;
-            if faults.full() {
+            if faults.is_full() {
                 break;
             }
         }
@@ -91,7 +91,7 @@ impl Checker<'_> {
             if fields.contains_key(name) {
                 matches &= self.required(names, Some(name), fields, path, faults)?;
             }
-            if !matches && faults.full() {
+            if !matches && faults.is_full() {
                 break;
             }
         }
@@ -102,7 +102,7 @@ impl Checker<'_> {
         let mut matches = true;
         for name in fields.keys() {
             self.steps.read(name.len())?;
-            let mut why = Mismatches::up_to(usize::from(!faults.full()));
+            let mut why = Mismatches::up_to(usize::from(!faults.is_full()));
             let value = Value::String(name.clone());
             if self.node(node, &value, path, &mut why)? {
                 continue;
@@ -115,7 +115,7 @@ impl Checker<'_> {
                     message::cut(&reason, 200)
                 )
             })?;
-            if faults.full() {
+            if faults.is_full() {
                 break;
             }
         }
@@ -133,7 +133,7 @@ impl Checker<'_> {
         for (name, value) in fields {
             self.steps.read(name.len())?;
             matches &= self.property(properties, name, value, path, faults)?;
-            if !matches && faults.full() {
+            if !matches && faults.is_full() {
                 break;
             }
         }
@@ -162,7 +162,7 @@ impl Checker<'_> {
         }
         match properties.additional {
             Some(_) if !known && properties.closed => {
-                if !faults.full() {
+                if !faults.is_full() {
                     // The search for a name that was meant.
                     self.steps.take((properties.named.len() * name.len()).min(25_000))?;
                 }

@@ -14,7 +14,7 @@ use regex_automata::{
 
 use super::{
     MAX_PATTERN_BYTES, MAX_PATTERN_TEXT,
-    steps::{OutOfSteps, Steps},
+    steps::{Steps, StepsExhausted},
 };
 
 /// The automaton of a pattern while a value is checked, in bytes, where it can be so small.
@@ -98,7 +98,7 @@ impl Caches {
         pattern: &Pattern,
         text: &str,
         steps: &mut Steps,
-    ) -> Result<bool, OutOfSteps> {
+    ) -> Result<bool, StepsExhausted> {
         steps.take(1 + text.len())?;
         if self.bytes > CACHES_BYTES {
             self.caches.clear();
@@ -130,10 +130,10 @@ impl Caches {
 }
 
 /// The search for what the automaton cannot or will not do: each byte costs the pattern's states.
-fn simulate(pattern: &Pattern, text: &str, steps: &mut Steps) -> Result<bool, OutOfSteps> {
+fn simulate(pattern: &Pattern, text: &str, steps: &mut Steps) -> Result<bool, StepsExhausted> {
     let nfa = pattern.dfa.get_nfa();
     steps.take(nfa.states().len().saturating_mul(text.len() + 1))?;
-    let Ok(simulation) = PikeVM::new_from_nfa(nfa.clone()) else { return Err(OutOfSteps) };
+    let Ok(simulation) = PikeVM::new_from_nfa(nfa.clone()) else { return Err(StepsExhausted) };
     let mut cache = simulation.create_cache();
     Ok(simulation.is_match(&mut cache, text))
 }

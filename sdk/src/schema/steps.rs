@@ -4,10 +4,10 @@ use super::{CheckError, MAX_STEPS};
 
 /// More steps are needed than there are.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct OutOfSteps;
+pub(super) struct StepsExhausted;
 
-impl From<OutOfSteps> for CheckError {
-    fn from(_: OutOfSteps) -> Self {
+impl From<StepsExhausted> for CheckError {
+    fn from(_: StepsExhausted) -> Self {
         Self::TooMuchWork
     }
 }
@@ -28,14 +28,14 @@ impl Steps {
     }
 
     /// Takes steps before the work is done.
-    pub(super) fn take(&mut self, steps: usize) -> Result<(), OutOfSteps> {
+    pub(super) fn take(&mut self, steps: usize) -> Result<(), StepsExhausted> {
         let left = u64::try_from(steps).ok().and_then(|steps| self.0.checked_sub(steps));
-        self.0 = left.ok_or(OutOfSteps)?;
+        self.0 = left.ok_or(StepsExhausted)?;
         Ok(())
     }
 
     /// Takes the steps of reading so many bytes once.
-    pub(super) fn read(&mut self, bytes: usize) -> Result<(), OutOfSteps> {
+    pub(super) fn read(&mut self, bytes: usize) -> Result<(), StepsExhausted> {
         self.take(1 + bytes / 16)
     }
 

@@ -87,7 +87,7 @@ async fn login_and_logout_begin_and_end_the_session() {
 }
 
 #[tokio::test]
-async fn a_problem_keeps_its_code_and_other_answers_are_told_apart() {
+async fn a_problem_keeps_its_code_and_other_answers_are_distinguished() {
     let router = Router::new()
         .route("/v1/me", get(async || problem(ProblemCode::Forbidden)))
         .route("/v1/teams", get(async || (StatusCode::BAD_GATEWAY, "<html>")))

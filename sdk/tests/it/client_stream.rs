@@ -142,7 +142,7 @@ async fn gives_each_event_once_and_ends_with_the_run() {
 async fn resumes_after_the_last_event_when_the_connection_breaks() {
     let mut first = events(4, 6);
     first.push(Act::Drop);
-    // The second tells an event again that the first already told, and is then cut off.
+    // The second reports an event again that the first already told, and is then cut off.
     let mut second = events(6, 7);
     second.push(Act::Close(4408));
     let watched = watch(3, vec![first, second, events(8, 10)]).await;
@@ -151,7 +151,7 @@ async fn resumes_after_the_last_event_when_the_connection_breaks() {
 }
 
 #[tokio::test]
-async fn a_gap_or_a_frame_that_is_no_event_means_to_ask_again() {
+async fn a_gap_or_an_invalid_frame_reconnects() {
     let gap = vec![Act::Event(1), Act::Event(3)];
     let noise = vec![Act::Event(2), Act::Text("noise")];
     let watched = watch(0, vec![gap, noise, events(3, 10)]).await;

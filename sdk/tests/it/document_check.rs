@@ -8,7 +8,7 @@ fn files(paths: &[&str]) -> BTreeMap<String, String> {
     paths.iter().map(|path| ((*path).to_owned(), "return 1".to_owned())).collect()
 }
 
-/// The faults of a document whose files are `a.lua` and `b.lua`, as `pointer: detail`.
+/// The errors of a document whose files are `a.lua` and `b.lua`, as `pointer: detail`.
 fn faults(text: &str) -> Vec<String> {
     let document = read_yaml(text).expect("readable");
     check(&document, &files(&["a.lua", "b.lua"]))
@@ -100,7 +100,7 @@ fn names_and_numbers_lie_within_bounds() {
             "/steps/1a: `1a` is not a step's name",
             "/steps/b/for_each: the expression is empty",
             "/steps/b/max_parallel: 51 lies outside 1 to 50",
-            "/steps/c/max_parallel: has a meaning only beside `for_each`",
+            "/steps/c/max_parallel: only allowed with `for_each`",
             "/steps/c/timeout: `16m` lies outside",
             "/steps/d/retry/max_attempts: 11 lies outside 1 to 10",
             "/steps/d/retry/max: `1s` is shorter than the first pause, `2s`",

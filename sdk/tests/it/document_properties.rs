@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use indexmap::IndexMap;
 use proptest::{collection::vec, prelude::*};
 use restroy_sdk::document::{
-    Allow, Backoff, Concurrency, Document, Misfire, OnConflict, Overlap, Retry, Schedule, Span, Step, When, check,
-    order, read_json, read_yaml, to_yaml,
+    Allow, Backoff, Concurrency, Document, DurationText, Misfire, OnConflict, Overlap, Retry, Schedule, Step, When,
+    check, order, read_json, read_yaml, to_yaml,
 };
 
 /// Texts that tempt a YAML reader to see something else in them.
@@ -30,8 +30,8 @@ fn key() -> impl Strategy<Value = String> {
     "[A-Za-z_][A-Za-z0-9_]{0,8}"
 }
 
-fn span() -> impl Strategy<Value = Span> {
-    (0..10_000_000u64).prop_map(Span::from_millis)
+fn span() -> impl Strategy<Value = DurationText> {
+    (0..10_000_000u64).prop_map(DurationText::from_millis)
 }
 
 fn json() -> impl Strategy<Value = serde_json::Value> {

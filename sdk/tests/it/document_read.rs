@@ -1,7 +1,7 @@
-//! Reading documents: the same from JSON and YAML, and faults with their places.
+//! Reading documents: the same from JSON and YAML, and errors with their places.
 
 use restroy_sdk::{
-    document::{Backoff, Document, OnConflict, Overlap, Places, Span, When, read_json, read_yaml},
+    document::{Backoff, Document, DurationText, OnConflict, Overlap, PositionMap, When, read_json, read_yaml},
     problem::FieldError,
 };
 
@@ -58,7 +58,7 @@ fn reads_every_field() {
     assert_eq!(fetch.config["api_url"], "https://crm.example.com");
     assert_eq!(fetch.secrets, ["API_KEY"]);
     assert_eq!(fetch.retry.as_ref().map(|retry| retry.backoff), Some(Backoff::Linear));
-    assert_eq!(fetch.timeout, Some(Span::from_millis(30_000)));
+    assert_eq!(fetch.timeout, Some(DurationText::from_millis(30_000)));
     let send = &document.steps["send"];
     assert_eq!(send.condition.as_deref(), Some("#inputs.fetch.subscribers > 0"));
     assert!(send.allow.email && !send.allow.kv);
@@ -101,7 +101,7 @@ fn refuses_duplicate_keys_in_both_forms_at_any_depth() {
 }
 
 #[test]
-fn tells_several_faults_at_once() {
+fn reports_several_errors_at_once() {
     let text = r"
 restroy: one
 steps:
@@ -180,12 +180,12 @@ fn anchors_and_merges_work() {
         "restroy: 1\nsteps:\n  a: &base\n    script: a.lua\n    timeout: 5s\n  b:\n    <<: *base\n    script: b.lua\n";
     let document = read_yaml(text).expect("a right document");
     assert_eq!(document.steps["b"].script.as_deref(), Some("b.lua"));
-    assert_eq!(document.steps["b"].timeout, Some(Span::from_millis(5000)));
+    assert_eq!(document.steps["b"].timeout, Some(DurationText::from_millis(5000)));
 }
 
 #[test]
 fn places_lead_from_pointers_to_lines() {
-    let places = Places::of_yaml(NEWSLETTER);
+    let places = PositionMap::from_yaml(NEWSLETTER);
     let line = |pointer| places.find(pointer).map(|place| place.line);
     assert_eq!(line("/steps/send/needs/0"), Some(18));
     assert_eq!(line("/steps/send"), Some(16));

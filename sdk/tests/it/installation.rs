@@ -1,4 +1,4 @@
-//! A small installation on loopback that answers as a test tells it to.
+//! A small installation on loopback that answers as a test reports it to.
 
 use std::sync::Arc;
 

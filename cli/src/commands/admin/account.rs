@@ -68,7 +68,7 @@ Examples:
     },
 }
 
-/// Does it.
+/// Runs the subcommand.
 pub(super) async fn account(command: AccountCommand, as_json: bool) -> Outcome {
     match command {
         AccountCommand::Create { email, name, database } => {
@@ -144,14 +144,14 @@ async fn remove_second_factor(db: &Db, account: &str, yes: bool, as_json: bool) 
     let last =
         last_login_at.map_or_else(|| "never signed in".into(), |at| format!("last signed in {}", output::moment(at)));
     let question = format!("Take the second factor of {who} away ({id}, {last})?");
-    if !yes && !prompt::confirm(&question, "--yes does it without asking")? {
+    if !yes && !prompt::confirm(&question, "pass --yes to skip this prompt")? {
         return Err(Failure::new("nothing was changed"));
     }
     let ended = operator::remove_second_factor(db, &Ambient::system(), id).await.map_err(|error| failed(&error))?;
     if as_json {
         output::print(&context::json(&json!({ "id": id, "email": found.email, "sessions_ended": ended }))?);
     } else {
-        output::print(&format!("the password of {who} alone lets in now; sessions that ended: {ended}"));
+        output::print(&format!("{who} signs in with the password alone now; sessions ended: {ended}"));
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use restroy_control_plane::store::Db;
 use crate::{
     failure::Outcome,
     services::database,
-    settings::{Given, InForce, environment, tables},
+    settings::{GivenFlags, ResolvedSettings, environment, tables},
 };
 
 /// Connections to the database: one command needs no more.
@@ -16,18 +16,18 @@ const CONNECTIONS: u32 = 2;
 #[derive(Debug, Args)]
 pub(crate) struct Database {
     #[command(flatten)]
-    settings: Given<tables::Admin>,
+    settings: GivenFlags<tables::Admin>,
 }
 
 impl Database {
     pub(super) async fn open(&self) -> Outcome<Db> {
-        let settings = InForce::resolve(&self.settings, &environment())?.settings;
+        let settings = ResolvedSettings::resolve(&self.settings, &environment())?.settings;
         database(&settings.database_url, CONNECTIONS).await
     }
 
     /// Where people reach the API, if that is set.
     pub(super) fn public_url(&self) -> Outcome<Option<String>> {
-        let settings = InForce::resolve(&self.settings, &environment())?.settings;
+        let settings = ResolvedSettings::resolve(&self.settings, &environment())?.settings;
         Ok(settings.public_url.map(|url| url.0))
     }
 }

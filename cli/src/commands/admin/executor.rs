@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{database::Database, failed::failed};
 use crate::{
-    commands::tokens::span,
+    commands::tokens::parse_lifetime,
     context,
     failure::{Failure, Outcome},
     output,
@@ -121,7 +121,7 @@ Examples:
     },
 }
 
-/// Does it.
+/// Runs the subcommand.
 pub(super) async fn executor(command: ExecutorCommand, as_json: bool) -> Outcome {
     match command {
         ExecutorCommand::Create { name, terms, database } => {
@@ -163,7 +163,7 @@ fn id_of(id: &str) -> Outcome<ExecutorId> {
 
 /// The moment that is so long from now.
 fn expiry(text: &str) -> Outcome<Timestamp> {
-    Ok(Ambient::system().now().after(span(text)?))
+    Ok(Ambient::system().now().after(parse_lifetime(text)?))
 }
 
 /// SHA-256 of the first certificate in a file, in its DER form.
@@ -235,7 +235,7 @@ async fn import(hashes: &[(String, Vec<u8>)], terms: &Terms, db: &Db, as_json: b
 
 fn unknown(id: ExecutorId, error: &ApiError) -> Failure {
     match error.code() {
-        ProblemCode::NotFound => Failure::new(format!("there is no executor {id} whose credential is in force"))
+        ProblemCode::NotFound => Failure::new(format!("there is no executor {id} with a valid credential"))
             .help("`restroy admin executor list` lists them"),
         _ => failed(error),
     }
@@ -253,7 +253,7 @@ async fn set(id: ExecutorId, new: &TermsPatch, db: &Db, as_json: bool) -> Outcom
         let expires =
             expires_at.map_or_else(|| "never expires".to_owned(), |at| format!("expires {}", output::moment(at)));
         let bound = if certificate.is_some() { ", bound to a client certificate" } else { "" };
-        output::print(&format!("{id} may hold {slots} tasks at once; its credential {expires}{bound}"));
+        output::print(&format!("{id} may hold {slots} tasks concurrently; its credential {expires}{bound}"));
     }
     Ok(())
 }
@@ -264,7 +264,7 @@ async fn revoke(id: ExecutorId, db: &Db, as_json: bool) -> Outcome {
     if as_json {
         output::print(&context::json(&json!({ "id": id, "revoked": true }))?);
     } else {
-        output::print(&format!("the credential of {id} is revoked; what it has in hand it may finish"));
+        output::print(&format!("the credential of {id} is revoked; it may finish the tasks that it holds"));
     }
     Ok(())
 }
@@ -277,7 +277,7 @@ async fn list(db: &Db, as_json: bool) -> Outcome {
         return Ok(());
     }
     if known.is_empty() {
-        output::print("no executors yet; `restroy admin executor create NAME` makes one");
+        output::print("no executors yet; create one with `restroy admin executor create NAME`");
         return Ok(());
     }
     let rows = known.into_iter().map(|known| {

@@ -45,7 +45,7 @@ pub(crate) enum AdminCommand {
     },
 }
 
-/// Does it.
+/// Runs the subcommand.
 pub(crate) async fn admin(command: AdminCommand, as_json: bool) -> Outcome {
     match command {
         AdminCommand::Executor(command) => executor::executor(command, as_json).await,
@@ -62,7 +62,7 @@ async fn raise_fences(db: &Db, as_json: bool) -> Outcome {
     if as_json {
         output::print(&context::json(&json!({ "tasks": tasks, "leases": leases }))?);
     } else {
-        output::print(&format!("the fences of {tasks} open tasks are raised; {leases} leases were taken back"));
+        output::print(&format!("raised the fences of {tasks} open tasks; reclaimed {leases} leases"));
     }
     Ok(())
 }

@@ -36,7 +36,7 @@ Examples:
     },
 }
 
-/// Does it.
+/// Runs the subcommand.
 pub(super) async fn team(command: TeamCommand, as_json: bool) -> Outcome {
     let TeamCommand::Limits { team, set, reset, database } = command;
     let id: TeamId = team.parse().map_err(|_| Failure::usage(format!("`{team}` is not the id of a team")))?;

@@ -45,7 +45,7 @@ fn no_container_may_more_than_it_needs() {
 }
 
 #[test]
-fn what_goes_on_is_watched_restarted_and_given_time_to_end() {
+fn services_are_watched_restarted_and_given_time_to_end() {
     let compose = compose();
     for (name, service) in services(&compose) {
         if ONE_SHOTS.contains(&name) {

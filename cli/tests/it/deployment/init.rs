@@ -103,6 +103,6 @@ fn init_refuses_addresses_that_make_no_sense() {
     let told = refused(&mut init_in(folder.path(), &["--run-api-name", "not a name"]));
     assert!(told.contains("not a name"), "{told}");
     let told = refused(&mut init_in(&folder.path().join("missing"), &[]));
-    assert!(told.contains("is no folder"), "{told}");
+    assert!(told.contains("is not a directory"), "{told}");
     assert!(contents(folder.path()).is_empty(), "a refusal makes nothing");
 }

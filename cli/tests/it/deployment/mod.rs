@@ -16,7 +16,7 @@ use std::{
     process::{Command, Output},
 };
 
-/// The services of ours that go on, and those that end.
+/// The services of ours that are active, and those that end.
 const CONTROL_PLANES: [&str; 2] = ["control-plane-1", "control-plane-2"];
 const EXECUTORS: [&str; 2] = ["executor-1", "executor-2"];
 const ONE_SHOTS: [&str; 2] = ["migrate", "register-executors"];

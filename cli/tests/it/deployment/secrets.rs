@@ -62,7 +62,7 @@ fn the_settings_in_the_composition_are_known_and_accepted() {
         let command = service["command"][0].as_str().unwrap();
         assert!(names(&service["command"]).contains(command));
         if ONE_SHOTS.contains(&name) {
-            continue; // `restroy config` tells of services; these are run by the test in production mode
+            continue; // `restroy config` describes services; these are run by the test in production mode
         }
         let mut config = restroy();
         config.args(["config", command, "--json"]).current_dir(folder.path());

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::Neighbours;
 use crate::world::{Tenant, problem};
 
-/// Scripts that leave as much as they can, and what they may touch.
+/// Scripts that leave as much as they can, and what they may use.
 const LITTERING: &[(&str, &str)] = &[
     ("large events", "for i = 1, 30 do print(('x'):rep(8000)) end error(('y'):rep(60000))"),
     ("large outputs", "return ('x'):rep(250000)"),

@@ -90,7 +90,7 @@ async fn no_route_builds_a_tree_of_what_is_too_much() {
 }
 
 #[tokio::test]
-async fn parameters_within_their_limits_are_no_bomb_together() {
+async fn parameters_within_their_limits_do_not_exhaust_memory_together() {
     let mut neighbours = Neighbours::new(&[]).await;
     let http = http();
     let url = neighbours.server.url.clone();

@@ -69,8 +69,8 @@ impl Neighbours {
         neighbours
     }
 
-    /// Goes through an attack, during which the victim's life goes on: at least one errand begins after the attack does
-    /// and one after its end.
+    /// Goes through an attack, during which the victim's life continues: at least one errand begins after the attack
+    /// does and one after its end.
     pub async fn during<T>(&mut self, attack: impl AsyncFnOnce(&Tenant) -> T) -> T {
         let over = Cell::new(false);
         let attacking = async {

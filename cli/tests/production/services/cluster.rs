@@ -32,7 +32,7 @@ pub struct ControlPlane {
     pub metrics: String,
 }
 
-/// An executor and where it tells how it stands.
+/// An executor and where it says how it stands.
 pub struct Executor {
     pub service: Service,
     pub metrics: String,
@@ -161,7 +161,7 @@ impl Cluster {
     }
 }
 
-/// A figure that a service tells, over all its labels, or those that are named with it.
+/// A figure that a service reports, over all its labels, or those that are named with it.
 pub async fn figure(metrics: &str, name: &str) -> Option<u64> {
     let text = http().get(format!("{metrics}/metrics")).send().await.ok()?.text().await.ok()?;
     let figures = text

@@ -11,7 +11,7 @@ use super::{
     watch::{Watch, assert_whole},
 };
 
-/// Has an effect, says so, goes on when it is let, and has another.
+/// Has an effect, says so, continues when it is let, and has another.
 const WAITS: &str = "
     kv.incr('before')
     print('begun')
@@ -96,7 +96,7 @@ async fn an_executor_that_stood_still_for_too_long_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_others_go_on_when_a_control_plane_is_killed() {
+async fn the_others_continue_when_a_control_plane_is_killed() {
     let mut cluster = Cluster::new();
     cluster.lease = "2s";
     let (first, second, one, _other) = cluster.two_of_each();
@@ -112,7 +112,7 @@ async fn the_others_go_on_when_a_control_plane_is_killed() {
     assert_eq!(seen.close, None, "it had no time to say anything");
     load.more(10).await;
 
-    // The stream goes on at the other, behind what came before.
+    // The stream continues at the other, behind what came before.
     let rest = Watch::start(&second.url, &ada.token, run, seen.last()).await.end().await;
     seen.frames.extend(rest.frames);
     seen.close = rest.close;

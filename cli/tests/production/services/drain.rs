@@ -50,7 +50,7 @@ async fn an_executor_hands_back_what_it_cannot_finish() {
     watch.until("step.output").await;
     let other = cluster.executor("other", &first.run_api);
     one.service.signal("TERM");
-    // The lease would go on for half a minute. It is not waited for.
+    // The lease would continue for half a minute. It is not waited for.
     assert!(one.service.ended().success());
     cluster.until_sql("SELECT owner::text FROM tasks WHERE state = 'leased'", &[&other.id]).await;
     ada.signal("go").await;

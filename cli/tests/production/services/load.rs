@@ -29,8 +29,8 @@ const PACE: Duration = Duration::from_millis(60);
 /// How long a control-plane may take to answer before the next is asked.
 const ANSWER: Duration = Duration::from_secs(20);
 
-/// Starts runs until it is told to stop: a starter for each control-plane, which goes to the next one when
-/// it gets no answer or 503, under the same idempotency key.
+/// Starts runs until it is asked to stop: a starter for each control-plane, which goes to the next one when it gets
+/// no answer or 503, under the same idempotency key.
 pub struct Load {
     pipeline: PipelineId,
     starter: Starter,

@@ -31,7 +31,7 @@ async fn a_run_is_followed_live_at_both() {
     assert_whole(&seen[0]);
     assert!(seen.iter().all(|other| (&other.frames, other.close) == (&seen[0].frames, seen[0].close)), "{seen:#?}");
 
-    // Whoever breaks off goes on anywhere, behind what came before.
+    // Whoever breaks off continues anywhere, behind what came before.
     for (url, after) in [(&first.url, 2), (&second.url, 4)] {
         let rest = Watch::start(url, &ada.token, run, i64::try_from(after).unwrap()).await.end().await;
         assert_eq!((&rest.frames[..], rest.close), (&seen[0].frames[after..], Some(1000)));

@@ -37,7 +37,7 @@ impl Service {
         let output = BufReader::new(child.stdout.take().unwrap());
         let service = Self { name: name.to_owned(), child, log };
         let (send, receive) = mpsc::channel();
-        // The reader goes on to the end, so that the service never blocks on a full pipe.
+        // The reader continues to the end, so that the service never blocks on a full pipe.
         thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
                 if let Some(rest) = greetings.iter().find_map(|greeting| line.strip_prefix(greeting)) {

@@ -42,7 +42,7 @@ async fn executors_hold_no_keys_and_redis_sees_ids_only() {
 
     let installation = &cluster.installation;
     let keys = [&installation.at.database, &installation.at.owner, &installation.token_key, &installation.master_keys];
-    // A URL may be taken apart, a key ring is `id:HEX`: what counts is the password, and the key.
+    // A URL may be deleted piece by piece, a key ring is `id:HEX`: what counts is the password, and the key.
     let password = installation.at.database.split(['@', ':']).nth(2).unwrap();
     let master_key = installation.master_keys.split(':').next_back().unwrap();
     let keys: Vec<&str> = keys.iter().map(|key| key.as_str()).chain([password, master_key, "postgres:"]).collect();
@@ -57,7 +57,7 @@ async fn executors_hold_no_keys_and_redis_sees_ids_only() {
         .collect();
     assert!(given.contains(&executor.credential), "this is where its settings are");
     assert_absent(&given, &keys);
-    // What it is told: the plans of its runs.
+    // What it receives: the plans of its runs.
     let told = proxy.passed();
     assert!([SECRET, "the-source", "the-output"].iter().all(|text| told.contains(text)), "this is the way of plans");
     assert_absent(&told, &keys);

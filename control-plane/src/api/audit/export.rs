@@ -26,11 +26,13 @@ const STEP: u32 = 200;
 /// What they take at most, as a rule, in bytes.
 const STEP_BYTES: usize = 512 * 1024;
 
-/// The team's audit log as newline-delimited JSON: an entry a line, the newest first, as of the beginning
-/// of the answer. An answer that breaks off is not whole.
+/// Export a team's audit log
+///
+/// Newline-delimited JSON, one entry per line, newest first, as of the start of the response. A response that
+/// breaks off is incomplete.
 #[utoipa::path(
     get, path = "/v1/teams/{id}/audit/export", tag = "audit",
-    params(("id" = TeamId, Path, description = "The team"), Exported),
+    params(("id" = TeamId, Path, description = "The team"), ExportQuery),
     responses(
         (status = 200, description = "An entry a line", body = String, content_type = "application/x-ndjson",
             example = json!("{\"id\":\"0197a4e0-7c1b-7d3e-9a54-2f6b8c1d0e11\",\"action\":\"board.create\"}\n")),

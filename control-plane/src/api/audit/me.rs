@@ -6,9 +6,11 @@ use restroy_sdk::api::{Page, audit::AuditEntry};
 use super::query::{AuditQuery, page};
 use crate::{api::http::Query, auth::Caller, error::ApiResult, state::AppState, store::audit};
 
-/// What was done to the caller's account: sign-ins, also those that failed, and changes. Takes a login.
+/// List the audit log of the caller's account
+///
+/// Sign-ins, including failed ones, and changes. Requires a login.
 #[utoipa::path(
-    get, path = "/v1/me/audit", tag = "me", params(Entries),
+    get, path = "/v1/me/audit", tag = "me", params(AuditQuery),
     responses((status = 200, description = "The newest first", body = Page<AuditEntry>)),
 )]
 pub(super) async fn list_my_audit(

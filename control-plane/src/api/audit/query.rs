@@ -33,7 +33,7 @@ pub(super) struct AuditQuery {
     from: Option<Timestamp>,
     /// Only before this moment.
     to: Option<Timestamp>,
-    /// How many things: 1 to 100, 50 unless told. A page may be shorter although there is another.
+    /// How many items (1–100, default 50). A page may be shorter although there is another.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
@@ -58,7 +58,7 @@ pub(super) struct ExportQuery {
 }
 
 impl AuditQuery {
-    /// The filter, the place to go on from, and how many.
+    /// The filter, the place to continue from, and how many.
     pub(super) fn read(self) -> ApiResult<(EntryFilter, Option<AuditId>, u32)> {
         let limit = PageQuery::new(self.limit, None).limit()?;
         let before = self.cursor.map(|cursor| cursor.parse()).transpose();

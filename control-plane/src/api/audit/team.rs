@@ -15,10 +15,12 @@ use crate::{
     store::audit,
 };
 
-/// What was done in the team: every change, and which run read which secret.
+/// List a team's audit log
+///
+/// Every change, and which run read which secret.
 #[utoipa::path(
     get, path = "/v1/teams/{id}/audit", tag = "audit",
-    params(("id" = TeamId, Path, description = "The team"), Entries),
+    params(("id" = TeamId, Path, description = "The team"), AuditQuery),
     responses((status = 200, description = "The newest first", body = Page<AuditEntry>)),
 )]
 pub(super) async fn list_team_audit(

@@ -21,10 +21,11 @@ use crate::{
     store::{sessions, users},
 };
 
-/// Signs in. Takes the same path and time whether the account exists or not; one whose address nobody has verified
-/// is as none. An account with a second factor gets
-/// 401 `second_factor_required` and a `challenge`, which
-/// [`POST /v1/auth/login/second-factor`](#/auth/second_factor) takes together with a code.
+/// Sign in
+///
+/// Takes the same path and time whether the account exists or not. An account whose address is not verified is
+/// treated as absent. An account with a second factor gets 401 `second_factor_required` and a `challenge`, which
+/// [`POST /v1/auth/login/second-factor`](#/auth/login_second_factor) takes together with a code.
 #[utoipa::path(
     post, path = "/v1/auth/login", tag = "auth", request_body = Login, security(()),
     responses((status = 200, description = "A new session", body = Tokens)),
@@ -81,7 +82,7 @@ async fn is_known_network(state: &AppState, folded: &str, peer: Option<IpAddr>) 
 fn invalid_credentials() -> ApiError {
     ApiError::with(
         ProblemCode::InvalidCredentials,
-        "Who has just registered verifies the address first, by the e-mail that came then. \
-         POST /v1/auth/password-reset sends an e-mail with which another password can be chosen.",
+        "A new account must verify its address first, with the e-mail sent at registration. POST \
+        /v1/auth/password-reset sends an e-mail to choose a new password.",
     )
 }

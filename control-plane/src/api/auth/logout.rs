@@ -23,9 +23,11 @@ pub(super) struct LogoutQuery {
     everywhere: bool,
 }
 
-/// Ends the session, or every session of the account: their access and refresh tokens are good no more.
+/// Sign out
+///
+/// Ends the session, or every session of the account. Their access and refresh tokens no longer work.
 #[utoipa::path(
-    post, path = "/v1/auth/logout", tag = "auth", params(Which),
+    post, path = "/v1/auth/logout", tag = "auth", params(LogoutQuery),
     responses((status = 204, description = "The session has ended")),
 )]
 pub(super) async fn logout(

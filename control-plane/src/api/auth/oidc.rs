@@ -1,10 +1,10 @@
-//! `POST /v1/auth/oidc` and `…/finish_oidc_login`
+//! `POST /v1/auth/oidc` and `…/finish`
 
 use std::time::Duration;
 
 use axum::{Json, extract::State, http::HeaderMap};
 use restroy_sdk::{
-    api::auth::{FinishOidc, OidcBegun, Tokens},
+    api::auth::{FinishOidcLogin, OidcLogin, Tokens},
     ids::UserId,
     problem::ProblemCode,
     time::Timestamp,
@@ -37,17 +37,18 @@ use crate::{
 /// How long there is to sign in at the provider.
 const FLOW_LIFETIME: Duration = Duration::from_mins(10);
 
-/// Begins to sign in by the installation's OpenID provider: gives the address to go to, and a `flow` to keep. The
-/// provider sends the person back to `/oidc/callback` of the installation with a `code` and a `state`. 404 without a
-/// provider.
+/// Begin to sign in with the OpenID provider
+///
+/// Returns the address to go to and a `flow` to keep. The provider redirects to `/oidc/callback` of the
+/// installation with a `code` and a `state`. 404 without a provider.
 #[utoipa::path(
     post, path = "/v1/auth/oidc", tag = "auth", security(()),
-    responses((status = 200, description = "Where to go", body = OidcBegun)),
+    responses((status = 200, description = "Where to go", body = OidcLogin)),
 )]
 pub(super) async fn begin_oidc_login(
     State(state): State<AppState>,
     attempt: SignInAttempt,
-) -> ApiResult<Json<OidcBegun>> {
+) -> ApiResult<Json<OidcLogin>> {
     oidc::settings(&state)?;
     // Whom it is about is not known yet: all who begin share one count otherwise.
     attempt.count_address(&state)?;
@@ -58,24 +59,26 @@ pub(super) async fn begin_oidc_login(
     let subject = serde_json::to_string(&flow)?;
     one_time::insert(&mut tx, Purpose::Oidc, &kept.hash(), None, &subject, now, now.after(FLOW_LIFETIME)).await?;
     tx.commit().await?;
-    Ok(Json(OidcBegun { authorization_url, flow: kept.into_text() }))
+    Ok(Json(OidcLogin { authorization_url, flow: kept.into_text() }))
 }
 
-/// Signs in with what the provider sent back. The account is the one that this identity was linked with before, else
-/// that of the address, if the provider has verified it and nobody else there has that account, else a new one. 404
-/// without a provider.
+/// Finish signing in with the OpenID provider
+///
+/// The account is the one that is linked with the identity. Without a link it is the account of the address, if
+/// the provider has verified the address and no other identity there is linked with the account. Otherwise a new
+/// account is created. 404 without a provider.
 #[utoipa::path(
-    post, path = "/v1/auth/oidc/finish", tag = "auth", request_body = FinishOidc, security(()),
+    post, path = "/v1/auth/oidc/finish", tag = "auth", request_body = FinishOidcLogin, security(()),
     responses((status = 200, description = "A new session", body = Tokens)),
 )]
 pub(super) async fn finish_oidc_login(
     State(state): State<AppState>,
     attempt: SignInAttempt,
     headers: HeaderMap,
-    Body(body): Body<FinishOidc>,
+    Body(body): Body<FinishOidcLogin>,
 ) -> ApiResult<Json<Tokens>> {
     let refused =
-        || ApiError::with(ProblemCode::InvalidCredentials, "The flow is not valid, or no longer; begin again.");
+        || ApiError::with(ProblemCode::InvalidCredentials, "The sign-in flow is invalid or expired. Start again.");
     oidc::settings(&state)?;
     attempt.count(&state, AttemptKind::Token, &body.flow)?;
     let peer = attempt.address;

@@ -1,10 +1,10 @@
-//! `POST /v1/auth/password-reset` and `…/confirm_password_reset`
+//! `POST /v1/auth/password-reset` and `…/confirm`
 
 use std::time::Duration;
 
 use axum::{Json, extract::State, http::StatusCode};
 use restroy_sdk::{
-    api::auth::{Accepted, AskReset, ConfirmReset},
+    api::auth::{Accepted, ConfirmPasswordReset, RequestPasswordReset},
     problem::{FieldError, Problem, ProblemCode},
 };
 use secrecy::SecretString;
@@ -39,16 +39,18 @@ const TOKEN_LIFETIME: Duration = Duration::from_hours(1);
 /// How many e-mails an address gets within [`TOKEN_LIFETIME`], whoever asks.
 const MAX_MAILS: i64 = 5;
 
-/// Sends an e-mail with which another password can be chosen, within an hour. The answer, and what is done for
-/// it, are the same whether the address is that of an account or not: without one the e-mail says so.
+/// Request a password reset
+///
+/// Sends an e-mail with a token that is valid for an hour. Response and duration are the same whether the address
+/// belongs to an account or not; without an account the e-mail says so.
 #[utoipa::path(
-    post, path = "/v1/auth/password-reset", tag = "auth", request_body = AskReset, security(()),
+    post, path = "/v1/auth/password-reset", tag = "auth", request_body = RequestPasswordReset, security(()),
     responses((status = 202, description = "Look into the mailbox", body = Accepted)),
 )]
 pub(super) async fn request_password_reset(
     State(state): State<AppState>,
     attempt: SignInAttempt,
-    Body(body): Body<AskReset>,
+    Body(body): Body<RequestPasswordReset>,
 ) -> ApiResult<(StatusCode, Json<Accepted>)> {
     let folded = users::fold(&body.email);
     attempt.count(&state, AttemptKind::Reset, &folded)?;
@@ -87,21 +89,22 @@ pub(super) async fn request_password_reset(
     state.mail_queued();
     failed_login::record_reset_request(&state, user.map(|user| user.id), attempt.address);
     strangers::pad_response_time(&state, begun, strangers::RESET_DURATION).await;
-    let message = "If an account has the address, an e-mail tells how to choose another password.".into();
+    let message = "If an account has the address, an e-mail explains how to choose a new password.".into();
     Ok((StatusCode::ACCEPTED, Json(Accepted { message })))
 }
 
-/// Chooses another password with the token from the e-mail. Every session of the account ends; its second factor
-/// stays. An address that was not verified counts as verified: its owner was reached, and whatever was set up
-/// before by somebody else is replaced.
+/// Reset the password with the token from the e-mail
+///
+/// Ends every session of the account; the second factor stays. An unverified address becomes verified, and name
+/// and password of earlier registrations are replaced.
 #[utoipa::path(
-    post, path = "/v1/auth/password-reset/confirm", tag = "auth", request_body = ConfirmReset, security(()),
+    post, path = "/v1/auth/password-reset/confirm", tag = "auth", request_body = ConfirmPasswordReset, security(()),
     responses((status = 204, description = "Sign in with the new password")),
 )]
 pub(super) async fn confirm_password_reset(
     State(state): State<AppState>,
     attempt: SignInAttempt,
-    Body(body): Body<ConfirmReset>,
+    Body(body): Body<ConfirmPasswordReset>,
 ) -> ApiResult<StatusCode> {
     attempt.count(&state, AttemptKind::Token, &body.token)?;
     let peer = attempt.address;
@@ -146,6 +149,6 @@ pub(super) async fn confirm_password_reset(
 }
 
 fn invalid_token() -> ApiError {
-    let fault = FieldError::new("/token", "unknown, used or too old; ask for another");
+    let fault = FieldError::new("/token", "unknown, used or expired; request another");
     Problem::new(ProblemCode::Invalid).errors(vec![fault]).into()
 }

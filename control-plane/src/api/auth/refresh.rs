@@ -1,4 +1,4 @@
-//! `POST /v1/auth/refresh_token`
+//! `POST /v1/auth/refresh`
 
 use axum::{Json, extract::State};
 use restroy_sdk::{
@@ -19,11 +19,13 @@ use crate::{
     },
 };
 
-/// Exchanges the session's newest refresh token for new tokens. A token that was used before means
-/// that two hold it: the session ends, for both.
+/// Refresh a session
+///
+/// Exchanges the session's newest refresh token for new tokens. Using an older token ends the session, because
+/// two clients hold it.
 #[utoipa::path(
     post, path = "/v1/auth/refresh", tag = "auth", request_body = Refresh, security(()),
-    responses((status = 200, description = "The session goes on", body = Tokens)),
+    responses((status = 200, description = "New tokens for the same session", body = Tokens)),
 )]
 pub(super) async fn refresh_session(
     State(state): State<AppState>,
@@ -31,7 +33,7 @@ pub(super) async fn refresh_session(
     Body(body): Body<Refresh>,
 ) -> ApiResult<Json<Tokens>> {
     let refused =
-        || ApiError::with(ProblemCode::Unauthorized, "The refresh token is not valid, or no longer; sign in again.");
+        || ApiError::with(ProblemCode::Unauthorized, "The refresh token is invalid or expired. Sign in again.");
     let (id, generation) = state.tokens.parse_refresh_token(&body.refresh_token).ok_or_else(refused)?;
     let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;

@@ -40,9 +40,11 @@ pub(super) struct PendingRegistration {
     pub(super) password_hash: String,
 }
 
-/// Registers an account. The answer is the same whether the address was known or not, and whether it may have an
-/// account (the installation may take new ones by invitation only, or none); the account can sign in when the address
-/// is verified (on a developer's own installation: at once).
+/// Register an account
+///
+/// The response is the same whether the address is known or not, and whether it may have an account (an
+/// installation can restrict registration to invitations or close it). The account can sign in once its address
+/// is verified; on a local installation at once.
 #[utoipa::path(
     post, path = "/v1/auth/register", tag = "auth", request_body = Register, security(()),
     responses((status = 202, description = "Look into your mailbox", body = Accepted)),
@@ -94,7 +96,7 @@ async fn create_account(state: &AppState, peer: Option<IpAddr>, new: Register) -
         user
     } else {
         let Some(user) = users::by_email(&mut tx, &new.email).await? else {
-            // It was there a moment ago, and is deleted by now.
+            // It was there a moment ago, and is deleted now.
             return Err(ApiError::conflict());
         };
         // The e-mails to the address are counted one registration after the other. By now the purge may have
@@ -113,8 +115,7 @@ async fn create_account(state: &AppState, peer: Option<IpAddr>, new: Register) -
     Ok(())
 }
 
-/// Tells the owner of the address what happened. For a known and an unknown address the same rows
-/// are written.
+/// Notifies the owner of the address what happened. For a known and an unknown address the same rows are written.
 async fn queue_email(
     state: &AppState,
     tx: &mut Tx,

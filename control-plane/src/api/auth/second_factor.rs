@@ -50,7 +50,11 @@ pub(super) async fn challenge(
     if one_time::count_created_since(tx, Purpose::SecondFactor, user, now.before(CHALLENGE_LIFETIME)).await?
         >= MAX_CHALLENGES
     {
-        return Err(ApiError::with(ProblemCode::RateLimited, "Too many logins are half done; wait five minutes."));
+        return Err(ApiError::with(
+            ProblemCode::RateLimited,
+            "Too many logins await a second factor. Try again in five \
+            minutes.",
+        ));
     }
     let challenge = OpaqueToken::new(&state.ambient);
     one_time::insert(tx, Purpose::SecondFactor, &challenge.hash(), user, method, now, now.after(CHALLENGE_LIFETIME))
@@ -58,8 +62,10 @@ pub(super) async fn challenge(
     Ok(challenge.into_text())
 }
 
-/// Finishes a login with a code of the authenticator, or a recovery code. A code is good once. After ten wrong
-/// ones in an hour the account takes none until the hour is over.
+/// Finish a login with a second factor
+///
+/// Takes a code of the authenticator or a recovery code. Each code works once. After ten wrong codes within an
+/// hour the account accepts none until the hour is over.
 #[utoipa::path(
     post, path = "/v1/auth/login/second-factor", tag = "auth", request_body = SecondFactor, security(()),
     responses((status = 200, description = "A new session", body = Tokens)),
@@ -71,7 +77,7 @@ pub(super) async fn login_second_factor(
     Body(body): Body<SecondFactor>,
 ) -> ApiResult<Json<Tokens>> {
     let refused =
-        || ApiError::with(ProblemCode::InvalidCredentials, "The challenge is not valid, or no longer; sign in again.");
+        || ApiError::with(ProblemCode::InvalidCredentials, "The challenge is invalid or expired. Sign in again.");
     attempt.count(&state, AttemptKind::Token, &body.challenge)?;
     let peer = attempt.address;
     let hash = token::hash(&body.challenge);
@@ -95,7 +101,7 @@ pub(super) async fn login_second_factor(
             )
             .await?;
             tx.commit().await?;
-            return Err(ApiError::with(ProblemCode::InvalidCredentials, "The code is wrong, or was used before."));
+            return Err(ApiError::with(ProblemCode::InvalidCredentials, "The code is wrong or was used before."));
         }
         CodeCheck::Code => "authenticator",
         CodeCheck::RecoveryCode => "recovery_code",

@@ -31,7 +31,7 @@ const MAX_USER_AGENT: usize = 200;
 /// By a password.
 pub(super) const PASSWORD: &str = "password";
 
-/// Goes on where it is known, by `method`, who somebody is: begins a session, or, where the account has a second
+/// Continues where it is known, by `method`, who somebody is: begins a session, or, where the account has a second
 /// factor, refuses with a challenge for it. Commits. The account's row is held.
 pub(super) async fn continue_login(
     state: &AppState,
@@ -58,7 +58,7 @@ pub(super) async fn continue_login(
 }
 
 /// Begins a session of an account, in the login's transaction; after its commit the answer is to be given. The audit
-/// log tells `how` somebody got in.
+/// log reports `how` somebody got in.
 pub(super) async fn begin_session(
     state: &AppState,
     tx: &mut Tx,

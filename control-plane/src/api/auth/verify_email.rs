@@ -21,9 +21,10 @@ use crate::{
     },
 };
 
-/// Verifies an address with the token from the e-mail and the password of the registration that the e-mail tells
-/// of: the one shows the mailbox, the other that the registration was one's own. The account gets that
-/// registration's name and password.
+/// Verify an e-mail address
+///
+/// Takes the token from the e-mail, which proves access to the mailbox, and the password of the registration,
+/// which proves that the registration was one's own. The account gets that registration's name and password.
 #[utoipa::path(
     post, path = "/v1/auth/verify-email", tag = "auth", request_body = VerifyEmail, security(()),
     responses((status = 204, description = "Verified; sign in")),
@@ -63,14 +64,14 @@ pub(super) async fn verify_email(
 }
 
 fn invalid_token() -> ApiError {
-    field_error("/token", "unknown, used or too old; register again to get another")
+    field_error("/token", "unknown, used or expired; register again to get another")
 }
 
 fn superseded() -> ApiError {
     field_error(
         "/password",
-        "not the password of the registration that this token's e-mail tells of; take the e-mail of your own, or ask \
-         for a password reset, which verifies the address too",
+        "not the password of the registration that this token's e-mail belongs to; use the e-mail of your own \
+        registration, or request a password reset, which verifies the address too",
     )
 }
 

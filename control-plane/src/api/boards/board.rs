@@ -24,7 +24,7 @@ use crate::{
     store::{audit, boards, schedules},
 };
 
-/// A board.
+/// Get a board
 #[utoipa::path(
     get, path = "/v1/boards/{id}", tag = "boards", params(("id" = BoardId, Path, description = "The board")),
     responses((status = 200, description = "The board", body = Board,
@@ -41,13 +41,15 @@ pub(super) async fn get_board(
     Ok((etag(board.revision), Json(board)).into_response())
 }
 
-/// Renames, describes, archives a board, or brings it back; makes it private, or open to the team. Runs that wait
-/// when it is archived wait until it is back, seven days at most; those at work go on.
+/// Update a board
+///
+/// Renames, describes, archives or unarchives it, or makes it private or open to the team. When it is archived,
+/// waiting runs wait until it is unarchived, for seven days at most; running ones continue.
 #[utoipa::path(
     patch, path = "/v1/boards/{id}", tag = "boards", request_body = BoardPatch,
     params(
         ("id" = BoardId, Path, description = "The board"),
-        ("If-Match" = Option<String>, Header, description = "Refused with 412 unless it is the board's tag"),
+        ("If-Match" = Option<String>, Header, description = "412 unless it is the board's tag"),
     ),
     responses((status = 200, description = "The board", body = Board,
         headers(("ETag" = String, description = "For `If-Match` of the next change")))),
@@ -81,7 +83,7 @@ pub(super) async fn patch_board(
     let comes_back = board.archived && patch.archived == Some(false);
     let archived = patch.archived.unwrap_or(board.archived);
     if edits && board.archived && archived {
-        return Err(ApiError::with(ProblemCode::Conflict, "The board is archived; bring it back first."));
+        return Err(ApiError::with(ProblemCode::Conflict, "The board is archived. Restore it first."));
     }
     board.archived = archived;
     let privacy_changed = patch.private.is_some_and(|private| private != board.private);
@@ -105,14 +107,16 @@ pub(super) async fn patch_board(
     Ok((etag(board.revision), Json(board)).into_response())
 }
 
-/// Deletes a board with its pipelines; their runs end. For 30 days it can be restored.
+/// Delete a board
+///
+/// Deletes its pipelines too and cancels their runs. It can be restored for 30 days.
 #[utoipa::path(
     delete, path = "/v1/boards/{id}", tag = "boards",
     params(
         ("id" = BoardId, Path, description = "The board"),
-        ("If-Match" = Option<String>, Header, description = "Refused with 412 unless it is the board's tag"),
+        ("If-Match" = Option<String>, Header, description = "412 unless it is the board's tag"),
     ),
-    responses((status = 204, description = "It is gone")),
+    responses((status = 204, description = "Deleted")),
 )]
 pub(super) async fn delete_board(
     State(state): State<AppState>,

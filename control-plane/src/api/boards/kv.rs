@@ -40,23 +40,23 @@ use crate::{
 pub(super) struct KvQuery {
     /// Only keys that begin so.
     prefix: Option<String>,
-    /// In which order: by key unless told.
+    /// Sort order (default: by key).
     #[param(inline)]
     sort: Option<KeyOrder>,
-    /// How many things: 1 to 100, 50 unless told.
+    /// How many items (1–100, default 50).
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
 }
 
-/// What the board's scripts keep.
+/// List the entries of a board's key-value store
 ///
 /// A page ends early when its entries take more than 1 MiB.
 #[utoipa::path(
     get, path = "/v1/boards/{id}/kv", tag = "boards",
-    params(("id" = BoardId, Path, description = "The board"), Keys),
-    responses((status = 200, description = "By key unless told", body = Page<KvEntry>)),
+    params(("id" = BoardId, Path, description = "The board"), KvQuery),
+    responses((status = 200, description = "Sorted by key by default", body = Page<KvEntry>)),
 )]
 pub(super) async fn list_kv(
     State(state): State<AppState>,
@@ -82,7 +82,7 @@ pub(super) async fn list_kv(
     Ok(Json(filling.page(|entry| entry.key.clone())))
 }
 
-/// What a key of the board's store holds.
+/// Get an entry of a board's key-value store
 #[utoipa::path(
     get, path = "/v1/boards/{id}/kv/{key}", tag = "boards",
     params(("id" = BoardId, Path, description = "The board"), ("key" = String, Path, description = "The key")),
@@ -102,15 +102,17 @@ pub(super) async fn get_kv(
     entry.map(|entry| entry_response(key, entry)).ok_or_else(ApiError::not_found)
 }
 
-/// Writes a key of the board's store, as a script does with `kv.set`. With `If-Match` it is a
-/// compare-and-set: nobody else, script or person, has written the key since it was read.
+/// Set an entry of a board's key-value store
+///
+/// As a script does with `kv.set`. With `If-Match` it is a compare-and-set: the write fails if anybody has
+/// written the key since it was read.
 #[utoipa::path(
     put, path = "/v1/boards/{id}/kv/{key}", tag = "boards", request_body = PutKv,
     params(
         ("id" = BoardId, Path, description = "The board"),
         ("key" = String, Path, description = "1 to 512 bytes"),
-        ("If-Match" = Option<String>, Header, description = "Refused with 412 unless it is the entry's tag"),
-        ("If-None-Match" = Option<String>, Header, description = "`*`: refused with 412 when the key is there"),
+        ("If-Match" = Option<String>, Header, description = "412 unless it is the entry's tag"),
+        ("If-None-Match" = Option<String>, Header, description = "`*`: 412 if the key is there"),
     ),
     responses(
         (status = 200, description = "The entry", body = KvEntry,
@@ -140,15 +142,15 @@ pub(super) async fn put_kv(
     Ok(entry_response(key, StoredEntry { value: put.value, version, expires_at, updated_at: now }))
 }
 
-/// Takes a key out of the board's store.
+/// Delete an entry of a board's key-value store
 #[utoipa::path(
     delete, path = "/v1/boards/{id}/kv/{key}", tag = "boards",
     params(
         ("id" = BoardId, Path, description = "The board"),
         ("key" = String, Path, description = "The key"),
-        ("If-Match" = Option<String>, Header, description = "Refused with 412 unless it is the entry's tag"),
+        ("If-Match" = Option<String>, Header, description = "412 unless it is the entry's tag"),
     ),
-    responses((status = 204, description = "It is gone")),
+    responses((status = 204, description = "Deleted")),
 )]
 pub(super) async fn delete_kv(
     State(state): State<AppState>,

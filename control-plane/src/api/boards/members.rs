@@ -3,7 +3,7 @@
 use axum::{Json, extract::State, http::StatusCode};
 use restroy_run_queue::wake::Wake;
 use restroy_sdk::{
-    api::{Page, board::BoardMember, team::GiveRole},
+    api::{Page, board::BoardMember, team::SetRole},
     ids::{BoardId, Id, UserId},
     problem::{FieldError, Problem, ProblemCode},
 };
@@ -20,12 +20,14 @@ use crate::{
     store::{TeamTx, audit, board_members, members, roles::AnyRole},
 };
 
-/// Who has a role on the board. On a private board they are who sees it, beside those who administer
-/// boards in the team. Their addresses are for who holds `member.read` in the team.
+/// List the members of a board
+///
+/// They are those with a role on the board. A private board is visible to them and to those who administer boards
+/// in the team. Addresses are shown with the permission `member.read` in the team.
 #[utoipa::path(
     get, path = "/v1/boards/{id}/members", tag = "boards",
-    params(("id" = BoardId, Path, description = "The board"), Sorted),
-    responses((status = 200, description = "The oldest accounts first unless told", body = Page<BoardMember>)),
+    params(("id" = BoardId, Path, description = "The board"), SortedPageQuery),
+    responses((status = 200, description = "The oldest accounts first by default", body = Page<BoardMember>)),
 )]
 pub(super) async fn list_board_members(
     State(state): State<AppState>,
@@ -44,10 +46,12 @@ pub(super) async fn list_board_members(
     Ok(Json(sorted.page(members, |member| (member.user_id.uuid(), &member.name))?))
 }
 
-/// Gives a member of the team a role on the board: beside the one in the team, and on a private board
-/// in its place. Nobody can give what they do not hold there.
+/// Set a member's role on a board
+///
+/// The role adds to the one in the team; on a private board it replaces it. Nobody can grant permissions that
+/// they do not have there.
 #[utoipa::path(
-    put, path = "/v1/boards/{id}/members/{user}", tag = "boards", request_body = GiveRole,
+    put, path = "/v1/boards/{id}/members/{user}", tag = "boards", request_body = SetRole,
     params(("id" = BoardId, Path, description = "The board"), ("user" = UserId, Path, description = "The person")),
     responses((status = 200, description = "The board's member", body = BoardMember)),
 )]
@@ -55,7 +59,7 @@ pub(super) async fn put_board_member(
     State(state): State<AppState>,
     caller: Caller,
     Path((id, user)): Path<(BoardId, UserId)>,
-    Body(new): Body<GiveRole>,
+    Body(new): Body<SetRole>,
 ) -> ApiResult<Json<BoardMember>> {
     let scope = caller.board(&state, id, Permission::BoardAdminister).await?;
     let (mut tx, held) = scope.write_with_permissions().await?;
@@ -83,11 +87,13 @@ pub(super) async fn put_board_member(
     Ok(Json(member))
 }
 
-/// Takes somebody's role on the board away; one's own, without any permission.
+/// Remove a member from a board
+///
+/// No permission is needed to remove oneself.
 #[utoipa::path(
     delete, path = "/v1/boards/{id}/members/{user}", tag = "boards",
     params(("id" = BoardId, Path, description = "The board"), ("user" = UserId, Path, description = "The person")),
-    responses((status = 204, description = "Not a member of the board any more")),
+    responses((status = 204, description = "No longer a member of the board")),
 )]
 pub(super) async fn remove_board_member(
     State(state): State<AppState>,

@@ -16,8 +16,9 @@ use crate::{
     store::{audit, order, pipelines},
 };
 
-/// Puts a pipeline before another one of the board, or to its end. The others keep their order, whoever
-/// moves what at the same time.
+/// Move a pipeline within its board's order
+///
+/// Puts it before another pipeline or at the end. The others keep their order, also under concurrent moves.
 #[utoipa::path(
     put, path = "/v1/boards/{id}/order", tag = "boards", request_body = PutOrder,
     params(("id" = BoardId, Path, description = "The board")),
@@ -33,16 +34,16 @@ pub(super) async fn put_pipeline_order(
     let refused =
         |pointer: &str, detail: &str| Problem::new(ProblemCode::Invalid).errors(vec![FieldError::new(pointer, detail)]);
     if to.before == Some(to.pipeline) {
-        return Err(refused("/before", "a pipeline cannot stand before itself").into());
+        return Err(refused("/before", "a pipeline cannot precede itself").into());
     }
     let mut tx = scope.write().await?;
     let on_board = pipelines::get(&mut tx, to.pipeline).await?.is_some_and(|pipeline| pipeline.board_id == id);
     if !on_board {
-        return Err(refused("/pipeline", "no pipeline of this board").into());
+        return Err(refused("/pipeline", "not a pipeline of this board").into());
     }
     let stood_before = order::next(&mut tx, id, to.pipeline).await?;
     if !order::move_before(&mut tx, id, to.pipeline, to.before).await? {
-        return Err(refused("/before", "no pipeline of this board").into());
+        return Err(refused("/before", "not a pipeline of this board").into());
     }
     let entry = audit::Entry::new("board.order", "board", id)
         .details(json!({ "pipeline": to.pipeline }))

@@ -30,24 +30,26 @@ pub(super) struct PipelineQuery {
     /// Those that were deleted and can be restored.
     #[serde(default)]
     deleted: bool,
-    /// In which order: that of the board unless told.
+    /// Sort order (default: the board's own order).
     #[param(inline)]
     sort: Option<SortOrder>,
     /// Only what has this in its name; ASCII letters in either case.
     #[param(min_length = 1, max_length = 64)]
     name: Option<String>,
-    /// How many things: 1 to 100, 50 unless told.
+    /// How many items (1–100, default 50).
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
 }
 
-/// The board's pipelines, in the order that its people gave them.
+/// List the pipelines of a board
+///
+/// In the board's own order by default.
 #[utoipa::path(
     get, path = "/v1/boards/{id}/pipelines", tag = "pipelines",
-    params(("id" = BoardId, Path, description = "The board"), Listing),
-    responses((status = 200, description = "In their order unless told; deleted ones the oldest first", body = Page<Pipeline>)),
+    params(("id" = BoardId, Path, description = "The board"), PipelineQuery),
+    responses((status = 200, description = "In the board's order by default; deleted pipelines oldest first", body = Page<Pipeline>)),
 )]
 pub(super) async fn list_pipelines(
     State(state): State<AppState>,
@@ -70,7 +72,9 @@ pub(super) async fn list_pipelines(
     Ok(Json(Page { items: items.into_iter().map(|(pipeline, _)| pipeline).collect(), next_cursor }))
 }
 
-/// Makes a pipeline, still without a definition.
+/// Create a pipeline
+///
+/// It has no definition yet.
 #[utoipa::path(
     post, path = "/v1/boards/{id}/pipelines", tag = "pipelines", request_body = NewPipeline,
     params(

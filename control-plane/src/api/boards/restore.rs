@@ -15,8 +15,10 @@ use crate::{
     store::{audit, boards, schedules::ScheduleOwner},
 };
 
-/// Brings a board back that was deleted in the last 30 days, with the pipelines that were on it then; their
-/// schedules fire again. 409 `name_taken` when another has its name by now.
+/// Restore a deleted board
+///
+/// Within 30 days, with the pipelines that were on it; their schedules fire again. 409 `name_taken` if another
+/// board has its name.
 #[utoipa::path(
     post, path = "/v1/boards/{id}/restore", tag = "boards",
     params(("id" = BoardId, Path, description = "The board that was deleted")),

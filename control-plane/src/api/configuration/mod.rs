@@ -76,13 +76,13 @@ impl EntryOrder {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct EntryQuery {
-    /// In which order: by key unless told.
+    /// Sort order (default: by key).
     #[param(inline)]
     sort: Option<EntryOrder>,
     /// Only what has this in its key; ASCII letters in either case.
     #[param(min_length = 1, max_length = 64)]
     name: Option<String>,
-    /// How many things: 1 to 100, 50 unless told.
+    /// How many items (1–100, default 50).
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
@@ -94,10 +94,10 @@ struct EntryQuery {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct RevisionQuery {
-    /// In which order: the newest first unless told.
+    /// Sort order (default: the newest first).
     #[param(inline)]
     sort: Option<AgeOrder>,
-    /// How many things: 1 to 100, 50 unless told.
+    /// How many items (1–100, default 50).
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
@@ -279,10 +279,10 @@ fn entry_response(entry: ConfigurationEntry) -> Response {
 
 fn check(key: &str, put: &PutConfiguration) -> ApiResult<()> {
     let mut fields = FieldErrors::new();
-    // The key stands in the path: the fault is nowhere in the body.
+    // The key stands in the path: the error is nowhere in the body.
     TextRule::Key.check("", key, &mut fields);
     if put.secret && put.value.len() < limits::MIN_SECRET {
-        let detail = format!("a secret has at least {} bytes: a shorter one cannot be masked", limits::MIN_SECRET);
+        let detail = format!("a secret needs at least {} bytes: a shorter one cannot be masked", limits::MIN_SECRET);
         fields.error("/value", detail);
     }
     fields.finish()

@@ -48,7 +48,7 @@ macro_rules! routes_of {
             #[utoipa::path(
                 get, path = $collection, tag = $tag,
                 params(("id" = $id, Path, description = $called), EntryQuery),
-                responses((status = 200, description = "By key unless told", body = Page<ConfigurationEntry>)),
+                responses((status = 200, description = "Sorted by key by default", body = Page<ConfigurationEntry>)),
             )]
             async fn $list(
                 State(state): State<AppState>,
@@ -84,8 +84,8 @@ macro_rules! routes_of {
                 params(
                     ("id" = $id, Path, description = $called),
                     ("key" = String, Path, description = "Letters, digits and `_`; up to 64"),
-                    ("If-Match" = Option<String>, Header, description = "Refused with 412 unless it is the entry's tag"),
-                    ("If-None-Match" = Option<String>, Header, description = "`*`: refused with 412 when the key is set"),
+                    ("If-Match" = Option<String>, Header, description = "412 unless it is the entry's tag"),
+                    ("If-None-Match" = Option<String>, Header, description = "`*`: 412 if the key is set"),
                 ),
                 responses(
                     (status = 200, description = "The entry; a secret without its value", body = ConfigurationEntry,
@@ -110,9 +110,9 @@ macro_rules! routes_of {
                 params(
                     ("id" = $id, Path, description = $called),
                     ("key" = String, Path, description = "The key"),
-                    ("If-Match" = Option<String>, Header, description = "Refused with 412 unless it is the entry's tag"),
+                    ("If-Match" = Option<String>, Header, description = "412 unless it is the entry's tag"),
                 ),
-                responses((status = 204, description = "It is gone")),
+                responses((status = 204, description = "Deleted")),
             )]
             async fn $delete(
                 State(state): State<AppState>,
@@ -132,7 +132,7 @@ macro_rules! routes_of {
                     ("key" = String, Path, description = "The key"),
                     RevisionQuery,
                 ),
-                responses((status = 200, description = "The newest first unless told", body = Page<ConfigurationRevision>)),
+                responses((status = 200, description = "The newest first by default", body = Page<ConfigurationRevision>)),
             )]
             async fn $history(
                 State(state): State<AppState>,
@@ -150,50 +150,45 @@ macro_rules! routes_of {
 routes_of! {
     of_scripts: ScriptId, Script, tag "scripts", called "The script",
     entered by script, read with PipelineRead, written with PipelineEdit,
-    /// What is set for the script; secrets without their values.
+    /// List a script's configuration, secrets without their values
     GET list_configuration "/v1/scripts/{id}/configuration",
-    /// What a key holds; a secret without its value.
+    /// Get a key of a script's configuration, a secret without its value
     GET get_configuration "/v1/scripts/{id}/configuration/{key}",
-    /// Sets a value, over the document's default, or a secret. Plain values hold for runs that start
-    /// from now on, secrets for every step that is handed out from now on.
+    /// Set a value or a secret of a script; new runs use a value, new claims a secret
     PUT put_configuration,
-    /// Takes a value or secret away; what the board or the team has under that key holds again, else the
-    /// document's default.
+    /// Remove a value or a secret of a script; the value of the board, team or document applies again
     DELETE delete_configuration,
-    /// Every change of a key: who, when, and to what; never the value of a secret.
+    /// List the changes of a script's key, never the value of a secret
     GET list_configuration_history "/v1/scripts/{id}/configuration/{key}/history",
 }
 
 routes_of! {
     of_boards: BoardId, Board, tag "boards", called "The board",
     entered by board, read with BoardRead, written with ConfigurationWrite,
-    /// What is set for all scripts on the board; secrets without their values.
+    /// List a board's configuration, secrets without their values
     GET list_board_configuration "/v1/boards/{id}/configuration",
-    /// What a key of the board holds; a secret without its value.
+    /// Get a key of a board's configuration, a secret without its value
     GET get_board_configuration "/v1/boards/{id}/configuration/{key}",
-    /// Sets a value or a secret for all scripts on the board that declare the key and have none of their
-    /// own. A secret reaches every published script that names it.
+    /// Set a value or a secret for all scripts on a board that declare the key and have none of their own
     PUT put_board_configuration,
-    /// Takes the board's value or secret away; what the team has under that key holds again, else the
-    /// document's default.
+    /// Remove a value or a secret of a board; the value of the team or document applies again
     DELETE delete_board_configuration,
-    /// Every change of the board's key: who, when, and to what; never the value of a secret.
+    /// List the changes of a board's key, never the value of a secret
     GET list_board_configuration_history "/v1/boards/{id}/configuration/{key}/history",
 }
 
 routes_of! {
     of_teams: TeamId, Team, tag "teams", called "The team",
     entered by team, read with PipelineRead, written with ConfigurationWrite,
-    /// What is set for all of the team's scripts; secrets without their values.
+    /// List a team's configuration, secrets without their values
     GET list_team_configuration "/v1/teams/{id}/configuration",
-    /// What a key of the team holds; a secret without its value.
+    /// Get a key of a team's configuration, a secret without its value
     GET get_team_configuration "/v1/teams/{id}/configuration/{key}",
-    /// Sets a value or a secret for all scripts of the team that declare the key, where neither script nor
-    /// board has one. A secret reaches every published script that names it.
+    /// Set a value or a secret for all scripts of a team that declare the key and have none from script or board
     PUT put_team_configuration,
-    /// Takes the team's value or secret away; the document's default holds again.
+    /// Remove a value or a secret of a team; the document's default applies again
     DELETE delete_team_configuration,
-    /// Every change of the team's key: who, when, and to what; never the value of a secret.
+    /// List the changes of a team's key, never the value of a secret
     GET list_team_configuration_history "/v1/teams/{id}/configuration/{key}/history",
 }
 

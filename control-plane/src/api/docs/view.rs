@@ -181,7 +181,7 @@ fn fields_of(schema: &Value, fields: &mut Vec<FieldView>) {
     }
 }
 
-/// A type's name, such as `list from_document Board` or `string (uuid) or null`.
+/// A type's name, such as `list of Board` or `string (uuid) or null`.
 fn kind(schema: &Value) -> Vec<TypeName> {
     let plain = |text: &str| TypeName { text: text.to_owned(), schema: None };
     if let Some(reference) = schema["$ref"].as_str() {

@@ -96,26 +96,26 @@ fn is_json(request: &Request) -> bool {
 
 fn read_error(rejection: &BytesRejection, limit: Option<BodyLimit>) -> ApiError {
     match receive_error(rejection) {
-        Some(ReceiveError::Slow) => return ApiError::with(ProblemCode::BadRequest, "The body did not come in time."),
+        Some(ReceiveError::Slow) => return ApiError::with(ProblemCode::BadRequest, "The body did not arrive in time."),
         Some(ReceiveError::Full) => return out_of_memory(),
         None => {}
     }
     // The rejection's own response knows best whether it was the limit.
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        let mut problem = Problem::new(ProblemCode::TooLarge).detail("The body is larger than this route takes.");
+        let mut problem = Problem::new(ProblemCode::TooLarge).detail("The body exceeds this route's limit.");
         if let Some(BodyLimit(bytes)) = limit {
             let value = i64::try_from(bytes).unwrap_or(i64::MAX);
-            problem = problem.detail(format!("This route takes a body of {bytes} bytes at most."));
+            problem = problem.detail(format!("This route accepts at most {bytes} bytes."));
             problem = problem.limit(LimitHit { name: "body_bytes".into(), value, free_at: None });
         }
         problem.into()
     } else {
-        ApiError::with(ProblemCode::BadRequest, "The body ended before it was whole.")
+        ApiError::with(ProblemCode::BadRequest, "The body is incomplete.")
     }
 }
 
 fn out_of_memory() -> ApiError {
-    ApiError::with(ProblemCode::Unavailable, "The bodies of too many requests are under way; try again in a moment.")
+    ApiError::with(ProblemCode::Unavailable, "Too many request bodies in progress. Try again shortly.")
 }
 
 /// Counts what is in a body before anything is built from it.
@@ -131,7 +131,7 @@ fn check_json_bounds(bytes: &[u8], limits: JsonLimits) -> ApiResult<JsonSize> {
             problem.limit(LimitHit { name: "json_values".into(), value, free_at: None }).into()
         }
         JsonErrorKind::TooDeep(_) | JsonErrorKind::LoneSurrogate | JsonErrorKind::NumberOutOfRange => {
-            ApiError::with(ProblemCode::BadRequest, format!("The body is not taken: {error}."))
+            ApiError::with(ProblemCode::BadRequest, format!("The body is not accepted: {error}."))
         }
         JsonErrorKind::Syntax(_) | JsonErrorKind::NotUtf8 => {
             ApiError::with(ProblemCode::BadRequest, format!("The body is not JSON: {error}."))
@@ -167,7 +167,7 @@ fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         .map_err(|error| ApiError::with(ProblemCode::BadRequest, format!("The body is not JSON: {error}.")))?;
     // Into a struct a list is read too, field by field; no route says that it takes one.
     if bytes.trim_ascii_start().starts_with(b"[") {
-        let fault = FieldError::new("", "an object, such as `{\"name\": \"…\"}`, and no list");
+        let fault = FieldError::new("", "an object such as `{\"name\": \"…\"}`, not a list");
         return Err(Problem::new(ProblemCode::Invalid).errors(vec![fault]).into());
     }
     Ok(value)

@@ -1,4 +1,4 @@
-//! Checks of fields: all faults of a body together.
+//! Checks of fields: all errors of a body together.
 
 use restroy_sdk::problem::{FieldError, Problem, ProblemCode};
 
@@ -15,7 +15,7 @@ impl FieldErrors {
         Self::default()
     }
 
-    /// Notes a fault.
+    /// Notes an error.
     pub fn error(&mut self, pointer: &str, detail: impl Into<String>) -> &mut Self {
         self.0.push(FieldError::new(pointer, detail));
         self

@@ -1,7 +1,7 @@
 //! For whom requests to a developer's own installation are.
 //!
 //! There anybody may register and run scripts, with this machine's network; what guards it is that only this machine
-//! reaches it. A browser on it opens strangers' pages, though. One whose name leads to loopback by now (DNS rebinding)
+//! reaches it. A browser on it opens strangers' pages, though. One whose name leads to loopback now (DNS rebinding)
 //! would take the API for a part of its own site, so requests for names that are not this machine's are refused.
 
 use std::net::IpAddr;
@@ -25,7 +25,7 @@ pub(super) async fn require_local_host(State(state): State<AppState>, request: R
     if !state.settings.dev || is_local_name(request.headers(), &state.settings) {
         return next.run(request).await;
     }
-    let detail = "This is somebody's own installation: reach it by `localhost` or its address, not by another name.";
+    let detail = "This is a local installation. Use `localhost` or its address, not another name.";
     ApiError::with(ProblemCode::Forbidden, detail).into_response()
 }
 

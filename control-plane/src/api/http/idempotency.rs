@@ -103,8 +103,8 @@ pub enum Idempotent {
 pub struct ReplaySlot(Option<(Uuid, Idempotency)>);
 
 impl Idempotency {
-    /// Looks whether the request came before; `scope` is the team, or the user where there is no
-    /// team yet. 422 when the key came with another body, 409 when the first is still at work.
+    /// Looks whether the request came before; `scope` is the team, or the user where there is no team yet. 422 when the
+    /// key came with another body, 409 when the first is still running.
     pub async fn begin(
         self,
         tx: &mut Tx,
@@ -153,13 +153,13 @@ impl Idempotency {
         if first_hash != hash {
             return Err(ApiError::with(
                 ProblemCode::IdempotencyMismatch,
-                "This `Idempotency-Key` came before with another body; a new request takes a new key.",
+                "This `Idempotency-Key` was used with another body. Use a new key for a new request.",
             ));
         }
         let (Some(status), Some(answer)) = (status, answer) else {
             return Err(ApiError::with(
                 ProblemCode::IdempotencyInFlight,
-                "The first request with this `Idempotency-Key` is still at work; ask again in a moment.",
+                "The first request with this `Idempotency-Key` is still in progress. Try again shortly.",
             ));
         };
         let status = u16::try_from(status).ok().and_then(|status| StatusCode::from_u16(status).ok());

@@ -66,8 +66,7 @@ impl InFlightRequests {
                 Requester::Account(_) => "your account",
                 Requester::Address(_) => "your network address",
             };
-            let detail =
-                format!("{most} requests of {whose} are under way, as many as may be at once: wait for an answer.");
+            let detail = format!("{most} requests of {whose} are in progress, the maximum. Wait for a response.");
             return Err(ApiError::with(ProblemCode::TooManyConcurrentRequests, detail).retry_after(RETRY_AFTER));
         }
         *count += 1;

@@ -53,7 +53,7 @@ pub fn public_api_layers(router: Router<AppState>, state: &AppState) -> Router<A
         .layer(middleware::from_fn_with_state(state.clone(), outer_layer))
 }
 
-/// Puts the layers around the router of the run API. Executors are no people: no rates of network addresses and
+/// Puts the layers around the router of the run API. Executors are not people: no rates of network addresses and
 /// accounts, no pages of other origins, but a bound on what each does at once.
 pub fn run_api_layers(router: Router<AppState>, state: &AppState) -> Router<AppState> {
     handler_layers(router, state)
@@ -95,7 +95,7 @@ fn cross_origin(settings: &Settings) -> CorsLayer {
         .max_age(Duration::from_hours(1))
 }
 
-/// Counts the request, and tells in its answer how its caller stands. Probes are not counted.
+/// Counts the request, and reports in its answer how its caller stands. Probes are not counted.
 async fn rate_limit(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     if matches!(path, "/healthz" | "/readyz") {

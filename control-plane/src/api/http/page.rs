@@ -33,7 +33,7 @@ const FEW: usize = 16;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct PageQuery {
-    /// How many things: 1 to 100, 50 unless told.
+    /// How many items (1–100, default 50).
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
@@ -57,7 +57,7 @@ impl PageQuery {
         self
     }
 
-    /// How many things go on the page.
+    /// How many things fit on the page.
     pub fn limit(&self) -> ApiResult<u32> {
         match self.limit {
             None => Ok(DEFAULT_LIMIT),
@@ -66,12 +66,12 @@ impl PageQuery {
         }
     }
 
-    /// How many rows to read: one more than go on the page tells whether there is another.
+    /// How many rows to read: one more than fit on the page says whether there is another.
     pub fn rows(&self) -> ApiResult<i64> {
         Ok(i64::from(self.limit()?) + 1)
     }
 
-    /// The place to go on from, as it was given to [`paged`]; `None` on the first page.
+    /// The place to continue from, as it was given to [`paged`]; `None` on the first page.
     pub fn after<T: FromStr>(&self) -> ApiResult<Option<T>> {
         let refused = || {
             let detail = "`cursor` is not one that this list gave for this order and these filters.";
@@ -103,10 +103,10 @@ fn cursor(tag: &str, place: impl fmt::Display) -> String {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct AgePageQuery {
-    /// In which order: as the answer says unless told.
+    /// Sort order; the response's description names the default.
     #[param(inline)]
     sort: Option<AgeOrder>,
-    /// How many things: 1 to 100, 50 unless told.
+    /// How many items (1–100, default 50).
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
@@ -114,7 +114,7 @@ pub struct AgePageQuery {
 }
 
 impl AgePageQuery {
-    /// The order, this one unless told, and the page.
+    /// The order, or else the default, and the page.
     pub fn default_order(self, default: AgeOrder) -> (AgeOrder, PageQuery) {
         let age = self.sort.unwrap_or(default);
         (age, PageQuery::new(self.limit, self.cursor).for_list(age))
@@ -126,13 +126,13 @@ impl AgePageQuery {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct SortedPageQuery {
-    /// In which order: as the answer says unless told.
+    /// Sort order; the response's description names the default.
     #[param(inline)]
     sort: Option<SortOrder>,
     /// Only what has this in its name; ASCII letters in either case.
     #[param(min_length = 1, max_length = 64)]
     name: Option<String>,
-    /// How many things: 1 to 100, 50 unless told.
+    /// How many items (1–100, default 50).
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
@@ -156,7 +156,7 @@ impl SortedPageQuery {
         self
     }
 
-    /// In this order unless told.
+    /// Sets the default order.
     #[must_use]
     pub fn default_order(mut self, default: SortOrder) -> Self {
         self.sort = self.sort.or(Some(default));
@@ -176,7 +176,7 @@ impl SortedPageQuery {
         Ok(ListSelection { order, after, name: name_filter(self.name.as_deref())?, rows: page.rows()? })
     }
 
-    /// A page of the rows that were read; `place` tells a row's id and name.
+    /// A page of the rows that were read; `place` reports a row's id and name.
     pub fn page<T>(&self, rows: Vec<T>, place: impl Fn(&T) -> (Uuid, &String)) -> ApiResult<Page<T>> {
         paged(&self.paged(), rows, |row| {
             let (id, name) = place(row);
@@ -213,7 +213,7 @@ pub struct PageBuilder<T> {
     limit: usize,
     bytes: usize,
     tag: String,
-    /// Whether there are more than go on the page; unknown as long as it is filled.
+    /// Whether there are more than fit on the page; unknown as long as it is filled.
     more: Option<bool>,
 }
 
@@ -229,7 +229,7 @@ impl<T> PageBuilder<T> {
         self.more.is_none().then(|| i64::try_from(missing.min(FEW)).unwrap_or(1))
     }
 
-    /// Takes the rows that were read after those before; `weight` tells a row's bytes.
+    /// Takes the rows that were read after those before; `weight` reports a row's bytes.
     pub fn push_rows(&mut self, rows: Vec<T>, asked: i64, weight: impl Fn(&T) -> usize) {
         let all = i64::try_from(rows.len()).unwrap_or(i64::MAX) < asked;
         for row in rows {
@@ -246,7 +246,7 @@ impl<T> PageBuilder<T> {
         }
     }
 
-    /// The page; `place` tells a row's place in the order.
+    /// The page; `place` reports a row's place in the order.
     pub fn page<P: fmt::Display>(self, place: impl Fn(&T) -> P) -> Page<T> {
         let last = self.items.last().filter(|_| self.more == Some(true));
         let next_cursor = last.map(|last| cursor(&self.tag, place(last)));
@@ -254,7 +254,7 @@ impl<T> PageBuilder<T> {
     }
 }
 
-/// A page of the rows that [`PageQuery::rows`] asked for; `place` tells a row's place in the order.
+/// A page of the rows that [`PageQuery::rows`] asked for; `place` reports a row's place in the order.
 pub fn paged<T, P: fmt::Display>(query: &PageQuery, mut rows: Vec<T>, place: impl Fn(&T) -> P) -> ApiResult<Page<T>> {
     let limit = query.limit()? as usize;
     let more = rows.len() > limit;

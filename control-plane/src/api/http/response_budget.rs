@@ -165,13 +165,12 @@ impl BudgetState {
 
 fn exhausted_error(full: BudgetExhausted) -> ApiError {
     let refused = match full {
-        BudgetExhausted::All => ApiError::with(
-            ProblemCode::Unavailable,
-            "Too many large answers are on their way out; try again in a moment.",
-        ),
+        BudgetExhausted::All => {
+            ApiError::with(ProblemCode::Unavailable, "Too many large responses in progress. Try again shortly.")
+        }
         BudgetExhausted::Account => ApiError::with(
             ProblemCode::TooManyConcurrentRequests,
-            "As many bytes of answers to your account are on their way out as may be at once: read them, then try again.",
+            "Responses to your account already use their share of memory. Read them, then try again.",
         ),
     };
     refused.retry_after(RETRY_AFTER)

@@ -98,7 +98,9 @@ impl TextRule {
             Self::Bytes(most) => format!("at most {most} bytes, and no character U+0000"),
             Self::Email => "an e-mail address, such as `ann@example.com`".into(),
             Self::Password => "10 to 256 characters".into(),
-            Self::Module => "a small letter first, then small letters, digits and `_`, at most 64 together".into(),
+            Self::Module => "a lower-case letter first, then lower-case letters, digits and `_`, at most 64 in \
+                all"
+            .into(),
             Self::Key => format!("1 to {MAX_KEY} letters, digits and `_`, not a digit first"),
             Self::Stream => "the path of a stream, such as `/v1/runs/{id}/stream`".into(),
         }
@@ -278,7 +280,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_rule_and_its_schema_say_the_same(value in texts()) {
-            // An address is one of a format, of which a schema says no more; bytes are told apart below.
+            // An address is one of a format, of which a schema says no more; bytes are distinguished below.
             for rule in [TextRule::Name(8), TextRule::Name(64), TextRule::Lines(8), TextRule::Password, TextRule::Module, TextRule::Key, TextRule::Stream] {
                 prop_assert_eq!(rule.is_valid(&value), allows(&rule.schema(), &json!(value)), "{:?} {:?}", rule, value);
             }

@@ -24,7 +24,7 @@ use crate::{
     store::{TeamTx, audit, library},
 };
 
-/// A module with its newest source.
+/// Get a library module with its newest source
 #[utoipa::path(
     get, path = "/v1/teams/{id}/library/{name}", tag = "library",
     params(("id" = TeamId, Path, description = "The team"), ("name" = String, Path, description = "The module's name")),
@@ -41,13 +41,15 @@ pub(super) async fn get_library_module(
     Ok((etag(found.module.latest_version), Json(found)).into_response())
 }
 
-/// Gives a module a new version. Pipelines stay with the versions that they pin.
+/// Create a new version of a library module
+///
+/// Pipelines keep the versions that they pin.
 #[utoipa::path(
     put, path = "/v1/teams/{id}/library/{name}", tag = "library", request_body = PutLibraryModule,
     params(
         ("id" = TeamId, Path, description = "The team"),
         ("name" = String, Path, description = "The module's name"),
-        ("If-Match" = Option<String>, Header, description = "Refused with 412 unless it is the newest version's tag"),
+        ("If-Match" = Option<String>, Header, description = "412 unless it is the newest version's tag"),
     ),
     responses((status = 200, description = "The module with its new source", body = LibrarySource,
         headers(("ETag" = String, description = "For `If-Match` of the next change")))),
@@ -88,15 +90,17 @@ pub(super) async fn put_library_module(
     Ok((etag(number), Json(made)).into_response())
 }
 
-/// Deletes a module with its versions. 409 while a version of a pipeline is pinned to one of them.
+/// Delete a library module
+///
+/// With its versions. 409 while a pipeline version pins one of them.
 #[utoipa::path(
     delete, path = "/v1/teams/{id}/library/{name}", tag = "library",
     params(
         ("id" = TeamId, Path, description = "The team"),
         ("name" = String, Path, description = "The module's name"),
-        ("If-Match" = Option<String>, Header, description = "Refused with 412 unless it is the module's tag"),
+        ("If-Match" = Option<String>, Header, description = "412 unless it is the module's tag"),
     ),
-    responses((status = 204, description = "It is gone")),
+    responses((status = 204, description = "Deleted")),
 )]
 pub(super) async fn delete_library_module(
     State(state): State<AppState>,
@@ -111,8 +115,8 @@ pub(super) async fn delete_library_module(
     let users = library::count_users(&mut tx, module.id).await?;
     if users > 0 {
         let detail = format!(
-            "The module is in use: versions of {users} pipelines are pinned to it, deleted ones among them that can still \
-             be restored."
+            "The module is in use: versions of {users} pipelines pin it, including deleted ones that can still be \
+            restored."
         );
         return Err(ApiError::with(ProblemCode::Conflict, detail));
     }
@@ -124,7 +128,7 @@ pub(super) async fn delete_library_module(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// A module with the source of a version, the newest unless told.
+/// A module with the source of a version (default: the newest).
 pub(super) async fn load_with_source(tx: &mut TeamTx, name: &str, number: Option<i64>) -> ApiResult<LibrarySource> {
     let module = library::get(tx, name).await?.ok_or_else(ApiError::not_found)?;
     let number = number.unwrap_or(module.latest_version);

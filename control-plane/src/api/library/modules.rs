@@ -30,11 +30,11 @@ use crate::{
     },
 };
 
-/// The modules of the team's library.
+/// List the modules of a team's library
 #[utoipa::path(
     get, path = "/v1/teams/{id}/library", tag = "library",
-    params(("id" = TeamId, Path, description = "The team"), Sorted),
-    responses((status = 200, description = "By name unless told", body = Page<LibraryModule>)),
+    params(("id" = TeamId, Path, description = "The team"), SortedPageQuery),
+    responses((status = 200, description = "Sorted by name by default", body = Page<LibraryModule>)),
 )]
 pub(super) async fn list_library_modules(
     State(state): State<AppState>,
@@ -49,8 +49,9 @@ pub(super) async fn list_library_modules(
     Ok(Json(sorted.page(modules, |module| (module.id.uuid(), &module.name))?))
 }
 
-/// Makes a module with its first version. Scripts load it with `require "lib.NAME"` once a document pins
-/// it.
+/// Create a library module with its first version
+///
+/// Scripts load it with `require "lib.NAME"` once a document pins it.
 #[utoipa::path(
     post, path = "/v1/teams/{id}/library", tag = "library", request_body = NewLibraryModule,
     params(

@@ -18,15 +18,15 @@ use crate::{
     store::{library, sort::AgeOrder},
 };
 
-/// A module's versions, without their sources.
+/// List a library module's versions without their sources
 #[utoipa::path(
     get, path = "/v1/teams/{id}/library/{name}/versions", tag = "library",
     params(
         ("id" = TeamId, Path, description = "The team"),
         ("name" = String, Path, description = "The module's name"),
-        Aged,
+        AgePageQuery,
     ),
-    responses((status = 200, description = "The newest first unless told", body = Page<LibraryVersion>)),
+    responses((status = 200, description = "The newest first by default", body = Page<LibraryVersion>)),
 )]
 pub(super) async fn list_library_module_versions(
     State(state): State<AppState>,
@@ -43,7 +43,7 @@ pub(super) async fn list_library_module_versions(
     Ok(Json(paged(&page, versions, |version| version.number)?))
 }
 
-/// A version of a module, with its source.
+/// Get a version of a library module with its source
 #[utoipa::path(
     get, path = "/v1/teams/{id}/library/{name}/versions/{number}", tag = "library",
     params(

@@ -23,10 +23,10 @@ use crate::{
     store::{api_tokens, audit, teams},
 };
 
-/// The caller's API tokens that are good.
+/// List the caller's valid API tokens
 #[utoipa::path(
-    get, path = "/v1/me/api-tokens", tag = "tokens", params(Sorted),
-    responses((status = 200, description = "The oldest first unless told", body = Page<ApiToken>)),
+    get, path = "/v1/me/api-tokens", tag = "tokens", params(SortedPageQuery),
+    responses((status = 200, description = "The oldest first by default", body = Page<ApiToken>)),
 )]
 pub(super) async fn list_api_tokens(
     State(state): State<AppState>,
@@ -40,9 +40,10 @@ pub(super) async fn list_api_tokens(
     Ok(Json(sorted.page(tokens, |token| (token.id.uuid(), &token.name))?))
 }
 
-/// Makes an API token of the caller's. It is shown once. It allows what the caller may at the time of its use,
-/// within the permissions and the team that it is made for; it cannot change the account. Takes the password; an
-/// e-mail tells that it happened.
+/// Create an API token for the caller
+///
+/// It is shown once. At each use it allows what the caller may do at that time, within the token's permissions
+/// and team; it cannot change the account. Requires the password. An e-mail reports the creation.
 #[utoipa::path(
     post, path = "/v1/me/api-tokens", tag = "tokens", request_body = NewOwnApiToken,
     params(("Idempotency-Key" = Option<String>, Header, description = "Repeats the first answer, without the token, for 24 hours")),
@@ -66,7 +67,7 @@ pub(super) async fn create_api_token(
         Idempotent::Replay(answer) => return Ok(answer),
     };
     if let Some(team) = new.team_id {
-        // Somebody else's team is no team.
+        // Somebody else's team is not a team.
         if !teams::has_member(&mut tx, team, caller.user_id).await? {
             FieldErrors::new().error("/team_id", "no team of yours").finish()?;
         }
@@ -82,7 +83,9 @@ pub(super) async fn create_api_token(
     Ok(answer)
 }
 
-/// Ends an API token of the caller's, from the next request on.
+/// Revoke an API token of the caller
+///
+/// From the next request on.
 #[utoipa::path(
     delete, path = "/v1/me/api-tokens/{id}", tag = "tokens",
     params(("id" = ApiTokenId, Path, description = "The token")),

@@ -17,12 +17,14 @@ use crate::{
     store::{Bypass, TeamTx, Tx, audit, members, teams, token_makers, users},
 };
 
-/// Deletes the account: it cannot sign in any more, its sessions and API tokens end, it leaves its teams, and teams
-/// without anybody else are deleted; tokens of service accounts that it made end. Name and address go 30 days later.
-/// 409 while another team would be left without an owner.
+/// Delete the caller's account
+///
+/// Its sessions and API tokens end, it leaves its teams, and teams without other members are deleted. Tokens of
+/// service accounts that it created end. Name and address are removed 30 days later. 409 if another team would be
+/// left without an owner.
 #[utoipa::path(
     delete, path = "/v1/me", tag = "me", request_body = Proof,
-    responses((status = 204, description = "It is gone")),
+    responses((status = 204, description = "Deleted")),
 )]
 pub(super) async fn delete_me(
     State(state): State<AppState>,
@@ -54,7 +56,8 @@ pub(super) async fn delete_me(
     }
     if !left_alone.is_empty() {
         let detail = format!(
-            "You are the last owner of {}, which others are in: make somebody else an owner, or delete it, first.",
+            "You are the last owner of {}, which has other members. Make another member an owner, or delete it, \
+            first.",
             left_alone.join(", ")
         );
         return Err(ApiError::with(ProblemCode::Conflict, detail));

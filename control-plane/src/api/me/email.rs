@@ -43,9 +43,11 @@ const MAX_PENDING: i64 = 5;
 const MAX_MAILS: i64 = 5;
 const MAIL_WINDOW: Duration = Duration::from_hours(1);
 
-/// Begins to change the account's address: both addresses get an e-mail, both must confirm within a day, and
-/// either may stop it. A change that was begun before is stopped. The answer does not tell whether the new address
-/// is that of another account, nor whether it got too many such e-mails of late to get another.
+/// Begin to change the account's e-mail address
+///
+/// Both addresses get an e-mail; both must confirm within a day, and either can stop the change. A pending change
+/// is stopped. The response does not reveal whether the new address belongs to another account or has reached its
+/// limit of such e-mails.
 #[utoipa::path(
     post, path = "/v1/me/email", tag = "me", request_body = ChangeEmail,
     responses((status = 202, description = "Look into both mailboxes", body = Accepted)),
@@ -66,7 +68,7 @@ pub(super) async fn change_email(
     if one_time::count_created_since(&mut tx, Purpose::EmailOld, user.id, now.before(TOKEN_LIFETIME)).await?
         >= MAX_PENDING
     {
-        let detail = format!("At most {MAX_PENDING} changes of the address may begin in a day; wait.");
+        let detail = format!("At most {MAX_PENDING} address changes can be started per day. Wait.");
         return Err(ApiError::with(ProblemCode::RateLimited, detail));
     }
     for purpose in [Purpose::EmailOld, Purpose::EmailNew] {
@@ -120,9 +122,10 @@ pub(super) async fn change_email(
     Ok((StatusCode::ACCEPTED, Json(Accepted { message })))
 }
 
-/// Confirms a change of address with the token from one of the two e-mails, or stops it; a token that has confirmed
-/// may still stop the change while it waits for the other. The second confirmation makes the change; an e-mail to both
-/// addresses tells that it happened.
+/// Confirm or stop a change of the e-mail address
+///
+/// Takes the token from either e-mail. A token that has confirmed can still stop the change while it waits for
+/// the other. The second confirmation makes the change; an e-mail to both addresses reports it.
 #[utoipa::path(
     post, path = "/v1/me/email/confirm", tag = "me", request_body = ConfirmEmail, security(()),
     responses((status = 200, description = "How it stands", body = EmailChange)),
@@ -165,12 +168,12 @@ pub(super) async fn confirm_email(
     } else if one_time::was_spent(&mut tx, other, user, &change, now).await? {
         users::set_email(&mut tx, user, &email, now).await.map_err(|error| {
             if is_unique_violation(&error) {
-                ApiError::with(ProblemCode::Conflict, "Another account has got this address meanwhile; begin again.")
+                ApiError::with(ProblemCode::Conflict, "Another account has taken this address meanwhile. Start again.")
             } else {
                 error.into()
             }
         })?;
-        // What was sent to the old address to choose another password is good no more.
+        // What was sent to the old address to choose another password is no longer valid.
         one_time::spend_all(&mut tx, Purpose::ResetPassword, user, now).await?;
         // Without the addresses: what identifies a person goes when they have gone.
         let entry = audit::Entry::new("user.email_change", "user", user);
@@ -191,6 +194,6 @@ pub(super) async fn confirm_email(
 }
 
 fn invalid_token() -> ApiError {
-    let fault = FieldError::new("/token", "unknown, used or too old; begin the change again");
+    let fault = FieldError::new("/token", "unknown, used or expired; start the change again");
     Problem::new(ProblemCode::Invalid).errors(vec![fault]).into()
 }

@@ -20,8 +20,9 @@ use crate::{
     },
 };
 
-/// Changes the password. Every other session ends, and a change of address that waits is stopped; an e-mail tells
-/// that it happened.
+/// Change the password
+///
+/// Ends every other session and stops a pending change of the address. An e-mail reports the change.
 #[utoipa::path(
     post, path = "/v1/me/password", tag = "me", request_body = ChangePassword,
     responses((status = 204, description = "The new password holds")),
@@ -38,7 +39,7 @@ pub(super) async fn change_password(
     let now = state.ambient.now();
     let mut tx = proof::begin_verified(&state, caller, &user, now).await?;
     if !users::set_password(&mut tx, user.id, &user.password_hash, &hash).await? {
-        return Err(ApiError::with(ProblemCode::Conflict, "The password was changed at this moment; sign in again."));
+        return Err(ApiError::with(ProblemCode::Conflict, "The password was just changed. Sign in again."));
     }
     sessions::revoke_others(&mut tx, user.id, Some(session), now).await?;
     // What was begun with the password before: links in e-mails, half-done logins, a change of the address.

@@ -1,4 +1,4 @@
-//! `GET` and `PATCH /v1/load_profile`
+//! `GET` and `PATCH /v1/me`
 
 use axum::{Json, extract::State};
 use jiff::tz::TimeZone;
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// The caller's account and teams.
+/// Get the caller's account and teams
 #[utoipa::path(
     get, path = "/v1/me", tag = "me",
     responses((status = 200, description = "The account", body = Me)),
@@ -27,7 +27,7 @@ pub(super) async fn get_me(State(state): State<AppState>, caller: Caller) -> Api
     load_profile(&mut tx, caller, user).await.map(Json)
 }
 
-/// Changes what the caller says about themselves.
+/// Update the caller's profile
 #[utoipa::path(
     patch, path = "/v1/me", tag = "me", request_body = MePatch,
     responses((status = 200, description = "The account", body = Me)),

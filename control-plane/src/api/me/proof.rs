@@ -41,8 +41,8 @@ pub(super) async fn verify_caller(
     }))
 }
 
-/// Begins a transaction that goes on with what [`verify_caller`] found, if it still holds: the account is there, has that
-/// password, and the session goes on. Holds the account's row.
+/// Begins a transaction that continues with what [`verify_caller`] found, if it still holds: the account is there, has
+/// that password, and the session continues. Holds the account's row.
 pub(super) async fn begin_verified(state: &AppState, caller: Caller, proved: &User, now: Timestamp) -> ApiResult<Tx> {
     let mut tx = state.db.system_write().await?;
     users::lock(&mut tx, proved.id).await?;

@@ -14,10 +14,10 @@ use crate::{
     store::{audit, sessions, sort::AgeOrder},
 };
 
-/// The caller's logins that go on.
+/// List the caller's active sessions
 #[utoipa::path(
-    get, path = "/v1/me/sessions", tag = "me", params(Aged),
-    responses((status = 200, description = "The newest first unless told", body = Page<SessionInfo>)),
+    get, path = "/v1/me/sessions", tag = "me", params(AgePageQuery),
+    responses((status = 200, description = "The newest first by default", body = Page<SessionInfo>)),
 )]
 pub(super) async fn list_sessions(
     State(state): State<AppState>,
@@ -33,7 +33,7 @@ pub(super) async fn list_sessions(
     Ok(Json(paged(&page, sessions, |session| session.id)?))
 }
 
-/// Ends every session but this one.
+/// End all other sessions of the caller
 #[utoipa::path(
     delete, path = "/v1/me/sessions", tag = "me",
     responses((status = 204, description = "They have ended")),
@@ -50,7 +50,9 @@ pub(super) async fn end_other_sessions(State(state): State<AppState>, caller: Ca
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Ends a session: its tokens are good no more, from the next request on.
+/// End a session of the caller
+///
+/// Its tokens stop working with the next request.
 #[utoipa::path(
     delete, path = "/v1/me/sessions/{id}", tag = "me", params(("id" = SessionId, Path, description = "The session")),
     responses((status = 204, description = "It has ended")),

@@ -26,8 +26,10 @@ use crate::{
     },
 };
 
-/// Begins with a second factor: gives a secret for an authenticator. Logins ask for codes when the first one was
-/// confirmed. Asking again gives another secret.
+/// Begin to set up a second factor
+///
+/// Returns a secret for an authenticator. Logins require codes once the first code is confirmed. Calling it again
+/// returns another secret.
 #[utoipa::path(
     post, path = "/v1/me/totp", tag = "me", request_body = Proof,
     responses((status = 200, description = "The secret, to be confirmed", body = NewTotp)),
@@ -50,8 +52,10 @@ pub(super) async fn begin_totp(
     Ok(Json(NewTotp { secret: new.text, uri: new.uri }))
 }
 
-/// Confirms the second factor with a code: logins ask for one from now on, and sessions that began without end, but
-/// for this one. Gives ten recovery codes, once; an e-mail tells that it happened.
+/// Confirm the second factor with a code
+///
+/// From now on logins require a code. Ends other sessions that began without one. Returns ten recovery codes,
+/// once. An e-mail reports the change.
 #[utoipa::path(
     post, path = "/v1/me/totp/confirm", tag = "me", request_body = ConfirmTotp,
     responses((status = 200, description = "It is on", body = RecoveryCodes)),
@@ -72,7 +76,11 @@ pub(super) async fn confirm_totp(
     let user = users::by_id(&mut tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?;
     match factors::get(&mut tx, caller.user_id).await? {
         None => {
-            return Err(ApiError::with(ProblemCode::Conflict, "There is no secret yet: POST /v1/me/totp gives one."));
+            return Err(ApiError::with(
+                ProblemCode::Conflict,
+                "There is no secret yet. Create one with POST \
+                /v1/me/totp.",
+            ));
         }
         Some(totp) if totp.confirmed_at.is_some() => return Err(already_enabled()),
         Some(_) => {}
@@ -81,7 +89,7 @@ pub(super) async fn confirm_totp(
         audit::record_attempt(&mut tx, &state.ambient, caller.actor(), AttemptAction::Failed("wrong_code_in_session"))
             .await?;
         tx.commit().await?;
-        let fault = FieldError::new("/code", "not the code that the authenticator shows just now");
+        let fault = FieldError::new("/code", "not the authenticator's current code");
         return Err(Problem::new(ProblemCode::Invalid).errors(vec![fault]).into());
     }
     factors::confirm(&mut tx, caller.user_id, now).await?;
@@ -92,7 +100,7 @@ pub(super) async fn confirm_totp(
         .before(json!({ "two_factor": false }))
         .after(json!({ "two_factor": true }));
     audit::record_for_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
-    let what = "Signing in to your account asks for a code of an authenticator from now on.";
+    let what = "Signing in to your account now requires a code of an authenticator.";
     let happened = NoticeContext { at: now, from: caller.address };
     notices::queue_notice(&state, &mut tx, &user.email, "Your second factor is on", what, happened).await?;
     tx.commit().await?;
@@ -100,7 +108,9 @@ pub(super) async fn confirm_totp(
     Ok(Json(RecoveryCodes { recovery_codes }))
 }
 
-/// Makes ten recovery codes in place of those before, which are good no more; an e-mail tells that it happened.
+/// Replace the recovery codes
+///
+/// Returns ten new codes; the old ones no longer work. An e-mail reports the change.
 #[utoipa::path(
     post, path = "/v1/me/totp/recovery-codes", tag = "me", request_body = Proof,
     responses((status = 200, description = "The codes", body = RecoveryCodes)),
@@ -121,7 +131,7 @@ pub(super) async fn renew_recovery_codes(
     factors::set_recovery_codes(&mut tx, user.id, &hashes).await?;
     let entry = audit::Entry::new("user.recovery_codes", "user", user.id);
     audit::record_for_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
-    let what = "Your account has new recovery codes; those that you had are good no more.";
+    let what = "Your account has new recovery codes; the old codes no longer work.";
     let happened = NoticeContext { at: now, from: caller.address };
     notices::queue_notice(&state, &mut tx, &user.email, "Your recovery codes were replaced", what, happened).await?;
     tx.commit().await?;
@@ -129,10 +139,12 @@ pub(super) async fn renew_recovery_codes(
     Ok(Json(RecoveryCodes { recovery_codes }))
 }
 
-/// Takes the second factor away, with its recovery codes; an e-mail tells that it happened.
+/// Remove the second factor and its recovery codes
+///
+/// An e-mail reports the removal.
 #[utoipa::path(
     delete, path = "/v1/me/totp", tag = "me", request_body = Proof,
-    responses((status = 204, description = "Logins ask for no code any more")),
+    responses((status = 204, description = "Logins no longer require a code")),
 )]
 pub(super) async fn remove_totp(
     State(state): State<AppState>,
@@ -150,9 +162,9 @@ pub(super) async fn remove_totp(
         .before(json!({ "two_factor": true }))
         .after(json!({ "two_factor": false }));
     audit::record_for_user(&mut tx, &state.ambient, caller.actor(), entry).await?;
-    let what = "Signing in to your account asks for no code any more.";
+    let what = "Signing in to your account no longer requires a code.";
     let happened = NoticeContext { at: now, from: caller.address };
-    notices::queue_notice(&state, &mut tx, &user.email, "Your second factor was taken away", what, happened).await?;
+    notices::queue_notice(&state, &mut tx, &user.email, "Your second factor was removed", what, happened).await?;
     tx.commit().await?;
     state.mail_queued();
     Ok(StatusCode::NO_CONTENT)
@@ -163,5 +175,5 @@ fn not_enabled() -> ApiError {
 }
 
 fn already_enabled() -> ApiError {
-    ApiError::with(ProblemCode::Conflict, "The account has a second factor; take it away first.")
+    ApiError::with(ProblemCode::Conflict, "The account has a second factor. Remove it first.")
 }

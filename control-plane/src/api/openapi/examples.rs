@@ -107,7 +107,7 @@ fn component_example(component: &str) -> Option<Value> {
             },
         }),
         "EventKind" => json!({ "type": "run.started" }),
-        "Fault" => {
+        "FieldError" => {
             json!({ "pointer": "/files/scripts~1fetch.lua", "detail": "'=' expected near 'x'", "line": 3, "column": 9 })
         }
         _ => return None,

@@ -79,10 +79,10 @@ pub(super) fn add(method: &str, path: &str, operation: &mut Value) {
     responses.entry("default").or_insert_with(|| json!({ "$ref": "#/components/responses/Problem" }));
 }
 
-/// The response of whatever is not told of apart.
+/// The response of whatever is not documented separately.
 pub(super) fn response() -> Value {
     json!({
-        "description": "What is wrong, as a problem document (RFC 9457)",
+        "description": "The error, as a problem document (RFC 9457)",
         "content": { MEDIA_TYPE: { "schema": schema(), "example": example(Internal) } },
     })
 }
@@ -141,7 +141,7 @@ fn response_description(status: u16, codes: &[ProblemCode]) -> Value {
     });
     if matches!(status, 429 | 503) {
         response["headers"] = json!({
-            "Retry-After": { "description": "After how many seconds it may work", "schema": { "type": "integer", "minimum": 0 } },
+            "Retry-After": { "description": "Seconds to wait before retrying", "schema": { "type": "integer", "minimum": 0 } },
         });
     }
     response

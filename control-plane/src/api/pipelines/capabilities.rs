@@ -12,15 +12,17 @@ use crate::{
     store::{pipelines, versions},
 };
 
-/// What a version may touch (hosts, secrets, the board's keys and values, e-mail, files), and where that is
-/// more than what the published version may.
+/// List a version's capabilities
+///
+/// Hosts, secrets, the board's key-value store, e-mail and files, and where they exceed those of the published
+/// version.
 #[utoipa::path(
     get, path = "/v1/pipelines/{id}/versions/{number}/capabilities", tag = "pipelines",
     params(
         ("id" = PipelineId, Path, description = "The pipeline"),
         ("number" = i64, Path, description = "The version's number"),
     ),
-    responses((status = 200, description = "What it may touch", body = Capabilities)),
+    responses((status = 200, description = "The version's capabilities", body = Capabilities)),
 )]
 pub(super) async fn get_capabilities(
     State(state): State<AppState>,

@@ -32,7 +32,9 @@ use crate::{
     store::{audit, library, pipelines, versions},
 };
 
-/// The latest version, published or not.
+/// Get the latest version's definition
+///
+/// Whether it is published or not.
 #[utoipa::path(
     get, path = "/v1/pipelines/{id}/definition", tag = "pipelines",
     params(("id" = PipelineId, Path, description = "The pipeline")),
@@ -54,15 +56,17 @@ pub(super) async fn get_definition(
     Ok((etag(number), definition).into_response())
 }
 
-/// Makes a new version of the pipeline, and publishes it if so asked. All or nothing.
+/// Create a new version of a pipeline
+///
+/// Optionally publishes it. All or nothing.
 #[utoipa::path(
     put, path = "/v1/pipelines/{id}/definition", tag = "pipelines", request_body = PutDefinition,
     params(
         ("id" = PipelineId, Path, description = "The pipeline"),
-        ("If-Match" = Option<String>, Header, description = "Refused with 412 unless it is the latest version's tag"),
+        ("If-Match" = Option<String>, Header, description = "412 unless it is the latest version's tag"),
     ),
     responses(
-        (status = 200, description = "The new version, and where it may touch more", body = VersionWritten,
+        (status = 200, description = "The new version and its added capabilities", body = VersionWritten,
          headers(("ETag" = String, description = "For `If-Match` of the next change"))),
     ),
 )]
@@ -84,7 +88,7 @@ pub(super) async fn put_definition(
     let pipeline = pipelines::get(&mut tx, id).await?.ok_or_else(ApiError::not_found)?;
     check_preconditions(&headers, pipeline.latest_version)?;
     if !library::all_exist(&mut tx, &library).await? {
-        // A module was deleted since: done again at once, its absence is told.
+        // A module was deleted since: done again at once, its absence is reported.
         return Err(ApiError::conflict());
     }
     let number = pipeline.latest_version.unwrap_or(0) + 1;

@@ -15,14 +15,16 @@ use crate::{
     state::AppState,
 };
 
-/// What differs from one version to another: fields and steps of the document, files line by line, what
-/// may be touched. Few are compared at once: 429 or 503 with `Retry-After` when too many wait.
+/// Compare two versions
+///
+/// Fields and steps of the document, files line by line, and capabilities. Few comparisons run concurrently: 429
+/// or 503 with `Retry-After` when too many wait.
 #[utoipa::path(
     get, path = "/v1/pipelines/{id}/versions/{number}/diff/{other}", tag = "pipelines",
     params(
         ("id" = PipelineId, Path, description = "The pipeline"),
-        ("number" = i64, Path, description = "The version to start from"),
-        ("other" = i64, Path, description = "The version to come to"),
+        ("number" = i64, Path, description = "The version to compare from"),
+        ("other" = i64, Path, description = "The version to compare to"),
     ),
     responses((status = 200, description = "What differs", body = VersionDiff)),
 )]

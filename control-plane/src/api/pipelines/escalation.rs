@@ -1,6 +1,6 @@
-//! Who may let a pipeline do more. What the last published version declares was granted; a version
-//! that declares more takes `capability.grant` to publish, and a pipeline that may touch something takes it to
-//! be put on another board.
+//! Who may let a pipeline do more. What the last published version declares was granted; a version that declares
+//! more takes `capability.grant` to publish, and a pipeline that may use something takes it to be put on another
+//! board.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// Every place where a document may touch more than what was granted.
+/// Every place where a document may use more than what was granted.
 pub(super) struct Escalations(Vec<Escalation>);
 
 /// The document of the pipeline's published version.
@@ -42,7 +42,7 @@ impl Escalations {
         Ok(Self(escalations(document, published(tx, pipeline).await?.as_ref())))
     }
 
-    /// Against nothing: all that the document may touch.
+    /// Against nothing: all that the document may use.
     pub(super) fn all_of(document: &Document) -> Self {
         Self(escalations(document, None))
     }
@@ -59,7 +59,7 @@ impl Escalations {
             return Ok(());
         }
         if !scope.has_permission(Permission::CapabilityGrant) {
-            let detail = format!("{what} takes the permission `{}`.", Permission::CapabilityGrant);
+            let detail = format!("{what} requires the permission `{}`.", Permission::CapabilityGrant);
             return Err(forbidden(detail, self.0.iter()));
         }
         if scope.has_team_permission(Permission::CapabilityGrant) {
@@ -78,8 +78,8 @@ impl Escalations {
             return Ok(());
         }
         let detail = format!(
-            "{what} takes the permission `{}` by the role in the team, not on this board alone: it names secrets of \
-             the whole team.",
+            "{what} requires the permission `{}` through the team role, not only on this board: it names secrets of \
+            the whole team.",
             Permission::CapabilityGrant
         );
         let named =

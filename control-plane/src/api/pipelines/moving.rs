@@ -21,18 +21,18 @@ use crate::{
     store::{audit, configuration, pipelines},
 };
 
-/// Puts a pipeline to the end of another board of its team. It takes the right to delete it here and
-/// to make one there. Its versions, schedules, configuration and runs go along; what its scripts keep in the
-/// board's key-value store stays behind. 409 while a run goes on.
+/// Move a pipeline to another board of its team
 ///
-/// What the published version may touch was granted on the board where it lies: when it may touch something, the
-/// move takes `capability.grant` on the other board. Secrets of its scripts go along: when there are some, it takes
-/// `capability.grant` here.
+/// Requires the permissions to delete it here and to create one there. Versions, schedules, configuration and
+/// runs move along; entries of the board's key-value store stay. 409 while a run is active.
+///
+/// Capabilities were granted on the current board: a pipeline with capabilities requires `capability.grant` on
+/// the other board. If its scripts have secrets, the move also requires `capability.grant` here.
 #[utoipa::path(
     post, path = "/v1/pipelines/{id}/move", tag = "pipelines", request_body = MovePipeline,
     params(
         ("id" = PipelineId, Path, description = "The pipeline"),
-        ("If-Match" = Option<String>, Header, description = "Refused with 412 unless it is the pipeline's tag"),
+        ("If-Match" = Option<String>, Header, description = "412 unless it is the pipeline's tag"),
     ),
     responses((status = 200, description = "The pipeline, on the other board", body = Pipeline)),
 )]
@@ -59,18 +59,21 @@ pub(super) async fn move_pipeline(
     }
     let active = pipelines::count_active_runs(&mut tx, id).await?;
     if active > 0 {
-        let detail = format!("{active} of its runs go on or wait: let them end, or cancel them, then move it.");
+        let detail = format!(
+            "{active} of its runs are running or waiting. Let them finish or cancel them, then move \
+            it."
+        );
         return Err(ApiError::with(ProblemCode::Conflict, detail));
     }
     let published = escalation::published(&mut tx, &pipeline).await?;
     let touches = published.as_ref().map(Escalations::all_of);
     if let Some(touches) = &touches {
-        let what = "What the published version may touch was not granted on the other board; to move it there";
+        let what = "The published version's capabilities were not granted on the other board; to move it there";
         touches.check(&there, &mut tx, what).await?;
     }
     if configuration::scripts_have_secrets(&mut tx, id).await? && !scope.has_permission(Permission::CapabilityGrant) {
         let detail = format!(
-            "The secrets of its scripts would go along; to take them off this board takes the permission `{}` here.",
+            "Its scripts' secrets would move too; moving them off this board requires the permission `{}` here.",
             Permission::CapabilityGrant
         );
         return Err(ApiError::with(ProblemCode::Forbidden, detail));

@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// A pipeline.
+/// Get a pipeline
 #[utoipa::path(
     get, path = "/v1/pipelines/{id}", tag = "pipelines",
     params(("id" = PipelineId, Path, description = "The pipeline")),
@@ -44,12 +44,14 @@ pub(super) async fn get_pipeline(
     Ok((etag(pipeline.revision), Json(pipeline)).into_response())
 }
 
-/// Renames or describes a pipeline, or says how long its runs are kept.
+/// Update a pipeline
+///
+/// Its name, description or retention.
 #[utoipa::path(
     patch, path = "/v1/pipelines/{id}", tag = "pipelines", request_body = PipelinePatch,
     params(
         ("id" = PipelineId, Path, description = "The pipeline"),
-        ("If-Match" = Option<String>, Header, description = "Refused with 412 unless it is the pipeline's tag"),
+        ("If-Match" = Option<String>, Header, description = "412 unless it is the pipeline's tag"),
     ),
     responses((status = 200, description = "The pipeline", body = Pipeline,
         headers(("ETag" = String, description = "For `If-Match` of the next change")))),
@@ -98,14 +100,16 @@ async fn check_retention(tx: &mut TeamTx, retention: Retention) -> ApiResult<()>
     if errors.is_empty() { Ok(()) } else { Err(Problem::new(ProblemCode::Invalid).errors(errors).into()) }
 }
 
-/// Deletes a pipeline; its runs end. For 30 days it can be restored.
+/// Delete a pipeline
+///
+/// Cancels its runs. It can be restored for 30 days.
 #[utoipa::path(
     delete, path = "/v1/pipelines/{id}", tag = "pipelines",
     params(
         ("id" = PipelineId, Path, description = "The pipeline"),
-        ("If-Match" = Option<String>, Header, description = "Refused with 412 unless it is the pipeline's tag"),
+        ("If-Match" = Option<String>, Header, description = "412 unless it is the pipeline's tag"),
     ),
-    responses((status = 204, description = "It is gone")),
+    responses((status = 204, description = "Deleted")),
 )]
 pub(super) async fn delete_pipeline(
     State(state): State<AppState>,

@@ -27,15 +27,17 @@ use crate::{
     },
 };
 
-/// Lets runs start with this version from now on. Its schedules replace those in force.
+/// Publish a version
+///
+/// New runs use it. Its schedules replace the current ones.
 #[utoipa::path(
     post, path = "/v1/pipelines/{id}/versions/{number}/publish", tag = "pipelines",
     params(
         ("id" = PipelineId, Path, description = "The pipeline"),
         ("number" = i64, Path, description = "The version's number"),
-        ("If-Match" = Option<String>, Header, description = "Refused with 412 unless it is the pipeline's tag"),
+        ("If-Match" = Option<String>, Header, description = "412 unless it is the pipeline's tag"),
     ),
-    responses((status = 200, description = "The version, published, and where it may touch more", body = VersionWritten)),
+    responses((status = 200, description = "The published version and its added capabilities", body = VersionWritten)),
 )]
 pub(super) async fn publish_version(
     State(state): State<AppState>,
@@ -111,8 +113,8 @@ async fn ensure_below_schedule_limit(tx: &mut TeamTx, pipeline: PipelineId, sche
         return Ok(());
     }
     let detail = format!(
-        "The limit is {most} schedules of a team: its other pipelines have {others}, those deleted within 30 days among \
-         them, and this version has {schedules}. Take some out of a document and publish it."
+        "The limit is {most} schedules of a team: its other pipelines have {others}, including those deleted within \
+        30 days, and this version has {schedules}. Remove some from a document and publish it."
     );
     Err(ApiError::with(ProblemCode::QuotaExceeded, detail))
 }

@@ -15,9 +15,10 @@ use crate::{
     store::{audit, pipelines, schedules::ScheduleOwner},
 };
 
-/// Brings a pipeline back that was deleted in the last 30 days: its versions, configuration, runs and place
-/// among the board's pipelines; its schedules fire again. 409 `name_taken` when another has its name by
-/// now.
+/// Restore a deleted pipeline
+///
+/// Within 30 days, with its versions, configuration, runs and position; its schedules fire again. 409
+/// `name_taken` if another pipeline has its name.
 #[utoipa::path(
     post, path = "/v1/pipelines/{id}/restore", tag = "pipelines",
     params(("id" = PipelineId, Path, description = "The pipeline that was deleted")),

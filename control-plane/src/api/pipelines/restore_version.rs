@@ -26,17 +26,18 @@ use crate::{
     store::{audit, pipelines, versions},
 };
 
-/// Makes a new version that is what an old one was, and publishes it if so asked. The versions between
-/// stay.
+/// Create a new version from an old one
+///
+/// Optionally publishes it. The versions in between stay.
 #[utoipa::path(
     post, path = "/v1/pipelines/{id}/versions/{number}/restore", tag = "pipelines", request_body = RestoreVersion,
     params(
         ("id" = PipelineId, Path, description = "The pipeline"),
         ("number" = i64, Path, description = "The version's number"),
         ("Idempotency-Key" = Option<String>, Header, description = "Repeats the first answer for 24 hours"),
-        ("If-Match" = Option<String>, Header, description = "Refused with 412 unless it is the latest version's tag"),
+        ("If-Match" = Option<String>, Header, description = "412 unless it is the latest version's tag"),
     ),
-    responses((status = 201, description = "The new version, and where it may touch more", body = VersionWritten)),
+    responses((status = 201, description = "The new version and its added capabilities", body = VersionWritten)),
 )]
 pub(super) async fn restore_version(
     State(state): State<AppState>,

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use restroy_sdk::{
-    document::{self, Bounds, Document, MAX_TOTAL_BYTES},
+    document::{self, Document, DocumentBounds, MAX_TOTAL_BYTES},
     ids::{Id, LibraryVersionId, TeamId},
     problem::{FieldError, Problem, ProblemCode},
     schema::Schema,
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// How many faults are told at once.
+/// How many errors are reported at once.
 const MAX_ERRORS: usize = 200;
 
 /// Reads and checks a document with its files: its form, what must hold beyond, every script and
@@ -32,7 +32,7 @@ pub(super) async fn read(
     team: TeamId,
     definition: Box<RawValue>,
     files: &Arc<BTreeMap<String, String>>,
-    bounds: Bounds,
+    bounds: DocumentBounds,
 ) -> ApiResult<Document> {
     let mut compiling = CompileBudget::new(state, team);
     let of_document = Arc::clone(files);
@@ -59,17 +59,17 @@ pub(super) async fn read(
 }
 
 /// How much a document of the team may hold.
-pub(super) async fn bounds(tx: &mut TeamTx) -> ApiResult<Bounds> {
+pub(super) async fn bounds(tx: &mut TeamTx) -> ApiResult<DocumentBounds> {
     let [steps, source_bytes] = quota::effective_many(tx, [Limit::StepsPerPipeline, Limit::SourceBytes]).await?;
     let usize = |value: i64| usize::try_from(value).unwrap_or_default();
-    Ok(Bounds { steps: usize(steps), source_bytes: usize(source_bytes) })
+    Ok(DocumentBounds { steps: usize(steps), source_bytes: usize(source_bytes) })
 }
 
 /// What needs no compiler; what is wrong when it is no document.
 fn check(
     definition: &RawValue,
     files: &BTreeMap<String, String>,
-    bounds: Bounds,
+    bounds: DocumentBounds,
 ) -> Result<(Document, Vec<FieldError>), Vec<FieldError>> {
     let document = document::read_json(definition.get())?;
     let mut faults = document::check_within(&document, files, bounds);
@@ -77,9 +77,9 @@ fn check(
     Ok((document, faults))
 }
 
-/// The versions of library modules that a document pins. Refused when one is not there, when a module
-/// loads one that is not pinned or itself, or when all sources together are too many bytes. Read and
-/// checked before the writer is taken; [`library::are_there`] tells whether they still are then.
+/// The versions of library modules that a document pins. Refused when one is not there, when a module loads one
+/// that is not pinned or itself, or when all sources together are too many bytes. Read and checked before the
+/// writer is taken; [`library::are_there`] says whether they still are then.
 pub(super) async fn resolve_pins(
     state: &AppState,
     scope: &Scope,

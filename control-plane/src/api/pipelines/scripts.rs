@@ -14,11 +14,11 @@ use crate::{
     store::{scripts, sort::SortOrder},
 };
 
-/// The pipeline's scripts, across its versions.
+/// List a pipeline's scripts across its versions
 #[utoipa::path(
     get, path = "/v1/pipelines/{id}/scripts", tag = "scripts",
-    params(("id" = PipelineId, Path, description = "The pipeline"), Sorted),
-    responses((status = 200, description = "By path, which is their name here, unless told", body = Page<Script>)),
+    params(("id" = PipelineId, Path, description = "The pipeline"), SortedPageQuery),
+    responses((status = 200, description = "Sorted by path, the script's name, by default", body = Page<Script>)),
 )]
 pub(super) async fn list_scripts(
     State(state): State<AppState>,

@@ -22,11 +22,11 @@ use crate::{
     store::{TeamTx, sort::AgeOrder, versions},
 };
 
-/// The pipeline's versions.
+/// List a pipeline's versions
 #[utoipa::path(
     get, path = "/v1/pipelines/{id}/versions", tag = "pipelines",
-    params(("id" = PipelineId, Path, description = "The pipeline"), Aged),
-    responses((status = 200, description = "The newest first unless told", body = Page<Version>)),
+    params(("id" = PipelineId, Path, description = "The pipeline"), AgePageQuery),
+    responses((status = 200, description = "The newest first by default", body = Page<Version>)),
 )]
 pub(super) async fn list_versions(
     State(state): State<AppState>,
@@ -42,7 +42,7 @@ pub(super) async fn list_versions(
     Ok(Json(paged(&page, versions, |version| version.number)?))
 }
 
-/// A version: document and sources.
+/// Get a version with its document and sources
 #[utoipa::path(
     get, path = "/v1/pipelines/{id}/versions/{number}", tag = "pipelines",
     params(

@@ -23,7 +23,9 @@ use crate::{
     },
 };
 
-/// Compiles a source in the script's place, without keeping or running it.
+/// Compile a source without storing or running it
+///
+/// In the script's place among the pipeline's files.
 #[utoipa::path(
     post, path = "/v1/scripts/{id}/check", tag = "scripts", request_body = CheckScript,
     params(("id" = ScriptId, Path, description = "The script")),

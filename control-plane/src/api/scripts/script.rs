@@ -11,7 +11,7 @@ use crate::{
     store::scripts,
 };
 
-/// A script.
+/// Get a script
 #[utoipa::path(
     get, path = "/v1/scripts/{id}", tag = "scripts", params(("id" = ScriptId, Path, description = "The script")),
     responses((status = 200, description = "The script", body = Script)),

@@ -14,13 +14,13 @@ use crate::{
     store::{scripts, sort::AgeOrder},
 };
 
-/// The script's sources so far.
+/// List a script's sources
 ///
 /// A page ends early when the sources take more than 1 MiB.
 #[utoipa::path(
     get, path = "/v1/scripts/{id}/versions", tag = "scripts",
-    params(("id" = ScriptId, Path, description = "The script"), Aged),
-    responses((status = 200, description = "The newest first unless told", body = Page<ScriptVersion>)),
+    params(("id" = ScriptId, Path, description = "The script"), AgePageQuery),
+    responses((status = 200, description = "The newest first by default", body = Page<ScriptVersion>)),
 )]
 pub(super) async fn list_script_versions(
     State(state): State<AppState>,

@@ -17,11 +17,13 @@ use crate::{
     store::{Bypass, api_tokens, audit},
 };
 
-/// Every API token that reaches the team, of its people and its service accounts.
+/// List the API tokens with access to a team
+///
+/// Those of its members and its service accounts.
 #[utoipa::path(
     get, path = "/v1/teams/{id}/api-tokens", tag = "tokens",
-    params(("id" = TeamId, Path, description = "The team"), Sorted),
-    responses((status = 200, description = "The oldest first unless told", body = Page<ApiToken>)),
+    params(("id" = TeamId, Path, description = "The team"), SortedPageQuery),
+    responses((status = 200, description = "The oldest first by default", body = Page<ApiToken>)),
 )]
 pub(super) async fn list_team_api_tokens(
     State(state): State<AppState>,
@@ -36,14 +38,16 @@ pub(super) async fn list_team_api_tokens(
     Ok(Json(sorted.page(tokens, |token| (token.id.uuid(), &token.name))?))
 }
 
-/// Keeps a token from the team. One that reaches no other team ends; a person's that reaches others goes on there.
+/// Revoke an API token's access to a team
+///
+/// A token without access to another team ends; a person's token keeps its access to other teams.
 #[utoipa::path(
     delete, path = "/v1/teams/{id}/api-tokens/{token_id}", tag = "tokens",
     params(
         ("id" = TeamId, Path, description = "The team"),
         ("token_id" = ApiTokenId, Path, description = "The token"),
     ),
-    responses((status = 204, description = "It does not reach the team any more")),
+    responses((status = 204, description = "It no longer has access to the team")),
 )]
 pub(super) async fn revoke_team_api_token(
     State(state): State<AppState>,

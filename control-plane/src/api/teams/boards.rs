@@ -35,24 +35,26 @@ pub(super) struct BoardQuery {
     /// Those that were deleted and can be restored.
     #[serde(default)]
     deleted: bool,
-    /// In which order: the oldest first unless told.
+    /// Sort order (default: the oldest first).
     #[param(inline)]
     sort: Option<SortOrder>,
     /// Only what has this in its name; ASCII letters in either case.
     #[param(min_length = 1, max_length = 64)]
     name: Option<String>,
-    /// How many things: 1 to 100, 50 unless told.
+    /// How many items (1–100, default 50).
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
 }
 
-/// The team's boards that the caller sees, archived ones among them.
+/// List a team's boards
+///
+/// Those visible to the caller, including archived ones.
 #[utoipa::path(
     get, path = "/v1/teams/{id}/boards", tag = "boards",
-    params(("id" = TeamId, Path, description = "The team"), Listing),
-    responses((status = 200, description = "The oldest first unless told", body = Page<Board>)),
+    params(("id" = TeamId, Path, description = "The team"), BoardQuery),
+    responses((status = 200, description = "The oldest first by default", body = Page<Board>)),
 )]
 pub(super) async fn list_boards(
     State(state): State<AppState>,
@@ -70,8 +72,10 @@ pub(super) async fn list_boards(
     Ok(Json(sorted.page(boards, |board| (board.id.uuid(), &board.name))?))
 }
 
-/// Makes a board. A private one takes `board.administer` too, and has whoever makes it as its first member,
-/// with the role that they have in the team (an owner as an admin).
+/// Create a board
+///
+/// A private one also requires `board.administer`; its creator becomes its first member with their role in the
+/// team (an owner as an admin).
 #[utoipa::path(
     post, path = "/v1/teams/{id}/boards", tag = "boards", request_body = NewBoard,
     params(

@@ -46,10 +46,10 @@ pub(super) struct InvitationFilter {
     /// Only those in this state.
     #[param(inline)]
     state: Option<InvitationState>,
-    /// In which order: the newest first unless told.
+    /// Sort order (default: the newest first).
     #[param(inline)]
     sort: Option<AgeOrder>,
-    /// How many things: 1 to 100, 50 unless told.
+    /// How many items (1–100, default 50).
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
@@ -84,11 +84,13 @@ impl InvitationState {
     }
 }
 
-/// The team's invitations, settled ones among them for some weeks.
+/// List a team's invitations
+///
+/// Includes settled ones for some weeks.
 #[utoipa::path(
     get, path = "/v1/teams/{id}/invitations", tag = "teams",
-    params(("id" = TeamId, Path, description = "The team"), Filter),
-    responses((status = 200, description = "The newest first unless told", body = Page<Invitation>)),
+    params(("id" = TeamId, Path, description = "The team"), InvitationFilter),
+    responses((status = 200, description = "The newest first by default", body = Page<Invitation>)),
 )]
 pub(super) async fn list_invitations(
     State(state): State<AppState>,
@@ -105,8 +107,10 @@ pub(super) async fn list_invitations(
     Ok(Json(paged(&page, invitations, |invitation| invitation.id)?))
 }
 
-/// Invites whoever owns an address, by e-mail; good for seven days. The answer does not tell whether
-/// the address has an account. Nobody can invite to more than they hold.
+/// Invite somebody by e-mail
+///
+/// Valid for seven days. The response does not reveal whether the address has an account. Nobody can grant
+/// permissions that they do not have.
 #[utoipa::path(
     post, path = "/v1/teams/{id}/invitations", tag = "teams", request_body = NewInvitation,
     params(
@@ -136,7 +140,7 @@ pub(super) async fn create_invitation(
     limits::ensure_below_limit(
         invitations::count_pending(&mut tx, now).await?,
         limits::PENDING_INVITATIONS,
-        "invitations that wait",
+        "pending invitations",
     )?;
     let today = invitations::count_created_since(&mut tx, now.before(DAY)).await?;
     if today >= limits::INVITATIONS_PER_DAY {
@@ -149,11 +153,15 @@ pub(super) async fn create_invitation(
         return Err(ApiError::with(ProblemCode::QuotaExceeded, detail));
     }
     if members::has_address(&mut tx, &folded).await? {
-        return Err(ApiError::with(ProblemCode::Conflict, "Whoever has this address is a member of the team already."));
+        return Err(ApiError::with(
+            ProblemCode::Conflict,
+            "The owner of this address is already a member of the \
+            team.",
+        ));
     }
     invitations::expire(&mut tx, &folded, now).await?;
     if invitations::has_pending_for(&mut tx, &folded, now).await? {
-        let detail = "An invitation waits for this address already; revoke it to send another.";
+        let detail = "This address already has a pending invitation. Revoke it to send another.";
         return Err(ApiError::with(ProblemCode::Conflict, detail));
     }
     let token = OpaqueToken::new(&state.ambient);
@@ -186,8 +194,8 @@ pub(super) async fn create_invitation(
     Ok(answer)
 }
 
-/// Tells the owner of the address. The same for one with an account and one without. It is not sent once the
-/// invitation does not wait any more.
+/// Notifies the owner of the address. The same for one with an account and one without. It is not sent once the
+/// invitation is no longer pending.
 async fn queue_invitation_email(
     state: &AppState,
     tx: &mut TeamTx,
@@ -212,14 +220,14 @@ async fn queue_invitation_email(
     Ok(outbox::set_invitation(tx, mail, invitation.id).await?)
 }
 
-/// Takes an invitation back that waits.
+/// Revoke a pending invitation
 #[utoipa::path(
     delete, path = "/v1/teams/{id}/invitations/{invitation}", tag = "teams",
     params(
         ("id" = TeamId, Path, description = "The team"),
         ("invitation" = InvitationId, Path, description = "The invitation"),
     ),
-    responses((status = 204, description = "It cannot be accepted any more")),
+    responses((status = 204, description = "It can no longer be accepted")),
 )]
 pub(super) async fn revoke_invitation(
     State(state): State<AppState>,
@@ -235,7 +243,7 @@ pub(super) async fn revoke_invitation(
         grant::ensure_can_manage(held, find_role(&mut tx, &wanted).await?.permissions())?;
     }
     if !invitations::settle(&mut tx, invitation, InvitationOutcome::Revoked, now).await? {
-        let detail = format!("The invitation does not wait any more: it is {}.", found.state);
+        let detail = format!("The invitation is no longer pending: it is {}.", found.state);
         return Err(ApiError::with(ProblemCode::Conflict, detail));
     }
     let entry = audit::Entry::new("member.uninvite", "invitation", invitation)

@@ -3,7 +3,7 @@
 use axum::{Json, extract::State, http::StatusCode};
 use restroy_run_queue::wake::Wake;
 use restroy_sdk::{
-    api::team::{GiveRole, Member},
+    api::team::{Member, SetRole},
     ids::{TeamId, UserId},
     problem::{FieldError, Problem, ProblemCode},
 };
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// A member.
+/// Get a member of a team
 #[utoipa::path(
     get, path = "/v1/teams/{id}/members/{user}", tag = "teams",
     params(("id" = TeamId, Path, description = "The team"), ("user" = UserId, Path, description = "The person")),
@@ -38,10 +38,12 @@ pub(super) async fn get_member(
     Ok(Json(found.member))
 }
 
-/// Gives a member another role, with effect on their next request. Nobody can give what they do not
-/// hold, nor to somebody who holds more than they do; the last owner stays one.
+/// Change a member's role
+///
+/// Takes effect with their next request. Nobody can grant permissions that they do not have, or change a member
+/// who has more. The last owner stays an owner.
 #[utoipa::path(
-    patch, path = "/v1/teams/{id}/members/{user}", tag = "teams", request_body = GiveRole,
+    patch, path = "/v1/teams/{id}/members/{user}", tag = "teams", request_body = SetRole,
     params(("id" = TeamId, Path, description = "The team"), ("user" = UserId, Path, description = "The person")),
     responses((status = 200, description = "The member", body = Member)),
 )]
@@ -49,7 +51,7 @@ pub(super) async fn patch_member(
     State(state): State<AppState>,
     caller: Caller,
     Path((id, user)): Path<(TeamId, UserId)>,
-    Body(new): Body<GiveRole>,
+    Body(new): Body<SetRole>,
 ) -> ApiResult<Json<Member>> {
     let scope = caller.team(&state, id, Permission::MemberEdit).await?;
     let (mut tx, held) = scope.write_bypassing_rls(Bypass::MemberChange).await?;
@@ -78,12 +80,14 @@ pub(super) async fn patch_member(
     Ok(Json(Member { role, role_id, ..before.member }))
 }
 
-/// Removes a member from the team and its boards, and tells them by e-mail; oneself, without any permission.
-/// The last owner stays.
+/// Remove a member from a team
+///
+/// And from its boards; an e-mail informs them. No permission is needed to remove oneself. The last owner cannot
+/// be removed.
 #[utoipa::path(
     delete, path = "/v1/teams/{id}/members/{user}", tag = "teams",
     params(("id" = TeamId, Path, description = "The team"), ("user" = UserId, Path, description = "The person")),
-    responses((status = 204, description = "Not a member any more")),
+    responses((status = 204, description = "No longer a member")),
 )]
 pub(super) async fn remove_member(
     State(state): State<AppState>,
@@ -93,11 +97,13 @@ pub(super) async fn remove_member(
     remove_from_team(&state, caller, id, user).await
 }
 
-/// Leaves the team and its boards. The last owner cannot: they hand the team over, or delete it.
+/// Leave a team
+///
+/// And its boards. The last owner cannot leave: transfer or delete the team instead.
 #[utoipa::path(
     post, path = "/v1/teams/{id}/leave", tag = "teams",
     params(("id" = TeamId, Path, description = "The team")),
-    responses((status = 204, description = "Not a member any more")),
+    responses((status = 204, description = "No longer a member")),
 )]
 pub(super) async fn leave_team(
     State(state): State<AppState>,

@@ -14,11 +14,11 @@ use crate::{
     store::teams,
 };
 
-/// Who is in the team.
+/// List a team's members
 #[utoipa::path(
     get, path = "/v1/teams/{id}/members", tag = "teams",
-    params(("id" = TeamId, Path, description = "The team"), Sorted),
-    responses((status = 200, description = "The oldest accounts first unless told", body = Page<Member>)),
+    params(("id" = TeamId, Path, description = "The team"), SortedPageQuery),
+    responses((status = 200, description = "The oldest accounts first by default", body = Page<Member>)),
 )]
 pub(super) async fn list_members(
     State(state): State<AppState>,

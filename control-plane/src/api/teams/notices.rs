@@ -15,7 +15,7 @@ use crate::{
 const MOST: i64 = 10;
 const DAY: Duration = Duration::from_hours(24);
 
-/// What somebody is told.
+/// A notice to a member of a team.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Notice {
     /// They are not in the team any more.
@@ -36,7 +36,7 @@ impl Notice {
         match self {
             Self::Removed => format!(
                 "{by} removed you from the team {team} at {url}.\n\n\
-                 Neither you nor your API tokens reach the team any more. Your account stays as it is.\n"
+                 You and your API tokens no longer have access to the team. Your account stays as it is.\n"
             ),
             Self::Owner => format!(
                 "{by} made you an owner of the team {team} at {url}.\n\n\
@@ -46,7 +46,7 @@ impl Notice {
     }
 }
 
-/// Tells a member what the caller did, in a transaction that reaches beyond the team. Who did it themselves
+/// Informs a member what the caller did, in a transaction that reaches beyond the team. Who did it themselves
 /// knows; a service account reads no e-mail.
 pub(super) async fn queue_member_notice(
     state: &AppState,

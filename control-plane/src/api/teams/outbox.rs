@@ -25,10 +25,10 @@ pub(super) struct OutboxFilter {
     /// Only those in this state.
     #[param(inline)]
     status: Option<MailStatus>,
-    /// In which order: the newest first unless told.
+    /// Sort order (default: the newest first).
     #[param(inline)]
     sort: Option<AgeOrder>,
-    /// How many things: 1 to 100, 50 unless told.
+    /// How many items (1–100, default 50).
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
@@ -60,13 +60,13 @@ impl MailStatus {
     }
 }
 
-/// The e-mails that the team's runs sent.
+/// List the e-mails sent by a team's runs
 ///
 /// A page ends early when its e-mails take more than 1 MiB.
 #[utoipa::path(
     get, path = "/v1/teams/{id}/outbox", tag = "teams",
-    params(("id" = TeamId, Path, description = "The team"), Filter),
-    responses((status = 200, description = "The newest first unless told", body = Page<OutboxMessage>)),
+    params(("id" = TeamId, Path, description = "The team"), OutboxFilter),
+    responses((status = 200, description = "The newest first by default", body = Page<OutboxMessage>)),
 )]
 pub(super) async fn list_outbox(
     State(state): State<AppState>,

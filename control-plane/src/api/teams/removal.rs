@@ -20,12 +20,14 @@ use crate::{
     store::{audit, members, teams},
 };
 
-/// Deletes a team with all that is in it; its runs end, its schedules stop. An owner can bring it back
-/// for 30 days, then it is gone.
+/// Delete a team
+///
+/// Deletes everything in it, cancels its runs and stops its schedules. An owner can restore it for 30 days; then
+/// it is removed for good.
 #[utoipa::path(
     delete, path = "/v1/teams/{id}", tag = "teams", request_body = DeleteTeam,
     params(("id" = TeamId, Path, description = "The team")),
-    responses((status = 204, description = "It is gone")),
+    responses((status = 204, description = "Deleted")),
 )]
 pub(super) async fn delete_team(
     State(state): State<AppState>,
@@ -50,9 +52,10 @@ pub(super) async fn delete_team(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Brings a deleted team back, within 30 days. Its schedules go on; what they missed is a misfire, as
-/// after any other pause. What ran when it was deleted stays cancelled. 409 when all its owners deleted their
-/// accounts meanwhile.
+/// Restore a deleted team
+///
+/// Within 30 days. Its schedules resume; what they missed is a misfire. Runs that were cancelled stay cancelled.
+/// 409 if all its owners deleted their accounts meanwhile.
 #[utoipa::path(
     post, path = "/v1/teams/{id}/restore", tag = "teams",
     params(("id" = TeamId, Path, description = "The team")),
@@ -72,7 +75,7 @@ pub(super) async fn restore_team(
         return Err(ApiError::not_found());
     }
     if members::count_owners(&mut tx).await? == 0 {
-        let detail = "Nobody owns this team any more: its owners have deleted their accounts. It cannot come back.";
+        let detail = "This team has no owners left: they deleted their accounts. It cannot be restored.";
         return Err(ApiError::with(ProblemCode::Conflict, detail));
     }
     let team = teams::get(&mut tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?;

@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-/// A role.
+/// Get a role
 #[utoipa::path(
     get, path = "/v1/teams/{id}/roles/{role}", tag = "teams",
     params(("id" = TeamId, Path, description = "The team"), ("role" = String, Path, description = "Its name or id")),
@@ -55,14 +55,16 @@ fn role_etag(role: &CustomRole) -> i64 {
     role.updated_at.micros()
 }
 
-/// Changes a role of the team's own, for everybody who has it, with their next request. Nobody can put
-/// into it what they do not hold, nor change one that holds more than they do.
+/// Update a custom role
+///
+/// Takes effect for everybody who has it with their next request. Nobody can grant permissions that they do not
+/// have, or change a role that has more.
 #[utoipa::path(
     patch, path = "/v1/teams/{id}/roles/{role}", tag = "teams", request_body = RolePatch,
     params(
         ("id" = TeamId, Path, description = "The team"),
         ("role" = String, Path, description = "Its name or id"),
-        ("If-Match" = Option<String>, Header, description = "Refused with 412 unless it is the role's tag"),
+        ("If-Match" = Option<String>, Header, description = "412 unless it is the role's tag"),
     ),
     responses((status = 200, description = "The role", body = RoleInfo)),
 )]
@@ -93,7 +95,7 @@ pub(super) async fn patch_role(
         if on_boards > 0 && !held.contains(Permission::BoardAdminister) {
             return Err(ApiError::with(
                 ProblemCode::Forbidden,
-                format!("Members of boards have this role: to change it takes `{}`.", Permission::BoardAdminister),
+                format!("Members of boards have this role: changing it requires `{}`.", Permission::BoardAdminister),
             ));
         }
         role.permissions = permissions;
@@ -116,15 +118,17 @@ pub(super) async fn patch_role(
     Ok((etag(changed), Json(role)).into_response())
 }
 
-/// Deletes a role of the team's own. 409 while somebody has it.
+/// Delete a custom role
+///
+/// 409 while somebody has it.
 #[utoipa::path(
     delete, path = "/v1/teams/{id}/roles/{role}", tag = "teams",
     params(
         ("id" = TeamId, Path, description = "The team"),
         ("role" = String, Path, description = "Its name or id"),
-        ("If-Match" = Option<String>, Header, description = "Refused with 412 unless it is the role's tag"),
+        ("If-Match" = Option<String>, Header, description = "412 unless it is the role's tag"),
     ),
-    responses((status = 204, description = "It is gone")),
+    responses((status = 204, description = "Deleted")),
 )]
 pub(super) async fn delete_role(
     State(state): State<AppState>,
@@ -143,7 +147,7 @@ pub(super) async fn delete_role(
             ProblemCode::Conflict,
             format!(
                 "The role is in use: by {} members of the team, {} members of boards and {} invitations. Give them \
-                 another one first.",
+                another role first.",
                 holders.members, holders.on_boards, holders.invitations
             ),
         ));

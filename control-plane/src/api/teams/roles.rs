@@ -31,24 +31,26 @@ use crate::{
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RoleQuery {
-    /// In which order: the oldest first unless told.
+    /// Sort order (default: the oldest first).
     #[param(inline)]
     sort: Option<SortOrder>,
     /// Only what has this in its name; ASCII letters in either case.
     #[param(min_length = 1, max_length = 64)]
     name: Option<String>,
-    /// How many things: 1 to 100, 50 unless told.
+    /// How many items (1–100, default 50).
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
 }
 
-/// The team's roles. By age the built-in ones come before the team's own, the mightiest first.
+/// List a team's roles
+///
+/// Sorted by age, the built-in roles come first, the one with the most permissions at the top.
 #[utoipa::path(
     get, path = "/v1/teams/{id}/roles", tag = "teams",
-    params(("id" = TeamId, Path, description = "The team"), Listing),
-    responses((status = 200, description = "The oldest first unless told", body = Page<RoleInfo>)),
+    params(("id" = TeamId, Path, description = "The team"), RoleQuery),
+    responses((status = 200, description = "The oldest first by default", body = Page<RoleInfo>)),
 )]
 pub(super) async fn list_roles(
     State(state): State<AppState>,
@@ -91,7 +93,9 @@ fn list_position(order: SortOrder, role: &RoleInfo) -> String {
     }
 }
 
-/// Makes a role of the team's own. Nobody can put into it what they do not hold.
+/// Create a custom role
+///
+/// Nobody can grant permissions that they do not have.
 #[utoipa::path(
     post, path = "/v1/teams/{id}/roles", tag = "teams", request_body = NewRole,
     params(
@@ -144,7 +148,7 @@ pub(super) fn check_name(fields: &mut FieldErrors, name: &str) {
         fields.error("/name", "the name of a built-in role; choose another");
     }
     if name.parse::<uuid::Uuid>().is_ok() {
-        fields.error("/name", "an id is no name; choose another");
+        fields.error("/name", "an id is not a name; choose another");
     }
 }
 

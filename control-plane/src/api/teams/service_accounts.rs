@@ -28,11 +28,11 @@ use crate::{
     },
 };
 
-/// The team's service accounts.
+/// List a team's service accounts
 #[utoipa::path(
     get, path = "/v1/teams/{id}/service-accounts", tag = "tokens",
-    params(("id" = TeamId, Path, description = "The team"), Sorted),
-    responses((status = 200, description = "The oldest first unless told", body = Page<ServiceAccount>)),
+    params(("id" = TeamId, Path, description = "The team"), SortedPageQuery),
+    responses((status = 200, description = "The oldest first by default", body = Page<ServiceAccount>)),
 )]
 pub(super) async fn list_service_accounts(
     State(state): State<AppState>,
@@ -46,8 +46,10 @@ pub(super) async fn list_service_accounts(
     Ok(Json(sorted.page(accounts, |account| (account.id.uuid(), &account.name))?))
 }
 
-/// Makes a service account: an account without a person, which acts in this team, by API tokens. Its role may hold
-/// no more than the caller has.
+/// Create a service account
+///
+/// An account without a person that acts in this team through API tokens. Its role may not exceed the caller's
+/// permissions.
 #[utoipa::path(
     post, path = "/v1/teams/{id}/service-accounts", tag = "tokens",
     params(
@@ -101,14 +103,14 @@ pub(super) async fn create_service_account(
     Ok(answer)
 }
 
-/// Deletes a service account; its tokens end.
+/// Delete a service account and revoke its tokens
 #[utoipa::path(
     delete, path = "/v1/teams/{id}/service-accounts/{account_id}", tag = "tokens",
     params(
         ("id" = TeamId, Path, description = "The team"),
         ("account_id" = UserId, Path, description = "The service account"),
     ),
-    responses((status = 204, description = "It is gone")),
+    responses((status = 204, description = "Deleted")),
 )]
 pub(super) async fn delete_service_account(
     State(state): State<AppState>,
@@ -127,15 +129,15 @@ pub(super) async fn delete_service_account(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The tokens of a service account.
+/// List a service account's API tokens
 #[utoipa::path(
     get, path = "/v1/teams/{id}/service-accounts/{account_id}/api-tokens", tag = "tokens",
     params(
         ("id" = TeamId, Path, description = "The team"),
         ("account_id" = UserId, Path, description = "The service account"),
-        Sorted,
+        SortedPageQuery,
     ),
-    responses((status = 200, description = "The oldest first unless told", body = Page<ApiToken>)),
+    responses((status = 200, description = "The oldest first by default", body = Page<ApiToken>)),
 )]
 pub(super) async fn list_service_account_tokens(
     State(state): State<AppState>,
@@ -151,8 +153,10 @@ pub(super) async fn list_service_account_tokens(
     Ok(Json(sorted.page(tokens, |token| (token.id.uuid(), &token.name))?))
 }
 
-/// Makes a token of a service account. It is shown once. Takes a login: a token does not make tokens. It ends when the
-/// caller is no member any more, or may less in the team than it carries.
+/// Create an API token for a service account
+///
+/// It is shown once. Requires a login: a token cannot create tokens. It ends when its creator leaves the team or
+/// no longer has all of its permissions there.
 #[utoipa::path(
     post, path = "/v1/teams/{id}/service-accounts/{account_id}/api-tokens", tag = "tokens",
     params(

@@ -32,23 +32,23 @@ pub(super) struct TeamFilter {
     /// Those that the caller owned and that were deleted, as long as they can be brought back.
     #[serde(default)]
     deleted: bool,
-    /// In which order: the oldest first unless told.
+    /// Sort order (default: the oldest first).
     #[param(inline)]
     sort: Option<SortOrder>,
     /// Only what has this in its name; ASCII letters in either case.
     #[param(min_length = 1, max_length = 64)]
     name: Option<String>,
-    /// How many things: 1 to 100, 50 unless told.
+    /// How many items (1–100, default 50).
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
 }
 
-/// The caller's teams.
+/// List the caller's teams
 #[utoipa::path(
-    get, path = "/v1/teams", tag = "teams", params(Filter),
-    responses((status = 200, description = "The oldest first unless told", body = Page<Team>)),
+    get, path = "/v1/teams", tag = "teams", params(TeamFilter),
+    responses((status = 200, description = "The oldest first by default", body = Page<Team>)),
 )]
 pub(super) async fn list_teams(
     State(state): State<AppState>,
@@ -66,7 +66,9 @@ pub(super) async fn list_teams(
     Ok(Json(sorted.page(teams, |team| (team.id.uuid(), &team.name))?))
 }
 
-/// Makes a team; the caller owns it. Takes a login.
+/// Create a team
+///
+/// The caller owns it. Requires a login.
 #[utoipa::path(
     post, path = "/v1/teams", tag = "teams", request_body = NewTeam,
     params(("Idempotency-Key" = Option<String>, Header, description = "Repeats the first answer for 24 hours")),
@@ -101,7 +103,7 @@ pub(super) async fn create_team(
     Ok(answer)
 }
 
-/// A team.
+/// Get a team
 #[utoipa::path(
     get, path = "/v1/teams/{id}", tag = "teams", params(("id" = TeamId, Path, description = "The team")),
     responses((status = 200, description = "The team", body = Team)),
@@ -116,7 +118,7 @@ pub(super) async fn get_team(
     teams::get(&mut tx, caller.user_id).await?.map(Json).ok_or_else(ApiError::not_found)
 }
 
-/// Renames a team.
+/// Rename a team
 #[utoipa::path(
     patch, path = "/v1/teams/{id}", tag = "teams", params(("id" = TeamId, Path, description = "The team")),
     request_body = NewTeam,

@@ -18,12 +18,13 @@ use crate::{
     store::{Bypass, audit, members, roles::AnyRole, teams, token_makers},
 };
 
-/// Hands the team over: the member owns it, and hears of it by e-mail; the caller is an admin from then on. Other
-/// owners stay.
+/// Transfer a team to another member
+///
+/// The member becomes an owner and is informed by e-mail; the caller becomes an admin. Other owners stay.
 #[utoipa::path(
     post, path = "/v1/teams/{id}/transfer", tag = "teams", request_body = Transfer,
     params(("id" = TeamId, Path, description = "The team")),
-    responses((status = 200, description = "The team, with what the caller is in it now", body = Team)),
+    responses((status = 200, description = "The team, with the caller's new role", body = Team)),
 )]
 pub(super) async fn transfer_team(
     State(state): State<AppState>,
@@ -35,7 +36,7 @@ pub(super) async fn transfer_team(
     let (mut tx, held) = scope.write_bypassing_rls(Bypass::MemberChange).await?;
     let giver = members::get(&mut tx, caller.user_id).await?.ok_or_else(ApiError::not_found)?;
     if !giver.is_owner() {
-        return Err(ApiError::with(ProblemCode::Forbidden, "Only an owner can hand the team over."));
+        return Err(ApiError::with(ProblemCode::Forbidden, "Only an owner can transfer the team."));
     }
     let refused = |detail: &str| Problem::new(ProblemCode::Invalid).errors(vec![FieldError::new("/user_id", detail)]);
     if to.user_id == caller.user_id {

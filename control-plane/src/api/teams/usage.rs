@@ -25,13 +25,13 @@ use crate::{
 /// What is shown unless the request says otherwise.
 const SHOWN: Duration = Duration::from_hours(24);
 
-/// The team's limits.
+/// Get a team's limits
 ///
-/// Those of its plan, and what the operator gave it beyond. At a limit the API answers 429
-/// `quota_exceeded`, and a script's call fails with that code.
+/// Those of its plan and the operator's overrides. At a limit the API answers 429 `quota_exceeded`, and a
+/// script's call fails with that code.
 #[utoipa::path(
     get, path = "/v1/teams/{id}/limits", tag = "teams", params(("id" = TeamId, Path, description = "The team")),
-    responses((status = 200, description = "The limits, with their values in force", body = TeamLimits)),
+    responses((status = 200, description = "The limits with their effective values", body = TeamLimits)),
 )]
 pub(super) async fn get_team_limits(
     State(state): State<AppState>,
@@ -47,30 +47,29 @@ pub(super) async fn get_team_limits(
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct UsageRange {
-    /// From the hour of this moment on; the last 24 hours unless told.
+    /// From the hour of this time on (default: 24 hours ago).
     #[param(value_type = Option<String>, format = DateTime)]
     from: Option<Timestamp>,
-    /// Hours that began before this moment; until now unless told.
+    /// Hours that began before this time (default: now).
     #[param(value_type = Option<String>, format = DateTime)]
     to: Option<Timestamp>,
-    /// In which order: the oldest first unless told.
+    /// Sort order (default: the oldest first).
     #[param(inline)]
     sort: Option<AgeOrder>,
-    /// How many things: 1 to 100, 50 unless told.
+    /// How many items (1–100, default 50).
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
 }
 
-/// What the team used, by the hour.
+/// List a team's hourly usage
 ///
-/// Counted when it is recorded: a step when it has ended. An hour without a row saw nothing. Kept for
-/// 400 days.
+/// Counted when it is recorded: a step when it has ended. Hours without usage have no row. Kept for 400 days.
 #[utoipa::path(
     get, path = "/v1/teams/{id}/usage", tag = "teams",
-    params(("id" = TeamId, Path, description = "The team"), Span),
-    responses((status = 200, description = "The oldest first unless told, and what is stored now", body = TeamUsage)),
+    params(("id" = TeamId, Path, description = "The team"), UsageRange),
+    responses((status = 200, description = "The oldest first by default, and what is stored now", body = TeamUsage)),
 )]
 pub(super) async fn get_team_usage(
     State(state): State<AppState>,

@@ -53,7 +53,7 @@ pub struct Flow {
     verifier: String,
 }
 
-/// Why a flow does not go on.
+/// Why a flow does not continue.
 #[derive(Debug, thiserror::Error)]
 enum FlowError {
     #[error("the provider cannot be asked: {0}")]
@@ -69,7 +69,7 @@ impl From<FlowError> for ApiError {
         match failed {
             FlowError::Unreachable(_) => {
                 tracing::warn!(error = %failed, "sign-in by the OpenID provider");
-                Self::with(ProblemCode::Unavailable, "The OpenID provider does not answer as it should; try again.")
+                Self::with(ProblemCode::Unavailable, "The OpenID provider's response was unexpected. Try again.")
             }
             FlowError::Settings(_) => {
                 tracing::error!(error = %failed, "sign-in by the OpenID provider");
@@ -77,7 +77,7 @@ impl From<FlowError> for ApiError {
             }
             FlowError::Answer(_) => {
                 tracing::warn!(error = %failed, "sign-in by the OpenID provider");
-                Self::with(ProblemCode::InvalidCredentials, "The OpenID provider's answer is not good; begin again.")
+                Self::with(ProblemCode::InvalidCredentials, "The OpenID provider's response is invalid. Start again.")
             }
         }
     }
@@ -89,7 +89,7 @@ macro_rules! client {
     ($state:expr, $metadata:expr) => {{
         let settings = settings($state)?;
         let redirect = format!("{}/oidc/callback", $state.settings.public_url);
-        let redirect = RedirectUrl::new(redirect).map_err(|error| Failed::Settings(error.to_string()))?;
+        let redirect = RedirectUrl::new(redirect).map_err(|error| FlowError::Settings(error.to_string()))?;
         let secret = ClientSecret::new(settings.client_secret.expose_secret().to_owned());
         CoreClient::from_provider_metadata($metadata.clone(), ClientId::new(settings.client_id.clone()), Some(secret))
             .set_redirect_uri(redirect)
@@ -172,7 +172,7 @@ fn check(
             Alg::EdDsa,
         ]))
         .set_time_fn(move || now);
-    let token: &CoreIdToken = answer.id_token().ok_or_else(|| refused("there is no ID token".into()))?;
+    let token: &CoreIdToken = answer.id_token().ok_or_else(|| refused("the response has no ID token".into()))?;
     let claims: &CoreIdTokenClaims =
         token.claims(&verifier, nonce).map_err(|error| refused(format!("{error}: {error:?}")))?;
     if let Some(expected) = claims.access_token_hash() {

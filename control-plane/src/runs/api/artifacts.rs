@@ -37,11 +37,11 @@ struct ArtifactRow {
     created_at: Timestamp,
 }
 
-/// The files that a run kept
+/// List a run's artifacts
 #[utoipa::path(
     get, path = "/v1/runs/{id}/artifacts", tag = "runs", operation_id = "list_artifacts",
-    params(("id" = RunId, Path, description = "The run"), Sorted),
-    responses((status = 200, description = "The oldest first unless told", body = Page<Artifact>))
+    params(("id" = RunId, Path, description = "The run"), SortedPageQuery),
+    responses((status = 200, description = "The oldest first by default", body = Page<Artifact>))
 )]
 pub(super) async fn list(
     State(state): State<AppState>,
@@ -81,7 +81,7 @@ fn artifact(row: ArtifactRow) -> Artifact {
     }
 }
 
-/// A file that a run kept
+/// Download an artifact
 ///
 /// Always an attachment of unknown type, whatever it holds.
 #[utoipa::path(

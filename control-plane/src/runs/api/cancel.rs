@@ -13,8 +13,8 @@ use crate::{
 
 /// Cancel a run
 ///
-/// Decided in the database at once, whatever its executor does. Cancelling a cancelled run gives it
-/// back as it is; a run that ended otherwise is a conflict. Takes the permission `run.cancel`.
+/// Takes effect in the database at once, whatever its executor does. Cancelling a cancelled run returns it
+/// unchanged; a run that ended otherwise is a conflict. Requires the permission `run.cancel`.
 #[utoipa::path(
     post, path = "/v1/runs/{id}/cancel", tag = "runs", operation_id = "cancel_run",
     params(("id" = RunId, Path, description = "The run")),

@@ -33,21 +33,21 @@ const MAX_PAGE_BYTES: usize = 2 * 1024 * 1024;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EventFilter {
-    /// Those after this number; from the first on unless told.
+    /// Events after this number (default: from the first).
     #[serde(default)]
     #[param(minimum = 0)]
     after: i64,
-    /// How many: 1 to 1,000, 200 unless told.
+    /// How many events (1–1,000, default 200).
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
 }
 
-/// The events of a run, in order
+/// List a run's events in order
 ///
-/// `next_cursor` is the number of the page's last event when more follow: pass it as `after`.
+/// `next_cursor` is the number of the page's last event if more follow: pass it as `after`.
 #[utoipa::path(
     get, path = "/v1/runs/{id}/events", tag = "runs", operation_id = "list_run_events",
-    params(("id" = RunId, Path, description = "The run"), Filter),
+    params(("id" = RunId, Path, description = "The run"), EventFilter),
     responses((status = 200, description = "A page of events", body = Page<Event>))
 )]
 pub(super) async fn events(

@@ -13,8 +13,7 @@ use crate::{
 
 /// Keep a run
 ///
-/// Retention does not remove it, however old it gets; it counts towards `storage_bytes` for as long. Takes the
-/// permission `run.keep`.
+/// Exempts it from retention; it still counts towards `storage_bytes`. Requires the permission `run.keep`.
 #[utoipa::path(
     put, path = "/v1/runs/{id}/keep", tag = "runs", operation_id = "keep_run",
     params(("id" = RunId, Path, description = "The run")),
@@ -25,13 +24,13 @@ pub(super) async fn keep(State(state): State<AppState>, caller: Caller, Path(id)
     Ok(Json(change::keep(&state, &scope, id, true).await?.into_api(None)?))
 }
 
-/// Keep a run no longer
+/// Undo keeping a run
 ///
-/// Its pipeline's retention applies again. Takes the permission `run.keep`.
+/// Its pipeline's retention applies again. Requires the permission `run.keep`.
 #[utoipa::path(
     delete, path = "/v1/runs/{id}/keep", tag = "runs", operation_id = "unkeep_run",
     params(("id" = RunId, Path, description = "The run")),
-    responses((status = 200, description = "The run is kept no longer", body = Run))
+    responses((status = 200, description = "The run is no longer kept", body = Run))
 )]
 pub(super) async fn unkeep(
     State(state): State<AppState>,
@@ -44,12 +43,12 @@ pub(super) async fn unkeep(
 
 /// Delete a run
 ///
-/// With its events, outputs and artifacts; what it takes is free within seconds. 409 while it has not ended or is
-/// kept. Takes the permission `run.keep`.
+/// With its events, outputs and artifacts; the storage is free within seconds. 409 while it has not ended or is
+/// kept. Requires the permission `run.keep`.
 #[utoipa::path(
     delete, path = "/v1/runs/{id}", tag = "runs", operation_id = "delete_run",
     params(("id" = RunId, Path, description = "The run")),
-    responses((status = 204, description = "It is gone"))
+    responses((status = 204, description = "Deleted"))
 )]
 pub(super) async fn delete(
     State(state): State<AppState>,

@@ -34,20 +34,20 @@ pub(super) struct RunFilter {
     /// Only those whose pipeline had this in its name; ASCII letters in either case.
     #[param(min_length = 1, max_length = 64)]
     name: Option<String>,
-    /// In which order: the newest first unless told.
+    /// Sort order (default: the newest first).
     #[param(inline)]
     sort: Option<AgeOrder>,
-    /// How many things: 1 to 100, 50 unless told.
+    /// How many items (1–100, default 50).
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
 }
 
-/// The runs of a pipeline
+/// List the runs of a pipeline
 #[utoipa::path(
     get, path = "/v1/pipelines/{id}/runs", tag = "runs", operation_id = "list_pipeline_runs",
-    params(("id" = PipelineId, Path, description = "The pipeline"), Filter),
+    params(("id" = PipelineId, Path, description = "The pipeline"), RunFilter),
     responses((status = 200, description = "A page of runs, without their parameters", body = Page<Run>))
 )]
 pub(super) async fn list_pipeline_runs(
@@ -60,10 +60,10 @@ pub(super) async fn list_pipeline_runs(
     list(&scope, Some(id), filter).await
 }
 
-/// The runs of a team
+/// List a team's runs
 #[utoipa::path(
     get, path = "/v1/teams/{id}/runs", tag = "runs", operation_id = "list_team_runs",
-    params(("id" = TeamId, Path, description = "The team"), Filter),
+    params(("id" = TeamId, Path, description = "The team"), RunFilter),
     responses((status = 200, description = "A page of runs, without their parameters", body = Page<Run>))
 )]
 pub(super) async fn list_team_runs(

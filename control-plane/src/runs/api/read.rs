@@ -27,7 +27,7 @@ use crate::{
     store::sort::{AgeOrder, by_age},
 };
 
-/// A run
+/// Get a run
 #[utoipa::path(
     get, path = "/v1/runs/{id}", tag = "runs", operation_id = "get_run",
     params(("id" = RunId, Path, description = "The run")),
@@ -52,22 +52,22 @@ pub(super) async fn run(State(state): State<AppState>, caller: Caller, Path(id):
 pub(super) struct AttemptFilter {
     /// Only those in this state.
     status: Option<StepStatus>,
-    /// In which order: the oldest first unless told.
+    /// Sort order (default: the oldest first).
     #[param(inline)]
     sort: Option<AgeOrder>,
-    /// How many things: 1 to 100, 50 unless told.
+    /// How many items (1–100, default 50).
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
 }
 
-/// The steps of a run: every attempt; their age is that of their place in the run
+/// List a run's step attempts
 ///
-/// A page ends early when what the steps returned takes more than 1 MiB.
+/// Sorted by their position in the run. A page ends early when the steps' outputs take more than 1 MiB.
 #[utoipa::path(
     get, path = "/v1/runs/{id}/steps", tag = "runs", operation_id = "list_run_steps",
-    params(("id" = RunId, Path, description = "The run"), Filter),
+    params(("id" = RunId, Path, description = "The run"), AttemptFilter),
     responses((status = 200, description = "A page of attempts", body = Page<StepRun>))
 )]
 pub(super) async fn steps(

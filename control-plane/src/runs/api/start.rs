@@ -18,9 +18,9 @@ use crate::{
 
 /// Start a run
 ///
-/// Of the pipeline's published version, with parameters that match its schema. Takes the permission
-/// `pipeline.run`. With an `Idempotency-Key` a repeat gives the first answer again. A run that `on_conflict: skip`
-/// leaves out is recorded without its parameters.
+/// Runs the pipeline's published version with parameters that match its schema. Requires the permission
+/// `pipeline.run`. With an `Idempotency-Key` a repeat returns the first response. A run that `on_conflict: skip`
+/// skips is recorded without its parameters.
 #[utoipa::path(
     post, path = "/v1/pipelines/{id}/runs", tag = "runs", operation_id = "start_run",
     params(("id" = PipelineId, Path, description = "The pipeline"),

@@ -7,7 +7,7 @@
 //! | 4403 | the run may not be seen any more |
 //! | 4408 | the reader did not keep up: connect again with `?after=` the last number it saw |
 //! | 1011 | a fault of ours: connect again |
-//! | 1012 | this server stops: connect again, and another answers |
+//! | 1012 | the server is shutting down: reconnect, and another answers |
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ const MAX_MESSAGE: usize = 4096;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StreamQuery {
-    /// Events after this number; from the first on unless told.
+    /// Events after this number (default: from the first).
     #[serde(default)]
     #[param(minimum = 0)]
     after: i64,
@@ -85,14 +85,14 @@ impl FromRequestParts<AppState> for StreamViewer {
     }
 }
 
-/// Watch a run (WebSocket)
+/// Stream a run's events (WebSocket)
 ///
-/// The history after `after`, then what comes, in order, each event once. Authorised by the bearer
-/// header or by a ticket. Closes with 1000 after `run.finished`; 4408 says that the reader did not
-/// keep up: connect again with `after` the last number seen.
+/// Sends the history after `after`, then new events, in order and each once. Authorised by the bearer header or a
+/// ticket. Closes with 1000 after `run.finished`, and with 4408 if the reader falls behind: reconnect with
+/// `after` set to the last number seen.
 #[utoipa::path(
     get, path = "/v1/runs/{id}/stream", tag = "runs", operation_id = "stream_run",
-    params(("id" = RunId, Path, description = "The run"), Filter),
+    params(("id" = RunId, Path, description = "The run"), StreamQuery),
     responses((status = 101, description = "A text frame per event", body = Event))
 )]
 pub(super) async fn stream(
@@ -113,11 +113,11 @@ pub(super) async fn stream(
     let seat = state.watchers.acquire_permit(caller.user_id).map_err(|none| match none {
         StreamLimit::Full => ApiError::with(
             ProblemCode::Unavailable,
-            "Too many watch just now: try again, or read the events page by page.",
+            "Too many open streams. Try again, or read the events page by page.",
         ),
         StreamLimit::TooMany => ApiError::with(
             ProblemCode::RateLimited,
-            format!("You have {MAX_WATCHERS_PER_USER} streams open, as many as one may have: close some."),
+            format!("You have {MAX_WATCHERS_PER_USER} open streams, the maximum. Close some."),
         ),
     })?;
     // Nothing lies after the newest event yet.
@@ -239,10 +239,10 @@ async fn close(mut socket: WebSocket, end: StreamEnd) {
     let (code, reason) = match end {
         StreamEnd::Finished => (1000, "the run has finished".to_owned()),
         StreamEnd::SignedOut => (4401, "the session has ended: sign in again".to_owned()),
-        StreamEnd::Forbidden => (4403, "you may not see this run any more".to_owned()),
-        StreamEnd::Lagged(seq) => (4408, format!("you did not keep up: connect again with ?after={seq}")),
-        StreamEnd::Fault => (1011, "something went wrong on our side: connect again".to_owned()),
-        StreamEnd::Stopping => (1012, "this server stops: connect again".to_owned()),
+        StreamEnd::Forbidden => (4403, "you no longer have access to this run".to_owned()),
+        StreamEnd::Lagged(seq) => (4408, format!("you fell behind: reconnect with ?after={seq}")),
+        StreamEnd::Fault => (1011, "internal error: reconnect".to_owned()),
+        StreamEnd::Stopping => (1012, "the server is shutting down: reconnect".to_owned()),
         StreamEnd::Gone => return,
     };
     let closing = async {

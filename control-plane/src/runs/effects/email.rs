@@ -80,7 +80,7 @@ pub(super) async fn send(
         && sent.saturating_add(recipients) > most
     {
         let message = format!(
-            "The teams of this team's owner may send {most} e-mails together within 24 hours, and sent {sent}."
+            "The teams of this team's owner may send {most} e-mails in total within 24 hours, and have sent {sent}."
         );
         return Err(refusal("quota_exceeded", message));
     }

@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// The longest an entry can be told to live, in milliseconds: ten years.
+/// The longest time to live of an entry, in milliseconds: ten years.
 pub(crate) const MAX_TTL_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1_000;
 
 /// What a key holds.

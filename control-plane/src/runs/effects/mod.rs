@@ -2,7 +2,7 @@
 //! row of the [`journal`] that holds its answer. A repeat of its key gets the stored answer, and
 //! nothing is done.
 //!
-//! A refusal is no effect: it is not journaled, and the script may try again.
+//! A refusal is not an effect: it is not journaled, and the script may try again.
 
 mod allowed;
 mod artifact;
@@ -41,7 +41,7 @@ pub(crate) struct CallingAttempt {
     pub(crate) key: String,
 }
 
-/// What a call ends with: done, refused (which the script can catch), or a fault of our own.
+/// What a call ends with: done, refused (which the script can catch), or an error of our own.
 type CallOutcome = Result<Value, CallFailure>;
 
 /// Why a call was not done.
@@ -51,7 +51,7 @@ pub(crate) enum CallFailure {
 }
 
 impl CallFailure {
-    /// What a person is told who asked for the same.
+    /// The error for a person who asked for the same.
     pub(crate) fn into_api_error(self) -> ApiError {
         let refused = match self {
             Self::Fault(error) => return error,
@@ -91,7 +91,7 @@ pub(crate) async fn call(state: &AppState, task: TaskId, token: &str, call: Call
     let Call { step, call_number, key, call } = call;
     let caller = CallingAttempt { step, call_number, key };
     match call {
-        // Reading is no effect: no journal, no transaction that writes but for the lease.
+        // Reading is not an effect: no journal, no transaction that writes but for the lease.
         CallKind::KvGet { key } => execute_read(state, task, token, &caller, ReadCall::Get { key }).await,
         CallKind::KvList { prefix, after, limit } => {
             execute_read(state, task, token, &caller, ReadCall::List { prefix, after, limit }).await
@@ -167,20 +167,20 @@ async fn execute_read(
     caller: &CallingAttempt,
     read: ReadCall,
 ) -> ApiResult<CallAnswer> {
-    let (mut tx, holding) = lease::leased_task(&state.db, LeaseWrite::Commit, task, token).await?;
-    ensure_attempt_is_open(&mut tx, holding.run_id, caller).await?;
+    let (mut tx, leased) = lease::leased_task(&state.db, LeaseWrite::Commit, task, token).await?;
+    ensure_attempt_is_open(&mut tx, leased.run_id, caller).await?;
     let now = state.ambient.now();
-    let done = match check_declared(state, &mut tx, &holding, caller, EffectCapability::Kv).await {
+    let done = match check_declared(state, &mut tx, &leased, caller, EffectCapability::Kv).await {
         Err(stop) => Err(stop),
         Ok(()) => match read {
-            ReadCall::Get { key } => kv::get(&mut tx, holding.board_id, now, &key).await,
+            ReadCall::Get { key } => kv::get(&mut tx, leased.board_id, now, &key).await,
             ReadCall::List { prefix, after, limit } => {
-                kv::list(&mut tx, holding.board_id, now, &prefix, after.as_deref(), limit).await
+                kv::list(&mut tx, leased.board_id, now, &prefix, after.as_deref(), limit).await
             }
         },
     };
     let answer = into_answer(done)?;
-    lease::renew(state, &mut tx, &holding, now, holding.last_batch).await?;
+    lease::renew(state, &mut tx, &leased, now, leased.last_batch).await?;
     tx.commit().await?;
     Ok(answer)
 }
@@ -196,23 +196,23 @@ async fn execute_effect(
         (Effect::Call(CallKind::EmailSend { .. }), Some(team)) => Some(email::owner_allowance(state, team).await?),
         _ => None,
     };
-    let (mut tx, holding) = lease::leased_task(&state.db, effect.durability(), task, token).await?;
-    ensure_attempt_is_open(&mut tx, holding.run_id, caller).await?;
+    let (mut tx, leased) = lease::leased_task(&state.db, effect.durability(), task, token).await?;
+    ensure_attempt_is_open(&mut tx, leased.run_id, caller).await?;
     let now = state.ambient.now();
     let method = effect.method();
-    if let Some(answer) = journal::find(&mut tx, state, holding.run_id, method, caller).await? {
-        lease::renew(state, &mut tx, &holding, now, holding.last_batch).await?;
+    if let Some(answer) = journal::find(&mut tx, state, leased.run_id, method, caller).await? {
+        lease::renew(state, &mut tx, &leased, now, leased.last_batch).await?;
         tx.commit().await?;
         return Ok(CallAnswer::Ok(answer));
     }
-    let done = match journal::ensure_below_limit(&mut tx, holding.run_id).await {
-        Ok(()) => perform(state, &mut tx, &holding, now, (caller, of_owner), effect).await,
+    let done = match journal::ensure_below_limit(&mut tx, leased.run_id).await {
+        Ok(()) => perform(state, &mut tx, &leased, now, (caller, of_owner), effect).await,
         Err(stop) => Err(stop),
     };
     match into_answer(done)? {
         CallAnswer::Ok(answer) => {
-            journal::record(&mut tx, state, holding.run_id, now, method, caller, &answer).await?;
-            lease::renew(state, &mut tx, &holding, now, holding.last_batch).await?;
+            journal::record(&mut tx, state, leased.run_id, now, method, caller, &answer).await?;
+            lease::renew(state, &mut tx, &leased, now, leased.last_batch).await?;
             tx.commit().await?;
             if method == EMAIL {
                 state.mail_queued();
@@ -220,10 +220,10 @@ async fn execute_effect(
             Ok(CallAnswer::Ok(answer))
         }
         refused @ CallAnswer::Refused(_) => {
-            // What was begun for it is undone; the executor works on, so its lease is renewed.
+            // What was begun for it is undone; the executor is running on, so its lease is renewed.
             drop(tx);
-            let (mut tx, holding) = lease::leased_task(&state.db, LeaseWrite::Commit, task, token).await?;
-            lease::renew(state, &mut tx, &holding, now, holding.last_batch).await?;
+            let (mut tx, leased) = lease::leased_task(&state.db, LeaseWrite::Commit, task, token).await?;
+            lease::renew(state, &mut tx, &leased, now, leased.last_batch).await?;
             tx.commit().await?;
             Ok(refused)
         }
@@ -233,16 +233,16 @@ async fn execute_effect(
 async fn perform(
     state: &AppState,
     tx: &mut TeamTx,
-    holding: &lease::LeasedTask,
+    leased: &lease::LeasedTask,
     now: restroy_sdk::time::Timestamp,
     (caller, of_owner): (&CallingAttempt, Option<email::OwnerAllowance>),
     effect: Effect<'_>,
 ) -> CallOutcome {
-    check_declared(state, tx, holding, caller, effect.capability()).await?;
-    let board = holding.board_id;
+    check_declared(state, tx, leased, caller, effect.capability()).await?;
+    let board = leased.board_id;
     match effect {
         Effect::Artifact { name, content } => {
-            artifact::keep(state, tx, holding.run_id, now, &caller.step.step, name, content).await
+            artifact::keep(state, tx, leased.run_id, now, &caller.step.step, name, content).await
         }
         Effect::Call(call) => match call {
             CallKind::KvGet { key } => kv::get(tx, board, now, &key).await,
@@ -257,7 +257,7 @@ async fn perform(
             }
             CallKind::EmailSend { to, subject, text, html, reply_to } => {
                 let mail = email::OutgoingEmail { to, subject, text, html, reply_to };
-                email::send(state, tx, holding.run_id, now, &caller.key, &mail, of_owner).await
+                email::send(state, tx, leased.run_id, now, &caller.key, &mail, of_owner).await
             }
             CallKind::HttpAnswered { .. } => Ok(Value::Null),
         },
@@ -276,14 +276,14 @@ fn into_answer(done: CallOutcome) -> ApiResult<CallAnswer> {
 async fn check_declared(
     state: &AppState,
     tx: &mut TeamTx,
-    holding: &lease::LeasedTask,
+    leased: &lease::LeasedTask,
     caller: &CallingAttempt,
     capability: EffectCapability,
 ) -> Result<(), CallFailure> {
-    state.allowed.check(tx, holding.version_id, &caller.step.step, capability).await
+    state.allowed.check(tx, leased.version_id, &caller.step.step, capability).await
 }
 
-/// Only an attempt that may still be at work calls, and only under a key that can be kept.
+/// Only an attempt that may still be running calls, and only under a key that can be kept.
 async fn ensure_attempt_is_open(
     tx: &mut TeamTx,
     run: restroy_sdk::ids::RunId,
@@ -299,7 +299,7 @@ async fn ensure_attempt_is_open(
     }
     if !steps::is_attempt_open(tx, run, &caller.step).await? {
         let detail = format!(
-            "The run has no attempt {} at `{}` that is still at work: it cannot call.",
+            "The run has no running attempt {} of `{}`: it cannot make calls.",
             caller.step.attempt, caller.step.step
         );
         return Err(Problem::new(ProblemCode::Invalid).errors(vec![FieldError::new("/step", detail)]).into());

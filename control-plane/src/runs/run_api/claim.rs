@@ -140,8 +140,8 @@ enum ClaimOutcome {
     Ended(EndedLease),
 }
 
-/// Takes the task as it was seen, if it still is so. A lease that ran out is lost first, which is
-/// told to watchers and counted; one that is claimed again is taken over as it is.
+/// Takes the task as it was seen, if it still is so. A lease that ran out is lost first, which is reported to
+/// watchers and counted; one that is claimed again is taken over as it is.
 async fn take_task(
     state: &AppState,
     tx: &mut TeamTx,
@@ -202,7 +202,7 @@ async fn start_run(tx: &mut TeamTx, run: RunId, now: Timestamp) -> ApiResult<boo
         .bind(RunStatus::Running)
     )?;
     if started.rows_affected() == 0 {
-        // One that waited goes on; its first step that starts says so.
+        // One that waited continues; its first step that starts says so.
         sql!(
             &mut **tx,
             execute,
@@ -221,6 +221,6 @@ async fn start_run(tx: &mut TeamTx, run: RunId, now: Timestamp) -> ApiResult<boo
 fn not_claimable() -> ApiError {
     ApiError::with(
         ProblemCode::NotClaimable,
-        "The task is in other hands, done, or not admitted: acknowledge the message and go on.",
+        "The task is leased to another executor, done, or not admitted: acknowledge the message and continue.",
     )
 }

@@ -113,7 +113,7 @@ pub(crate) async fn limit_concurrency(State(lanes): State<Lanes>, request: Reque
 }
 
 fn busy_response() -> Response {
-    ApiError::with(ProblemCode::Unavailable, "Too many requests of this executor wait already. Try again shortly.")
+    ApiError::with(ProblemCode::Unavailable, "Too many requests of this executor are waiting. Try again shortly.")
         .into_response()
 }
 

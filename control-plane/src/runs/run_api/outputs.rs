@@ -22,7 +22,7 @@ pub(super) async fn outputs(
     let OutputsRequest { mut steps, after } = request;
     steps.sort_unstable();
     steps.dedup();
-    let (mut tx, holding) = lease::leased_task_for_read(&state.db, id, &token).await?;
+    let (mut tx, leased) = lease::leased_task_for_read(&state.db, id, &token).await?;
     let mut page = OutputsPage { outputs: Vec::new(), next: after };
     let mut room = OUTPUTS_PAGE_BYTES;
     for step in steps {
@@ -32,7 +32,7 @@ pub(super) async fn outputs(
             _ => -1,
         };
         let first = page.outputs.is_empty();
-        let (outputs, all) = steps::outputs(&mut tx, holding.run_id, &step, from, (room, first)).await?;
+        let (outputs, all) = steps::outputs(&mut tx, leased.run_id, &step, from, (room, first)).await?;
         for (idx, output) in outputs {
             let index = u32::try_from(idx).unwrap_or_default();
             room = room.saturating_sub(output.len() as u64);

@@ -20,9 +20,9 @@ pub(super) async fn release(
     TaskToken(token): TaskToken,
     Path(id): Path<TaskId>,
 ) -> ApiResult<Json<Released>> {
-    let (mut tx, holding) = lease::leased_task(&state.db, LeaseWrite::Commit, id, &token).await?;
-    let given = lease_expiry::release(&mut tx, &holding, state.ambient.now()).await?.ok_or_else(lease::lease_lost)?;
+    let (mut tx, leased) = lease::leased_task(&state.db, LeaseWrite::Commit, id, &token).await?;
+    let given = lease_expiry::release(&mut tx, &leased, state.ambient.now()).await?.ok_or_else(lease::lease_lost)?;
     given.announcements.commit(tx, &state).await?;
-    tracing::info!(task_id = %id, run_id = %holding.run_id, "a task was given back");
+    tracing::info!(task_id = %id, run_id = %leased.run_id, "a task was given back");
     Ok(Json(Released {}))
 }

@@ -46,28 +46,28 @@ pub(super) async fn report(
     Path(id): Path<TaskId>,
     Body(batch): Body<Batch>,
 ) -> ApiResult<Json<BatchAnswer>> {
-    let (mut tx, holding) = lease::find(&state.db, LeaseWrite::Commit, id, &token).await?;
-    if (1..=holding.last_batch).contains(&batch.n) {
+    let (mut tx, leased) = lease::find(&state.db, LeaseWrite::Commit, id, &token).await?;
+    if (1..=leased.last_batch).contains(&batch.n) {
         // Taken before; the answer was lost on its way.
         let egress_left = usage::egress_left(&mut tx, state.ambient.now()).await?;
-        return Ok(batch_answer(&state, holding.last_seq, egress_left));
+        return Ok(batch_answer(&state, leased.last_seq, egress_left));
     }
-    holding.check_alive()?;
-    if batch.n != holding.last_batch + 1 {
-        let expected = holding.last_batch + 1;
+    leased.check_alive()?;
+    if batch.n != leased.last_batch + 1 {
+        let expected = leased.last_batch + 1;
         let detail = format!("The next batch is number {expected}, not {}: send them one after the other.", batch.n);
         return Err(ApiError::with(ProblemCode::Conflict, detail));
     }
     let now = state.ambient.now();
     let count = batch.events.len();
     let used = batch_usage(&batch);
-    let AcceptedBatch { log, ended } = apply_batch(&state, &mut tx, &holding, batch, now).await?;
+    let AcceptedBatch { log, ended } = apply_batch(&state, &mut tx, &leased, batch, now).await?;
     let has_ended = ended.is_some();
     if log.bytes > MAX_RUN_EVENTS {
         drop(tx);
         return Err(finish_oversized(&state, id, &token).await?);
     }
-    let counted = record_usage(&mut tx, &holding, used, now).await?;
+    let counted = record_usage(&mut tx, &leased, used, now).await?;
     if counted.stored.is_over() {
         // Nothing of the batch is kept: a team that is full does not grow by one batch of each of its runs.
         drop(tx);
@@ -78,7 +78,7 @@ pub(super) async fn report(
     if let Some(ended) = ended {
         announcements.run_ended(ended);
     } else {
-        announcements.run_changed(holding.run_id);
+        announcements.run_changed(leased.run_id);
     }
     announcements.commit(tx, &state).await?;
     state.metrics.events_recorded(count);
@@ -117,13 +117,13 @@ struct LimitsReached {
 
 async fn record_usage(
     tx: &mut TeamTx,
-    holding: &LeasedTask,
+    leased: &LeasedTask,
     used: UsageDelta,
     now: Timestamp,
 ) -> ApiResult<LimitsReached> {
     let mut exceeded = None;
     if used != UsageDelta::default() {
-        let fuel = usage::add(tx, holding.run_id, now, used).await?;
+        let fuel = usage::add(tx, leased.run_id, now, used).await?;
         // Those who use little are not summed up every time: what they use beyond is little as well.
         if fuel >= WORTH_SUMMING {
             exceeded = usage::exceeded(tx, Limit::FuelPerDay, 0, now).await?;
@@ -142,11 +142,11 @@ struct AcceptedBatch {
 async fn apply_batch(
     state: &AppState,
     tx: &mut TeamTx,
-    holding: &LeasedTask,
+    leased: &LeasedTask,
     batch: Batch,
     now: Timestamp,
 ) -> ApiResult<AcceptedBatch> {
-    let run = holding.run_id;
+    let run = leased.run_id;
     check_texts(&batch)?;
     let newest = steps::newest(tx, run, machine::step_keys(&batch.events)).await?;
     let known: BTreeMap<_, _> = newest.iter().map(|(place, attempt)| (place.clone(), attempt.number)).collect();
@@ -154,24 +154,24 @@ async fn apply_batch(
     let beside =
         changes.attempts.iter().map(|((place, number), attempt)| size(attempt, known.get(place) < Some(number))).sum();
     steps::save(tx, &state.ambient, run, &changes.attempts, &batch.engine_id).await?;
-    lease::renew(state, tx, holding, now, batch.n).await?;
+    lease::renew(state, tx, leased, now, batch.n).await?;
     if batch.events.iter().any(|event| matches!(event, EventKind::StepFinished { .. })) {
-        lease::record_progress(tx, holding).await?;
+        lease::record_progress(tx, leased).await?;
     }
 
-    let origin = BatchOrigin { task: holding.task_id, fence: holding.fence, n: batch.n };
+    let origin = BatchOrigin { task: leased.task_id, fence: leased.fence, n: batch.n };
     let Some((status, error)) = changes.ending else {
         let log = events::append_with_bytes(tx, run, now, &batch.events, Some(origin), beside).await?;
         return Ok(AcceptedBatch { log, ended: None });
     };
     if status == RunStatus::Succeeded
-        && let Some(step) = steps::still_open(tx, run).await?
+        && let Some(step) = steps::open_step(tx, run).await?
     {
         let pointer = format!("/events/{}", batch.events.len().saturating_sub(1));
         let message = format!("The run has not succeeded: the step `{step}` has not ended.");
         return Err(invalid_batch(FieldError::new(pointer, message)));
     }
-    let by = EndedBy::Holder { task: holding, batch: origin, events: batch.events, beside };
+    let by = EndedBy::Holder { task: leased, batch: origin, events: batch.events, beside };
     let ended = finish(tx, run, now, &Ending { status, error }, by).await?.ok_or_else(lease::run_ended)?;
     Ok(AcceptedBatch { log: ended.log, ended: Some(ended) })
 }
@@ -205,10 +205,10 @@ async fn finish_oversized(state: &AppState, id: TaskId, token: &str) -> ApiResul
     finish_at_limit(state, id, token, &Ending::with_code(RunStatus::Failed, "event_limit", message)).await
 }
 
-/// Ends a run that may not go on.
+/// Ends a run that may not continue.
 async fn finish_at_limit(state: &AppState, id: TaskId, token: &str, ending: &Ending) -> ApiResult<ApiError> {
-    let (mut tx, holding) = lease::leased_task(&state.db, LeaseWrite::Commit, id, token).await?;
-    let ended = finish(&mut tx, holding.run_id, state.ambient.now(), ending, EndedBy::ControlPlane).await?;
+    let (mut tx, leased) = lease::leased_task(&state.db, LeaseWrite::Commit, id, token).await?;
+    let ended = finish(&mut tx, leased.run_id, state.ambient.now(), ending, EndedBy::ControlPlane).await?;
     if let Some(ended) = ended {
         let mut announcements = Announcements::default();
         announcements.run_ended(ended);
@@ -219,7 +219,7 @@ async fn finish_at_limit(state: &AppState, id: TaskId, token: &str, ending: &End
 
 fn invalid_batch(fault: FieldError) -> ApiError {
     Problem::new(ProblemCode::Invalid)
-        .detail("The batch was refused as a whole; nothing of it is recorded.")
+        .detail("The batch was rejected; none of it is recorded.")
         .errors(vec![fault])
         .into()
 }

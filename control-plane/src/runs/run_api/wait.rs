@@ -36,12 +36,12 @@ pub(super) async fn wait(
     Path(id): Path<TaskId>,
     Body(wait): Body<Wait>,
 ) -> ApiResult<Json<Released>> {
-    let (mut tx, holding) = lease::leased_task(&state.db, LeaseWrite::Commit, id, &token).await?;
+    let (mut tx, leased) = lease::leased_task(&state.db, LeaseWrite::Commit, id, &token).await?;
     let now = state.ambient.now();
     let Some(due) = wait.steps.iter().map(|step| due_time(step, now)).min() else {
         return Err(invalid_request(FieldError::new("/steps", "at least one attempt that waits")));
     };
-    let log = record_waiting(&mut tx, &state, &holding, &wait.steps, now).await?;
+    let log = record_waiting(&mut tx, &state, &leased, &wait.steps, now).await?;
     let team = tx.team();
     let put_aside = sql!(
         &mut *tx,
@@ -53,7 +53,7 @@ pub(super) async fn wait(
         )
         .bind(team)
         .bind(id)
-        .bind(holding.fence)
+        .bind(leased.fence)
         .bind(due)
     )?;
     if put_aside.rows_affected() == 0 {
@@ -64,16 +64,16 @@ pub(super) async fn wait(
         execute,
         query("UPDATE runs SET status = $3 WHERE team_id = $1 AND id = $2 AND status = $4")
             .bind(team)
-            .bind(holding.run_id)
+            .bind(leased.run_id)
             .bind(RunStatus::Waiting)
             .bind(RunStatus::Running)
     )?;
-    events::append(&mut tx, holding.run_id, now, &log, None).await?;
+    events::append(&mut tx, leased.run_id, now, &log, None).await?;
     let mut announcements = Announcements::default();
-    announcements.run_changed(holding.run_id);
+    announcements.run_changed(leased.run_id);
     announcements.admit();
     announcements.commit(tx, &state).await?;
-    tracing::info!(task_id = %id, run_id = %holding.run_id, %due, "a task waits");
+    tracing::info!(task_id = %id, run_id = %leased.run_id, %due, "a task waits");
     Ok(Json(Released {}))
 }
 
@@ -86,7 +86,7 @@ fn due_time(step: &WaitingStep, now: Timestamp) -> Timestamp {
 async fn record_waiting(
     tx: &mut TeamTx,
     state: &AppState,
-    holding: &LeasedTask,
+    leased: &LeasedTask,
     waiting: &[WaitingStep],
     now: Timestamp,
 ) -> ApiResult<Vec<EventKind>> {
@@ -97,7 +97,7 @@ async fn record_waiting(
     if waiting.iter().any(|step| step.step.step.contains('\0')) {
         return Err(invalid_request(FieldError::new("/steps", "a step's name has no character U+0000")));
     }
-    let newest = steps::newest(tx, holding.run_id, machine::step_keys(&all)).await?;
+    let newest = steps::newest(tx, leased.run_id, machine::step_keys(&all)).await?;
     let waits_already = |event: &EventKind| {
         machine::step_of(event).is_some_and(|step| {
             let known = newest.get(&(step.step.clone(), step.index.unwrap_or(0)));
@@ -113,13 +113,13 @@ async fn record_waiting(
     for ((place, _), attempt) in &mut changes.attempts {
         attempt.retry_at = due.get(place).copied();
     }
-    steps::save(tx, &state.ambient, holding.run_id, &changes.attempts, "").await?;
+    steps::save(tx, &state.ambient, leased.run_id, &changes.attempts, "").await?;
     Ok(log)
 }
 
 fn invalid_request(fault: FieldError) -> crate::error::ApiError {
     Problem::new(ProblemCode::Invalid)
-        .detail("The task is not given back; nothing is recorded.")
+        .detail("The task was not released; nothing is recorded.")
         .errors(vec![fault])
         .into()
 }

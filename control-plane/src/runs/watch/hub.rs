@@ -56,7 +56,7 @@ pub(crate) struct StreamPermit {
 }
 
 impl StreamPermit {
-    /// Whose it is.
+    /// The account that it belongs to.
     pub(super) fn user(&self) -> UserId {
         self.user
     }
@@ -138,7 +138,7 @@ impl StreamHub {
                     }
                 }
                 Ok(Wake::Admit | Wake::Released { .. }) => {}
-                // Nobody watching is no fault.
+                // Nobody watching is not an error.
                 Ok(Wake::Access { team_id }) => drop(self.access.send(Some(team_id))),
                 Ok(Wake::Missed) => self.wake_all(),
                 Err(RecvError::Lagged(count)) => {

@@ -112,8 +112,8 @@ impl Watcher {
             if self.read_page().await? {
                 return Ok(());
             }
-            // Caught up. The reader may stand further on by now: what lies between is read once more,
-            // after joining, so that nothing falls between the two.
+            // Caught up. The reader may stand further on now: what lies between is read once more, after joining, so
+            // that nothing falls between the two.
             let reader = self.registry.tailer(&self.db, self.team, self.run, self.seq);
             let Some(live) = reader.subscribe(&self.seat) else {
                 // It was just about to end; the next call finds another.

@@ -1,5 +1,5 @@
-//! Reading the audit log, newest first. A page looks at a bounded number of entries, however few of them
-//! are wanted, and says where the next one goes on.
+//! Reading the audit log, newest first. A page looks at a bounded number of entries, however few of them are
+//! wanted, and says where the next one continues.
 
 use restroy_sdk::{
     api::audit::AuditEntry,
@@ -34,7 +34,7 @@ pub struct EntryFilter {
     pub to: Timestamp,
 }
 
-/// What was found, and where to go on, if there may be more.
+/// What was found, and where to continue, if there may be more.
 #[derive(Debug)]
 pub struct EntryPage {
     /// The entries, newest first.
@@ -117,7 +117,7 @@ impl IdRange {
         }
     }
 
-    fn into_page(&self, rows: Vec<AuditRow>, limit: usize) -> Result<EntryPage, StoreError> {
+    fn page_of(&self, rows: Vec<AuditRow>, limit: usize) -> Result<EntryPage, StoreError> {
         let mut entries = rows.into_iter().map(AuditRow::into_api).collect::<Result<Vec<_>, _>>()?;
         let full = entries.len() > limit;
         entries.truncate(limit);
@@ -194,5 +194,5 @@ async fn page(
             .bind(filter.to)
             .bind(i64::from(limit) + 1)
     )?;
-    span.into_page(rows, limit as usize)
+    span.page_of(rows, limit as usize)
 }

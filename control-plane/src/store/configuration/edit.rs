@@ -20,7 +20,7 @@ use crate::{
 const KEPT: i64 = 1_000;
 /// Of the keys that were removed so many are remembered, however long ago that was.
 const REMOVED_KEPT: i64 = 500;
-/// What a run may have started with is kept: none waits and goes on for longer.
+/// What a run may have started with is kept: none waits and continues for longer.
 const PINNED: Duration = Duration::from_hours(9 * 24);
 
 /// What a key holds from now on.
@@ -30,22 +30,22 @@ pub enum NewValue<'a> {
     Plain(&'a str),
     /// A secret, to be sealed with the team's newest key.
     Secret(&'a str, &'a TeamKeys),
-    /// Nothing.
+    /// The key is removed.
     Removed,
 }
 
 /// A change of one key.
 #[derive(Debug)]
 pub struct ConfigurationChange<'a> {
-    /// Whose.
+    /// The script, board or team that it belongs to.
     pub place: ConfigOwner,
-    /// Which.
+    /// The key.
     pub key: &'a str,
-    /// To what.
+    /// The new value.
     pub value: NewValue<'a>,
     /// The configuration revision of the pipeline, board or team that the change makes.
     pub config_revision: i64,
-    /// Who.
+    /// The author's account.
     pub author: UserId,
 }
 

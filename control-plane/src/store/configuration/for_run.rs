@@ -38,9 +38,9 @@ pub struct SecretRead {
     pub script_id: ScriptId,
     /// Its name.
     pub key: String,
-    /// Whose it is.
+    /// The account that it belongs to.
     pub level: OwnerLevel,
-    /// Which.
+    /// The revision that was read.
     pub revision: i64,
 }
 

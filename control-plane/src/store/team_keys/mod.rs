@@ -38,7 +38,7 @@ enum RowLock {
     No,
     /// Beside others who hold it so.
     Shared,
-    /// Alone.
+    /// For update: no other transaction holds it.
     Alone,
 }
 
@@ -105,10 +105,10 @@ pub struct RewrapReport {
 /// How many teams are looked up at a time.
 const REWRAP_STEP: i64 = 200;
 
-/// Seals every team's data key with the newest master key, and tells how many it has done so far. Each
-/// team is a transaction of its own: it may be broken off and repeated, and go on while the service runs.
-/// It ends when it finds no team any more that is sealed with an older key of the ring, also none that was
-/// made meanwhile; then, once every replica has the newest key, the older ones may leave the ring.
+/// Seals every team's data key with the newest master key, and says how many it has done so far. Each team is a
+/// transaction of its own: it may be broken off and repeated, and continue while the service runs. It ends when it
+/// finds no team any more that is sealed with an older key of the ring, also none that was made meanwhile; then,
+/// once every replica has the newest key, the older ones may leave the ring.
 pub async fn rewrap(
     db: &Db,
     keys: &KeyRing,
@@ -161,7 +161,7 @@ async fn rewrap_one(db: &Db, keys: &KeyRing, ambient: &Ambient, team: TeamId) ->
     let Some(row) = TeamKeyRow::load(&mut tx, RowLock::No).await? else { return Ok(false) };
     let newest = keys.rewrap(ambient, team, &row.data_key, &row.key_id)?;
     let before = match row.before() {
-        // It is told of when it is the only one that is left.
+        // It is reported when it is the only one that is left.
         Some((_, key_id)) if !keys.ids().any(|id| id == key_id) => None,
         Some((sealed, key_id)) => keys.rewrap(ambient, team, sealed, key_id)?,
         None => None,

@@ -1,6 +1,6 @@
-//! Replacing the teams' data keys: what to do when one may have been seen. A new one for every team, then all
-//! that the old one sealed is sealed anew, a few at a time, then the old one goes. The service goes on
-//! meanwhile; wherever it is broken off, another call goes on (`docs/adr/0053-data-keys-are-replaced.md`).
+//! Replacing the teams' data keys: what to do when one may have been seen. A new one for every team, then all that
+//! the old one sealed is sealed anew, a few at a time, then the old one goes. The service continues meanwhile;
+//! wherever it is broken off, another call continues (`docs/adr/0053-data-keys-are-replaced.md`).
 
 use std::collections::BTreeMap;
 
@@ -28,13 +28,13 @@ const ANSWERS: i64 = 10;
 /// What replacing the data keys has come to.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct ReplaceReport {
-    /// Whether it goes on with what another call began.
+    /// Whether it continues with what another call began.
     pub goes_on: bool,
     /// How many teams' old keys are gone.
     pub teams: u64,
     /// How many secrets of configurations were sealed anew.
     pub secrets: u64,
-    /// How many answers of calls of runs that go on.
+    /// How many answers of calls of active runs.
     pub answers: u64,
     /// How many of both did not open, and never will: they stay as they are.
     pub broken: u64,
@@ -45,9 +45,9 @@ pub struct ReplaceReport {
     pub unknown: BTreeMap<String, u64>,
 }
 
-/// Gives every team a new data key, seals anew what the old one sealed, and removes the old one. Tells how far it
-/// is after every transaction. What was begun before and broken off is finished; teams that have a new key
-/// from then on do not get another.
+/// Gives every team a new data key, seals anew what the old one sealed, and removes the old one. Says how far it is
+/// after every transaction. What was begun before and broken off is finished; teams that have a new key from then
+/// on do not get another.
 pub async fn replace(
     db: &Db,
     keys: &KeyRing,
@@ -280,8 +280,8 @@ async fn seal_secrets(
     Ok(!secrets.is_empty())
 }
 
-/// The team's runs that go on and have made calls. Of one that has ended the answers are never read again: they
-/// are left, and cannot be opened when the key is gone.
+/// The team's active runs and have made calls. Of one that has ended the answers are never read again: they are
+/// left, and cannot be opened when the key is gone.
 async fn runs(db: &Db, team: TeamId) -> Result<Vec<RunId>, sqlx::Error> {
     let mut tx = db.team_read(team).await?;
     sql!(

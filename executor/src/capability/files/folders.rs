@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{
     scratch::{Scratch, measure},
-    shares::Shares,
+    shares::ScratchQuota,
 };
 
 /// How long a folder waits for its run to come back.
@@ -24,26 +24,26 @@ pub(crate) const KEPT: Duration = Duration::from_mins(5);
 
 /// What becomes of a folder when a task ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Leave {
+pub(crate) enum FolderDisposition {
     /// The run has ended: nobody needs its files.
     Remove,
-    /// The run goes on, and may come back here.
+    /// The run continues, and may come back here.
     Keep,
 }
 
 /// The folders below a root that belongs to this executor alone.
 #[derive(Debug)]
-pub(crate) struct Folders {
+pub(crate) struct ScratchFolders {
     root: PathBuf,
     /// What one run may have, in bytes.
     limit: u64,
-    shares: Arc<Shares>,
-    state: Mutex<State>,
+    shares: Arc<ScratchQuota>,
+    state: Mutex<FolderState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    /// Folders of tasks at work, and of how many: a run may come back before its last task here has let go.
+struct FolderState {
+    /// Folders of running tasks, and of how many: a run may come back before its last task here has let go.
     used: HashMap<RunId, (Arc<Scratch>, u32)>,
     /// Folders that wait, and until when.
     waiting: HashMap<RunId, (Arc<Scratch>, Instant)>,
@@ -54,10 +54,10 @@ struct State {
 /// Whose the folders are that nobody knows.
 const NOBODY: TeamId = TeamId(Uuid::nil());
 
-impl Folders {
+impl ScratchFolders {
     /// The folders below `root`, which together hold `total` bytes at most, each at most `limit`.
     pub(crate) fn new(root: &Path, limit: u64, total: u64) -> Self {
-        let shares = Arc::new(Shares::new(total));
+        let shares = Arc::new(ScratchQuota::new(total));
         Self { root: root.to_owned(), limit, shares, state: Mutex::default() }
     }
 
@@ -70,7 +70,7 @@ impl Folders {
         }
         if let Some((_, bytes)) = state.strange.remove(&run) {
             // Booked anew, for its team, when it is opened.
-            self.shares.give_back(NOBODY, bytes);
+            self.shares.release(NOBODY, bytes);
         }
         let scratch = match state.waiting.remove(&run) {
             Some((scratch, _)) => scratch,
@@ -81,7 +81,7 @@ impl Folders {
     }
 
     /// A task is done with its run's folder. Removing blocks.
-    pub(crate) fn leave(&self, run: RunId, leave: Leave, now: Instant) {
+    pub(crate) fn release(&self, run: RunId, leave: FolderDisposition, now: Instant) {
         let mut state = self.state();
         let Some((scratch, users)) = state.used.get_mut(&run) else { return };
         *users -= 1;
@@ -91,16 +91,16 @@ impl Folders {
         let scratch = Arc::clone(scratch);
         state.used.remove(&run);
         match leave {
-            Leave::Keep => {
+            FolderDisposition::Keep => {
                 state.waiting.insert(run, (scratch, now + KEPT));
             }
             // Under the lock: nobody opens the folder while it goes.
-            Leave::Remove => scratch.remove_all(),
+            FolderDisposition::Remove => scratch.remove_all(),
         }
     }
 
     /// Removes the folders that nobody came back for. Blocks.
-    pub(crate) fn clean(&self, now: Instant) -> io::Result<()> {
+    pub(crate) fn remove_expired(&self, now: Instant) -> io::Result<()> {
         let mut state = self.state();
         state.waiting.retain(|_, (scratch, until)| {
             let waits = now < *until;
@@ -117,15 +117,15 @@ impl Folders {
             }
             match state.strange.get(&run) {
                 None => {
-                    let bytes = measure(&Dir::open_ambient_dir(entry.path(), ambient_authority())?)?.booked();
-                    self.shares.adopt(NOBODY, bytes);
+                    let bytes = measure(&Dir::open_ambient_dir(entry.path(), ambient_authority())?)?.reserved_bytes();
+                    self.shares.reserve_existing(NOBODY, bytes);
                     state.strange.insert(run, (now + KEPT, bytes));
                 }
                 Some((until, _)) if now < *until => {}
                 Some((_, bytes)) => {
                     tracing::info!(path = %entry.path().display(), "a scratch folder that nobody uses is removed");
                     std::fs::remove_dir_all(entry.path())?;
-                    self.shares.give_back(NOBODY, *bytes);
+                    self.shares.release(NOBODY, *bytes);
                     state.strange.remove(&run);
                 }
             }
@@ -140,7 +140,7 @@ impl Folders {
         self.shares.used()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, FolderState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -164,31 +164,31 @@ mod tests {
     #[test]
     fn a_folder_goes_with_its_run_and_waits_for_one_that_comes_back() {
         let root = tempfile::tempdir().unwrap();
-        let (folders, now) = (Folders::new(root.path(), 1_000_000, 10_000_000), Instant::now());
+        let (folders, now) = (ScratchFolders::new(root.path(), 1_000_000, 10_000_000), Instant::now());
         let write = |n| {
             let scratch = folders.open(run(n), TEAM);
             scratch.write("a", WriteAt::End, b"hello").unwrap();
             scratch
         };
         let ended = write(1);
-        folders.leave(run(1), Leave::Remove, now);
+        folders.release(run(1), FolderDisposition::Remove, now);
         assert_eq!((names(root.path()), folders.used()), (0, 0));
         assert!(ended.write("a", WriteAt::End, b"late").is_err(), "what was under way makes it no more");
         assert_eq!(names(root.path()), 0);
 
         write(2);
-        folders.leave(run(2), Leave::Keep, now);
-        folders.clean(now + KEPT / 2).unwrap();
+        folders.release(run(2), FolderDisposition::Keep, now);
+        folders.remove_expired(now + KEPT / 2).unwrap();
         let back = folders.open(run(2), TEAM);
         assert_eq!(back.read("a", 0, 10).unwrap(), b"hello");
-        folders.clean(now + KEPT * 2).unwrap();
+        folders.remove_expired(now + KEPT * 2).unwrap();
         assert_eq!(names(root.path()), 1, "it is in use");
         // It is claimed again before this task has let go.
         folders.open(run(2), TEAM);
-        folders.leave(run(2), Leave::Remove, now);
+        folders.release(run(2), FolderDisposition::Remove, now);
         assert_eq!(names(root.path()), 1);
-        folders.leave(run(2), Leave::Keep, now);
-        folders.clean(now + KEPT).unwrap();
+        folders.release(run(2), FolderDisposition::Keep, now);
+        folders.remove_expired(now + KEPT).unwrap();
         assert_eq!((names(root.path()), folders.used()), (0, 0));
     }
 
@@ -201,17 +201,17 @@ mod tests {
             std::fs::write(left.join("a"), vec![0; 100_000]).unwrap();
         }
         std::fs::create_dir(root.path().join("not ours")).unwrap();
-        let (folders, now) = (Folders::new(root.path(), 1_000_000, 250_000), Instant::now());
-        folders.clean(now).unwrap();
+        let (folders, now) = (ScratchFolders::new(root.path(), 1_000_000, 250_000), Instant::now());
+        folders.remove_expired(now).unwrap();
         assert!(folders.used() >= 200_000);
         let scratch = folders.open(run(3), TEAM);
         assert_eq!(scratch.write("a", WriteAt::End, &vec![0; 60_000]).unwrap_err().code, "scratch_limit");
         // One of them comes back.
         assert_eq!(folders.open(run(1), TEAM).size("a").unwrap(), Some(100_000));
-        folders.clean(now + KEPT).unwrap();
+        folders.remove_expired(now + KEPT).unwrap();
         assert_eq!(names(root.path()), 3, "the other is gone");
         scratch.write("a", WriteAt::End, &[0; 5_000]).unwrap();
-        folders.leave(run(1), Leave::Remove, now);
+        folders.release(run(1), FolderDisposition::Remove, now);
         scratch.write("a", WriteAt::End, &vec![0; 60_000]).unwrap();
     }
 }

@@ -11,10 +11,10 @@ use bytes::Bytes;
 use lua_wasm_host::{ArtifactRequest, CallContext, CallError, CallResult, FileEntry, Files, WriteAt};
 
 pub(crate) use self::{
-    folders::{Folders, Leave},
+    folders::{FolderDisposition, ScratchFolders},
     scratch::Scratch,
 };
-use super::attempt::{AttemptContext, answered};
+use super::attempt::{AttemptContext, call_result};
 
 /// The largest artifact, in bytes.
 const ARTIFACT_BYTES: u64 = 16 * 1024 * 1024;
@@ -37,7 +37,7 @@ impl AttemptFiles {
         let scratch = Arc::clone(&self.scratch);
         match tokio::task::spawn_blocking(move || work(&scratch)).await {
             Ok(result) => Ok(result?),
-            Err(_) => Err(CallError::new("internal", "the file operation broke down").into()),
+            Err(_) => Err(CallError::new("internal", "the file operation failed").into()),
         }
     }
 }
@@ -97,14 +97,14 @@ impl Files for AttemptFiles {
             .attempt
             .refuse_secrets("an artifact", bytes, kept, |(name, content_type, content), masker, budget| {
                 let described = [Some(name), content_type.as_ref()].into_iter().flatten().map(String::as_bytes);
-                described.chain([content.as_slice()]).any(|bytes| masker.finds(bytes, budget))
+                described.chain([content.as_slice()]).any(|bytes| masker.contains_secret(bytes, budget))
             })
             .await?;
         let content_type = content_type.as_deref().unwrap_or("application/octet-stream");
         let key = self.attempt.key(call);
         let api = &self.attempt.task.api;
         let kept = api.artifact(&self.attempt.step, call.number, &key, &name, content_type, Bytes::from(content)).await;
-        answered(kept).map(|_| ())
+        call_result(kept).map(|_| ())
     }
 }
 

@@ -17,7 +17,7 @@ use cap_std::{
 use lua_wasm_host::{CallError, FileEntry, WriteAt};
 use restroy_sdk::ids::{RunId, TeamId};
 
-use super::shares::Shares;
+use super::shares::ScratchQuota;
 
 /// How many files and folders one run may make.
 const MOST_ENTRIES: u64 = 1_000;
@@ -34,36 +34,36 @@ pub(crate) struct Scratch {
     path: PathBuf,
     limit: u64,
     team: TeamId,
-    shares: Arc<Shares>,
-    state: Mutex<State>,
+    shares: Arc<ScratchQuota>,
+    state: Mutex<ScratchState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ScratchState {
     /// Made at the first use: most runs have no use for files.
     dir: Option<Dir>,
     /// The folder was removed: it is not made again.
     removed: bool,
-    content: Content,
+    content: FolderContent,
 }
 
 /// What is in a folder.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Content {
+pub(super) struct FolderContent {
     bytes: u64,
     entries: u64,
 }
 
-impl Content {
+impl FolderContent {
     /// As it is booked.
-    pub(super) fn booked(self) -> u64 {
+    pub(super) fn reserved_bytes(self) -> u64 {
         self.bytes.saturating_add(self.entries.saturating_mul(ENTRY_BYTES))
     }
 }
 
 /// Looks through a folder.
-pub(super) fn measure(dir: &Dir) -> io::Result<Content> {
-    let mut content = Content::default();
+pub(super) fn measure(dir: &Dir) -> io::Result<FolderContent> {
+    let mut content = FolderContent::default();
     walk(dir, "", 0, &mut |_, size| {
         content.entries += 1;
         content.bytes += size.unwrap_or(0);
@@ -74,11 +74,11 @@ pub(super) fn measure(dir: &Dir) -> io::Result<Content> {
 impl Scratch {
     /// The folder of a run; what an earlier lease left in it is still there. Not made before it is
     /// used.
-    pub(crate) fn new(root: &Path, run: RunId, team: TeamId, limit: u64, shares: Arc<Shares>) -> Self {
+    pub(crate) fn new(root: &Path, run: RunId, team: TeamId, limit: u64, shares: Arc<ScratchQuota>) -> Self {
         Self { path: root.join(run.to_string()), limit, team, shares, state: Mutex::default() }
     }
 
-    fn open(&self) -> Result<MutexGuard<'_, State>, CallError> {
+    fn open(&self) -> Result<MutexGuard<'_, ScratchState>, CallError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.removed {
             return Err(CallError::new("file_failed", "the run's scratch folder was removed"));
@@ -86,9 +86,9 @@ impl Scratch {
         if state.dir.is_none() {
             let dir = std::fs::create_dir_all(&self.path)
                 .and_then(|()| Dir::open_ambient_dir(&self.path, ambient_authority()))
-                .map_err(|error| failed(&error))?;
-            state.content = measure(&dir).map_err(|error| failed(&error))?;
-            self.shares.adopt(self.team, state.content.booked());
+                .map_err(|error| internal_io_error(&error))?;
+            state.content = measure(&dir).map_err(|error| internal_io_error(&error))?;
+            self.shares.reserve_existing(self.team, state.content.reserved_bytes());
             state.dir = Some(dir);
         }
         Ok(state)
@@ -96,74 +96,76 @@ impl Scratch {
 
     /// The size of a file, unless there is none.
     pub(crate) fn size(&self, path: &str) -> Result<Option<u64>, CallError> {
-        check(path)?;
+        check_path(path)?;
         let state = self.open()?;
         match state.dir()?.symlink_metadata(path) {
             Ok(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
             Ok(_) => Err(not_a_file(path)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(refused(path, &error)),
+            Err(error) => Err(path_error(path, &error)),
         }
     }
 
     /// Up to `max` bytes from `offset`.
     pub(crate) fn read(&self, path: &str, offset: u64, max: u64) -> Result<Vec<u8>, CallError> {
-        check(path)?;
+        check_path(path)?;
         let state = self.open()?;
         let mut file = open_file(state.dir()?, path, OpenOptions::new().read(true))?;
-        file.seek(SeekFrom::Start(offset)).map_err(|error| refused(path, &error))?;
+        file.seek(SeekFrom::Start(offset)).map_err(|error| path_error(path, &error))?;
         let mut data = Vec::new();
-        file.take(max.min(self.limit)).read_to_end(&mut data).map_err(|error| refused(path, &error))?;
+        file.take(max.min(self.limit)).read_to_end(&mut data).map_err(|error| path_error(path, &error))?;
         Ok(data)
     }
 
     /// Makes the file, or empties it.
     pub(crate) fn create(&self, path: &str) -> Result<(), CallError> {
-        check(path)?;
+        check_path(path)?;
         let mut state = self.open()?;
         let file = self.file_for_writing(&mut state, path)?;
-        let before = file.metadata().map_err(|error| refused(path, &error))?.len();
-        file.set_len(0).map_err(|error| refused(path, &error))?;
-        self.shrunk(&mut state, before);
+        let before = file.metadata().map_err(|error| path_error(path, &error))?.len();
+        file.set_len(0).map_err(|error| path_error(path, &error))?;
+        self.record_shrink(&mut state, before);
         Ok(())
     }
 
     /// Writes and gives the position after it.
     pub(crate) fn write(&self, path: &str, at: WriteAt, data: &[u8]) -> Result<u64, CallError> {
-        check(path)?;
+        check_path(path)?;
         let mut state = self.open()?;
         let mut file = self.file_for_writing(&mut state, path)?;
-        let before = file.metadata().map_err(|error| refused(path, &error))?.len();
+        let before = file.metadata().map_err(|error| path_error(path, &error))?.len();
         let start = match at {
             WriteAt::Offset(offset) => offset,
             WriteAt::End => before,
         };
-        let end = start.checked_add(data.len() as u64).ok_or_else(|| self.full())?;
+        let end = start.checked_add(data.len() as u64).ok_or_else(|| self.space_exceeded())?;
         let grown = end.saturating_sub(before);
         if state.content.bytes.saturating_add(grown) > self.limit {
-            return Err(self.full());
+            return Err(self.space_exceeded());
         }
-        self.book(grown)?;
+        self.reserve(grown)?;
         // Booked whatever becomes of it: a part may be written.
         state.content.bytes += grown;
-        file.seek(SeekFrom::Start(start)).and_then(|_| file.write_all(data)).map_err(|error| refused(path, &error))?;
+        file.seek(SeekFrom::Start(start))
+            .and_then(|_| file.write_all(data))
+            .map_err(|error| path_error(path, &error))?;
         Ok(end)
     }
 
     /// Removes a file. Whether it was there.
     pub(crate) fn remove(&self, path: &str) -> Result<bool, CallError> {
-        check(path)?;
+        check_path(path)?;
         let mut state = self.open()?;
         let size = match state.dir()?.symlink_metadata(path) {
             Ok(metadata) if metadata.is_dir() => return Err(not_a_file(path)),
             Ok(metadata) => metadata.len(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(refused(path, &error)),
+            Err(error) => return Err(path_error(path, &error)),
         };
-        state.dir()?.remove_file(path).map_err(|error| refused(path, &error))?;
-        self.shrunk(&mut state, size);
+        state.dir()?.remove_file(path).map_err(|error| path_error(path, &error))?;
+        self.record_shrink(&mut state, size);
         state.content.entries = state.content.entries.saturating_sub(1);
-        self.shares.give_back(self.team, ENTRY_BYTES);
+        self.shares.release(self.team, ENTRY_BYTES);
         Ok(true)
     }
 
@@ -178,7 +180,7 @@ impl Scratch {
                 found.push(FileEntry { path: path.to_owned(), size });
             }
         })
-        .map_err(|error| failed(&error))?;
+        .map_err(|error| internal_io_error(&error))?;
         found.sort_by(|a, b| a.path.cmp(&b.path));
         found.truncate(MOST_LISTED);
         Ok(found)
@@ -189,7 +191,7 @@ impl Scratch {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.dir = None;
         state.removed = true;
-        self.shares.give_back(self.team, std::mem::take(&mut state.content).booked());
+        self.shares.release(self.team, std::mem::take(&mut state.content).reserved_bytes());
         match std::fs::remove_dir_all(&self.path) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -198,7 +200,7 @@ impl Scratch {
     }
 
     /// Opens a file, making it and the folders above it if need be.
-    fn file_for_writing(&self, state: &mut State, path: &str) -> Result<File, CallError> {
+    fn file_for_writing(&self, state: &mut ScratchState, path: &str) -> Result<File, CallError> {
         let dir = state.dir()?;
         let mut missing = Vec::new();
         let mut made = 0;
@@ -211,20 +213,20 @@ impl Scratch {
                 let message = format!("the run's scratch folder holds too many files (limit: {MOST_ENTRIES})");
                 return Err(CallError::new("scratch_limit", message));
             }
-            self.book(made * ENTRY_BYTES)?;
+            self.reserve(made * ENTRY_BYTES)?;
         }
         // Booked whatever becomes of it: some folders may be made.
         state.content.entries += made;
         let dir = state.dir()?;
         for folder in missing {
-            dir.create_dir(&folder).map_err(|error| refused(path, &error))?;
+            dir.create_dir(&folder).map_err(|error| path_error(path, &error))?;
         }
         open_file(dir, path, OpenOptions::new().read(true).write(true).create(true))
     }
 
     /// Takes bytes of the executor's space.
-    fn book(&self, bytes: u64) -> Result<(), CallError> {
-        self.shares.take(self.team, bytes).map_err(|full| {
+    fn reserve(&self, bytes: u64) -> Result<(), CallError> {
+        self.shares.reserve(self.team, bytes).map_err(|full| {
             let message = format!(
                 "the team's share of this executor's scratch space is full (limit at this moment: {} bytes)",
                 full.share
@@ -233,18 +235,18 @@ impl Scratch {
         })
     }
 
-    fn shrunk(&self, state: &mut State, bytes: u64) {
+    fn record_shrink(&self, state: &mut ScratchState, bytes: u64) {
         let bytes = bytes.min(state.content.bytes);
         state.content.bytes -= bytes;
-        self.shares.give_back(self.team, bytes);
+        self.shares.release(self.team, bytes);
     }
 
-    fn full(&self) -> CallError {
+    fn space_exceeded(&self) -> CallError {
         CallError::new("scratch_limit", format!("the run's scratch folder is full (limit: {} bytes)", self.limit))
     }
 }
 
-impl State {
+impl ScratchState {
     fn dir(&self) -> Result<&Dir, CallError> {
         self.dir.as_ref().ok_or_else(|| CallError::new("file_failed", "the scratch folder is gone"))
     }
@@ -255,12 +257,12 @@ fn open_file(dir: &Dir, path: &str, options: &OpenOptions) -> Result<File, CallE
     if dir.symlink_metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
         return Err(not_a_file(path));
     }
-    let file = dir.open_with(path, options).map_err(|error| refused(path, &error))?;
-    let metadata = file.metadata().map_err(|error| refused(path, &error))?;
+    let file = dir.open_with(path, options).map_err(|error| path_error(path, &error))?;
+    let metadata = file.metadata().map_err(|error| path_error(path, &error))?;
     if metadata.is_file() { Ok(file) } else { Err(not_a_file(path)) }
 }
 
-/// Tells of every entry below `dir`: its path, and its size if it is a file.
+/// Describes every entry below `dir`: its path, and its size if it is a file.
 fn walk(dir: &Dir, above: &str, depth: usize, tell: &mut dyn FnMut(&str, Option<u64>)) -> io::Result<()> {
     if depth > DEEPEST {
         return Ok(());
@@ -282,7 +284,7 @@ fn walk(dir: &Dir, above: &str, depth: usize, tell: &mut dyn FnMut(&str, Option<
 }
 
 /// What the sandbox's dispatcher has checked, once more: this is the wall that counts.
-fn check(path: &str) -> Result<(), CallError> {
+fn check_path(path: &str) -> Result<(), CallError> {
     let parts = path.split('/').count();
     let fine = !path.is_empty()
         && path.len() <= 255
@@ -309,7 +311,7 @@ fn not_a_file(path: &str) -> CallError {
 }
 
 /// An error with a path. What the system says names no path of ours.
-fn refused(path: &str, error: &io::Error) -> CallError {
+fn path_error(path: &str, error: &io::Error) -> CallError {
     match error.kind() {
         io::ErrorKind::NotFound => not_found(path),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -319,7 +321,7 @@ fn refused(path: &str, error: &io::Error) -> CallError {
     }
 }
 
-fn failed(error: &io::Error) -> CallError {
+fn internal_io_error(error: &io::Error) -> CallError {
     tracing::error!(%error, "a scratch folder cannot be used");
     CallError::new("file_failed", format!("the scratch folder cannot be used: {}", error.kind()))
 }

@@ -12,49 +12,49 @@ use restroy_sdk::ids::TeamId;
 
 /// The books of one executor's scratch space.
 #[derive(Debug)]
-pub(crate) struct Shares {
+pub(crate) struct ScratchQuota {
     total: u64,
-    books: Mutex<Books>,
+    books: Mutex<QuotaState>,
 }
 
 #[derive(Debug, Default)]
-struct Books {
+struct QuotaState {
     used: u64,
     teams: HashMap<TeamId, u64>,
 }
 
 /// There is no room for so much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Full {
+pub(crate) struct QuotaExceeded {
     /// What the team may have at this moment, in bytes.
     pub(crate) share: u64,
 }
 
-impl Shares {
+impl ScratchQuota {
     /// Nothing is used.
     pub(crate) fn new(total: u64) -> Self {
         Self { total, books: Mutex::default() }
     }
 
     /// Books bytes for a team, unless it would have more than is free then.
-    pub(crate) fn take(&self, team: TeamId, bytes: u64) -> Result<(), Full> {
+    pub(crate) fn reserve(&self, team: TeamId, bytes: u64) -> Result<(), QuotaExceeded> {
         let mut books = self.books();
         let of_team = books.teams.get(&team).copied().unwrap_or(0);
         let free = self.total.saturating_sub(books.used.saturating_add(bytes));
         if bytes > 0 && of_team.saturating_add(bytes) > free {
-            return Err(Full { share: of_team.saturating_add(self.total.saturating_sub(books.used)) / 2 });
+            return Err(QuotaExceeded { share: of_team.saturating_add(self.total.saturating_sub(books.used)) / 2 });
         }
         books.add(team, bytes);
         Ok(())
     }
 
     /// Books bytes that are there already.
-    pub(crate) fn adopt(&self, team: TeamId, bytes: u64) {
+    pub(crate) fn reserve_existing(&self, team: TeamId, bytes: u64) {
         self.books().add(team, bytes);
     }
 
     /// Bytes are free again.
-    pub(crate) fn give_back(&self, team: TeamId, bytes: u64) {
+    pub(crate) fn release(&self, team: TeamId, bytes: u64) {
         let mut books = self.books();
         books.used = books.used.saturating_sub(bytes);
         if let Some(of_team) = books.teams.get_mut(&team) {
@@ -72,12 +72,12 @@ impl Shares {
         self.books().used
     }
 
-    fn books(&self) -> MutexGuard<'_, Books> {
+    fn books(&self) -> MutexGuard<'_, QuotaState> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Books {
+impl QuotaState {
     fn add(&mut self, team: TeamId, bytes: u64) {
         if bytes > 0 {
             self.used = self.used.saturating_add(bytes);
@@ -98,9 +98,9 @@ mod tests {
     }
 
     /// Takes what there is, one by one.
-    fn fill(shares: &Shares, team: TeamId) -> u64 {
+    fn fill(shares: &ScratchQuota, team: TeamId) -> u64 {
         let mut taken = 0;
-        while shares.take(team, 1).is_ok() {
+        while shares.reserve(team, 1).is_ok() {
             taken += 1;
         }
         taken
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn however_many_fill_it_something_is_left() {
-        let shares = Shares::new(1_200);
+        let shares = ScratchQuota::new(1_200);
         let mut left = 1_200;
         for n in 1..=8 {
             let taken = fill(&shares, team(n));
@@ -121,20 +121,20 @@ mod tests {
 
     #[test]
     fn a_refusal_books_nothing_and_what_is_given_back_is_free() {
-        let shares = Shares::new(1_000);
-        assert_eq!(shares.take(team(1), 501), Err(Full { share: 500 }));
+        let shares = ScratchQuota::new(1_000);
+        assert_eq!(shares.reserve(team(1), 501), Err(QuotaExceeded { share: 500 }));
         assert_eq!(shares.used(), 0);
-        shares.take(team(1), 500).unwrap();
-        assert_eq!(shares.take(team(1), 1), Err(Full { share: 500 }));
-        shares.take(team(2), 250).unwrap();
-        shares.give_back(team(1), 500);
+        shares.reserve(team(1), 500).unwrap();
+        assert_eq!(shares.reserve(team(1), 1), Err(QuotaExceeded { share: 500 }));
+        shares.reserve(team(2), 250).unwrap();
+        shares.release(team(1), 500);
         assert_eq!(shares.used(), 250);
-        shares.take(team(1), 375).unwrap();
+        shares.reserve(team(1), 375).unwrap();
         // What is there is there, however much it is.
-        shares.adopt(team(3), 10_000);
-        assert!(shares.take(team(2), 1).is_err());
-        shares.give_back(team(3), 10_000);
-        shares.take(team(2), 1).unwrap();
-        shares.take(team(9), 0).unwrap();
+        shares.reserve_existing(team(3), 10_000);
+        assert!(shares.reserve(team(2), 1).is_err());
+        shares.release(team(3), 10_000);
+        shares.reserve(team(2), 1).unwrap();
+        shares.reserve(team(9), 0).unwrap();
     }
 }

@@ -43,7 +43,7 @@ const REFUSED_V6: &[(Ipv6Addr, u32)] = &[
 
 /// Whose addresses a request may reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reach {
+pub(crate) enum ReachPolicy {
     /// The world.
     Global,
     /// The world and this machine.
@@ -52,7 +52,7 @@ pub(crate) enum Reach {
     Loopback,
 }
 
-impl Reach {
+impl ReachPolicy {
     /// Whether the address lies within reach.
     pub(crate) fn allows(self, address: IpAddr) -> bool {
         let is_loopback = match address {
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     fn allowed(address: &str) -> bool {
-        Reach::Global.allows(address.parse().unwrap())
+        ReachPolicy::Global.allows(address.parse().unwrap())
     }
 
     #[test]
@@ -164,19 +164,19 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_within_reach_only_when_told() {
+    fn loopback_is_reachable_only_when_allowed() {
         for address in ["127.0.0.1", "127.8.8.8", "::1"] {
             let address: IpAddr = address.parse().unwrap();
-            assert!(!Reach::Global.allows(address));
-            assert!(Reach::GlobalOrLoopback.allows(address));
-            assert!(Reach::Loopback.allows(address));
+            assert!(!ReachPolicy::Global.allows(address));
+            assert!(ReachPolicy::GlobalOrLoopback.allows(address));
+            assert!(ReachPolicy::Loopback.allows(address));
         }
         for address in ["10.0.0.1", "169.254.169.254", "::ffff:127.0.0.1", "::", "0.0.0.0"] {
             let address: IpAddr = address.parse().unwrap();
-            assert!(!Reach::GlobalOrLoopback.allows(address), "{address}");
-            assert!(!Reach::Loopback.allows(address), "{address}");
+            assert!(!ReachPolicy::GlobalOrLoopback.allows(address), "{address}");
+            assert!(!ReachPolicy::Loopback.allows(address), "{address}");
         }
-        assert!(!Reach::Loopback.allows("8.8.8.8".parse().unwrap()));
+        assert!(!ReachPolicy::Loopback.allows("8.8.8.8".parse().unwrap()));
     }
 
     proptest! {
@@ -184,7 +184,7 @@ mod tests {
         #[test]
         fn agrees_with_the_standard_library_on_ipv4(bits in any::<u32>()) {
             let ip = Ipv4Addr::from_bits(bits);
-            if Reach::Global.allows(ip.into()) {
+            if ReachPolicy::Global.allows(ip.into()) {
                 prop_assert!(!ip.is_private() && !ip.is_loopback() && !ip.is_link_local() && !ip.is_multicast());
                 prop_assert!(!ip.is_broadcast() && !ip.is_documentation() && !ip.is_unspecified());
             }
@@ -193,7 +193,7 @@ mod tests {
         #[test]
         fn agrees_with_the_standard_library_on_ipv6(bits in any::<u128>()) {
             let ip = Ipv6Addr::from_bits(bits);
-            if Reach::Global.allows(ip.into()) {
+            if ReachPolicy::Global.allows(ip.into()) {
                 prop_assert!(!ip.is_loopback() && !ip.is_multicast() && !ip.is_unspecified());
                 prop_assert!(!ip.is_unique_local() && !ip.is_unicast_link_local());
             }
@@ -213,7 +213,7 @@ mod tests {
             ];
             for disguise in disguises {
                 let ip = IpAddr::V6(Ipv6Addr::from_bits(disguise));
-                prop_assert!(!Reach::Global.allows(ip), "{}", ip);
+                prop_assert!(!ReachPolicy::Global.allows(ip), "{}", ip);
             }
         }
 
@@ -222,7 +222,7 @@ mod tests {
             for (net, bits) in REFUSED_V4 {
                 let mask = u32::MAX.checked_shr(*bits).unwrap_or(0);
                 let ip = Ipv4Addr::from_bits(net.to_bits() | (host & mask));
-                prop_assert!(!Reach::Global.allows(ip.into()), "{}", ip);
+                prop_assert!(!ReachPolicy::Global.allows(ip.into()), "{}", ip);
             }
         }
     }

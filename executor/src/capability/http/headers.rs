@@ -40,7 +40,7 @@ const MOST_BYTES: usize = 16 * 1024;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// The headers that are sent, from what the script set and the call's idempotency key.
-pub(super) fn checked(set: &[(String, String)], idempotency_key: &str) -> CallResult<HeaderMap> {
+pub(super) fn build(set: &[(String, String)], idempotency_key: &str) -> CallResult<HeaderMap> {
     let bytes: usize = set.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
     if set.len() > MOST || bytes > MOST_BYTES {
         let message = format!("the request has too many headers (limit: {MOST}, {MOST_BYTES} bytes together)");
@@ -71,7 +71,7 @@ pub(super) fn checked(set: &[(String, String)], idempotency_key: &str) -> CallRe
 }
 
 /// Takes away what must not follow a redirect to another origin.
-pub(super) fn keep_harmless(headers: &mut HeaderMap) {
+pub(super) fn strip_credentials(headers: &mut HeaderMap) {
     let gone: Vec<HeaderName> = headers.keys().filter(|name| !HARMLESS.contains(&name.as_str())).cloned().collect();
     for name in gone {
         headers.remove(name);
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     fn set(name: &str, value: &str) -> CallResult<HeaderMap> {
-        checked(&[(name.to_owned(), value.to_owned())], "key")
+        build(&[(name.to_owned(), value.to_owned())], "key")
     }
 
     #[test]
@@ -108,8 +108,8 @@ mod tests {
     fn no_credential_follows_to_another_origin() {
         let all = [("Accept", "a"), ("Authorization", "b"), ("Cookie", "c"), ("X-Api-Key", "d")];
         let all: Vec<_> = all.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let mut headers = checked(&all, "key").unwrap();
-        keep_harmless(&mut headers);
+        let mut headers = build(&all, "key").unwrap();
+        strip_credentials(&mut headers);
         let mut left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["accept", "user-agent"]);
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn headers_are_bounded() {
         let many: Vec<_> = (0..=MOST).map(|n| (format!("x-{n}"), "v".to_owned())).collect();
-        assert!(checked(&many, "key").is_err());
+        assert!(build(&many, "key").is_err());
         assert!(set("x", &"v".repeat(MOST_BYTES)).is_err());
     }
 }

@@ -24,11 +24,11 @@ use url::{Host, Url};
 
 pub use self::network::{Network, NetworkError};
 use self::{
-    address::Reach,
-    resolve::{Checked, Lookup, OutOfReach, is_denied},
+    address::ReachPolicy,
+    resolve::{CheckedResolver, DeniedAddress, Lookup, is_denied},
 };
 use super::attempt::AttemptContext;
-use crate::{client::Lost, memory::TASK_MEMORY_LIMIT};
+use crate::{client::LeaseLost, memory::TASK_MEMORY_LIMIT};
 
 /// No exchange may take longer, whatever the limits say.
 const LONGEST: Duration = Duration::from_mins(1);
@@ -96,7 +96,7 @@ pub(crate) fn client_with(tls: rustls::ClientConfig) -> reqwest::ClientBuilder {
 
 /// Sends scripts' requests. Cheap to clone.
 #[derive(Clone)]
-pub struct Outbound {
+pub struct OutboundHttp {
     allow_loopback: bool,
     denied: Arc<[Network]>,
     /// For https.
@@ -105,17 +105,17 @@ pub struct Outbound {
     local: reqwest::Client,
 }
 
-impl Outbound {
+impl OutboundHttp {
     /// Sends what `policy` lets through. The error says why TLS cannot be set up.
     pub fn new(policy: HttpPolicy) -> Result<Self, String> {
-        Self::with_lookup(policy, &names::lookup(names::Source::system()))
+        Self::with_lookup(policy, &names::lookup(names::ResolverFiles::system()))
     }
 
     fn with_lookup(policy: HttpPolicy, lookup: &Lookup) -> Result<Self, String> {
         let HttpPolicy { allow_loopback, denied_networks } = policy;
         let denied: Arc<[Network]> = denied_networks.into();
         let client = |reach, https_only| {
-            let checked = Checked { reach, denied: Arc::clone(&denied), lookup: Arc::clone(lookup) };
+            let checked = CheckedResolver { reach, denied: Arc::clone(&denied), lookup: Arc::clone(lookup) };
             client_builder()?
                 .dns_resolver(Arc::new(checked))
                 // Strangers share no connections.
@@ -125,15 +125,15 @@ impl Outbound {
                 .map_err(|error| error.to_string())
         };
         let secure = client(Self::reach(allow_loopback, true), true)?;
-        let local = client(Reach::Loopback, false)?;
+        let local = client(ReachPolicy::Loopback, false)?;
         Ok(Self { allow_loopback, denied, secure, local })
     }
 
-    fn reach(allow_loopback: bool, https: bool) -> Reach {
+    fn reach(allow_loopback: bool, https: bool) -> ReachPolicy {
         match (https, allow_loopback) {
-            (true, true) => Reach::GlobalOrLoopback,
-            (true, false) => Reach::Global,
-            (false, _) => Reach::Loopback,
+            (true, true) => ReachPolicy::GlobalOrLoopback,
+            (true, false) => ReachPolicy::Global,
+            (false, _) => ReachPolicy::Loopback,
         }
     }
 
@@ -157,7 +157,7 @@ impl Outbound {
         };
         let reach = Self::reach(self.allow_loopback, https);
         if literal.is_some_and(|ip| !reach.allows(ip) || is_denied(&self.denied, ip)) {
-            return Err(out_of_reach(url).into());
+            return Err(denied_address(url).into());
         }
         Ok(if https { &self.secure } else { &self.local })
     }
@@ -188,16 +188,16 @@ impl Outbound {
         idempotency_key: &str,
         spend: &(dyn Fn(u64) -> bool + Send + Sync),
     ) -> CallResult<HttpResponse> {
-        let mut headers = headers::checked(&request.headers, idempotency_key)?;
+        let mut headers = headers::build(&request.headers, idempotency_key)?;
         let mut method = method(&request.method)?;
         let mut body = request.body;
         let mut url = request.url;
         let mut hops = request.max_redirects.min(MOST_REDIRECTS);
         loop {
             let client = self.client_for(&url)?;
-            if !spend(weight(&method, &url, &headers, &body)) {
+            if !spend(request_bytes(&method, &url, &headers, &body)) {
                 let message =
-                    "the team's limit `egress_bytes_per_hour` is used up: some is free again with the next hour";
+                    "the team's limit `egress_bytes_per_hour` is used up: some becomes available with the next hour";
                 return Err(CallError::retryable("quota_exceeded", message).into());
             }
             let sent = client.request(method.clone(), url.clone()).headers(headers.clone()).body(body.clone());
@@ -221,7 +221,7 @@ impl Outbound {
                 let message = format!("{} redirects to an address without https", origin(&url));
                 return Err(CallError::new("http_redirect_not_allowed", message).into());
             }
-            // RFC 9110, section 15.4: after these a POST goes on as a GET, as browsers do it.
+            // RFC 9110, section 15.4: after these a POST continues as a GET, as browsers do it.
             let status = response.status();
             let becomes_get = status == StatusCode::SEE_OTHER && method != Method::HEAD
                 || matches!(status, StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND) && method == Method::POST;
@@ -231,7 +231,7 @@ impl Outbound {
                 headers.remove(header::CONTENT_TYPE);
             }
             if target.origin() != url.origin() {
-                headers::keep_harmless(&mut headers);
+                headers::strip_credentials(&mut headers);
             }
             url = target;
         }
@@ -251,7 +251,8 @@ fn redirect_target(url: &Url, response: &reqwest::Response) -> CallResult<Option
     }
     let Some(location) = response.headers().get(header::LOCATION) else { return Ok(None) };
     let target = location.to_str().ok().and_then(|location| url.join(location).ok());
-    let bad = || CallError::new("http_bad_redirect", format!("{} redirects to what is not an address", origin(url)));
+    let bad =
+        || CallError::new("http_bad_redirect", format!("{} redirects to something that is not a URL", origin(url)));
     Ok(Some(target.ok_or_else(bad)?))
 }
 
@@ -287,8 +288,8 @@ fn failed(error: &reqwest::Error, url: &Url) -> CallError {
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     let mut innermost = None;
     while let Some(error) = cause {
-        if error.is::<OutOfReach>() {
-            return out_of_reach(url);
+        if error.is::<DeniedAddress>() {
+            return denied_address(url);
         }
         innermost = Some(error);
         cause = error.source();
@@ -303,7 +304,7 @@ fn failed(error: &reqwest::Error, url: &Url) -> CallError {
     CallError::retryable("http_failed", format!("the exchange with {} broke off: {reason}", origin(url)))
 }
 
-fn out_of_reach(url: &Url) -> CallError {
+fn denied_address(url: &Url) -> CallError {
     let message = format!("{} is not a public address, or the operator keeps scripts out of its network", origin(url));
     CallError::new("http_address_not_allowed", message)
 }
@@ -315,7 +316,7 @@ fn origin(url: &Url) -> String {
 /// The HTTP capability of one attempt.
 pub(crate) struct AttemptHttp {
     pub(crate) attempt: Arc<AttemptContext>,
-    pub(crate) outbound: Outbound,
+    pub(crate) outbound: OutboundHttp,
     pub(crate) at_once: Arc<Semaphore>,
 }
 
@@ -332,7 +333,7 @@ impl lua_wasm_host::Http for AttemptHttp {
         let _ = url.set_username("");
         let _ = url.set_password(None);
         // The run may have been ended meanwhile, by somebody whose word does not arrive.
-        self.attempt.task.ensure_held().await.map_err(|Lost| super::attempt::lease_lost())?;
+        self.attempt.task.ensure_held().await.map_err(|LeaseLost| super::attempt::lease_lost())?;
         // The answer is there twice while it is read: as it came, and decompressed.
         let held = request.body.len() + 2 * usize::try_from(request.max_response_bytes).unwrap_or(usize::MAX / 4);
         let _held = self
@@ -353,7 +354,7 @@ impl lua_wasm_host::Http for AttemptHttp {
 }
 
 /// What a request weighs, in bytes: its address, headers and body.
-fn weight(method: &Method, url: &Url, headers: &HeaderMap, body: &[u8]) -> u64 {
+fn request_bytes(method: &Method, url: &Url, headers: &HeaderMap, body: &[u8]) -> u64 {
     let headers: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     (method.as_str().len() + url.as_str().len() + headers + body.len()) as u64
 }

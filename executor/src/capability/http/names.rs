@@ -44,7 +44,7 @@ const MOST_OF_A_FILE: u64 = 1024 * 1024;
 
 /// Where it is written how names are looked up.
 #[derive(Debug, Clone)]
-pub(super) struct Source {
+pub(super) struct ResolverFiles {
     /// The name servers, as resolv.conf(5) has it.
     pub(super) resolv_conf: PathBuf,
     /// Names that are not asked for, as hosts(5) has it.
@@ -53,13 +53,13 @@ pub(super) struct Source {
     pub(super) port: u16,
 }
 
-impl Source {
+impl ResolverFiles {
     /// The operating system's.
     pub(super) fn system() -> Self {
         Self { resolv_conf: "/etc/resolv.conf".into(), hosts: "/etc/hosts".into(), port: 53 }
     }
 
-    fn read(&self) -> Files {
+    fn read(&self) -> ResolverFileTexts {
         let read = |path: &PathBuf| {
             let mut text = Vec::new();
             let file = fs::File::open(path)
@@ -67,39 +67,39 @@ impl Source {
             // Without the file there is nothing in it.
             file.map_or_else(|_| Vec::new(), |_| text)
         };
-        Files { resolv_conf: read(&self.resolv_conf), hosts: read(&self.hosts) }
+        ResolverFileTexts { resolv_conf: read(&self.resolv_conf), hosts: read(&self.hosts) }
     }
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Files {
+struct ResolverFileTexts {
     resolv_conf: Vec<u8>,
     hosts: Vec<u8>,
 }
 
 /// Asks for names' addresses.
-pub(super) fn lookup(source: Source) -> Lookup {
-    let names = Arc::new(Names { source, current: Mutex::default(), permits: Semaphore::new(LOOKUPS) });
+pub(super) fn lookup(source: ResolverFiles) -> Lookup {
+    let names = Arc::new(CachedResolver { source, current: Mutex::default(), permits: Semaphore::new(LOOKUPS) });
     Arc::new(move |name| {
         let names = Arc::clone(&names);
         Box::pin(async move { names.lookup(&name).await })
     })
 }
 
-struct Names {
-    source: Source,
-    current: Mutex<Option<Current>>,
+struct CachedResolver {
+    source: ResolverFiles,
+    current: Mutex<Option<CurrentResolver>>,
     permits: Semaphore,
 }
 
 /// What was made of the files when they were looked at last.
-struct Current {
+struct CurrentResolver {
     at: Instant,
-    files: Files,
+    files: ResolverFileTexts,
     resolver: Arc<TokioResolver>,
 }
 
-impl Names {
+impl CachedResolver {
     async fn lookup(&self, name: &str) -> io::Result<Vec<IpAddr>> {
         let mut full = Name::from_str_relaxed(name).map_err(|_| io::Error::other("it is not a name"))?;
         full.set_fqdn(true);
@@ -138,12 +138,12 @@ impl Names {
             return Ok(Arc::clone(&current.resolver));
         }
         let resolver = Arc::new(build(&files, self.source.port)?);
-        *current = Some(Current { at: now, files, resolver: Arc::clone(&resolver) });
+        *current = Some(CurrentResolver { at: now, files, resolver: Arc::clone(&resolver) });
         Ok(resolver)
     }
 }
 
-fn build(files: &Files, port: u16) -> io::Result<TokioResolver> {
+fn build(files: &ResolverFileTexts, port: u16) -> io::Result<TokioResolver> {
     let servers = name_servers(&files.resolv_conf).into_iter().map(|address| {
         let mut server = NameServerConfig::udp_and_tcp(address);
         for connection in &mut server.connections {

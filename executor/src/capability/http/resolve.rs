@@ -9,7 +9,7 @@ use std::{
 use futures_util::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use super::{address::Reach, network::Network};
+use super::{address::ReachPolicy, network::Network};
 
 /// Asks for a name's addresses.
 pub(super) type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, std::io::Result<Vec<IpAddr>>> + Send + Sync>;
@@ -17,7 +17,7 @@ pub(super) type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, std::io::Resul
 /// A name none of whose addresses is within reach.
 #[derive(Debug, thiserror::Error)]
 #[error("none of the name's addresses may be reached from a script")]
-pub(super) struct OutOfReach;
+pub(super) struct DeniedAddress;
 
 /// Whether the address lies in one of the networks.
 pub(super) fn is_denied(denied: &[Network], address: IpAddr) -> bool {
@@ -26,14 +26,14 @@ pub(super) fn is_denied(denied: &[Network], address: IpAddr) -> bool {
 
 /// Resolves what is within reach.
 #[derive(Clone)]
-pub(super) struct Checked {
-    pub(super) reach: Reach,
+pub(super) struct CheckedResolver {
+    pub(super) reach: ReachPolicy,
     /// The operator's networks that are out of reach too.
     pub(super) denied: Arc<[Network]>,
     pub(super) lookup: Lookup,
 }
 
-impl Resolve for Checked {
+impl Resolve for CheckedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let Self { reach, denied, lookup } = self.clone();
         Box::pin(async move {
@@ -42,7 +42,7 @@ impl Resolve for Checked {
             let allowed: Vec<SocketAddr> =
                 found.into_iter().filter(reachable).map(|ip| SocketAddr::new(ip, 0)).collect();
             if allowed.is_empty() {
-                return Err(OutOfReach.into());
+                return Err(DeniedAddress.into());
             }
             Ok(Box::new(allowed.into_iter()) as Addrs)
         })

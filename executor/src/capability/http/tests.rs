@@ -40,8 +40,8 @@ fn names(names: &[(&str, &[&str])]) -> Lookup {
     })
 }
 
-fn outbound(allow_loopback: bool, lookup: &Lookup) -> Outbound {
-    Outbound::with_lookup(HttpPolicy { allow_loopback, ..HttpPolicy::default() }, lookup).unwrap()
+fn outbound(allow_loopback: bool, lookup: &Lookup) -> OutboundHttp {
+    OutboundHttp::with_lookup(HttpPolicy { allow_loopback, ..HttpPolicy::default() }, lookup).unwrap()
 }
 
 fn code<T: std::fmt::Debug>(result: CallResult<T>) -> String {
@@ -265,7 +265,7 @@ async fn the_operators_networks_are_out_of_reach() {
     ]);
     let denied = ["203.0.114.0/24", "2a00:1450::/32", "8.8.8.0/24", "::1"].map(|text| text.parse().unwrap());
     let policy = HttpPolicy { allow_loopback: true, denied_networks: denied.to_vec() };
-    let outbound = Outbound::with_lookup(policy.clone(), &lookup).unwrap();
+    let outbound = OutboundHttp::with_lookup(policy.clone(), &lookup).unwrap();
     for host in
         ["ours.example", "mapped.example", "203.0.114.9", "[2a00:1450::1]", "8.8.8.8", "[::ffff:8.8.8.8]", "[::1]"]
     {
@@ -281,7 +281,7 @@ async fn the_operators_networks_are_out_of_reach() {
     assert_eq!(seen.lock().unwrap().len(), 1);
     // Goes before what is allowed otherwise.
     let policy = HttpPolicy { denied_networks: vec!["127.0.0.0/8".parse().unwrap()], ..policy };
-    let outbound = Outbound::with_lookup(policy, &lookup).unwrap();
+    let outbound = OutboundHttp::with_lookup(policy, &lookup).unwrap();
     for host in ["127.0.0.1", "local.example"] {
         let url = format!("http://{host}:{}/", address.port());
         assert_eq!(code(outbound.send(request(&url), "key").await), "http_address_not_allowed", "{host}");

@@ -28,10 +28,10 @@ fn named(steps: &[(&str, Step)]) -> Document {
 }
 
 /// Walks to the end; `fate` says how each started step ends.
-fn finish(graph: &Graph, fate: impl Fn(StepIndex) -> End) -> (Vec<Decision>, Vec<End>, Option<StepIndex>) {
-    let mut walk = Walk::new(graph, []);
+fn finish(graph: &Graph, fate: impl Fn(StepIndex) -> StepEnd) -> (Vec<Decision>, Vec<StepEnd>, Option<StepIndex>) {
+    let mut walk = GraphProgress::new(graph, []);
     let mut decisions = Vec::new();
-    while let Some(decision) = walk.next() {
+    while let Some(decision) = walk.next_decision() {
         decisions.push(decision);
         if let Decision::Start(step) = decision {
             walk.ended(step, fate(step));
@@ -52,12 +52,18 @@ fn a_failure_skips_what_depends_on_it_and_calls_for_its_handlers() {
         ("e", step(&["c"], When::AllSucceeded)),
     ]))
     .unwrap();
-    let (_, ends, culprit) = finish(&graph, |step| if step == 0 { End::Failed } else { End::Succeeded });
-    assert_eq!(ends, [End::Failed, End::NeedsFailed, End::Succeeded, End::Succeeded, End::Succeeded]);
+    let (_, ends, culprit) = finish(&graph, |step| if step == 0 { StepEnd::Failed } else { StepEnd::Succeeded });
+    assert_eq!(
+        ends,
+        [StepEnd::Failed, StepEnd::NeedsFailed, StepEnd::Succeeded, StepEnd::Succeeded, StepEnd::Succeeded]
+    );
     assert_eq!(culprit, Some(0));
 
-    let (_, ends, culprit) = finish(&graph, |_| End::Succeeded);
-    assert_eq!(ends, [End::Succeeded, End::Succeeded, End::NotCalledFor, End::Succeeded, End::NotCalledFor]);
+    let (_, ends, culprit) = finish(&graph, |_| StepEnd::Succeeded);
+    assert_eq!(
+        ends,
+        [StepEnd::Succeeded, StepEnd::Succeeded, StepEnd::NotCalledFor, StepEnd::Succeeded, StepEnd::NotCalledFor]
+    );
     assert_eq!(culprit, None);
 }
 
@@ -69,8 +75,8 @@ fn a_step_that_was_not_wanted_counts_as_succeeded() {
         ("c", step(&["a"], When::AnyFailed)),
     ]))
     .unwrap();
-    let (_, ends, culprit) = finish(&graph, |step| if step == 0 { End::NotWanted } else { End::Succeeded });
-    assert_eq!(ends, [End::NotWanted, End::Succeeded, End::NotCalledFor]);
+    let (_, ends, culprit) = finish(&graph, |step| if step == 0 { StepEnd::NotWanted } else { StepEnd::Succeeded });
+    assert_eq!(ends, [StepEnd::NotWanted, StepEnd::Succeeded, StepEnd::NotCalledFor]);
     assert_eq!(culprit, None);
 }
 
@@ -79,29 +85,29 @@ fn a_failure_that_may_be_does_not_fail_the_run() {
     let mut lenient = step(&[], When::AllSucceeded);
     lenient.continue_on_failure = true;
     let graph = Graph::new(&named(&[("a", lenient), ("b", step(&["a"], When::AllSucceeded))])).unwrap();
-    let (_, ends, culprit) = finish(&graph, |_| End::Failed);
-    assert_eq!(ends, [End::Failed, End::NeedsFailed]);
+    let (_, ends, culprit) = finish(&graph, |_| StepEnd::Failed);
+    assert_eq!(ends, [StepEnd::Failed, StepEnd::NeedsFailed]);
     assert_eq!(culprit, None);
 }
 
 #[test]
-fn what_is_no_graph_is_refused() {
+fn an_invalid_graph_is_refused() {
     let cycle = named(&[("a", step(&["b"], When::Always)), ("b", step(&["a"], When::Always))]);
-    assert_eq!(Graph::new(&cycle).unwrap_err(), NotAGraph::Cycle);
+    assert_eq!(Graph::new(&cycle).unwrap_err(), GraphError::Cycle);
     let itself = named(&[("a", step(&["a"], When::Always))]);
-    assert_eq!(Graph::new(&itself).unwrap_err(), NotAGraph::Cycle);
+    assert_eq!(Graph::new(&itself).unwrap_err(), GraphError::Cycle);
     let unknown = named(&[("a", step(&["x"], When::Always))]);
-    assert!(matches!(Graph::new(&unknown), Err(NotAGraph::Unknown { needs, .. }) if needs == "x"));
+    assert!(matches!(Graph::new(&unknown), Err(GraphError::Unknown { needs, .. }) if needs == "x"));
 }
 
 /// Graphs whose steps need earlier ones, with a fate for each step.
-fn worlds() -> impl Strategy<Value = (Document, Vec<End>)> {
+fn worlds() -> impl Strategy<Value = (Document, Vec<StepEnd>)> {
     let when = prop_oneof![
         4 => Just(When::AllSucceeded),
         1 => Just(When::AnyFailed),
         1 => Just(When::Always),
     ];
-    let fate = prop_oneof![4 => Just(End::Succeeded), 2 => Just(End::Failed), 1 => Just(End::NotWanted)];
+    let fate = prop_oneof![4 => Just(StepEnd::Succeeded), 2 => Just(StepEnd::Failed), 1 => Just(StepEnd::NotWanted)];
     prop::collection::vec((prop::collection::vec(any::<prop::sample::Index>(), 0..4), when, fate, any::<bool>()), 1..14)
         .prop_map(|steps| {
             let mut fates = Vec::new();
@@ -127,12 +133,12 @@ proptest! {
         let (_, ends, culprit) = finish(&graph, |step| fates[step]);
 
         // The same with many steps under way at once, ending in any order.
-        let mut walk = Walk::new(&graph, []);
+        let mut walk = GraphProgress::new(&graph, []);
         let mut under_way: Vec<StepIndex> = Vec::new();
         let mut decided = vec![0; fates.len()];
         let mut order = order.iter().cycle();
         loop {
-            while let Some(decision) = walk.next() {
+            while let Some(decision) = walk.next_decision() {
                 let step = match decision {
                     Decision::Start(step) => {
                         under_way.push(step);
@@ -163,16 +169,16 @@ proptest! {
     ) {
         let graph = Graph::new(&document).unwrap();
         let (_, ends, culprit) = finish(&graph, |step| fates[step]);
-        let mut first = Walk::new(&graph, []);
+        let mut first = GraphProgress::new(&graph, []);
         for _ in 0..stop_after {
-            if let Some(Decision::Start(step)) = first.next() {
+            if let Some(Decision::Start(step)) = first.next_decision() {
                 first.ended(step, fates[step]);
             }
         }
         let committed: Vec<_> =
             first.ends.iter().enumerate().filter_map(|(step, end)| end.map(|end| (step, end))).collect();
-        let mut second = Walk::new(&graph, committed.iter().copied());
-        while let Some(decision) = second.next() {
+        let mut second = GraphProgress::new(&graph, committed.iter().copied());
+        while let Some(decision) = second.next_decision() {
             match decision {
                 Decision::Start(step) => {
                     prop_assert!(!committed.iter().any(|(done, _)| *done == step));
@@ -191,7 +197,7 @@ proptest! {
         let graph = Graph::new(&document).unwrap();
         let (decisions, _, culprit) = finish(&graph, |step| fates[step]);
         let fatal = decisions.iter().any(|decision| match decision {
-            Decision::Start(step) => fates[*step] == End::Failed && !document.steps[*step].continue_on_failure,
+            Decision::Start(step) => fates[*step] == StepEnd::Failed && !document.steps[*step].continue_on_failure,
             Decision::Skip(..) => false,
         });
         prop_assert_eq!(culprit.is_some(), fatal);

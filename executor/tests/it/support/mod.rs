@@ -1,4 +1,4 @@
-//! An executor at work against a run API in memory.
+//! An executor running against a run API in memory.
 
 mod api;
 mod rules;
@@ -39,7 +39,7 @@ pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T 
     tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("it does not happen: {what}"))
 }
 
-/// An executor that is at work.
+/// An executor that is running.
 pub(crate) struct Running {
     queue: Arc<MemoryQueue>,
     pub(crate) metrics: Metrics,

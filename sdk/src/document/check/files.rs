@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Bounds, MAX_TOTAL_BYTES};
+use super::{DocumentBounds, MAX_TOTAL_BYTES};
 use crate::{
     document::{Document, pointer},
     problem::FieldError,
@@ -19,13 +19,13 @@ const DEVICES: [&str; 6] = ["aux", "con", "nul", "prn", "com", "lpt"];
 pub(super) fn check(
     document: &Document,
     files: &BTreeMap<String, String>,
-    bounds: Bounds,
+    bounds: DocumentBounds,
     faults: &mut Vec<FieldError>,
 ) {
     if files.len() > MAX_FILES {
         faults.push(FieldError::new("/files", format!("{} files; at most {MAX_FILES}", files.len())));
     }
-    for (path, reason) in wrong_paths(files.keys().map(String::as_str)) {
+    for (path, reason) in path_errors(files.keys().map(String::as_str)) {
         faults.push(FieldError::new(pointer::file(path), format!("the path {reason}")));
     }
     for (path, source) in files {
@@ -48,12 +48,12 @@ pub(super) fn check(
     }
 }
 
-/// Which of a version's paths, sorted, cannot name sources, and why: what [`wrong_path`] says, and what cannot lie
+/// Which of a version's paths, sorted, cannot name sources, and why: what [`path_error`] says, and what cannot lie
 /// in one folder with another, be it on a file system that knows no case.
-pub fn wrong_paths<'a>(paths: impl IntoIterator<Item = &'a str>) -> Vec<(&'a str, String)> {
+pub fn path_errors<'a>(paths: impl IntoIterator<Item = &'a str>) -> Vec<(&'a str, String)> {
     let (mut wrong, mut taken, mut folders) = (Vec::new(), HashMap::new(), HashMap::new());
     for path in paths {
-        if let Some(reason) = wrong_path(path) {
+        if let Some(reason) = path_error(path) {
             wrong.push((path, reason.to_owned()));
             continue;
         }
@@ -77,7 +77,7 @@ pub fn wrong_paths<'a>(paths: impl IntoIterator<Item = &'a str>) -> Vec<(&'a str
 }
 
 /// Why `path` cannot name a source; a path that can lies below the folder it is relative to.
-pub fn wrong_path(path: &str) -> Option<&'static str> {
+pub fn path_error(path: &str) -> Option<&'static str> {
     if path.len() > MAX_PATH {
         return Some("is longer than 200 bytes");
     }
@@ -119,12 +119,12 @@ fn is_device(part: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{wrong_path, wrong_paths};
+    use super::{path_error, path_errors};
 
     #[test]
-    fn what_cannot_lie_in_one_folder_is_told() {
+    fn conflicting_paths_are_reported() {
         let wrong = |paths: &[&'static str]| {
-            wrong_paths(paths.iter().copied()).into_iter().map(|(path, _)| path).collect::<Vec<_>>()
+            path_errors(paths.iter().copied()).into_iter().map(|(path, _)| path).collect::<Vec<_>>()
         };
         assert_eq!(wrong(&["a.lua", "a/b.lua", "b.lua", "com.lua", "lpt0.lua"]), [""; 0]);
         assert_eq!(wrong(&["a.lua", "a.lua/b.lua"]), ["a.lua"]);
@@ -139,14 +139,14 @@ mod tests {
     #[test]
     fn takes_relative_lua_paths_only() {
         for path in ["scripts/a.lua", "a.lua", "lib/deep/x-1_2.lua"] {
-            assert_eq!(wrong_path(path), None, "{path}");
+            assert_eq!(path_error(path), None, "{path}");
         }
         for path in ["", "/a.lua", "../a.lua", "a/../b.lua", "a//b.lua", "./a.lua", ".git/a.lua", "a b.lua", "a\\b.lua"]
         {
-            assert!(wrong_path(path).is_some(), "{path}");
+            assert!(path_error(path).is_some(), "{path}");
         }
         for path in ["a.txt", ".lua", "scripts/.lua", "é.lua"] {
-            assert!(wrong_path(path).is_some(), "{path}");
+            assert!(path_error(path).is_some(), "{path}");
         }
     }
 }

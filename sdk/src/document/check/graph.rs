@@ -13,14 +13,14 @@ use crate::{
     problem::FieldError,
 };
 
-/// One fault for every knot of steps that wait for each other, with one whole cycle of it.
+/// One error for every knot of steps that wait for each other, with one whole cycle of it.
 pub(super) fn check(document: &Document, faults: &mut Vec<FieldError>) {
     let mut graph: DiGraph<(), ()> = DiGraph::new();
     for _ in &document.steps {
         graph.add_node(());
     }
     for (index, (name, step)) in document.steps.iter().enumerate() {
-        // A step that needs itself is told of where it stands.
+        // A step that needs itself is reported where it stands.
         for needed in step.needs.iter().filter(|needed| *needed != name) {
             if let Some(needed) = document.steps.get_index_of(needed) {
                 graph.add_edge(NodeIndex::new(index), NodeIndex::new(needed), ());
@@ -48,7 +48,7 @@ pub(super) fn check(document: &Document, faults: &mut Vec<FieldError>) {
         let needs = pointer::member(&step_pointer(name(first)), "needs");
         faults.push(FieldError::new(
             position.map_or(needs.clone(), |position| pointer::element(&needs, position)),
-            format!("a cycle: {}; take one of these needs away", path.join(" needs ")),
+            format!("a cycle: {}; remove one of these dependencies", path.join(" needs ")),
         ));
     }
 }

@@ -11,7 +11,7 @@ mod step;
 
 use std::collections::BTreeMap;
 
-pub use files::{MAX_FOLDERS, wrong_path, wrong_paths};
+pub use files::{MAX_FOLDERS, path_error, path_errors};
 pub use graph::order;
 
 use super::{Document, modules, pointer, read::MAX_FAULTS};
@@ -19,35 +19,35 @@ use crate::problem::FieldError;
 
 /// The most modules of the library that a document can pin.
 const MAX_MODULES: usize = 50;
-/// The most steps that a pipeline can have, unless told.
+/// Default maximum number of steps in a pipeline.
 pub const MAX_STEPS: usize = 100;
-/// The longest source, in bytes, unless told.
+/// Default maximum size of a source, in bytes.
 pub const MAX_SOURCE_BYTES: usize = 256 * 1024;
 /// A document and its files together, in bytes.
 pub const MAX_TOTAL_BYTES: usize = super::tree::MAX_BYTES;
 
 /// How much a document may hold; a team can have more than what is said here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
-    /// Steps.
+pub struct DocumentBounds {
+    /// The maximum number of steps.
     pub steps: usize,
     /// A source, in bytes.
     pub source_bytes: usize,
 }
 
-impl Default for Bounds {
+impl Default for DocumentBounds {
     fn default() -> Self {
         Self { steps: MAX_STEPS, source_bytes: MAX_SOURCE_BYTES }
     }
 }
 
-/// Every fault of a document with its files (sources by path); none means that it can be taken.
+/// Every error of a document with its files (sources by path); none means that it can be taken.
 pub fn check(document: &Document, files: &BTreeMap<String, String>) -> Vec<FieldError> {
-    check_within(document, files, Bounds::default())
+    check_within(document, files, DocumentBounds::default())
 }
 
 /// The same where other bounds are set.
-pub fn check_within(document: &Document, files: &BTreeMap<String, String>, bounds: Bounds) -> Vec<FieldError> {
+pub fn check_within(document: &Document, files: &BTreeMap<String, String>, bounds: DocumentBounds) -> Vec<FieldError> {
     let mut faults = Vec::new();
     head(document, bounds, &mut faults);
     for (name, step) in &document.steps {
@@ -63,13 +63,13 @@ pub fn check_within(document: &Document, files: &BTreeMap<String, String>, bound
     faults
 }
 
-fn head(document: &Document, bounds: Bounds, faults: &mut Vec<FieldError>) {
+fn head(document: &Document, bounds: DocumentBounds, faults: &mut Vec<FieldError>) {
     if document.restroy != 1 {
-        let detail = format!("version {} of the format is not known here; write 1", document.restroy);
+        let detail = format!("unknown format version {}; write 1", document.restroy);
         faults.push(FieldError::new("/restroy", detail));
     }
     if let Some(name) = &document.name
-        && let Some(detail) = wrong_title(name)
+        && let Some(detail) = title_error(name)
     {
         faults.push(FieldError::new("/name", detail));
     }
@@ -107,8 +107,8 @@ fn library(document: &Document, faults: &mut Vec<FieldError>) {
         let at = pointer::member("/library", name);
         if !is_module_name(name) {
             let detail = format!(
-                "`{name}` is not a module's name: a small letter first, then small letters, digits and `_`, at most \
-                 64 together"
+                "`{name}` is not a module's name: a lower-case letter first, then lower-case letters, digits and `_`, \
+                at most 64 in all"
             );
             faults.push(FieldError::new(&at, detail));
         }
@@ -121,7 +121,7 @@ fn library(document: &Document, faults: &mut Vec<FieldError>) {
 fn concurrency(document: &Document, faults: &mut Vec<FieldError>) {
     let Some(concurrency) = &document.concurrency else { return };
     if !(1..=50).contains(&concurrency.limit) {
-        let detail = format!("{} lies outside 1 to 50", concurrency.limit);
+        let detail = format!("{} must be between 1 and 50", concurrency.limit);
         faults.push(FieldError::new("/concurrency/limit", detail));
     }
     if concurrency.key.is_some() {
@@ -133,7 +133,7 @@ fn concurrency(document: &Document, faults: &mut Vec<FieldError>) {
 const NOT_YET: &str = "not available in this version yet";
 
 /// Why a name for people is none.
-fn wrong_title(name: &str) -> Option<&'static str> {
+fn title_error(name: &str) -> Option<&'static str> {
     let length = name.chars().count();
     if name.trim() != name || length == 0 {
         Some("a name is not empty and neither begins nor ends with a space")

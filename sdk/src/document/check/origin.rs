@@ -3,7 +3,7 @@
 use url::{Host, Url};
 
 /// Why `text` is not an origin that a step can be allowed.
-pub(super) fn wrong(text: &str) -> Option<&'static str> {
+pub(super) fn origin_error(text: &str) -> Option<&'static str> {
     if text.len() > 300 {
         return Some("it is longer than 300 bytes");
     }
@@ -52,7 +52,7 @@ fn is_loopback(host: &Host<&str>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::wrong;
+    use super::origin_error;
 
     #[test]
     fn takes_origins() {
@@ -64,7 +64,7 @@ mod tests {
             "http://127.0.0.1:81",
             "http://[::1]:81",
         ] {
-            assert_eq!(wrong(text), None, "{text}");
+            assert_eq!(origin_error(text), None, "{text}");
         }
     }
 
@@ -88,7 +88,7 @@ mod tests {
             "https://*.10.0.0.1",
             "https://a.example:99999",
         ] {
-            assert!(wrong(text).is_some(), "{text}");
+            assert!(origin_error(text).is_some(), "{text}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{NOT_YET, files, is_key, is_name, origin, step_pointer};
 use crate::{
-    document::{Document, Span, Step, pointer, suggest},
+    document::{Document, DurationText, Step, pointer, suggest},
     problem::FieldError,
 };
 
@@ -13,8 +13,8 @@ const MAX_CONFIG: usize = 100;
 const MAX_CONFIG_BYTES: usize = 48 * 1024;
 const MAX_SECRETS: usize = 50;
 const MAX_ORIGINS: usize = 50;
-const MAX_TIMEOUT: Span = Span::from_millis(15 * 60_000);
-const MAX_PAUSE: Span = Span::from_millis(3_600_000);
+const MAX_TIMEOUT: DurationText = DurationText::from_millis(15 * 60_000);
+const MAX_PAUSE: DurationText = DurationText::from_millis(3_600_000);
 
 pub(super) fn check(
     document: &Document,
@@ -44,16 +44,16 @@ pub(super) fn check(
     }
     if let Some(count) = step.max_parallel {
         if !(1..=50).contains(&count) {
-            fault("max_parallel", format!("{count} lies outside 1 to 50"));
+            fault("max_parallel", format!("{count} must be between 1 and 50"));
         }
         if step.for_each.is_none() {
-            fault("max_parallel", "has a meaning only beside `for_each`".into());
+            fault("max_parallel", "only allowed with `for_each`".into());
         }
     }
     if let Some(timeout) = step.timeout
         && (timeout.millis() == 0 || timeout > MAX_TIMEOUT)
     {
-        fault("timeout", format!("`{timeout}` lies outside 1ms to {MAX_TIMEOUT}"));
+        fault("timeout", format!("`{timeout}` must be between 1ms and {MAX_TIMEOUT}"));
     }
     if let Some(schema) = &step.inputs_schema {
         inputs_schema(&pointer::member(&at, "inputs_schema"), schema, faults);
@@ -103,7 +103,7 @@ fn kind(at: &str, step: &Step, files: &BTreeMap<String, String>, faults: &mut Ve
     }
     let Some(script) = &step.script else { return };
     let place = pointer::member(at, "script");
-    if let Some(reason) = files::wrong_path(script) {
+    if let Some(reason) = files::path_error(script) {
         faults.push(FieldError::new(place, format!("`{script}` {reason}")));
     } else if !files.contains_key(script) {
         let known = || files.keys().map(String::as_str);
@@ -144,7 +144,7 @@ fn retry(at: &str, step: &Step, faults: &mut Vec<FieldError>) {
     let at = pointer::member(at, "retry");
     let mut fault = |field: &str, detail: String| faults.push(FieldError::new(pointer::member(&at, field), detail));
     if !(1..=10).contains(&retry.max_attempts) {
-        fault("max_attempts", format!("{} lies outside 1 to 10", retry.max_attempts));
+        fault("max_attempts", format!("{} must be between 1 and 10", retry.max_attempts));
     }
     if retry.initial > MAX_PAUSE {
         fault("initial", format!("`{}` is longer than {MAX_PAUSE}", retry.initial));
@@ -199,7 +199,7 @@ fn origins(at: &str, step: &Step, faults: &mut Vec<FieldError>) {
         faults.push(FieldError::new(&list, format!("{} origins; at most {MAX_ORIGINS}", step.allow.http.len())));
     }
     for (index, text) in step.allow.http.iter().enumerate() {
-        if let Some(reason) = origin::wrong(text) {
+        if let Some(reason) = origin::origin_error(text) {
             let detail = format!("`{text}` is not an origin such as `https://api.example.com`: {reason}");
             faults.push(FieldError::new(pointer::element(&list, index), detail));
         }

@@ -87,7 +87,7 @@ fn deeper_ones_are_refused_on_a_small_stack() {
 fn steps(schema: &Value, value: &Value) -> Option<u64> {
     let schema = compiled(schema);
     let mut checker = Checker::new(&schema);
-    checker.quietly(0, value).ok().map(|_| checker.steps.taken())
+    checker.is_valid(0, value).ok().map(|_| checker.steps.taken())
 }
 
 #[test]

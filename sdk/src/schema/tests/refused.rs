@@ -1,4 +1,4 @@
-//! What is no schema here, and what is said about it.
+//! What is not a schema here, and what is said about it.
 
 use serde_json::{Map, Value, json};
 

@@ -6,7 +6,7 @@ use super::*;
 
 fn in_folder(root: &Path, limit: u64) -> Scratch {
     let (run, team) = (RunId(Uuid::nil()), TeamId(Uuid::nil()));
-    Scratch::new(root, run, team, limit, Arc::new(Shares::new(1 << 30)))
+    Scratch::new(root, run, team, limit, Arc::new(ScratchQuota::new(1 << 30)))
 }
 
 fn scratch(limit: u64) -> (tempfile::TempDir, Scratch) {
@@ -138,7 +138,7 @@ fn files_are_counted() {
 fn the_books_hold_what_is_there() {
     let root = tempfile::tempdir().unwrap();
     let (run, team) = (RunId(Uuid::nil()), TeamId(Uuid::nil()));
-    let shares = Arc::new(Shares::new(1 << 20));
+    let shares = Arc::new(ScratchQuota::new(1 << 20));
     let scratch = Scratch::new(root.path(), run, team, 1 << 19, Arc::clone(&shares));
     scratch.write("x/a", WriteAt::End, &[0; 1_000]).unwrap();
     assert_eq!(shares.used(), 1_000 + 2 * ENTRY_BYTES);
@@ -148,7 +148,7 @@ fn the_books_hold_what_is_there() {
     scratch.remove("b").unwrap();
     assert_eq!(shares.used(), 2 * ENTRY_BYTES);
     // Another team takes its part: this one's share shrinks, below what its own folder may hold.
-    shares.adopt(TeamId(Uuid::max()), 900_000);
+    shares.reserve_existing(TeamId(Uuid::max()), 900_000);
     assert_eq!(code(scratch.write("b", WriteAt::End, &vec![0; 100_000])), "scratch_limit");
     scratch.remove_all();
     assert_eq!(shares.used(), 900_000);

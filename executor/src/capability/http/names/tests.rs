@@ -15,7 +15,7 @@ const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
 /// A name server and the names that it was asked for.
 struct Server {
     asked: watch::Receiver<BTreeSet<String>>,
-    names: Arc<Names>,
+    names: Arc<CachedResolver>,
     _files: tempfile::TempDir,
 }
 
@@ -38,7 +38,7 @@ impl Server {
             }
         });
         let files = tempfile::tempdir().unwrap();
-        let source = Source {
+        let source = ResolverFiles {
             resolv_conf: files.path().join("resolv.conf"),
             hosts: files.path().join("hosts"),
             port: address.port(),
@@ -46,7 +46,7 @@ impl Server {
         fs::write(&source.resolv_conf, "nameserver 127.0.0.1\nsearch inside.example\noptions ndots:5 timeout:30")
             .unwrap();
         fs::write(&source.hosts, "10.0.0.1 known.example\n::1 known.example\n").unwrap();
-        let names = Arc::new(Names { source, current: Mutex::default(), permits: Semaphore::new(LOOKUPS) });
+        let names = Arc::new(CachedResolver { source, current: Mutex::default(), permits: Semaphore::new(LOOKUPS) });
         Self { asked, names, _files: files }
     }
 }

@@ -1,19 +1,19 @@
-//! Where in a YAML text a JSON pointer leads: for faults that are found after reading.
+//! Where in a YAML text a JSON pointer leads: for errors that are found after reading.
 
 use std::collections::HashMap;
 
 use super::{
     pointer,
-    tree::{self, Node, Place, Value},
+    tree::{self, Node, Position, Value},
 };
 
 /// The places of a YAML document's keys and values by JSON pointer.
 #[derive(Debug, Default)]
-pub struct Places(HashMap<String, Place>);
+pub struct PositionMap(HashMap<String, Position>);
 
-impl Places {
+impl PositionMap {
     /// The places of a YAML text; none when it cannot be read.
-    pub fn of_yaml(text: &str) -> Self {
+    pub fn from_yaml(text: &str) -> Self {
         let mut places = Self::default();
         if let Ok(node) = tree::from_yaml(text) {
             places.add("", node.place, &node);
@@ -22,7 +22,7 @@ impl Places {
     }
 
     /// Where `pointer` leads: its own place or that of what encloses it.
-    pub fn find(&self, pointer: &str) -> Option<Place> {
+    pub fn find(&self, pointer: &str) -> Option<Position> {
         let mut rest = pointer;
         loop {
             if let Some(place) = self.0.get(rest) {
@@ -32,7 +32,7 @@ impl Places {
         }
     }
 
-    fn add(&mut self, at: &str, place: Option<Place>, node: &Node) {
+    fn add(&mut self, at: &str, place: Option<Position>, node: &Node) {
         if let Some(place) = place {
             self.0.entry(at.to_owned()).or_insert(place);
         }

@@ -9,7 +9,7 @@ use crate::{Clock, EffectGate, Entropy, Files, Grants, Http, Journal, Kv, Mail, 
 /// The capabilities of one run, and what may use them. A capability that is absent answers
 /// `not_available`; one that is not granted answers `not_granted`, whether present or not.
 #[derive(Clone)]
-pub struct Door {
+pub struct HostContext {
     /// Whose run it is: those of one owner share processors and worker processes. None: nobody's, which
     /// shares with none.
     pub owner: Option<Owner>,
@@ -21,11 +21,11 @@ pub struct Door {
     pub entropy: Arc<dyn Entropy>,
     /// Where its lines go.
     pub sink: Arc<dyn Sink>,
-    /// HTTP.
+    /// HTTP requests.
     pub http: Option<Arc<dyn Http>>,
     /// The key-value store.
     pub kv: Option<Arc<dyn Kv>>,
-    /// E-mail.
+    /// Outgoing e-mail.
     pub mail: Option<Arc<dyn Mail>>,
     /// The scratch folder.
     pub files: Option<Arc<dyn Files>>,
@@ -37,8 +37,8 @@ pub struct Door {
     pub cancel: CancellationToken,
 }
 
-impl Door {
-    /// A door with nothing behind it but a clock, randomness and a place for lines.
+impl HostContext {
+    /// A host context with nothing behind it but a clock, randomness and a place for lines.
     pub fn new(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>, sink: Arc<dyn Sink>) -> Self {
         Self {
             owner: None,

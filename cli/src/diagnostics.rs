@@ -1,9 +1,9 @@
-//! Faults as a compiler shows them: file, line, column, the line itself, a mark below it.
+//! Errors as a compiler shows them: file, line, column, the line itself, a mark below it.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use restroy_sdk::{
-    document::{Place, Places},
+    document::{Position, PositionMap},
     problem::FieldError,
 };
 
@@ -12,34 +12,34 @@ use crate::{
     style::{Paint, clean},
 };
 
-/// A fault in a file.
+/// An error in a file.
 #[derive(Debug, PartialEq, Eq)]
-struct Located<'a> {
+struct LocatedError<'a> {
     file: String,
-    place: Option<Place>,
+    place: Option<Position>,
     /// The file's text, if it is at hand.
     text: Option<&'a str>,
 }
 
-/// The faults of a folder's document and sources, as they are shown.
+/// The errors of a folder's document and sources, as they are shown.
 pub(crate) fn show(faults: &[FieldError], folder: &Folder, paint: Paint) -> String {
-    let places = Places::of_yaml(&folder.yaml);
+    let places = PositionMap::from_yaml(&folder.yaml);
     faults.iter().map(|fault| render(fault, &locate(fault, folder, &places), paint)).collect()
 }
 
-fn place(fault: &FieldError) -> Option<Place> {
-    fault.line.map(|line| Place { line, column: fault.column.unwrap_or(1) })
+fn place(fault: &FieldError) -> Option<Position> {
+    fault.line.map(|line| Position { line, column: fault.column.unwrap_or(1) })
 }
 
-fn locate<'a>(fault: &FieldError, folder: &'a Folder, places: &Places) -> Located<'a> {
+fn locate<'a>(fault: &FieldError, folder: &'a Folder, places: &PositionMap) -> LocatedError<'a> {
     if let Some(path) = file_path(&fault.pointer, &folder.files) {
         let file = folder.root.join(&path).display().to_string();
-        return Located { file, place: place(fault), text: folder.files.get(&path).map(String::as_str) };
+        return LocatedError { file, place: place(fault), text: folder.files.get(&path).map(String::as_str) };
     }
     // The API speaks of the body that was sent: the document stands under `definition` there.
     let pointer = fault.pointer.strip_prefix("/definition").unwrap_or(&fault.pointer);
     let place = place(fault).or_else(|| places.find(pointer));
-    Located { file: folder.document.display().to_string(), place, text: Some(&folder.yaml) }
+    LocatedError { file: folder.document.display().to_string(), place, text: Some(&folder.yaml) }
 }
 
 /// The file that a pointer `/files/…` names, whether the path in it is escaped or not.
@@ -51,7 +51,7 @@ fn file_path(pointer: &str, files: &BTreeMap<String, String>) -> Option<String> 
     Some(rest.replace("~1", "/").replace("~0", "~"))
 }
 
-fn render(fault: &FieldError, located: &Located<'_>, paint: Paint) -> String {
+fn render(fault: &FieldError, located: &LocatedError<'_>, paint: Paint) -> String {
     let mut text = format!("{} {}\n", paint.red("error:"), clean(&fault.detail));
     let Some(place) = located.place else {
         // A file's pointer says nothing that its path does not.
