@@ -27,7 +27,7 @@ mod report;
 mod signals;
 mod worker;
 
-pub use capability::http::{HttpPolicy, Network, NetworkError, Outbound};
+pub use capability::http::{HttpPolicy, Outbound};
 pub use config::{ClientIdentity, DEFAULT_SCRATCH_TOTAL, ExecutorConfig, ExecutorError};
 pub use health::Health;
 pub use worker::Executor;
