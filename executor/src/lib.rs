@@ -25,6 +25,7 @@ mod memory;
 pub mod metrics;
 mod report;
 mod signals;
+mod tenant_work;
 mod worker;
 
 pub use capability::http::{HttpPolicy, Outbound};
