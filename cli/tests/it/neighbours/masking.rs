@@ -78,7 +78,7 @@ async fn large_results_leave_others_their_turn() {
     let attacker = &neighbours.attacker;
     attacker.client.put_configuration(attacker.board, "S", &put).await.unwrap();
     let definition = json!({"restroy": 1, "steps": {"each": {
-        "script": "scripts/each.lua", "secrets": ["S"], "max_parallel": 60,
+        "script": "scripts/each.lua", "secrets": ["S"], "max_parallel": 50,
         "for_each": "(function() local t = json.array {} for i = 1, 60 do t[i] = i end return t end)()",
     }}});
     let pipeline = attacker.push("large results", definition, &[("scripts/each.lua", LARGE_RESULT)]).await;
