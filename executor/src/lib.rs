@@ -25,9 +25,10 @@ mod memory;
 pub mod metrics;
 mod report;
 mod signals;
+mod tenant_work;
 mod worker;
 
-pub use capability::http::{HttpPolicy, Network, NetworkError, Outbound};
+pub use capability::http::{HttpPolicy, Outbound};
 pub use config::{ClientIdentity, DEFAULT_SCRATCH_TOTAL, ExecutorConfig, ExecutorError};
 pub use health::Health;
 pub use worker::Executor;

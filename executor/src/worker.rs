@@ -32,6 +32,7 @@ use crate::{
     lease,
     metrics::Metrics,
     signals::{self, Release, Signals},
+    tenant_work,
 };
 
 /// How often the executor says that it is there.
@@ -99,6 +100,7 @@ impl Executor {
         let tools = Tools {
             engine,
             threads: SandboxThreads::new("tenants", None).map_err(ExecutorError::Threads)?,
+            tenant_work: tenant_work::executor(&config),
             ambient,
             outbound: Outbound::new(config.http.clone()).map_err(ExecutorError::Http)?,
             limits: config.limits.clamped(),
@@ -288,12 +290,22 @@ impl Executor {
             release,
         );
         let plan = claimed.plan;
-        // Under the lease's first half minute; a lease that is lost meanwhile shows with the first report.
-        let prepared = tokio::task::spawn_blocking(move || (prepare(&plan), plan)).await;
-        let Ok((prepared, plan)) = prepared else {
-            tracing::error!(%run_id, "the plan's preparation broke down: the task's lease ends by itself");
-            return None;
+        let team = plan.team_id.0;
+        let prepared = tokio::select! {
+            prepared = self.tools.tenant_work.run(team, move || (prepare(&plan), plan)) => prepared,
+            () = lease::hold(&api) => {
+                tracing::warn!(%run_id, fence, "the task's lease was lost before it began");
+                return None;
+            }
         };
+        let (prepared, plan) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                tracing::error!(%run_id, %error, "the plan is not prepared: the task's lease ends by itself");
+                return None;
+            }
+        };
+        // Scratch files take no turn: a folder has at most a thousand entries, and a slot works on one folder at a time.
         let (folders, team_id) = (Arc::clone(&self.folders), plan.team_id);
         let scratch = tokio::task::spawn_blocking(move || folders.open(run_id, team_id)).await.ok()?;
         let (tools, signals) = (self.tools.clone(), Arc::clone(&self.signals));

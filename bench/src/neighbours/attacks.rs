@@ -17,7 +17,7 @@ const AT_ONCE: usize = 8;
 
 /// One way to attack.
 #[derive(Clone, Copy)]
-pub(super) enum Attack {
+pub(crate) enum Attack {
     /// Runs of this script, started again as they end.
     Script(&'static str),
     /// One run after another, each a step for each of many items.
@@ -33,7 +33,7 @@ pub(super) enum Attack {
 }
 
 /// All that are measured.
-pub(super) const ATTACKS: &[(&str, Attack)] = &[
+pub(crate) const ATTACKS: &[(&str, Attack)] = &[
     ("busy scripts", Attack::Script("while true do end")),
     ("busy host calls", Attack::Script("local c = os.clock while true do for i = 1, 20000 do end c() end")),
     ("randomness", Attack::Script("while true do crypto.random_bytes(65536) end")),
@@ -74,20 +74,20 @@ fn gotos() -> String {
 }
 
 /// A team of its own.
-pub(super) struct Attacker {
+pub(crate) struct Attacker {
     client: Client,
     board: BoardId,
 }
 
 impl Attacker {
-    pub(super) async fn new(url: &str) -> Result<Self, Box<dyn Error>> {
+    pub(crate) async fn new(url: &str) -> Result<Self, Box<dyn Error>> {
         let client = signed_in(url, ATTACKER).await?;
         let board = board(&client).await?;
         Ok(Self { client, board })
     }
 
     /// Goes on until it is dropped. What is refused is tried again: that, too, costs.
-    pub(super) async fn attack(&self, name: &str, attack: Attack) -> Result<(), Box<dyn Error>> {
+    pub(crate) async fn attack(&self, name: &str, attack: Attack) -> Result<(), Box<dyn Error>> {
         let pipeline = self.client.create_pipeline(self.board, name).await?.id;
         let idle = "return 1".to_owned();
         match attack {
@@ -138,7 +138,7 @@ impl Attacker {
     }
 
     /// Cancels what still runs.
-    pub(super) async fn leave_off(&self) -> Result<(), Box<dyn Error>> {
+    pub(crate) async fn leave_off(&self) -> Result<(), Box<dyn Error>> {
         for pipeline in self.client.pipelines(self.board, &Paging::longest()).await?.items {
             for run in self.client.runs(pipeline.id, &Paging::longest()).await?.items {
                 if !run.status.is_terminal() {

@@ -28,7 +28,7 @@ pub mod token;
 pub use attempt::Attempt;
 pub use caller::{Caller, Grant, Via};
 pub(crate) use limit::network;
-pub use peer::{Network, Networks, NotANetwork, Peer};
+pub use peer::{Networks, Peer};
 pub use permission::{Permission, Permissions, Role};
 pub use registration::Registration;
 pub use scope::Scope;

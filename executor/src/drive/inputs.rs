@@ -12,6 +12,7 @@ use restroy_sdk::{
     schema::{CheckError, Schema},
     status::StepStatus,
 };
+use restroy_tenant_executor::TenantError;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
@@ -55,12 +56,17 @@ impl Schemas {
     }
 }
 
-/// Checks what a script would see as `inputs`, off the async threads: it may be much.
-pub(super) async fn check(task: &Arc<TaskContext>, step: &str, schema: &Value, inputs: &str) -> Result<(), Failure> {
-    let ended = || Failure::new("internal", "the check of the step's inputs did not come to an end");
-    let _turn = task.schemas.turn.acquire().await.map_err(|_| ended())?;
-    let (of_task, step, schema, inputs) = (Arc::clone(task), step.to_owned(), schema.clone(), inputs.to_owned());
-    let checked = tokio::task::spawn_blocking(move || {
+/// Checks what a script would see as `inputs`, in a turn of the team: it may be much.
+pub(super) async fn check(
+    task: &Arc<TaskContext>,
+    step: &str,
+    schema: &Value,
+    inputs: &Arc<str>,
+) -> Result<(), Failure> {
+    let ended = |error| Failure::not_in_turn(error, "the check of the step's inputs");
+    let _turn = task.schemas.turn.acquire().await.map_err(|_| ended(TenantError::Failed))?;
+    let (of_task, step, schema, inputs) = (Arc::clone(task), step.to_owned(), schema.clone(), Arc::clone(inputs));
+    let checked = task.in_turn(move || {
         let schema = of_task.schemas.get(&step, &schema).map_err(|error| {
             let message = format!("the step's `inputs_schema` is not taken any more: {error}: change it, and publish");
             Failure::new(INVALID_INPUTS, message)
@@ -73,8 +79,7 @@ pub(super) async fn check(task: &Arc<TaskContext>, step: &str, schema: &Value, i
             .map_err(|error| Failure::new("internal", format!("the inputs of the step cannot be read: {error}")))?;
         Ok::<_, Failure>(schema.check(&inputs))
     });
-    let Ok(checked) = checked.await else { return Err(ended()) };
-    match checked? {
+    match checked.await.map_err(ended)?? {
         Ok(()) => Ok(()),
         Err(CheckError::Mismatch(faults)) => Err(refused(task, &faults)),
         Err(error) => Err(Failure::new(INVALID_INPUTS, error.limit("inputs").unwrap_or_default())),

@@ -142,6 +142,7 @@ fn rules() -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendError>
     Ok([
         on_channel(libc::SYS_read)?,
         on_channel(libc::SYS_write)?,
+        on_channel(libc::SYS_recvfrom)?,
         not_executable(libc::SYS_mmap)?,
         not_executable(libc::SYS_mprotect)?,
         (libc::SYS_munmap, always()),

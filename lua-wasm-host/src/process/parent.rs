@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::os::fd::AsFd as _;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::Workers;
 use super::frame::{Bounds, Decoder, Malformed, Said, answer, encode};
 use super::pool::Process;
+use super::sockets::Spin;
 use crate::dispatch::Dispatcher;
 use crate::host::{Stopped, served};
 use crate::meter::{Allowed, Stop, WallClock, drive};
@@ -162,9 +164,16 @@ async fn serve(
     let mut decoder = Decoder::new(Bounds::of(limits));
     let mut buffer = vec![0; READ];
     let mut stopped: Option<Box<StepError>> = None;
+    let spin = Spin::default();
+    // Whether the next call may come at once: not while the script has only begun, nor after a call that waited.
+    let mut soon = false;
     loop {
         let said = loop {
-            let length = channel.read(&mut buffer).await?;
+            let arrived = if soon { spin.read(channel.as_fd(), &mut buffer)? } else { None };
+            let length = match arrived {
+                Some(length) => length,
+                None => channel.read(&mut buffer).await?,
+            };
             if length == 0 {
                 return Err(Lost::Ended);
             }
@@ -177,6 +186,7 @@ async fn serve(
         if stopped.is_some() && !matches!(said, Said::End { end: GuestEnd::ByHost, .. }) {
             return Err(Malformed::Unasked.into());
         }
+        soon = true;
         let reply = match said {
             Said::Now => encode(answer::NUMBER, &[&dispatcher.now().to_le_bytes()]),
             Said::Random(length) => {
@@ -197,6 +207,7 @@ async fn serve(
                 let answered = match at_once {
                     Poll::Ready(answered) => answered,
                     Poll::Pending => {
+                        soon = false;
                         drop(ticket.take());
                         let answered = call.await;
                         ticket = my_turn(clock, shares, owner).await;
@@ -212,6 +223,7 @@ async fn serve(
                 }
             }
             Said::Slice => {
+                soon = false;
                 if shares.contended() {
                     drop(ticket.take());
                     ticket = my_turn(clock, shares, owner).await;

@@ -37,7 +37,7 @@ pub(super) async fn diff_versions(
     let mut tx = scope.read().await?;
     let (from, to) = (whole(&mut tx, id, number).await?, whole(&mut tx, id, other).await?);
     drop(tx);
-    turn.run(move || compare(from, to)).await.map(Json)
+    Ok(Json(turn.run(move || compare(from, to)).await?))
 }
 
 /// Takes its time with much text: off the async threads.

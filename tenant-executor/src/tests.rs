@@ -9,12 +9,12 @@ use std::{
 
 use proptest::prelude::*;
 
+use uuid::Uuid;
+
 use super::{
-    TenantExecutor, TenantLimits,
+    TenantError, TenantExecutor, TenantLimits,
     limiter::{Limiter, Permit, Refused},
 };
-use restroy_sdk::problem::ProblemCode;
-use uuid::Uuid;
 
 fn limits(threads: usize) -> TenantLimits {
     TenantLimits { threads, waiting_per_team: 8, waiting: 20, timeout: Duration::from_mins(1) }
@@ -168,8 +168,8 @@ async fn work_runs_on_threads_of_its_own_and_a_panic_ends_none() {
     let name = executor.run(team(0), || std::thread::current().name().map(str::to_owned)).await.unwrap();
     assert_eq!(name.as_deref(), Some("tenants-0"));
     let failed = executor.run(team(0), || panic!("on purpose")).await;
-    assert_eq!(failed.unwrap_err().code(), ProblemCode::Internal);
-    assert_eq!(executor.run(team(0), || 5).await.unwrap(), 5);
+    assert_eq!(failed, Err(TenantError::Failed));
+    assert_eq!(executor.run(team(0), || 5).await, Ok(5));
 }
 
 #[tokio::test]
@@ -177,11 +177,11 @@ async fn a_turn_that_does_not_come_is_refused() {
     let soon = TenantLimits { timeout: Duration::from_millis(20), ..limits(1) };
     let executor = TenantExecutor::new(soon);
     let turn = executor.turn(team(0)).await.unwrap();
-    assert_eq!(executor.turn(team(1)).await.unwrap_err().code(), ProblemCode::Unavailable);
+    assert_eq!(executor.turn(team(1)).await.unwrap_err(), TenantError::Timeout);
     drop(turn);
     executor.turn(team(1)).await.unwrap();
 
     let executor = TenantExecutor::new(TenantLimits { waiting_per_team: 0, ..soon });
     let _turn = executor.turn(team(0)).await.unwrap();
-    assert_eq!(executor.turn(team(0)).await.unwrap_err().code(), ProblemCode::RateLimited);
+    assert_eq!(executor.turn(team(0)).await.unwrap_err(), TenantError::TeamQueueFull(0));
 }
