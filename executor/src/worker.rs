@@ -2,7 +2,7 @@
 
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
-use lua_wasm_host::{Engine, SandboxThreads};
+use lua_wasm_host::{Engine, Running, SandboxThreads};
 use restroy_run_queue::{
     queue::{Handler, Message, Queue},
     run_api::{Batch, HeldTask, ReleaseReason},
@@ -97,9 +97,10 @@ impl Executor {
         let metrics = Metrics::new(engine_id, config.slots.max(1));
         let api = RunApi::new(&config, engine_id, metrics.clone())?;
         let api = Arc::new(api);
+        let running = if engine.isolation().is_some() { Running::Calls } else { Running::Sandboxes };
         let tools = Tools {
             engine,
-            threads: SandboxThreads::new("tenants", None).map_err(ExecutorError::Threads)?,
+            threads: SandboxThreads::new("tenants", None, running).map_err(ExecutorError::Threads)?,
             tenant_work: tenant_work::executor(&config),
             ambient,
             outbound: Outbound::new(config.http.clone()).map_err(ExecutorError::Http)?,

@@ -17,10 +17,8 @@ use std::{sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
-use self::{
-    limiter::{Limiter, Permit, Refused},
-    threads::Threads,
-};
+pub use self::limiter::{FairLimits, FairSemaphore, Permit, Refused};
+use self::threads::Threads;
 
 /// How much work is done and waits.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +37,14 @@ impl Default for TenantLimits {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         Self { threads: cores.clamp(2, 8), waiting_per_team: 16, waiting: 512, timeout: Duration::from_secs(20) }
+    }
+}
+
+impl From<TenantLimits> for FairLimits {
+    fn from(TenantLimits { threads, waiting_per_team, waiting, .. }: TenantLimits) -> Self {
+        // The last thread is never a second of the same team's.
+        let per_team = threads.saturating_sub(1).max(1);
+        Self { permits: threads, per_team, waiting_per_team, waiting }
     }
 }
 
@@ -62,7 +68,7 @@ pub enum TenantError {
 /// Threads for the work of tenants, in turns. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct TenantExecutor {
-    limiter: Limiter,
+    limiter: FairSemaphore,
     threads: Arc<Threads>,
     limits: TenantLimits,
 }
@@ -70,7 +76,7 @@ pub struct TenantExecutor {
 impl TenantExecutor {
     /// Starts the threads.
     pub fn new(limits: TenantLimits) -> Self {
-        Self { limiter: Limiter::new(limits), threads: Arc::new(Threads::start(limits.threads)), limits }
+        Self { limiter: FairSemaphore::new(limits.into()), threads: Arc::new(Threads::start(limits.threads)), limits }
     }
 
     /// Waits for a turn of the team, or of whoever else the work is done for. What is read for the work is

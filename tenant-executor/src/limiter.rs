@@ -1,4 +1,4 @@
-//! Who works next: a semaphore whose permits go round the teams that wait.
+//! A semaphore whose permits go round the teams that wait.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -8,15 +8,27 @@ use std::{
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::TenantLimits;
+/// How many permits there are, and how many may wait for one.
+#[derive(Debug, Clone, Copy)]
+pub struct FairLimits {
+    /// All permits.
+    pub permits: usize,
+    /// The most that one team has at once.
+    pub per_team: usize,
+    /// How many of a team may wait for a permit.
+    pub waiting_per_team: usize,
+    /// How many may wait, of all teams.
+    pub waiting: usize,
+}
 
-/// Permits, handed out by turns.
+/// A semaphore that is fair between teams: each team that waits has one turn, then the next team, however many of one of
+/// them wait. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Limiter(Arc<Inner>);
+pub struct FairSemaphore(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    limits: TenantLimits,
+    limits: FairLimits,
     queues: Mutex<Queues>,
 }
 
@@ -34,27 +46,31 @@ struct Queues {
 
 /// Why there is no permit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refused {
+pub enum Refused {
     /// Too much of the team's waits.
     Team,
     /// Too much waits of all.
     All,
 }
 
-/// The right to work; dropped, the next has it.
+/// One of the permits; dropped, the next team has it.
 #[derive(Debug)]
-pub(super) struct Permit {
+pub struct Permit {
     inner: Arc<Inner>,
     team: Uuid,
 }
 
-impl Limiter {
-    pub(super) fn new(limits: TenantLimits) -> Self {
+impl FairSemaphore {
+    /// With these limits. There is one permit at least, and one for a team.
+    pub fn new(limits: FairLimits) -> Self {
         Self(Arc::new(Inner { limits, queues: Mutex::default() }))
     }
 
     /// Waits for a permit. Whoever stops waiting loses its place.
-    pub(super) async fn acquire(&self, team: Uuid) -> Result<Permit, Refused> {
+    ///
+    /// # Errors
+    /// When too many wait already.
+    pub async fn acquire(&self, team: Uuid) -> Result<Permit, Refused> {
         let granted = {
             let mut queues = self.0.lock();
             // What waits of others cannot have this permit: they have as many as they may.
@@ -86,11 +102,10 @@ impl Inner {
 }
 
 impl Queues {
-    /// Whether a permit is free that the team may have: the last one is never a second of the same team's.
-    fn may_have(&self, team: Uuid, limits: &TenantLimits) -> bool {
-        let threads = limits.threads.max(1);
-        let most = if threads > 1 { threads - 1 } else { 1 };
-        self.held_in_all < threads && self.held.get(&team).copied().unwrap_or(0) < most
+    /// Whether a permit is free that the team may have.
+    fn may_have(&self, team: Uuid, limits: &FairLimits) -> bool {
+        let held = self.held.get(&team).copied().unwrap_or(0);
+        self.held_in_all < limits.permits.max(1) && held < limits.per_team.max(1)
     }
 
     fn hold(&mut self, team: Uuid) {
@@ -108,7 +123,7 @@ impl Queues {
         }
     }
 
-    fn wait(&mut self, team: Uuid, limits: &TenantLimits) -> Result<oneshot::Receiver<Permit>, Refused> {
+    fn wait(&mut self, team: Uuid, limits: &FairLimits) -> Result<oneshot::Receiver<Permit>, Refused> {
         let is_full = |this: &Self| this.waiting.get(&team).map_or(0, VecDeque::len) >= limits.waiting_per_team;
         if is_full(self) {
             // Those who went away hold no place.
@@ -148,7 +163,7 @@ impl Queues {
     }
 
     /// The next that may work, and counts it as working. Its team goes to the end of the order.
-    fn next(&mut self, limits: &TenantLimits) -> Option<(Uuid, oneshot::Sender<Permit>)> {
+    fn next(&mut self, limits: &FairLimits) -> Option<(Uuid, oneshot::Sender<Permit>)> {
         let mut at = 0;
         while let Some(team) = self.order.get(at).copied() {
             if !self.may_have(team, limits) {

@@ -11,10 +11,7 @@ use proptest::prelude::*;
 
 use uuid::Uuid;
 
-use super::{
-    TenantError, TenantExecutor, TenantLimits,
-    limiter::{Limiter, Permit, Refused},
-};
+use super::{FairSemaphore, Permit, Refused, TenantError, TenantExecutor, TenantLimits};
 
 fn limits(threads: usize) -> TenantLimits {
     TenantLimits { threads, waiting_per_team: 8, waiting: 20, timeout: Duration::from_mins(1) }
@@ -28,7 +25,7 @@ type Waiting = Pin<Box<dyn Future<Output = Result<Permit, Refused>>>>;
 
 /// Whoever waits, in order of coming; looked at by hand, so that no runtime decides anything.
 struct World {
-    limiter: Limiter,
+    limiter: FairSemaphore,
     waiting: Vec<(u8, Waiting)>,
     working: Vec<(u8, Permit)>,
     refused: usize,
@@ -36,7 +33,12 @@ struct World {
 
 impl World {
     fn new(threads: usize) -> Self {
-        Self { limiter: Limiter::new(limits(threads)), waiting: Vec::new(), working: Vec::new(), refused: 0 }
+        Self {
+            limiter: FairSemaphore::new(limits(threads).into()),
+            waiting: Vec::new(),
+            working: Vec::new(),
+            refused: 0,
+        }
     }
 
     fn ask(&mut self, number: u8) {

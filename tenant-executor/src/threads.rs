@@ -9,7 +9,7 @@ use std::{
 pub(super) type Job = Box<dyn FnOnce() + Send>;
 
 /// How much the threads yield to others when processors are scarce.
-const NICE: i32 = 5;
+const NICE: i32 = 10;
 /// Their stack: what is done here may recurse as deep as bounded documents do.
 const STACK: usize = 4 * 1024 * 1024;
 

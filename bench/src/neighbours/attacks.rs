@@ -1,6 +1,6 @@
 //! What an attacker does, with nothing but an account, at full speed until it is dropped.
 
-use std::{collections::BTreeMap, convert::Infallible, error::Error};
+use std::{cell::Cell, collections::BTreeMap, convert::Infallible, error::Error};
 
 use futures_util::future::join_all;
 use restroy_sdk::{
@@ -77,18 +77,22 @@ fn gotos() -> String {
 pub(crate) struct Attacker {
     client: Client,
     board: BoardId,
+    /// How many there were, for names that are not taken.
+    attacks: Cell<u32>,
 }
 
 impl Attacker {
     pub(crate) async fn new(url: &str) -> Result<Self, Box<dyn Error>> {
         let client = signed_in(url, ATTACKER).await?;
         let board = board(&client).await?;
-        Ok(Self { client, board })
+        Ok(Self { client, board, attacks: Cell::new(0) })
     }
 
     /// Goes on until it is dropped. What is refused is tried again: that, too, costs.
     pub(crate) async fn attack(&self, name: &str, attack: Attack) -> Result<(), Box<dyn Error>> {
-        let pipeline = self.client.create_pipeline(self.board, name).await?.id;
+        let number = self.attacks.get() + 1;
+        self.attacks.set(number);
+        let pipeline = self.client.create_pipeline(self.board, &format!("{name} {number}")).await?.id;
         let idle = "return 1".to_owned();
         match attack {
             Attack::Script(source) => {

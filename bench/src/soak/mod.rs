@@ -259,10 +259,10 @@ mod tests {
 
     #[test]
     fn the_time_is_divided_among_all_attacks() {
-        let plan = Plan::of(Duration::from_secs(3600));
+        let plan = Plan::of(Duration::from_hours(1));
         assert_eq!(plan.rounds, 12);
         let all = plan.each * u32::try_from(plan.rounds * ATTACKS.len()).unwrap();
-        assert!(Duration::from_secs(3599) < all && all <= Duration::from_secs(3600));
+        assert!(Duration::from_secs(3599) < all && all <= Duration::from_hours(1));
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use restroy_sdk::ids::TeamId;
+use restroy_sdk::ids::{Id as _, TeamId};
+use restroy_tenant_executor::Permit;
 use sqlx::Transaction;
-use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit};
+use tokio::sync::OwnedMutexGuard;
 
 use super::{
     TeamTx, failure,
@@ -29,10 +30,10 @@ enum Backend {
 /// A transaction on whichever backend; rolled back unless committed.
 #[derive(Debug)]
 pub enum Tx {
-    /// SQLite, and the writer's turn.
-    Sqlite(Transaction<'static, sqlx::Sqlite>, Option<OwnedSemaphorePermit>),
-    /// Postgres.
-    Postgres(Transaction<'static, sqlx::Postgres>),
+    /// SQLite, and the team's turn.
+    Sqlite(Transaction<'static, sqlx::Sqlite>, Permit),
+    /// Postgres, and the team's turn; what acts for all teams needs none.
+    Postgres(Transaction<'static, sqlx::Postgres>, Option<Permit>),
 }
 
 /// The right to wait for a team's row; see [`Db::turn`].
@@ -69,7 +70,7 @@ macro_rules! sql {
             $crate::store::Tx::Sqlite(tx, _) => {
                 $query.execute(&mut **tx).await.map(|done| $crate::store::Done::new(done.rows_affected()))
             }
-            $crate::store::Tx::Postgres(tx) => {
+            $crate::store::Tx::Postgres(tx, _) => {
                 $query.execute(&mut **tx).await.map(|done| $crate::store::Done::new(done.rows_affected()))
             }
         }
@@ -77,7 +78,7 @@ macro_rules! sql {
     ($tx:expr, $method:ident, $query:expr) => {
         match $tx {
             $crate::store::Tx::Sqlite(tx, _) => $query.$method(&mut **tx).await,
-            $crate::store::Tx::Postgres(tx) => $query.$method(&mut **tx).await,
+            $crate::store::Tx::Postgres(tx, _) => $query.$method(&mut **tx).await,
         }
     };
 }
@@ -166,7 +167,7 @@ impl Db {
     /// The same for what must survive a power cut too: records of effects.
     pub async fn team_write_durably(&self, team: TeamId) -> Result<TeamTx, sqlx::Error> {
         let tx = match &self.0 {
-            Backend::Sqlite(sqlite) => sqlite.write_durably().await?,
+            Backend::Sqlite(sqlite) => sqlite.write_durably(team.uuid()).await?,
             Backend::Postgres(postgres) => postgres.write(Role::Team(team)).await?,
         };
         Ok(TeamTx::new(tx, team))
@@ -182,7 +183,7 @@ impl Db {
     /// The same for what must survive a power cut too: the creation of runs.
     pub async fn team_write_alone_durably(&self, team: TeamId) -> Result<TeamTx, sqlx::Error> {
         let tx = match &self.0 {
-            Backend::Sqlite(sqlite) => sqlite.write_durably().await?,
+            Backend::Sqlite(sqlite) => sqlite.write_durably(team.uuid()).await?,
             Backend::Postgres(postgres) => postgres.write(Role::TeamAlone(team)).await?,
         };
         Ok(TeamTx::new(tx, team))
@@ -190,14 +191,14 @@ impl Db {
 
     async fn begin_read(&self, role: Role) -> Result<Tx, sqlx::Error> {
         match &self.0 {
-            Backend::Sqlite(sqlite) => sqlite.read().await,
+            Backend::Sqlite(sqlite) => sqlite.read(role.team()).await,
             Backend::Postgres(postgres) => postgres.read(role).await,
         }
     }
 
     async fn begin_write(&self, role: Role) -> Result<Tx, sqlx::Error> {
         match &self.0 {
-            Backend::Sqlite(sqlite) => sqlite.write().await,
+            Backend::Sqlite(sqlite) => sqlite.write(role.team()).await,
             Backend::Postgres(postgres) => postgres.write(role).await,
         }
     }
@@ -216,7 +217,7 @@ impl Tx {
     pub async fn commit(self) -> Result<(), sqlx::Error> {
         match self {
             Self::Sqlite(tx, _turn) => tx.commit().await,
-            Self::Postgres(tx) => tx.commit().await.map_err(failure::of_commit),
+            Self::Postgres(tx, _turn) => tx.commit().await.map_err(failure::of_commit),
         }
     }
 
@@ -224,7 +225,7 @@ impl Tx {
     pub fn pick(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
         match self {
             Self::Sqlite(..) => sqlite,
-            Self::Postgres(_) => postgres,
+            Self::Postgres(..) => postgres,
         }
     }
 }

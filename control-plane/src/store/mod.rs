@@ -26,7 +26,7 @@
 //! - the installation: `store/probe.rs`, `metrics/scrape.rs`, `clock.rs`, `store/team_keys/*` (which
 //!   teams' keys are to be sealed anew, or replaced)
 //!
-//! What is serialised by what is written down in `docs/adr/0024-isolation-and-locks.md`.
+//! What is serialised by what is written down in `docs/adr/0015-isolation-and-locks.md`.
 
 pub mod api_tokens;
 pub mod audit;

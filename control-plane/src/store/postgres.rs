@@ -14,7 +14,8 @@ use std::{
     time::Duration,
 };
 
-use restroy_sdk::ids::TeamId;
+use restroy_sdk::ids::{Id as _, TeamId};
+use restroy_tenant_executor::{FairLimits, FairSemaphore};
 use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -23,6 +24,7 @@ use tokio::{
     sync::OwnedMutexGuard,
     time::{Instant, sleep, timeout_at},
 };
+use uuid::Uuid;
 
 use self::begin::{Access, Begin, Suspects};
 
@@ -96,6 +98,16 @@ pub(super) enum Role {
     System,
 }
 
+impl Role {
+    /// Whose turn it is; nil where it acts for all teams.
+    pub(super) fn team(self) -> Uuid {
+        match self {
+            Self::Team(team) | Self::TeamAlone(team) | Self::SystemAlone(team) => team.uuid(),
+            Self::System => Uuid::nil(),
+        }
+    }
+}
+
 /// Connections to a Postgres database. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Postgres {
@@ -103,6 +115,9 @@ pub(super) struct Postgres {
     connections: u32,
     acquire_timeout: Duration,
     turns: Arc<Turns>,
+    /// Transactions of teams, one team after the other. None has more than a quarter of the connections, and all
+    /// together leave a quarter to what acts for no team: checks of sessions, admission, recovery.
+    fair: FairSemaphore,
     suspects: Arc<Suspects>,
 }
 
@@ -142,6 +157,12 @@ impl Postgres {
             connections,
             acquire_timeout: options.acquire_timeout,
             turns: Arc::default(),
+            fair: FairSemaphore::new(FairLimits {
+                permits: (connections - connections / 4) as usize,
+                per_team: (connections / 4).max(3) as usize,
+                waiting_per_team: usize::MAX,
+                waiting: usize::MAX,
+            }),
             suspects: Arc::default(),
         })
     }
@@ -165,6 +186,12 @@ impl Postgres {
             Role::TeamAlone(team) | Role::SystemAlone(team) => Some(Arc::new(self.turn(team, give_up).await?)),
             Role::Team(_) | Role::System => None,
         };
+        let permit = if matches!(role, Role::System) {
+            None
+        } else {
+            let acquired = timeout_at(give_up, self.fair.acquire(role.team())).await;
+            Some(acquired.map_err(|_| sqlx::Error::PoolTimedOut)?.map_err(|_| sqlx::Error::PoolTimedOut)?)
+        };
         let (mut at_once, mut pause) = (self.connections, FIRST_PAUSE);
         loop {
             // Nothing is done yet: a connection that broke meanwhile, or a database that is just
@@ -175,7 +202,7 @@ impl Postgres {
                 Begin::new(connection, statement, turn.clone()).await
             };
             match begun.await {
-                Ok(tx) => return Ok(Tx::Postgres(tx)),
+                Ok(tx) => return Ok(Tx::Postgres(tx, permit)),
                 Err(error) if failure::not_begun(&error) => {
                     if failure::in_failed_transaction(&error) {
                         self.suspects.suspect(self.connections);

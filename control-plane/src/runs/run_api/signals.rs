@@ -176,7 +176,7 @@ async fn gone(tx: &mut Tx, executor: ExecutorId, held: &[HeldTask]) -> ApiResult
             }
             rows
         }
-        Tx::Postgres(tx) => {
+        Tx::Postgres(tx, _) => {
             query_as("SELECT id, fence, state, owner FROM tasks WHERE id = ANY($1)")
                 .bind(asked.iter().map(|id| id.uuid()).collect::<Vec<_>>())
                 .fetch_all(&mut **tx)
