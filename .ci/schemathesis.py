@@ -26,7 +26,7 @@ account = {"email": "contract@example.com", "password": "correct horse battery"}
 call("POST", "/v1/auth/register", {**account, "name": "Contract"})
 token = call("POST", "/v1/auth/login", account)["access_token"]
 team = call("POST", "/v1/teams", {"name": "Contract"})["id"]
-# The board whose things are tried is another one than that which is archived meanwhile.
+# The tested objects are on another board than the one that is archived meanwhile.
 board = call("POST", f"/v1/teams/{team}/boards", {"name": "Changed"})["id"]
 kept = call("POST", f"/v1/teams/{team}/boards", {"name": "Kept"})["id"]
 pipeline = call("POST", f"/v1/boards/{kept}/pipelines", {"name": "Pipeline"})["id"]

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-# What is refused answers at once; what is dropped, never.
+# A refused connection answers at once; a dropped one never.
 TIMEOUT = 4
 
 

@@ -9,15 +9,20 @@
 //! - `lists`: pages of long lists in embedded mode: 10,000 pipelines on a board, 1,000 members in a team;
 //! - `identity`: whether the time of an answer says if an address has an account;
 //! - `neighbours [embedded] [production]`: how much slower a team gets while another one attacks;
-//! run as `./with-services --durable target/release/bench neighbours`;
+//!   run as `./with-services --durable target/release/bench neighbours`;
+//! - `cancel [embedded] [production]`: how long after a cancel the slot is another run's;
+//!   run as `./with-services --durable target/release/bench cancel`;
+//! - `soak [embedded] [production] [--minutes N]`: memory over a long mixed load with attackers in it;
+//!   run as `./with-services target/release/bench soak`;
 //! - `services [embedded] [production] [bullmq] [celery]`: the same in both modes, beside BullMQ and Celery;
-//! run as `./with-services --durable target/release/bench services`.
+//!   run as `./with-services --durable target/release/bench services`.
 //!
 //! Without a command it is the first three. Each prints a Markdown table. Figures are of the machine it runs
 //! on, and mean something only beside each other.
 
 #![allow(clippy::print_stdout, reason = "it prints tables")]
 
+mod cancel;
 mod cpu;
 mod identity;
 mod isolation;
@@ -31,6 +36,7 @@ mod sandbox;
 mod scripts;
 mod servers;
 mod services;
+mod soak;
 mod stats;
 mod subjects;
 mod table;
@@ -48,7 +54,7 @@ fn main() -> ExitCode {
     }
     let mut named: Vec<_> = std::env::args().skip(1).collect();
     // What follows these is what they measure.
-    let takes_subjects = |name: &String| matches!(name.as_str(), "services" | "neighbours");
+    let takes_subjects = |name: &String| matches!(name.as_str(), "services" | "neighbours" | "cancel" | "soak");
     let place = named.iter().position(takes_subjects).map_or(named.len(), |place| place + 1);
     let subjects = named.split_off(place);
     let commands =
@@ -62,11 +68,14 @@ fn main() -> ExitCode {
             "identity" => block_on(identity::run()),
             "lists" => block_on(lists::run()),
             "neighbours" => block_on(neighbours::run(&subjects)),
+            "cancel" => block_on(cancel::run(&subjects)),
+            "soak" => block_on(soak::run(&subjects)),
             "services" => block_on(services::run(&subjects)),
             _ => {
                 eprintln!(
                     "usage: bench [sandbox] [isolation] [scripts] [pipeline] [lists] [identity] \
-                     [neighbours [embedded] [production]] [services [embedded] [production] [bullmq] [celery]]"
+                     [neighbours [embedded] [production]] [cancel [embedded] [production]] \
+                     [soak [embedded] [production] [--minutes N]] [services [embedded] [production] [bullmq] [celery]]"
                 );
                 return ExitCode::from(2);
             }

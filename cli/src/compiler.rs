@@ -1,7 +1,7 @@
 //! The sandbox's compiler as the control-plane's port.
 
 use async_trait::async_trait;
-use lua_wasm_host::{CheckReport, CompileError, Engine, SandboxThreads, Source};
+use lua_wasm_host::{CheckReport, CompileError, Engine, Running, SandboxThreads, Source};
 use restroy_control_plane::ports::{CompileReport, CompilerUnavailable, ScriptCompiler};
 use restroy_sdk::problem::FieldError;
 
@@ -18,7 +18,7 @@ const THREADS: usize = 2;
 impl SandboxCompiler {
     /// Fails when threads cannot be made.
     pub(crate) fn new(engine: Engine) -> std::io::Result<Self> {
-        Ok(Self { engine, threads: SandboxThreads::new("compile", Some(THREADS))? })
+        Ok(Self { engine, threads: SandboxThreads::new("compile", Some(THREADS), Running::Sandboxes)? })
     }
 
     async fn check(&self, source: Source, expression: bool, fuel: u64) -> Result<CheckReport, CompilerUnavailable> {

@@ -70,6 +70,11 @@ impl Context {
         Ok(Client::with_tokens(&self.server, session)?)
     }
 
+    /// A text, and below it the command that comes next.
+    pub(crate) fn next(&self, text: &str, command: &str) -> String {
+        format!("{text}\n  {} {command}", self.paint.cyan("next:"))
+    }
+
     /// Prints an answer: as JSON when that is asked for, else what `text` makes of it.
     pub(crate) fn show<T: Serialize>(&self, answer: &T, text: impl FnOnce(&T) -> String) -> Outcome {
         let text = if self.json { json(answer)? } else { text(answer) };

@@ -24,6 +24,11 @@ const SHOWN: usize = 30;
 /// How many things of a list are looked at, at most: as many pipelines as a board can have.
 const MOST: usize = 10_000;
 
+/// What is said to somebody without a team.
+pub(crate) const NO_TEAM: &str = "you have no team yet";
+/// The command that makes somebody's first team and its first board.
+pub(crate) const FIRST_BOARD: &str = "restroy boards --create Main --team NAME";
+
 /// All pages of a list, up to ten thousand things.
 pub(crate) async fn all<T, F>(mut page: impl FnMut(Paging) -> F) -> ClientResult<Vec<T>>
 where
@@ -46,7 +51,7 @@ pub(crate) async fn team(client: &Client, wanted: Option<&str>) -> Outcome<Team>
         return one_team(teams, wanted);
     }
     match teams.len() {
-        0 => Err(Failure::new("you have no team yet").help("create one with `restroy teams --create NAME`")),
+        0 => Err(Failure::new(NO_TEAM).help(format!("`{FIRST_BOARD}` makes one, with its first board"))),
         1 => Ok(teams.remove(0)),
         _ => {
             let names: Vec<_> = teams.iter().map(|team| team.name.as_str()).collect();
@@ -90,6 +95,15 @@ pub(crate) struct TeamBoard {
     pub(crate) board: Board,
 }
 
+/// What somebody lacks who has no board, and the command that makes one.
+pub(crate) async fn no_board(client: &Client) -> Outcome<(&'static str, &'static str)> {
+    Ok(match all(async |paging| client.teams(&paging).await).await?.len() {
+        0 => (NO_TEAM, FIRST_BOARD),
+        1 => ("there is no board yet", "restroy boards --create Main"),
+        _ => ("there is no board yet", "restroy boards --create Main --team TEAM"),
+    })
+}
+
 /// Every board that the person can see.
 pub(crate) async fn boards(client: &Client) -> Outcome<Vec<TeamBoard>> {
     let mut boards = Vec::new();
@@ -103,12 +117,16 @@ pub(crate) async fn boards(client: &Client) -> Outcome<Vec<TeamBoard>> {
 /// The board that is meant: by name or id, or the only one.
 pub(crate) async fn board(client: &Client, wanted: Option<&str>) -> Outcome<TeamBoard> {
     let boards = boards(client).await?;
+    if boards.is_empty() {
+        let (lack, command) = no_board(client).await?;
+        return Err(Failure::new(lack).help(format!("make one with `{command}`")));
+    }
     let Some(wanted) = wanted else {
         let mut open = boards.into_iter().filter(|board| !board.board.archived);
         return match (open.next(), open.next()) {
             (Some(board), None) => Ok(board),
             (None, _) => {
-                Err(Failure::new("there is no board yet").help("create one with `restroy boards --create NAME`"))
+                Err(Failure::new("every board is archived").help("make one with `restroy boards --create NAME`"))
             }
             (Some(first), Some(second)) => {
                 let names: Vec<_> = [first, second].into_iter().chain(open).map(|board| board.board.name).collect();
@@ -120,8 +138,6 @@ pub(crate) async fn board(client: &Client, wanted: Option<&str>) -> Outcome<Team
     let names: Vec<_> = boards.iter().map(|board| board.board.name.clone()).collect();
     let fits = |board: &TeamBoard| board.board.id.to_string() == wanted || same_name(&board.board.name, wanted);
     find_one(boards, fits, |board| board.board.name == wanted).map_err(|found| match found {
-        Match::None if names.is_empty() => Failure::new(format!("no board `{wanted}`; there is none yet"))
-            .help("create one with `restroy boards --create NAME`"),
         Match::None => {
             Failure::new(format!("no board `{wanted}`")).help(format!("the boards are {}", names.join(", ")))
         }

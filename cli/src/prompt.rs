@@ -27,7 +27,7 @@ pub(crate) fn secret(question: &str, otherwise: &str) -> Outcome<String> {
 }
 
 /// The account's password: from standard input when that is asked for, from RESTROY_PASSWORD, or from whoever is at
-/// the terminal; the latter twice where it is new.
+/// the terminal; the latter twice where it is `new`.
 pub(crate) fn password(from_stdin: bool, new: bool) -> Outcome<String> {
     if from_stdin {
         return stdin();
@@ -36,8 +36,8 @@ pub(crate) fn password(from_stdin: bool, new: bool) -> Outcome<String> {
         return Ok(password);
     }
     let otherwise = "give the password with --password-stdin or RESTROY_PASSWORD";
-    let password = secret("Password", otherwise)?;
-    if new && secret("Once more", otherwise)? != password {
+    let password = secret(if new { "New password" } else { "Password" }, otherwise)?;
+    if new && secret("Repeat password", otherwise)? != password {
         return Err(Failure::usage("the two passwords differ"));
     }
     Ok(password)
@@ -69,7 +69,7 @@ fn terminal(question: &str, otherwise: &str) -> Outcome<Term> {
     if is_interactive() {
         return Ok(Term::stderr());
     }
-    Err(Failure::usage(format!("cannot prompt for “{question}”: stdin is not a terminal")).help(otherwise))
+    Err(Failure::usage(format!("cannot prompt for `{question}`: stdin is not a terminal")).help(otherwise))
 }
 
 fn prompt_error(error: &io::Error) -> Failure {

@@ -1,19 +1,24 @@
 //! One clock for all replicas: the database's.
 //!
-//! Leases, TTLs and schedules are decided by times that the replicas pass in. Their machines' clocks
-//! differ, the database's clock is one. A replica on Postgres therefore adds to its own clock how far
-//! the database's is ahead: it asks for `clock_timestamp()` and takes it for the moment halfway
-//! between question and answer, which is off by at most half the round trip. [`DatabaseClock`] is
-//! passed in as the clock of [`Ambient`](restroy_sdk::time::Ambient), so nothing else knows of it.
+//! Leases, TTLs and schedules are decided by times that the replicas pass in. Their machines' clocks differ: a lease of
+//! 30 s given out by a clock that is 40 s behind has already expired for everybody else. A replica on Postgres therefore
+//! adds an offset to its own clock: how far the database's is ahead. It asks for `clock_timestamp()` and takes the answer
+//! for the moment halfway between question and answer, which is off by at most half the round trip. An offset that fits
+//! within the uncertainty of the measurement is kept, so that the time does not jitter. [`DatabaseClock`] is passed in as
+//! the clock of [`Ambient`](restroy_sdk::time::Ambient), so nothing else knows of it. `now()` in SQL everywhere was the
+//! alternative: it would have taken the clock out of the tests' hands, and out of SQLite's.
 //!
-//! The local clock continues while the machine sleeps, where its system supports it (see [`Steady`]). A virtual
-//! machine that was stopped as a whole does not know of it; but its wall clock is set right, by its host or over
-//! the network, and then jumps against the local one: that is reason to ask the database at once, not after ten
-//! seconds.
+//! Between two measurements the time is carried on by a clock that counts sleep too (`CLOCK_BOOTTIME`, see [`Steady`]):
+//! with the monotonic one, a machine that woke up lived in the past for up to ten seconds. A virtual machine that was
+//! stopped as a whole does not notice. But its wall clock is set right, by its host or over the network, and then jumps
+//! against the local one: a reason to ask the database at once. The wall clock itself is never followed. Fences, not
+//! times, decide who may write, so a replica that is behind does work twice but writes nothing wrong.
 //!
-//! Within a process the time does not go back by up to a second: it stands still until it is caught
-//! up. A larger correction (somebody set the database's clock) is taken at once, because standing
-//! still for long would keep leases alive that are over.
+//! Within a process the time does not go back by up to a second: it stands still until it has caught up. A larger
+//! correction (somebody set the database's clock) is applied at once, because standing still for long would keep expired
+//! leases alive.
+//!
+//! Executors keep leases by their own monotonic clock, counted from the sending of what renewed them.
 
 mod steady;
 

@@ -11,6 +11,7 @@ use restroy_sdk::{
     problem::{FieldError, LimitHit, MEDIA_TYPE, Problem, ProblemCode},
     time::Timestamp,
 };
+use restroy_tenant_executor::TenantError;
 
 use crate::{
     secrets::SecretsError,
@@ -131,6 +132,29 @@ impl From<sqlx::Error> for ApiError {
         } else {
             tracing::error!(%error, "a query failed");
             Self::new(ProblemCode::Internal)
+        }
+    }
+}
+
+impl From<TenantError> for ApiError {
+    /// 429 `rate_limited` when too much of the team's work waits, 503 when a turn does not come in time.
+    fn from(error: TenantError) -> Self {
+        match error {
+            TenantError::TeamQueueFull(most) => {
+                let detail = format!(
+                    "{most} requests of this team wait for a processor already (checks of definitions and parameters, \
+                     comparisons): send the next when one is answered."
+                );
+                let value = i64::try_from(most).unwrap_or(i64::MAX);
+                let limit = LimitHit { name: "tenant_work_waiting".into(), value, free_at: None };
+                let problem = Problem::new(ProblemCode::RateLimited).detail(detail).limit(limit);
+                Self::from(problem).retry_after(Duration::from_secs(1))
+            }
+            TenantError::QueueFull | TenantError::Timeout => Self::with(
+                ProblemCode::Unavailable,
+                "Too many requests wait for a processor (checks of definitions and parameters, comparisons). Try again shortly.",
+            ),
+            TenantError::Failed => Self::new(ProblemCode::Internal),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! [`store`] is the database and the scopes through which it is reached; [`auth`] says who asks and
 //! what they may do; [`api`] is the REST and WebSocket surface; [`secrets`] seals what a team keeps to itself; [`runs`] starts, admits, hands out,
-//! records and recovers runs; [`tenant_work`] has the threads for what tenants make expensive. A request becomes a row; the dispatcher turns rows into tasks and
+//! records and recovers runs. What tenants make expensive is done on the threads of [`restroy_tenant_executor`]. A request becomes a row; the dispatcher turns rows into tasks and
 //! messages; executors report over the run API; reports become rows and what watchers see.
 
 pub mod api;
@@ -16,4 +16,3 @@ pub mod runs;
 pub mod secrets;
 pub mod state;
 pub mod store;
-pub mod tenant_work;

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use restroy_run_queue::{queue::Queue, wake::WakeUps};
 use restroy_sdk::time::Ambient;
+use restroy_tenant_executor::{TenantExecutor, TenantLimits};
 use secrecy::SecretString;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -22,7 +23,6 @@ use crate::{
     runs::{limits::LEASE, published::VersionCache, run_api::Listeners, schedule::SchedulerCursor, watch::StreamHub},
     secrets::KeyRing,
     store::{Db, stranger_mails::StrangerMails},
-    tenant_work::{TenantExecutor, TenantLimits},
 };
 
 /// The control-plane's parts. Cheap to clone.

@@ -18,7 +18,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{run::task::TaskContext, signals::Signals};
+use crate::{client::TaskApi, run::task::TaskContext, signals::Signals};
 
 /// Where the parts of a task leave word that they move.
 #[derive(Debug, Default)]
@@ -116,6 +116,16 @@ pub(crate) async fn keep_lease(task: &TaskContext, signals: &Signals) {
             return;
         }
         renewals = api.renewals();
+    }
+}
+
+/// Renews the lease of a task that waits to begin; returns when it is lost. For a time that its caller bounds.
+pub(crate) async fn hold(api: &TaskApi) {
+    loop {
+        tokio::time::sleep(api.lease() / 3).await;
+        if api.renew().await.is_err() {
+            return;
+        }
     }
 }
 

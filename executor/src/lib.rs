@@ -25,9 +25,10 @@ pub mod metrics;
 mod report;
 mod run;
 mod signals;
+mod tenant_work;
 mod worker;
 
-pub use capability::http::{HttpPolicy, Network, NetworkError, OutboundHttp};
+pub use capability::http::{HttpPolicy, OutboundHttp};
 pub use config::{ClientIdentity, DEFAULT_SCRATCH_TOTAL, ExecutorConfig, ExecutorError};
 pub use health::Health;
 pub use worker::Executor;

@@ -33,8 +33,9 @@ const LINGER: Duration = Duration::from_millis(2);
 const CHUNK_BYTES: usize = 32 * 1024;
 /// What a script says about its progress, in bytes.
 const MESSAGE_BYTES: usize = 4 * 1024;
-/// A batch is closed once it is this large; a single event may be larger.
-const BATCH_BYTES: usize = 1024 * 1024;
+/// A batch is closed once it is this large; a single event may be larger. It is one transaction, for which others may
+/// have to wait.
+const BATCH_BYTES: usize = 256 * 1024;
 /// A batch is closed at so many events.
 const BATCH_EVENTS: usize = 1_000;
 /// No attempt starts or ends while more than this waits to be sent.

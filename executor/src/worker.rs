@@ -2,7 +2,7 @@
 
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
-use lua_wasm_host::{Engine, SandboxThreads};
+use lua_wasm_host::{Engine, Running, SandboxThreads};
 use restroy_run_queue::{
     queue::{Handler, Message, Queue},
     run_api::{Batch, HeldTask, ReleaseReason},
@@ -32,6 +32,7 @@ use crate::{
         task::{ExecutorServices, TaskContext, prepare},
     },
     signals::{self, ReleaseCell, Signals},
+    tenant_work,
 };
 
 /// How often the executor says that it is there.
@@ -96,9 +97,11 @@ impl Executor {
         let metrics = Metrics::new(engine_id, config.slots.max(1));
         let api = RunApi::new(&config, engine_id, metrics.clone())?;
         let api = Arc::new(api);
+        let running = if engine.isolation().is_some() { Running::Calls } else { Running::Sandboxes };
         let tools = ExecutorServices {
             engine,
-            threads: SandboxThreads::new("tenants", None).map_err(ExecutorError::Threads)?,
+            threads: SandboxThreads::new("tenants", None, running).map_err(ExecutorError::Threads)?,
+            tenant_work: tenant_work::executor(&config),
             ambient,
             outbound: OutboundHttp::new(config.http.clone()).map_err(ExecutorError::Http)?,
             limits: config.limits.clamped(),
@@ -289,12 +292,22 @@ impl Executor {
             release,
         );
         let plan = claimed.plan;
-        // Under the lease's first half minute; a lease that is lost meanwhile shows with the first report.
-        let prepared = tokio::task::spawn_blocking(move || (prepare(&plan), plan)).await;
-        let Ok((prepared, plan)) = prepared else {
-            tracing::error!(%run_id, "preparing the plan failed: the task's lease will expire");
-            return None;
+        let team = plan.team_id.0;
+        let prepared = tokio::select! {
+            prepared = self.tools.tenant_work.run(team, move || (prepare(&plan), plan)) => prepared,
+            () = lease::hold(&api) => {
+                tracing::warn!(%run_id, fence, "the task's lease was lost before it began");
+                return None;
+            }
         };
+        let (prepared, plan) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                tracing::error!(%run_id, %error, "the plan is not prepared: the task's lease ends by itself");
+                return None;
+            }
+        };
+        // Scratch files take no turn: a folder has at most a thousand entries, and a slot works on one folder at a time.
         let (folders, team_id) = (Arc::clone(&self.folders), plan.team_id);
         let scratch = tokio::task::spawn_blocking(move || folders.open(run_id, team_id)).await.ok()?;
         let (tools, signals) = (self.tools.clone(), Arc::clone(&self.signals));

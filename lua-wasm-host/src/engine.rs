@@ -157,7 +157,7 @@ impl Engine {
         };
         let processors = std::thread::available_parallelism().map_or(2, usize::from);
         let places = Semaphore::new(max_sandboxes as usize);
-        Ok(Self(Arc::new(EngineShared { id, backend, places, shares: ProcessorShares::new(processors) })))
+        Ok(Self(Arc::new(EngineShared { id, backend, places, shares: ProcessorShares::new(processors - 1) })))
     }
 
     /// The guest's machine code, for another process on this machine.

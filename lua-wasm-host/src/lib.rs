@@ -54,4 +54,4 @@ pub use process::escape;
 #[cfg(target_os = "linux")]
 pub use process::{sandbox_worker, sandbox_worker_with};
 pub use shares::Owner;
-pub use threads::SandboxThreads;
+pub use threads::{Running, SandboxThreads};

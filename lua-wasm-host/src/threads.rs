@@ -9,13 +9,23 @@ use std::sync::Arc;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinSet;
 
-/// How much these threads yield to others when processors are scarce.
-const NICE: i32 = 5;
+/// How much these threads yield to others when processors are scarce and sandboxes run on them.
+const NICE: i32 = 10;
 
 /// The most threads for work that blocks (files, checks), all together.
 const BLOCKING: usize = 64;
 
-/// Threads of their own, of lower priority. Cheap to clone; they end with the last clone.
+/// What runs on the threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Running {
+    /// Sandboxes themselves: the threads have a lower priority than those that serve.
+    Sandboxes,
+    /// What goes with sandboxes that run elsewhere, in worker processes: the threads have the usual priority, or every
+    /// team's steps would wait behind the busy sandboxes of one.
+    Calls,
+}
+
+/// Threads of their own. Cheap to clone; they end with the last clone.
 #[derive(Clone, Debug)]
 pub struct SandboxThreads(Arc<Threads>);
 
@@ -28,7 +38,7 @@ struct Threads {
 
 impl SandboxThreads {
     /// So many threads, which are named after `name`. None: as many as there are processors.
-    pub fn new(name: &str, count: Option<usize>) -> std::io::Result<Self> {
+    pub fn new(name: &str, count: Option<usize>, running: Running) -> std::io::Result<Self> {
         let count = match count {
             Some(count) => count.max(1),
             None => std::thread::available_parallelism().map_or(2, usize::from),
@@ -37,7 +47,11 @@ impl SandboxThreads {
             .worker_threads(count)
             .max_blocking_threads(BLOCKING)
             .thread_name(name)
-            .on_thread_start(lower_priority)
+            .on_thread_start(move || {
+                if running == Running::Sandboxes {
+                    lower_priority();
+                }
+            })
             .enable_all()
             .build()?;
         Ok(Self(Arc::new(Threads { handle: runtime.handle().clone(), runtime: Some(runtime) })))
@@ -78,7 +92,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_runs_on_threads_of_that_name() {
-        let threads = SandboxThreads::new("tenants", Some(1)).unwrap();
+        let threads = SandboxThreads::new("tenants", Some(1), Running::Sandboxes).unwrap();
         let name = threads.run(async { std::thread::current().name().map(str::to_owned) }).await;
         assert_eq!(name.as_deref(), Some("tenants"));
         assert_ne!(std::thread::current().name(), Some("tenants"));
@@ -92,7 +106,7 @@ mod tests {
                 let _ = self.0.take().map(|told| told.send(()));
             }
         }
-        let threads = SandboxThreads::new("tenants", Some(1)).unwrap();
+        let threads = SandboxThreads::new("tenants", Some(1), Running::Sandboxes).unwrap();
         let (told, ended) = tokio::sync::oneshot::channel();
         let told = Told(Some(told));
         let work = threads.run(async move {

@@ -1,7 +1,7 @@
 -- The first schema. Ids are UUIDv7, times microseconds since the epoch in UTC, JSON is text: it is
--- given back as it was taken, key order and numbers included, which jsonb does not do.
+-- returned unchanged, including key order and numbers, which jsonb does not do.
 -- Every tenant table carries team_id, and its references to other tenant tables name the team too:
--- a row can not point into another team, whatever the code does.
+-- a row cannot refer to another team, whatever the code does.
 
 -- Terminal statuses are absorbing, whatever the code does.
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -21,7 +21,7 @@ CREATE TABLE users (
 CREATE UNIQUE INDEX users_email ON users (email_folded) WHERE deleted_at IS NULL;
 CREATE INDEX users_unverified ON users (created_at) WHERE email_verified_at IS NULL;
 
--- A login. Its refresh token rotates: the newest is good once, an older one ends the session.
+-- A login. Its refresh token rotates: the newest works once, an older one ends the session.
 CREATE TABLE sessions (
     id             UUID PRIMARY KEY,
     user_id        UUID    NOT NULL REFERENCES users (id) ON DELETE CASCADE,
@@ -35,7 +35,7 @@ CREATE TABLE sessions (
 );
 CREATE INDEX sessions_user ON sessions (user_id);
 
--- E-mail verification, password reset, stream tickets: good once, kept as hashes.
+-- E-mail verification, password reset, stream tickets: used once, stored as hashes.
 CREATE TABLE one_time_tokens (
     hash           BYTEA PRIMARY KEY,           -- SHA-256
     purpose        TEXT COLLATE "C" NOT NULL CHECK (purpose IN ('verify_email', 'reset_password', 'stream')),
@@ -73,7 +73,7 @@ CREATE TABLE boards (
     name           TEXT COLLATE "C" NOT NULL,
     description    TEXT COLLATE "C" NOT NULL DEFAULT '',
     archived_at    BIGINT,
-    kv_bytes       BIGINT NOT NULL DEFAULT 0, -- what its kv_entries hold; kept by triggers, so it never drifts
+    kv_bytes       BIGINT NOT NULL DEFAULT 0, -- size of its kv_entries; maintained by triggers, so it never drifts
     created_at     BIGINT NOT NULL,
     updated_at     BIGINT NOT NULL,
     deleted_at     BIGINT,
@@ -122,7 +122,7 @@ CREATE TABLE scripts (
     FOREIGN KEY (team_id, pipeline_id) REFERENCES pipelines (team_id, id) ON DELETE CASCADE
 );
 
--- Sources, by content; shared within a team only, so that nobody learns what another team holds.
+-- Sources, by content; shared within a team only, so that nobody learns another team's sources.
 CREATE TABLE script_versions (
     id             UUID PRIMARY KEY,
     team_id        UUID    NOT NULL REFERENCES teams (id) ON DELETE CASCADE,
@@ -133,7 +133,7 @@ CREATE TABLE script_versions (
     UNIQUE (team_id, sha256)
 );
 
--- Which sources a pipeline version consists of.
+-- The sources of a pipeline version.
 CREATE TABLE pipeline_version_scripts (
     team_id        UUID    NOT NULL,
     version_id     UUID    NOT NULL,
@@ -153,11 +153,11 @@ CREATE TABLE configurations (
     script_id      UUID    NOT NULL,
     key            TEXT COLLATE "C" NOT NULL,
     revision       BIGINT NOT NULL,           -- counts the changes of this key
-    config_revision BIGINT NOT NULL,          -- the pipeline's, that this change made
+    config_revision BIGINT NOT NULL,          -- the pipeline's, after this change
     secret         BOOLEAN NOT NULL,
     plain          TEXT COLLATE "C",                       -- a plain value
     sealed         BYTEA,                       -- nonce and ciphertext of a secret
-    removed        BOOLEAN NOT NULL DEFAULT FALSE, -- this change took the key away
+    removed        BOOLEAN NOT NULL DEFAULT FALSE, -- this change removed the key
     author_id      UUID REFERENCES users (id) ON DELETE SET NULL,
     created_at     BIGINT NOT NULL,
     UNIQUE (script_id, key, revision),
@@ -174,7 +174,7 @@ CREATE TABLE schedules (
     timezone       TEXT COLLATE "C" NOT NULL,
     misfire        TEXT COLLATE "C" NOT NULL CHECK (misfire IN ('run_once', 'skip')),
     overlap        TEXT COLLATE "C" NOT NULL CHECK (overlap IN ('skip', 'allow')),
-    next_fire_at   BIGINT,                    -- null when it never fires again
+    next_fire_at   BIGINT,                    -- null if it never fires again
     created_at     BIGINT NOT NULL,
     UNIQUE (team_id, id),
     UNIQUE (pipeline_id, name),
@@ -194,12 +194,12 @@ CREATE TABLE runs (
     status         TEXT COLLATE "C" NOT NULL CHECK (status IN ('queued', 'running', 'waiting', 'succeeded', 'failed', 'cancelled', 'timed_out')),
     error          TEXT COLLATE "C",
     params         TEXT COLLATE "C" NOT NULL,
-    seed           BYTEA    NOT NULL,           -- 32 random bytes: what the scripts' randomness is derived from
+    seed           BYTEA    NOT NULL,           -- 32 random bytes, from which the scripts' randomness is derived
     last_seq       BIGINT NOT NULL DEFAULT 0,
-    event_bytes    BIGINT NOT NULL DEFAULT 0, -- what its run_events hold
+    event_bytes    BIGINT NOT NULL DEFAULT 0, -- size of its run_events
     journal_calls  BIGINT NOT NULL DEFAULT 0, -- rows in host_calls
-    journal_bytes  BIGINT NOT NULL DEFAULT 0, -- the answers in them
-    concurrency_limit BIGINT,                 -- of the document: how many runs of the pipeline at once
+    journal_bytes  BIGINT NOT NULL DEFAULT 0, -- size of their answers
+    concurrency_limit BIGINT,                 -- from the document: concurrent runs of the pipeline
     started_by     UUID REFERENCES users (id) ON DELETE SET NULL,
     schedule_id    UUID REFERENCES schedules (id) ON DELETE SET NULL,
     fire_at        BIGINT,
@@ -219,7 +219,7 @@ CREATE TRIGGER runs_terminal BEFORE UPDATE OF status ON runs FOR EACH ROW
 WHEN (OLD.status IN ('succeeded', 'failed', 'cancelled', 'timed_out') AND NEW.status <> OLD.status)
 EXECUTE FUNCTION refuse('a finished run keeps its status');
 
--- The only leased thing. A claim raises the fence; every write of an executor is checked against it.
+-- Only tasks are leased. A claim raises the fence; every write of an executor is checked against it.
 CREATE TABLE tasks (
     id             UUID PRIMARY KEY,
     team_id        UUID    NOT NULL,
@@ -233,9 +233,9 @@ CREATE TABLE tasks (
     token_hash     BYTEA,                       -- SHA-256 of the token bound to (task, fence, owner)
     owner          UUID,                       -- the executor
     lease_until    BIGINT,
-    lost           BIGINT NOT NULL DEFAULT 0, -- leases lost in a row, no step ending between
-    last_batch     BIGINT NOT NULL DEFAULT 0, -- the newest batch taken under this fence
-    claim_id       UUID,                      -- the claim that it is leased by, as its executor named it
+    lost           BIGINT NOT NULL DEFAULT 0, -- leases lost in a row, with no step ending in between
+    last_batch     BIGINT NOT NULL DEFAULT 0, -- the newest batch accepted under this fence
+    claim_id       UUID,                      -- the claim that leased it, with the executor's id for it
     admitted_at    BIGINT,
     created_at     BIGINT NOT NULL,
     UNIQUE (team_id, id),
@@ -248,7 +248,7 @@ CREATE TRIGGER tasks_terminal BEFORE UPDATE OF state ON tasks FOR EACH ROW
 WHEN (OLD.state = 'done' AND NEW.state <> 'done')
 EXECUTE FUNCTION refuse('a finished task stays finished');
 
--- One row an attempt. idx is 0 for the step itself, 1.. for the items of a for_each.
+-- One row per attempt. idx is 0 for the step itself, 1.. for the items of a for_each.
 CREATE TABLE step_runs (
     id             UUID PRIMARY KEY,
     team_id        UUID    NOT NULL,
@@ -274,7 +274,7 @@ CREATE TRIGGER step_runs_terminal BEFORE UPDATE OF status ON step_runs FOR EACH 
 WHEN (OLD.status IN ('succeeded', 'failed', 'skipped', 'cancelled', 'timed_out') AND NEW.status <> OLD.status)
 EXECUTE FUNCTION refuse('a finished attempt keeps its status');
 
--- Which version of which secret was read for which step of which run.
+-- The versions of secrets that were read for the steps of runs.
 CREATE TABLE secret_reads (
     team_id        UUID    NOT NULL,
     run_id         UUID    NOT NULL,
@@ -287,7 +287,7 @@ CREATE TABLE secret_reads (
     FOREIGN KEY (team_id, run_id) REFERENCES runs (team_id, id) ON DELETE CASCADE
 );
 
--- One row a batch. (task, fence, n) makes a repost a no-op.
+-- One row per batch. (task, fence, n) makes a repost a no-op.
 CREATE TABLE run_events (
     run_id         UUID    NOT NULL,
     first_seq      BIGINT NOT NULL,
@@ -303,7 +303,7 @@ CREATE TABLE run_events (
     FOREIGN KEY (team_id, run_id) REFERENCES runs (team_id, id) ON DELETE CASCADE
 );
 
--- The journal: what a script did to the world, and the answer it got. A repeat gets it again.
+-- The journal: effects of scripts and their answers. A repeat gets the stored answer.
 CREATE TABLE host_calls (
     run_id         UUID    NOT NULL,
     key            TEXT COLLATE "C" NOT NULL,           -- the idempotency key
@@ -359,7 +359,7 @@ CREATE TABLE artifacts (
     FOREIGN KEY (team_id, run_id) REFERENCES runs (team_id, id) ON DELETE CASCADE
 );
 
--- E-mail on its way out. team_id is null for the installation's own (verification).
+-- Outgoing e-mail. team_id is null for the installation's own (verification).
 CREATE TABLE outbox (
     id             UUID PRIMARY KEY,
     team_id        UUID REFERENCES teams (id) ON DELETE CASCADE,
@@ -371,8 +371,8 @@ CREATE TABLE outbox (
     body_text      TEXT COLLATE "C" NOT NULL,
     body_html      TEXT COLLATE "C",
     status         TEXT COLLATE "C" NOT NULL CHECK (status IN ('held', 'queued', 'sent', 'failed')),
-    attempts       BIGINT NOT NULL DEFAULT 0, -- how often it was taken to be sent
-    next_attempt_at BIGINT NOT NULL DEFAULT 0, -- while queued: nobody takes it before
+    attempts       BIGINT NOT NULL DEFAULT 0, -- attempts to send it
+    next_attempt_at BIGINT NOT NULL DEFAULT 0, -- while queued: not before this time
     error          TEXT COLLATE "C",                      -- why the newest attempt failed
     created_at     BIGINT NOT NULL,
     FOREIGN KEY (team_id, run_id) REFERENCES runs (team_id, id) ON DELETE CASCADE
@@ -398,7 +398,7 @@ CREATE TABLE audit_log (
     team_id        UUID REFERENCES teams (id) ON DELETE CASCADE,
     user_id        UUID REFERENCES users (id) ON DELETE SET NULL,
     action         TEXT COLLATE "C" NOT NULL,
-    subject        TEXT COLLATE "C" NOT NULL,           -- kind and id of what it was done to
+    subject        TEXT COLLATE "C" NOT NULL,           -- kind and id of the object
     details        TEXT COLLATE "C" NOT NULL DEFAULT '{}',
     created_at     BIGINT NOT NULL
 );
@@ -416,7 +416,7 @@ CREATE TABLE executors (
     revoked_at     BIGINT
 );
 
--- Who admits, schedules and reconciles; the fence keeps a stopped leader from acting.
+-- Leaders for admission, schedules and reconciliation; the fence keeps a stopped leader from acting.
 CREATE TABLE leader_leases (
     name           TEXT COLLATE "C" PRIMARY KEY,
     owner          UUID    NOT NULL,

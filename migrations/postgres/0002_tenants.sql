@@ -1,11 +1,11 @@
--- The second wall between tenants. The services own nothing here; a transaction acts as one of:
---   restroy_app     for one team, named by `app.team_id`: it sees and writes that team's rows only
---   restroy_system  for what knows no team yet or serves all of them: login, token lookup,
+-- Row-level security between tenants. The services own nothing here; a transaction acts as one of:
+--   restroy_app     for one team, named by `app.team_id`: it sees and writes only that team's rows
+--   restroy_system  before the team is known, or for all teams: login, token lookup,
 --                   admission, recovery, purge
--- Both are made by `restroy migrate` before this runs, since roles belong to the whole cluster.
+-- `restroy migrate` creates both before this runs, because roles belong to the whole cluster.
 -- FORCE: the policies bind the owner of the tables too.
 
--- Before version 15 everybody might make tables here.
+-- Before version 15 everybody could create tables here.
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO restroy_app, restroy_system;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO restroy_system;
@@ -17,8 +17,8 @@ GRANT SELECT ON _sqlx_migrations TO restroy_system;
 CREATE FUNCTION app_team() RETURNS uuid LANGUAGE sql STABLE PARALLEL SAFE AS
 $$ SELECT nullif(current_setting('app.team_id', true), '')::uuid $$;
 
--- Puts a table behind the wall: a team sees the rows whose column `team` names it. Every migration that
--- makes a tenant table calls it; a test finds those that did not.
+-- Enables row-level security for a table: a team sees the rows whose column `team` names it. Every migration
+-- that creates a tenant table calls it; a test finds those that did not.
 CREATE FUNCTION tenant_wall(tab text, team text DEFAULT 'team_id') RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', tab);
@@ -36,9 +36,8 @@ SELECT tenant_wall(table_name::text)
 FROM information_schema.columns
 WHERE table_schema = 'public' AND column_name = 'team_id';
 
--- Of people a team sees its members and those who did something in it, and of them who they are, not how
--- they sign in. The answers of idempotent requests are
--- found by the team that is their scope.
+-- A team sees its members and the people who acted in it: who they are, not how they sign in. The answers of
+-- idempotent requests are found by the team that is their scope.
 GRANT SELECT (id, name, email, deleted_at) ON users TO restroy_app;
 ALTER TABLE users ENABLE ROW LEVEL SECURITY;
 ALTER TABLE users FORCE ROW LEVEL SECURITY;

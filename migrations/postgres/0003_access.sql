@@ -1,6 +1,6 @@
 -- A team's own roles, invitations, the members of boards.
 
--- A named set of permissions beside the built-in ones.
+-- A named set of permissions in addition to the built-in roles.
 CREATE TABLE roles (
     id             UUID PRIMARY KEY,
     team_id        UUID    NOT NULL REFERENCES teams (id) ON DELETE CASCADE,
@@ -20,18 +20,18 @@ CREATE TABLE role_permissions (
     FOREIGN KEY (team_id, role_id) REFERENCES roles (team_id, id) ON DELETE CASCADE
 );
 
--- A membership names a built-in role or an own one.
+-- A membership names a built-in role or one of the team's own.
 ALTER TABLE memberships ALTER COLUMN role DROP NOT NULL;
 ALTER TABLE memberships ADD COLUMN role_id UUID;
 ALTER TABLE memberships ADD CHECK ((role IS NULL) <> (role_id IS NULL));
 ALTER TABLE memberships ADD FOREIGN KEY (team_id, role_id) REFERENCES roles (team_id, id);
 CREATE INDEX memberships_role ON memberships (role_id) WHERE role_id IS NOT NULL;
 
--- Seen and entered by its members and by who administers boards only.
+-- Visible only to its members and to people who administer boards.
 ALTER TABLE boards ADD COLUMN private BOOLEAN NOT NULL DEFAULT FALSE;
 
--- What a member of the team is on one board, beside (on a private board: instead of) their role in the
--- team. Who leaves the team leaves its boards.
+-- The role of a team member on one board, in addition to (on a private board: instead of) their role in the
+-- team. Leaving the team removes it.
 CREATE TABLE board_members (
     team_id        UUID    NOT NULL,
     board_id       UUID    NOT NULL,
@@ -48,8 +48,8 @@ CREATE TABLE board_members (
 CREATE INDEX board_members_user ON board_members (team_id, user_id);
 CREATE INDEX board_members_role ON board_members (role_id) WHERE role_id IS NOT NULL;
 
--- Into a team, for whoever owns the address, with or without an account. One that is settled goes with
--- its role.
+-- Invitations into a team, for the owner of the address, with or without an account. A settled invitation is
+-- removed with its role.
 CREATE TABLE invitations (
     id             UUID PRIMARY KEY,
     team_id        UUID    NOT NULL REFERENCES teams (id) ON DELETE CASCADE,
@@ -59,7 +59,7 @@ CREATE TABLE invitations (
     role_id        UUID,
     token_hash     BYTEA   NOT NULL UNIQUE,    -- SHA-256 of the token in the e-mail
     state          TEXT COLLATE "C" NOT NULL CHECK (state IN ('pending', 'accepted', 'declined', 'revoked', 'expired')),
-    mailed         BOOLEAN NOT NULL,           -- an e-mail went out: the address had not had too many
+    mailed         BOOLEAN NOT NULL,           -- an e-mail was sent: the address was below its limit
     invited_by     UUID REFERENCES users (id) ON DELETE SET NULL,
     created_at     BIGINT NOT NULL,
     expires_at     BIGINT NOT NULL,

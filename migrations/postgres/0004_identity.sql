@@ -1,5 +1,5 @@
--- Accounts whole: profiles, a second factor, password resets, changes of address, tokens for programs, service
--- accounts, sign-in by an OpenID provider. All of it belongs to accounts, which are in several teams: it is for
+-- Accounts: profiles, a second factor, password resets, changes of address, tokens for programs, service
+-- accounts, sign-in by an OpenID provider. Accounts are in several teams, so all of this is for
 -- restroy_system, like sessions.
 
 -- A service account is an account without a person, a password or an address that mail reaches; it is a member of
@@ -7,14 +7,14 @@
 ALTER TABLE users ADD COLUMN kind TEXT COLLATE "C" NOT NULL DEFAULT 'person' CHECK (kind IN ('person', 'service'));
 ALTER TABLE users ADD COLUMN about TEXT COLLATE "C" NOT NULL DEFAULT '';
 ALTER TABLE users ADD COLUMN timezone TEXT COLLATE "C" NOT NULL DEFAULT 'UTC'; -- IANA
-ALTER TABLE users ADD COLUMN purged_at BIGINT;            -- when name and address of a deleted account went
+ALTER TABLE users ADD COLUMN purged_at BIGINT;            -- when name and address of a deleted account were removed
 CREATE INDEX users_deleted ON users (deleted_at) WHERE deleted_at IS NOT NULL AND purged_at IS NULL;
 CREATE INDEX users_service ON users (id) WHERE kind = 'service' AND deleted_at IS NULL;
 GRANT SELECT (kind) ON users TO restroy_app;
 
-ALTER TABLE sessions ADD COLUMN address TEXT COLLATE "C"; -- where it was signed in from
+ALTER TABLE sessions ADD COLUMN address TEXT COLLATE "C"; -- the address that signed in
 
--- Of a password reset for an address without an account there is a row too, which nobody can use.
+-- A password reset for an address without an account has a row too, which nobody can use.
 ALTER TABLE one_time_tokens DROP CONSTRAINT one_time_tokens_purpose_check;
 ALTER TABLE one_time_tokens ADD CONSTRAINT one_time_tokens_purpose_check CHECK (purpose IN
     ('verify_email', 'reset_password', 'stream', 'second_factor', 'email_old', 'email_new', 'oidc'));
@@ -29,8 +29,8 @@ CREATE TABLE totp (
     user_id        UUID PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,
     sealed         BYTEA  NOT NULL,           -- the secret, sealed with the master key `key_id`
     key_id         TEXT COLLATE "C" NOT NULL,
-    confirmed_at   BIGINT,                    -- asked for at logins since
-    last_step      BIGINT NOT NULL DEFAULT 0, -- the newest step whose code was taken: a code is good once
+    confirmed_at   BIGINT,                    -- required at logins since
+    last_step      BIGINT NOT NULL DEFAULT 0, -- the newest accepted time step: a code works once
     failures       BIGINT NOT NULL DEFAULT 0, -- wrong codes since `failures_since`
     failures_since BIGINT NOT NULL DEFAULT 0,
     created_at     BIGINT NOT NULL
@@ -58,7 +58,7 @@ CREATE TABLE api_tokens (
 CREATE INDEX api_tokens_user ON api_tokens (user_id, id);
 CREATE INDEX api_tokens_ended ON api_tokens (revoked_at, expires_at) WHERE revoked_at IS NOT NULL OR expires_at IS NOT NULL;
 
--- A token of a person that a team does not want: it reaches that team no more.
+-- A person's token that a team has excluded: it no longer reaches that team.
 CREATE TABLE api_token_bars (
     team_id        UUID   NOT NULL REFERENCES teams (id) ON DELETE CASCADE,
     token_id       UUID   NOT NULL REFERENCES api_tokens (id) ON DELETE CASCADE,
@@ -68,7 +68,7 @@ CREATE TABLE api_token_bars (
 CREATE INDEX api_token_bars_token ON api_token_bars (token_id);
 SELECT tenant_wall('api_token_bars');
 
--- Who an OpenID provider says somebody is.
+-- Identities at OpenID providers.
 CREATE TABLE oidc_identities (
     issuer         TEXT COLLATE "C" NOT NULL,
     subject        TEXT COLLATE "C" NOT NULL,

@@ -1,12 +1,13 @@
--- A page and a claim cost what they read, whatever lies beside it; what the team's sources weigh.
+-- Indexes so that a page and a claim cost only what they read; the size of a team's sources.
 
--- Whether a revision is its key's newest: no look at the others is needed to tell. Kept by a trigger, so it
--- never drifts.
+-- Whether a revision is its key's newest, without reading the others. Maintained by a trigger, so it never
+-- drifts.
 ALTER TABLE configurations ADD COLUMN newest BOOLEAN NOT NULL DEFAULT true;
--- The newest of its pipeline's versions that a script is part of.
+-- The newest version of its pipeline that a script is part of.
 ALTER TABLE scripts ADD COLUMN version_id UUID;
 
--- The wall binds the owner of the tables too; to change every team's rows it is opened for these statements.
+-- Row-level security binds the owner of the tables too; it is disabled for these statements, which change every
+-- team's rows.
 ALTER TABLE configurations NO FORCE ROW LEVEL SECURITY;
 ALTER TABLE scripts NO FORCE ROW LEVEL SECURITY;
 ALTER TABLE pipeline_version_scripts NO FORCE ROW LEVEL SECURITY;
@@ -38,11 +39,11 @@ FOR EACH ROW EXECUTE FUNCTION configuration_superseded();
 CREATE INDEX pipeline_version_scripts_sources ON pipeline_version_scripts (script_id, script_version_id);
 DROP INDEX pipeline_version_scripts_script;
 
--- The runs of a pipeline, beside those of the team.
+-- The runs of a pipeline, in addition to those of the team.
 CREATE INDEX runs_of_pipeline ON runs (team_id, pipeline_id, id);
 DROP INDEX runs_pipeline;
 
--- What the team keeps.
+-- The team's sources.
 ALTER TABLE script_versions ADD COLUMN bytes BIGINT GENERATED ALWAYS AS (octet_length(source)) STORED;
 ALTER TABLE pipeline_versions ADD COLUMN bytes BIGINT GENERATED ALWAYS AS (octet_length(definition)) STORED;
 CREATE INDEX script_versions_bytes ON script_versions (team_id, bytes);

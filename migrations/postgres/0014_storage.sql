@@ -1,25 +1,25 @@
--- What a team stores, what a run keeps of it, and for how long.
+-- Storage of teams and runs, and retention.
 
--- What everything of a run takes: its parameters, events, outputs, journal and artifacts, with something for each
--- row. Kept by whoever writes, who holds the run's row anyway. No index on it: it changes with every batch.
+-- Storage of a run: its parameters, events, outputs, journal and artifacts, plus an amount per row. Maintained by
+-- every writer, who locks the run's row anyway. Not indexed: it changes with every batch.
 ALTER TABLE runs ADD COLUMN stored_bytes BIGINT NOT NULL DEFAULT 0;
--- Somebody wants it to stay, whatever the retention says.
+-- Kept by somebody, whatever the retention.
 ALTER TABLE runs ADD COLUMN kept_at BIGINT;
--- It is being removed: nobody sees it any more, and it cannot be kept any more.
+-- Being removed: no longer visible, and cannot be kept any more.
 ALTER TABLE runs ADD COLUMN expired_at BIGINT;
--- What is due by age and by number, of each pipeline.
+-- Runs due by age and by number, per pipeline.
 CREATE INDEX runs_finished ON runs (team_id, pipeline_id, finished_at, id)
 WHERE finished_at IS NOT NULL AND kept_at IS NULL AND expired_at IS NULL;
 CREATE INDEX runs_expired ON runs (team_id, pipeline_id, id) WHERE expired_at IS NOT NULL;
 
--- For how long, and how many; null as the team's plan says.
+-- Retention in days and in runs; null for the team's limits.
 ALTER TABLE pipelines ADD COLUMN retention_days BIGINT CHECK (retention_days > 0);
 ALTER TABLE pipelines ADD COLUMN retention_runs BIGINT CHECK (retention_runs > 0);
 
--- The team's owners were told that it is nearly full; null again when it is not.
+-- When the team's owners were notified that storage is nearly full; null again when it is not.
 ALTER TABLE teams ADD COLUMN storage_warned_at BIGINT;
 
--- The bytes of a team, by what they are.
+-- The bytes of a team, by kind.
 CREATE TABLE team_storage (
     team_id        UUID   NOT NULL REFERENCES teams (id) ON DELETE CASCADE,
     part           TEXT COLLATE "C" NOT NULL,
@@ -29,8 +29,8 @@ CREATE TABLE team_storage (
 );
 CREATE INDEX team_storage_recounted ON team_storage (recounted_at);
 
--- What was added and taken since, not yet folded into `team_storage`. Rows are only ever added, so that no two
--- transactions of a team wait for each other. Without a reference: what is deleted with its team counts too.
+-- Changes not yet folded into `team_storage`. Rows are only added, so that no two transactions of a team wait for
+-- each other. No foreign key: rows deleted with their team count too.
 CREATE TABLE storage_changes (
     id             BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     team_id        UUID   NOT NULL,
@@ -41,8 +41,8 @@ CREATE INDEX storage_changes_team ON storage_changes (team_id, part) INCLUDE (by
 SELECT tenant_wall('team_storage');
 SELECT tenant_wall('storage_changes');
 
--- Counts a table: `size` is what a row of it takes (`row` is the row), `updates` which updates change that. What
--- an external value takes is read from its header.
+-- Counts a table: `size` is the size of a row (`row` is the row), `updates` the updates that change it. The size of
+-- an external value is read from its header.
 CREATE FUNCTION counts_as_storage(tab text, part text, team text, size text, updates text) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -79,7 +79,7 @@ SELECT counts_as_storage('outbox', 'emails', 'team_id',
      + coalesce(octet_length(row.body_html), 0) + 512', NULL);
 DROP FUNCTION counts_as_storage;
 
--- What is there is counted by the first recount; of runs, what the recount sums up is set here.
+-- The first recount counts existing rows; for runs, the values that it sums up are set here.
 ALTER TABLE teams NO FORCE ROW LEVEL SECURITY;
 ALTER TABLE team_storage NO FORCE ROW LEVEL SECURITY;
 INSERT INTO team_storage (team_id, part)

@@ -1,18 +1,18 @@
--- How many tasks an operator lets each executor hold at once. Executors from before keep what they said of
--- themselves last, at least 4.
+-- The operator's limit of concurrent tasks for each executor. Existing executors keep what they reported last, at
+-- least 4.
 ALTER TABLE executors ADD COLUMN slot_limit BIGINT NOT NULL DEFAULT 4 CHECK (slot_limit BETWEEN 1 AND 256);
 UPDATE executors SET slot_limit = LEAST(slots, 256) WHERE slots > 4;
 
--- Until when a credential is in force; null: until it is revoked.
+-- Expiry of a credential; null: valid until it is revoked.
 ALTER TABLE executors ADD COLUMN expires_at BIGINT;
 
--- SHA-256 of the client certificate, in DER, that a credential is bound to; null: it is bound to none.
+-- SHA-256 of the client certificate, in DER, that a credential is bound to; null: not bound.
 ALTER TABLE executors ADD COLUMN certificate BYTEA;
 
--- What an executor holds.
+-- The tasks that an executor holds.
 CREATE INDEX tasks_owner ON tasks (owner) WHERE state = 'leased';
 
--- E-mails within the last hour to addresses that had nothing to do with the installation, by where they came from.
+-- E-mails within the last hour to addresses unrelated to the installation, by the network that caused them.
 CREATE TABLE stranger_mails (
     id             UUID PRIMARY KEY,
     kind           TEXT COLLATE "C" NOT NULL CHECK (kind IN ('visitor', 'account')), -- who caused it

@@ -1,8 +1,8 @@
--- One row that `/readyz` writes, to learn whether the database takes writes.
+-- One row that `/readyz` writes, to check that the database accepts writes.
 CREATE TABLE write_probe (
     id SMALLINT PRIMARY KEY CHECK (id = 1),
     written_at BIGINT NOT NULL
 );
 
--- Artifacts are read piece by piece: a piece of what is not compressed is found without the rest.
+-- Artifacts are read in pieces: a piece of an uncompressed value is found without the rest.
 ALTER TABLE artifacts ALTER COLUMN content SET STORAGE EXTERNAL;

@@ -1,6 +1,6 @@
 -- The first schema. Ids are UUIDv7 (16 bytes), times microseconds since the epoch in UTC, JSON is text.
 -- Every tenant table carries team_id, and its references to other tenant tables name the team too:
--- a row can not point into another team, whatever the code does.
+-- a row cannot refer to another team, whatever the code does.
 
 CREATE TABLE users (
     id             BLOB PRIMARY KEY,
@@ -15,7 +15,7 @@ CREATE TABLE users (
 ) STRICT;
 CREATE UNIQUE INDEX users_email ON users (email_folded) WHERE deleted_at IS NULL;
 
--- A login. Its refresh token rotates: the newest is good once, an older one ends the session.
+-- A login. Its refresh token rotates: the newest works once, an older one ends the session.
 CREATE TABLE sessions (
     id             BLOB PRIMARY KEY,
     user_id        BLOB    NOT NULL REFERENCES users (id) ON DELETE CASCADE,
@@ -29,7 +29,7 @@ CREATE TABLE sessions (
 ) STRICT;
 CREATE INDEX sessions_user ON sessions (user_id);
 
--- E-mail verification, password reset, stream tickets: good once, kept as hashes.
+-- E-mail verification, password reset, stream tickets: used once, stored as hashes.
 CREATE TABLE one_time_tokens (
     hash           BLOB PRIMARY KEY,           -- SHA-256
     purpose        TEXT    NOT NULL CHECK (purpose IN ('verify_email', 'reset_password', 'stream')),
@@ -67,7 +67,7 @@ CREATE TABLE boards (
     name           TEXT    NOT NULL,
     description    TEXT    NOT NULL DEFAULT '',
     archived_at    INTEGER,
-    kv_bytes       INTEGER NOT NULL DEFAULT 0, -- what its kv_entries hold; kept by triggers, so it never drifts
+    kv_bytes       INTEGER NOT NULL DEFAULT 0, -- size of its kv_entries; maintained by triggers, so it never drifts
     created_at     INTEGER NOT NULL,
     updated_at     INTEGER NOT NULL,
     deleted_at     INTEGER,
@@ -116,7 +116,7 @@ CREATE TABLE scripts (
     FOREIGN KEY (team_id, pipeline_id) REFERENCES pipelines (team_id, id) ON DELETE CASCADE
 ) STRICT;
 
--- Sources, by content; shared within a team only, so that nobody learns what another team holds.
+-- Sources, by content; shared within a team only, so that nobody learns another team's sources.
 CREATE TABLE script_versions (
     id             BLOB PRIMARY KEY,
     team_id        BLOB    NOT NULL REFERENCES teams (id) ON DELETE CASCADE,
@@ -127,7 +127,7 @@ CREATE TABLE script_versions (
     UNIQUE (team_id, sha256)
 ) STRICT;
 
--- Which sources a pipeline version consists of.
+-- The sources of a pipeline version.
 CREATE TABLE pipeline_version_scripts (
     team_id        BLOB    NOT NULL,
     version_id     BLOB    NOT NULL,
@@ -147,11 +147,11 @@ CREATE TABLE configurations (
     script_id      BLOB    NOT NULL,
     key            TEXT    NOT NULL,
     revision       INTEGER NOT NULL,           -- counts the changes of this key
-    config_revision INTEGER NOT NULL,          -- the pipeline's, that this change made
+    config_revision INTEGER NOT NULL,          -- the pipeline's, after this change
     secret         INTEGER NOT NULL,
     plain          TEXT,                       -- a plain value
     sealed         BLOB,                       -- nonce and ciphertext of a secret
-    removed        INTEGER NOT NULL DEFAULT 0, -- this change took the key away
+    removed        INTEGER NOT NULL DEFAULT 0, -- this change removed the key
     author_id      BLOB REFERENCES users (id) ON DELETE SET NULL,
     created_at     INTEGER NOT NULL,
     UNIQUE (script_id, key, revision),
@@ -168,7 +168,7 @@ CREATE TABLE schedules (
     timezone       TEXT    NOT NULL,
     misfire        TEXT    NOT NULL CHECK (misfire IN ('run_once', 'skip')),
     overlap        TEXT    NOT NULL CHECK (overlap IN ('skip', 'allow')),
-    next_fire_at   INTEGER,                    -- null when it never fires again
+    next_fire_at   INTEGER,                    -- null if it never fires again
     created_at     INTEGER NOT NULL,
     UNIQUE (team_id, id),
     UNIQUE (pipeline_id, name),
@@ -188,12 +188,12 @@ CREATE TABLE runs (
     status         TEXT    NOT NULL CHECK (status IN ('queued', 'running', 'waiting', 'succeeded', 'failed', 'cancelled', 'timed_out')),
     error          TEXT,
     params         TEXT    NOT NULL,
-    seed           BLOB    NOT NULL,           -- 32 random bytes: what the scripts' randomness is derived from
+    seed           BLOB    NOT NULL,           -- 32 random bytes, from which the scripts' randomness is derived
     last_seq       INTEGER NOT NULL DEFAULT 0,
-    event_bytes    INTEGER NOT NULL DEFAULT 0, -- what its run_events hold
+    event_bytes    INTEGER NOT NULL DEFAULT 0, -- size of its run_events
     journal_calls  INTEGER NOT NULL DEFAULT 0, -- rows in host_calls
-    journal_bytes  INTEGER NOT NULL DEFAULT 0, -- the answers in them
-    concurrency_limit INTEGER,                 -- of the document: how many runs of the pipeline at once
+    journal_bytes  INTEGER NOT NULL DEFAULT 0, -- size of their answers
+    concurrency_limit INTEGER,                 -- from the document: concurrent runs of the pipeline
     started_by     BLOB REFERENCES users (id) ON DELETE SET NULL,
     schedule_id    BLOB REFERENCES schedules (id) ON DELETE SET NULL,
     fire_at        INTEGER,
@@ -213,7 +213,7 @@ CREATE TRIGGER runs_terminal BEFORE UPDATE OF status ON runs
 WHEN OLD.status IN ('succeeded', 'failed', 'cancelled', 'timed_out') AND NEW.status <> OLD.status
 BEGIN SELECT RAISE(ABORT, 'a finished run keeps its status'); END;
 
--- The only leased thing. A claim raises the fence; every write of an executor is checked against it.
+-- Only tasks are leased. A claim raises the fence; every write of an executor is checked against it.
 CREATE TABLE tasks (
     id             BLOB PRIMARY KEY,
     team_id        BLOB    NOT NULL,
@@ -228,7 +228,7 @@ CREATE TABLE tasks (
     owner          BLOB,                       -- the executor
     lease_until    INTEGER,
     lost           INTEGER NOT NULL DEFAULT 0, -- leases lost so far
-    last_batch     INTEGER NOT NULL DEFAULT 0, -- the newest batch taken under this fence
+    last_batch     INTEGER NOT NULL DEFAULT 0, -- the newest batch accepted under this fence
     admitted_at    INTEGER,
     created_at     INTEGER NOT NULL,
     UNIQUE (team_id, id),
@@ -241,7 +241,7 @@ CREATE TRIGGER tasks_terminal BEFORE UPDATE OF state ON tasks
 WHEN OLD.state = 'done' AND NEW.state <> 'done'
 BEGIN SELECT RAISE(ABORT, 'a finished task stays finished'); END;
 
--- One row an attempt. idx is 0 for the step itself, 1.. for the items of a for_each.
+-- One row per attempt. idx is 0 for the step itself, 1.. for the items of a for_each.
 CREATE TABLE step_runs (
     id             BLOB PRIMARY KEY,
     team_id        BLOB    NOT NULL,
@@ -267,7 +267,7 @@ CREATE TRIGGER step_runs_terminal BEFORE UPDATE OF status ON step_runs
 WHEN OLD.status IN ('succeeded', 'failed', 'skipped', 'cancelled', 'timed_out') AND NEW.status <> OLD.status
 BEGIN SELECT RAISE(ABORT, 'a finished attempt keeps its status'); END;
 
--- Which version of which secret was read for which step of which run.
+-- The versions of secrets that were read for the steps of runs.
 CREATE TABLE secret_reads (
     team_id        BLOB    NOT NULL,
     run_id         BLOB    NOT NULL,
@@ -280,7 +280,7 @@ CREATE TABLE secret_reads (
     FOREIGN KEY (team_id, run_id) REFERENCES runs (team_id, id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
--- One row a batch. (task, fence, n) makes a repost a no-op.
+-- One row per batch. (task, fence, n) makes a repost a no-op.
 CREATE TABLE run_events (
     run_id         BLOB    NOT NULL,
     first_seq      INTEGER NOT NULL,
@@ -296,7 +296,7 @@ CREATE TABLE run_events (
     FOREIGN KEY (team_id, run_id) REFERENCES runs (team_id, id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
--- The journal: what a script did to the world, and the answer it got. A repeat gets it again.
+-- The journal: effects of scripts and their answers. A repeat gets the stored answer.
 CREATE TABLE host_calls (
     run_id         BLOB    NOT NULL,
     key            TEXT    NOT NULL,           -- the idempotency key
@@ -346,7 +346,7 @@ CREATE TABLE artifacts (
     FOREIGN KEY (team_id, run_id) REFERENCES runs (team_id, id) ON DELETE CASCADE
 ) STRICT;
 
--- E-mail on its way out. team_id is null for the installation's own (verification).
+-- Outgoing e-mail. team_id is null for the installation's own (verification).
 CREATE TABLE outbox (
     id             BLOB PRIMARY KEY,
     team_id        BLOB REFERENCES teams (id) ON DELETE CASCADE,
@@ -380,7 +380,7 @@ CREATE TABLE audit_log (
     team_id        BLOB REFERENCES teams (id) ON DELETE CASCADE,
     user_id        BLOB REFERENCES users (id) ON DELETE SET NULL,
     action         TEXT    NOT NULL,
-    subject        TEXT    NOT NULL,           -- kind and id of what it was done to
+    subject        TEXT    NOT NULL,           -- kind and id of the object
     details        TEXT    NOT NULL DEFAULT '{}',
     created_at     INTEGER NOT NULL
 ) STRICT;
@@ -398,7 +398,7 @@ CREATE TABLE executors (
     revoked_at     INTEGER
 ) STRICT;
 
--- Who admits, schedules and reconciles; the fence keeps a stopped leader from acting.
+-- Leaders for admission, schedules and reconciliation; the fence keeps a stopped leader from acting.
 CREATE TABLE leader_leases (
     name           TEXT PRIMARY KEY,
     owner          BLOB    NOT NULL,

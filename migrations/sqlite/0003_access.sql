@@ -1,6 +1,6 @@
 -- A team's own roles, invitations, the members of boards.
 
--- A named set of permissions beside the built-in ones.
+-- A named set of permissions in addition to the built-in roles.
 CREATE TABLE roles (
     id             BLOB PRIMARY KEY,
     team_id        BLOB    NOT NULL REFERENCES teams (id) ON DELETE CASCADE,
@@ -20,7 +20,7 @@ CREATE TABLE role_permissions (
     FOREIGN KEY (team_id, role_id) REFERENCES roles (team_id, id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
--- A membership names a built-in role or an own one. SQLite adds no such constraint to a table that is
+-- A membership names a built-in role or one of the team's own. SQLite adds no such constraint to a table that is
 -- there: it is made anew. Nothing refers to it.
 CREATE TABLE memberships_new (
     team_id        BLOB    NOT NULL REFERENCES teams (id) ON DELETE CASCADE,
@@ -39,11 +39,11 @@ ALTER TABLE memberships_new RENAME TO memberships;
 CREATE INDEX memberships_user ON memberships (user_id);
 CREATE INDEX memberships_role ON memberships (role_id) WHERE role_id IS NOT NULL;
 
--- Seen and entered by its members and by who administers boards only.
+-- Visible only to its members and to people who administer boards.
 ALTER TABLE boards ADD COLUMN private INTEGER NOT NULL DEFAULT 0;
 
--- What a member of the team is on one board, beside (on a private board: instead of) their role in the
--- team. Who leaves the team leaves its boards.
+-- The role of a team member on one board, in addition to (on a private board: instead of) their role in the
+-- team. Leaving the team removes it.
 CREATE TABLE board_members (
     team_id        BLOB    NOT NULL,
     board_id       BLOB    NOT NULL,
@@ -60,8 +60,8 @@ CREATE TABLE board_members (
 CREATE INDEX board_members_user ON board_members (team_id, user_id);
 CREATE INDEX board_members_role ON board_members (role_id) WHERE role_id IS NOT NULL;
 
--- Into a team, for whoever owns the address, with or without an account. One that is settled goes with
--- its role.
+-- Invitations into a team, for the owner of the address, with or without an account. A settled invitation is
+-- removed with its role.
 CREATE TABLE invitations (
     id             BLOB PRIMARY KEY,
     team_id        BLOB    NOT NULL REFERENCES teams (id) ON DELETE CASCADE,
@@ -71,7 +71,7 @@ CREATE TABLE invitations (
     role_id        BLOB,
     token_hash     BLOB    NOT NULL UNIQUE,    -- SHA-256 of the token in the e-mail
     state          TEXT    NOT NULL CHECK (state IN ('pending', 'accepted', 'declined', 'revoked', 'expired')),
-    mailed         INTEGER NOT NULL,           -- an e-mail went out: the address had not had too many
+    mailed         INTEGER NOT NULL,           -- an e-mail was sent: the address was below its limit
     invited_by     BLOB REFERENCES users (id) ON DELETE SET NULL,
     created_at     INTEGER NOT NULL,
     expires_at     INTEGER NOT NULL,

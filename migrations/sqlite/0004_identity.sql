@@ -1,4 +1,4 @@
--- Accounts whole: profiles, a second factor, password resets, changes of address, tokens for programs, service
+-- Accounts: profiles, a second factor, password resets, changes of address, tokens for programs, service
 -- accounts, sign-in by an OpenID provider.
 
 -- A service account is an account without a person, a password or an address that mail reaches; it is a member of
@@ -6,11 +6,11 @@
 ALTER TABLE users ADD COLUMN kind TEXT NOT NULL DEFAULT 'person' CHECK (kind IN ('person', 'service'));
 ALTER TABLE users ADD COLUMN about TEXT NOT NULL DEFAULT '';
 ALTER TABLE users ADD COLUMN timezone TEXT NOT NULL DEFAULT 'UTC'; -- IANA
-ALTER TABLE users ADD COLUMN purged_at INTEGER;           -- when name and address of a deleted account went
+ALTER TABLE users ADD COLUMN purged_at INTEGER;           -- when name and address of a deleted account were removed
 CREATE INDEX users_deleted ON users (deleted_at) WHERE deleted_at IS NOT NULL AND purged_at IS NULL;
 CREATE INDEX users_service ON users (id) WHERE kind = 'service' AND deleted_at IS NULL;
 
-ALTER TABLE sessions ADD COLUMN address TEXT;             -- where it was signed in from
+ALTER TABLE sessions ADD COLUMN address TEXT;             -- the address that signed in
 
 -- More purposes. Of a password reset for an address without an account there is a row too, which nobody can use.
 CREATE TABLE one_time_tokens_new (
@@ -36,8 +36,8 @@ CREATE TABLE totp (
     user_id        BLOB PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,
     sealed         BLOB    NOT NULL,           -- the secret, sealed with the master key `key_id`
     key_id         TEXT    NOT NULL,
-    confirmed_at   INTEGER,                    -- asked for at logins since
-    last_step      INTEGER NOT NULL DEFAULT 0, -- the newest step whose code was taken: a code is good once
+    confirmed_at   INTEGER,                    -- required at logins since
+    last_step      INTEGER NOT NULL DEFAULT 0, -- the newest accepted time step: a code works once
     failures       INTEGER NOT NULL DEFAULT 0, -- wrong codes since `failures_since`
     failures_since INTEGER NOT NULL DEFAULT 0,
     created_at     INTEGER NOT NULL
@@ -65,7 +65,7 @@ CREATE TABLE api_tokens (
 CREATE INDEX api_tokens_user ON api_tokens (user_id, id);
 CREATE INDEX api_tokens_ended ON api_tokens (revoked_at, expires_at) WHERE revoked_at IS NOT NULL OR expires_at IS NOT NULL;
 
--- A token of a person that a team does not want: it reaches that team no more.
+-- A person's token that a team has excluded: it no longer reaches that team.
 CREATE TABLE api_token_bars (
     team_id        BLOB    NOT NULL REFERENCES teams (id) ON DELETE CASCADE,
     token_id       BLOB    NOT NULL REFERENCES api_tokens (id) ON DELETE CASCADE,
@@ -74,7 +74,7 @@ CREATE TABLE api_token_bars (
 ) STRICT;
 CREATE INDEX api_token_bars_token ON api_token_bars (token_id);
 
--- Who an OpenID provider says somebody is.
+-- Identities at OpenID providers.
 CREATE TABLE oidc_identities (
     issuer         TEXT    NOT NULL,
     subject        TEXT    NOT NULL,

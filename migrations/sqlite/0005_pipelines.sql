@@ -1,20 +1,18 @@
--- Pipelines have a place on their board and a revision for If-Match; what is deleted can be restored and
--- is purged later; a team keeps modules that its pipelines share.
+-- Positions of pipelines on their board, revisions for If-Match, restoring and purging of deleted things, and a
+-- team's library of modules.
 
--- The place among the board's pipelines, with gaps between neighbours. When a gap is used up all places
--- of the board are dealt anew, which order_epoch counts: a cursor knows whether the place it names is
--- an old one.
+-- The position among the board's pipelines, with gaps between neighbours. When a gap is used up, all positions of
+-- the board are rebalanced, which order_epoch counts: it tells whether the position in a cursor is outdated.
 ALTER TABLE pipelines ADD COLUMN position INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE pipelines ADD COLUMN description TEXT NOT NULL DEFAULT '';
-ALTER TABLE pipelines ADD COLUMN revision INTEGER NOT NULL DEFAULT 1; -- raised by every change of this row but its place
+ALTER TABLE pipelines ADD COLUMN revision INTEGER NOT NULL DEFAULT 1; -- raised by every change of this row except its position
 ALTER TABLE boards ADD COLUMN revision INTEGER NOT NULL DEFAULT 1;    -- raised by every change of its own fields
 ALTER TABLE boards ADD COLUMN order_epoch INTEGER NOT NULL DEFAULT 0;
 UPDATE pipelines SET position = 4294967296 * (
     SELECT count(*) FROM pipelines o WHERE o.board_id = pipelines.board_id AND o.id <= pipelines.id);
 CREATE INDEX pipelines_board ON pipelines (board_id, position, id);
 
--- What was deleted, for the purge; and what each thing is referred to by, so that removing it looks
--- through no whole table.
+-- Indexes for the purge: deleted things, and references to each thing, so that removing it scans no whole table.
 CREATE INDEX boards_deleted ON boards (deleted_at) WHERE deleted_at IS NOT NULL;
 CREATE INDEX pipelines_deleted ON pipelines (deleted_at) WHERE deleted_at IS NOT NULL;
 CREATE INDEX runs_version ON runs (version_id);
@@ -53,7 +51,7 @@ CREATE TABLE library_versions (
 ) STRICT;
 CREATE INDEX library_versions_source ON library_versions (script_version_id);
 
--- Which of them a pipeline version is pinned to. Without a cascade: what is in use stays.
+-- The modules that a pipeline version is pinned to. Without a cascade: modules in use cannot be removed.
 CREATE TABLE pipeline_version_library (
     team_id        BLOB    NOT NULL,
     version_id     BLOB    NOT NULL,

@@ -1,5 +1,5 @@
--- Values and secrets of boards and teams beside those of scripts. A row belongs to one place: the script
--- that it names, else the board, else the team.
+-- Values and secrets of boards and teams in addition to those of scripts. A row belongs to one scope: the script
+-- that it names, otherwise the board, otherwise the team.
 CREATE TABLE configurations_new (
     id             BLOB PRIMARY KEY,
     team_id        BLOB    NOT NULL REFERENCES teams (id) ON DELETE CASCADE,
@@ -8,11 +8,11 @@ CREATE TABLE configurations_new (
     place_id       BLOB    NOT NULL GENERATED ALWAYS AS (coalesce(script_id, board_id, team_id)) STORED,
     key            TEXT    NOT NULL,
     revision       INTEGER NOT NULL,           -- counts the changes of this key
-    config_revision INTEGER NOT NULL,          -- the pipeline's, board's or team's, that this change made
+    config_revision INTEGER NOT NULL,          -- the pipeline's, board's or team's, after this change
     secret         INTEGER NOT NULL,
     plain          TEXT,                       -- a plain value
     sealed         BLOB,                       -- nonce and ciphertext of a secret; only the newest is kept
-    removed        INTEGER NOT NULL DEFAULT 0, -- this change took the key away
+    removed        INTEGER NOT NULL DEFAULT 0, -- this change removed the key
     author_id      BLOB REFERENCES users (id) ON DELETE SET NULL,
     created_at     INTEGER NOT NULL,
     UNIQUE (place_id, key, revision),
@@ -31,25 +31,25 @@ CREATE INDEX configurations_script ON configurations (script_id) WHERE script_id
 CREATE INDEX configurations_board ON configurations (board_id) WHERE board_id IS NOT NULL;
 CREATE INDEX configurations_team ON configurations (team_id) WHERE script_id IS NULL AND board_id IS NULL;
 
--- Counts the changes of the values of a board and of a team; a run keeps to those of its start.
+-- Counts the changes of the values of a board and of a team; a run uses those of its start.
 ALTER TABLE boards ADD COLUMN config_revision INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE teams ADD COLUMN config_revision INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE runs ADD COLUMN board_config_revision INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE runs ADD COLUMN team_config_revision INTEGER NOT NULL DEFAULT 0;
 
--- Whose secret the script read.
+-- The scope of the secret that the script read.
 ALTER TABLE secret_reads ADD COLUMN level TEXT NOT NULL DEFAULT 'script' CHECK (level IN ('script', 'board', 'team'));
 
--- The audit log: who did what, from where, and what it changed. It refers to nothing, so that nothing that
--- is deleted takes a part of it along: ids of those who are gone stay.
+-- The audit log: who did what, from where, and what it changed. It has no foreign keys, so that
+-- no deletion removes entries: ids of deleted things stay.
 CREATE TABLE audit_log_new (
     id             BLOB PRIMARY KEY,
     team_id        BLOB,                       -- null: of an account
-    user_id        BLOB,                       -- null: nobody, such as a schedule
-    token_id       BLOB,                       -- the API token that was shown, if it was one
-    address        TEXT,                       -- where the request came from, as far as that is known
+    user_id        BLOB,                       -- null: no person, such as a schedule
+    token_id       BLOB,                       -- the API token, if one was used
+    address        TEXT,                       -- the address of the request, if known
     action         TEXT    NOT NULL,
-    subject        TEXT    NOT NULL,           -- kind and id of what it was done to
+    subject        TEXT    NOT NULL,           -- kind and id of the object
     details        TEXT    NOT NULL DEFAULT '{}',
     state_before   TEXT,                       -- JSON, without secrets
     state_after    TEXT,
@@ -62,7 +62,7 @@ ALTER TABLE audit_log_new RENAME TO audit_log;
 CREATE INDEX audit_team ON audit_log (team_id, id);
 CREATE INDEX audit_account ON audit_log (user_id, id) WHERE team_id IS NULL;
 
--- It is appended to; only what is old goes (after 400 days; the five less leave room for clocks that differ).
+-- Append-only; only old entries can be removed (after 400 days; the five fewer allow for clocks that differ).
 CREATE TRIGGER audit_log_kept BEFORE UPDATE ON audit_log
 BEGIN SELECT RAISE(ABORT, 'the audit log is only appended to'); END;
 CREATE TRIGGER audit_log_young BEFORE DELETE ON audit_log

@@ -1,4 +1,4 @@
--- What the operator gave a team beyond the plan, or took from it. `runs_at_once` and `runs_queued` are
+-- Overrides of the plan's limits, set by the operator. `runs_at_once` and `runs_queued` are
 -- columns of `teams`, where admission reads them.
 CREATE TABLE team_limits (
     team_id        BLOB    NOT NULL REFERENCES teams (id) ON DELETE CASCADE,
@@ -8,11 +8,11 @@ CREATE TABLE team_limits (
     PRIMARY KEY (team_id, name)
 ) STRICT;
 
--- What a team used, by the hour. Each is counted in the transaction that records it, in one of a few
--- rows of the hour, so that the runs of a team do not wait for each other.
+-- Usage of a team by the hour. It is counted in the transaction that records it, in one of a few rows per hour, so
+-- that the runs of a team do not wait for each other.
 CREATE TABLE usage (
     team_id        BLOB    NOT NULL REFERENCES teams (id) ON DELETE CASCADE,
-    hour           INTEGER NOT NULL,          -- the moment at which it begins
+    hour           INTEGER NOT NULL,          -- start of the hour
     shard          INTEGER NOT NULL,
     runs           INTEGER NOT NULL DEFAULT 0,
     steps          INTEGER NOT NULL DEFAULT 0, -- attempts that ended
@@ -32,5 +32,5 @@ CREATE INDEX boards_by_age ON boards (team_id, id) WHERE deleted_at IS NULL;
 CREATE INDEX outbox_status ON outbox (team_id, status, id);
 CREATE INDEX runs_status ON runs (team_id, status, id);
 
--- What a team stores is summed up from here.
+-- For sums over a team's versions.
 CREATE INDEX artifacts_team ON artifacts (team_id, bytes);

@@ -1,4 +1,4 @@
--- The address, folded, that a token of a change of address is sent to, where it is the new one: few e-mails of that
--- kind go to an address, whoever asks for them.
+-- The address, folded, that a token of a change of address is sent to, if it is the new one: e-mails of that
+-- kind to an address are limited, whoever asks for them.
 ALTER TABLE one_time_tokens ADD COLUMN address TEXT;
 CREATE INDEX one_time_tokens_sent_to ON one_time_tokens (address, created_at) WHERE address IS NOT NULL;

@@ -1,7 +1,7 @@
--- A page and a claim cost what they read, whatever lies beside it; what the team's sources weigh.
+-- Indexes so that a page and a claim cost only what they read; the size of a team's sources.
 
--- Whether a revision is its key's newest: no look at the others is needed to tell. Kept by a trigger, so it
--- never drifts.
+-- Whether a revision is its key's newest, without reading the others. Maintained by a trigger, so it never
+-- drifts.
 ALTER TABLE configurations ADD COLUMN newest INTEGER NOT NULL DEFAULT 1;
 UPDATE configurations SET newest = 0 WHERE EXISTS (
     SELECT 1 FROM configurations n
@@ -15,7 +15,7 @@ BEGIN
     WHERE team_id = NEW.team_id AND place_id = NEW.place_id AND key = NEW.key AND newest AND +revision < NEW.revision;
 END;
 
--- The newest of its pipeline's versions that a script is part of.
+-- The newest version of its pipeline that a script is part of.
 ALTER TABLE scripts ADD COLUMN version_id BLOB;
 UPDATE scripts SET version_id = (
     SELECT v.id FROM pipeline_version_scripts p
@@ -26,11 +26,11 @@ UPDATE scripts SET version_id = (
 CREATE INDEX pipeline_version_scripts_sources ON pipeline_version_scripts (script_id, script_version_id);
 DROP INDEX pipeline_version_scripts_script;
 
--- The runs of a pipeline, beside those of the team.
+-- The runs of a pipeline, in addition to those of the team.
 CREATE INDEX runs_of_pipeline ON runs (team_id, pipeline_id, id);
 DROP INDEX runs_pipeline;
 
--- What the team keeps.
+-- The team's sources.
 ALTER TABLE script_versions ADD COLUMN bytes INTEGER GENERATED ALWAYS AS (length(CAST(source AS BLOB))) VIRTUAL;
 ALTER TABLE pipeline_versions ADD COLUMN bytes INTEGER GENERATED ALWAYS AS (length(CAST(definition AS BLOB))) VIRTUAL;
 CREATE INDEX script_versions_bytes ON script_versions (team_id, bytes);

@@ -1,25 +1,25 @@
--- What a team stores, what a run keeps of it, and for how long.
+-- Storage of teams and runs, and retention.
 
 -- What everything of a run takes: its parameters, events, outputs, journal and artifacts, with something for each
--- row. Kept by whoever writes.
+-- row. Maintained by every writer.
 ALTER TABLE runs ADD COLUMN stored_bytes INTEGER NOT NULL DEFAULT 0;
--- Somebody wants it to stay, whatever the retention says.
+-- Kept by somebody, whatever the retention.
 ALTER TABLE runs ADD COLUMN kept_at INTEGER;
--- It is being removed: nobody sees it any more, and it cannot be kept any more.
+-- Being removed: no longer visible, and cannot be kept any more.
 ALTER TABLE runs ADD COLUMN expired_at INTEGER;
--- What is due by age and by number, of each pipeline.
+-- Runs due by age and by number, per pipeline.
 CREATE INDEX runs_finished ON runs (team_id, pipeline_id, finished_at, id)
 WHERE finished_at IS NOT NULL AND kept_at IS NULL AND expired_at IS NULL;
 CREATE INDEX runs_expired ON runs (team_id, pipeline_id, id) WHERE expired_at IS NOT NULL;
 
--- For how long, and how many; null as the team's plan says.
+-- Retention in days and in runs; null for the team's limits.
 ALTER TABLE pipelines ADD COLUMN retention_days INTEGER CHECK (retention_days > 0);
 ALTER TABLE pipelines ADD COLUMN retention_runs INTEGER CHECK (retention_runs > 0);
 
--- The team's owners were told that it is nearly full; null again when it is not.
+-- When the team's owners were notified that storage is nearly full; null again when it is not.
 ALTER TABLE teams ADD COLUMN storage_warned_at INTEGER;
 
--- The bytes of a team, by what they are; kept by triggers.
+-- The bytes of a team, by kind; maintained by triggers.
 CREATE TABLE team_storage (
     team_id        BLOB    NOT NULL REFERENCES teams (id) ON DELETE CASCADE,
     part           TEXT    NOT NULL,
@@ -29,7 +29,7 @@ CREATE TABLE team_storage (
 ) STRICT;
 CREATE INDEX team_storage_recounted ON team_storage (recounted_at);
 
--- What is there is counted by the first recount; of runs, what the recount sums up is set here.
+-- The first recount counts existing rows; for runs, the values that it sums up are set here.
 INSERT INTO team_storage (team_id, part)
 SELECT t.id, p.part FROM teams t
 CROSS JOIN (SELECT 'runs' AS part UNION ALL SELECT 'kv' UNION ALL SELECT 'versions' UNION ALL SELECT 'configurations'

@@ -1,4 +1,4 @@
--- One row that `/readyz` writes, to learn whether the database takes writes.
+-- One row that `/readyz` writes, to check that the database accepts writes.
 CREATE TABLE write_probe (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     written_at INTEGER NOT NULL

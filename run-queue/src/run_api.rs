@@ -23,18 +23,24 @@
 //! that is older than the route answers 404; then, and whenever the signals are not [`Signal::Alive`] and
 //! complete, the executor asks before each HTTP request of a script whether it still holds the task.
 
-use std::collections::BTreeMap;
+mod calls;
+mod plan;
 
 use restroy_sdk::{
-    document::Document,
-    event::{EventKind, StepError, StepRef},
-    ids::{BoardId, ExecutorId, PipelineId, RunId, TaskId, TeamId},
-    status::StepStatus,
+    event::{EventKind, StepRef},
+    ids::{ExecutorId, TaskId},
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use uuid::Uuid;
+
+pub use self::{
+    calls::{Call, CallAnswer, CallError, CallKind},
+    plan::{
+        OUTPUTS_PAGE_BYTES, OutputsCursor, OutputsPage, OutputsRequest, Plan, StepLimits, StepOutput, StepSettings,
+        StepState,
+    },
+};
 
 /// The version of this protocol.
 pub const PROTOCOL: u32 = 1;
@@ -157,198 +163,6 @@ pub struct Claimed {
     pub egress_left: Option<u64>,
 }
 
-/// All that an executor needs to drive a run from where it stands.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Plan {
-    /// The task.
-    pub task_id: TaskId,
-    /// The run.
-    pub run_id: RunId,
-    /// The team that it belongs to.
-    pub team_id: TeamId,
-    /// The board whose key-value store its scripts use.
-    pub board_id: BoardId,
-    /// The pipeline.
-    pub pipeline_id: PipelineId,
-    /// The pipeline's name.
-    pub pipeline_name: String,
-    /// The version's number.
-    pub version: i64,
-    /// When the run started.
-    pub started_at: Timestamp,
-    /// The document.
-    pub document: Document,
-    /// The sources by path.
-    pub files: BTreeMap<String, String>,
-    /// The sources of the team's library modules that the document pins, by name: `text` is loaded with
-    /// `require "lib.text"`.
-    #[serde(default)]
-    pub library: BTreeMap<String, String>,
-    /// What each step's `config` holds: plain values in force and secrets, by step.
-    pub steps: BTreeMap<String, StepSettings>,
-    /// What the run was started with.
-    pub params: Box<RawValue>,
-    /// 32 bytes in hex: the scripts' randomness is derived from it.
-    pub seed: String,
-    /// What is committed so far: every attempt of every step, oldest first.
-    pub done: Vec<StepState>,
-    /// The outputs are not in [`Plan::done`]: they are to be fetched with [`OutputsRequest`]. False where the executor
-    /// did not ask for that, or the control-plane is older than this field.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub outputs_apart: bool,
-    /// What the team has another limit of than the executor would set.
-    #[serde(default)]
-    pub limits: StepLimits,
-}
-
-/// The limits of a step's attempt that a team has set; what is absent is the executor's to set.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct StepLimits {
-    /// Fuel per attempt.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fuel: Option<u64>,
-    /// Processor time per attempt, in milliseconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cpu_ms: Option<u64>,
-    /// Wall time, unless the step has a `timeout`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub wall_ms: Option<u64>,
-    /// Memory per attempt, in bytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub memory_bytes: Option<u64>,
-    /// The size of a source, in bytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub source_bytes: Option<u64>,
-    /// What the script is given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub input_bytes: Option<u64>,
-    /// What it returns.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub output_bytes: Option<u64>,
-    /// What it prints.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub log_bytes: Option<u64>,
-    /// A line of that.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub log_line_bytes: Option<u64>,
-    /// Calls to the host.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub host_calls: Option<u64>,
-    /// What a call carries.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub host_call_bytes: Option<u64>,
-    /// HTTP requests per attempt.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub http_requests: Option<u64>,
-    /// The wait for an answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub http_timeout_ms: Option<u64>,
-    /// An answer's body.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub http_response_bytes: Option<u64>,
-    /// Redirects that are followed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub http_redirects: Option<u64>,
-    /// A value of the key-value store.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kv_value_bytes: Option<u64>,
-    /// Items of a `for_each`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub items: Option<u64>,
-}
-
-/// A step's configuration.
-#[derive(Clone, Default, Serialize, Deserialize)]
-pub struct StepSettings {
-    /// Plain values by key.
-    #[serde(default)]
-    pub config: BTreeMap<String, String>,
-    /// Secrets by key.
-    #[serde(default)]
-    pub secrets: BTreeMap<String, String>,
-    /// Secrets that the step declares and nobody has set: the step fails with `secret_missing`.
-    #[serde(default)]
-    pub missing: Vec<String>,
-}
-
-impl std::fmt::Debug for StepSettings {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Secrets never reach a log.
-        f.debug_struct("StepSettings").field("config", &self.config.keys()).finish_non_exhaustive()
-    }
-}
-
-/// A committed attempt.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct StepState {
-    /// The step, its item and its attempt.
-    #[serde(flatten)]
-    pub step: StepRef,
-    /// Its status. `running`: it was being executed when the lease was lost, and starts again under
-    /// the same attempt number.
-    pub status: StepStatus,
-    /// For a `for_each` step itself: how many items it has.
-    #[serde(default)]
-    pub items: Option<u32>,
-    /// What it returned, as the text that was committed; absent where [`Plan::outputs_apart`].
-    #[serde(default)]
-    pub output: Option<Box<RawValue>>,
-    /// Why it did not succeed: the code, the beginning of the message, and of the details their `code`. The rest is for
-    /// people and stays where it is.
-    #[serde(default)]
-    pub error: Option<StepError>,
-    /// Another attempt follows this one.
-    #[serde(default)]
-    pub retried: bool,
-    /// When that attempt may start.
-    #[serde(default)]
-    pub retry_at: Option<Timestamp>,
-}
-
-/// `POST /run/v1/tasks/{id}/outputs`: what steps returned that ended under an earlier lease, a page at a time.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct OutputsRequest {
-    /// The outputs of these steps and of their items.
-    pub steps: Vec<String>,
-    /// What was fetched already: [`OutputsPage::next`] of the page before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<OutputsCursor>,
-}
-
-/// Where a page of outputs ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OutputsCursor {
-    /// The step.
-    pub step: String,
-    /// Its item; 0: the step itself.
-    pub index: u32,
-}
-
-/// The most bytes of outputs in one page, unless a single one is larger.
-pub const OUTPUTS_PAGE_BYTES: u64 = 4 * 1024 * 1024;
-
-/// The answer to an [`OutputsRequest`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct OutputsPage {
-    /// Outputs, in the order of steps and items, at most [`OUTPUTS_PAGE_BYTES`] together or a single one.
-    pub outputs: Vec<StepOutput>,
-    /// Where the next page begins; absent at the end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<OutputsCursor>,
-}
-
-/// What a step, or an item of it, returned.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct StepOutput {
-    /// The step.
-    pub step: String,
-    /// The item of a `for_each`, from 1; 0: the step itself.
-    pub index: u32,
-    /// The text that was committed.
-    pub output: Box<RawValue>,
-}
-
 /// `POST /run/v1/tasks/{id}/events`: what happened since the last batch, in topological order.
 /// A batch that ends with `run.finished` ends the task.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -407,127 +221,6 @@ pub struct WaitingStep {
     pub step: StepRef,
     /// How long it still waits, in milliseconds.
     pub wait_ms: u64,
-}
-
-/// `POST /run/v1/tasks/{id}/calls`: a host call that the control-plane carries out.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Call {
-    /// The attempt that makes the call.
-    pub step: StepRef,
-    /// Counts the calls of the attempt, from 1.
-    pub call_number: u64,
-    /// The idempotency key: an effect under a key that was seen before is not done again, and gets
-    /// the stored answer.
-    pub key: String,
-    /// What to do.
-    pub call: CallKind,
-}
-
-/// A host call that the control-plane carries out.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(tag = "method", rename_all = "snake_case")]
-pub enum CallKind {
-    /// Answers `{value, version}` or null. Not an effect: not journaled.
-    KvGet {
-        /// 1 to 512 bytes.
-        key: String,
-    },
-    /// Answers `{items: [{key, value, version}]}`, by key. Not an effect.
-    KvList {
-        /// Keys that start with it.
-        prefix: String,
-        /// Keys after it.
-        after: Option<String>,
-        /// 1 to 1,000.
-        limit: u32,
-    },
-    /// Answers `{version}`.
-    KvSet {
-        /// 1 to 512 bytes.
-        key: String,
-        /// Up to 64 KiB of JSON.
-        value: serde_json::Value,
-        /// Milliseconds until it goes away.
-        ttl_ms: Option<u64>,
-    },
-    /// Answers `{deleted: bool}`.
-    KvDelete {
-        /// 1 to 512 bytes.
-        key: String,
-    },
-    /// Adds to an integer (0 when absent; another value is refused with `kv_not_an_integer`);
-    /// answers `{value, version}`.
-    KvIncr {
-        /// 1 to 512 bytes.
-        key: String,
-        /// What to add.
-        by: i64,
-        /// Milliseconds until it goes away; counts only when this call makes the key.
-        #[serde(default)]
-        ttl_ms: Option<u64>,
-    },
-    /// Writes when what is there equals `expected`; answers `{swapped}`.
-    KvCas {
-        /// 1 to 512 bytes.
-        key: String,
-        /// What must be there; the field's absence: nothing. (`null` is a value.)
-        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-        expected: Option<serde_json::Value>,
-        /// Up to 64 KiB of JSON; the field's absence removes the key.
-        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-        value: Option<serde_json::Value>,
-        /// Milliseconds until it goes away.
-        ttl_ms: Option<u64>,
-    },
-    /// Puts an e-mail into the outbox; answers `{message_id}`.
-    EmailSend {
-        /// 1 to 50 addresses.
-        to: Vec<String>,
-        /// Up to 998 bytes, one line.
-        subject: String,
-        /// The plain text.
-        text: String,
-        /// The HTML alternative.
-        html: Option<String>,
-        /// Where answers go, if not to the sender.
-        #[serde(default)]
-        reply_to: Option<String>,
-    },
-    /// Records that the executor got an answer to an HTTP request; answers null.
-    HttpAnswered {
-        /// The request's method.
-        verb: String,
-        /// The origin and path, without query.
-        url: String,
-        /// The answer's status.
-        status: u16,
-    },
-}
-
-/// Keeps a `null` that is there apart from a field that is not.
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<serde_json::Value>, D::Error> {
-    serde_json::Value::deserialize(deserializer).map(Some)
-}
-
-/// The answer to a call.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CallAnswer {
-    /// It was done, now or before.
-    Ok(serde_json::Value),
-    /// It was refused: raised in the script as a table that `pcall` can catch.
-    Refused(CallError),
-}
-
-/// Why a call was refused.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct CallError {
-    /// A stable code, such as `kv_value_limit`.
-    pub code: String,
-    /// The error message, for people.
-    pub message: String,
-    /// Whether trying again may help.
-    pub retryable: bool,
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 ---@meta restroy
--- What a Restroy script sees, for editors: the Lua language server (LuaLS) completes and checks with it.
--- Beside a pipeline put a `.luarc.json`:
+-- The Lua API of Restroy, for editors: the Lua language server (LuaLS) uses it to complete and check scripts.
+-- Put a `.luarc.json` beside the pipeline:
 --   {
 --     "runtime.version": "Lua 5.4",
 --     "runtime.builtin": { "ffi": "disable", "jit": "disable", "package": "disable" },
@@ -12,13 +12,13 @@
 -- Globals of a run
 ---------------------------------------------------------------------------------------------------
 
----What the run was started with; fits the document's `params` schema.
+---The run's parameters; valid against the document's `params` schema.
 ---@type table<string, any>
 params = {}
 
----By step this one needs: what it returned (`json.null` for nothing). Nil for a step that was skipped or
----failed; for a `for_each` step a list with a result per item, by number from 1, and `json.null` for an
----item that failed.
+---The outputs of the needed steps, by step name (`json.null` if a step returned nothing). Nil for a step that was
+---skipped or failed. For a `for_each` step a list with one result per item, starting at 1, and `json.null` for a
+---failed item.
 ---@type table<string, any>
 inputs = {}
 
@@ -26,18 +26,17 @@ inputs = {}
 ---@type any
 item = nil
 
----In a `for_each` step: the item's number, from 1. Nil elsewhere.
+---In a `for_each` step: the item's number, starting at 1. Nil elsewhere.
 ---@type integer?
 index = nil
 
----Configuration by key: the document's `config` and what was set over it, and the `secrets` that the
----step declares.
+---Configuration by key: the document's `config` with its overrides, and the `secrets` that the step declares.
 ---@type table<string, string>
 config = {}
 
 ---@class restroy.Run
 ---@field id string The run's id (a UUID).
----@field retry integer How many attempts at this step came before: 0 for the first.
+---@field retry integer Number of earlier attempts at this step: 0 for the first.
 ---@field pipeline string The pipeline's name.
 ---@field step string The step's name.
 ---@field started_at string When the run started, RFC 3339 in UTC.
@@ -47,12 +46,12 @@ config = {}
 run = {}
 
 ---------------------------------------------------------------------------------------------------
--- Talking to the people who watch
+-- Output
 ---------------------------------------------------------------------------------------------------
 
 ---Moves the step's progress bar.
 ---@param fraction number From 0 to 1.
----@param message? string What is going on.
+---@param message? string A status message.
 function progress(fraction, message) end
 
 ---Writes a line. `print` does too.
@@ -77,7 +76,7 @@ function log.warn(text, ...) end
 ---@param ... any
 function log.error(text, ...) end
 
----Waits. Not durable: it counts to the step's wall time, and a step that is executed again waits again.
+---Waits. Not durable: it counts towards the step's wall time, and a step that is executed again waits again.
 ---@param seconds number
 function sleep(seconds) end
 
@@ -85,28 +84,28 @@ function sleep(seconds) end
 -- Errors
 ---------------------------------------------------------------------------------------------------
 
----What a failed host call raises, and what a script may raise itself with `error { … }`.
+---Raised by a failed host call, and by scripts with `error { … }`.
 ---@class restroy.Error
 ---@field code string A stable name in snake_case, such as `http_timeout` or `not_granted`.
----@field message string For people.
----@field retryable? boolean Whether trying again may help. `false` ends the step without another attempt.
+---@field message string Human-readable description.
+---@field retryable? boolean Whether a retry may help. `false` ends the step without another attempt.
 
 ---------------------------------------------------------------------------------------------------
 -- json, base64, crypto, uuid, url
 ---------------------------------------------------------------------------------------------------
 
 ---@class restroy.json
----@field null lightuserdata JSON's null. Not nil: a table can hold it. It counts as true.
+---@field null lightuserdata JSON's null. Not nil: a table can hold it. It is truthy.
 json = {}
 
----The JSON text of a value. Keys of objects are sorted; an empty table is `{}` unless it is a
+---Encodes a value as JSON. Keys of objects are sorted; an empty table is `{}` unless it is a
 ---`json.array`.
 ---@param value any
 ---@return string
 ---@nodiscard
 function json.encode(value) end
 
----The value of a JSON text. Raises where it is none.
+---Parses JSON. Raises an error for invalid JSON.
 ---@param text string
 ---@return any
 ---@nodiscard
@@ -133,7 +132,7 @@ function base64.encode(bytes) end
 ---@nodiscard
 function base64.encode_url(bytes) end
 
----Takes both alphabets, with or without padding.
+---Accepts both alphabets, with or without padding.
 ---@param text string
 ---@return string bytes
 ---@nodiscard
@@ -191,12 +190,12 @@ function crypto.hex(bytes) end
 ---@nodiscard
 function crypto.unhex(text) end
 
----@param count integer 0 to 65,536.
+---@param count integer 0–65,536.
 ---@return string bytes
 ---@nodiscard
 function crypto.random_bytes(count) end
 
----Compares in a time that does not tell where two strings differ.
+---Compares two strings in constant time.
 ---@param left string
 ---@param right string
 ---@return boolean
@@ -211,7 +210,7 @@ uuid = {}
 ---@nodiscard
 function uuid.v4() end
 
----A UUID that sorts by when it was made.
+---A UUID that sorts by creation time.
 ---@return string
 ---@nodiscard
 function uuid.v7() end
@@ -229,7 +228,7 @@ function uuid.v7() end
 ---@class restroy.url
 url = {}
 
----Percent-encodes all but letters, digits and `-._~`.
+---Percent-encodes everything except letters, digits and `-._~`.
 ---@param text any
 ---@return string
 ---@nodiscard
@@ -240,7 +239,7 @@ function url.encode(text) end
 ---@nodiscard
 function url.decode(text) end
 
----`a=1&b=2`, sorted by name; a list gives its name once for each element.
+---`a=1&b=2`, sorted by name; a list repeats its name for each element.
 ---@param values table<string, any>
 ---@return string
 ---@nodiscard
@@ -279,10 +278,10 @@ function url.build(parts) end
 ---@field zone string The zone's abbreviation.
 
 ---@class restroy.TimeFormat
----@field zone? string An IANA zone; UTC unless told.
----@field digits? integer Of the second's fraction, 0 to 9; 0 unless told.
+---@field zone? string An IANA zone; default UTC.
+---@field digits? integer Digits of the second's fraction, 0–9; default 0.
 
----Times are seconds since 1970-01-01T00:00:00Z; zones are IANA names, UTC unless told.
+---Times are seconds since 1970-01-01T00:00:00Z; zones are IANA names, default UTC.
 ---@class restroy.time
 ---@field minute integer 60
 ---@field hour integer 3,600
@@ -323,14 +322,14 @@ function time.from(parts, zone) end
 ---@nodiscard
 function time.format(seconds, options) end
 
----Reads RFC 3339; a date alone is its midnight in UTC.
+---Parses RFC 3339; a date alone is its midnight in UTC.
 ---@param text string
 ---@return number? seconds
 ---@return string? problem
 ---@nodiscard
 function time.parse(text) end
 
----Reads `1h30m`, `500ms`, `2d`.
+---Parses `1h30m`, `500ms`, `2d`.
 ---@param text string|number
 ---@return number? seconds
 ---@return string? problem
@@ -343,15 +342,15 @@ function time.duration(text) end
 
 ---@class restroy.HttpOptions
 ---@field headers? table<string, string|number>
----@field query? table<string, any> Appended to the address.
+---@field query? table<string, any> Appended to the URL.
 ---@field body? string
 ---@field json? any Sent as JSON. Give one of `body`, `json` and `form`.
 ---@field form? table<string, any> Sent as a form.
----@field timeout? number Seconds for the whole exchange; the limit unless told.
----@field idempotency_key? string In place of the one that is made; 1 to 255 visible ASCII characters.
+---@field timeout? number Seconds for the whole exchange; default: the limit.
+---@field idempotency_key? string Replaces the generated key; 1–255 visible ASCII characters.
 
 ---@class restroy.HttpRequest: restroy.HttpOptions
----@field method? string `GET` unless told.
+---@field method? string Default `GET`.
 ---@field url string
 
 ---@class restroy.HttpResponse
@@ -359,10 +358,10 @@ function time.duration(text) end
 ---@field ok boolean Whether the status is 200 to 299.
 ---@field headers table<string, string> By name in lower case.
 ---@field body string Decompressed.
----@field json fun(): any The body as JSON; raises where it is none.
+---@field json fun(): any The body parsed as JSON; raises an error if it is not JSON.
 
----Requests to the origins that the step's `allow.http` names. An answer of any status is an answer; what
----fails to give one raises.
+---Requests to the origins in the step's `allow.http`. A response of any status is returned; a request without a
+---response raises an error.
 ---@class restroy.http
 http = {}
 
@@ -408,18 +407,18 @@ function http.delete(address, options) end
 ---------------------------------------------------------------------------------------------------
 
 ---@class restroy.Email
----@field to string|string[] 1 to 50 addresses.
+---@field to string|string[] 1–50 addresses.
 ---@field subject string One line, up to 998 bytes.
 ---@field text string
 ---@field html? string An alternative to the text; left out unless the operator allows HTML.
----@field reply_to? string No address of the installation itself.
----@field idempotency_key? string In place of the one that is made.
+---@field reply_to? string Not an address of the installation itself.
+---@field idempotency_key? string Replaces the generated key.
 
 ---@class restroy.email
 email = {}
 
----Sends in the team's name: from `Team NAME via Restroy`, with a last line that names team and pipeline. Under
----the step is executed again.
+---Sends an e-mail from `Team NAME via Restroy`, with a last line that names team and pipeline. It is queued once
+---under its idempotency key, even if the step is executed again.
 ---@param message restroy.Email
 ---@return string id The Message-ID.
 function email.send(message) end
@@ -438,7 +437,7 @@ function email.send(message) end
 kv = {}
 
 ---@param key string
----@return any value Nil where there is none.
+---@return any value Nil if the key does not exist.
 ---@nodiscard
 function kv.get(key) end
 
@@ -453,12 +452,12 @@ function kv.delete(key) end
 
 ---Adds to an integer; an absent one is 0.
 ---@param key string
----@param by? integer 1 unless told.
----@param options? { ttl?: number } Counts where the key is new.
+---@param by? integer Default 1.
+---@param options? { ttl?: number } Applies if the key is new.
 ---@return integer sum
 function kv.incr(key, by, options) end
 
----Compare and set: stores `value` (nil removes) if what is there equals `expected` (nil: nothing).
+---Compare and set: stores `value` (nil removes the key) if the current value equals `expected` (nil: no value).
 ---@param key string
 ---@param expected any
 ---@param value any
@@ -468,7 +467,7 @@ function kv.cas(key, expected, value, options) end
 
 ---Entries whose key begins with `prefix`, by key.
 ---@param prefix? string
----@param options? { after?: string, limit?: integer } `limit`: 100 unless told, 1,000 at most.
+---@param options? { after?: string, limit?: integer } `limit`: default 100, at most 1,000.
 ---@return restroy.KvEntry[]
 ---@nodiscard
 function kv.list(prefix, options) end
@@ -515,11 +514,11 @@ function files.list(prefix) end
 function files.remove(path) end
 
 ---@param path string
----@return integer? bytes Nil where there is no such file.
+---@return integer? bytes Nil if the file does not exist.
 ---@nodiscard
 function files.size(path) end
 
----Keeps a file as an artifact of the run, for people to download.
+---Stores a file as an artifact of the run, for download.
 ---@param path string
 ---@param options? { name?: string, content_type?: string }
 function files.artifact(path, options) end

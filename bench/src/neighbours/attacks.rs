@@ -1,6 +1,6 @@
 //! What an attacker does, with nothing but an account, at full speed until it is dropped.
 
-use std::{collections::BTreeMap, convert::Infallible, error::Error};
+use std::{cell::Cell, collections::BTreeMap, convert::Infallible, error::Error};
 
 use futures_util::future::join_all;
 use restroy_sdk::{
@@ -17,7 +17,7 @@ const AT_ONCE: usize = 8;
 
 /// One way to attack.
 #[derive(Clone, Copy)]
-pub(super) enum Attack {
+pub(crate) enum Attack {
     /// Runs of this script, started again as they end.
     Script(&'static str),
     /// One run after another, each a step for each of many items.
@@ -33,7 +33,7 @@ pub(super) enum Attack {
 }
 
 /// All that are measured.
-pub(super) const ATTACKS: &[(&str, Attack)] = &[
+pub(crate) const ATTACKS: &[(&str, Attack)] = &[
     ("busy scripts", Attack::Script("while true do end")),
     ("busy host calls", Attack::Script("local c = os.clock while true do for i = 1, 20000 do end c() end")),
     ("randomness", Attack::Script("while true do crypto.random_bytes(65536) end")),
@@ -74,21 +74,25 @@ fn gotos() -> String {
 }
 
 /// A team of its own.
-pub(super) struct Attacker {
+pub(crate) struct Attacker {
     client: Client,
     board: BoardId,
+    /// How many there were, for names that are not taken.
+    attacks: Cell<u32>,
 }
 
 impl Attacker {
-    pub(super) async fn new(url: &str) -> Result<Self, Box<dyn Error>> {
+    pub(crate) async fn new(url: &str) -> Result<Self, Box<dyn Error>> {
         let client = signed_in(url, ATTACKER).await?;
         let board = board(&client).await?;
-        Ok(Self { client, board })
+        Ok(Self { client, board, attacks: Cell::new(0) })
     }
 
-    /// Continues until it is dropped. What is refused is tried again: that, too, costs.
-    pub(super) async fn attack(&self, name: &str, attack: Attack) -> Result<(), Box<dyn Error>> {
-        let pipeline = self.client.create_pipeline(self.board, name).await?.id;
+    /// Goes on until it is dropped. What is refused is tried again: that, too, costs.
+    pub(crate) async fn attack(&self, name: &str, attack: Attack) -> Result<(), Box<dyn Error>> {
+        let number = self.attacks.get() + 1;
+        self.attacks.set(number);
+        let pipeline = self.client.create_pipeline(self.board, &format!("{name} {number}")).await?.id;
         let idle = "return 1".to_owned();
         match attack {
             Attack::Script(source) => {
@@ -138,7 +142,7 @@ impl Attacker {
     }
 
     /// Cancels what still runs.
-    pub(super) async fn leave_off(&self) -> Result<(), Box<dyn Error>> {
+    pub(crate) async fn leave_off(&self) -> Result<(), Box<dyn Error>> {
         for pipeline in self.client.pipelines(self.board, &Paging::longest()).await?.items {
             for run in self.client.runs(pipeline.id, &Paging::longest()).await?.items {
                 if !run.status.is_terminal() {

@@ -8,10 +8,8 @@ mod probe;
 
 use std::{error::Error, time::Duration};
 
-use self::{
-    attacks::{ATTACKS, Attacker},
-    probe::Probe,
-};
+pub(crate) use self::attacks::{ATTACKS, Attacker};
+use self::probe::Probe;
 use crate::{
     load::{Figures, Load},
     machine,

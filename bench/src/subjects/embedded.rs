@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::{
     SLOTS, Subject,
     process::{Process, announced, restroy},
-    team::{self, MAX_RUNNING, Team},
+    team::{self, MAX_RUNNING, RAISE_STARTS, Team},
 };
 use crate::{
     cpu::Meter,
@@ -40,6 +40,7 @@ impl Embedded {
         let file = data.join("restroy.db");
         let mut database = SqliteConnectOptions::new().filename(&file).connect().await?;
         sqlx::query("UPDATE teams SET max_running = $1").bind(MAX_RUNNING).execute(&mut database).await?;
+        sqlx::query(RAISE_STARTS).execute(&mut database).await?;
         let meter = Meter { generator: std::process::id(), services: vec![server.id()], ..Meter::default() };
         Ok(Self { server, url, team, meter, file, _folder: folder })
     }
@@ -52,6 +53,16 @@ impl Embedded {
     /// The URL of its API.
     pub(crate) fn url(&self) -> String {
         self.url.clone()
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.server.id()
+    }
+
+    /// The team on it.
+    pub(crate) fn team(&self) -> &Team {
+        &self.team
     }
 
     /// A signed-in client.

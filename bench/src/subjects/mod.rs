@@ -15,7 +15,7 @@ pub(crate) use celery::{Celery, Pool};
 pub(crate) use embedded::Embedded;
 pub(crate) use peer::Peer;
 pub(crate) use production::Production;
-pub(crate) use team::{ATTACKER, board, signed_in};
+pub(crate) use team::{ATTACKER, Team, board, signed_in};
 
 use crate::load::{Figures, Load};
 

@@ -10,7 +10,7 @@ use url::Url;
 use super::{
     SLOTS, Subject,
     process::{Process, announced, output, restroy},
-    team::{self, MAX_RUNNING, Team},
+    team::{self, MAX_RUNNING, RAISE_STARTS, Team},
 };
 use crate::{
     cpu::Meter,
@@ -82,6 +82,7 @@ impl Production {
         sqlx::query("UPDATE users SET email_verified_at = created_at").execute(&mut owner).await?;
         let team = Team::new(&urls).await?;
         sqlx::query("UPDATE teams SET max_running = $1").bind(MAX_RUNNING).execute(&mut owner).await?;
+        sqlx::query(RAISE_STARTS).execute(&mut owner).await?;
         let url = first.clone();
         let meter = Meter {
             generator: std::process::id(),
@@ -90,6 +91,17 @@ impl Production {
         };
         let servers = servers.clone();
         Ok(Self { size, url, team, meter, executors, control_planes, name, servers, _folder: folder })
+    }
+
+    /// Its processes.
+    pub(crate) fn processes(&self) -> Vec<(&'static str, u32)> {
+        let control_planes = self.control_planes.iter().map(|process| ("control-plane", process.id()));
+        control_planes.chain(self.executors.iter().map(|process| ("executor", process.id()))).collect()
+    }
+
+    /// The team on it.
+    pub(crate) fn team(&self) -> &Team {
+        &self.team
     }
 
     /// The URL of the first control-plane's API.

@@ -36,7 +36,8 @@ pub(crate) struct Login {
 #[command(after_help = "\
 Examples:
   restroy password ada@example.com                sends the e-mail
-  restroy password --token TOKEN                  asks for the new password; every session and API token ends")]
+  restroy password --token TOKEN                  asks for the new password; every session and API token ends
+  pass restroy | restroy password --token TOKEN --password-stdin")]
 pub(crate) struct Password {
     /// The account's e-mail address: the token is sent there
     #[arg(required_unless_present = "token", conflicts_with = "token")]
@@ -45,7 +46,7 @@ pub(crate) struct Password {
     // Base64url: one in 64 begins with a dash.
     #[arg(long, allow_hyphen_values = true)]
     pub(crate) token: Option<String>,
-    /// With --token: read the new password from standard input; prompted for if omitted
+    /// With --token: read the new password from standard input (or set RESTROY_PASSWORD); asked for unless given
     #[arg(long = "password-stdin", requires = "token")]
     pub(crate) stdin: bool,
     /// With --token: keep the account's API tokens, which are revoked by default

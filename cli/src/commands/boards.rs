@@ -21,7 +21,7 @@ pub(crate) async fn boards(context: &Context, args: &Boards) -> Outcome {
             },
             None => match teams.as_slice() {
                 [team] => team.id,
-                [] => return Err(Failure::usage("you have no team yet").help("name one with --team; it is made")),
+                [] => return Err(Failure::usage(find::NO_TEAM).help("name one with --team: it is created")),
                 several => {
                     let names: Vec<_> = several.iter().map(|team| team.name.as_str()).collect();
                     return Err(Failure::usage("you have several teams")
@@ -36,6 +36,11 @@ pub(crate) async fn boards(context: &Context, args: &Boards) -> Outcome {
     if context.json {
         let boards: Vec<_> = boards.into_iter().map(|board| board.board).collect();
         return context.show(&boards, |_| String::new());
+    }
+    if boards.is_empty() {
+        let (lack, command) = find::no_board(&client).await?;
+        output::print(&context.next(lack, command));
+        return Ok(());
     }
     let rows = boards.into_iter().map(|find::TeamBoard { team, board }| {
         let note = match (board.archived, board.private) {

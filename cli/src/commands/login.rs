@@ -10,7 +10,7 @@ use crate::{
     args::{Login, Logout},
     context::Context,
     failure::{Failure, Outcome, code},
-    output, prompt,
+    find, output, prompt,
 };
 
 /// The board that a new account begins with.
@@ -59,7 +59,12 @@ pub(crate) async fn login(context: &Context, args: &Login) -> Outcome {
         first_board(&client, &name).await?;
     }
     let session = serde_json::json!({ "server": context.server, "email": email });
-    context.show(&session, |_| format!("signed in at {} as {email}", context.server))
+    // Somebody without a team cannot do anything yet. That this cannot be known is no reason to fail: the session holds.
+    let lacks_team = !context.json && client.me().await.is_ok_and(|me| me.teams.is_empty());
+    context.show(&session, |_| {
+        let signed_in = format!("signed in at {} as {email}", context.server);
+        if lacks_team { context.next(&format!("{signed_in}; {}", find::NO_TEAM), find::FIRST_BOARD) } else { signed_in }
+    })
 }
 
 /// What the second step of a login takes, where the first was right and there is one.

@@ -2,12 +2,7 @@
 
 use restroy_sdk::api::auth::ConfirmPasswordReset;
 
-use crate::{
-    args::Password,
-    context::Context,
-    failure::{Failure, Outcome},
-    prompt,
-};
+use crate::{args::Password, context::Context, failure::Outcome, prompt};
 
 /// Asks for the e-mail, or chooses another password with the token from it.
 pub(crate) async fn password(context: &Context, args: &Password) -> Outcome {
@@ -18,16 +13,7 @@ pub(crate) async fn password(context: &Context, args: &Password) -> Outcome {
             format!("{}\nthen: restroy password --token TOKEN", crate::style::clean_lines(&accepted.message))
         });
     };
-    let password = if args.stdin {
-        prompt::stdin()?
-    } else {
-        let otherwise = "give it with --password-stdin";
-        let password = prompt::secret("New password", otherwise)?;
-        if prompt::secret("Once more", otherwise)? != password {
-            return Err(Failure::usage("the two passwords differ"));
-        }
-        password
-    };
+    let password = prompt::password(args.stdin, true)?;
     let reset = ConfirmPasswordReset { token: token.clone(), password, revoke_api_tokens: !args.keep_tokens };
     client.confirm_password_reset(&reset).await?;
     let said = serde_json::json!({ "server": context.server });

@@ -67,7 +67,7 @@ pub(crate) async fn push(context: &Context, args: &Push) -> Outcome {
         }
         let params = required(document.params.as_ref());
         let next = format!("restroy run {}{params} --follow", shell_quoted(&name));
-        if version.published { format!("{text}\n  {} {next}", context.paint.cyan("next:")) } else { text }
+        if version.published { context.next(&text, &next) } else { text }
     })
 }
 

@@ -26,15 +26,9 @@ pub(crate) async fn run(context: &Context, args: &Run) -> Outcome {
         return watch(context, &client, run.id, 0).await;
     }
     context.show(&run, |run| {
-        format!(
-            "{} version {}: run {} {}\n  {} restroy logs {} --follow",
-            run.pipeline_name,
-            run.version,
-            run.id,
-            crate::output::status(run.status, context.paint),
-            context.paint.cyan("next:"),
-            run.id
-        )
+        let status = crate::output::status(run.status, context.paint);
+        let text = format!("{} version {}: run {} {status}", run.pipeline_name, run.version, run.id);
+        context.next(&text, &format!("restroy logs {} --follow", run.id))
     })
 }
 

@@ -55,6 +55,10 @@ pub(crate) async fn teams(context: &Context, args: &Teams) -> Outcome {
     if context.json {
         return context.show(&teams, |_| String::new());
     }
+    if teams.is_empty() && !args.deleted {
+        print(&context.next(find::NO_TEAM, find::FIRST_BOARD));
+        return Ok(());
+    }
     let rows = teams.into_iter().map(|team| [team.name, team.role, moment(team.created_at), team.id.to_string()]);
     print(&table(["TEAM", "YOU ARE", "SINCE", "ID"], rows));
     Ok(())

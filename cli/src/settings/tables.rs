@@ -7,12 +7,11 @@ use restroy_run_queue::redis::Prefix;
 
 use super::{
     Service, Setting,
-    network::ListenOn,
+    network::{DeniedNetworks, ListenOn},
     registration::{Domains, RegistrationMode},
     table::settings,
     value::{
-        Bytes, Count, DeniedNetworks, IsolationMode, LogFormat, MasterKeys, Origins, SecretText, SecretUrl, Span,
-        TokenKey, WebUrl,
+        Bytes, Count, IsolationMode, LogFormat, MasterKeys, Origins, SecretText, SecretUrl, Span, TokenKey, WebUrl,
     },
 };
 

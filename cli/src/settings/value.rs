@@ -3,7 +3,6 @@
 use std::{borrow::Cow, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use restroy_control_plane::secrets::{KeyRing, MasterKey};
-use restroy_executor::Network;
 use restroy_run_queue::redis::Prefix;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
@@ -169,22 +168,6 @@ impl<const MIN: u64> Value for Bytes<MIN> {
             .into_iter()
             .find_map(|(unit, name)| self.0.is_multiple_of(unit).then(|| format!("{}{name}", self.0 / unit)));
         text.unwrap_or_else(|| self.0.to_string()).into()
-    }
-}
-
-/// Networks that scripts may not reach, with commas between them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct DeniedNetworks(pub(crate) Vec<Network>);
-
-impl Value for DeniedNetworks {
-    fn read(text: &str) -> Result<Self, String> {
-        let networks = text.split(',').map(str::trim).filter(|network| !network.is_empty());
-        let read = |text: &str| text.parse::<Network>().map_err(|error| format!("`{text}` {error}"));
-        networks.map(read).collect::<Result<_, _>>().map(Self)
-    }
-
-    fn shown(&self) -> toml::Value {
-        self.0.iter().map(ToString::to_string).collect::<Vec<_>>().into()
     }
 }
 

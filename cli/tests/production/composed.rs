@@ -3,7 +3,7 @@
 
 use std::{fs, process::Command, time::Instant};
 
-use restroy_sdk::{api::auth::ConfirmPasswordReset, client::Client, time::Ambient};
+use restroy_sdk::time::Ambient;
 use serde_json::Value;
 use sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
 use url::Url;
@@ -98,7 +98,8 @@ impl Composed {
         command
     }
 
-    /// Makes the first account as the operator does, chooses its password at `other`, and signs in at `url`.
+    /// Makes the first account as the operator does, and goes the README's way from there: chooses its password at
+    /// `other`, signs in at `url`, makes a team with a board.
     fn sign_up(&self, url: &str, other: &str) {
         let login = ["login", "ada@example.com", "--register", "--server", url];
         assert!(!self.client(&login).output().unwrap().status.success(), "accounts are by invitation");
@@ -109,13 +110,10 @@ impl Composed {
             .env("RESTROY_DATABASE_URL_FILE", self.made.folder.path().join("secrets/database-url"));
         let token = succeed(&mut create);
         assert!(!create.output().unwrap().status.success(), "it is made once");
-        let reset = ConfirmPasswordReset {
-            token: token.trim().to_owned(),
-            password: "correct horse battery staple".into(),
-            revoke_api_tokens: true,
-        };
-        wait_for(async || Client::new(other).unwrap().confirm_password_reset(&reset).await.unwrap());
-        succeed(&mut self.client(&login));
+        succeed(&mut self.client(&["password", "--token", token.trim(), "--server", other]));
+        let said = succeed(&mut self.client(&["login", "ada@example.com", "--server", url]));
+        assert!(said.contains("next: restroy boards --create Main --team NAME"), "{said}");
+        succeed(&mut self.client(&["boards", "--create", "Main", "--team", "Sales"]));
     }
 
     /// Makes a pipeline of one script.

@@ -40,7 +40,7 @@ impl<'a> CompileBudget<'a> {
         let mut faults = Vec::new();
         let scripts = files.iter().filter(|(path, _)| Path::new(path).extension().is_some_and(|kind| kind == "lua"));
         for (path, source) in scripts {
-            let turn = self.state.tenants.acquire(self.team.uuid()).await?;
+            let turn = self.state.tenants.turn(self.team.uuid()).await?;
             let fuel = self.fuel_for(source);
             let compiled = self.state.compiler.check_file(path, source, fuel).await?;
             drop(turn);
@@ -55,7 +55,7 @@ impl<'a> CompileBudget<'a> {
 
     /// Compiles an expression of a document (`if`, `for_each`); the error has no pointer.
     pub(crate) async fn check_expression(&mut self, expression: &str) -> ApiResult<Option<FieldError>> {
-        let turn = self.state.tenants.acquire(self.team.uuid()).await?;
+        let turn = self.state.tenants.turn(self.team.uuid()).await?;
         let fuel = self.fuel_for(expression);
         let compiled = self.state.compiler.check_expression(expression, fuel).await?;
         drop(turn);

@@ -61,5 +61,5 @@ async fn next_fire_times(
         return Ok(Vec::new());
     }
     let search = move || stopped.into_iter().map(|(id, schedule)| (id, next_fire(&schedule, now))).collect();
-    state.tenants.run(team.uuid(), search).await
+    Ok(state.tenants.run(team.uuid(), search).await?)
 }

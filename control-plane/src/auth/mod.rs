@@ -28,7 +28,7 @@ pub mod token;
 pub use attempt::SignInAttempt;
 pub use caller::{AuthMethod, Caller, TokenGrant};
 pub(crate) use limit::network;
-pub use peer::{Network, Networks, ParseNetworkError, PeerAddress};
+pub use peer::{Networks, PeerAddress};
 pub use permission::{Permission, Permissions, Role};
 pub use registration::Registration;
 pub use scope::Scope;

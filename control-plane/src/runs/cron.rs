@@ -9,7 +9,7 @@
 //!   with a wildcard or a step in minute or hour (`*/10 * * * *`) continues as the wall clock does, and has nothing
 //!   to fire within the gap;
 //! - a time of day that comes twice (autumn) fires the first time only; one with a wildcard or a
-//! step fires in both hours.
+//!   step fires in both hours.
 
 use std::cmp::Ordering;
 

@@ -112,7 +112,7 @@ async fn mark_admitted(tx: &mut Tx, from: &'static str, tasks: &[TaskId], now: T
             }
             marked
         }
-        Tx::Postgres(tx) => query_scalar(
+        Tx::Postgres(tx, _) => query_scalar(
             "UPDATE tasks SET state = 'admitted', admitted_at = $3
              WHERE id = ANY(ARRAY(SELECT id FROM tasks WHERE id = ANY($1) AND state = $2 FOR NO KEY UPDATE SKIP LOCKED))
              RETURNING id",

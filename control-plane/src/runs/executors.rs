@@ -322,7 +322,7 @@ pub(crate) async fn has_slot(tx: &mut Tx, executor: &Executor, task: TaskId) -> 
 /// end: their sum keeps within the limit too.
 pub(crate) async fn take_slot(tx: &mut Tx, executor: &Executor, task: TaskId) -> ApiResult<()> {
     // On SQLite there is one writer anyway.
-    if let Tx::Postgres(_) = tx {
+    if let Tx::Postgres(..) = tx {
         sql!(&mut *tx, execute, query("SELECT 1 FROM executors WHERE id = $1 FOR NO KEY UPDATE").bind(executor.id))?;
     }
     has_slot(tx, executor, task).await

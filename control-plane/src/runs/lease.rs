@@ -28,7 +28,6 @@ pub(crate) struct LeasedTask {
     pub(crate) fence: i64,
     pub(crate) last_batch: i64,
     pub(crate) last_seq: i64,
-    pub(crate) started_at: Option<Timestamp>,
     state: String,
     status: RunStatus,
 }
@@ -71,7 +70,7 @@ pub(crate) fn team_of(token: &str) -> Option<TeamId> {
 /// The statement of [`find`].
 macro_rules! leased_task_sql {
     () => {
-        "SELECT t.id AS task_id, t.run_id, r.board_id, r.version_id, t.fence, t.last_batch, r.last_seq, r.started_at, t.state,
+        "SELECT t.id AS task_id, t.run_id, r.board_id, r.version_id, t.fence, t.last_batch, r.last_seq, t.state,
                 r.status
          FROM runs r JOIN tasks t ON t.team_id = r.team_id AND t.run_id = r.id
          WHERE t.team_id = $1 AND t.id = $2 AND t.token_hash = $3"

@@ -1,5 +1,5 @@
 //! Retention: runs that ended long ago, or that are more than their pipeline keeps, are removed with everything
-//! of theirs, in small steps (`docs/adr/0071-retention-marks-then-removes.md`).
+//! of theirs, in small steps (`docs/adr/0017-deletion-and-retention.md`).
 //!
 //! A sweep looks for pipelines with runs that are due. Then teams take turns, and the due pipelines of each: a
 //! step marks some runs as expired, from when on nobody sees them, and removes some rows of the expired. Runs

@@ -41,7 +41,7 @@ pub(crate) async fn newest(
             }
             rows
         }
-        Tx::Postgres(tx) => {
+        Tx::Postgres(tx, _) => {
             let (steps, items): (Vec<String>, Vec<i64>) =
                 places.into_iter().map(|(step, idx)| (step, i64::from(idx))).unzip();
             query_as(concat!(
@@ -137,7 +137,7 @@ pub(crate) async fn save(
                     .await?;
             }
         }
-        Tx::Postgres(tx) => {
+        Tx::Postgres(tx, _) => {
             let json = |value: Option<serde_json::Result<String>>| value.transpose();
             let errors = attempts.values().map(|one| json(one.error.as_ref().map(serde_json::to_string)));
             let usages = attempts.values().map(|one| json(one.usage.as_ref().map(serde_json::to_string)));
@@ -200,7 +200,7 @@ pub(crate) async fn insert_pending(
                 .await?;
             }
         }
-        Tx::Postgres(tx) => {
+        Tx::Postgres(tx, _) => {
             let (ids, names): (Vec<_>, Vec<_>) =
                 names.map(|name| (ambient.id::<StepRunId>().uuid(), name.clone())).unzip();
             query(

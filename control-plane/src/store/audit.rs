@@ -1,5 +1,5 @@
 //! The audit log: who did what, written in the transaction that does it. The database lets nobody change
-//! it, nor remove what is not old (`docs/adr/0045-the-audit-log.md`).
+//! it, nor remove what is not old (`docs/adr/0022-audit-log.md`).
 
 mod read;
 

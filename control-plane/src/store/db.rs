@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use restroy_sdk::ids::TeamId;
+use restroy_sdk::ids::{Id as _, TeamId};
+use restroy_tenant_executor::Permit;
 use sqlx::Transaction;
-use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit};
+use tokio::sync::OwnedMutexGuard;
 
 use super::{
     TeamTx, failure,
@@ -29,10 +30,10 @@ enum Backend {
 /// A transaction on whichever backend; rolled back unless committed.
 #[derive(Debug)]
 pub enum Tx {
-    /// SQLite, and the writer's turn.
-    Sqlite(Transaction<'static, sqlx::Sqlite>, Option<OwnedSemaphorePermit>),
-    /// A transaction on Postgres.
-    Postgres(Transaction<'static, sqlx::Postgres>),
+    /// SQLite, and the team's turn.
+    Sqlite(Transaction<'static, sqlx::Sqlite>, Permit),
+    /// Postgres, and the team's turn; what acts for all teams needs none.
+    Postgres(Transaction<'static, sqlx::Postgres>, Option<Permit>),
 }
 
 /// What a committed write survives.
@@ -79,7 +80,7 @@ macro_rules! sql {
             $crate::store::Tx::Sqlite(tx, _) => {
                 $query.execute(&mut **tx).await.map(|done| $crate::store::QueryResult::new(done.rows_affected()))
             }
-            $crate::store::Tx::Postgres(tx) => {
+            $crate::store::Tx::Postgres(tx, _) => {
                 $query.execute(&mut **tx).await.map(|done| $crate::store::QueryResult::new(done.rows_affected()))
             }
         }
@@ -87,7 +88,7 @@ macro_rules! sql {
     ($tx:expr, $method:ident, $query:expr) => {
         match $tx {
             $crate::store::Tx::Sqlite(tx, _) => $query.$method(&mut **tx).await,
-            $crate::store::Tx::Postgres(tx) => $query.$method(&mut **tx).await,
+            $crate::store::Tx::Postgres(tx, _) => $query.$method(&mut **tx).await,
         }
     };
 }
@@ -176,7 +177,7 @@ impl Db {
     /// The same for what must survive a power cut too: records of effects.
     pub async fn team_write_durably(&self, team: TeamId) -> Result<TeamTx, sqlx::Error> {
         let tx = match &self.0 {
-            Backend::Sqlite(sqlite) => sqlite.write_durably().await?,
+            Backend::Sqlite(sqlite) => sqlite.write_durably(team.uuid()).await?,
             Backend::Postgres(postgres) => postgres.write(DatabaseRole::Team(team)).await?,
         };
         Ok(TeamTx::new(tx, team))
@@ -187,7 +188,7 @@ impl Db {
     /// [`TeamTx::lock_run`] for the order of locks).
     pub async fn begin_team_exclusive(&self, team: TeamId, durability: Durability) -> Result<TeamTx, sqlx::Error> {
         let tx = match (&self.0, durability) {
-            (Backend::Sqlite(sqlite), Durability::Fsync) => sqlite.write_durably().await?,
+            (Backend::Sqlite(sqlite), Durability::Fsync) => sqlite.write_durably(team.uuid()).await?,
             (Backend::Postgres(_), _) | (Backend::Sqlite(_), Durability::Commit) => {
                 self.begin_write(DatabaseRole::TeamExclusive(team)).await?
             }
@@ -197,14 +198,14 @@ impl Db {
 
     async fn begin_read(&self, role: DatabaseRole) -> Result<Tx, sqlx::Error> {
         match &self.0 {
-            Backend::Sqlite(sqlite) => sqlite.read().await,
+            Backend::Sqlite(sqlite) => sqlite.read(role.team()).await,
             Backend::Postgres(postgres) => postgres.read(role).await,
         }
     }
 
     async fn begin_write(&self, role: DatabaseRole) -> Result<Tx, sqlx::Error> {
         match &self.0 {
-            Backend::Sqlite(sqlite) => sqlite.write().await,
+            Backend::Sqlite(sqlite) => sqlite.write(role.team()).await,
             Backend::Postgres(postgres) => postgres.write(role).await,
         }
     }
@@ -223,7 +224,7 @@ impl Tx {
     pub async fn commit(self) -> Result<(), sqlx::Error> {
         match self {
             Self::Sqlite(tx, _turn) => tx.commit().await,
-            Self::Postgres(tx) => tx.commit().await.map_err(failure::commit_error),
+            Self::Postgres(tx, _turn) => tx.commit().await.map_err(failure::commit_error),
         }
     }
 
@@ -231,7 +232,7 @@ impl Tx {
     pub fn pick(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
         match self {
             Self::Sqlite(..) => sqlite,
-            Self::Postgres(_) => postgres,
+            Self::Postgres(..) => postgres,
         }
     }
 }

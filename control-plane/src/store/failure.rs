@@ -97,10 +97,17 @@ pub(crate) fn is_commit_unknown(error: &sqlx::Error) -> bool {
 pub(super) fn is_failed_begin(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(error) => error.kind() != ErrorKind::PermissionDenied,
-        sqlx::Error::Database(_) => sqlstate(error).is_some_and(|code| is_connection_ended(&code)),
+        sqlx::Error::Database(_) => {
+            in_failed_transaction(error) || sqlstate(error).is_some_and(|code| is_connection_ended(&code))
+        }
         sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed | sqlx::Error::BeginFailed => true,
         _ => false,
     }
+}
+
+/// Whether the statement found its connection in a transaction that failed before.
+pub(super) fn in_failed_transaction(error: &sqlx::Error) -> bool {
+    sqlstate(error).is_some_and(|code| code == "25P02")
 }
 
 /// What a COMMIT on Postgres failed with: an answer of class 40 or 23 says that nothing was made,

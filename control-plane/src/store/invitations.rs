@@ -295,7 +295,7 @@ pub async fn count_by_inviter_since(tx: &mut Tx, person: UserId, since: Timestam
 
 /// Lets one transaction after the other count by a key. On SQLite there is one writer anyway.
 async fn lock_key(tx: &mut Tx, key: &[u8]) -> Result<(), sqlx::Error> {
-    if let Tx::Postgres(_) = tx {
+    if let Tx::Postgres(..) = tx {
         let mut first = [0; 8];
         first.copy_from_slice(&Sha256::digest(key)[..8]);
         sql!(&mut *tx, execute, query("SELECT pg_advisory_xact_lock($1)").bind(i64::from_be_bytes(first)))?;

@@ -115,7 +115,7 @@ pub(super) async fn check_postgres(postgres: &Postgres) -> Result<(), MigrateErr
             .is_some_and(|code| matches!(code.as_ref(), "22023" | "42704" | "42501"));
         if missing { MigrateError::Version { found: 0, needed } } else { error.into() }
     })?;
-    let Tx::Postgres(mut tx) = begun else { return Err(sqlx::Error::PoolClosed.into()) };
+    let Tx::Postgres(mut tx, _) = begun else { return Err(sqlx::Error::PoolClosed.into()) };
     let (login, strong): (String, Option<bool>) =
         query_as(AssertSqlSafe(format!("SELECT session_user::text, {}", TOO_STRONG.replace("$1", "session_user"))))
             .fetch_one(&mut *tx)

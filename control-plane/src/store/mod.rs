@@ -8,15 +8,15 @@
 //! what they find they continue with in a transaction of its team:
 //!
 //! - who asks, and what the caller may do with which thing: `auth/caller.rs`, `auth/scope.rs`,
-//! `auth/ticket.rs`, `auth/api_token.rs`, `runs/executors.rs`, `runs/run_api/claim.rs` (the team of a task)
+//!   `auth/ticket.rs`, `auth/api_token.rs`, `runs/executors.rs`, `runs/run_api/claim.rs` (the team of a task)
 //! - accounts: `api/auth/*`, `api/audit/me.rs`, `api/me/*`, `api/teams/team.rs` (a person's teams, a new
-//! team), `api/my_invitations.rs` (into teams that the person is not in yet),
-//! `store/second_factor.rs` (whose secrets are to be sealed anew), `auth/purge.rs`, `auth/operator.rs` (what
-//! the operator does to one); an invitation with its
-//! e-mail (`api/teams/invitations.rs`), a service account and the tokens that reach a team
-//! (`api/teams/service_accounts.rs`, `api/teams/api_tokens.rs`) and changes of members, which end some
-//! (`api/teams/member.rs`, `api/teams/role.rs`, `api/teams/transfer.rs`), go by `Scope::write_bypassing_rls`: a
-//! transaction of a team that goes by row-level security is made with a reason of `store/bypass.rs`
+//!   team), `api/my_invitations.rs` (into teams that the person is not in yet),
+//!   `store/second_factor.rs` (whose secrets are to be sealed anew), `auth/purge.rs`, `auth/operator.rs` (what
+//!   the operator does to one); an invitation with its
+//!   e-mail (`api/teams/invitations.rs`), a service account and the tokens that reach a team
+//!   (`api/teams/service_accounts.rs`, `api/teams/api_tokens.rs`) and changes of members, which end some
+//!   (`api/teams/member.rs`, `api/teams/role.rs`, `api/teams/transfer.rs`), go by `Scope::write_bypassing_rls`: a
+//!   transaction of a team that goes by row-level security is made with a reason of `store/bypass.rs`
 //! - work for all teams: `runs/dispatch.rs`, `runs/leader.rs`, `runs/reconcile.rs` and `runs/schedule.rs` (which look
 //!   for what is due), `runs/purge.rs`, `runs/purge_deleted.rs`, `runs/purge_teams.rs`, `runs/removed.rs`,
 //!   `runs/boot.rs`, `mail/sender.rs`, `runs/run_api/heartbeat.rs`, `runs/run_api/signals.rs` (what an executor holds
@@ -24,9 +24,9 @@
 //!   `runs/storage.rs` (the count of what teams store, and who is informed), `runs/retention.rs` (which teams there
 //!   are)
 //! - the installation: `store/probe.rs`, `metrics/scrape.rs`, `clock.rs`, `store/team_keys/*` (which
-//! teams' keys are to be sealed anew, or replaced)
+//!   teams' keys are to be sealed anew, or replaced)
 //!
-//! What is serialised by what is written down in `docs/adr/0024-isolation-and-locks.md`.
+//! What is serialised by what is written down in `docs/adr/0015-isolation-and-locks.md`.
 
 pub mod api_tokens;
 pub mod audit;

@@ -120,7 +120,7 @@ pub async fn spend(
 
 /// Until the transaction ends nobody else has an e-mail of that kind sent to an address.
 async fn lock_recipient(tx: &mut Tx, kind: &str, folded: &str) -> Result<(), sqlx::Error> {
-    if let Tx::Postgres(_) = tx {
+    if let Tx::Postgres(..) = tx {
         // There may be no account whose row could be held.
         let statement = "SELECT pg_advisory_xact_lock(hashtextextended($1 || ' ' || $2, 0))";
         sql!(tx, execute, query(statement).bind(kind).bind(folded))?;

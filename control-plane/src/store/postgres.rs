@@ -3,7 +3,9 @@
 //! The services log in as a role that owns nothing and has no rights of its own. Each transaction
 //! takes one of two roles for its length: `restroy_app`, which row-level security confines to the
 //! team of the transaction, or `restroy_system`, for what knows no team yet. Which, and which team,
-//! travels with the BEGIN, in one round trip.
+//! travels with the BEGIN, in one round trip ([`begin`]).
+
+mod begin;
 
 use std::{
     collections::HashMap,
@@ -12,15 +14,19 @@ use std::{
     time::Duration,
 };
 
-use restroy_sdk::ids::TeamId;
+use restroy_sdk::ids::{Id as _, TeamId};
+use restroy_tenant_executor::{FairLimits, FairSemaphore};
 use sqlx::{
-    AssertSqlSafe, PgPool,
+    PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::{
     sync::OwnedMutexGuard,
     time::{Instant, sleep, timeout_at},
 };
+use uuid::Uuid;
+
+use self::begin::{Access, Begin, Suspects};
 
 use super::{Tx, failure};
 
@@ -75,9 +81,6 @@ impl PostgresOptions {
                 // Plans for the values at hand cost more than they bring: every statement goes by key.
                 ("plan_cache_mode", "force_generic_plan".to_owned()),
                 ("jit", "off".to_owned()),
-                // Every transaction begins with a ROLLBACK, see `begin`, which mostly finds nothing to
-                // do; Postgres would warn of it each time.
-                ("client_min_messages", "error".to_owned()),
             ]))
     }
 }
@@ -95,6 +98,16 @@ pub(super) enum DatabaseRole {
     System,
 }
 
+impl DatabaseRole {
+    /// Whose turn it is; nil where it acts for all teams.
+    pub(super) fn team(self) -> Uuid {
+        match self {
+            Self::Team(team) | Self::TeamExclusive(team) | Self::SystemExclusive(team) => team.uuid(),
+            Self::System => Uuid::nil(),
+        }
+    }
+}
+
 /// Connections to a Postgres database. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Postgres {
@@ -102,6 +115,10 @@ pub(super) struct Postgres {
     connections: u32,
     acquire_timeout: Duration,
     turns: Arc<TeamRowQueue>,
+    /// Transactions of teams, one team after the other. None has more than a quarter of the connections, and all
+    /// together leave a quarter to what acts for no team: checks of sessions, admission, recovery.
+    fair: FairSemaphore,
+    suspects: Arc<Suspects>,
 }
 
 /// Who of a team is about to begin a transaction that waits for the team's row. One at a time: the
@@ -135,7 +152,19 @@ impl Postgres {
             .max_lifetime(Duration::from_mins(30))
             .connect_with(options.connect()?)
             .await?;
-        Ok(Self { pool, connections, acquire_timeout: options.acquire_timeout, turns: Arc::default() })
+        Ok(Self {
+            pool,
+            connections,
+            acquire_timeout: options.acquire_timeout,
+            turns: Arc::default(),
+            fair: FairSemaphore::new(FairLimits {
+                permits: (connections - connections / 4) as usize,
+                per_team: (connections / 4).max(3) as usize,
+                waiting_per_team: usize::MAX,
+                waiting: usize::MAX,
+            }),
+            suspects: Arc::default(),
+        })
     }
 
     pub(super) fn pool(&self) -> &PgPool {
@@ -143,46 +172,43 @@ impl Postgres {
     }
 
     pub(super) async fn read(&self, role: DatabaseRole) -> Result<Tx, sqlx::Error> {
-        self.begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", role).await
+        self.begin(Access::ReadCall, role).await
     }
 
     pub(super) async fn write(&self, role: DatabaseRole) -> Result<Tx, sqlx::Error> {
-        self.begin("BEGIN ISOLATION LEVEL READ COMMITTED", role).await
+        self.begin(Access::Write, role).await
     }
 
-    /// Begins a transaction, in one round trip. A BEGIN may fail half-way (a team's row is not had in
-    /// time) and leave its connection in a failed transaction, which sqlx does not know of: therefore
-    /// the ROLLBACK before it.
-    async fn begin(&self, begin: &str, role: DatabaseRole) -> Result<Tx, sqlx::Error> {
-        // The only text in here that is not ours is an id, printed by the uuid crate.
-        let statement = match role {
-            DatabaseRole::System => format!("ROLLBACK; {begin}; SET LOCAL ROLE restroy_system"),
-            DatabaseRole::Team(team) => format!(
-                "ROLLBACK; {begin}; SET LOCAL ROLE restroy_app; SELECT set_config('app.team_id', '{team}', true)"
-            ),
-            DatabaseRole::TeamExclusive(team) => format!(
-                "ROLLBACK; {begin}; SET LOCAL ROLE restroy_app; SELECT set_config('app.team_id', '{team}', true); \
-                 SELECT 1 FROM teams WHERE id = '{team}' FOR NO KEY UPDATE"
-            ),
-            DatabaseRole::SystemExclusive(team) => format!(
-                "ROLLBACK; {begin}; SET LOCAL ROLE restroy_system; \
-                 SELECT 1 FROM teams WHERE id = '{team}' FOR NO KEY UPDATE"
-            ),
-        };
+    /// Begins a transaction, in one round trip.
+    async fn begin(&self, access: Access, role: DatabaseRole) -> Result<Tx, sqlx::Error> {
         let give_up = Instant::now() + self.acquire_timeout;
-        let _turn = match role {
+        let turn = match role {
             DatabaseRole::TeamExclusive(team) | DatabaseRole::SystemExclusive(team) => {
-                Some(self.acquire_team_row(team, give_up).await?)
+                Some(Arc::new(self.acquire_team_row(team, give_up).await?))
             }
             DatabaseRole::Team(_) | DatabaseRole::System => None,
+        };
+        let permit = if matches!(role, DatabaseRole::System) {
+            None
+        } else {
+            let acquired = timeout_at(give_up, self.fair.acquire(role.team())).await;
+            Some(acquired.map_err(|_| sqlx::Error::PoolTimedOut)?.map_err(|_| sqlx::Error::PoolTimedOut)?)
         };
         let (mut at_once, mut pause) = (self.connections, FIRST_PAUSE);
         loop {
             // Nothing is done yet: a connection that broke meanwhile, or a database that is just
             // restarting, costs another try, not the request.
-            match self.pool.begin_with(AssertSqlSafe(statement.clone())).await {
-                Ok(tx) => return Ok(Tx::Postgres(tx)),
+            let begun = async {
+                let connection = self.pool.acquire().await?;
+                let statement = begin::statement(access, role, self.suspects.take());
+                Begin::new(connection, statement, turn.clone()).await
+            };
+            match begun.await {
+                Ok(tx) => return Ok(Tx::Postgres(tx, permit)),
                 Err(error) if failure::is_failed_begin(&error) => {
+                    if failure::in_failed_transaction(&error) {
+                        self.suspects.suspect(self.connections);
+                    }
                     if Instant::now() + pause > give_up {
                         tracing::warn!(%error, "no transaction can begin");
                         return Err(sqlx::Error::PoolTimedOut);

@@ -59,7 +59,7 @@ pub(crate) async fn write(db: &Db, now: Timestamp) -> Result<(), ProbeError> {
             .map_err(ProbeError::File)?;
     }
     let mut tx = db.system_write().await?;
-    if let Tx::Postgres(tx) = &mut tx {
+    if let Tx::Postgres(tx, _) = &mut tx {
         query("SELECT set_config('lock_timeout', '2000', true), set_config('work_mem', '64kB', true)")
             .execute(&mut **tx)
             .await?;

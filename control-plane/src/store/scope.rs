@@ -41,7 +41,7 @@ impl TeamTx {
 
     /// Leaves the team for the rest of the transaction, which from now on sees all of them.
     pub(crate) async fn leave_bypassing_rls(mut self, _why: Bypass) -> Result<Tx, sqlx::Error> {
-        if let Tx::Postgres(tx) = &mut self.tx {
+        if let Tx::Postgres(tx, _) = &mut self.tx {
             query("SET LOCAL ROLE restroy_system").execute(&mut **tx).await?;
         }
         Ok(self.tx)

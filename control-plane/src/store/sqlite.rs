@@ -9,11 +9,12 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use restroy_tenant_executor::{FairLimits, FairSemaphore};
 use sqlx::{
     Connection as _, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
-use tokio::sync::Semaphore;
+use uuid::Uuid;
 
 use super::Tx;
 
@@ -42,8 +43,11 @@ pub(super) struct Sqlite {
     writer: SqlitePool,
     durable_writer: SqlitePool,
     readers: SqlitePool,
-    /// Writers queue here, in order, instead of polling SQLite's lock.
-    turn: Arc<Semaphore>,
+    /// Writers queue here instead of polling SQLite's lock: teams have their turns one after the other, so that none
+    /// waits for more than one transaction of each of the others.
+    turn: FairSemaphore,
+    /// The same for readers, of which one team never has all.
+    reading: FairSemaphore,
     file: Arc<Path>,
 }
 
@@ -62,7 +66,16 @@ impl Sqlite {
         let writer = pool(1).connect_with(options.clone()).await?;
         let durable_writer = pool(1).connect_with(options.clone().synchronous(SqliteSynchronous::Full)).await?;
         let readers = pool(READERS).connect_with(options).await?;
-        Ok(Self { writer, durable_writer, readers, turn: Arc::new(Semaphore::new(1)), file: path.into() })
+        let turns = |permits: u32, per_team: u32| {
+            FairSemaphore::new(FairLimits {
+                permits: permits as usize,
+                per_team: per_team as usize,
+                waiting_per_team: usize::MAX,
+                waiting: usize::MAX,
+            })
+        };
+        let (turn, reading) = (turns(1, 1), turns(READERS, READERS - 1));
+        Ok(Self { writer, durable_writer, readers, turn, reading, file: path.into() })
     }
 
     /// Where the database is.
@@ -74,26 +87,60 @@ impl Sqlite {
         MIGRATIONS.run(&self.writer).await
     }
 
-    pub(super) async fn read(&self) -> Result<Tx, sqlx::Error> {
-        Ok(Tx::Sqlite(self.readers.begin().await?, None))
+    pub(super) async fn read(&self, team: Uuid) -> Result<Tx, sqlx::Error> {
+        let turn = self.reading.acquire(team).await.map_err(|_| sqlx::Error::PoolClosed)?;
+        Ok(Tx::Sqlite(self.readers.begin().await?, turn))
     }
 
-    pub(super) async fn write(&self) -> Result<Tx, sqlx::Error> {
-        self.begin(&self.writer).await
+    pub(super) async fn write(&self, team: Uuid) -> Result<Tx, sqlx::Error> {
+        self.begin(&self.writer, team).await
     }
 
-    pub(super) async fn write_durably(&self) -> Result<Tx, sqlx::Error> {
-        self.begin(&self.durable_writer).await
+    pub(super) async fn write_durably(&self, team: Uuid) -> Result<Tx, sqlx::Error> {
+        self.begin(&self.durable_writer, team).await
     }
 
-    async fn begin(&self, pool: &SqlitePool) -> Result<Tx, sqlx::Error> {
-        let turn = Arc::clone(&self.turn).acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
-        Ok(Tx::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?, Some(turn)))
+    async fn begin(&self, pool: &SqlitePool, team: Uuid) -> Result<Tx, sqlx::Error> {
+        let turn = self.turn.acquire(team).await.map_err(|_| sqlx::Error::PoolClosed)?;
+        Ok(Tx::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?, turn))
     }
 
     pub(super) async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
         self.durable_writer.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_team_waits_for_one_transaction_of_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let sqlite = Sqlite::open(&folder.path().join("restroy.db")).await.unwrap();
+        let (busy, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let begun = Mutex::new(Vec::new());
+        let first = sqlite.write(busy).await.unwrap();
+        let mut waiting: Vec<_> = [busy, busy, busy, busy, other]
+            .into_iter()
+            .map(|team| {
+                let (sqlite, begun) = (&sqlite, &begun);
+                Box::pin(async move {
+                    let tx = sqlite.write(team).await.unwrap();
+                    begun.lock().unwrap().push(team);
+                    tx.commit().await.unwrap();
+                })
+            })
+            .collect();
+        for write in &mut waiting {
+            assert!(futures_util::poll!(write).is_pending(), "it queues behind the one that is open");
+        }
+        first.commit().await.unwrap();
+        futures_util::future::join_all(waiting).await;
+        assert_eq!(begun.into_inner().unwrap(), [busy, other, busy, busy, busy]);
     }
 }

@@ -1,4 +1,4 @@
-//! What a team stores, in bytes, by what it is (`docs/adr/0070-storage-counted-by-triggers.md`).
+//! What a team stores, in bytes, by what it is (`docs/adr/0021-quotas-and-storage.md`).
 //!
 //! Triggers count each row that a team may add, in the transaction that adds or removes it. On Postgres
 //! they append to `storage_changes`, so that no two transactions of a team wait for each other;

@@ -250,7 +250,7 @@ pub async fn rename(tx: &mut TeamTx, name: &str) -> Result<(), sqlx::Error> {
 /// Holds a team's row until the transaction ends, as every write of the API for the team does; on
 /// SQLite there is one writer anyway. The second in the order of [`TeamTx::lock_run`].
 pub async fn lock(tx: &mut Tx, team: TeamId) -> Result<(), sqlx::Error> {
-    if let Tx::Postgres(_) = tx {
+    if let Tx::Postgres(..) = tx {
         sql!(tx, execute, query("SELECT 1 FROM teams WHERE id = $1 FOR NO KEY UPDATE").bind(team))?;
     }
     Ok(())

@@ -254,7 +254,7 @@ async fn behind_a_proxy() -> World {
     World::with(|settings| {
         settings.dev = true;
         settings.sign_ins_per_minute = 1;
-        settings.trusted_proxies = Networks::new(vec!["127.0.0.1".parse().unwrap()]);
+        settings.trusted_proxies = Networks::new(vec!["127.0.0.1/32".parse().unwrap()]);
     })
     .await
 }

@@ -167,7 +167,7 @@ async fn expensive_work_waits_for_its_teams_turn() {
     let (mut held, mut waiting) = (Vec::new(), Vec::new());
     while waiting.len() < 16 {
         let tenants = world.state.tenants.clone();
-        let mut turn = Box::pin(async move { tenants.acquire(team).await });
+        let mut turn = Box::pin(async move { tenants.turn(team).await });
         match futures_util::poll!(&mut turn) {
             std::task::Poll::Ready(turn) => held.push(turn.unwrap()),
             std::task::Poll::Pending => waiting.push(turn),

@@ -16,7 +16,7 @@ use crate::support::{PASSWORD, Person, Reply, Request, World};
 async fn world(registration: Registration, change: impl FnOnce(&mut Settings)) -> World {
     World::with(|settings| {
         settings.registration = registration;
-        settings.trusted_proxies = Networks::new(vec!["127.0.0.1".parse().unwrap()]);
+        settings.trusted_proxies = Networks::new(vec!["127.0.0.1/32".parse().unwrap()]);
         change(settings);
     })
     .await

@@ -12,7 +12,7 @@ use std::{
 use reqwest::{Method, StatusCode, header};
 use restroy_control_plane::{
     api,
-    store::{Db, PostgresOptions},
+    store::{Db, Durability, PostgresOptions},
 };
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
@@ -280,4 +280,29 @@ async fn a_pool_that_is_used_up_is_a_clear_answer() {
     let settled = [StatusCode::CREATED, StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE];
     assert!(answers.iter().all(|status| settled.contains(status)), "{answers:?}");
     ann.get("/v1/me").await;
+}
+
+/// A caller may go away while its transaction begins.
+#[tokio::test]
+async fn a_transaction_that_nobody_waits_for_any_more_is_not_left_open() {
+    let it = Installation::start().await;
+    let (ann, place) = it.pipeline(None).await;
+    let (db, ann) = through(&it, &ann, |options| options.connections = 2).await;
+    let (mut holder, mut watch) = (owner(&it).await, owner(&it).await);
+    run(&mut holder, "BEGIN; SELECT 1 FROM teams FOR UPDATE").await;
+    let team = place.team.parse().unwrap();
+    let waits = tokio::spawn({
+        let db = db.clone();
+        async move { db.begin_team_exclusive(team, Durability::Commit).await.map(drop) }
+    });
+    until_one_waits(&mut watch).await;
+    waits.abort();
+    assert!(waits.await.unwrap_err().is_cancelled());
+    run(&mut holder, "ROLLBACK").await;
+    // The row is had now, for nobody. Each connection must be fit for the next.
+    for n in 0..6 {
+        let board = json!({ "name": format!("{n}") });
+        ann.expect(StatusCode::CREATED, Method::POST, &format!("/v1/teams/{}/boards", place.team), Some(board)).await;
+        db.system_read().await.unwrap();
+    }
 }

@@ -14,6 +14,7 @@ use crate::{
     mask::{self, Budget, Masker},
     report::Position,
     run::{seed, task::TaskContext},
+    tenant_work,
 };
 
 /// One attempt at one step.
@@ -61,7 +62,7 @@ impl AttemptContext {
         if found { Err(secret_in_output(what).into()) } else { Ok(value) }
     }
 
-    /// Has something of so many bytes searched, off the async threads if it is more than [`mask::LARGE`].
+    /// Has something of so many bytes searched, in a turn of the team if it is more than [`mask::LARGE`].
     pub(crate) async fn search_within_budget<T: Send + 'static, R: Send + 'static>(
         &self,
         bytes: usize,
@@ -74,8 +75,11 @@ impl AttemptContext {
             return Ok((search(&value, masker, &self.masking), value));
         }
         let (masker, budget) = (masker.clone(), Arc::clone(&self.masking));
-        let searched = tokio::task::spawn_blocking(move || (search(&value, &masker, &budget), value)).await;
-        Ok(searched.map_err(|_| CallError::new("internal", "the search for secrets failed"))?)
+        let searched = self.task.in_turn(move || (search(&value, &masker, &budget), value)).await;
+        Ok(searched.map_err(|error| {
+            let (code, message) = tenant_work::describe(error, "the search for secrets");
+            CallError::retryable(code, message)
+        })?)
     }
 
     /// Fails once the attempt had too much searched for secrets: searching is not paid for with fuel.

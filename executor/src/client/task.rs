@@ -135,7 +135,7 @@ impl TaskApi {
     /// Fetches outputs of steps that ended under an earlier lease.
     pub(crate) async fn outputs(&self, request: &OutputsRequest) -> Result<OutputsPage, LeaseLost> {
         let Ok(body) = json(request) else { return Err(self.give_up("a request has no JSON form")) };
-        match self.exchange(Method::POST, "outputs", "application/json", body).await {
+        match self.exchange(Exchange::post("outputs", body)).await {
             Ok(page) => Ok(page),
             Err(ExchangeError::Lost) => Err(LeaseLost),
             Err(ExchangeError::Refused(problem)) => Err(self.give_up(&problem.to_string())),
@@ -149,7 +149,7 @@ impl TaskApi {
             return Err(BatchRejected::Lost);
         };
         let begun = Instant::now();
-        let answer: BatchAnswer = match self.exchange(Method::POST, "events", "application/json", body).await {
+        let answer: BatchAnswer = match self.exchange(Exchange::post("events", body)).await {
             Ok(answer) => {
                 self.api.metrics.report(begun.elapsed());
                 answer
@@ -168,7 +168,7 @@ impl TaskApi {
 
     /// Keeps the lease.
     pub(crate) async fn renew(&self) -> Result<(), LeaseLost> {
-        match self.exchange::<Lease>(Method::POST, "renew", "application/json", Bytes::from_static(b"{}")).await {
+        match self.exchange::<Lease>(Exchange::post("renew", Bytes::from_static(b"{}"))).await {
             Ok(lease) => {
                 self.lease_ms.store(lease.lease_ms, Ordering::Relaxed);
                 Ok(())
@@ -180,8 +180,8 @@ impl TaskApi {
 
     /// Asks whether the task is still held, on behalf of a script; keeps the lease as well.
     pub(crate) async fn confirm_held(&self) -> Result<(), LeaseLost> {
-        let body = Bytes::from_static(b"{}");
-        match self.exchange_for_script::<Lease>(Method::POST, "renew", "application/json", body).await {
+        let request = Exchange::post("renew", Bytes::from_static(b"{}")).for_script();
+        match self.exchange::<Lease>(request).await {
             Ok(_) => Ok(()),
             Err(ExchangeError::Lost) => Err(LeaseLost),
             Err(ExchangeError::Refused(problem)) => Err(self.give_up(&problem.to_string())),
@@ -190,7 +190,7 @@ impl TaskApi {
 
     /// Gives the task back: another executor may claim it at once. Nothing may be reported any more.
     pub(crate) async fn release(&self) -> Result<(), LeaseLost> {
-        match self.exchange::<Released>(Method::POST, "release", "application/json", Bytes::from_static(b"{}")).await {
+        match self.exchange::<Released>(Exchange::post("release", Bytes::from_static(b"{}"))).await {
             Ok(Released {}) => {
                 self.lost.cancel();
                 Ok(())
@@ -204,7 +204,7 @@ impl TaskApi {
     /// it, and the task stays here.
     pub(crate) async fn wait(&self, steps: Vec<WaitingStep>) -> Result<bool, LeaseLost> {
         let Ok(body) = json(&Wait { steps }) else { return Ok(false) };
-        match self.exchange::<Released>(Method::POST, "wait", "application/json", body).await {
+        match self.exchange::<Released>(Exchange::post("wait", body)).await {
             Ok(Released {}) => {
                 self.lost.cancel();
                 Ok(true)
@@ -220,7 +220,7 @@ impl TaskApi {
     /// Has a host call carried out.
     pub(crate) async fn call(&self, call: &Call) -> Result<CallReply, LeaseLost> {
         let Ok(body) = json(call) else { return Err(self.give_up("a call has no JSON form")) };
-        self.answer(self.exchange_for_script(Method::POST, "calls", "application/json", body).await)
+        self.answer(self.exchange(Exchange::post("calls", body).for_script()).await)
     }
 
     /// Keeps an artifact.
@@ -244,7 +244,8 @@ impl TaskApi {
             ("name", Some(name)),
         ];
         let path = format!("artifacts?{}", form(&query));
-        self.answer(self.exchange_for_script(Method::PUT, &path, content_type, content).await)
+        let request = Exchange { method: Method::PUT, content_type, ..Exchange::post(&path, content) };
+        self.answer(self.exchange(request.for_script()).await)
     }
 
     fn answer(&self, end: Result<CallAnswer, ExchangeError>) -> Result<CallReply, LeaseLost> {
@@ -258,35 +259,12 @@ impl TaskApi {
     }
 
     /// Sends until there is an answer or the lease is surely lost.
-    async fn exchange<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        path: &str,
-        content_type: &str,
-        body: Bytes,
-    ) -> Result<T, ExchangeError> {
-        self.exchange_over(&self.api.http, method, path, content_type, body).await
-    }
-
-    /// The same, over the connections of scripts.
-    async fn exchange_for_script<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        path: &str,
-        content_type: &str,
-        body: Bytes,
-    ) -> Result<T, ExchangeError> {
-        self.exchange_over(&self.api.http_of_scripts, method, path, content_type, body).await
-    }
-
-    async fn exchange_over<T: DeserializeOwned>(
-        &self,
-        client: &reqwest::Client,
-        method: Method,
-        path: &str,
-        content_type: &str,
-        body: Bytes,
-    ) -> Result<T, ExchangeError> {
+    async fn exchange<T: DeserializeOwned>(&self, request: Exchange<'_>) -> Result<T, ExchangeError> {
+        let Exchange { lane, method, path, content_type, body } = request;
+        let client = match lane {
+            Lane::Task => &self.api.http,
+            Lane::Script => &self.api.http_of_scripts,
+        };
         let path = format!("run/v1/tasks/{}/{path}", self.task_id);
         let mut pause = FIRST_PAUSE;
         loop {
@@ -345,6 +323,36 @@ impl TaskApi {
         tracing::error!(task_id = %self.task_id, reason, "the task is given up");
         self.lost.cancel();
         LeaseLost
+    }
+}
+
+/// Which connections a request goes over.
+#[derive(Clone, Copy)]
+enum Lane {
+    /// Those of leases and reports.
+    Task,
+    /// Those of scripts, which cannot hold the others up.
+    Script,
+}
+
+/// A request about the task. Sent again, it is the same bytes.
+struct Exchange<'a> {
+    lane: Lane,
+    method: Method,
+    /// Below the task's own path.
+    path: &'a str,
+    content_type: &'a str,
+    body: Bytes,
+}
+
+impl<'a> Exchange<'a> {
+    /// JSON, over the connections of leases and reports.
+    fn post(path: &'a str, body: Bytes) -> Self {
+        Self { lane: Lane::Task, method: Method::POST, path, content_type: "application/json", body }
+    }
+
+    fn for_script(self) -> Self {
+        Self { lane: Lane::Script, ..self }
     }
 }
 

@@ -12,6 +12,7 @@ use restroy_sdk::{
     schema::{CheckError, Schema},
     status::StepStatus,
 };
+use restroy_tenant_executor::TenantError;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
@@ -55,17 +56,17 @@ impl Schemas {
     }
 }
 
-/// Checks what a script would see as `inputs`, off the async threads: it may be much.
+/// Checks what a script would see as `inputs`, in a turn of the team: it may be much.
 pub(super) async fn check(
     task: &Arc<TaskContext>,
     step: &str,
     schema: &Value,
-    inputs: &str,
+    inputs: &Arc<str>,
 ) -> Result<(), AttemptFailure> {
-    let ended = || AttemptFailure::new("internal", "the check of the step's inputs did not come to an end");
-    let _turn = task.schemas.turn.acquire().await.map_err(|_| ended())?;
-    let (of_task, step, schema, inputs) = (Arc::clone(task), step.to_owned(), schema.clone(), inputs.to_owned());
-    let checked = tokio::task::spawn_blocking(move || {
+    let ended = |error| AttemptFailure::not_in_turn(error, "the check of the step's inputs");
+    let _turn = task.schemas.turn.acquire().await.map_err(|_| ended(TenantError::Failed))?;
+    let (of_task, step, schema, inputs) = (Arc::clone(task), step.to_owned(), schema.clone(), Arc::clone(inputs));
+    let checked = task.in_turn(move || {
         let schema = of_task.schemas.get(&step, &schema).map_err(|error| {
             let message = format!("the step's `inputs_schema` is no longer accepted: {error}: change it and publish");
             AttemptFailure::new(INVALID_INPUTS, message)
@@ -79,8 +80,7 @@ pub(super) async fn check(
         })?;
         Ok::<_, AttemptFailure>(schema.check(&inputs))
     });
-    let Ok(checked) = checked.await else { return Err(ended()) };
-    match checked? {
+    match checked.await.map_err(ended)?? {
         Ok(()) => Ok(()),
         Err(CheckError::Mismatch(faults)) => Err(invalid_inputs(task, &faults)),
         Err(error) => Err(AttemptFailure::new(INVALID_INPUTS, error.limit("inputs").unwrap_or_default())),

@@ -15,6 +15,7 @@ use restroy_sdk::{
     event::{StepError, Usage},
     status::StepStatus,
 };
+use restroy_tenant_executor::TenantError;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
@@ -29,6 +30,7 @@ use crate::{
     json::{self, JsonProblem, MAX_VALUES},
     mask::{self, Budget, Masker},
     report::cut,
+    tenant_work,
 };
 
 /// How long after its wall time a sandbox may still be ending, before it counts as stuck.
@@ -53,6 +55,12 @@ impl AttemptFailure {
     /// A failure of the platform's own, which trying again does not help.
     pub(super) fn new(code: &str, message: impl Into<String>) -> Self {
         Self { status: StepStatus::Failed, error: Box::new(StepError::new(code, message)), retryable: false }
+    }
+
+    /// Work of the step was not done.
+    pub(super) fn not_in_turn(error: TenantError, what: &str) -> Self {
+        let (code, message) = tenant_work::describe(error, what);
+        Self { retryable: true, ..Self::new(code, message) }
     }
 }
 
@@ -185,9 +193,12 @@ async fn run(task: &TaskContext, invocation: Invocation, host_context: HostConte
     };
     let masker = task.masker.clone();
     let judged = if large {
-        match tokio::task::spawn_blocking(move || classify(&masker, outcome)).await {
+        match task.in_turn(move || classify(&masker, outcome)).await {
             Ok(judged) => judged,
-            Err(_) => return internal_failure(),
+            Err(TenantError::Failed) => return internal_failure(),
+            Err(error) => {
+                return failed(AttemptFailure::not_in_turn(error, "the search of the step's result for secrets"));
+            }
         }
     } else {
         classify(&masker, outcome)

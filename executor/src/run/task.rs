@@ -14,8 +14,10 @@ use restroy_sdk::{
     ids::RunId,
     time::{Ambient, Timestamp},
 };
-use tokio::sync::Semaphore;
+use restroy_tenant_executor::{TenantError, TenantExecutor};
+use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use super::{activity::Activity, inputs::Schemas};
 use crate::{
@@ -27,6 +29,7 @@ use crate::{
     metrics::Metrics,
     report::{self, Reporter},
     signals::Signals,
+    tenant_work::WORK_TIMEOUT,
 };
 
 /// How many items a `for_each` may have, unless the team has another limit.
@@ -41,6 +44,8 @@ pub(crate) struct ExecutorServices {
     pub(crate) engine: Engine,
     /// Where tasks are driven.
     pub(crate) threads: SandboxThreads,
+    /// Where work is done whose size a tenant chooses, by turns of the teams.
+    pub(crate) tenant_work: TenantExecutor,
     pub(crate) ambient: Ambient,
     pub(crate) outbound: OutboundHttp,
     pub(crate) limits: Limits,
@@ -140,6 +145,16 @@ impl TaskContext {
             outputs_apart: plan.outputs_apart,
             outputs: Mutex::default(),
         }
+    }
+
+    /// Does work whose size the tenant chose, in a turn of its team. The task counts as moving meanwhile.
+    pub(crate) async fn in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, TenantError> {
+        let team = Uuid::from_u128(self.owner.0);
+        let until = Instant::now() + WORK_TIMEOUT;
+        self.progress.watch(until, self.tools.tenant_work.run(team, work)).await
     }
 
     /// Asks the run API whether the task is still held, where it would not be heard if it were not: at most once
@@ -242,7 +257,7 @@ pub(crate) struct PreparedPlan {
 }
 
 /// Prepares a plan; the error says why it cannot be executed, and under which code. Takes up to a few tenths of a
-/// second: not for an async thread.
+/// second: for a turn of the team.
 pub(crate) fn prepare(plan: &Plan) -> Result<PreparedPlan, Box<StepError>> {
     let refused = |code: &str, why: String| Box::new(StepError::new(code, why));
     let seed =

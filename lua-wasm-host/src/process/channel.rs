@@ -2,19 +2,24 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
+use std::os::fd::AsFd as _;
 
 use super::frame::{HEADER, WorkerMessage, answer, encode_message};
+use super::sockets::Spin;
 use crate::host::StopError;
 
 /// The longest answer: far above what a parent sends, so that a number gone wrong is noticed.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
 
 /// The way to the parent. When it breaks, there is nobody left to work for: the process ends.
-pub(crate) struct ToParent(File);
+pub(crate) struct ToParent {
+    channel: File,
+    spin: Spin,
+}
 
 impl ToParent {
     pub(super) fn new(channel: File) -> Self {
-        Self(channel)
+        Self { channel, spin: Spin::default() }
     }
 
     /// Reads what the parent says first: limits and records of a sandbox.
@@ -32,7 +37,7 @@ impl ToParent {
 
     /// Reports the end of a sandbox.
     pub(super) fn send(&self, said: &WorkerMessage) {
-        if (&self.0).write_all(&encode_message(said)).is_err() {
+        if (&self.channel).write_all(&encode_message(said)).is_err() {
             exit();
         }
     }
@@ -71,7 +76,15 @@ impl ToParent {
 
     fn ask(&self, said: &WorkerMessage, expected: u8) -> Result<Vec<u8>, StopError> {
         self.send(said);
-        match self.read() {
+        let mut header = [0; HEADER];
+        // The parent answers most of them at once.
+        let arrived = self.spin.read(self.channel.as_fd(), &mut header);
+        let answered = match arrived {
+            Ok(None) => self.read(),
+            Ok(Some(length)) if length > 0 => self.read_after(header, length),
+            _ => exit(),
+        };
+        match answered {
             (answer::STOP, _) => Err(None),
             (kind, body) if kind == expected => Ok(body),
             _ => exit(),
@@ -79,8 +92,12 @@ impl ToParent {
     }
 
     fn read(&self) -> (u8, Vec<u8>) {
-        let mut header = [0; HEADER];
-        if self.fill(&mut header).is_err() {
+        self.read_after([0; HEADER], 0)
+    }
+
+    /// Reads the rest of a frame of whose header so much has been read.
+    fn read_after(&self, mut header: [u8; HEADER], read: usize) -> (u8, Vec<u8>) {
+        if self.fill(&mut header[read..]).is_err() {
             exit();
         }
         let length = u32::from_le_bytes([header[1], header[2], header[3], header[4]]) as usize;
@@ -95,7 +112,7 @@ impl ToParent {
     }
 
     fn fill(&self, buffer: &mut [u8]) -> io::Result<()> {
-        (&self.0).read_exact(buffer)
+        (&self.channel).read_exact(buffer)
     }
 }
 

@@ -17,7 +17,7 @@ use super::Report;
 pub(super) const CHANNEL: i32 = 3;
 
 /// How much a worker yields to other processes when processors are scarce.
-const NICE: i32 = 5;
+const NICE: i32 = 10;
 
 /// Address space that a worker may add to what it was forked with, bytes: for requests and answers that
 /// pass through it. The guests' memories are reserved beforehand and do not count.
@@ -147,6 +147,7 @@ fn rules() -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendError>
     Ok([
         on_channel(libc::SYS_read)?,
         on_channel(libc::SYS_write)?,
+        on_channel(libc::SYS_recvfrom)?,
         not_executable(libc::SYS_mmap)?,
         not_executable(libc::SYS_mprotect)?,
         (libc::SYS_munmap, always()),

@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::os::fd::AsFd as _;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::Workers;
 use super::frame::{FrameBounds, FrameDecoder, MalformedFrame, WorkerMessage, answer, encode};
 use super::pool::Process;
+use super::sockets::Spin;
 use crate::dispatch::Dispatcher;
 use crate::host::{StopError, encode_answer};
 use crate::meter::{RunAllowance, StopReason, WallClock, run_metered};
@@ -166,9 +168,16 @@ async fn serve(
     let mut decoder = FrameDecoder::new(FrameBounds::from_limits(limits));
     let mut buffer = vec![0; READ];
     let mut stopped: Option<Box<StepError>> = None;
+    let spin = Spin::default();
+    // Whether the next call may come at once: not while the script has only begun, nor after a call that waited.
+    let mut soon = false;
     loop {
         let said = loop {
-            let length = channel.read(&mut buffer).await?;
+            let arrived = if soon { spin.read(channel.as_fd(), &mut buffer)? } else { None };
+            let length = match arrived {
+                Some(length) => length,
+                None => channel.read(&mut buffer).await?,
+            };
             if length == 0 {
                 return Err(WorkerLost::Ended);
             }
@@ -181,6 +190,7 @@ async fn serve(
         if stopped.is_some() && !matches!(said, WorkerMessage::End { end: GuestEnd::ByHost, .. }) {
             return Err(MalformedFrame::Unasked.into());
         }
+        soon = true;
         let reply = match said {
             WorkerMessage::Now => encode(answer::NUMBER, &[&dispatcher.now().to_le_bytes()]),
             WorkerMessage::Random(length) => {
@@ -201,6 +211,7 @@ async fn serve(
                 let answered = match at_once {
                     Poll::Ready(answered) => answered,
                     Poll::Pending => {
+                        soon = false;
                         drop(ticket.take());
                         let answered = call.await;
                         ticket = acquire_share(clock, shares, owner).await;
@@ -216,6 +227,7 @@ async fn serve(
                 }
             }
             WorkerMessage::Slice => {
+                soon = false;
                 if shares.contended() {
                     drop(ticket.take());
                     ticket = acquire_share(clock, shares, owner).await;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use wasmtime::{InstancePre, Module};
+use wasmtime::{InstancePre, Module, Store};
 
 use super::Report;
 use super::channel::{ToParent, exit};
@@ -31,6 +31,9 @@ use crate::{Invocation, Limits, Source, compile};
 /// given back. Less than on threads, because in a process that was just forked each of those pages has to be
 /// copied first: 384 KiB make a change of owner a quarter cheaper, and the next sandbox of the same owner twice as dear.
 const MEMORY_KEPT: usize = 1024 * 1024;
+
+/// The most memory that a sandbox may have had to be taken down only when the next one begins, bytes.
+const MEMORY_DEFERRED: u64 = 4 * 1024 * 1024;
 
 /// What the parent sends on the control socket, each with a descriptor but the last.
 pub(super) mod order {
@@ -150,7 +153,7 @@ fn warm_up(engine: &wasmtime::Engine, guest: &InstancePre<SandboxState>) -> std:
     let records = GuestRecords::for_run(&invocation, &limits).into_parts().0;
     let dispatcher = Dispatcher::new(compile::compile_only_context(), limits.clone(), WallClock::default());
     let mut ended = GuestEnd::ByHost;
-    run(engine, guest, Host::Here(Box::new(dispatcher)), &limits, records, || true, |end, _| ended = end);
+    drop(run(engine, guest, Host::Here(Box::new(dispatcher)), &limits, records, || true, |end, _| ended = end));
     match ended {
         GuestEnd::Value(_) => Ok(()),
         end => Err(std::io::Error::other(format!("the first sandbox failed: {end:?}"))),
@@ -160,17 +163,30 @@ fn warm_up(engine: &wasmtime::Engine, guest: &InstancePre<SandboxState>) -> std:
 /// A worker: one sandbox after the other, until the parent has no more.
 fn serve(channel: File, engine: &wasmtime::Engine, guest: &InstancePre<SandboxState>) -> ! {
     let parent = Arc::new(ToParent::new(channel));
+    // The first sandbox is taken down when the second begins: cleaning up writes to every page that is kept for
+    // the next, each of which has to be copied first, and many a worker never has a second.
+    let mut first = None;
+    let mut is_first = true;
     loop {
         let (limits, records) = parent.start();
+        drop(first.take());
         let Ok(limits) = serde_json::from_slice::<Limits>(&limits) else { exit() };
         let host = Host::Parent(Arc::clone(&parent));
-        let go_on = || parent.request_slice().is_ok();
-        run(engine, guest, host, &limits, records, go_on, |end, spent| parent.send(&WorkerMessage::End { end, spent }));
+        let begin_verified = || parent.request_slice().is_ok();
+        let mut peak = 0;
+        let store = run(engine, guest, host, &limits, records, begin_verified, |end, usage| {
+            peak = usage.memory_peak;
+            parent.send(&WorkerMessage::End { end, spent: usage });
+        });
+        if is_first && peak <= MEMORY_DEFERRED {
+            first = store;
+        }
+        is_first = false;
     }
 }
 
 /// Runs a sandbox on this thread. `go_on` is asked after each slice of time; `ended` is told the end, before
-/// the sandbox is taken down, so that nobody waits for that.
+/// the sandbox is taken down, so that nobody waits for that: it is taken down when what is returned is dropped.
 fn run(
     engine: &wasmtime::Engine,
     guest: &InstancePre<SandboxState>,
@@ -179,10 +195,13 @@ fn run(
     records: Vec<u8>,
     go_on: impl Fn() -> bool,
     ended: impl FnOnce(GuestEnd, SandboxUsage),
-) {
+) -> Option<Store<SandboxState>> {
     let mut store = match new_store(engine, SandboxState::new(host, limits.clone(), records)) {
         Ok(store) => store,
-        Err(error) => return ended(GuestEnd::Broken(error.to_string()), SandboxUsage::default()),
+        Err(error) => {
+            ended(GuestEnd::Broken(error.to_string()), SandboxUsage::default());
+            return None;
+        }
     };
     let called = {
         let mut call = pin!(call_guest(guest, &mut store));
@@ -205,6 +224,7 @@ fn run(
     let end = called.map_or(GuestEnd::ByHost, |called| sandbox::guest_end(&mut store, called));
     let spent = sandbox::usage(&store);
     ended(end, spent);
+    Some(store)
 }
 
 /// Receives an order; nothing at the end.

@@ -1,5 +1,8 @@
 //! From JSON to rules. Subschemas are a queue, not a recursion: however deep they lie, no stack is used.
 
+mod operand;
+mod reference;
+
 use std::{
     collections::{HashMap, VecDeque},
     hash::RandomState,
@@ -7,17 +10,14 @@ use std::{
 
 use serde_json::{Map, Value};
 
+use self::operand::{boolean, count, format, number, object, string, types, value_bytes};
 use super::{
-    MAX_ERRORS, MAX_PATTERNS, MAX_PATTERNS_BYTES, MAX_SUBSCHEMAS, Schema, SchemaError, check, equal,
-    format::Format,
-    graph, keyword,
+    MAX_ERRORS, MAX_PATTERNS, MAX_PATTERNS_BYTES, MAX_SUBSCHEMAS, Schema, SchemaError, check, equal, graph, keyword,
     message::{self, cut, kind},
-    number::Num,
     pattern::{self, MAX_UNICODE_CLASSES, Pattern},
-    rule::{Default as DefaultValue, Enumeration, Node, NodeId, PatternId, Properties, Rule, Types},
+    rule::{Default as DefaultValue, Enumeration, Node, NodeId, PatternId, Properties, Rule},
     steps::Steps,
 };
-use crate::document::suggest;
 
 /// Compiles a schema, or says everything that is wrong with it.
 pub(super) fn compile(schema: &Value) -> Result<Schema, Vec<SchemaError>> {
@@ -389,40 +389,6 @@ impl<'a> Builder<'a> {
         Ok(id)
     }
 
-    /// Makes rules of the references.
-    fn resolve(&mut self, root: &'a Value) {
-        for (id, target) in std::mem::take(&mut self.references) {
-            match self.target(root, target) {
-                Ok(found) => {
-                    let rules = &mut self.nodes[id].rules;
-                    let at = rules.partition_point(|rule| rule.rank() <= Rule::Ref(found).rank());
-                    rules.insert(at, Rule::Ref(found));
-                }
-                Err(detail) => self.error(id, "$ref", detail),
-            }
-            if self.errors.len() >= MAX_ERRORS {
-                return;
-            }
-        }
-    }
-
-    fn target(&self, root: &Value, target: &str) -> Result<NodeId, String> {
-        let shown = cut(target, 60);
-        if !target.starts_with("#/$defs/") {
-            return Err(format!("`{shown}` is not supported: refer to `#/$defs/…` of the same schema"));
-        }
-        let decoded = percent_decoded(&target[1..]);
-        let found = decoded
-            .and_then(|path| root.pointer(&path))
-            .and_then(|value| self.by_address.get(&std::ptr::from_ref(value)));
-        found.copied().ok_or_else(|| {
-            let name = target.trim_start_matches("#/$defs/");
-            let known = root.get("$defs").and_then(Value::as_object);
-            let hint = suggest::hint(name, known.into_iter().flat_map(|defs| defs.keys().map(String::as_str)));
-            format!("`{shown}` leads to no schema{hint}")
-        })
-    }
-
     fn finish(self) -> Result<Schema, Vec<SchemaError>> {
         let bytes = self.bytes + self.nodes.len() * size_of::<Node>() + self.pattern_bytes;
         let places = self.places;
@@ -451,97 +417,4 @@ impl<'a> Builder<'a> {
 /// A part of a JSON pointer.
 fn escaped(segment: &str) -> String {
     cut(segment, 100).replace('~', "~0").replace('/', "~1")
-}
-
-/// `%20` and the like in the fragment of a reference.
-fn percent_decoded(text: &str) -> Option<String> {
-    if !text.contains('%') {
-        return Some(text.to_owned());
-    }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        if *first == b'%' {
-            let hex = std::str::from_utf8(after.get(..2)?).ok()?;
-            bytes.push(u8::from_str_radix(hex, 16).ok()?);
-            rest = &after[2..];
-        } else {
-            bytes.push(*first);
-            rest = after;
-        }
-    }
-    String::from_utf8(bytes).ok()
-}
-
-/// About what a value takes that is kept.
-fn value_bytes(value: &Value) -> usize {
-    let mut bytes = 0;
-    let mut open = vec![value];
-    while let Some(value) = open.pop() {
-        bytes += size_of::<Value>();
-        match value {
-            Value::String(text) => bytes += text.len(),
-            Value::Array(items) => open.extend(items),
-            Value::Object(fields) => {
-                bytes += fields.keys().map(|name| name.len() + 64).sum::<usize>();
-                open.extend(fields.values());
-            }
-            _ => {}
-        }
-    }
-    bytes
-}
-
-fn types(value: &Value) -> Result<Types, String> {
-    let names: Vec<&Value> = match value {
-        Value::Array(names) => names.iter().collect(),
-        name => vec![name],
-    };
-    let mut types = Types::default();
-    for name in &names {
-        let Value::String(name) = name else {
-            return Err(format!("must be the name of a type, or an array of them, not {}", kind(name)));
-        };
-        types = types.and(Types::named(name).ok_or_else(|| {
-            let known = ["null", "boolean", "integer", "number", "string", "array", "object"];
-            let hint = suggest::hint(name, known);
-            format!("{} is not a type; the types are {}{hint}", message::name(name), suggest::list(known))
-        })?);
-    }
-    if names.is_empty() {
-        return Err("must name at least one type".into());
-    }
-    Ok(types)
-}
-
-fn number(value: &Value) -> Result<Num, String> {
-    match value {
-        Value::Number(number) => Ok(Num::of(number)),
-        other => Err(format!("must be a number, not {}", kind(other))),
-    }
-}
-
-fn count(value: &Value) -> Result<usize, String> {
-    let count = number(value)?.as_count();
-    count.ok_or_else(|| format!("must be a whole number of 0 or more, not {}", message::quote(value)))
-}
-
-fn string(value: &Value) -> Result<&str, String> {
-    value.as_str().ok_or_else(|| format!("must be a string, not {}", kind(value)))
-}
-
-fn boolean(value: &Value) -> Result<bool, String> {
-    value.as_bool().ok_or_else(|| format!("must be `true` or `false`, not {}", kind(value)))
-}
-
-fn object(value: &Value) -> Result<&Map<String, Value>, String> {
-    value.as_object().ok_or_else(|| format!("must be an object of schemas, not {}", kind(value)))
-}
-
-fn format(name: &str) -> Result<Format, String> {
-    Format::named(name).ok_or_else(|| {
-        let hint = suggest::hint(name, Format::NAMES.iter().copied());
-        let formats: Vec<String> = Format::NAMES.iter().map(|name| format!("`{name}`")).collect();
-        format!("the format {} is not checked here; the formats are {}{hint}", message::name(name), formats.join(", "))
-    })
 }

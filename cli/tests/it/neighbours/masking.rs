@@ -68,6 +68,32 @@ async fn no_secrets_take_another_teams_memory_or_time() {
     }
 }
 
+/// Each result is searched to its end in every encoding: the secret stands there as base64, which is undone last.
+const LARGE_RESULT: &str = "return ('\\\\%+61YWFh'):rep(20000) .. ' U0VDUkVULTAxMjM0NTY3ODk='";
+
+#[tokio::test]
+async fn large_results_leave_others_their_turn() {
+    let mut neighbours = Neighbours::new(&[]).await;
+    let put = PutConfiguration { value: "SECRET-0123456789".into(), secret: true };
+    let attacker = &neighbours.attacker;
+    attacker.client.put_configuration(attacker.board, "S", &put).await.unwrap();
+    let definition = json!({"restroy": 1, "steps": {"each": {
+        "script": "scripts/each.lua", "secrets": ["S"], "max_parallel": 50,
+        "for_each": "(function() local t = json.array {} for i = 1, 60 do t[i] = i end return t end)()",
+    }}});
+    let pipeline = attacker.push("large results", definition, &[("scripts/each.lua", LARGE_RESULT)]).await;
+    let attack = async |attacker: &Tenant| {
+        let runs = (0..2).map(|_| attacker.run(pipeline, json!({})));
+        for run in futures_util::future::join_all(runs).await {
+            let found = run.events.iter().filter(|event| {
+                matches!(&event.kind, EventKind::StepFinished { error: Some(error), .. } if error.code == "secret_in_output")
+            });
+            assert_eq!(found.count(), 60, "each of them was searched");
+        }
+    };
+    neighbours.during(attack).await;
+}
+
 #[tokio::test]
 async fn a_secret_is_not_shown_by_what_a_long_error_is_cut_to() {
     let mut neighbours = Neighbours::new(&[]).await;

@@ -35,11 +35,11 @@ pub(super) async fn diff_versions(
 ) -> ApiResult<Json<VersionDiff>> {
     let scope = caller.pipeline(&state, id, Permission::PipelineRead).await?;
     // Both versions are in memory from here on.
-    let turn = state.tenants.acquire(scope.team().uuid()).await?;
+    let turn = state.tenants.turn(scope.team().uuid()).await?;
     let mut tx = scope.read().await?;
     let (from, to) = (load_version(&mut tx, id, number).await?, load_version(&mut tx, id, other).await?);
     drop(tx);
-    turn.run(move || compare(from, to)).await.map(Json)
+    Ok(Json(turn.run(move || compare(from, to)).await?))
 }
 
 /// Takes its time with much text: off the async threads.

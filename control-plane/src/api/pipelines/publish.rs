@@ -73,7 +73,7 @@ pub(super) async fn next_fire_times(
         let first = |schedule: Schedule| Upcoming { first: next_fire(&schedule, now), schedule };
         schedules.into_iter().map(|(name, schedule)| (name, first(schedule))).collect()
     };
-    state.tenants.run(team.uuid(), search).await
+    Ok(state.tenants.run(team.uuid(), search).await?)
 }
 
 /// Publishes a version within a transaction, and gives where it may do more than the one before; 403 when

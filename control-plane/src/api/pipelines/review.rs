@@ -90,7 +90,7 @@ pub(super) async fn resolve_pins(
     if document.library.is_empty() {
         return Ok(versions);
     }
-    let turn = state.tenants.acquire(scope.team().uuid()).await?;
+    let turn = state.tenants.turn(scope.team().uuid()).await?;
     let mut tx = scope.read().await?;
     for (name, number) in &document.library {
         let detail = match library::resolve_pin(&mut tx, name, *number).await? {

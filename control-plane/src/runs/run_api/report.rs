@@ -11,7 +11,6 @@ use restroy_sdk::{
     status::RunStatus,
     time::Timestamp,
 };
-use sqlx::query;
 
 use super::heartbeat::check_engine;
 use crate::{
@@ -27,7 +26,6 @@ use crate::{
         machine::{self, AttemptState},
         steps,
     },
-    sql,
     state::AppState,
     store::{
         TeamTx,

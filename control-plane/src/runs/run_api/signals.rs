@@ -37,7 +37,10 @@ use super::heartbeat::check_protocol;
 use crate::{
     api::http::{Body, Path},
     error::{ApiError, ApiResult},
-    runs::executors::{self, Executor},
+    runs::{
+        announce::Announcements,
+        executors::{self, Executor},
+    },
     sql,
     state::AppState,
     store::Tx,
@@ -176,7 +179,7 @@ async fn released_tasks(tx: &mut Tx, executor: ExecutorId, held: &[HeldTask]) ->
             }
             rows
         }
-        Tx::Postgres(tx) => {
+        Tx::Postgres(tx, _) => {
             query_as("SELECT id, fence, state, owner FROM tasks WHERE id = ANY($1)")
                 .bind(asked.iter().map(|id| id.uuid()).collect::<Vec<_>>())
                 .fetch_all(&mut **tx)

@@ -1,6 +1,6 @@
-//! Replacing the teams' data keys: what to do when one may have been seen. A new one for every team, then all that
-//! the old one sealed is sealed anew, a few at a time, then the old one goes. The service continues meanwhile;
-//! wherever it is broken off, another call continues (`docs/adr/0053-data-keys-are-replaced.md`).
+//! Replacing the teams' data keys: what to do when one may have been seen. A new one for every team, then all
+//! that the old one sealed is sealed anew, a few at a time, then the old one goes. The service goes on
+//! meanwhile; wherever it is broken off, another call goes on (`docs/adr/0020-data-key-rotation.md`).
 
 use std::collections::BTreeMap;
 

@@ -30,6 +30,9 @@ pub(crate) struct AttemptFiles {
 impl AttemptFiles {
     /// Does something that may block, off the async threads. It is carried through even when the
     /// attempt ends meanwhile, so that the folder's books stay right.
+    ///
+    /// It takes no turn of the team, because it is bounded and short: a sandbox waits for each of its calls, and a call
+    /// moves at most [`ARTIFACT_BYTES`] or lists a folder of at most a thousand entries.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Scratch) -> Result<T, CallError> + Send + 'static,

@@ -1,4 +1,4 @@
-//! Who may fill how much of the executor's scratch space (`docs/adr/0072-shares-of-scratch-space.md`).
+//! Who may fill how much of the executor's scratch space (`docs/adr/0008-executor-resource-limits.md`).
 //!
 //! A team may have as much as is free: alone it comes to half of the total, two that fill it at the same time to a
 //! third each, and whoever comes later to half of what is left. None ever fills it.

@@ -9,12 +9,12 @@
 pub(crate) mod address;
 mod headers;
 mod names;
-mod network;
 mod resolve;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use ipnet::IpNet;
 use lua_wasm_host::{CallContext, CallError, CallResult, HttpRequest, HttpResponse};
 use reqwest::{Method, StatusCode, header, header::HeaderMap, redirect};
 use restroy_run_queue::run_api::CallKind;
@@ -22,7 +22,6 @@ use rustls::client::WantsClientCert;
 use tokio::sync::Semaphore;
 use url::{Host, Url};
 
-pub use self::network::{Network, NetworkError};
 use self::{
     address::ReachPolicy,
     resolve::{CheckedResolver, DeniedAddress, Lookup, is_denied},
@@ -46,7 +45,7 @@ pub struct HttpPolicy {
     pub allow_loopback: bool,
     /// Networks that scripts may not reach, beside those that are not public at all: the operator's own public
     /// addresses, say. Goes before `allow_loopback`.
-    pub denied_networks: Vec<Network>,
+    pub denied_networks: Vec<IpNet>,
 }
 
 /// A builder of clients that share nothing and believe nothing: TLS by rustls with ring and the
@@ -98,7 +97,7 @@ pub(crate) fn client_with(tls: rustls::ClientConfig) -> reqwest::ClientBuilder {
 #[derive(Clone)]
 pub struct OutboundHttp {
     allow_loopback: bool,
-    denied: Arc<[Network]>,
+    denied: Arc<[IpNet]>,
     /// For https.
     secure: reqwest::Client,
     /// For plain http, which reaches this machine only.
@@ -113,7 +112,7 @@ impl OutboundHttp {
 
     fn with_lookup(policy: HttpPolicy, lookup: &Lookup) -> Result<Self, String> {
         let HttpPolicy { allow_loopback, denied_networks } = policy;
-        let denied: Arc<[Network]> = denied_networks.into();
+        let denied: Arc<[IpNet]> = denied_networks.into();
         let client = |reach, https_only| {
             let checked = CheckedResolver { reach, denied: Arc::clone(&denied), lookup: Arc::clone(lookup) };
             client_builder()?

@@ -7,9 +7,10 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
+use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use super::{address::ReachPolicy, network::Network};
+use super::address::ReachPolicy;
 
 /// Asks for a name's addresses.
 pub(super) type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, std::io::Result<Vec<IpAddr>>> + Send + Sync>;
@@ -19,9 +20,11 @@ pub(super) type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, std::io::Resul
 #[error("none of the name's addresses may be reached from a script")]
 pub(super) struct DeniedAddress;
 
-/// Whether the address lies in one of the networks.
-pub(super) fn is_denied(denied: &[Network], address: IpAddr) -> bool {
-    denied.iter().any(|network| network.contains(address))
+/// Whether the address lies in one of the networks. An IPv4 address inside IPv6 (`::ffff:192.0.2.1`) counts as the IPv4
+/// address that it is.
+pub(super) fn is_denied(denied: &[IpNet], address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    denied.iter().any(|network| network.contains(&address))
 }
 
 /// Resolves what is within reach.
@@ -29,7 +32,7 @@ pub(super) fn is_denied(denied: &[Network], address: IpAddr) -> bool {
 pub(super) struct CheckedResolver {
     pub(super) reach: ReachPolicy,
     /// The operator's networks that are out of reach too.
-    pub(super) denied: Arc<[Network]>,
+    pub(super) denied: Arc<[IpNet]>,
     pub(super) lookup: Lookup,
 }
 

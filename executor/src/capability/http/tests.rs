@@ -263,7 +263,7 @@ async fn the_operators_networks_are_out_of_reach() {
         ("mapped.example", &["::ffff:8.8.8.8"]),
         ("local.example", &["127.0.0.1"]),
     ]);
-    let denied = ["203.0.114.0/24", "2a00:1450::/32", "8.8.8.0/24", "::1"].map(|text| text.parse().unwrap());
+    let denied = ["203.0.114.0/24", "2a00:1450::/32", "8.8.8.0/24", "::1/128"].map(|text| text.parse().unwrap());
     let policy = HttpPolicy { allow_loopback: true, denied_networks: denied.to_vec() };
     let outbound = OutboundHttp::with_lookup(policy.clone(), &lookup).unwrap();
     for host in
