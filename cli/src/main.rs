@@ -1,5 +1,6 @@
 //! The binary `restroy`: the services, all of them in one process (`dev`), and the commands of a client.
 
+mod allocator;
 mod args;
 mod commands;
 mod compiler;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|command| command == "sandbox-worker") {
         lua_wasm_host::sandbox_worker();
     }
+    allocator::configure();
     let cli = Cli::parse();
     if let Err(failure) = log(&cli.command) {
         return report_failure(&failure);

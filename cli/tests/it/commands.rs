@@ -170,7 +170,7 @@ fn a_folder_is_checked_like_a_compiler_would() {
     let answer = ada.types(&["check", "bad", "--json"]);
     assert_eq!(json_of(&answer.out)["errors"].as_array().map(Vec::len), Some(2));
     ada.writes_hello();
-    assert!(ada.types(&["check", "hello"]).ok().contains("3 steps, 3 Lua files, no faults"));
+    assert!(ada.types(&["check", "hello"]).ok().contains("3 steps, 3 Lua files, no problems"));
     assert!(ada.types(&["check", "."]).fails(1).contains("no pipeline.yaml"));
 }
 
@@ -284,7 +284,7 @@ fn people_are_invited_given_roles_and_removed() {
     let id = sent["id"].as_str().unwrap();
     assert!(bob.types(&["invitations"]).ok().contains("Sales"));
     assert!(bob.types(&["invitations", "--accept", "no-such-token"]).fails(1).contains("unknown"));
-    assert_eq!(bob.types(&["invitations", "--accept", id]).ok().trim(), "you are viewer of Sales now");
+    assert_eq!(bob.types(&["invitations", "--accept", id]).ok().trim(), "you are now viewer of Sales");
     assert!(bob.types(&["invitations"]).ok().contains("no invitations"));
     assert!(ada.types(&["invitations", "--team", "Sales"]).ok().contains("accepted"));
 
@@ -362,7 +362,7 @@ fn master_keys_are_rotated() {
     ada.types_with(&["secret", "set", "hello", "greet", "TOKEN"], "0123456789\n").ok();
     if !PRODUCTION {
         let refused = server.keys(&["list"]);
-        assert!(String::from_utf8(refused.stderr).unwrap().contains("another restroy works on"));
+        assert!(String::from_utf8(refused.stderr).unwrap().contains("another restroy process uses"));
     }
     server.rotates_keys();
     assert!(ada.types(&["run", "hello", "--param", "names=Ada", "--follow"]).ok().contains("hello, Ada"));

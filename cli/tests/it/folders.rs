@@ -99,7 +99,7 @@ fn versions_are_compared_listed_and_published() {
     let out = ada.types(&["diff", "hello"]).ok();
     for line in [
         "steps/keep/allow",
-        "+ may touch the board's key-value store",
+        "+ is allowed to: the board's key-value store",
         "--- a/scripts/split.lua",
         "+return json.array {}",
     ] {

@@ -73,7 +73,7 @@ async fn a_program_works_with_a_token() {
     assert!(ok(types(&ci, &["whoami"], "", &environment)).contains("owner of Sales"));
     // Kept, in place of a session.
     ok(types(&ci, &["login", "--token-stdin", "--server", &server.url], &format!("{token}\n"), &[]));
-    assert!(ok(types(&ci, &["boards"], "", &[])).contains("BOARD"));
+    assert!(ok(types(&ci, &["boards"], "", &[])).contains("there is no board yet"));
     let (code, _, err) = types(&ci, &["boards", "--create", "New", "--team", "Sales"], "", &[]);
     assert!(code == 1 && err.contains("board.create"), "{err}");
     let (code, _, err) = types(&ci, &["tokens"], "", &[]);
