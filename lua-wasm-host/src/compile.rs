@@ -36,6 +36,8 @@ pub(crate) fn engine(max_sandboxes: u32, memory_kept: usize) -> wasmtime::Result
         .linear_memory_keep_resident(memory_kept)
         .table_keep_resident(TABLE_KEPT)
         .async_stack_keep_resident(STACK_KEPT)
+        // A slot that was used keeps memory: a free one of those is taken before one that never was.
+        .max_unused_warm_slots(0)
         .max_memory_size(usize::try_from(Limits::HARD_MAX.memory_bytes)?);
     let mut config = Config::new();
     config

@@ -146,24 +146,30 @@ impl Installation<'_> {
         let attacking = async {
             for round in 1..=plan.rounds {
                 // A team of its own for each round: what a quota refuses costs nothing, and would soak nothing.
-                let attacker = Attacker::new(&self.url).await?;
+                let attacker = &Attacker::new(&self.url).await?;
                 let half = ATTACKS.len() / 2;
                 for number in 0..ATTACKS.len() {
-                    let at = |shift: usize| ATTACKS[(number + shift) % ATTACKS.len()];
-                    let both = async {
-                        tokio::try_join!(attacker.attack(at(0).0, at(0).1), attacker.attack(at(half).0, at(half).1))
+                    let one = |shift: usize| {
+                        let (name, attack) = ATTACKS[(number + shift) % ATTACKS.len()];
+                        // What is refused, because the installation is busy, is tried again until the time is over.
+                        async move {
+                            loop {
+                                if attacker.attack(name, attack).await.is_err() {
+                                    tokio::time::sleep(PACE).await;
+                                }
+                            }
+                        }
                     };
-                    if let Ok(Err(error)) = tokio::time::timeout(plan.each, both).await {
-                        return Err(error);
-                    }
-                    attacker.leave_off().await?;
+                    let _ = tokio::time::timeout(plan.each, async { tokio::join!(one(0), one(half)) }).await;
+                    // The next attack does not wait for what this one left running to be cancelled.
+                    let _ = tokio::time::timeout(plan.each, attacker.leave_off()).await;
                 }
                 let (seen, samples) = (victim.take(), samples.take());
                 self.rows(round, start.elapsed(), &seen, &samples);
                 faults.extend(seen.failures.iter().map(|failure| format!("{}: {failure}", self.name)));
                 rounds.push(samples);
             }
-            Ok(())
+            Ok::<_, Box<dyn Error>>(())
         };
         tokio::select! {
             attacked = attacking => attacked?,
