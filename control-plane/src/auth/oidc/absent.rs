@@ -29,8 +29,8 @@ pub async fn begin(_: &AppState) -> ApiResult<(String, Flow)> {
 }
 
 impl Flow {
-    /// It did not.
-    pub fn began(&self, _: &str) -> bool {
+    /// No flow ever began.
+    pub fn matches_state(&self, _: &str) -> bool {
         false
     }
 
