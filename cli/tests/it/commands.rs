@@ -296,7 +296,7 @@ fn people_are_invited_given_roles_and_removed() {
     assert!(ada.types(&["roles", "--team", "Sales", "--delete", "Runner"]).fails(1).contains("in use"));
     ada.types(&["boards", "--create", "Reports", "--team", "Sales"]).ok();
     let on_board = ["members", "--board", "Reports", "--change", "bob@example.com", "--role", "editor"];
-    assert!(ada.types(&on_board).ok().contains("bob@example.com is editor on Reports now"));
+    assert!(ada.types(&on_board).ok().contains("bob@example.com is now editor on Reports"));
     assert!(ada.types(&["members", "--board", "Reports"]).ok().contains("editor"));
     of_sales(&["--remove", "bob@example.com"]).ok();
     assert!(!of_sales(&[]).ok().contains("bob@example.com"));

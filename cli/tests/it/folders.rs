@@ -118,7 +118,7 @@ fn versions_are_compared_listed_and_published() {
     assert!(lines[2].starts_with('1') && lines[2].contains("published") && lines[2].contains("first"), "{out}");
     let said = ada.types(&["publish", "Hello", "2"]);
     assert!(
-        said.err.contains("may touch more than the published one:\n  the board's key-value store\n"),
+        said.err.contains("is allowed to do more than the published one:\n  the board's key-value store\n"),
         "{}",
         said.err
     );

@@ -84,7 +84,7 @@ async fn a_program_works_with_a_token() {
     assert_eq!(tokens[0]["team_id"], team.id.to_string());
     ok(types(&home, &["tokens", "--revoke", id], "", &[]));
     let (code, _, err) = types(&ci, &["whoami"], "", &[]);
-    assert!(code == 3 && err.contains("the API token is not good"), "{err}");
+    assert!(code == 3 && err.contains("is invalid, expired or revoked"), "{err}");
     ok(types(&ci, &["logout"], "", &[]));
     assert_eq!(types(&ci, &["login", "--token-stdin", "--server", &server.url], "rst_made-up\n", &[]).0, 3);
 }
