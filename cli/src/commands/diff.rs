@@ -121,7 +121,7 @@ mod tests {
         let file = |text: &str| std::collections::BTreeMap::from([("a.lua".to_owned(), text.to_owned())]);
         let diff = document::diff((&old, &file("return 1\n")), (&new, &file("return 2\n")));
         let expected = "name\n- \"A\"\n+ \"B\"\nsteps/a/allow\n+ {\"kv\":true}\n+ step b\n\
-                        + may touch the board's key-value store\n\
+                        + is allowed to: the board's key-value store\n\
                         --- a/a.lua\n+++ b/a.lua\n@@ -1 +1 @@\n-return 1\n+return 2\n";
         assert_eq!(show(&diff, Paint::new(false)), expected);
     }

@@ -99,7 +99,7 @@ fn a_retry_and_a_lost_executor_show() {
     ]);
     assert_eq!((view.steps["fetch"].status, view.steps["fetch"].attempt), (StepStatus::Pending, 2));
     assert_eq!(notes[0].1, "started, attempt 2");
-    assert!(notes[1].1.contains("runs again"));
+    assert!(notes[1].1.contains("is repeated"));
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub(crate) struct RunEnded {
     pub(super) status: RunStatus,
     /// Where the run's log ends.
     pub(super) log: LogPosition,
-    /// How long after its first claim, if there was one that is known.
+    /// How long after its first claim its holder ended it; nothing where somebody else did.
     pub(super) took: Option<Duration>,
     /// The tasks that an executor held and has to stop working on, and which executor.
     pub(super) released: Vec<(ExecutorId, HeldTask)>,
@@ -85,6 +85,11 @@ pub(crate) async fn finish(
     let Some(started_at) = set_status(tx, run, now, ending).await? else { return Ok(None) };
     let cancelled = close_steps(tx, run, now).await?;
     let released = close_tasks(tx, run, &by).await?;
+    // How long a run took that somebody else ended says nothing about its work.
+    let took = match &by {
+        EndedBy::Holder { .. } => started_at.map(|started| now.since(started)),
+        EndedBy::ControlPlane => None,
+    };
     let (mut log, batch, beside) = match by {
         EndedBy::ControlPlane => (vec![ending.event()], None, 0),
         EndedBy::Holder { batch, events, beside, .. } => (events, Some(batch), beside),
@@ -93,7 +98,6 @@ pub(crate) async fn finish(
     let last = log.len().saturating_sub(1);
     log.splice(last..last, cancelled);
     let log = events::append_with_bytes(tx, run, now, &log, batch, beside).await?;
-    let took = started_at.map(|started| now.since(started));
     Ok(Some(RunEnded { run_id: run, status: ending.status, log, took, released }))
 }
 

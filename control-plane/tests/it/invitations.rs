@@ -193,7 +193,7 @@ async fn an_address_gets_so_many_mails_a_day_and_a_team_waits_for_so_many() {
         invite(by, &team, &format!("p{n}@example.com"), "viewer").await.expect(201);
     }
     let over = invite(&admin, &team, "one.more@example.com", "viewer").await.problem("quota_exceeded");
-    assert!(over.text.contains("100 invitations"), "{}", over.text);
+    assert!(over.text.contains("100 pending invitations"), "{}", over.text);
     assert!(mails(&world, "one.more@example.com").await.is_empty());
     world.clock.advance(DAY + Duration::from_secs(1));
     let ann = world.sign_in("ann@example.com").await;

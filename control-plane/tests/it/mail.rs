@@ -417,7 +417,7 @@ async fn an_invitation_that_does_not_wait_any_more_is_not_sent() {
     ann.call(Method::DELETE, &format!("/v1/teams/{gone}"), name).await.expect(204);
     post.send();
     assert_eq!(post.sink.mails(1).await[0].to, ["dora@example.com"]);
-    post.until(2, "status = 'failed' AND body_text = '' AND error LIKE '%does not wait%'").await;
+    post.until(2, "status = 'failed' AND body_text = '' AND error LIKE '%no longer pending%'").await;
     post.until(1, "status = 'sent'").await;
     assert_eq!(post.sink.tries(), 1);
 }

@@ -97,7 +97,7 @@ async fn an_account_does_not_grow_by_signing_in_more_often() {
             assert!(through < 400, "nobody is ever refused");
         }
     };
-    assert!(refused.text.contains("of your account"), "{}", refused.text);
+    assert!(refused.text.contains("from your account"), "{}", refused.text);
 }
 
 #[tokio::test]

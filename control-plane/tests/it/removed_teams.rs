@@ -85,7 +85,7 @@ async fn a_team_does_not_come_back_without_an_owner() {
     delete(&keeper, &team, "Home").await.expect(204);
     ann.call(reqwest::Method::DELETE, "/v1/me", Some(proof)).await.expect(204);
     let refused = keeper.post(&format!("/v1/teams/{team}/restore"), json!({})).await.problem("conflict");
-    assert!(refused.text.contains("owns"), "{}", refused.text);
+    assert!(refused.text.contains("no owners left"), "{}", refused.text);
 }
 
 #[tokio::test]

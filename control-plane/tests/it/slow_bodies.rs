@@ -36,7 +36,7 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
     .await;
     let mut stream = begun(&world, "POST /v1/auth/login HTTP/1.1", 10_000, 9_900).await;
     let refused = answer(&mut stream).await;
-    assert!(refused.starts_with("HTTP/1.1 400") && refused.contains("did not come in time"), "{refused}");
+    assert!(refused.starts_with("HTTP/1.1 400") && refused.contains("did not arrive in time"), "{refused}");
     world.person("ann").await;
 }
 
