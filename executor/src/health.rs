@@ -91,7 +91,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_heartbeat_counts_for_a_while() {
         let health = Health::default();
-        assert!(health.problems()[0].contains("none was answered"));
+        assert!(health.problems()[0].contains("no heartbeat has been answered"));
         health.heartbeat_refused("401");
         assert!(health.problems()[0].contains("401"));
         health.heartbeat_accepted();

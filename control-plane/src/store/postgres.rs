@@ -172,7 +172,7 @@ impl Postgres {
     }
 
     pub(super) async fn read(&self, role: DatabaseRole) -> Result<Tx, sqlx::Error> {
-        self.begin(Access::ReadCall, role).await
+        self.begin(Access::Read, role).await
     }
 
     pub(super) async fn write(&self, role: DatabaseRole) -> Result<Tx, sqlx::Error> {

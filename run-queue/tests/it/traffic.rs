@@ -139,7 +139,7 @@ fn wake_up(argument: &str) -> bool {
         "origin" => id(value),
         "admit" | "missed" => value.is_boolean(),
         "access" => value.as_array().is_some_and(|teams| teams.iter().all(id)),
-        "runs" => value.as_array().is_some_and(|runs| runs.iter().all(|run| id(&run[0]) && run[1].is_i64())),
+        "runs" => value.as_array().is_some_and(|runs| runs.iter().all(id)),
         "released" => value.as_array().is_some_and(|tasks| tasks.iter().all(|released| is_released(released, id))),
         _ => false,
     })

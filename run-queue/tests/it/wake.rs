@@ -83,13 +83,16 @@ async fn many_at_once_are_coalesced_by_run() {
     let options = RedisOptions::new(&shared_url(), &prefix()).unwrap();
     let (one, _at_one) = process(&options).await;
     let (_other, mut at_other) = process(&options).await;
-    for _ in 0..EACH {
-        for n in 0..RUNS {
-            one.send(run(n));
+    let sending = async {
+        for _ in 0..EACH {
+            for n in 0..RUNS {
+                one.send(run(n));
+            }
+            tokio::task::yield_now().await;
         }
-    }
+    };
     let mut heard = std::collections::HashSet::new();
-    within(async {
+    let hearing = async {
         while heard.len() < usize::try_from(RUNS).unwrap() {
             match at_other.recv().await {
                 Ok(Wake::Run { run_id }) => {
@@ -99,8 +102,8 @@ async fn many_at_once_are_coalesced_by_run() {
                 Err(lagged) => panic!("{lagged}: they should have been coalesced"),
             }
         }
-    })
-    .await;
+    };
+    within(async { tokio::join!(sending, hearing) }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

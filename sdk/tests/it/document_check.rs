@@ -56,7 +56,7 @@ fn refuses_wrong_needs() {
 fn names_the_whole_cycle() {
     let text = "  a: { script: a.lua, needs: [c] }\n  b: { script: a.lua, needs: [a] }\n  \
                 c: { script: a.lua, needs: [b] }\n  d: { script: a.lua, needs: [c] }\n";
-    says(&steps(text), &["/steps/a/needs/0: a cycle: `a` needs `c` needs `b` needs `a`; take one of"]);
+    says(&steps(text), &["/steps/a/needs/0: a cycle: `a` needs `c` needs `b` needs `a`; remove one of"]);
     let text = "  a: { script: a.lua, needs: [b] }\n  b: { script: a.lua, needs: [a] }\n  \
                 x: { script: a.lua, needs: [a, y] }\n  y: { script: a.lua, needs: [x] }\n";
     says(&steps(text), &["/steps/a/needs/0: a cycle: `a`", "/steps/x/needs/1: a cycle: `x` needs `y` needs `x`"]);
@@ -99,13 +99,13 @@ fn names_and_numbers_lie_within_bounds() {
         &[
             "/steps/1a: `1a` is not a step's name",
             "/steps/b/for_each: the expression is empty",
-            "/steps/b/max_parallel: 51 lies outside 1 to 50",
+            "/steps/b/max_parallel: 51 must be between 1 and 50",
             "/steps/c/max_parallel: only allowed with `for_each`",
-            "/steps/c/timeout: `16m` lies outside",
-            "/steps/d/retry/max_attempts: 11 lies outside 1 to 10",
+            "/steps/c/timeout: `16m` must be between",
+            "/steps/d/retry/max_attempts: 11 must be between 1 and 10",
             "/steps/d/retry/max: `1s` is shorter than the first pause, `2s`",
-            "/steps/e/timeout: `0ms` lies outside",
-            "/steps/e/retry/max_attempts: 0 lies",
+            "/steps/e/timeout: `0ms` must be between",
+            "/steps/e/retry/max_attempts: 0 must be between",
             "/steps/e/retry/initial: `2h` is longer than 1h",
             "/steps/e/retry/max: `2h` is longer than 1h",
         ],
@@ -140,11 +140,11 @@ fn the_head_is_checked() {
             "restroy: 2\nname: ' x'\nparams: { type: array }\nsteps: {}\nconcurrency: { limit: 0, key: params.x }\n",
         ),
         &[
-            "/restroy: version 2 of the format is not known here",
+            "/restroy: unknown format version 2",
             "/name: a name is not empty",
             "/params/type: a run's parameters are an object",
             "/steps: a pipeline has at least one step",
-            "/concurrency/limit: 0 lies outside 1 to 50",
+            "/concurrency/limit: 0 must be between 1 and 50",
             "/concurrency/key: not available in this version yet",
         ],
     );

@@ -131,11 +131,11 @@ steps:
 fn says_what_would_be_right() {
     for (step, pointer, detail) in [
         ("timeout: 30", "/steps/a/timeout", "write `30s` for seconds"),
-        ("timeout: soon", "/steps/a/timeout", "`soon` is not a length of time"),
+        ("timeout: soon", "/steps/a/timeout", "`soon` is not a duration"),
         ("config: { port: 80 }", "/steps/a/config/port", "write \"80\""),
         ("needs: b", "/steps/a/needs", "write [b]"),
         ("when: alwys", "/steps/a/when", "did you mean `always`?"),
-        ("needs: [1]", "/steps/a/needs/0", "expected a text, found a number"),
+        ("needs: [1]", "/steps/a/needs/0", "expected a string, found a number"),
         ("retry: 3", "/steps/a/retry", "expected `retry`: a mapping, found a number"),
     ] {
         let fault = only(read_yaml(&format!("restroy: 1\nsteps:\n  a:\n    script: a.lua\n    {step}\n")));

@@ -32,7 +32,7 @@ use super::DatabaseRole;
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Access {
     /// It reads, on one snapshot.
-    ReadCall,
+    Read,
     /// It writes.
     Write,
 }
@@ -41,8 +41,8 @@ pub(super) enum Access {
 pub(super) fn statement(access: Access, role: DatabaseRole, suspect: bool) -> String {
     let rollback = if suspect { "ROLLBACK; " } else { "" };
     let level = match access {
-        Access::ReadCall => "REPEATABLE READ, READ ONLY",
-        Access::Write => "READ COMMITTED, READ WRITE",
+        Access::Read => "REPEATABLE READ, READ ONLY",
+        Access::Write => "READ COMMITTED",
     };
     // The only text in here that is not ours is an id, printed by the uuid crate.
     let alone = |team| format!("SELECT 1 FROM teams WHERE id = '{team}' FOR NO KEY UPDATE; ");
@@ -122,6 +122,6 @@ mod tests {
         suspects.suspect(2);
         assert_eq!((0..6).filter(|_| suspects.take()).count(), 4);
         assert!(statement(Access::Write, DatabaseRole::System, true).starts_with("ROLLBACK; SET TRANSACTION"));
-        assert!(statement(Access::ReadCall, DatabaseRole::System, false).ends_with("; BEGIN"));
+        assert!(statement(Access::Read, DatabaseRole::System, false).ends_with("; BEGIN"));
     }
 }
