@@ -10,7 +10,7 @@ pub(crate) use self::call::define_host_imports;
 use crate::engine::INSTRUCTIONS_PER_FUEL;
 use crate::host::{Host, StopError};
 use crate::meter::StopReason;
-use crate::wire::GuestFailure;
+use crate::wire::Failure;
 use crate::{CompileError, ErrorCode, Limits, StepError};
 
 /// The longest text of an error that a guest may hand over: message, traceback and details.
@@ -44,7 +44,7 @@ pub(crate) struct SandboxState {
 pub(crate) enum GuestEnd {
     /// The value, as JSON text.
     Value(Vec<u8>),
-    /// The failure that the guest reports, as JSON text ([`GuestFailure`]).
+    /// The failure that the guest reports, as JSON text ([`Failure`]).
     Failure(Vec<u8>),
     /// A limit that is kept beside the guest: fuel, memory, output, log.
     Limit(ErrorCode),
@@ -243,7 +243,7 @@ pub(crate) fn classify(end: GuestEnd, stopped: StopError, limits: &Limits) -> Ru
     }
 }
 
-fn failed(failure: GuestFailure) -> RunResult {
+fn failed(failure: Failure) -> RunResult {
     let details: Option<Box<serde_json::Value>> =
         failure.details.as_deref().and_then(|details| serde_json::from_str(details).ok());
     let code = match failure.kind.as_str() {

@@ -36,7 +36,7 @@ pub(crate) mod op {
     pub(crate) const ZONE: u32 = 8;
     /// The run's result: `body` is its JSON.
     pub(crate) const DONE: u32 = 9;
-    /// The run's error: `head`, a [`super::GuestFailure`].
+    /// The run's error: `head`, a [`super::Failure`].
     pub(crate) const FAILED: u32 = 10;
 
     /// Pays for an exception that is about to be thrown.
@@ -116,7 +116,7 @@ pub(crate) mod record {
 
 /// How a run failed inside the guest.
 #[derive(serde::Serialize, serde::Deserialize)]
-pub(crate) struct GuestFailure {
+pub(crate) struct Failure {
     /// `script_error`, `syntax_error`, `result_not_json` or `input_not_json`.
     pub(crate) kind: String,
     pub(crate) message: String,
