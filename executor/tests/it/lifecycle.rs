@@ -56,6 +56,7 @@ async fn a_run_that_is_ended_drops_its_request_and_frees_its_slot_at_once() {
     api.until("the executor listens", |api| api.listening() > 0).await;
     executor.push(api.task_id()).await;
     within("the request is under way", requests.recv()).await.unwrap();
+    api.until("its start is reported", |api| !api.events().is_empty()).await;
     let renewals = api.renewals();
     api.end();
     within("the request is dropped", closed.recv()).await.unwrap();
