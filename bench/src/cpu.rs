@@ -90,14 +90,25 @@ fn table() -> HashMap<u32, Stat> {
     pids.filter_map(|pid| Some((pid, stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?))).collect()
 }
 
+/// All processes that descend from one.
+pub(crate) fn descendants(root: u32) -> Vec<u32> {
+    tree(&table(), root).into_iter().filter(|pid| *pid != root).collect()
+}
+
 fn family(table: &HashMap<u32, Stat>, root: u32) -> Duration {
-    let mut sum = Duration::ZERO;
-    let mut next = vec![root];
-    while let Some(pid) = next.pop() {
-        sum += table.get(&pid).map_or(Duration::ZERO, |stat| stat.own + stat.children);
-        next.extend(table.iter().filter(|(_, stat)| stat.parent == pid).map(|(child, _)| *child));
+    let times = tree(table, root).into_iter().filter_map(|pid| table.get(&pid));
+    times.map(|stat| stat.own + stat.children).sum()
+}
+
+/// A process and all that descend from it.
+fn tree(table: &HashMap<u32, Stat>, root: u32) -> Vec<u32> {
+    let mut found = vec![root];
+    let mut at = 0;
+    while let Some(pid) = found.get(at).copied() {
+        found.extend(table.iter().filter(|(_, stat)| stat.parent == pid).map(|(child, _)| *child));
+        at += 1;
     }
-    sum
+    found
 }
 
 #[cfg(test)]

@@ -398,7 +398,7 @@ async fn release_while_waiting(task: &TaskContext) {
     }
 }
 
-/// Reports the run API that nothing is done any more for a task whose run was ended, once that is so: what waits
+/// Reports to the run API that nothing is done any more for a task whose run was ended, once that is so: what waits
 /// for its place starts then. Should the word get lost, it starts when the lease would have ended.
 async fn confirm_stop(api: Arc<RunApi>, task_id: TaskId, task: Arc<TaskContext>) {
     task.stopped().await;

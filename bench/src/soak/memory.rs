@@ -2,6 +2,8 @@
 
 use std::{error::Error, fs};
 
+use crate::cpu::descendants;
+
 /// Bytes.
 pub(crate) const MIB: u64 = 1024 * 1024;
 
@@ -9,11 +11,11 @@ pub(crate) const MIB: u64 = 1024 * 1024;
 const SANDBOXES: &str = "sandboxes";
 
 /// What is read.
-pub(crate) struct MemoryBaseline {
+pub(crate) struct ProcessMemory {
     processes: Vec<(&'static str, u32)>,
 }
 
-impl MemoryBaseline {
+impl ProcessMemory {
     /// Of these processes, and of all that descend from them.
     pub(crate) fn of(processes: Vec<(&'static str, u32)>) -> Self {
         Self { processes }
@@ -71,31 +73,15 @@ fn field(id: u32, name: &str) -> Option<u64> {
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
-/// All processes that descend from one.
-fn descendants(of: u32) -> Vec<u32> {
-    let mut found = Vec::new();
-    let mut open = vec![of];
-    while let Some(parent) = open.pop() {
-        // Each thread has those that it started.
-        for thread in fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten() {
-            let listed = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
-            let children: Vec<u32> = listed.split_whitespace().filter_map(|id| id.parse().ok()).collect();
-            open.extend(&children);
-            found.extend(children);
-        }
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn this_process_has_memory_and_an_ended_one_is_an_error() {
-        let own = MemoryBaseline::of(vec![("this", std::process::id())]).read().unwrap();
+        let own = ProcessMemory::of(vec![("this", std::process::id())]).read().unwrap();
         assert!(own[0].0 == "this" && own[0].1 > MIB);
-        let ended = MemoryBaseline::of(vec![("that", u32::MAX)]).read().unwrap_err();
+        let ended = ProcessMemory::of(vec![("that", u32::MAX)]).read().unwrap_err();
         assert_eq!(ended.to_string(), "the process `that` ended");
     }
 

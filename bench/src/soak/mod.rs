@@ -2,7 +2,7 @@
 //!
 //! A victim's runs go on at a steady pace while two attackers of one account go through all attacks of
 //! `bench neighbours`, one from the beginning and one from the middle of the list. They do so in rounds of the same
-//! attacks, so that the rounds can be compared with each other. What is looked for is memory that grows from round to
+//! attacks, so that the rounds can be compared with each other. It looks for memory that grows from round to
 //! round: the command fails when the last rounds need noticeably more than the early ones, when a process ended, or when a
 //! run of the victim failed or lost a lease.
 
@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::memory::{MIB, MemoryBaseline, Samples};
+use self::memory::{MIB, ProcessMemory, Samples};
 use crate::{
     machine,
     neighbours::{ATTACKS, Attacker},
@@ -49,7 +49,7 @@ pub(crate) async fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
         let installation = Installation {
             name: "embedded",
             url: embedded.url(),
-            memory: MemoryBaseline::of(vec![("dev", embedded.id())]),
+            memory: ProcessMemory::of(vec![("dev", embedded.id())]),
             team: embedded.team(),
         };
         faults.extend(installation.soak(plan).await?);
@@ -60,14 +60,14 @@ pub(crate) async fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
         let installation = Installation {
             name: "production",
             url: production.url(),
-            memory: MemoryBaseline::of(production.processes()),
+            memory: ProcessMemory::of(production.processes()),
             team: production.team(),
         };
         faults.extend(installation.soak(plan).await?);
         crate::subjects::Subject::end(production).await?;
     }
     println!(
-        "\n{} rounds of {} attacks, two at a time, {:.1} s each; the victim starts a run every {PACE:?}. MemoryBaseline: resident set, \
+        "\n{} rounds of {} attacks, two at a time, {:.1} s each; the victim starts a run every {PACE:?}. Memory: resident set, \
          read every {READ:?}; \"sandboxes\" are all worker processes and what they are forked from, without the pages that they share.",
         plan.rounds,
         ATTACKS.len(),
@@ -107,7 +107,7 @@ fn parse(arguments: &[String]) -> Result<(Vec<String>, u64), Box<dyn Error>> {
 #[derive(Debug, Clone, Copy)]
 struct Plan {
     rounds: usize,
-    /// How long each attack goes on.
+    /// The duration of each attack.
     each: Duration,
 }
 
@@ -124,7 +124,7 @@ impl Plan {
 struct Installation<'a> {
     name: &'static str,
     url: String,
-    memory: MemoryBaseline,
+    memory: ProcessMemory,
     team: &'a Team,
 }
 
@@ -151,7 +151,7 @@ impl Installation<'_> {
                 for number in 0..ATTACKS.len() {
                     let one = |shift: usize| {
                         let (name, attack) = ATTACKS[(number + shift) % ATTACKS.len()];
-                        // What is refused, because the installation is busy, is tried again until the time is over.
+                        // An attack that a busy installation refuses is retried until its time is over.
                         async move {
                             loop {
                                 if attacker.attack(name, attack).await.is_err() {

@@ -172,9 +172,9 @@ fn serve(channel: File, engine: &wasmtime::Engine, guest: &InstancePre<SandboxSt
         drop(first.take());
         let Ok(limits) = serde_json::from_slice::<Limits>(&limits) else { exit() };
         let host = Host::Parent(Arc::clone(&parent));
-        let begin_verified = || parent.request_slice().is_ok();
+        let may_continue = || parent.request_slice().is_ok();
         let mut peak = 0;
-        let store = run(engine, guest, host, &limits, records, begin_verified, |end, usage| {
+        let store = run(engine, guest, host, &limits, records, may_continue, |end, usage| {
             peak = usage.memory_peak;
             parent.send(&WorkerMessage::End { end, spent: usage });
         });
