@@ -52,6 +52,8 @@ async fn nothing_committed_is_executed_again_after_a_takeover() {
     let waits = |times| move |api: &Api| api.calls().iter().filter(|call| call.call_number > 1).count() == times;
     // Within the second step, after its effect: the lease goes to somebody else.
     api.until("b waits", waits(1)).await;
+    let started = |event: &EventKind| matches!(event, EventKind::StepStarted { step, .. } if step.step == "b");
+    api.until("b's start is committed", |api| api.events().iter().any(started)).await;
     let first: Vec<_> = api.calls();
     api.lose_lease();
     // The executor learns of it by its next write, or by a renewal, and takes the task anew.
@@ -102,6 +104,8 @@ async fn items_that_ended_are_not_executed_again() {
     api.until("the third item waits", at_gate(1)).await;
     let ended = |event: &EventKind| matches!(event, EventKind::StepFinished { step, .. } if step.index == Some(2));
     api.until("the second item's end is committed", |api| api.events().iter().any(ended)).await;
+    let started = |event: &EventKind| matches!(event, EventKind::StepStarted { step, .. } if step.index == Some(3));
+    api.until("the third item's start is committed", |api| api.events().iter().any(started)).await;
     api.lose_lease();
     api.knobs(|knobs| knobs.gate.1.add_permits(1));
     api.until("the old fence is refused", |api| api.refused() > 0).await;
