@@ -3,10 +3,10 @@
 use indexmap::IndexMap;
 use restroy_sdk::{
     document::{Misfire, Overlap, Schedule},
-    ids::{BoardId, PipelineId},
+    ids::{BoardId, PipelineId, ScheduleId},
     time::{Ambient, Timestamp},
 };
-use sqlx::{query, query_as, query_scalar, types::Uuid};
+use sqlx::{query, query_as, query_scalar};
 
 use super::TeamTx;
 use crate::sql;
@@ -60,7 +60,7 @@ pub async fn replace(
         )?;
     }
     for (name, Upcoming { schedule, first }) in schedules {
-        let id: Uuid = ambient.uuid();
+        let id: ScheduleId = ambient.id();
         sql!(
             &mut **tx,
             execute,
@@ -136,13 +136,13 @@ pub enum ScheduleOwner {
 }
 
 /// The schedules as they are written down, with their ids.
-pub async fn list_stopped(tx: &mut TeamTx, of: ScheduleOwner) -> Result<Vec<(Uuid, Schedule)>, sqlx::Error> {
+pub async fn list_stopped(tx: &mut TeamTx, of: ScheduleOwner) -> Result<Vec<(ScheduleId, Schedule)>, sqlx::Error> {
     let (pipeline, board) = match of {
         ScheduleOwner::Pipeline(id) => (Some(id), None),
         ScheduleOwner::Board(id) => (None, Some(id)),
     };
     let team = tx.team();
-    let rows: Vec<(Uuid, String, String, String, String)> = sql!(
+    let rows: Vec<(ScheduleId, String, String, String, String)> = sql!(
         &mut **tx,
         fetch_all,
         query_as(
@@ -154,7 +154,7 @@ pub async fn list_stopped(tx: &mut TeamTx, of: ScheduleOwner) -> Result<Vec<(Uui
         .bind(pipeline)
         .bind(board)
     )?;
-    let schedule = |(id, cron, timezone, misfire, overlap): (Uuid, String, String, String, String)| {
+    let schedule = |(id, cron, timezone, misfire, overlap): (ScheduleId, String, String, String, String)| {
         let misfire = if misfire == "skip" { Misfire::Skip } else { Misfire::RunOnce };
         let overlap = if overlap == "allow" { Overlap::Allow } else { Overlap::Skip };
         (id, Schedule { cron, timezone: Some(timezone), misfire, overlap })
@@ -163,7 +163,7 @@ pub async fn list_stopped(tx: &mut TeamTx, of: ScheduleOwner) -> Result<Vec<(Uui
 }
 
 /// A schedule fires next at that moment.
-pub async fn resume(tx: &mut TeamTx, id: Uuid, next: Option<Timestamp>) -> Result<(), sqlx::Error> {
+pub async fn resume(tx: &mut TeamTx, id: ScheduleId, next: Option<Timestamp>) -> Result<(), sqlx::Error> {
     let team = tx.team();
     sql!(
         &mut **tx,
