@@ -80,8 +80,8 @@ struct DueSchedule {
     name: String,
     cron: String,
     timezone: String,
-    misfire: String,
-    overlap: String,
+    misfire: Misfire,
+    overlap: Overlap,
     next_fire_at: Timestamp,
 }
 
@@ -90,8 +90,8 @@ impl DueSchedule {
         Schedule {
             cron: self.cron.clone(),
             timezone: Some(self.timezone.clone()),
-            misfire: if self.misfire == "skip" { Misfire::Skip } else { Misfire::RunOnce },
-            overlap: if self.overlap == "allow" { Overlap::Allow } else { Overlap::Skip },
+            misfire: self.misfire,
+            overlap: self.overlap,
         }
     }
 }

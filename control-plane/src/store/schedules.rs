@@ -82,14 +82,8 @@ pub async fn replace(
             .bind(name)
             .bind(&schedule.cron)
             .bind(schedule.timezone.as_deref().unwrap_or("UTC"))
-            .bind(match schedule.misfire {
-                Misfire::RunOnce => "run_once",
-                Misfire::Skip => "skip",
-            })
-            .bind(match schedule.overlap {
-                Overlap::Skip => "skip",
-                Overlap::Allow => "allow",
-            })
+            .bind(schedule.misfire)
+            .bind(schedule.overlap)
             .bind(*first)
             .bind(now)
         )?;
@@ -142,7 +136,7 @@ pub async fn list_stopped(tx: &mut TeamTx, of: ScheduleOwner) -> Result<Vec<(Sch
         ScheduleOwner::Board(id) => (None, Some(id)),
     };
     let team = tx.team();
-    let rows: Vec<(ScheduleId, String, String, String, String)> = sql!(
+    let rows: Vec<(ScheduleId, String, String, Misfire, Overlap)> = sql!(
         &mut **tx,
         fetch_all,
         query_as(
@@ -154,11 +148,8 @@ pub async fn list_stopped(tx: &mut TeamTx, of: ScheduleOwner) -> Result<Vec<(Sch
         .bind(pipeline)
         .bind(board)
     )?;
-    let schedule = |(id, cron, timezone, misfire, overlap): (ScheduleId, String, String, String, String)| {
-        let misfire = if misfire == "skip" { Misfire::Skip } else { Misfire::RunOnce };
-        let overlap = if overlap == "allow" { Overlap::Allow } else { Overlap::Skip };
-        (id, Schedule { cron, timezone: Some(timezone), misfire, overlap })
-    };
+    let schedule =
+        |(id, cron, timezone, misfire, overlap)| (id, Schedule { cron, timezone: Some(timezone), misfire, overlap });
     Ok(rows.into_iter().map(schedule).collect())
 }
 
