@@ -13,3 +13,6 @@ UPDATE runs SET trigger_kind = 'schedule', trigger_id = schedule_id,
 WHERE fire_at IS NOT NULL;
 ALTER TABLE schedules FORCE ROW LEVEL SECURITY;
 ALTER TABLE runs FORCE ROW LEVEL SECURITY;
+
+-- When a schedule was paused; null while it is enabled. A paused one has no `next_fire_at`.
+ALTER TABLE schedules ADD COLUMN paused_at BIGINT;

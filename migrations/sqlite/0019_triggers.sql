@@ -8,3 +8,6 @@ ALTER TABLE runs ADD COLUMN trigger_name TEXT;
 UPDATE runs SET trigger_kind = 'schedule', trigger_id = schedule_id,
     trigger_name = (SELECT s.name FROM schedules s WHERE s.id = runs.schedule_id)
 WHERE fire_at IS NOT NULL;
+
+-- When a schedule was paused; null while it is enabled. A paused one has no `next_fire_at`.
+ALTER TABLE schedules ADD COLUMN paused_at INTEGER;

@@ -27,6 +27,7 @@ mod retention;
 mod roles;
 mod run;
 mod runs;
+mod schedules;
 mod second_factor;
 mod settings;
 mod teams;
@@ -98,6 +99,9 @@ pub(crate) enum Command {
     Versions(Versions),
     Publish(Publish),
     Retention(Retention),
+    /// List the schedules of a pipeline with their next times; pause or resume one
+    #[command(subcommand)]
+    Schedules(schedules::SchedulesCommand),
     Library(Library),
     Check(Check),
     Run(Run),
@@ -171,6 +175,7 @@ pub(crate) async fn run(cli: Cli) -> Outcome {
         Command::Versions(args) => versions::versions(&context()?, &args).await,
         Command::Publish(args) => publish::publish(&context()?, &args).await,
         Command::Retention(args) => retention::retention(&context()?, &args).await,
+        Command::Schedules(command) => schedules::schedules(&context()?, &command).await,
         Command::Library(args) => library::library(&context()?, &args).await,
         Command::Check(args) => check::check(json, &args).await,
         Command::Run(args) => run::run(&context()?, &args).await,

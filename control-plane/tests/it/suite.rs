@@ -67,6 +67,7 @@ mod runs_start;
 mod runs_stream;
 mod runs_support;
 mod runs_trigger;
+mod schedules;
 mod second_factor;
 mod session_families;
 mod slow_bodies;
