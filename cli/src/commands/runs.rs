@@ -1,11 +1,9 @@
 //! `restroy runs`.
 
-use restroy_sdk::{
-    api::{
-        run::Run,
-        trigger::{CallerKind, Trigger},
-    },
-    client::Paging,
+use restroy_client::Paging;
+use restroy_sdk::api::{
+    run::Run,
+    trigger::{CallerKind, Trigger},
 };
 
 use crate::{

@@ -1,7 +1,8 @@
 //! `restroy schedules list|next|pause|resume`.
 
 use clap::{Args, Subcommand};
-use restroy_sdk::{api::trigger::PipelineSchedule, client::Client, ids::PipelineId};
+use restroy_client::Client;
+use restroy_sdk::{api::trigger::PipelineSchedule, ids::PipelineId};
 
 use crate::{
     context::Context,

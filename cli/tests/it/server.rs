@@ -6,8 +6,9 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use restroy_client::Client;
 use restroy_control_plane::secrets::MasterKey;
-use restroy_sdk::{client::Client, time::Ambient};
+use restroy_sdk::time::Ambient;
 use tempfile::TempDir;
 
 pub use crate::process::{PATIENCE, restroy};

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, ops::Deref};
 
 use futures_util::StreamExt as _;
+use restroy_client::{Client, Error, Paging};
 use restroy_sdk::{
     api::{
         auth::Register,
@@ -11,7 +12,6 @@ use restroy_sdk::{
         run::{NewRun, Run, StepRun},
         team::NewTeam,
     },
-    client::{Client, Error, Paging},
     event::{Event, EventKind},
     ids::{BoardId, PipelineId, RunId, TeamId},
     problem::Problem,

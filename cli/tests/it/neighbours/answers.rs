@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use restroy_client::Paging;
 use restroy_sdk::{
     api::run::NewRun,
-    client::Paging,
     ids::{PipelineId, RunId},
     status::RunStatus,
 };

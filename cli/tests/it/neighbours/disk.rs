@@ -1,8 +1,8 @@
 //! Disk: what fills the database of everybody, or the scratch space of an executor.
 
+use restroy_client::Paging;
 use restroy_sdk::{
     api::{board::PutKv, run::NewRun, script::PutConfiguration},
-    client::Paging,
     event::EventKind,
     problem::ProblemCode,
     status::RunStatus,
