@@ -42,7 +42,7 @@ pub use capability::{
     Entropy, FileEntry, Files, Http, HttpRequest, HttpResponse, Journal, Kv, KvEntry, Level, Mail, Sink, WriteAt,
 };
 pub use engine::{CheckReport, Engine, EngineConfig, EngineError, EngineId};
-pub use grants::{Grants, InvalidOrigin, Origin};
+pub use grants::Grants;
 pub use host_context::HostContext;
 pub use invocation::{Globals, Invocation, Mode, Source};
 pub use isolation::{Isolation, IsolationReport, ProcessConfig};

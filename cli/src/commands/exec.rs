@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
-use lua_wasm_host::{
-    Globals, Grants, HostContext, Invocation, Limits, Origin, Outcome as Ran, Source, StepError, Usage,
-};
+use lua_wasm_host::{Globals, Grants, HostContext, Invocation, Limits, Outcome as Ran, Source, StepError, Usage};
 use restroy_executor::{HttpPolicy, OutboundHttp};
-use restroy_sdk::time::Ambient;
+use restroy_sdk::{
+    origin::{InvalidOrigin, Origin},
+    time::Ambient,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -124,7 +125,7 @@ fn host_context(as_json: bool, args: &Exec) -> Outcome<HostContext> {
     let http: Vec<Origin> = args
         .allow_http
         .iter()
-        .map(|origin| origin.parse().map_err(|error: lua_wasm_host::InvalidOrigin| Failure::usage(error.to_string())))
+        .map(|origin| origin.parse().map_err(|error: InvalidOrigin| Failure::usage(error.to_string())))
         .collect::<Outcome<_>>()?;
     if !http.is_empty() {
         let allow_loopback = args.allow_http.iter().any(|origin| origin.starts_with("http://"));

@@ -7,12 +7,11 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use lua_wasm_host::{
-    ErrorCode, Globals, Grants, HostContext, InvalidOrigin, Invocation, Level, Limits, Mode, Outcome, Sink, Source,
-};
+use lua_wasm_host::{ErrorCode, Globals, Grants, HostContext, Invocation, Level, Limits, Mode, Outcome, Sink, Source};
 use restroy_sdk::{
     document::{Allow, Step},
     event::{StepError, Usage},
+    origin::InvalidOrigin,
     status::StepStatus,
 };
 use restroy_tenant_executor::TenantError;
