@@ -264,7 +264,9 @@ async fn what_is_kept_is_held_to_the_teams_limits() {
 async fn an_executor_receives_a_teams_own_step_limits() {
     let it = Installation::start().await;
     let Scene { ann, place, held, .. } = it.claimed(None).await;
-    assert_eq!(held.plan["limits"], json!({}), "the plan's own limits are the executor's to set");
+    let defaults: serde_json::Map<_, _> =
+        Limit::ALL.iter().map(|limit| (limit.name().to_owned(), json!(limit.default()))).collect();
+    assert_eq!(held.plan["limits"], json!(defaults), "all of them, whole");
     held.reported(1, json!([started("a"), finished("a"), run_finished("succeeded")])).await;
     for (limit, value) in [
         (Limit::StepFuel, 7),
@@ -272,11 +274,20 @@ async fn an_executor_receives_a_teams_own_step_limits() {
         (Limit::HttpRedirects, 3),
         (Limit::ItemsPerForEach, 5),
         (Limit::EmailsPerDay, 1),
+        (Limit::RunsAtOnce, 3),
     ] {
         give(&it, &place.team, limit, value).await;
     }
     ann.run(&place, json!({})).await;
     let held = it.executor().await.claim(&it.admitted().await).await.expect("the task is claimed");
-    let told = json!({ "fuel": 7, "memory_bytes": 64 << 20, "http_redirects": 3, "items": 5 });
-    assert_eq!(held.plan["limits"], told);
+    for (name, value) in [
+        ("step_fuel", 7),
+        ("step_memory_bytes", 64 << 20),
+        ("http_redirects", 3),
+        ("items_per_for_each", 5),
+        ("runs_at_once", 3),
+    ] {
+        assert_eq!(held.plan["limits"][name], value, "{name}");
+    }
+    assert_eq!(held.plan["limits"]["step_wall_ms"], Limit::StepWallMs.default());
 }

@@ -84,7 +84,7 @@ pub(super) async fn script(
         Err(error) => return failed(AttemptFailure::new("invalid_origin", format!("`allow.http`: {error}"))),
     };
     let seed = Seed::new(&task.seed, &attempt.step, attempt.epoch);
-    let mut limits = task.tools.limits.clone();
+    let mut limits = task.limits.clone();
     if let Some(timeout) = step.timeout {
         limits.wall_time = timeout.into();
     }
@@ -157,7 +157,7 @@ pub(super) async fn expression(
         run: Some(task.run(&attempt.step)),
         ..Globals::default()
     };
-    invocation.limits = Limits { output_bytes: ITEMS_BYTES, ..task.tools.limits.clone() };
+    invocation.limits = Limits { output_bytes: ITEMS_BYTES, ..task.limits.clone() };
     invocation.seed = seed.numbers();
     let clock = Arc::new(ScriptClock(task.tools.ambient.clone()));
     let host_context = HostContext {
