@@ -71,6 +71,27 @@ async fn a_team_sees_its_limits_and_the_operator_sets_them() {
 }
 
 #[tokio::test]
+async fn a_run_sends_so_many_emails_and_the_error_names_the_limit() {
+    let it = Installation::start().await;
+    let Scene { ann, place, held, executor, .. } = it.claimed(None).await;
+    give(&it, &place.team, Limit::EmailsPerRun, 3).await;
+    let mail = |to: &[&str]| json!({ "method": "email_send", "to": to, "subject": "S", "text": "T" });
+    held.called("m1", mail(&["a@b.c", "d@e.f"])).await;
+    held.called("m1", mail(&["a@b.c", "d@e.f"])).await; // a repeat is none
+    let (_, answer) = held.call("m2", mail(&["a@b.c", "d@e.f"])).await;
+    assert_eq!(answer["refused"]["code"], "quota_exceeded");
+    let message = text(&answer["refused"]["message"]);
+    assert!(message.contains("`emails_per_run`, is 3;") && message.contains("would be 4"), "{message}");
+    held.called("m3", mail(&["a@b.c"])).await;
+    assert_eq!(held.refused("m4", mail(&["a@b.c"])).await, "quota_exceeded");
+    // Another run begins anew.
+    ann.run(&place, json!({})).await;
+    let held = executor.claim(&it.admitted().await).await.expect("the task is claimed");
+    held.called("m5", mail(&["a@b.c"])).await;
+    assert_eq!(it.count("SELECT count(*) FROM outbox").await, 3);
+}
+
+#[tokio::test]
 async fn what_is_used_is_counted_by_the_hour() {
     let it = Installation::start().await;
     let Scene { ann, place, held, .. } = it

@@ -50,6 +50,8 @@ limits! {
     RunsQueued = "runs_queued" "runs" 1_000, most 10_000;
     /// E-mails within 24 hours, each recipient counted.
     EmailsPerDay = "emails_per_day" "e-mails" 200, most 100_000;
+    /// E-mails of one run, each recipient counted.
+    EmailsPerRun = "emails_per_run" "e-mails" 200, most 100_000;
     /// Bytes that scripts send by HTTP within a full hour.
     EgressBytesPerHour = "egress_bytes_per_hour" "bytes" 1_073_741_824, most 1_099_511_627_776;
     /// Bytes of all versions of pipelines and library modules, those of deleted pipelines until they are
