@@ -113,6 +113,7 @@ pub(super) async fn script(
     let clock = Arc::new(ScriptClock(task.tools.ambient.clone()));
     let host_context = HostContext {
         grants,
+        secrets: task.secrets(&attempt.step.step),
         http: Some(Arc::new(http)),
         kv: Some(Arc::clone(&attempt) as _),
         mail: Some(Arc::clone(&attempt) as _),

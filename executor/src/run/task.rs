@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use lua_wasm_host::{Engine, Limits, Owner, SandboxThreads, Source};
+use lua_wasm_host::{Engine, Limits, Owner, SandboxThreads, Secrets, Source};
 use restroy_run_queue::run_api::{Plan, StepOutput, StepSettings, StepState};
 use restroy_sdk::{
     document::Document,
@@ -59,6 +59,8 @@ pub(crate) struct TaskContext {
     pub(crate) reporter: Reporter,
     pub(crate) progress: Arc<Progress>,
     pub(crate) masker: Masker,
+    /// Finds the secrets that scripts must not read: answers to their requests show none.
+    pub(crate) usable_only_masker: Masker,
     pub(crate) memory: Arc<TaskMemory>,
     pub(crate) scratch: Arc<Scratch>,
     /// How many sandboxes may run at once.
@@ -106,7 +108,7 @@ impl TaskContext {
         tools: ExecutorServices,
         signals: Arc<Signals>,
     ) -> Self {
-        let PreparedPlan { seed, masker, memory } = prepared;
+        let PreparedPlan { seed, masker, usable_only_masker, memory } = prepared;
         let sources = plan.files.into_iter().map(|(path, text)| (path.clone(), Source::new(path, text))).collect();
         // A name without a slash and without `.lua` answers to itself and to nothing else.
         let library = plan.library.into_iter().map(|(name, text)| Source::new(format!("lib.{name}"), text)).collect();
@@ -128,6 +130,7 @@ impl TaskContext {
             reporter: Reporter::default(),
             progress: Arc::default(),
             masker,
+            usable_only_masker,
             memory,
             scratch,
             run_id: plan.run_id,
@@ -192,6 +195,20 @@ impl TaskContext {
         self.settings.get(step).map_or(&[], |settings| &settings.missing)
     }
 
+    /// The secrets that a step's script may read or use.
+    pub(crate) fn secrets(&self, step: &str) -> Arc<Secrets> {
+        let mut secrets = Secrets::default();
+        if let Some(settings) = self.settings.get(step) {
+            for (key, value) in &settings.secrets {
+                secrets.insert(key, value);
+            }
+            for (key, value) in &settings.usable_only {
+                secrets.insert_usable_only(key, value);
+            }
+        }
+        Arc::new(secrets)
+    }
+
     /// A step's configuration as JSON: plain values, and secrets if they are wanted.
     pub(crate) fn config(&self, step: &str, secrets: bool) -> Arc<str> {
         let mut config = serde_json::Map::new();
@@ -253,6 +270,7 @@ impl TaskContext {
 pub(crate) struct PreparedPlan {
     seed: Vec<u8>,
     masker: Masker,
+    usable_only_masker: Masker,
     memory: Arc<TaskMemory>,
 }
 
@@ -265,13 +283,21 @@ pub(crate) fn prepare(plan: &Plan) -> Result<PreparedPlan, Box<StepError>> {
     let secrets = plan
         .steps
         .iter()
-        .flat_map(|(step, settings)| settings.secrets.iter().map(move |(key, value)| Secret { step, key, value }));
+        .flat_map(|(step, settings)| {
+            settings.secrets.iter().chain(&settings.usable_only).map(move |(key, value)| Secret { step, key, value })
+        });
     let masker = Masker::new(secrets).map_err(|error| refused("secrets_too_large", error.to_string()))?;
+    let usable_only = plan
+        .steps
+        .iter()
+        .flat_map(|(step, settings)| settings.usable_only.iter().map(move |(key, value)| Secret { step, key, value }));
+    let usable_only_masker =
+        Masker::new(usable_only).map_err(|error| refused("secrets_too_large", error.to_string()))?;
     let memory = TaskMemory::new(TASK_BYTES);
     let sources = plan.files.values().chain(plan.library.values()).map(String::len).sum::<usize>();
     let outputs = plan.done.iter().filter_map(|state| Some(state.output.as_ref()?.get().len())).sum::<usize>();
     memory
-        .hold(sources + outputs + plan.params.get().len() + masker.memory_usage() + report::BUFFER_BYTES)
+        .hold(sources + outputs + plan.params.get().len() + masker.memory_usage() + usable_only_masker.memory_usage() + report::BUFFER_BYTES)
         .map_err(|error| refused(TASK_MEMORY_LIMIT, error.to_string()))?;
-    Ok(PreparedPlan { seed, masker, memory })
+    Ok(PreparedPlan { seed, masker, usable_only_masker, memory })
 }

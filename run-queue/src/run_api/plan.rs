@@ -66,6 +66,10 @@ pub struct StepSettings {
     /// Secrets by key.
     #[serde(default)]
     pub secrets: BTreeMap<String, String>,
+    /// Secrets by key that the script may use by reference and must not read. Apart from `secrets`: an executor that does
+    /// not know this field gives them to nobody.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub usable_only: BTreeMap<String, String>,
     /// Secrets that the step declares and nobody has set: the step fails with `secret_missing`.
     #[serde(default)]
     pub missing: Vec<String>,
