@@ -1,7 +1,10 @@
 //! What belongs to one team does not exist for another.
 
 use restroy_client::{Client, Error, Paging};
-use restroy_sdk::{api::{run::NewRun, script::PutConfiguration}, problem::{Problem, ProblemCode}};
+use restroy_sdk::{
+    api::{run::NewRun, script::PutConfiguration},
+    problem::{Problem, ProblemCode},
+};
 use serde_json::json;
 
 use crate::world::{Tenant, World, person, problem};

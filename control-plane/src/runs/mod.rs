@@ -40,6 +40,7 @@ mod services;
 pub mod start;
 mod steps;
 pub mod storage;
+pub mod trigger;
 pub mod watch;
 
 pub use services::{Services, spawn_services};

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use super::trigger::TriggerColumns;
 use crate::error::ApiResult;
 
 /// The columns of a [`RunRow`], without the parameters, from `runs`. The board is that of the pipeline, which may
@@ -24,7 +25,7 @@ macro_rules! run_columns {
              AND s.run_id = runs.id AND s.status = 'waiting' ORDER BY s.retry_at, s.id LIMIT 1) END AS waiting_step, \
          CASE WHEN status = 'waiting' THEN (SELECT MIN(s.retry_at) FROM step_runs s WHERE s.team_id = runs.team_id \
              AND s.run_id = runs.id AND s.status = 'waiting') END AS waiting_until, \
-         error, last_seq, started_by, created_at, started_at, finished_at, kept_at"
+         error, last_seq, started_by, trigger_kind, trigger_by, trigger_id, trigger_name, fire_at, created_at, started_at, finished_at, kept_at"
     };
 }
 pub(crate) use run_columns;
@@ -49,6 +50,8 @@ pub(crate) struct RunRow {
     pub(crate) error: Option<String>,
     pub(crate) last_seq: i64,
     pub(crate) started_by: Option<UserId>,
+    #[sqlx(flatten)]
+    pub(crate) trigger: TriggerColumns,
     pub(crate) created_at: Timestamp,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) finished_at: Option<Timestamp>,
@@ -70,6 +73,7 @@ impl RunRow {
             error: stored(self.error.as_deref())?,
             params,
             last_seq: self.last_seq,
+            trigger: self.trigger.into_api(self.started_by, self.created_at),
             started_by: self.started_by,
             created_at: self.created_at,
             started_at: self.started_at,

@@ -15,17 +15,19 @@ use std::{
 use futures_util::{StreamExt as _, stream};
 use restroy_sdk::{
     document::{Misfire, Overlap, Schedule},
-    ids::{PipelineId, TeamId},
+    ids::{PipelineId, ScheduleId, TeamId},
     problem::ProblemCode,
     time::Timestamp,
 };
 use serde_json::Map;
 use sqlx::{FromRow, query, query_as, query_scalar};
-use uuid::Uuid;
 
 use super::cron::newest;
 pub use super::cron::next_fire;
-use super::start::{self, Prepared, Starter};
+use super::{
+    start::{self, Prepared},
+    trigger::Starter,
+};
 use crate::{
     error::{ApiError, ApiResult},
     sql,
@@ -72,14 +74,14 @@ impl SchedulerCursor {
 
 #[derive(Debug, FromRow)]
 struct DueSchedule {
-    id: Uuid,
+    id: ScheduleId,
     team_id: TeamId,
     pipeline_id: PipelineId,
     name: String,
     cron: String,
     timezone: String,
-    misfire: String,
-    overlap: String,
+    misfire: Misfire,
+    overlap: Overlap,
     next_fire_at: Timestamp,
 }
 
@@ -88,8 +90,8 @@ impl DueSchedule {
         Schedule {
             cron: self.cron.clone(),
             timezone: Some(self.timezone.clone()),
-            misfire: if self.misfire == "skip" { Misfire::Skip } else { Misfire::RunOnce },
-            overlap: if self.overlap == "allow" { Overlap::Allow } else { Overlap::Skip },
+            misfire: self.misfire,
+            overlap: self.overlap,
         }
     }
 }
@@ -229,7 +231,8 @@ async fn fire(state: &AppState, due: &DueSchedule, now: Timestamp, looked_until:
         tx.commit().await?;
         return Ok(FireOutcome::Nothing);
     }
-    match start::start(state, &mut tx, prepared, Starter::Schedule { id: due.id, fire_at }).await {
+    let starter = Starter::Schedule { id: due.id, name: due.name.clone(), due_at: fire_at };
+    match start::start(state, &mut tx, prepared, &starter).await {
         Ok(started) => {
             started.announcements.commit(tx, state).await?;
             Ok(FireOutcome::Started)
@@ -282,7 +285,7 @@ async fn advance(tx: &mut TeamTx, due: &DueSchedule, next: Option<Timestamp>) ->
 }
 
 /// Whether a run of the schedule has not ended.
-async fn has_open_run(tx: &mut TeamTx, schedule: Uuid) -> ApiResult<bool> {
+async fn has_open_run(tx: &mut TeamTx, schedule: ScheduleId) -> ApiResult<bool> {
     let team = tx.team();
     let found: bool = sql!(
         &mut **tx,

@@ -66,6 +66,8 @@ mod runs_schedule;
 mod runs_start;
 mod runs_stream;
 mod runs_support;
+mod runs_trigger;
+mod schedules;
 mod second_factor;
 mod session_families;
 mod slow_bodies;

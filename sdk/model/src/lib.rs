@@ -1,5 +1,5 @@
 //! What every part of Restroy shares: typed ids ([`ids`]), times, clock and randomness ([`time`]), statuses
-//! ([`status`]), events of runs ([`event`]), problem codes and problem documents ([`problem`]), and bounds for JSON
+//! ([`status`]), kinds of triggers ([`trigger`]), events of runs ([`event`]), problem codes and problem documents ([`problem`]), and bounds for JSON
 //! from strangers ([`json_bounds`]).
 
 pub mod event;
@@ -8,3 +8,4 @@ pub mod json_bounds;
 pub mod problem;
 pub mod status;
 pub mod time;
+pub mod trigger;

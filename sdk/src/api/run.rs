@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
+    api::trigger::Trigger,
     event::{StepError, StepRef, Usage},
     ids::{ArtifactId, BoardId, PipelineId, RunId, StepRunId, TeamId, UserId},
     status::{RunStatus, StepStatus},
@@ -54,7 +55,10 @@ pub struct Run {
     pub params: Option<Box<RawValue>>,
     /// The number of its newest event.
     pub last_seq: i64,
-    /// Who started it.
+    /// What started it.
+    pub trigger: Trigger,
+    /// The user or service account that started it; null for a run that a schedule started, and if the account was
+    /// deleted.
     pub started_by: Option<UserId>,
     /// When it was recorded.
     pub created_at: Timestamp,

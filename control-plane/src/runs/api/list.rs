@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State};
 use restroy_sdk::{
-    api::{Page, run::Run},
+    api::{Page, run::Run, trigger::TriggerKind},
     ids::{PipelineId, RunId, TeamId},
     status::RunStatus,
 };
@@ -31,6 +31,9 @@ use crate::{
 pub(super) struct RunFilter {
     /// Only those in this state.
     status: Option<RunStatus>,
+    /// Only those that this kind of trigger started.
+    #[param(inline)]
+    trigger: Option<TriggerKind>,
     /// Only those whose pipeline had this in its name; ASCII letters in either case.
     #[param(min_length = 1, max_length = 64)]
     name: Option<String>,
@@ -77,8 +80,8 @@ pub(super) async fn list_team_runs(
     list(&scope, None, filter).await
 }
 
-/// The statement, by age; `$1` to `$5` are team, place, status, pattern of the name and number of rows. Each
-/// finds its beginning in an index.
+/// The statement, by age; `$1` to `$6` are team, place, status, pattern of the name, number of rows and kind
+/// of trigger. Each finds its beginning in an index.
 macro_rules! runs {
     ($status:literal, $end:literal, $($which:expr),+) => {
         concat!(
@@ -86,7 +89,8 @@ macro_rules! runs {
             run_columns!(),
             " FROM runs WHERE team_id = $1 AND expired_at IS NULL AND ",
             $status,
-            " AND ($4 IS NULL OR lower(pipeline_name) LIKE $4 ESCAPE '\\') AND ",
+            " AND ($4 IS NULL OR lower(pipeline_name) LIKE $4 ESCAPE '\\')
+              AND ($6 IS NULL OR trigger_kind = $6) AND ",
             $($which,)+
             " AND id ",
             $end,
@@ -102,18 +106,18 @@ macro_rules! by_status {
     };
 }
 
-/// Those of a pipeline, `$6`, and those of a team that its viewer sees, `$6` to `$8`.
+/// Those of a pipeline, `$7`, and those of a team that its viewer sees, `$7` to `$9`.
 macro_rules! by_age {
     ($status:literal, $end:literal) => {
         (
-            runs!($status, $end, "pipeline_id = $6"),
+            runs!($status, $end, "pipeline_id = $7"),
             runs!(
                 $status,
                 $end,
                 "EXISTS (SELECT 1 FROM pipelines p
                      JOIN boards b ON b.team_id = p.team_id AND b.id = p.board_id AND b.deleted_at IS NULL
                      WHERE p.team_id = $1 AND p.id = runs.pipeline_id AND p.deleted_at IS NULL AND ",
-                seen!("run.read", "$6", "$7", "$8"),
+                seen!("run.read", "$7", "$8", "$9"),
                 ")"
             ),
         )
@@ -122,7 +126,7 @@ macro_rules! by_age {
 
 async fn list(scope: &Scope, pipeline: Option<PipelineId>, filter: RunFilter) -> ApiResult<Json<Page<Run>>> {
     let age = filter.sort.unwrap_or_default();
-    let page = PageQuery::new(filter.limit, filter.cursor).for_list((age, filter.status, &filter.name));
+    let page = PageQuery::new(filter.limit, filter.cursor).for_list((age, filter.status, filter.trigger, &filter.name));
     let (rows, after, name) = (page.rows()?, page.after::<RunId>()?, name_filter(filter.name.as_deref())?);
     let (of_pipeline, of_team) = match age {
         AgeOrder::Oldest => by_status!(filter.status, "> $2 ORDER BY id"),
@@ -141,6 +145,7 @@ async fn list(scope: &Scope, pipeline: Option<PipelineId>, filter: RunFilter) ->
                 .bind(filter.status)
                 .bind(&name)
                 .bind(rows)
+                .bind(filter.trigger)
                 .bind(pipeline)
         )?
     } else {
@@ -154,6 +159,7 @@ async fn list(scope: &Scope, pipeline: Option<PipelineId>, filter: RunFilter) ->
                 .bind(filter.status)
                 .bind(&name)
                 .bind(rows)
+                .bind(filter.trigger)
                 .bind(viewer.in_team)
                 .bind(viewer.administers)
                 .bind(viewer.user)
