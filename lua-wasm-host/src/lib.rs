@@ -39,7 +39,8 @@ mod wire;
 
 pub use capability::{
     ArtifactRequest, CallContext, CallError, CallFailure, CallKind, CallRecord, CallResult, Clock, EffectGate, Email,
-    Entropy, FileEntry, Files, Http, HttpRequest, HttpResponse, Journal, Kv, KvEntry, Level, Mail, Secrets, Sink, WriteAt,
+    Entropy, FileEntry, Files, Http, HttpRequest, HttpResponse, Journal, Kv, KvEntry, Level, Mail, Secrets, Sink,
+    WriteAt,
 };
 pub use engine::{CheckReport, Engine, EngineConfig, EngineError, EngineId};
 pub use grants::Grants;

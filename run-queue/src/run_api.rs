@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use self::{
-    calls::{Call, CallAnswer, CallError, CallKind},
+    calls::{Call, CallAnswer, CallError, CallKind, HttpAnswer, MAX_HTTP_ANSWER},
     plan::{OUTPUTS_PAGE_BYTES, OutputsCursor, OutputsPage, OutputsRequest, Plan, StepOutput, StepSettings, StepState},
 };
 

@@ -30,7 +30,8 @@ pub(crate) async fn secrets(context: &Context, action: &Secrets) -> Outcome {
             } else {
                 prompt::stdin()?
             };
-            set(context, &client, &place, key, PutConfiguration { value, secret: true, usable_only: *usable_only }).await
+            set(context, &client, &place, key, PutConfiguration { value, secret: true, usable_only: *usable_only })
+                .await
         }
         Secrets::List { names, whose } => list(context, &client, whose, names, true).await,
         Secrets::Remove { names, whose } => {
@@ -49,7 +50,14 @@ pub(crate) async fn configure(context: &Context, action: &Configure) -> Outcome 
         Configure::Set { names, whose } => {
             let (names, [key, value]) = split(names)?;
             let place = ConfigTarget::find(&client, whose, names).await?;
-            set(context, &client, &place, key, PutConfiguration { value: value.clone(), secret: false, usable_only: false }).await
+            set(
+                context,
+                &client,
+                &place,
+                key,
+                PutConfiguration { value: value.clone(), secret: false, usable_only: false },
+            )
+            .await
         }
         Configure::List { names, whose } => list(context, &client, whose, names, false).await,
         Configure::Unset { names, whose } => {

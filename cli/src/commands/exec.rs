@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
-use lua_wasm_host::{Globals, Grants, HostContext, Invocation, Limits, Outcome as Ran, Secrets, Source, StepError, Usage};
+use lua_wasm_host::{
+    Globals, Grants, HostContext, Invocation, Limits, Outcome as Ran, Secrets, Source, StepError, Usage,
+};
 use restroy_executor::{HttpPolicy, OutboundHttp};
 use restroy_sdk::{
     origin::{InvalidOrigin, Origin},

@@ -42,11 +42,33 @@ async fn an_effect_happens_once_for_each_key() {
     assert_eq!(held.called("r", get("n")).await, json!({ "value": 5, "version": 2 }));
     // The same key for something else is a mistake.
     assert_eq!(held.call("two", set("n", json!(0))).await.0, StatusCode::UNPROCESSABLE_ENTITY);
-    assert_eq!(
-        held.called("http", json!({ "method": "http_answered", "verb": "POST", "url": "https://x/y", "status": 200 }))
-            .await,
-        Value::Null
-    );
+}
+
+#[tokio::test]
+async fn an_answer_to_a_request_is_stored_for_whoever_repeats_it() {
+    let (it, Scene { held, executor, task, .. }) = holding().await;
+    let answer = json!({ "status": 201, "headers": [["x", "1"], ["x", "2"]], "body": "b2s=" });
+    let answered =
+        |request: &str, answer: &Value| json!({ "method": "http_answered", "request": request, "answer": answer });
+    let recall = |request: &str| json!({ "method": "http_recall", "request": request });
+    assert_eq!(held.called("one", recall("a")).await, Value::Null);
+    assert_eq!(held.called("one", answered("a", &answer)).await, Value::Null);
+    it.clock.advance(Duration::from_secs(31));
+    let held = executor.claim(&task).await.unwrap();
+    assert_eq!(held.called("one", recall("a")).await, answer);
+    // A script chooses its keys: another request under the same one is another request.
+    assert_eq!(held.called("one", recall("b")).await, Value::Null);
+    // What was recorded first remains.
+    assert_eq!(held.called("one", answered("b", &json!(null))).await, Value::Null);
+    assert_eq!(held.called("one", recall("a")).await, answer);
+    // An answer that is not stored is known to be none.
+    assert_eq!(held.called("two", answered("a", &json!(null))).await, Value::Null);
+    assert_eq!(held.called("two", recall("a")).await, Value::Null);
+    let long = json!({ "status": 200, "headers": [], "body": "A".repeat(90_000) });
+    assert_eq!(held.refused("three", answered("a", &long)).await, "http_bad_answer");
+    // Sealed: nothing of it can be read in the database.
+    let plain = it.count("SELECT COUNT(*) FROM host_calls WHERE CAST(answer AS TEXT) LIKE '%b2s=%'").await;
+    assert_eq!(plain, 0);
 }
 
 #[tokio::test]

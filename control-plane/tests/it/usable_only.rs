@@ -43,7 +43,8 @@ async fn a_secret_for_use_only_travels_apart_from_those_that_scripts_read() {
     assert_eq!(step["secrets"], json!({ "OPEN": "readable-secret" }));
 
     // Set anew without the setting, it can be read: whoever does that knows the value.
-    let (status, entry) = put(&ann, &format!("{script}/KEY"), json!({ "value": "another-value", "secret": true })).await;
+    let (status, entry) =
+        put(&ann, &format!("{script}/KEY"), json!({ "value": "another-value", "secret": true })).await;
     assert_eq!((status, &entry["usable_only"]), (StatusCode::OK, &json!(false)));
     let entries = ann.get(&format!("/v1/teams/{}/audit?action=secret.set", place.team)).await;
     let newest = &entries["items"][0];

@@ -11,6 +11,7 @@ use restroy_run_queue::run_api::StepState;
 use restroy_sdk::{
     document::{Backoff, Retry},
     event::StepError,
+    status::StepStatus,
     time::Timestamp,
 };
 
@@ -21,18 +22,21 @@ pub(crate) struct NextAttempt {
     pub(crate) number: u32,
     /// How many earlier ones ended with their answers known.
     pub(crate) epoch: u32,
+    /// Whether an attempt of the same epoch began before: what it did may be stored.
+    pub(crate) repeats: bool,
     /// The earliest time of the next attempt.
     pub(crate) not_before: Option<Timestamp>,
 }
 
 impl NextAttempt {
-    pub(crate) const FIRST: Self = Self { number: 1, epoch: 0, not_before: None };
+    pub(crate) const FIRST: Self = Self { number: 1, epoch: 0, repeats: false, not_before: None };
 
     /// The attempt after this one failed.
     pub(crate) fn next(self, error: &StepError, not_before: Timestamp) -> Self {
         Self {
             number: self.number + 1,
             epoch: self.epoch + u32::from(is_answered(error)),
+            repeats: !is_answered(error),
             not_before: Some(not_before),
         }
     }
@@ -53,13 +57,16 @@ pub(crate) fn step_progress(committed: &[StepState]) -> StepProgress<'_> {
     for state in committed {
         due.number = state.step.attempt;
         if !state.status.is_terminal() {
+            due.repeats |= state.status == StepStatus::Running;
             continue;
         }
         if !state.retried {
             return StepProgress::Ended(state);
         }
         due.number += 1;
-        due.epoch += u32::from(state.error.as_ref().is_none_or(is_answered));
+        let answered = state.error.as_ref().is_none_or(is_answered);
+        due.epoch += u32::from(answered);
+        due.repeats = !answered;
         due.not_before = state.retry_at;
     }
     StepProgress::Due(due)
@@ -100,7 +107,7 @@ pub(crate) fn pause(retry: Option<&Retry>, failed: u32) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use restroy_sdk::{document::DurationText, event::StepRef, status::StepStatus};
+    use restroy_sdk::{document::DurationText, event::StepRef};
     use serde_json::json;
 
     use super::*;
@@ -131,11 +138,13 @@ mod tests {
 
     #[test]
     fn what_was_running_starts_again_under_its_number_and_epoch() {
-        assert_eq!(due(&[state(1, StepStatus::Running, None, false)]), NextAttempt::FIRST);
+        let again = NextAttempt { repeats: true, ..NextAttempt::FIRST };
+        assert_eq!(due(&[state(1, StepStatus::Running, None, false)]), again);
         assert_eq!(due(&[state(1, StepStatus::Pending, None, false)]), NextAttempt::FIRST);
         let committed =
             [state(1, StepStatus::Failed, Some("script_error"), true), state(2, StepStatus::Running, None, false)];
-        assert_eq!((due(&committed).number, due(&committed).epoch), (2, 1));
+        assert_eq!(due(&committed), NextAttempt { number: 2, epoch: 1, repeats: true, not_before: Some(Timestamp(7)) });
+        assert!(!due(&committed[..1]).repeats, "an attempt of a new epoch has done nothing");
     }
 
     #[test]
@@ -144,7 +153,7 @@ mod tests {
             state(1, StepStatus::Failed, Some("script_error"), true),
             state(2, StepStatus::TimedOut, Some("wall_time_limit"), true),
         ];
-        assert_eq!(due(&committed), NextAttempt { number: 3, epoch: 1, not_before: Some(Timestamp(7)) });
+        assert_eq!(due(&committed), NextAttempt { number: 3, epoch: 1, repeats: true, not_before: Some(Timestamp(7)) });
     }
 
     #[test]

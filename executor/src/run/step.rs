@@ -243,6 +243,7 @@ impl StepExecution {
             task: Arc::clone(&self.task),
             step: StepRef { step: self.name.clone(), index, attempt: attempt.number },
             epoch: attempt.epoch,
+            repeats: attempt.repeats,
             builds_on,
             _at_work: self.task.at_work.token(),
             masking: Arc::default(),

@@ -280,12 +280,9 @@ pub(crate) fn prepare(plan: &Plan) -> Result<PreparedPlan, Box<StepError>> {
     let refused = |code: &str, why: String| Box::new(StepError::new(code, why));
     let seed =
         hex::decode(&plan.seed).map_err(|error| refused("plan_not_executable", format!("the run's seed: {error}")))?;
-    let secrets = plan
-        .steps
-        .iter()
-        .flat_map(|(step, settings)| {
-            settings.secrets.iter().chain(&settings.usable_only).map(move |(key, value)| Secret { step, key, value })
-        });
+    let secrets = plan.steps.iter().flat_map(|(step, settings)| {
+        settings.secrets.iter().chain(&settings.usable_only).map(move |(key, value)| Secret { step, key, value })
+    });
     let masker = Masker::new(secrets).map_err(|error| refused("secrets_too_large", error.to_string()))?;
     let usable_only = plan
         .steps
@@ -297,7 +294,14 @@ pub(crate) fn prepare(plan: &Plan) -> Result<PreparedPlan, Box<StepError>> {
     let sources = plan.files.values().chain(plan.library.values()).map(String::len).sum::<usize>();
     let outputs = plan.done.iter().filter_map(|state| Some(state.output.as_ref()?.get().len())).sum::<usize>();
     memory
-        .hold(sources + outputs + plan.params.get().len() + masker.memory_usage() + usable_only_masker.memory_usage() + report::BUFFER_BYTES)
+        .hold(
+            sources
+                + outputs
+                + plan.params.get().len()
+                + masker.memory_usage()
+                + usable_only_masker.memory_usage()
+                + report::BUFFER_BYTES,
+        )
         .map_err(|error| refused(TASK_MEMORY_LIMIT, error.to_string()))?;
     Ok(PreparedPlan { seed, masker, usable_only_masker, memory })
 }

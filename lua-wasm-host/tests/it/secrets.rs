@@ -130,7 +130,8 @@ async fn a_reference_has_no_place_in_a_host_or_path() {
     let mut secrets = Secrets::default();
     secrets.insert_usable_only("LINES", "one\r\nX-Other: two");
     host_context.secrets = Arc::new(secrets);
-    let text = "local ok, e = pcall(http.get, 'https://api.example.com/json', { headers = { A = secrets.ref('LINES') } })
+    let text =
+        "local ok, e = pcall(http.get, 'https://api.example.com/json', { headers = { A = secrets.ref('LINES') } })
         return { ok, e.code, e.message }";
     let json = engine().run(script(text), host_context).await.result.unwrap();
     assert!(json.starts_with("[false,\"invalid_argument\"") && !json.contains("X-Other"), "{json}");

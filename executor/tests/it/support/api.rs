@@ -333,8 +333,8 @@ impl Inner {
     }
 
     fn answer(&mut self, call: &Call) -> CallAnswer {
-        if matches!(call.call, CallKind::KvGet { .. } | CallKind::KvList { .. }) {
-            return CallAnswer::Ok(self.read(&call.call));
+        if matches!(call.call, CallKind::KvGet { .. } | CallKind::KvList { .. } | CallKind::HttpRecall { .. }) {
+            return CallAnswer::Ok(self.read(call));
         }
         self.check_effect(&call.step);
         if let Some(stored) = self.journal.get(&call.key) {
@@ -351,8 +351,8 @@ impl Inner {
         }
     }
 
-    fn read(&self, call: &CallKind) -> Value {
-        match call {
+    fn read(&self, call: &Call) -> Value {
+        match &call.call {
             CallKind::KvGet { key } => {
                 self.kv.get(key).map_or(Value::Null, |value| json!({"value": value, "version": 1}))
             }
@@ -364,6 +364,10 @@ impl Inner {
                     items.take(*limit as usize).map(|(key, value)| json!({"key": key, "value": value})).collect();
                 json!({"items": items})
             }
+            CallKind::HttpRecall { request } => match self.journal.get(&call.key) {
+                Some(stored) if stored["request"] == json!(request) => stored["answer"].clone(),
+                _ => Value::Null,
+            },
             other => panic!("not a read: {other:?}"),
         }
     }
@@ -390,8 +394,8 @@ impl Inner {
                 json!({"swapped": swapped})
             }
             CallKind::EmailSend { .. } => json!({"message_id": format!("<{}@test>", &call.key[..8])}),
-            CallKind::HttpAnswered { .. } => Value::Null,
-            CallKind::KvGet { .. } | CallKind::KvList { .. } => panic!("not a write"),
+            CallKind::HttpAnswered { request, answer } => json!({"request": request, "answer": answer}),
+            CallKind::KvGet { .. } | CallKind::KvList { .. } | CallKind::HttpRecall { .. } => panic!("not a write"),
         })
     }
 }
