@@ -340,7 +340,8 @@ impl lua_wasm_host::Http for AttemptHttp {
         if self.attempt.repeats
             && let Some(stored) = self.recall(call, &digest).await?
         {
-            return Ok(stored);
+            // A secret may have been set as usable only since.
+            return self.without_unreadable_secrets(stored).await;
         }
         let egress = |bytes| self.attempt.task.api.egress.spend(bytes);
         let exchange = self.outbound.send_metered(request, &key, &egress);
