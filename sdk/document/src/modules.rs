@@ -32,6 +32,7 @@ const BUILT_IN: [&str; 19] = [
     "log",
     "math",
     "os",
+    "secrets",
     "string",
     "table",
     "time",
