@@ -6,9 +6,11 @@
 //! network before another one starts.
 
 pub(crate) mod activity;
+mod attempts;
 mod for_each;
 mod graph;
 mod inputs;
+mod kinds;
 mod outputs;
 mod retry;
 mod sandbox;
