@@ -1,9 +1,6 @@
 //! The attempts at a script: of a step, or of one item of a `for_each`.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use lua_wasm_host::Source;
 use restroy_run_queue::run_api::StepState;
@@ -41,7 +38,7 @@ impl StepExecution {
         busy: &ActivityGuard,
     ) -> AttemptsResult {
         let task = &self.task;
-        let mut attempt = match retry::step_progress(task.committed(&self.name, index)) {
+        let mut attempt = match task.step_progress(&self.name, index) {
             StepProgress::Ended(state) => {
                 return AttemptsResult { result: result_of(task, state), position: Position::default() };
             }
@@ -81,17 +78,15 @@ impl StepExecution {
             let error = *failure.error.clone();
             let delay_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
             builds_on = task.reporter.push(EventKind::StepRetrying { step, error, delay_ms, usage: ended.usage }, size);
-            attempt = attempt.next(&failure.error, task.tools.ambient.now().after(pause));
+            attempt = attempt.next(&failure.error, Instant::now() + pause);
         }
     }
 
-    /// Waits until an attempt may start, holding no sandbox meanwhile.
-    async fn wait_until_due(&self, attempt: NextAttempt, step: &StepRef, busy: &ActivityGuard) {
-        let Some(not_before) = attempt.not_before else { return };
-        // No longer than the longest pause, whatever another machine's clock made of it.
-        let longest = self.step.retry.as_ref().map_or(Duration::ZERO, |retry| retry.max.into());
-        let until = Instant::now() + not_before.since(self.task.tools.ambient.now()).min(longest);
-        self.task.progress.watch(until, busy.pause(step.clone(), until)).await;
+    /// Waits until an attempt is due, holding no sandbox meanwhile. The run may be suspended for as long.
+    pub(super) async fn wait_until_due(&self, attempt: NextAttempt, step: &StepRef, busy: &ActivityGuard) {
+        if let Some(until) = attempt.not_before {
+            self.task.progress.watch(until, busy.pause(step.clone(), until)).await;
+        }
     }
 
     pub(super) fn attempt_context(

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use super::{
     activity::ActivityGuard,
     attempts::{AttemptsResult, result_of},
-    retry::{self, NextAttempt, StepProgress},
+    retry::{NextAttempt, StepProgress},
     sandbox::{self, AttemptFailure},
     step::{StepExecution, StepResult, in_field, internal_error},
     task::TaskContext,
@@ -116,7 +116,7 @@ async fn items(
     expression: &str,
     inputs: &Arc<str>,
 ) -> Result<(Vec<Box<RawValue>>, Usage), (AttemptFailure, Usage)> {
-    let attempt = match retry::step_progress(work.task.committed(&work.name, None)) {
+    let attempt = match work.task.step_progress(&work.name, None) {
         StepProgress::Due(attempt) => attempt,
         StepProgress::Ended(_) => NextAttempt::FIRST,
     };
@@ -170,7 +170,7 @@ fn array(results: &[Option<Arc<str>>]) -> Arc<str> {
 /// The results of a step that ended under an earlier lease.
 pub(super) fn committed_results(task: &TaskContext, state: &StepState) -> Option<Arc<str>> {
     let results: Vec<Option<Arc<str>>> = (1..=state.items?)
-        .map(|index| match retry::step_progress(task.committed(&state.step.step, Some(index))) {
+        .map(|index| match task.step_progress(&state.step.step, Some(index)) {
             StepProgress::Ended(state) => result_of(task, state).ok(),
             StepProgress::Due(_) => None,
         })
