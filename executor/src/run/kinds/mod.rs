@@ -1,6 +1,7 @@
 //! What a step does, by its kind. Each kind reports the end of its step before it returns.
 
 mod script;
+mod sleep;
 
 use std::sync::Arc;
 
@@ -15,5 +16,6 @@ use super::{
 pub(super) async fn execute(work: &Arc<StepExecution>, busy: &ActivityGuard) -> StepResult {
     match &work.step.kind {
         StepKind::Script(path) => script::execute(work, path, busy).await,
+        StepKind::Sleep(duration) => sleep::execute(work, *duration, busy).await,
     }
 }

@@ -13,6 +13,8 @@ const MAX_CONFIG_BYTES: usize = 48 * 1024;
 const MAX_SECRETS: usize = 50;
 const MAX_ORIGINS: usize = 50;
 const MAX_TIMEOUT: DurationText = DurationText::from_millis(15 * 60_000);
+/// Less than a run may last in all.
+const MAX_SLEEP: DurationText = DurationText::from_millis(365 * 86_400_000);
 const MAX_PAUSE: DurationText = DurationText::from_millis(3_600_000);
 
 pub(super) fn check(
@@ -79,6 +81,11 @@ fn inputs_schema(at: &str, schema: &serde_json::Value, faults: &mut Vec<FieldErr
 fn kind(at: &str, step: &Step, files: &BTreeMap<String, String>, faults: &mut Vec<FieldError>) {
     match &step.kind {
         StepKind::Script(path) => script(&pointer::member(at, "script"), path, files, faults),
+        StepKind::Sleep(duration) if duration.millis() == 0 || *duration > MAX_SLEEP => {
+            let detail = format!("`{duration}` must be between 1ms and {MAX_SLEEP}");
+            faults.push(FieldError::new(pointer::member(at, "sleep"), detail));
+        }
+        StepKind::Sleep(_) => {}
     }
 }
 

@@ -54,7 +54,7 @@ impl DocumentReader {
         let [name] = given[..] else {
             let (pointer, place) = (fields.pointer.clone(), fields.place);
             let detail = if given.is_empty() {
-                "the step does nothing; name its `script`".to_owned()
+                "the step does nothing; name its `script`, or how long it is to `sleep`".to_owned()
             } else {
                 format!("a step is one thing only; this has {}; keep one of them", suggest::list(given))
             };
@@ -71,6 +71,7 @@ impl DocumentReader {
         let value = fields.take(name)?;
         match name {
             "script" => self.text(value).map(StepKind::Script),
+            "sleep" => self.span(value).map(StepKind::Sleep),
             _ => None,
         }
     }

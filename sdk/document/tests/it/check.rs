@@ -68,10 +68,31 @@ fn a_step_is_exactly_one_available_thing() {
     says(
         &steps("  a: { when: always }\n  b: { script: a.lua, sleep: 5s }\n  c: { approval: {} }\n"),
         &[
-            "/steps/a: the step does nothing",
-            "/steps/b/sleep: not available in this version yet",
+            "/steps/a: the step does nothing; name its `script`, or how long it is to `sleep`",
             "/steps/b: a step is one thing only; this has `script` and `sleep`; keep one of them",
             "/steps/c/approval: not available in this version yet",
+        ],
+    );
+}
+
+#[test]
+fn a_sleep_has_bounds_and_nothing_of_a_script() {
+    says(&steps("  a: { sleep: 1ms }\n  b: { sleep: 365d, needs: [a], if: params.x, when: always }\n"), &[]);
+    says(
+        &steps("  a: { sleep: 0s }\n  b: { sleep: 366d }\n"),
+        &["/steps/a/sleep: `0ms` must be between 1ms and 365d", "/steps/b/sleep: `366d` must be between 1ms and 365d"],
+    );
+    says(
+        &steps("  a: { sleep: 10 }\n  b: { sleep: tomorrow }\n"),
+        &["/steps/a/sleep: a duration needs a unit: write `10s`", "/steps/b/sleep: `tomorrow` is not a duration"],
+    );
+    says(
+        &steps("  a: { sleep: 1m, allow: { kv: true }, for_each: '{1}', retry: {}, secrets: [] }\n"),
+        &[
+            "/steps/a/for_each: only allowed with `script`; this step has `sleep`",
+            "/steps/a/secrets: only allowed with `script`",
+            "/steps/a/allow: only allowed with `script`",
+            "/steps/a/retry: only allowed with `script`",
         ],
     );
 }

@@ -76,7 +76,7 @@ fn allow() -> impl Strategy<Value = Allow> {
 fn step() -> impl Strategy<Value = Step> {
     let when = prop_oneof![Just(When::AllSucceeded), Just(When::AnyFailed), Just(When::Always)];
     let what = (
-        text().prop_map(StepKind::Script),
+        prop_oneof![text().prop_map(StepKind::Script), span().prop_map(StepKind::Sleep)],
         vec(key(), 0..3),
         proptest::option::of(text()),
         proptest::option::of(text()),
