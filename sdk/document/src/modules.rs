@@ -52,7 +52,7 @@ pub(super) fn check(document: &Document, files: &BTreeMap<String, String>, fault
     clashes(document, files, faults);
     let asked: BTreeMap<&str, Vec<Require>> =
         files.iter().map(|(path, source)| (path.as_str(), requires(source))).collect();
-    let scripts: BTreeSet<&str> = document.steps.values().filter_map(|step| step.script.as_deref()).collect();
+    let scripts: BTreeSet<&str> = document.steps.values().filter_map(|step| step.kind.script()).collect();
     let mut told = BTreeSet::new();
     let mut left = MAX_FOLLOWED;
     for entry in scripts.into_iter().filter(|script| files.contains_key(*script)) {
