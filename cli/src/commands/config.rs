@@ -101,7 +101,7 @@ impl ConfigTarget {
                 if let Some(number) = pipeline.published_version {
                     let steps = client.version(pipeline.id, number).await?.definition.steps.into_values();
                     declared = steps
-                        .filter(|step| step.script.as_deref() == Some(script.path.as_str()))
+                        .filter(|step| step.kind.script() == Some(script.path.as_str()))
                         .flat_map(|step| step.secrets)
                         .collect();
                 }

@@ -74,7 +74,7 @@ pub(crate) async fn runs(context: &Context, args: &Runs) -> Outcome {
 fn status(run: &Run) -> String {
     let status = crate::follow::status_words(run.status.as_str());
     match &run.waiting {
-        Some(waiting) => format!("{status} until {} to retry {}", moment(waiting.until), waiting.step),
+        Some(waiting) => format!("{status} until {} ({})", moment(waiting.until), waiting.step),
         None => status,
     }
 }

@@ -40,6 +40,7 @@ mod services;
 pub mod start;
 mod steps;
 pub mod storage;
+mod suspend;
 pub mod trigger;
 pub mod watch;
 

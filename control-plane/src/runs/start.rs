@@ -16,7 +16,9 @@ use super::{
     announce::Announcements,
     cancel,
     end::{EndedBy, Ending, finish},
-    events, params, published,
+    events,
+    limits::MAX_QUEUED_AGE,
+    params, published,
     rows::RunRow,
     steps,
     trigger::Starter,
@@ -294,9 +296,9 @@ async fn insert(
             "INSERT INTO runs (id, team_id, board_id, pipeline_id, version_id, version, pipeline_name, config_revision,
                                board_config_revision, team_config_revision, status, params, seed, concurrency_limit,
                                started_by, trigger_kind, trigger_by, trigger_id, trigger_name, schedule_id, fire_at,
-                               created_at, stored_bytes)
+                               created_at, deadline_at, stored_bytes)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
-                     $22, $23)"
+                     $22, $23, $24)"
         )
         .bind(id)
         .bind(team)
@@ -320,6 +322,7 @@ async fn insert(
         .bind(schedule)
         .bind(due_at)
         .bind(now)
+        .bind(now.after(MAX_QUEUED_AGE))
         .bind(size)
     )?;
     Ok(())

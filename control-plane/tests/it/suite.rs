@@ -66,6 +66,7 @@ mod runs_schedule;
 mod runs_start;
 mod runs_stream;
 mod runs_support;
+mod runs_suspend;
 mod runs_trigger;
 mod schedules;
 mod second_factor;

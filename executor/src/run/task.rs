@@ -20,7 +20,11 @@ use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::{activity::Activity, inputs::Schemas};
+use super::{
+    activity::Activity,
+    inputs::Schemas,
+    retry::{self, StepProgress},
+};
 use crate::{
     capability::{files::Scratch, http, http::OutboundHttp},
     client::{LeaseLost, TaskApi},
@@ -90,6 +94,8 @@ pub(crate) struct TaskContext {
     started_at: Timestamp,
     /// The schemas that inputs are checked against.
     pub(crate) schemas: Schemas,
+    /// When it was claimed: what is committed and waits, counts from then.
+    claimed_at: Instant,
     /// What is committed, by step and item (0: the step itself), oldest first.
     committed: HashMap<(String, u32), Vec<StepState>>,
     /// Whether the outputs of that are to be fetched.
@@ -99,9 +105,9 @@ pub(crate) struct TaskContext {
 }
 
 impl TaskContext {
-    /// Takes a plan on, with what [`prepare`] made of it.
+    /// Takes a plan on that was received at `claimed_at`, with what [`prepare`] made of it.
     pub(crate) fn new(
-        plan: Plan,
+        (plan, claimed_at): (Plan, Instant),
         prepared: PreparedPlan,
         api: TaskApi,
         scratch: Arc<Scratch>,
@@ -144,6 +150,7 @@ impl TaskContext {
             pipeline_name: plan.pipeline_name,
             started_at: plan.started_at,
             schemas: Schemas::default(),
+            claimed_at,
             committed,
             outputs_apart: plan.outputs_apart,
             outputs: Mutex::default(),
@@ -237,6 +244,11 @@ impl TaskContext {
     pub(crate) fn committed(&self, step: &str, index: Option<u32>) -> &[StepState] {
         // A tuple of borrowed parts is not a key for the map; steps are few and so are lookups.
         self.committed.get(&(step.to_owned(), index.unwrap_or(0))).map_or(&[], Vec::as_slice)
+    }
+
+    /// Where a step, or an item of it, stands.
+    pub(crate) fn step_progress(&self, step: &str, index: Option<u32>) -> StepProgress<'_> {
+        retry::step_progress(self.committed(step, index), self.claimed_at)
     }
 
     /// Whether anything of a step, or of an item of it, is committed.

@@ -104,9 +104,10 @@ pub struct StepState {
     /// Another attempt follows this one.
     #[serde(default)]
     pub retried: bool,
-    /// When that attempt may start.
+    /// While it waits, or another attempt follows: how long until the attempt or that other one is due, in
+    /// milliseconds from the claim on. The control-plane's clock alone decides.
     #[serde(default)]
-    pub retry_at: Option<Timestamp>,
+    pub due_in_ms: Option<u64>,
 }
 
 /// `POST /run/v1/tasks/{id}/outputs`: what steps returned that ended under an earlier lease, a page at a time.

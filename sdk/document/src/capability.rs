@@ -65,7 +65,7 @@ fn declared(document: &Document) -> impl Iterator<Item = (&str, String, Capabili
         }
         let secrets = pointer::member(&at, "secrets");
         for (index, key) in step.secrets.iter().enumerate() {
-            let script = step.script.clone().unwrap_or_default();
+            let script = step.kind.script().unwrap_or_default().to_owned();
             found.push((pointer::element(&secrets, index), Capability::Secret { script, key: key.clone() }));
         }
         found.into_iter().map(|(pointer, touch)| (name.as_str(), pointer, touch))

@@ -75,7 +75,7 @@ pub struct Run {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Waiting {
-    /// The step that is tried again next.
+    /// The step that is due first.
     pub step: String,
     /// When it is due. A moment in the past: it waits for a slot.
     pub until: Timestamp,
@@ -101,6 +101,9 @@ pub struct StepRun {
     pub error: Option<StepError>,
     /// What it used.
     pub usage: Usage,
+    /// While it is `waiting`: until when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_until: Option<Timestamp>,
     /// The sandbox engine that executed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine_id: Option<String>,

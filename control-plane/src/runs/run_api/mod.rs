@@ -11,7 +11,7 @@ mod release;
 mod renew;
 mod report;
 mod signals;
-mod wait;
+mod suspend;
 
 use axum::{
     Extension, Router,
@@ -34,7 +34,7 @@ pub fn router(state: AppState) -> Router {
         .route("/run/v1/tasks/{id}/renew", post(renew::renew))
         .route("/run/v1/tasks/{id}/outputs", post(outputs::outputs))
         .route("/run/v1/tasks/{id}/release", post(release::release))
-        .route("/run/v1/tasks/{id}/wait", post(wait::wait))
+        .route("/run/v1/tasks/{id}/suspend", post(suspend::suspend))
         .route("/run/v1/tasks/{id}/stopped", post(signals::stopped))
         .route("/run/v1/tasks/{id}/calls", post(calls::call).layer(http::body_limit(MAX_CALL)))
         .route("/run/v1/tasks/{id}/artifacts", put(artifacts::put).layer(http::body_limit(MAX_ARTIFACT + 1)))

@@ -78,7 +78,7 @@ pub async fn for_run(
     let mut steps = BTreeMap::new();
     let mut reads: Vec<SecretRead> = Vec::new();
     for (name, step) in &document.steps {
-        let Some(script) = step.script.as_ref().and_then(|path| scripts.get(path)) else { continue };
+        let Some(script) = step.kind.script().and_then(|path| scripts.get(path)) else { continue };
         let places = [ConfigOwner::Script(*script), ConfigOwner::Board(pinned.board), team];
         let mut settings = StepSettings { config: known.plain(&places, step), ..StepSettings::default() };
         for wanted in &step.secrets {
@@ -260,7 +260,7 @@ macro_rules! pinned {
 /// newest, in this order.
 async fn rows(tx: &mut TeamTx, pinned: RunPins, document: &Document) -> Result<Vec<ConfigurationRow>, StoreError> {
     let team = tx.team();
-    let scripts: BTreeSet<&str> = document.steps.values().filter_map(|step| step.script.as_deref()).collect();
+    let scripts: BTreeSet<&str> = document.steps.values().filter_map(|step| step.kind.script()).collect();
     let keys: BTreeSet<&str> = document.steps.values().flat_map(keys).collect();
     let (scripts, keys) = (serde_json::to_string(&scripts)?, serde_json::to_string(&keys)?);
     let statement = tx.pick(
