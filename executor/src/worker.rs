@@ -104,7 +104,6 @@ impl Executor {
             tenant_work: tenant_work::executor(&config),
             ambient,
             outbound: OutboundHttp::new(config.http.clone()).map_err(ExecutorError::Http)?,
-            limits: config.limits.clamped(),
             sandboxes_per_task: config.sandboxes_per_task as usize,
             metrics,
         };

@@ -36,10 +36,7 @@ use uuid::Uuid;
 
 pub use self::{
     calls::{Call, CallAnswer, CallError, CallKind, HttpAnswer, MAX_HTTP_ANSWER},
-    plan::{
-        OUTPUTS_PAGE_BYTES, OutputsCursor, OutputsPage, OutputsRequest, Plan, StepLimits, StepOutput, StepSettings,
-        StepState,
-    },
+    plan::{OUTPUTS_PAGE_BYTES, OutputsCursor, OutputsPage, OutputsRequest, Plan, StepOutput, StepSettings, StepState},
 };
 
 /// The version of this protocol.

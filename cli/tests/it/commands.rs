@@ -368,6 +368,10 @@ fn what_boards_and_teams_share() {
     let out = ada.types(&["secrets", "list", "--board", "Main"]).ok();
     assert!(out.contains("TOKEN") && out.contains("(secret)") && !out.contains("greeting"), "{out}");
     assert!(ada.types(&["config", "list", "--board", "Main"]).ok().contains("hey"));
+    // Used only: the script that reads it finds nothing.
+    ada.types_with(&["secrets", "set", "--board", "Main", "TOKEN", "--usable-only"], "of-the-board\n").ok();
+    assert!(ada.types(&["secrets", "list", "--board", "Main"]).ok().contains("(secret, usable only)"));
+    assert!(ran().out.contains("(field 'TOKEN')"));
     ada.types(&["secrets", "remove", "--board", "Main", "TOKEN"]).ok();
     assert!(ada.types(&["secrets", "remove", "--board", "Main", "TOKEN"]).fails(1).contains("is not set"));
     ada.types(&["config", "unset", "--board", "Main", "greeting"]).ok();

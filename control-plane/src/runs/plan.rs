@@ -108,7 +108,7 @@ pub(crate) async fn plan(
         seed: hex::encode(fixed.seed),
         done,
         outputs_apart,
-        limits: quota::step_limits(tx).await?,
+        limits: quota::all_values(tx).await?,
     })
 }
 

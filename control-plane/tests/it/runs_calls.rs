@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use restroy_control_plane::mail::MailSettings;
+use restroy_control_plane::{
+    mail::MailSettings,
+    store::quota::{self, Limit},
+};
 use serde_json::{Value, json};
 
 use crate::runs_support::*;
@@ -45,7 +48,8 @@ async fn an_effect_happens_once_for_each_key() {
 async fn an_answer_to_a_request_is_stored_for_whoever_repeats_it() {
     let (it, Scene { held, executor, task, .. }) = holding().await;
     let answer = json!({ "status": 201, "headers": [["x", "1"], ["x", "2"]], "body": "b2s=" });
-    let answered = |request: &str, answer: &Value| json!({ "method": "http_answered", "request": request, "answer": answer });
+    let answered =
+        |request: &str, answer: &Value| json!({ "method": "http_answered", "request": request, "answer": answer });
     let recall = |request: &str| json!({ "method": "http_recall", "request": request });
     assert_eq!(held.called("one", recall("a")).await, Value::Null);
     assert_eq!(held.called("one", answered("a", &answer)).await, Value::Null);
@@ -190,7 +194,10 @@ async fn an_email_is_put_into_the_outbox_once() {
 
 #[tokio::test]
 async fn emails_have_limits() {
-    let (it, Scene { held, .. }) = holding().await;
+    let (it, Scene { held, place, .. }) = holding().await;
+    let team = place.team.parse().unwrap();
+    let more = [(Limit::EmailsPerRun, Some(300))];
+    quota::set(&it.state.db, &it.state.ambient, team, &more).await.unwrap();
     let many: Vec<String> = (0..51).map(|n| format!("a{n}@example.com")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     assert_eq!(held.refused("e1", email(&[], "x")).await, "email_recipients");

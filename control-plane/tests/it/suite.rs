@@ -82,4 +82,5 @@ mod token_makers;
 mod tokens;
 mod unwritable;
 mod upkeep;
+mod usable_only;
 mod versions;

@@ -112,7 +112,7 @@ async fn people_who_write_in_loops_fill_their_own_quota() {
         .during(async |attacker| {
             for n in 0..150 {
                 let value = format!("{n:08}").repeat(1_000);
-                let put = PutConfiguration { value, secret: false };
+                let put = PutConfiguration { value, secret: false, usable_only: false };
                 attacker.client.put_configuration(attacker.board, "KEY", &put).await.unwrap();
             }
         })

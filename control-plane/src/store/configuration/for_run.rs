@@ -52,6 +52,7 @@ struct ConfigurationRow {
     revision: i64,
     config_revision: i64,
     secret: bool,
+    usable_only: bool,
     removed: bool,
     plain: Option<String>,
     sealed: Option<Vec<u8>>,
@@ -90,7 +91,8 @@ pub async fn for_run(
                 settings.missing.push(wanted.clone());
                 continue;
             };
-            settings.secrets.insert(wanted.clone(), open(keys, place, row, sealed)?);
+            let of_step = if row.usable_only { &mut settings.usable_only } else { &mut settings.secrets };
+            of_step.insert(wanted.clone(), open(keys, place, row, sealed)?);
             let (level, revision) = (place.level(), row.revision);
             let read = SecretRead { script_id: *script, key: wanted.clone(), level, revision };
             if !reads.contains(&read) {
@@ -191,7 +193,7 @@ async fn scripts(tx: &mut TeamTx, version: VersionId) -> Result<Vec<(String, Scr
 /// The columns of a [`ConfigurationRow`].
 macro_rules! columns {
     () => {
-        "c.script_id, c.board_id, c.key, c.revision, c.config_revision, c.secret, c.removed, c.plain, c.sealed, \
+        "c.script_id, c.board_id, c.key, c.revision, c.config_revision, c.secret, c.usable_only, c.removed, c.plain, c.sealed, \
          c.data_key_no"
     };
 }

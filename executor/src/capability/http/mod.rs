@@ -28,7 +28,7 @@ use self::{
     resolve::{CheckedResolver, DeniedAddress, Lookup, is_denied},
 };
 use super::attempt::AttemptContext;
-use crate::{client::LeaseLost, memory::TASK_MEMORY_LIMIT, run::seed};
+use crate::{client::LeaseLost, mask, memory::TASK_MEMORY_LIMIT, run::seed, tenant_work};
 
 /// No exchange may take longer, whatever the limits say.
 const LONGEST: Duration = Duration::from_mins(1);
@@ -345,7 +345,7 @@ impl lua_wasm_host::Http for AttemptHttp {
         let egress = |bytes| self.attempt.task.api.egress.spend(bytes);
         let exchange = self.outbound.send_metered(request, &key, &egress);
         let answer = self.attempt.task.api.lost.run_until_cancelled(exchange).await;
-        let answer = answer.ok_or_else(super::attempt::lease_lost)??;
+        let answer = self.without_unreadable_secrets(answer.ok_or_else(super::attempt::lease_lost)??).await?;
         let recorded = CallKind::HttpAnswered { request: digest, answer: storable(&answer) };
         self.attempt.call::<serde_json::Value>(call, recorded).await?;
         Ok(answer)
@@ -353,6 +353,33 @@ impl lua_wasm_host::Http for AttemptHttp {
 }
 
 impl AttemptHttp {
+    /// An answer with the secrets masked that scripts must not read: a server may send back what it was sent.
+    async fn without_unreadable_secrets(&self, answer: HttpResponse) -> CallResult<HttpResponse> {
+        let task = &self.attempt.task;
+        if task.usable_only_masker.is_empty() {
+            return Ok(answer);
+        }
+        self.attempt.ensure_masking_budget()?;
+        let (masker, budget) = (task.usable_only_masker.clone(), Arc::clone(&self.attempt.masking));
+        let large = answer.body.len() > mask::LARGE;
+        let search = move || HttpResponse {
+            status: answer.status,
+            headers: answer
+                .headers
+                .into_iter()
+                .map(|(name, value)| (masker.mask_counting(&name, &budget), masker.mask_counting(&value, &budget)))
+                .collect(),
+            body: masker.mask_bytes(answer.body, &budget),
+        };
+        if !large {
+            return Ok(search());
+        }
+        Ok(task.in_turn(search).await.map_err(|error| {
+            let (code, message) = tenant_work::describe(error, "the search for secrets");
+            CallError::retryable(code, message)
+        })?)
+    }
+
     /// The answer that an earlier execution of the attempt got to the same request, if it is stored.
     async fn recall(&self, call: &CallContext, digest: &str) -> CallResult<Option<HttpResponse>> {
         let asked = CallKind::HttpRecall { request: digest.to_owned() };

@@ -17,12 +17,13 @@ use axum::{
     routing::{post, put},
 };
 use restroy_run_queue::run_api::{
-    Call, CallAnswer, CallError, CallKind, HeldTask, Plan, ReleaseReason, Signal, StepLimits, StepSettings, StepState,
+    Call, CallAnswer, CallError, CallKind, HeldTask, Plan, ReleaseReason, Signal, StepSettings, StepState,
 };
 use restroy_sdk::{
     document::Document,
     event::{EventKind, StepRef},
     ids::{BoardId, PipelineId, RunId, TaskId, TeamId},
+    limit::LimitValues,
     problem::ProblemCode,
     status::StepStatus,
     time::Timestamp,
@@ -133,7 +134,7 @@ impl Api {
             seed: "07".repeat(32),
             done: Vec::new(),
             outputs_apart: false,
-            limits: StepLimits::default(),
+            limits: LimitValues::default(),
         };
         let inner = Inner {
             plan,

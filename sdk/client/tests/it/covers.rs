@@ -61,7 +61,7 @@ fn new_token() -> NewApiToken {
 }
 
 fn value() -> PutConfiguration {
-    PutConfiguration { value: text(), secret: false }
+    PutConfiguration { value: text(), secret: false, usable_only: false }
 }
 
 type Call<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;

@@ -5,7 +5,6 @@
 
 mod files;
 mod graph;
-mod origin;
 mod schedule;
 mod step;
 

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{files, is_key, is_name, origin, step_pointer};
-use restroy_model::problem::FieldError;
+use super::{files, is_key, is_name, step_pointer};
+use restroy_model::{origin::Origin, problem::FieldError};
 
 use crate::{Document, DurationText, Step, StepKind, pointer, suggest};
 
@@ -187,7 +187,8 @@ fn origins(at: &str, step: &Step, faults: &mut Vec<FieldError>) {
         faults.push(FieldError::new(&list, format!("{} origins; at most {MAX_ORIGINS}", step.allow.http.len())));
     }
     for (index, text) in step.allow.http.iter().enumerate() {
-        if let Some(reason) = origin::origin_error(text) {
+        if let Err(error) = Origin::declared(text) {
+            let reason = error.reason();
             let detail = format!("`{text}` is not an origin such as `https://api.example.com`: {reason}");
             faults.push(FieldError::new(pointer::element(&list, index), detail));
         }
