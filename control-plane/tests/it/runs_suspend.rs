@@ -160,7 +160,7 @@ async fn a_wait_begins_once_whatever_becomes_of_its_executor() {
     assert_eq!(dispatch::admit(&it.state).await.unwrap(), 0);
     it.clock.advance(Duration::from_secs(38));
     assert_eq!(it.admitted().await, task);
-    let held = executor.claim(&task).await.unwrap();
+    let held = it.executor().await.claim(&task).await.unwrap();
     let waits = held.plan["done"].as_array().unwrap().iter().find(|state| state["step"] == "a").unwrap();
     assert_eq!(waits["due_in_ms"], 0);
     held.reported(1, json!([finished("a"), run_finished("succeeded")])).await;

@@ -73,10 +73,10 @@ fn allow() -> impl Strategy<Value = Allow> {
     })
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn script_step() -> impl Strategy<Value = Step> {
     let when = prop_oneof![Just(When::AllSucceeded), Just(When::AnyFailed), Just(When::Always)];
     let what = (
-        prop_oneof![text().prop_map(StepKind::Script), span().prop_map(StepKind::Sleep)],
+        text().prop_map(StepKind::Script),
         vec(key(), 0..3),
         proptest::option::of(text()),
         proptest::option::of(text()),
@@ -112,6 +112,20 @@ fn step() -> impl Strategy<Value = Step> {
             timeout,
         },
     )
+}
+
+/// A step of any kind, with the fields that its kind has.
+fn step() -> impl Strategy<Value = Step> {
+    (script_step(), proptest::option::of(span())).prop_map(|(script, sleep)| match sleep {
+        Some(duration) => Step {
+            needs: script.needs,
+            condition: script.condition,
+            when: script.when,
+            continue_on_failure: script.continue_on_failure,
+            ..Step::new(StepKind::Sleep(duration))
+        },
+        None => script,
+    })
 }
 
 fn schedule() -> impl Strategy<Value = Schedule> {
