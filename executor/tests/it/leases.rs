@@ -117,6 +117,8 @@ async fn a_request_that_was_answered_is_not_sent_again() {
         &[("a.lua", &script)],
     )
     .await;
+    // Its renewals, soon one after the other, find out that it was lost.
+    api.knobs(|knobs| knobs.lease_ms = 1200);
     let scratch = tempfile::tempdir().unwrap();
     let executor = Running::start(&api, scratch.path(), 1).await;
     executor.push(api.task_id()).await;
@@ -127,12 +129,13 @@ async fn a_request_that_was_answered_is_not_sent_again() {
     let started = |event: &EventKind| matches!(event, EventKind::StepStarted { .. });
     api.until("a's start is committed", |api| api.events().iter().any(started)).await;
     api.lose_lease();
-    api.knobs(|knobs| knobs.gate.1.add_permits(1));
+    // Before its script goes on, which would send the last request.
     api.until("the old fence is refused", |api| api.refused() > 0).await;
     executor.push(api.task_id()).await;
     api.until("a waits again", waits(2)).await;
     assert_eq!(requests.load(Ordering::SeqCst), 2, "the repeat got the stored answers");
-    api.knobs(|knobs| knobs.gate.1.add_permits(1));
+    // For both, should the first still stand there.
+    api.knobs(|knobs| knobs.gate.1.add_permits(2));
     let report = settle(api, executor).await;
     // Another request under a key that stands for an answer already is sent.
     assert_eq!(report.output("a"), json!(["1", "2", "3"]));
