@@ -15,7 +15,7 @@ use restroy_tenant_executor::TenantError;
 
 use crate::{
     secrets::SecretsError,
-    store::{failure, failure::ReadOnlyReason, quota::Limit, storage::StorageUsage, usage::LimitExceeded},
+    store::{StoreError, failure, failure::ReadOnlyReason, quota::Limit, storage::StorageUsage, usage::LimitExceeded},
 };
 
 /// What a handler fails with, whether its request may be done again by us at once, and after how long
@@ -163,6 +163,16 @@ impl From<serde_json::Error> for ApiError {
     fn from(error: serde_json::Error) -> Self {
         tracing::error!(%error, "a stored document cannot be read or written");
         Self::new(ProblemCode::Internal)
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Sql(error) => error.into(),
+            StoreError::Json(error) => error.into(),
+            StoreError::Secrets(error) => error.into(),
+        }
     }
 }
 

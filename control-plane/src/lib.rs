@@ -13,6 +13,6 @@ pub mod mail;
 pub mod metrics;
 pub mod ports;
 pub mod runs;
-pub mod secrets;
 pub mod state;
-pub mod store;
+
+pub use restroy_store::{self as store, secrets, sql};

@@ -19,7 +19,7 @@ use crate::{
     error::{ApiError, ApiResult},
     sql,
     state::AppState,
-    store::{Tx, api_tokens, audit::Actor},
+    store::{Tx, api_tokens, audit::Actor, teams},
 };
 
 /// Somebody who is signed in, or shows an API token. As an extractor: reads `Authorization: Bearer`, or
@@ -89,6 +89,16 @@ impl Caller {
         match self.via {
             AuthMethod::Session(_) => None,
             AuthMethod::Token(grant) => Some(grant),
+        }
+    }
+
+    /// The caller as the viewer of a list of teams.
+    pub fn team_viewer(self) -> teams::Viewer {
+        let grant = self.grant();
+        teams::Viewer {
+            user: self.user_id,
+            token: grant.map(|grant| grant.id),
+            only: grant.and_then(|grant| grant.team),
         }
     }
 

@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use restroy_sdk::{
     ids::{BoardId, Id, PipelineId, RunId, ScriptId, TeamId, UserId},
+    permission::UnknownRole,
     problem::ProblemCode,
 };
 use sqlx::query_as;
 use uuid::Uuid;
 
-use super::{Caller, Permission, Permissions, permission::UnknownRole};
+use super::{Caller, Permission, Permissions};
 use crate::{
     error::{ApiError, ApiResult},
     sql,
     state::AppState,
-    store::{Bypass, Db, Durability, TeamTx, Tx, audit::Actor},
+    store::{Bypass, Db, Durability, TeamTx, Tx, audit::Actor, boards},
 };
 
 /// An authorised caller within one team.
@@ -72,6 +73,15 @@ impl Scope {
     /// Whether the caller's API token, if it is one, lets this through of what its holder may.
     pub fn token_permits(&self, permission: Permission) -> bool {
         self.caller.restrict(Permissions::ALL).contains(permission)
+    }
+
+    /// The caller as the viewer of a list of what lies on boards; the list takes this permission.
+    pub fn board_viewer(&self, permission: Permission) -> boards::Viewer {
+        boards::Viewer {
+            in_team: self.has_permission(permission),
+            administers: self.has_permission(Permission::BoardAdminister),
+            user: self.token_permits(permission).then(|| self.user()),
+        }
     }
 
     /// Refuses with 403 unless the caller may do that too.

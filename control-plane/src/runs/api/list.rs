@@ -18,10 +18,7 @@ use crate::{
     runs::rows::{RunRow, run_columns},
     sql,
     state::AppState,
-    store::{
-        boards::{Viewer, seen},
-        sort::AgeOrder,
-    },
+    store::{boards::seen, sort::AgeOrder},
 };
 
 /// Which runs.
@@ -144,7 +141,7 @@ async fn list(scope: &Scope, pipeline: Option<PipelineId>, filter: RunFilter) ->
                 .bind(pipeline)
         )?
     } else {
-        let viewer = Viewer::new(scope, Permission::RunRead);
+        let viewer = scope.board_viewer(Permission::RunRead);
         sql!(
             &mut *tx,
             fetch_all,
