@@ -11,9 +11,9 @@ use std::{
 };
 
 use futures_util::StreamExt as _;
+use restroy_client::Client;
 use restroy_sdk::{
     api::{pipeline::PutDefinition, run::NewRun},
-    client::Client,
     event::EventKind,
     ids::{BoardId, PipelineId, RunId},
 };

@@ -8,9 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use restroy_client::{Client, Paging, Result as ClientResult};
 use restroy_sdk::{
     api::Page,
-    client::{Client, Paging, Result as ClientResult},
     ids::{BoardId, PipelineId, TeamId},
 };
 use sqlx::SqliteConnection;

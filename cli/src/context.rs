@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use restroy_sdk::client::Client;
+use restroy_client::Client;
 use serde::Serialize;
 use url::Url;
 
@@ -39,7 +39,7 @@ impl Context {
             Some(server) => server,
             None => credentials
                 .current()
-                .map_err(|error| Failure::from(restroy_sdk::client::Error::Store(error)))?
+                .map_err(|error| Failure::from(restroy_client::Error::Store(error)))?
                 .unwrap_or_else(|| DEFAULT_SERVER.to_owned()),
         };
         // One spelling per server: sessions are found by it.
@@ -56,7 +56,7 @@ impl Context {
             None => self
                 .credentials
                 .api_token(&self.server)
-                .map_err(|error| Failure::from(restroy_sdk::client::Error::Store(error)))?,
+                .map_err(|error| Failure::from(restroy_client::Error::Store(error)))?,
         };
         Ok(match token {
             Some(token) => client.with_api_token(&token),

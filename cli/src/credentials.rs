@@ -9,7 +9,8 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use restroy_sdk::{api::auth::Tokens, client::TokenStore};
+use restroy_client::TokenStore;
+use restroy_sdk::api::auth::Tokens;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Outcome};

@@ -2,10 +2,8 @@
 
 use std::{fmt::Write as _, path::Path};
 
-use restroy_sdk::{
-    client::Error,
-    problem::{Problem, ProblemCode},
-};
+use restroy_client::Error;
+use restroy_sdk::problem::{Problem, ProblemCode};
 
 use crate::style::Paint;
 

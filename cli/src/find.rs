@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use restroy_client::{Client, Paging, Result as ClientResult};
 use restroy_sdk::{
     api::{
         Page,
@@ -10,7 +11,6 @@ use restroy_sdk::{
         script::Script,
         team::{Member, Team},
     },
-    client::{Client, Paging, Result as ClientResult},
     ids::{BoardId, PipelineId, TeamId},
 };
 

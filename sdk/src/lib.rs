@@ -1,19 +1,13 @@
 //! The public contract of Restroy: what passes between an installation and those who use it.
 //!
-//! Here live the API's types ([`api`]), run events ([`event`]), problem codes ([`problem`]), permissions and built-in roles ([`permission`]), the
-//! pipeline document ([`document`]), bounds for JSON ([`json_bounds`]), the check of values against JSON Schemas ([`schema`], a feature)
-//! and a typed async client ([`client`]). Nothing here knows how
-//! the services are built; the services and the command line are built on this.
+//! The types of the REST API are in [`api`]. Ids, times, statuses, events, problem codes, permissions and built-in roles come
+//! from `restroy-model`, the pipeline document ([`document`]) and the check of values against JSON Schemas (`schema`, a
+//! feature) from `restroy-document`. `restroy-client` is the typed async client. Nothing here knows how the services
+//! are built; the services and the command line are built on this.
 
 pub mod api;
-pub mod client;
-pub mod document;
-pub mod event;
-pub mod ids;
-pub mod json_bounds;
-pub mod permission;
-pub mod problem;
+
+pub use restroy_document as document;
 #[cfg(feature = "schema")]
-pub mod schema;
-pub mod status;
-pub mod time;
+pub use restroy_document::schema;
+pub use restroy_model::{event, ids, json_bounds, permission, problem, status, time};

@@ -3,9 +3,9 @@
 use std::{cell::Cell, collections::BTreeMap, convert::Infallible, error::Error};
 
 use futures_util::future::join_all;
+use restroy_client::{Client, Paging};
 use restroy_sdk::{
     api::{pipeline::PutDefinition, run::NewRun},
-    client::{Client, Paging},
     ids::{BoardId, PipelineId},
 };
 use serde_json::{Map, Value, json, value::to_raw_value};

@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, error::Error};
 
 use futures_util::StreamExt as _;
+use restroy_client::Client;
 use restroy_sdk::{
     api::{auth::Register, board::NewBoard, pipeline::PutDefinition, run::NewRun, team::NewTeam},
-    client::Client,
     event::EventKind,
     ids::{BoardId, PipelineId},
     status::RunStatus,

@@ -2,12 +2,12 @@
 
 use std::io::{self, Write as _};
 
+use restroy_client::{Client, Paging};
 use restroy_sdk::{
     api::{
         Page,
         audit::{AuditEntry, AuditFilter},
     },
-    client::{Client, Paging},
     ids::TeamId,
     time::Timestamp,
 };
@@ -61,7 +61,7 @@ async fn page(
     team: Option<TeamId>,
     filter: &AuditFilter,
     paging: &Paging,
-) -> restroy_sdk::client::Result<Page<AuditEntry>> {
+) -> restroy_client::Result<Page<AuditEntry>> {
     match team {
         Some(team) => client.audit(team, filter, paging).await,
         None => client.my_audit(filter, paging).await,

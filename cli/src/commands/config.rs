@@ -1,9 +1,9 @@
 //! `restroy secrets set | list | remove`, `restroy config set | list | unset`: what scripts are configured
 //! with, their own and that of boards and teams.
 
+use restroy_client::{Client, ConfigurationOwner};
 use restroy_sdk::{
     api::script::{ConfigurationEntry, PutConfiguration},
-    client::{Client, ConfigurationOwner},
     problem::ProblemCode,
 };
 use serde::Serialize;

@@ -2,9 +2,9 @@
 
 use std::io::Write as _;
 
+use restroy_client::Client;
 use restroy_sdk::{
     api::pipeline::Pipeline,
-    client::Client,
     document::{Capability, Document, escalated_capabilities},
 };
 

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use restroy_client::{Client, Error};
 use restroy_sdk::{
     api::library::{LibrarySource, NewLibraryModule, PutLibraryModule},
-    client::{Client, Error},
     ids::TeamId,
     problem::{Problem, ProblemCode},
 };

@@ -1,8 +1,8 @@
 //! `restroy login`, `verify-email`, `logout`, `whoami`.
 
+use restroy_client::{Client, Error, TokenStore as _};
 use restroy_sdk::{
     api::{auth::Register, board::NewBoard, team::NewTeam},
-    client::{Client, Error, TokenStore as _},
     problem::ProblemCode,
 };
 

@@ -1,9 +1,7 @@
 //! `restroy members`.
 
-use restroy_sdk::{
-    api::{board::BoardMember, invitation::NewInvitation, team::Member},
-    client::Client,
-};
+use restroy_client::Client;
+use restroy_sdk::api::{board::BoardMember, invitation::NewInvitation, team::Member};
 
 use crate::{
     args::Members,

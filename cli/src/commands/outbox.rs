@@ -1,6 +1,7 @@
 //! `restroy outbox`.
 
-use restroy_sdk::{api::team::OutboxMessage, client::Paging};
+use restroy_client::Paging;
+use restroy_sdk::api::team::OutboxMessage;
 
 use crate::{
     args::Outbox,

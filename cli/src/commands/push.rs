@@ -1,8 +1,8 @@
 //! `restroy push`.
 
+use restroy_client::Error;
 use restroy_sdk::{
     api::pipeline::PutDefinition,
-    client::Error,
     problem::{FieldError, ProblemCode},
 };
 use serde_json::value::to_raw_value;

@@ -1,6 +1,7 @@
 //! `restroy run`.
 
-use restroy_sdk::{api::run::NewRun, client::Client, ids::RunId, status::RunStatus};
+use restroy_client::Client;
+use restroy_sdk::{api::run::NewRun, ids::RunId, status::RunStatus};
 
 use crate::{
     args::Run,

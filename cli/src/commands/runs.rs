@@ -1,6 +1,7 @@
 //! `restroy runs`.
 
-use restroy_sdk::{api::run::Run, client::Paging};
+use restroy_client::Paging;
+use restroy_sdk::api::run::Run;
 
 use crate::{
     args::{Runs, RunsAction},

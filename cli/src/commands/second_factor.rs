@@ -1,6 +1,7 @@
 //! `restroy second-factor`.
 
-use restroy_sdk::{api::account::RecoveryCodes, client::Client};
+use restroy_client::Client;
+use restroy_sdk::api::account::RecoveryCodes;
 use serde_json::json;
 
 use crate::{

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use restroy_client::Client;
 use restroy_sdk::{
     api::token::{ApiToken, NewApiToken},
-    client::Client,
     ids::{ApiTokenId, TeamId},
     time::Ambient,
 };

@@ -1,6 +1,7 @@
 //! `restroy usage`.
 
-use restroy_sdk::{api::usage::Storage, client::Paging};
+use restroy_client::Paging;
+use restroy_sdk::api::usage::Storage;
 
 use crate::{
     args::Usage,

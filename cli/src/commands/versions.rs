@@ -1,6 +1,6 @@
 //! `restroy versions`.
 
-use restroy_sdk::client::Paging;
+use restroy_client::Paging;
 
 use crate::{
     args::Versions,

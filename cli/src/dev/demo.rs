@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::Path};
 
+use restroy_client::{Client, Paging};
 use restroy_sdk::{
     api::{
         auth::Register,
@@ -11,7 +12,6 @@ use restroy_sdk::{
         run::NewRun,
         team::NewTeam,
     },
-    client::{Client, Paging},
     document,
     ids::{BoardId, TeamId},
     time::Ambient,
@@ -133,7 +133,7 @@ fn password(data_dir: &Path) -> Result<String, DevError> {
     Ok(password)
 }
 
-type ClientResult<T> = Result<T, restroy_sdk::client::Error>;
+type ClientResult<T> = Result<T, restroy_client::Error>;
 
 async fn sign_in(client: &Client, password: &str) -> ClientResult<()> {
     // Registering an address that is there already changes nothing.

@@ -10,13 +10,8 @@ mod rows;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use futures_util::TryStreamExt as _;
-use restroy_sdk::{
-    client::{Client, Error},
-    event::Event,
-    ids::RunId,
-    status::RunStatus,
-    time::Ambient,
-};
+use restroy_client::{Client, Error};
+use restroy_sdk::{event::Event, ids::RunId, status::RunStatus, time::Ambient};
 
 use crate::style::Paint;
 pub(crate) use model::{LogLine, RunView, seconds, status_words};

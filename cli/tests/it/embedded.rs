@@ -1,6 +1,6 @@
 //! What only `restroy dev` has: its data folder, and settings with defaults.
 
-use restroy_sdk::client::Paging;
+use restroy_client::Paging;
 use sqlx::{ConnectOptions as _, sqlite::SqliteConnectOptions};
 
 use crate::{

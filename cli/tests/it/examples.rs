@@ -8,9 +8,8 @@ use axum::{
     http::{HeaderMap, StatusCode},
     routing::get,
 };
-use restroy_sdk::{
-    api::script::PutConfiguration, client::Paging, event::EventKind, ids::PipelineId, status::StepStatus,
-};
+use restroy_client::Paging;
+use restroy_sdk::{api::script::PutConfiguration, event::EventKind, ids::PipelineId, status::StepStatus};
 use serde_json::{Value, json};
 use sqlx::{Row as _, sqlite::SqlitePool};
 use tokio::sync::Mutex;

@@ -4,10 +4,8 @@
 
 use std::{path::Path, process::Command, time::Duration};
 
-use restroy_sdk::{
-    api::{auth::Register, board::NewBoard, pipeline::PutDefinition, run::NewRun, team::NewTeam},
-    client::Client,
-};
+use restroy_client::Client;
+use restroy_sdk::api::{auth::Register, board::NewBoard, pipeline::PutDefinition, run::NewRun, team::NewTeam};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use serde_json::{Value, json, value::to_raw_value};
 

@@ -5,10 +5,8 @@ use std::{
     process::{Output, Stdio},
 };
 
-use restroy_sdk::{
-    client::{Client, Paging},
-    time::{Clock as _, System},
-};
+use restroy_client::{Client, Paging};
+use restroy_sdk::time::{Clock as _, System};
 use serde_json::Value;
 use totp_rs::{Builder, Secret};
 

@@ -1,6 +1,7 @@
 //! Bad input is refused with a problem that names the place, and leaves nothing half-made.
 
-use restroy_sdk::{api::run::NewRun, client::Paging, problem::ProblemCode};
+use restroy_client::Paging;
+use restroy_sdk::{api::run::NewRun, problem::ProblemCode};
 use serde_json::{Value, json};
 
 use crate::world::{World, problem};

@@ -1,6 +1,7 @@
 //! Nothing is lost when the process dies, and nothing that was committed is done twice.
 
-use restroy_sdk::{api::run::NewRun, client::Paging, event::EventKind, status::RunStatus};
+use restroy_client::Paging;
+use restroy_sdk::{api::run::NewRun, event::EventKind, status::RunStatus};
 use serde_json::{Value, json};
 
 use crate::world::{World, assert_gapless};

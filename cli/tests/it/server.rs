@@ -7,7 +7,8 @@ use std::{
 };
 
 use restroy_control_plane::secrets::MasterKey;
-use restroy_sdk::{client::Client, time::Ambient};
+use restroy_client::Client;
+use restroy_sdk::time::Ambient;
 use tempfile::TempDir;
 
 pub use crate::process::{PATIENCE, restroy};

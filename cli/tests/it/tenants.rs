@@ -1,10 +1,7 @@
 //! What belongs to one team does not exist for another.
 
-use restroy_sdk::{
-    api::{run::NewRun, script::PutConfiguration},
-    client::{Client, Error, Paging},
-    problem::{Problem, ProblemCode},
-};
+use restroy_client::{Client, Error, Paging};
+use restroy_sdk::{api::{run::NewRun, script::PutConfiguration}, problem::{Problem, ProblemCode}};
 use serde_json::json;
 
 use crate::world::{Tenant, World, person, problem};

@@ -1,12 +1,7 @@
 //! Disk: what fills the database of everybody, or the scratch space of an executor.
 
-use restroy_sdk::{
-    api::{board::PutKv, run::NewRun, script::PutConfiguration},
-    client::Paging,
-    event::EventKind,
-    problem::ProblemCode,
-    status::RunStatus,
-};
+use restroy_client::Paging;
+use restroy_sdk::{api::{board::PutKv, run::NewRun, script::PutConfiguration}, event::EventKind, problem::ProblemCode, status::RunStatus};
 use serde_json::{Value, json};
 
 use super::Neighbours;

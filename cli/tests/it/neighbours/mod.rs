@@ -17,7 +17,8 @@ mod waiting;
 
 use std::{cell::Cell, fs};
 
-use restroy_sdk::{client::Paging, event::EventKind, ids::PipelineId, status::RunStatus};
+use restroy_client::Paging;
+use restroy_sdk::{event::EventKind, ids::PipelineId, status::RunStatus};
 use serde_json::json;
 
 use crate::{server::Server, world::Tenant};

@@ -1,12 +1,8 @@
 //! Attacks on slots: what waits, what is cancelled, what queues, and one owner's many teams.
 
 use futures_util::future::join_all;
-use restroy_sdk::{
-    api::{board::NewBoard, run::NewRun, team::NewTeam},
-    client::Paging,
-    event::EventKind,
-    ids::{PipelineId, RunId},
-};
+use restroy_client::Paging;
+use restroy_sdk::{api::{board::NewBoard, run::NewRun, team::NewTeam}, event::EventKind, ids::{PipelineId, RunId}};
 use serde_json::{Value, json};
 
 use super::Neighbours;

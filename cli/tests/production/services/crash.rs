@@ -1,6 +1,7 @@
 //! Processes that die, and one that only seems to be dead.
 
-use restroy_sdk::{client::Paging, problem::ProblemCode};
+use restroy_client::Paging;
+use restroy_sdk::problem::ProblemCode;
 use serde_json::{Value, json};
 
 use super::{

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use restroy_client::{Client, Paging};
 use restroy_sdk::{
     api::{auth::Register, board::NewBoard, pipeline::PutDefinition, run::NewRun, team::NewTeam},
-    client::{Client, Paging},
     event::{Event, EventKind},
     ids::{BoardId, PipelineId, RunId},
     status::RunStatus,

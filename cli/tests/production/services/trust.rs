@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use restroy_sdk::{api::script::PutConfiguration, client::Paging};
+use restroy_client::Paging;
+use restroy_sdk::api::script::PutConfiguration;
 use serde_json::json;
 
 use super::{

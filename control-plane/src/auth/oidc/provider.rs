@@ -223,7 +223,7 @@ async fn metadata(state: &AppState, at_most: Duration) -> ApiResult<CoreProvider
 
 fn http(settings: &OidcSettings) -> ApiResult<reqwest::Client> {
     let scheme = settings.issuer.split(':').next().unwrap_or_default();
-    let tls = restroy_sdk::client::tls_config(scheme).map_err(|error| FlowError::Settings(error.to_string()))?;
+    let tls = restroy_client::tls_config(scheme).map_err(|error| FlowError::Settings(error.to_string()))?;
     let client = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .redirect(reqwest::redirect::Policy::none())
