@@ -83,9 +83,20 @@ pub fn is_unavailable(error: &sqlx::Error) -> bool {
         || ReadOnlyReason::from_error(error).is_some()
 }
 
+/// Whether the same may go well a moment later although nothing about it changes. A full disk does not empty itself.
+pub fn is_temporary(error: &sqlx::Error) -> bool {
+    (is_unavailable(error) || is_commit_unknown(error))
+        && ReadOnlyReason::from_error(error) != Some(ReadOnlyReason::DiskFull)
+}
+
 /// Whether a statement was ended because it took longer than a statement may: less may go.
 pub fn is_statement_timeout(error: &sqlx::Error) -> bool {
     sqlstate(error).is_some_and(|code| code == "57014")
+}
+
+/// Whether an error says that a UNIQUE constraint was hit.
+pub fn is_unique_violation(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
 }
 
 /// Whether it was a COMMIT that got no answer.

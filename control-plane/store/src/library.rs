@@ -13,7 +13,7 @@ use sqlx::{query, query_as, query_scalar};
 use super::{
     TeamTx,
     sort::{AgeOrder, ListSelection, by_age, by_order},
-    versions::script_version,
+    sources::script_version,
 };
 use crate::sql;
 

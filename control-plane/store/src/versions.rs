@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use restroy_sdk::{
     api::pipeline::Version,
     document::Document,
-    ids::{LibraryVersionId, PipelineId, ScriptId, ScriptVersionId, UserId, VersionId},
+    ids::{LibraryVersionId, PipelineId, ScriptId, UserId, VersionId},
     time::{Ambient, Timestamp},
 };
-use sha2::{Digest, Sha256};
 use sqlx::{query, query_as, query_scalar};
 
 use super::{
     StoreError, TeamTx, library,
     sort::{AgeOrder, by_age},
+    sources,
 };
 use crate::sql;
 
@@ -189,7 +189,7 @@ pub async fn insert(tx: &mut TeamTx, ambient: &Ambient, new: &NewVersion<'_>) ->
     )?;
     for (path, source) in new.files {
         let script = script(tx, ambient, new.pipeline, (id, path)).await?;
-        let source = script_version(tx, ambient, source).await?;
+        let source = sources::script_version(tx, ambient, source).await?;
         sql!(
             &mut **tx,
             execute,
@@ -243,33 +243,5 @@ pub async fn library_versions(tx: &mut TeamTx, version: VersionId) -> Result<Vec
         query_scalar("SELECT library_version_id FROM pipeline_version_library WHERE team_id = $1 AND version_id = $2")
             .bind(team)
             .bind(version)
-    )
-}
-
-/// The team's copy of a source.
-pub(super) async fn script_version(
-    tx: &mut TeamTx,
-    ambient: &Ambient,
-    source: &str,
-) -> Result<ScriptVersionId, sqlx::Error> {
-    let team = tx.team();
-    let hash = Sha256::digest(source.as_bytes()).to_vec();
-    sql!(
-        &mut **tx,
-        execute,
-        query(
-            "INSERT INTO script_versions (id, team_id, sha256, source, created_at)
-             VALUES ($1, $2, $3, $4, $5) ON CONFLICT (team_id, sha256) DO NOTHING"
-        )
-        .bind(ambient.id::<ScriptVersionId>())
-        .bind(team)
-        .bind(&hash)
-        .bind(source)
-        .bind(ambient.now())
-    )?;
-    sql!(
-        &mut **tx,
-        fetch_one,
-        query_scalar("SELECT id FROM script_versions WHERE team_id = $1 AND sha256 = $2").bind(team).bind(hash)
     )
 }

@@ -322,7 +322,7 @@ fn every_reason_to_bypass_row_level_security_is_used() {
 fn source_files() -> BTreeMap<String, String> {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = BTreeMap::new();
-    for (source, prefix) in [("src", ""), ("store/src", "store/")] {
+    for (source, prefix) in [("src", ""), ("domain/src", "domain/"), ("store/src", "store/")] {
         let source = root.join(source);
         let mut folders = vec![source.clone()];
         while let Some(folder) = folders.pop() {

@@ -285,5 +285,5 @@ fn check(key: &str, put: &PutConfiguration) -> ApiResult<()> {
         let detail = format!("a secret needs at least {} bytes: a shorter one cannot be masked", limits::MIN_SECRET);
         fields.error("/value", detail);
     }
-    fields.finish()
+    Ok(fields.finish()?)
 }
