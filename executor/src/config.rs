@@ -2,8 +2,6 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-use lua_wasm_host::Limits;
-
 use crate::HttpPolicy;
 
 /// What the scratch folders of all runs may hold together unless set otherwise: 448 MiB, within the 512 MiB that the
@@ -35,8 +33,6 @@ pub struct ExecutorConfig {
     pub scratch_total_bytes: u64,
     /// What scripts' requests may reach.
     pub http: HttpPolicy,
-    /// What one attempt of a step may use; its wall time is the step's own `timeout`, if it has one.
-    pub limits: Limits,
     /// After the order to stop, how long running tasks may continue. What is not done then is handed back, and done by
     /// another executor.
     pub drain: Duration,
@@ -52,7 +48,7 @@ pub struct ClientIdentity {
 }
 
 impl ExecutorConfig {
-    /// The defaults: four tasks at once, eight sandboxes each, and `Limits::default` for each attempt.
+    /// The defaults: four tasks at once, eight sandboxes each.
     pub fn new(run_api_url: impl Into<String>, credential: impl Into<String>, scratch_dir: impl Into<PathBuf>) -> Self {
         Self {
             run_api_url: run_api_url.into(),
@@ -65,7 +61,6 @@ impl ExecutorConfig {
             scratch_bytes: 50 * 1024 * 1024,
             scratch_total_bytes: DEFAULT_SCRATCH_TOTAL,
             http: HttpPolicy::default(),
-            limits: Limits::default(),
             drain: Duration::from_secs(10),
         }
     }

@@ -176,6 +176,23 @@ impl Masker {
         masked
     }
 
+    /// Bytes with every secret masked. What it takes is counted.
+    pub(crate) fn mask_bytes(&self, bytes: Vec<u8>, budget: &Budget) -> Vec<u8> {
+        let places = self.places(&bytes, budget);
+        if places.is_empty() {
+            return bytes;
+        }
+        let mut masked = Vec::with_capacity(bytes.len());
+        let mut end = 0;
+        for place in places {
+            masked.extend_from_slice(&bytes[end..place.start]);
+            masked.extend_from_slice(MASK.as_bytes());
+            end = place.end;
+        }
+        masked.extend_from_slice(&bytes[end..]);
+        masked
+    }
+
     /// The text with every secret masked, where it was cut at its end before anything was masked: without as much of
     /// its end as the beginning of a secret could take.
     pub(crate) fn mask_cut(&self, text: &str) -> String {

@@ -13,7 +13,7 @@ use restroy_sdk::{
     status::RunStatus,
     time::Ambient,
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -45,8 +45,8 @@ const HAND_BACK: Duration = Duration::from_secs(5);
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 /// The pauses after which a confirmation that did not get through is sent again.
 const CONFIRM_PAUSES: [Duration; 3] = [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(5)];
-/// How long after a control-plane did not take a task back that waits, before it is asked again.
-const WAIT_REFUSED_PAUSE: Duration = Duration::from_secs(30);
+/// How long after a control-plane did not suspend a run that waits, before it is asked again.
+const SUSPEND_REFUSED_PAUSE: Duration = Duration::from_secs(30);
 /// How long a slot is out of use when it could not even ask for a task.
 const STAND_BACK: Duration = Duration::from_secs(2);
 /// How often scratch folders that nobody uses are looked for.
@@ -72,7 +72,7 @@ enum TaskEnd {
     /// The task is in other hands.
     Lost,
     /// Nothing is left but attempts whose time has not come: it was given back until then.
-    Waiting,
+    Suspended,
     /// The executor ends before its work does.
     Abandoned,
 }
@@ -104,7 +104,6 @@ impl Executor {
             tenant_work: tenant_work::executor(&config),
             ambient,
             outbound: OutboundHttp::new(config.http.clone()).map_err(ExecutorError::Http)?,
-            limits: config.limits.clamped(),
             sandboxes_per_task: config.sandboxes_per_task as usize,
             metrics,
         };
@@ -158,7 +157,7 @@ impl Executor {
                     async move {
                         if let Some((run_id, leave)) = this.run_claimed(message.task_id, &abandon).await {
                             let folders = Arc::clone(&this.folders);
-                            let leave = move || folders.release(run_id, leave, tokio::time::Instant::now());
+                            let leave = move || folders.release(run_id, leave, Instant::now());
                             let _ = tokio::task::spawn_blocking(leave).await;
                         }
                     }
@@ -236,8 +235,7 @@ impl Executor {
     async fn remove_expired_folders(&self) {
         loop {
             let folders = Arc::clone(&self.folders);
-            let cleaned =
-                tokio::task::spawn_blocking(move || folders.remove_expired(tokio::time::Instant::now())).await;
+            let cleaned = tokio::task::spawn_blocking(move || folders.remove_expired(Instant::now())).await;
             if let Ok(Err(error)) = cleaned {
                 tracing::warn!(%error, "old scratch folders cannot be removed");
             }
@@ -277,6 +275,7 @@ impl Executor {
                 return None;
             }
         };
+        let claimed_at = Instant::now();
         let run_id = claimed.plan.run_id;
         let fence = claimed.fence;
         tracing::info!(%run_id, fence, "the task is taken");
@@ -312,7 +311,9 @@ impl Executor {
         let scratch = tokio::task::spawn_blocking(move || folders.open(run_id, team_id)).await.ok()?;
         let (tools, signals) = (self.tools.clone(), Arc::clone(&self.signals));
         let task = match prepared {
-            Ok(prepared) => Arc::new(TaskContext::new(plan, prepared, api, Arc::clone(&scratch), tools, signals)),
+            Ok(prepared) => {
+                Arc::new(TaskContext::new((plan, claimed_at), prepared, api, Arc::clone(&scratch), tools, signals))
+            }
             Err(error) => {
                 tracing::warn!(%run_id, code = error.code, error = error.message, "the plan cannot be executed");
                 // Whoever takes the task next would come to the same point: the run ends here.
@@ -329,7 +330,7 @@ impl Executor {
             () = self.tools.threads.run(run_task(Arc::clone(&task))) => TaskEnd::Done,
             _ = &mut delivery => TaskEnd::Lost,
             () = lease::keep_lease(&task, &self.signals) => TaskEnd::Lost,
-            () = release_while_waiting(&task) => TaskEnd::Waiting,
+            () = suspend_while_waiting(&task) => TaskEnd::Suspended,
             () = task.api.lost.cancelled() => TaskEnd::Lost,
             () = abandon.cancelled() => TaskEnd::Abandoned,
         };
@@ -353,8 +354,8 @@ impl Executor {
             tracing::info!(%run_id, "the run is over");
             return Some((run_id, FolderDisposition::Remove));
         }
-        if matches!(end, TaskEnd::Waiting) {
-            tracing::info!(%run_id, fence, "the task is given back until a step is due");
+        if matches!(end, TaskEnd::Suspended) {
+            tracing::info!(%run_id, fence, "the run is suspended until a step is due");
             return Some((run_id, FolderDisposition::Keep));
         }
         let ended = task.api.release_reason() == Some(ReleaseReason::Ended);
@@ -381,18 +382,18 @@ impl Executor {
 
 /// Gives the task back once all that is left of it waits for long enough; never returns if the control-plane
 /// does not take that.
-async fn release_while_waiting(task: &TaskContext) {
+async fn suspend_while_waiting(task: &TaskContext) {
     loop {
         task.activity.freeze().await;
         // What they wait for is recorded first: whoever continues with it finds it.
         task.reporter.committed(task.reporter.newest()).await;
-        match task.api.wait(task.activity.waiting()).await {
+        match task.api.suspend(task.activity.waiting()).await {
             Ok(true) => return,
             // Whoever looks after the lease ends the work.
             Err(LeaseLost) => std::future::pending().await,
             Ok(false) => {
                 task.activity.thaw();
-                tokio::time::sleep(WAIT_REFUSED_PAUSE).await;
+                tokio::time::sleep(SUSPEND_REFUSED_PAUSE).await;
             }
         }
     }

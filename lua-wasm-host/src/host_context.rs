@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{Clock, EffectGate, Entropy, Files, Grants, Http, Journal, Kv, Mail, Owner, Sink};
+use crate::{Clock, EffectGate, Entropy, Files, Grants, Http, Journal, Kv, Mail, Owner, Secrets, Sink};
 
 /// The capabilities of one run, and what may use them. A capability that is absent answers
 /// `not_available`; one that is not granted answers `not_granted`, whether present or not.
@@ -21,6 +21,8 @@ pub struct HostContext {
     pub entropy: Arc<dyn Entropy>,
     /// Where its lines go.
     pub sink: Arc<dyn Sink>,
+    /// The secrets that the script declares.
+    pub secrets: Arc<Secrets>,
     /// HTTP requests.
     pub http: Option<Arc<dyn Http>>,
     /// The key-value store.
@@ -46,6 +48,7 @@ impl HostContext {
             clock,
             entropy,
             sink,
+            secrets: Arc::default(),
             http: None,
             kv: None,
             mail: None,

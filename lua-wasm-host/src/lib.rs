@@ -39,10 +39,11 @@ mod wire;
 
 pub use capability::{
     ArtifactRequest, CallContext, CallError, CallFailure, CallKind, CallRecord, CallResult, Clock, EffectGate, Email,
-    Entropy, FileEntry, Files, Http, HttpRequest, HttpResponse, Journal, Kv, KvEntry, Level, Mail, Sink, WriteAt,
+    Entropy, FileEntry, Files, Http, HttpRequest, HttpResponse, Journal, Kv, KvEntry, Level, Mail, Secrets, Sink,
+    WriteAt,
 };
 pub use engine::{CheckReport, Engine, EngineConfig, EngineError, EngineId};
-pub use grants::{Grants, InvalidOrigin, Origin};
+pub use grants::Grants;
 pub use host_context::HostContext;
 pub use invocation::{Globals, Invocation, Mode, Source};
 pub use isolation::{Isolation, IsolationReport, ProcessConfig};

@@ -49,10 +49,15 @@ pub(crate) mod op {
     pub(crate) const COUNTED: u32 = 16;
     /// `{seconds}`.
     pub(crate) const SLEEP: u32 = 16;
-    /// `{method, url, headers, timeout?, idempotency_key?}` and body; `{status, headers}` and body.
+    /// `{method, url, headers, timeout?, idempotency_key?, secrets?: [{token, key, form}]}` and body; `{status, headers}`
+    /// and body. Each token stands for a secret in the URL's query, a header or the body.
     pub(crate) const HTTP: u32 = 17;
     /// `{to, subject, text, html?, reply_to?, idempotency_key?}`; `{id}`.
     pub(crate) const EMAIL: u32 = 18;
+    /// `{key, reference?}`; the value of the secret as body, nothing for a reference.
+    pub(crate) const SECRET: u32 = 19;
+    /// `{key, algorithm}` and body; the message authentication code as body.
+    pub(crate) const SECRET_HMAC: u32 = 20;
     /// `{key}`; `{value}`, absent when there is none. Values are strings that hold a JSON text.
     pub(crate) const KV_GET: u32 = 32;
     /// `{key, value, ttl?}`.

@@ -10,7 +10,7 @@
 //! | `POST /run/v1/tasks/{id}/renew` | task token | nothing | [`Lease`]; 409 `lease_lost` |
 //! | `POST /run/v1/tasks/{id}/outputs` | task token | [`OutputsRequest`] | [`OutputsPage`]; 409 `lease_lost` |
 //! | `POST /run/v1/tasks/{id}/release` | task token | nothing | [`Released`]; 409 `lease_lost` |
-//! | `POST /run/v1/tasks/{id}/wait` | task token | [`Wait`] | [`Released`]; 409 `lease_lost` |
+//! | `POST /run/v1/tasks/{id}/suspend` | task token | [`Suspend`] | [`Released`]; 409 `lease_lost` |
 //! | `POST /run/v1/tasks/{id}/stopped` | executor | nothing | [`Released`] |
 //! | `POST /run/v1/tasks/{id}/calls` | task token | [`Call`] | [`CallAnswer`]; 409 `lease_lost` |
 //! | `PUT /run/v1/tasks/{id}/artifacts?step=&index=&attempt=&call_number=&key=&name=` | task token | bytes | [`CallAnswer`]; 409 `lease_lost` |
@@ -35,11 +35,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use self::{
-    calls::{Call, CallAnswer, CallError, CallKind},
-    plan::{
-        OUTPUTS_PAGE_BYTES, OutputsCursor, OutputsPage, OutputsRequest, Plan, StepLimits, StepOutput, StepSettings,
-        StepState,
-    },
+    calls::{Call, CallAnswer, CallError, CallKind, HttpAnswer, MAX_HTTP_ANSWER},
+    plan::{OUTPUTS_PAGE_BYTES, OutputsCursor, OutputsPage, OutputsRequest, Plan, StepOutput, StepSettings, StepState},
 };
 
 /// The version of this protocol.
@@ -204,23 +201,14 @@ pub struct Lease {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Released {}
 
-/// `POST /run/v1/tasks/{id}/wait`: nothing is left of the task but attempts whose time has not come. Lease and
-/// slot are given back as by a release; the task is admitted again when the first of them is due. A
-/// control-plane that is older than the route answers 404, and the executor keeps the task.
+/// `POST /run/v1/tasks/{id}/suspend`: nothing is left of the task but attempts whose time has not come. Lease and
+/// slot are given back as by a release; the task is admitted again when the first of them is due. When that is, was
+/// recorded when the wait began, with the events that were reported. A control-plane that is older than the route
+/// answers 404, and the executor keeps the task.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Wait {
-    /// The attempts that wait: one at least, and one for a step or item.
-    pub steps: Vec<WaitingStep>,
-}
-
-/// An attempt whose time has not come.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct WaitingStep {
-    /// The attempt that is to start.
-    #[serde(flatten)]
-    pub step: StepRef,
-    /// How long it still waits, in milliseconds.
-    pub wait_ms: u64,
+pub struct Suspend {
+    /// The attempts that wait, or that are to start when their pause is over: one at least, and one for a step or item.
+    pub waiting: Vec<StepRef>,
 }
 
 #[cfg(test)]
@@ -229,7 +217,7 @@ mod tests {
 
     #[test]
     fn outputs_pass_as_the_text_that_they_are() {
-        let text = r#"{"step":"a","attempt":1,"status":"succeeded","items":null,"output":{"b": 1.0,  "a":[1e2,"\u0041"]},"error":null,"retried":false,"retry_at":null}"#;
+        let text = r#"{"step":"a","attempt":1,"status":"succeeded","items":null,"output":{"b": 1.0,  "a":[1e2,"\u0041"]},"error":null,"retried":false,"due_in_ms":null}"#;
         let state: StepState = serde_json::from_str(text).unwrap();
         assert_eq!(state.output.as_ref().unwrap().get(), r#"{"b": 1.0,  "a":[1e2,"\u0041"]}"#);
         assert_eq!(serde_json::to_string(&state).unwrap(), text);

@@ -173,12 +173,29 @@ function crypto.sha384(bytes, form) end
 function crypto.sha512(bytes, form) end
 
 ---@param algorithm "sha1"|"sha256"|"sha384"|"sha512"
----@param key string
+---@param key string|restroy.Secret
 ---@param bytes string
 ---@param form? "raw"
 ---@return string
 ---@nodiscard
 function crypto.hmac(algorithm, key, bytes, form) end
+
+---@class restroy.Secret a reference to a secret; shown as `secret:KEY`
+
+---@class restroy.secrets
+secrets = {}
+
+---A reference to a secret that the step declares: a header, a value of `query` or `form`, or a field of `json` has the
+---secret's value there, after the prefix. `crypto.hmac` takes one as its key.
+---@param key string
+---@param prefix? string
+---@return restroy.Secret
+function secrets.ref(key, prefix) end
+
+---The value of a secret that the step declares; fails with `secret_usable_only` where the script may only use it.
+---@param key string
+---@return string
+function secrets.get(key) end
 
 ---@param bytes string
 ---@return string
@@ -341,7 +358,7 @@ function time.duration(text) end
 ---------------------------------------------------------------------------------------------------
 
 ---@class restroy.HttpOptions
----@field headers? table<string, string|number>
+---@field headers? table<string, string|number|restroy.Secret>
 ---@field query? table<string, any> Appended to the URL.
 ---@field body? string
 ---@field json? any Sent as JSON. Give one of `body`, `json` and `form`.

@@ -10,4 +10,4 @@ pub mod api;
 pub use restroy_document as document;
 #[cfg(feature = "schema")]
 pub use restroy_document::schema;
-pub use restroy_model::{event, ids, json_bounds, permission, problem, status, time};
+pub use restroy_model::{event, ids, json_bounds, limit, origin, permission, problem, status, time};

@@ -23,6 +23,7 @@ pub(crate) enum Secrets {
 Examples:
   restroy secrets set Newsletter scripts/fetch.lua API_KEY
   pass crm/key | restroy secrets set --board Marketing API_KEY
+  pass crm/key | restroy secrets set --team Sales API_KEY --usable-only
 
 A script's own secret goes before its board's, and that before its team's. What a board or a team has
 reaches every script there that names it.")]
@@ -31,6 +32,9 @@ reaches every script there that names it.")]
         /// key; with --board or --team the key alone
         #[arg(required = true, num_args = 1..=3, value_name = "PIPELINE SCRIPT KEY")]
         names: Vec<String>,
+        /// Scripts use it by reference (`secrets.ref`) and cannot read it
+        #[arg(long)]
+        usable_only: bool,
         #[command(flatten)]
         whose: OwnerArgs,
     },

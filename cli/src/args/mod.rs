@@ -1,4 +1,5 @@
-//! The command line. What a group of commands takes stands in a file of its own.
+//! The command line: the options of all commands, and the arguments of older commands. A new command has its
+//! arguments in its own file of `commands`, and is listed in `commands/mod.rs`.
 
 mod account;
 mod configuration;
@@ -6,8 +7,7 @@ mod pipeline;
 mod run;
 mod team;
 
-use clap::{Parser, Subcommand};
-use clap_complete::Shell;
+use clap::Parser;
 
 pub(crate) use account::{Login, Logout, Password, SecondFactor, SecondFactorAction, Tokens};
 pub(crate) use configuration::{Config, Configure, OwnerArgs, Secrets};
@@ -15,11 +15,7 @@ pub(crate) use pipeline::{Boards, Check, Diff, Library, LibraryAction, Publish, 
 pub(crate) use run::{Artifacts, Exec, Logs, Run, Runs, RunsAction};
 pub(crate) use team::{Audit, Invitations, Members, Outbox, Roles, Teams, Usage};
 
-use crate::{
-    commands::{AdminCommand, KeysCommand, MigrateArgs},
-    dev, init, probe,
-    services::{ControlPlaneArgs, ExecutorArgs},
-};
+use crate::commands::Command;
 
 /// Runs pipelines of Lua scripts, each script in a WebAssembly sandbox of its own.
 #[derive(Debug, Parser)]
@@ -57,82 +53,6 @@ pub(crate) struct Cli {
 
     #[command(subcommand)]
     pub(crate) command: Command,
-}
-
-/// What is to be done.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    Dev(dev::Args),
-    ControlPlane(ControlPlaneArgs),
-    Executor(ExecutorArgs),
-    Migrate(MigrateArgs),
-    /// Manage an installation directly in its database
-    #[command(subcommand)]
-    Admin(AdminCommand),
-    /// Manage the master keys that secrets are sealed with
-    #[command(subcommand)]
-    Keys(KeysCommand),
-    Init(init::Args),
-    #[command(hide = true)]
-    Health(probe::Args),
-    Login(Login),
-    /// Verify a new account's e-mail address with the token from the e-mail
-    VerifyEmail {
-        /// The token
-        // Base64url: one in 64 begins with a dash.
-        #[arg(allow_hyphen_values = true)]
-        token: String,
-        /// Read the password from standard input (or set RESTROY_PASSWORD); prompted for if omitted
-        #[arg(long)]
-        password_stdin: bool,
-    },
-    Password(Password),
-    SecondFactor(SecondFactor),
-    Logout(Logout),
-    /// Show who is signed in and their teams
-    Whoami,
-    Teams(Teams),
-    Usage(Usage),
-    Members(Members),
-    Invitations(Invitations),
-    Roles(Roles),
-    Tokens(Tokens),
-    Boards(Boards),
-    Push(Push),
-    Pull(Pull),
-    Diff(Diff),
-    Versions(Versions),
-    Publish(Publish),
-    Retention(Retention),
-    Library(Library),
-    Check(Check),
-    Run(Run),
-    Runs(Runs),
-    Logs(Logs),
-    /// Cancel a queued or running run
-    Cancel {
-        /// The run's id
-        run: String,
-    },
-    /// Set, list and remove the secrets of scripts, boards and teams
-    #[command(subcommand, alias = "secret")]
-    Secrets(Secrets),
-    Config(Config),
-    /// Print the OpenAPI document of the API that this program serves
-    Openapi,
-    Outbox(Outbox),
-    Audit(Audit),
-    Artifacts(Artifacts),
-    Exec(Exec),
-    /// Print a shell completion script
-    #[command(after_help = "\
-Examples:
-  restroy completion bash > ~/.local/share/bash-completion/completions/restroy
-  restroy completion fish > ~/.config/fish/completions/restroy.fish")]
-    Completion {
-        /// Which shell
-        shell: Shell,
-    },
 }
 
 #[cfg(test)]

@@ -58,9 +58,8 @@ async fn compile(folder: &Folder, document: &Document) -> Outcome<Vec<FieldError
         faults.extend(errors.into_iter().map(|error| fault(pointer(&error.file), error)));
     }
     for (name, step) in &document.steps {
-        for (field, text) in [("if", &step.condition), ("for_each", &step.for_each)] {
-            let Some(text) = text else { continue };
-            let source = Source::new(format!("steps.{name}.{field}"), text.as_str());
+        for (field, text) in step.expressions() {
+            let source = Source::new(format!("steps.{name}.{field}"), text);
             if let Err(error) = engine.check_expression(&source).await.map_err(failed)? {
                 // The place within the expression is not one within the file: only said.
                 let detail = format!("not a Lua expression: {} (column {})", error.message, error.column);

@@ -21,7 +21,7 @@ use crate::{
 pub(crate) async fn secrets(context: &Context, action: &Secrets) -> Outcome {
     let client = context.client()?;
     match action {
-        Secrets::Set { names, whose } => {
+        Secrets::Set { names, whose, usable_only } => {
             let (names, [key]) = split(names)?;
             // Before anything is typed that would be typed in vain.
             let place = ConfigTarget::find(&client, whose, names).await?;
@@ -30,7 +30,8 @@ pub(crate) async fn secrets(context: &Context, action: &Secrets) -> Outcome {
             } else {
                 prompt::stdin()?
             };
-            set(context, &client, &place, key, PutConfiguration { value, secret: true }).await
+            set(context, &client, &place, key, PutConfiguration { value, secret: true, usable_only: *usable_only })
+                .await
         }
         Secrets::List { names, whose } => list(context, &client, whose, names, true).await,
         Secrets::Remove { names, whose } => {
@@ -49,7 +50,14 @@ pub(crate) async fn configure(context: &Context, action: &Configure) -> Outcome 
         Configure::Set { names, whose } => {
             let (names, [key, value]) = split(names)?;
             let place = ConfigTarget::find(&client, whose, names).await?;
-            set(context, &client, &place, key, PutConfiguration { value: value.clone(), secret: false }).await
+            set(
+                context,
+                &client,
+                &place,
+                key,
+                PutConfiguration { value: value.clone(), secret: false, usable_only: false },
+            )
+            .await
         }
         Configure::List { names, whose } => list(context, &client, whose, names, false).await,
         Configure::Unset { names, whose } => {
@@ -93,7 +101,7 @@ impl ConfigTarget {
                 if let Some(number) = pipeline.published_version {
                     let steps = client.version(pipeline.id, number).await?.definition.steps.into_values();
                     declared = steps
-                        .filter(|step| step.script.as_deref() == Some(script.path.as_str()))
+                        .filter(|step| step.kind.script() == Some(script.path.as_str()))
                         .flat_map(|step| step.secrets)
                         .collect();
                 }
@@ -165,7 +173,8 @@ async fn list(context: &Context, client: &Client, whose: &OwnerArgs, names: &[St
         return Ok(());
     }
     let rows = entries.into_iter().map(|ListedEntry { of, entry }| {
-        let value = entry.value.unwrap_or_else(|| "(secret)".to_owned());
+        let hidden = if entry.usable_only { "(secret, usable only)" } else { "(secret)" };
+        let value = entry.value.unwrap_or_else(|| hidden.to_owned());
         [of, entry.key, value, entry.revision.to_string(), output::moment(entry.updated_at)]
     });
     output::print(&output::table(["OF", "KEY", "VALUE", "REVISION", "CHANGED"], rows));

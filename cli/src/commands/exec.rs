@@ -3,10 +3,13 @@
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
 use lua_wasm_host::{
-    Globals, Grants, HostContext, Invocation, Limits, Origin, Outcome as Ran, Source, StepError, Usage,
+    Globals, Grants, HostContext, Invocation, Limits, Outcome as Ran, Secrets, Source, StepError, Usage,
 };
 use restroy_executor::{HttpPolicy, OutboundHttp};
-use restroy_sdk::time::Ambient;
+use restroy_sdk::{
+    origin::{InvalidOrigin, Origin},
+    time::Ambient,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -49,7 +52,7 @@ fn invocation(args: &Exec) -> Outcome<Invocation> {
         inputs: Some(json_argument("input", args.input.as_deref(), "{}")?),
         item: args.item.as_deref().map(|item| json_argument("item", Some(item), "null")).transpose()?,
         index: args.item.as_ref().map(|_| 1),
-        config: Some(config(&args.config)?),
+        config: Some(json(&pairs(&args.config)?)?.into()),
         run: Some(json!({"id": null, "retry": 0, "pipeline": null, "step": name}).to_string().into()),
     };
     // The inputs of a step can be large; here they come from the person's own files.
@@ -81,9 +84,10 @@ fn json_argument(what: &str, text: Option<&str>, otherwise: &str) -> Outcome<Arc
     }
 }
 
-fn config(pairs: &[String]) -> Outcome<Arc<str>> {
-    let mut config = BTreeMap::new();
-    for pair in pairs {
+/// Keys and values from the command line, or with `@` from files.
+fn pairs(given: &[String]) -> Outcome<BTreeMap<&str, String>> {
+    let mut pairs = BTreeMap::new();
+    for pair in given {
         let (key, value) = pair.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(|| {
             Failure::usage(format!("`{pair}` is not a key and a value")).help("write --config KEY=VALUE")
         })?;
@@ -91,9 +95,9 @@ fn config(pairs: &[String]) -> Outcome<Arc<str>> {
             Some(path) => read_text(Path::new(path))?,
             None => value.to_owned(),
         };
-        config.insert(key, value);
+        pairs.insert(key, value);
     }
-    Ok(json(&config)?.into())
+    Ok(pairs)
 }
 
 /// The Lua files beside the script, for `require`.
@@ -124,7 +128,7 @@ fn host_context(as_json: bool, args: &Exec) -> Outcome<HostContext> {
     let http: Vec<Origin> = args
         .allow_http
         .iter()
-        .map(|origin| origin.parse().map_err(|error: lua_wasm_host::InvalidOrigin| Failure::usage(error.to_string())))
+        .map(|origin| origin.parse().map_err(|error: InvalidOrigin| Failure::usage(error.to_string())))
         .collect::<Outcome<_>>()?;
     if !http.is_empty() {
         let allow_loopback = args.allow_http.iter().any(|origin| origin.starts_with("http://"));
@@ -133,6 +137,12 @@ fn host_context(as_json: bool, args: &Exec) -> Outcome<HostContext> {
         host_context.http = Some(Arc::new(LocalHttp { outbound, ambient: ambient.clone() }));
     }
     host_context.grants = Grants { http, kv: true, email: true, files: true };
+    // There is nobody to tell secrets from plain values: each can be used by reference.
+    let mut secrets = Secrets::default();
+    for (key, value) in pairs(&args.config)? {
+        secrets.insert(key, value);
+    }
+    host_context.secrets = Arc::new(secrets);
     host_context.kv = Some(Arc::new(MemoryKv::new(ambient.clone())));
     host_context.mail = Some(Arc::new(MemoryMail { ambient, paint: Paint::stderr() }));
     host_context.files = Some(Arc::new(MemoryFiles::new(Paint::stderr())));

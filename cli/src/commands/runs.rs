@@ -1,7 +1,10 @@
 //! `restroy runs`.
 
 use restroy_client::Paging;
-use restroy_sdk::api::run::Run;
+use restroy_sdk::api::{
+    run::Run,
+    trigger::{CallerKind, Trigger},
+};
 
 use crate::{
     args::{Runs, RunsAction},
@@ -58,11 +61,12 @@ pub(crate) async fn runs(context: &Context, args: &Runs) -> Outcome {
             run.pipeline_name.clone(),
             run.version.to_string(),
             status(&run),
+            trigger(&run.trigger),
             moment(run.created_at),
             took(run.started_at, run.finished_at),
         ]
     });
-    print(&table(["RUN", "PIPELINE", "VERSION", "STATUS", "CREATED", "TOOK"], rows));
+    print(&table(["RUN", "PIPELINE", "VERSION", "STATUS", "TRIGGER", "CREATED", "TOOK"], rows));
     Ok(())
 }
 
@@ -70,7 +74,18 @@ pub(crate) async fn runs(context: &Context, args: &Runs) -> Outcome {
 fn status(run: &Run) -> String {
     let status = crate::follow::status_words(run.status.as_str());
     match &run.waiting {
-        Some(waiting) => format!("{status} until {} to retry {}", moment(waiting.until), waiting.step),
+        Some(waiting) => format!("{status} until {} ({})", moment(waiting.until), waiting.step),
         None => status,
+    }
+}
+
+/// What started a run.
+fn trigger(trigger: &Trigger) -> String {
+    match trigger {
+        Trigger::Manual { by: CallerKind::User, .. } => "manual".to_owned(),
+        Trigger::Manual { by: CallerKind::ApiToken, .. } => "manual (API token)".to_owned(),
+        Trigger::Manual { by: CallerKind::ServiceAccount, .. } => "manual (service account)".to_owned(),
+        Trigger::Schedule { name, .. } => format!("schedule {name}"),
+        Trigger::Unknown => "unknown".to_owned(),
     }
 }

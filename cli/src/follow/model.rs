@@ -218,12 +218,21 @@ impl RunView {
                 let text = "the executor was lost; the attempt is repeated and its output so far is discarded".into();
                 vec![LogLine { at, source: source(step), kind: LogLineKind::Warning, text }]
             }
-            EventKind::StepWaiting { step, until } => {
+            EventKind::StepWaiting { step, until, delay_ms } => {
+                let until = until.map(|until| format!("until {}", crate::output::moment(until)));
                 if step.index.is_none() {
-                    self.step(step).status = StepStatus::Waiting;
+                    let view = self.step(step);
+                    view.status = StepStatus::Waiting;
+                    view.message.clone_from(&until);
+                    if delay_ms.is_some() {
+                        view.started_at.get_or_insert(at);
+                    }
                 }
-                let until = until.map(|until| format!(" until {}", crate::output::moment(until))).unwrap_or_default();
-                let text = format!("waiting{until} for attempt {}; the run holds no slot meanwhile", step.attempt);
+                let until = until.map(|until| format!(" {until}")).unwrap_or_default();
+                let text = match delay_ms {
+                    Some(_) => format!("waiting{until}"),
+                    None => format!("waiting{until} for attempt {}; the run holds no slot meanwhile", step.attempt),
+                };
                 vec![LogLine { at, source: source(step), kind: LogLineKind::Status, text }]
             }
             EventKind::StepFinished { step, status, error, usage, .. } => {
@@ -245,6 +254,7 @@ impl RunView {
         view.started_at.get_or_insert(at);
         if step.index.is_none() {
             view.status = StepStatus::Running;
+            view.message = None;
             view.retrying = false;
             view.items = items.or(view.items);
         } else if view.status == StepStatus::Pending {

@@ -103,6 +103,18 @@ fn a_retry_and_a_lost_executor_show() {
 }
 
 #[test]
+fn what_waits_shows_until_when() {
+    let (view, notes) = view(&[
+        json!({"type": "step.waiting", "step": "fetch", "attempt": 1, "delay_ms": 60_000, "until": "2026-01-02T12:00:00Z"}),
+        json!({"type": "step.waiting", "step": "send", "attempt": 2}),
+    ]);
+    assert_eq!(view.steps["fetch"].status, StepStatus::Waiting);
+    let until = view.steps["fetch"].message.as_deref().unwrap();
+    assert_eq!(notes[0].1, format!("waiting {until}"));
+    assert_eq!(notes[1].1, "waiting for attempt 2; the run holds no slot meanwhile");
+}
+
+#[test]
 fn a_cancelled_run_leaves_nothing_running() {
     let (view, _) = view(&[
         json!({"type": "run.started"}),

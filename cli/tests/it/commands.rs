@@ -229,6 +229,40 @@ fn from_login_to_artifact() {
 }
 
 #[test]
+fn schedules_are_listed_paused_and_resumed() {
+    let server = Server::start(&[]);
+    let ada = Person::new();
+    ada.signs_up(&server);
+    ada.file(
+        "nightly/pipeline.yaml",
+        "restroy: 1\nname: Nightly\nsteps:\n  a: { script: scripts/a.lua }\n\
+         schedules:\n  early: { cron: '0 3 * * *', timezone: Europe/Kyiv }\n  rare: { cron: '0 0 29 2 *' }\n",
+    );
+    ada.file("nightly/scripts/a.lua", "return 1\n");
+    ada.types(&["push", "nightly"]).ok();
+    let out = ada.types(&["schedules", "list", "Nightly"]).ok();
+    assert!(out.contains("early") && out.contains("0 3 * * *") && out.contains("Europe/Kyiv"), "{out}");
+    assert_eq!(out.matches("enabled").count(), 2, "{out}");
+    let next = ada.types(&["schedules", "next", "nightly", "-n", "3"]).ok();
+    assert_eq!(next.matches("early").count(), 3, "{next}");
+    let rare = json_of(&ada.types(&["schedules", "next", "Nightly", "rare", "--json"]).ok());
+    assert_eq!(rare.as_array().unwrap().len(), 10);
+    assert!(rare[0]["due_at"].as_str().unwrap().contains("-02-29T00:00:00"), "{rare}");
+
+    assert!(ada.types(&["schedules", "pause", "Nightly", "early"]).ok().contains("schedule early is paused"));
+    assert!(ada.types(&["schedules", "list", "Nightly"]).ok().contains("paused since"));
+    assert!(ada.types(&["schedules", "next", "Nightly", "early"]).ok().contains("no run is due"));
+    assert!(ada.types(&["schedules", "resume", "Nightly", "early"]).ok().contains("is enabled, next run"));
+    let said = ada.types(&["schedules", "pause", "Nightly", "earyl"]).fails(1);
+    assert!(said.contains("no schedule `earyl`") && said.contains("restroy schedules list"), "{said}");
+
+    let run = json_of(&ada.types(&["run", "Nightly", "--json"]).ok());
+    assert_eq!((&run["trigger"]["kind"], &run["trigger"]["by"]), (&"manual".into(), &"user".into()));
+    let runs = ada.types(&["runs", "Nightly"]).ok();
+    assert!(runs.contains("TRIGGER") && runs.contains("manual"), "{runs}");
+}
+
+#[test]
 fn a_run_that_fails_or_cannot_start() {
     let server = Server::start(&[]);
     let ada = Person::new();
@@ -334,6 +368,10 @@ fn what_boards_and_teams_share() {
     let out = ada.types(&["secrets", "list", "--board", "Main"]).ok();
     assert!(out.contains("TOKEN") && out.contains("(secret)") && !out.contains("greeting"), "{out}");
     assert!(ada.types(&["config", "list", "--board", "Main"]).ok().contains("hey"));
+    // Used only: the script that reads it finds nothing.
+    ada.types_with(&["secrets", "set", "--board", "Main", "TOKEN", "--usable-only"], "of-the-board\n").ok();
+    assert!(ada.types(&["secrets", "list", "--board", "Main"]).ok().contains("(secret, usable only)"));
+    assert!(ran().out.contains("(field 'TOKEN')"));
     ada.types(&["secrets", "remove", "--board", "Main", "TOKEN"]).ok();
     assert!(ada.types(&["secrets", "remove", "--board", "Main", "TOKEN"]).fails(1).contains("is not set"));
     ada.types(&["config", "unset", "--board", "Main", "greeting"]).ok();

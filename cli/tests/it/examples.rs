@@ -167,7 +167,7 @@ async fn the_newsletter_goes_to_everybody_who_subscribed() {
 
     let scripts = world.client.scripts(pipeline, &Paging::longest()).await.unwrap().items;
     let fetch = scripts.iter().find(|script| script.path == "scripts/fetch.lua").unwrap().id;
-    let secret = PutConfiguration { value: "key-of-the-crm".into(), secret: true };
+    let secret = PutConfiguration { value: "key-of-the-crm".into(), secret: true, usable_only: false };
     world.client.put_configuration(fetch, "API_KEY", &secret).await.unwrap();
     let finished = world.run(pipeline, json!({"issue": "7"})).await.succeeded();
     assert_eq!(finished.output("report"), json!({"issue": "7", "sent": 2}));

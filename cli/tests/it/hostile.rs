@@ -163,7 +163,8 @@ async fn a_secret_never_leaves_a_script() {
     for (name, source, code) in attempts {
         let pipeline = world.push(name, definition.clone(), &[("scripts/only.lua", source)]).await;
         let script = world.client.scripts(pipeline, &restroy_client::Paging::longest()).await.unwrap().items[0].id;
-        let secret = restroy_sdk::api::script::PutConfiguration { value: SECRET.into(), secret: true };
+        let secret =
+            restroy_sdk::api::script::PutConfiguration { value: SECRET.into(), secret: true, usable_only: false };
         world.client.put_configuration(script, "KEY", &secret).await.unwrap();
         let finished = world.run(pipeline, json!({})).await;
         match code {

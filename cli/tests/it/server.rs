@@ -6,8 +6,8 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use restroy_control_plane::secrets::MasterKey;
 use restroy_client::Client;
+use restroy_control_plane::secrets::MasterKey;
 use restroy_sdk::time::Ambient;
 use tempfile::TempDir;
 

@@ -17,6 +17,7 @@ mod postgres;
 mod process;
 mod recovery;
 mod server;
+mod sleeping;
 #[path = "../../../control-plane/tests/it/smtp.rs"]
 mod smtp;
 mod streams;

@@ -1,7 +1,10 @@
 //! What belongs to one team does not exist for another.
 
 use restroy_client::{Client, Error, Paging};
-use restroy_sdk::{api::{run::NewRun, script::PutConfiguration}, problem::{Problem, ProblemCode}};
+use restroy_sdk::{
+    api::{run::NewRun, script::PutConfiguration},
+    problem::{Problem, ProblemCode},
+};
 use serde_json::json;
 
 use crate::world::{Tenant, World, person, problem};
@@ -28,7 +31,7 @@ async fn a_stranger_sees_nothing_and_changes_nothing() {
     note("scripts", stranger.scripts(pipeline, &page).await.unwrap_err());
     note("script", stranger.script(script).await.unwrap_err());
     note("configuration", stranger.configuration(script, &page).await.unwrap_err());
-    let value = PutConfiguration { value: "a word of mine".into(), secret: false };
+    let value = PutConfiguration { value: "a word of mine".into(), secret: false, usable_only: false };
     note("put configuration", stranger.put_configuration(script, "word", &value).await.unwrap_err());
     note("start", stranger.start_run(pipeline, &NewRun::default()).await.unwrap_err());
     note("run", stranger.run(run).await.unwrap_err());

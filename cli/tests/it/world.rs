@@ -4,13 +4,19 @@ use std::{collections::BTreeMap, ops::Deref};
 
 use futures_util::StreamExt as _;
 use restroy_client::{Client, Error, Paging};
-use restroy_sdk::{api::{
+use restroy_sdk::{
+    api::{
         auth::Register,
         board::NewBoard,
         pipeline::PutDefinition,
         run::{NewRun, Run, StepRun},
         team::NewTeam,
-    }, event::{Event, EventKind}, ids::{BoardId, PipelineId, RunId, TeamId}, problem::Problem, status::RunStatus};
+    },
+    event::{Event, EventKind},
+    ids::{BoardId, PipelineId, RunId, TeamId},
+    problem::Problem,
+    status::RunStatus,
+};
 use serde_json::{Value, json, value::to_raw_value};
 
 use crate::server::{PATIENCE, Server};

@@ -2,10 +2,9 @@
 
 use restroy_sdk::{
     document::Schedule,
-    ids::{Id, TeamId},
+    ids::{Id, ScheduleId, TeamId},
     time::Timestamp,
 };
-use uuid::Uuid;
 
 use crate::{
     auth::{Caller, Scope},
@@ -24,7 +23,7 @@ pub(super) struct Restoration {
     pub(super) tx: TeamTx,
     /// When it comes back.
     pub(super) now: Timestamp,
-    schedules: Vec<(Uuid, Option<Timestamp>)>,
+    schedules: Vec<(ScheduleId, Option<Timestamp>)>,
 }
 
 impl Restoration {
@@ -54,9 +53,9 @@ impl Restoration {
 async fn next_fire_times(
     state: &AppState,
     team: TeamId,
-    stopped: Vec<(Uuid, Schedule)>,
+    stopped: Vec<(ScheduleId, Schedule)>,
     now: Timestamp,
-) -> ApiResult<Vec<(Uuid, Option<Timestamp>)>> {
+) -> ApiResult<Vec<(ScheduleId, Option<Timestamp>)>> {
     if stopped.is_empty() {
         return Ok(Vec::new());
     }

@@ -2,7 +2,7 @@
 //! holds every body to its rules before a handler sees it, and the OpenAPI document says the same. What one field
 //! alone does not decide (a name that is taken, a token that is right) is the handler's.
 
-use restroy_run_queue::run_api::{Batch, Call, Claim, Heartbeat, Listen, OutputsRequest, Wait};
+use restroy_run_queue::run_api::{Batch, Call, Claim, Heartbeat, Listen, OutputsRequest, Suspend};
 use restroy_sdk::api::{
     account::{ChangeEmail, ChangePassword, ConfirmEmail, ConfirmTotp, MePatch, Proof},
     auth::{
@@ -115,7 +115,7 @@ rules! {
     Claim {}
     Heartbeat {}
     Listen {}
-    Wait {}
+    Suspend {}
 }
 
 #[cfg(test)]

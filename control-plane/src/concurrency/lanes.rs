@@ -44,7 +44,7 @@ enum RequestKind {
 impl RequestKind {
     fn from_path(path: &str) -> Self {
         match path.rsplit('/').next() {
-            Some("heartbeat" | "renew" | "release" | "wait" | "stopped") => Self::Lease,
+            Some("heartbeat" | "renew" | "release" | "suspend" | "stopped") => Self::Lease,
             _ => Self::Work,
         }
     }

@@ -30,7 +30,7 @@ pub fn router(state: AppState) -> Router {
         .route("/run/v1/tasks/{id}/renew", post(tasks::renew))
         .route("/run/v1/tasks/{id}/outputs", post(tasks::outputs))
         .route("/run/v1/tasks/{id}/release", post(tasks::release))
-        .route("/run/v1/tasks/{id}/wait", post(tasks::wait))
+        .route("/run/v1/tasks/{id}/suspend", post(tasks::suspend))
         .route("/run/v1/tasks/{id}/stopped", post(executors::stopped))
         .route("/run/v1/tasks/{id}/calls", post(tasks::call).layer(http::body_limit(MAX_CALL)))
         .route("/run/v1/tasks/{id}/artifacts", put(tasks::put_artifact).layer(http::body_limit(MAX_ARTIFACT + 1)))

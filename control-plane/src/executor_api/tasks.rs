@@ -3,7 +3,7 @@
 use axum::{Json, extract::State};
 use bytes::Bytes;
 use restroy_run_queue::run_api::{
-    Batch, BatchAnswer, Call, CallAnswer, Claim, Claimed, Lease, OutputsPage, OutputsRequest, Released, Wait,
+    Batch, BatchAnswer, Call, CallAnswer, Claim, Claimed, Lease, OutputsPage, OutputsRequest, Released, Suspend,
 };
 use restroy_sdk::{event::StepRef, ids::TaskId};
 use serde::Deserialize;
@@ -16,7 +16,7 @@ use crate::{
         claim,
         effects::{self, CallingAttempt},
         executor::Executor,
-        lease, lease_expiry, outputs, report, wait,
+        lease, lease_expiry, outputs, report, suspend,
     },
     state::AppState,
 };
@@ -72,14 +72,15 @@ pub(super) async fn release(
     Ok(Json(Released {}))
 }
 
-/// `POST /run/v1/tasks/{id}/wait`: nothing is left of a run but attempts whose time has not come.
-pub(super) async fn wait(
+/// `POST /run/v1/tasks/{id}/suspend`: nothing is left of a run but attempts whose time has not come.
+pub(super) async fn suspend(
     State(state): State<AppState>,
     TaskToken(token): TaskToken,
     Path(id): Path<TaskId>,
-    Body(wait): Body<Wait>,
+    Body(request): Body<Suspend>,
 ) -> ApiResult<Json<Released>> {
-    Ok(Json(wait::wait(&state, id, &token, &wait).await?))
+    suspend::suspend(&state, id, &token, &request).await?;
+    Ok(Json(Released {}))
 }
 
 /// `POST /run/v1/tasks/{id}/calls`: a host call of a script.

@@ -28,6 +28,8 @@ pub struct PresentedToken {
     pub last_used_at: Option<Timestamp>,
     /// Who made it; nobody knows of the oldest.
     pub created_by: Option<UserId>,
+    /// Whether its account is a service account.
+    pub of_service_account: bool,
 }
 
 /// The token of a hash, if it is good now and its holder's account too.
@@ -36,7 +38,8 @@ pub async fn find_presented(tx: &mut Tx, hash: &[u8], now: Timestamp) -> Result<
         tx,
         fetch_optional,
         query_as(
-            "SELECT t.id, t.user_id, t.only_team, t.permissions, t.last_used_at, t.created_by
+            "SELECT t.id, t.user_id, t.only_team, t.permissions, t.last_used_at, t.created_by,
+                    u.kind = 'service' AS of_service_account
              FROM api_tokens t JOIN users u ON u.id = t.user_id AND u.deleted_at IS NULL
              WHERE t.hash = $1 AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $2)"
         )

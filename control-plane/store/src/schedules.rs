@@ -3,10 +3,11 @@
 use indexmap::IndexMap;
 use restroy_sdk::{
     document::{Misfire, Overlap, Schedule},
-    ids::{BoardId, PipelineId},
+    ids::{BoardId, PipelineId, RunId, ScheduleId},
+    status::RunStatus,
     time::{Ambient, Timestamp},
 };
-use sqlx::{query, query_as, query_scalar, types::Uuid};
+use sqlx::{FromRow, query, query_as, query_scalar};
 
 use super::TeamTx;
 use crate::sql;
@@ -35,7 +36,7 @@ pub async fn count_of_others(tx: &mut TeamTx, pipeline: PipelineId) -> Result<i6
 
 /// Makes the pipeline's schedules exactly those of a document. One that keeps its name keeps its
 /// id: what it fired already it does not fire again. One that keeps its times keeps its next moment as well,
-/// which may have come and be about to fire.
+/// which may have come and be about to fire. One that is paused stays paused.
 pub async fn replace(
     tx: &mut TeamTx,
     ambient: &Ambient,
@@ -60,7 +61,7 @@ pub async fn replace(
         )?;
     }
     for (name, Upcoming { schedule, first }) in schedules {
-        let id: Uuid = ambient.uuid();
+        let id: ScheduleId = ambient.id();
         sql!(
             &mut **tx,
             execute,
@@ -72,6 +73,7 @@ pub async fn replace(
                      cron = excluded.cron, timezone = excluded.timezone, misfire = excluded.misfire,
                      overlap = excluded.overlap,
                      next_fire_at = CASE
+                         WHEN schedules.paused_at IS NOT NULL THEN NULL
                          WHEN schedules.cron = excluded.cron AND schedules.timezone = excluded.timezone
                          THEN COALESCE(schedules.next_fire_at, excluded.next_fire_at)
                          ELSE excluded.next_fire_at END"
@@ -82,14 +84,8 @@ pub async fn replace(
             .bind(name)
             .bind(&schedule.cron)
             .bind(schedule.timezone.as_deref().unwrap_or("UTC"))
-            .bind(match schedule.misfire {
-                Misfire::RunOnce => "run_once",
-                Misfire::Skip => "skip",
-            })
-            .bind(match schedule.overlap {
-                Overlap::Skip => "skip",
-                Overlap::Allow => "allow",
-            })
+            .bind(schedule.misfire)
+            .bind(schedule.overlap)
             .bind(*first)
             .bind(now)
         )?;
@@ -136,13 +132,13 @@ pub enum ScheduleOwner {
 }
 
 /// The schedules as they are written down, with their ids.
-pub async fn list_stopped(tx: &mut TeamTx, of: ScheduleOwner) -> Result<Vec<(Uuid, Schedule)>, sqlx::Error> {
+pub async fn list_stopped(tx: &mut TeamTx, of: ScheduleOwner) -> Result<Vec<(ScheduleId, Schedule)>, sqlx::Error> {
     let (pipeline, board) = match of {
         ScheduleOwner::Pipeline(id) => (Some(id), None),
         ScheduleOwner::Board(id) => (None, Some(id)),
     };
     let team = tx.team();
-    let rows: Vec<(Uuid, String, String, String, String)> = sql!(
+    let rows: Vec<(ScheduleId, String, String, Misfire, Overlap)> = sql!(
         &mut **tx,
         fetch_all,
         query_as(
@@ -154,21 +150,113 @@ pub async fn list_stopped(tx: &mut TeamTx, of: ScheduleOwner) -> Result<Vec<(Uui
         .bind(pipeline)
         .bind(board)
     )?;
-    let schedule = |(id, cron, timezone, misfire, overlap): (Uuid, String, String, String, String)| {
-        let misfire = if misfire == "skip" { Misfire::Skip } else { Misfire::RunOnce };
-        let overlap = if overlap == "allow" { Overlap::Allow } else { Overlap::Skip };
-        (id, Schedule { cron, timezone: Some(timezone), misfire, overlap })
-    };
+    let schedule =
+        |(id, cron, timezone, misfire, overlap)| (id, Schedule { cron, timezone: Some(timezone), misfire, overlap });
     Ok(rows.into_iter().map(schedule).collect())
 }
 
-/// A schedule fires next at that moment.
-pub async fn resume(tx: &mut TeamTx, id: Uuid, next: Option<Timestamp>) -> Result<(), sqlx::Error> {
+/// A schedule that was stopped fires next at that moment, unless it is paused.
+pub async fn resume(tx: &mut TeamTx, id: ScheduleId, next: Option<Timestamp>) -> Result<(), sqlx::Error> {
     let team = tx.team();
     sql!(
         &mut **tx,
         execute,
-        query("UPDATE schedules SET next_fire_at = $3 WHERE team_id = $1 AND id = $2").bind(team).bind(id).bind(next)
+        query("UPDATE schedules SET next_fire_at = $3 WHERE team_id = $1 AND id = $2 AND paused_at IS NULL")
+            .bind(team)
+            .bind(id)
+            .bind(next)
+    )?;
+    Ok(())
+}
+
+/// A schedule as it is stored, and the last run that it started.
+#[derive(Debug, Clone, FromRow)]
+pub struct StoredSchedule {
+    /// The schedule's id.
+    pub id: ScheduleId,
+    /// The pipeline that it belongs to.
+    pub pipeline_id: PipelineId,
+    /// Its name in the document.
+    pub name: String,
+    /// Its times.
+    pub cron: String,
+    /// The zone of its times.
+    pub timezone: String,
+    /// What happens to times that passed while nothing ran.
+    pub misfire: Misfire,
+    /// What happens while the last run is active.
+    pub overlap: Overlap,
+    /// When it was paused; none while it is enabled.
+    pub paused_at: Option<Timestamp>,
+    /// When it fires next; none while it is paused or its board is archived.
+    pub next_fire_at: Option<Timestamp>,
+    /// The last run that it started.
+    pub run_id: Option<RunId>,
+    /// The state of that run.
+    pub run_status: Option<RunStatus>,
+    /// When that run was due.
+    pub run_due_at: Option<Timestamp>,
+}
+
+/// The pipeline's schedules, sorted by name.
+pub async fn list(tx: &mut TeamTx, pipeline: PipelineId) -> Result<Vec<StoredSchedule>, sqlx::Error> {
+    select(tx, pipeline, None).await
+}
+
+/// The pipeline's schedule of that name.
+pub async fn find(tx: &mut TeamTx, pipeline: PipelineId, name: &str) -> Result<Option<StoredSchedule>, sqlx::Error> {
+    Ok(select(tx, pipeline, Some(name)).await?.pop())
+}
+
+async fn select(tx: &mut TeamTx, pipeline: PipelineId, name: Option<&str>) -> Result<Vec<StoredSchedule>, sqlx::Error> {
+    let team = tx.team();
+    sql!(
+        &mut **tx,
+        fetch_all,
+        query_as(
+            "SELECT s.id, s.pipeline_id, s.name, s.cron, s.timezone, s.misfire, s.overlap, s.paused_at,
+                    CASE WHEN b.archived_at IS NULL THEN s.next_fire_at END AS next_fire_at,
+                    r.id AS run_id, r.status AS run_status, r.fire_at AS run_due_at
+             FROM schedules s
+             JOIN pipelines p ON p.team_id = s.team_id AND p.id = s.pipeline_id
+             JOIN boards b ON b.team_id = p.team_id AND b.id = p.board_id
+             LEFT JOIN runs r ON r.team_id = s.team_id AND r.id = (
+                 SELECT last.id FROM runs last
+                 WHERE last.team_id = s.team_id AND last.schedule_id = s.id AND last.expired_at IS NULL
+                 ORDER BY last.fire_at DESC LIMIT 1)
+             WHERE s.team_id = $1 AND s.pipeline_id = $2 AND ($3 IS NULL OR s.name = $3)
+             ORDER BY s.name"
+        )
+        .bind(team)
+        .bind(pipeline)
+        .bind(name)
+    )
+}
+
+/// Pauses a schedule.
+pub async fn pause(tx: &mut TeamTx, id: ScheduleId, now: Timestamp) -> Result<(), sqlx::Error> {
+    let team = tx.team();
+    sql!(
+        &mut **tx,
+        execute,
+        query("UPDATE schedules SET paused_at = $3, next_fire_at = NULL WHERE team_id = $1 AND id = $2")
+            .bind(team)
+            .bind(id)
+            .bind(now)
+    )?;
+    Ok(())
+}
+
+/// Enables a paused schedule, which fires next at that moment.
+pub async fn unpause(tx: &mut TeamTx, id: ScheduleId, next: Option<Timestamp>) -> Result<(), sqlx::Error> {
+    let team = tx.team();
+    sql!(
+        &mut **tx,
+        execute,
+        query("UPDATE schedules SET paused_at = NULL, next_fire_at = $3 WHERE team_id = $1 AND id = $2")
+            .bind(team)
+            .bind(id)
+            .bind(next)
     )?;
     Ok(())
 }

@@ -105,6 +105,8 @@ pub(crate) const ROUTES: &[(&str, &str, Told)] = &[
     ("POST", "/v1/pipelines/{id}/versions/{number}/publish", Edited("pipeline.publish")),
     ("POST", "/v1/pipelines/{id}/versions/{number}/restore", Edited("pipeline.define")),
     ("POST", "/v1/pipelines/{id}/runs", Made("run.start")),
+    ("POST", "/v1/pipelines/{id}/schedules/{name}/pause", Edited("schedule.pause")),
+    ("POST", "/v1/pipelines/{id}/schedules/{name}/resume", Edited("schedule.resume")),
     ("PUT", "/v1/scripts/{id}/configuration/{key}", Edited("secret.set")),
     ("DELETE", "/v1/scripts/{id}/configuration/{key}", Gone("secret.remove")),
     ("POST", "/v1/scripts/{id}/check", Nothing("it looks, and changes nothing")),
@@ -263,6 +265,9 @@ async fn prepare(scene: &Scene, owner: &Person<'_>, method: &str, path: &str) ->
         ("POST", "/v1/pipelines/{id}/move") => {
             owner.post(&format!("/v1/runs/{}/cancel", scene.run), Value::Null).await.expect(200);
             return Some(json!({ "board": owner.board(team, "Another").await }));
+        }
+        ("POST", path) if path.ends_with("/resume") => {
+            owner.post(&scene.fill(&path.replace("/resume", "/pause")), Value::Null).await.expect(200);
         }
         ("POST", "/v1/pipelines/{id}/versions/{number}/publish") => {
             owner.publish(pipeline, crate::support::one_step(), crate::support::one_file()).await.expect(200);

@@ -138,7 +138,8 @@ async fn calls_that_a_step_did_not_declare_are_refused() {
         ("incr", json!({ "method": "kv_incr", "key": "k", "by": 1 })),
         ("cas", json!({ "method": "kv_cas", "key": "k", "value": 1 })),
         ("mail", mail),
-        ("http", json!({ "method": "http_answered", "verb": "GET", "url": "https://x/", "status": 200 })),
+        ("recall", json!({ "method": "http_recall", "request": "r" })),
+        ("http", json!({ "method": "http_answered", "request": "r", "answer": null })),
     ] {
         assert_eq!(held.refused(key, call).await, "not_granted", "{key}");
     }

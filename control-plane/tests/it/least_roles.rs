@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     strangers::{body, headers, of_members},
-    support::{Home, Person, Reply, Request, World},
+    support::{Home, Person, Reply, Request, World, one_file, one_step},
 };
 
 use Role::{Admin, Editor, Operator, Owner, Viewer};
@@ -95,6 +95,9 @@ pub(crate) const LEAST: &[(&str, &str, Role, u16)] = &[
     ("GET", "/v1/pipelines/{id}/versions/{number}/diff/{other}", Viewer, 200),
     ("POST", "/v1/pipelines/{id}/versions/{number}/restore", Editor, 201),
     ("GET", "/v1/pipelines/{id}/scripts", Viewer, 200),
+    ("GET", "/v1/pipelines/{id}/schedules", Viewer, 200),
+    ("POST", "/v1/pipelines/{id}/schedules/{name}/pause", Editor, 200),
+    ("POST", "/v1/pipelines/{id}/schedules/{name}/resume", Editor, 200),
     ("GET", "/v1/pipelines/{id}/runs", Viewer, 200),
     ("POST", "/v1/pipelines/{id}/runs", Operator, 202),
     ("GET", "/v1/scripts/{id}", Viewer, 200),
@@ -135,6 +138,9 @@ impl Scene {
             person.join(&home.team, *role).await;
         }
         target.join(&home.team, Viewer).await;
+        let mut scheduled = one_step();
+        scheduled["schedules"] = json!({ "name": { "cron": "0 8 * * MON" } });
+        owner.publish(&home.pipeline, scheduled, one_file()).await.expect(200);
         let run = owner.post(&format!("/v1/pipelines/{}/runs", home.pipeline), json!({})).await.expect(202).id();
         for place in [
             format!("/v1/scripts/{}/configuration", home.script),

@@ -26,6 +26,7 @@ fn filter(path: &str, name: &str) -> Option<&'static str> {
         ("state", _) => "pending",
         ("status", "/v1/teams/{id}/outbox") => "held",
         ("status", _) => "running",
+        ("trigger", _) => "schedule",
         _ => panic!("{path} has a filter {name} that this test knows no value of"),
     })
 }

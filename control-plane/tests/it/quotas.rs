@@ -71,6 +71,27 @@ async fn a_team_sees_its_limits_and_the_operator_sets_them() {
 }
 
 #[tokio::test]
+async fn a_run_sends_so_many_emails_and_the_error_names_the_limit() {
+    let it = Installation::start().await;
+    let Scene { ann, place, held, executor, .. } = it.claimed(None).await;
+    give(&it, &place.team, Limit::EmailsPerRun, 3).await;
+    let mail = |to: &[&str]| json!({ "method": "email_send", "to": to, "subject": "S", "text": "T" });
+    held.called("m1", mail(&["a@b.c", "d@e.f"])).await;
+    held.called("m1", mail(&["a@b.c", "d@e.f"])).await; // a repeat is none
+    let (_, answer) = held.call("m2", mail(&["a@b.c", "d@e.f"])).await;
+    assert_eq!(answer["refused"]["code"], "quota_exceeded");
+    let message = text(&answer["refused"]["message"]);
+    assert!(message.contains("`emails_per_run`, is 3;") && message.contains("would be 4"), "{message}");
+    held.called("m3", mail(&["a@b.c"])).await;
+    assert_eq!(held.refused("m4", mail(&["a@b.c"])).await, "quota_exceeded");
+    // Another run begins anew.
+    ann.run(&place, json!({})).await;
+    let held = executor.claim(&it.admitted().await).await.expect("the task is claimed");
+    held.called("m5", mail(&["a@b.c"])).await;
+    assert_eq!(it.count("SELECT count(*) FROM outbox").await, 3);
+}
+
+#[tokio::test]
 async fn what_is_used_is_counted_by_the_hour() {
     let it = Installation::start().await;
     let Scene { ann, place, held, .. } = it
@@ -264,7 +285,9 @@ async fn what_is_kept_is_held_to_the_teams_limits() {
 async fn an_executor_receives_a_teams_own_step_limits() {
     let it = Installation::start().await;
     let Scene { ann, place, held, .. } = it.claimed(None).await;
-    assert_eq!(held.plan["limits"], json!({}), "the plan's own limits are the executor's to set");
+    let defaults: serde_json::Map<_, _> =
+        Limit::ALL.iter().map(|limit| (limit.name().to_owned(), json!(limit.default()))).collect();
+    assert_eq!(held.plan["limits"], json!(defaults), "all of them, whole");
     held.reported(1, json!([started("a"), finished("a"), run_finished("succeeded")])).await;
     for (limit, value) in [
         (Limit::StepFuel, 7),
@@ -272,11 +295,20 @@ async fn an_executor_receives_a_teams_own_step_limits() {
         (Limit::HttpRedirects, 3),
         (Limit::ItemsPerForEach, 5),
         (Limit::EmailsPerDay, 1),
+        (Limit::RunsAtOnce, 3),
     ] {
         give(&it, &place.team, limit, value).await;
     }
     ann.run(&place, json!({})).await;
     let held = it.executor().await.claim(&it.admitted().await).await.expect("the task is claimed");
-    let told = json!({ "fuel": 7, "memory_bytes": 64 << 20, "http_redirects": 3, "items": 5 });
-    assert_eq!(held.plan["limits"], told);
+    for (name, value) in [
+        ("step_fuel", 7),
+        ("step_memory_bytes", 64 << 20),
+        ("http_redirects", 3),
+        ("items_per_for_each", 5),
+        ("runs_at_once", 3),
+    ] {
+        assert_eq!(held.plan["limits"][name], value, "{name}");
+    }
+    assert_eq!(held.plan["limits"]["step_wall_ms"], Limit::StepWallMs.default());
 }

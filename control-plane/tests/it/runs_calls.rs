@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use restroy_control_plane::mail::MailSettings;
+use restroy_control_plane::{
+    mail::MailSettings,
+    store::quota::{self, Limit},
+};
 use serde_json::{Value, json};
 
 use crate::runs_support::*;
@@ -39,11 +42,33 @@ async fn an_effect_happens_once_for_each_key() {
     assert_eq!(held.called("r", get("n")).await, json!({ "value": 5, "version": 2 }));
     // The same key for something else is a mistake.
     assert_eq!(held.call("two", set("n", json!(0))).await.0, StatusCode::UNPROCESSABLE_ENTITY);
-    assert_eq!(
-        held.called("http", json!({ "method": "http_answered", "verb": "POST", "url": "https://x/y", "status": 200 }))
-            .await,
-        Value::Null
-    );
+}
+
+#[tokio::test]
+async fn an_answer_to_a_request_is_stored_for_whoever_repeats_it() {
+    let (it, Scene { held, executor, task, .. }) = holding().await;
+    let answer = json!({ "status": 201, "headers": [["x", "1"], ["x", "2"]], "body": "b2s=" });
+    let answered =
+        |request: &str, answer: &Value| json!({ "method": "http_answered", "request": request, "answer": answer });
+    let recall = |request: &str| json!({ "method": "http_recall", "request": request });
+    assert_eq!(held.called("one", recall("a")).await, Value::Null);
+    assert_eq!(held.called("one", answered("a", &answer)).await, Value::Null);
+    it.clock.advance(Duration::from_secs(31));
+    let held = executor.claim(&task).await.unwrap();
+    assert_eq!(held.called("one", recall("a")).await, answer);
+    // A script chooses its keys: another request under the same one is another request.
+    assert_eq!(held.called("one", recall("b")).await, Value::Null);
+    // What was recorded first remains.
+    assert_eq!(held.called("one", answered("b", &json!(null))).await, Value::Null);
+    assert_eq!(held.called("one", recall("a")).await, answer);
+    // An answer that is not stored is known to be none.
+    assert_eq!(held.called("two", answered("a", &json!(null))).await, Value::Null);
+    assert_eq!(held.called("two", recall("a")).await, Value::Null);
+    let long = json!({ "status": 200, "headers": [], "body": "A".repeat(90_000) });
+    assert_eq!(held.refused("three", answered("a", &long)).await, "http_bad_answer");
+    // Sealed: nothing of it can be read in the database.
+    let plain = it.count("SELECT COUNT(*) FROM host_calls WHERE CAST(answer AS TEXT) LIKE '%b2s=%'").await;
+    assert_eq!(plain, 0);
 }
 
 #[tokio::test]
@@ -169,7 +194,10 @@ async fn an_email_is_put_into_the_outbox_once() {
 
 #[tokio::test]
 async fn emails_have_limits() {
-    let (it, Scene { held, .. }) = holding().await;
+    let (it, Scene { held, place, .. }) = holding().await;
+    let team = place.team.parse().unwrap();
+    let more = [(Limit::EmailsPerRun, Some(300))];
+    quota::set(&it.state.db, &it.state.ambient, team, &more).await.unwrap();
     let many: Vec<String> = (0..51).map(|n| format!("a{n}@example.com")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     assert_eq!(held.refused("e1", email(&[], "x")).await, "email_recipients");

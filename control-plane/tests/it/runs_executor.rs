@@ -72,9 +72,10 @@ impl Held {
         answer(self.http.post(format!("{}/release", self.base)).bearer_auth(&self.token)).await
     }
 
-    /// Gives the task back until a time.
-    pub(crate) async fn wait(&self, body: Value) -> (StatusCode, Value) {
-        answer(self.http.post(format!("{}/wait", self.base)).bearer_auth(&self.token).json(&body)).await
+    /// Gives the task back until the first of some attempts is due.
+    pub(crate) async fn suspend(&self, waiting: Value) -> (StatusCode, Value) {
+        let body = json!({ "waiting": waiting });
+        answer(self.http.post(format!("{}/suspend", self.base)).bearer_auth(&self.token).json(&body)).await
     }
 
     pub(crate) async fn call(&self, key: &str, call: Value) -> (StatusCode, Value) {

@@ -1,4 +1,4 @@
-//! What becomes of a run between its start and its end: it is cancelled, waits, is asleep; and whose turn it is.
+//! What becomes of a run between its start and its end: it is cancelled, is asleep; and whose turn it is.
 
 use std::time::Duration;
 
@@ -53,13 +53,13 @@ fn confirming() -> Value {
     json!({ "protocol": 1, "engine_id": "test", "confirms": true })
 }
 
-fn limited(on_conflict: &str) -> Value {
+pub(crate) fn limited(on_conflict: &str) -> Value {
     let mut document = steps(json!({ "a": { "script": "a.lua", "retry": { "max_attempts": 5, "max": "1h" } } }));
     document["concurrency"] = json!({ "limit": 1, "on_conflict": on_conflict });
     document
 }
 
-async fn cancel(ann: &Person, run: &str) {
+pub(crate) async fn cancel(ann: &Person, run: &str) {
     ann.expect(StatusCode::OK, reqwest::Method::POST, &format!("/v1/runs/{run}/cancel"), None).await;
 }
 
@@ -232,101 +232,6 @@ async fn a_suspended_single_process_loses_no_lease() {
     held.reported(1, json!([started("a"), finished("a"), run_finished("succeeded")])).await;
     assert_eq!(ann.status(&run).await, "succeeded");
     assert!(!ann.kinds(&run).await.contains(&"step.lost".to_owned()));
-}
-
-fn retrying(step: &str, delay_ms: u64) -> Value {
-    json!({
-        "type": "step.retrying", "step": step, "attempt": 1, "delay_ms": delay_ms,
-        "error": { "code": "script_error", "message": "not yet" },
-    })
-}
-
-fn waiting(step: &str, wait_ms: u64) -> Value {
-    json!({ "step": step, "attempt": 2, "wait_ms": wait_ms })
-}
-
-#[tokio::test]
-async fn a_waiting_run_releases_its_slot_and_resumes_in_time() {
-    let it = Installation::start().await;
-    let retry = json!({ "max_attempts": 3, "max": "1h" });
-    let document = steps(json!({
-        "a": { "script": "a.lua", "retry": retry }, "b": { "script": "a.lua", "retry": retry },
-    }));
-    let Scene { ann, place, run, executor, task, held } = it.claimed(Some(document)).await;
-    it.sql("UPDATE teams SET max_running = 1").await;
-    let other = ann.run(&place, json!({})).await;
-    assert_eq!(dispatch::admit(&it.state).await.unwrap(), 0);
-    held.reported(1, json!([started("a"), started("b"), retrying("a", 60_000), retrying("b", 600_000)])).await;
-    let body = json!({ "steps": [waiting("a", 60_000), waiting("b", 600_000)] });
-    for wrong in [json!({ "steps": [] }), json!({ "steps": [waiting("c", 1)] })] {
-        assert_eq!(held.wait(wrong).await.0, StatusCode::UNPROCESSABLE_ENTITY);
-    }
-    assert_eq!(held.wait(body).await.0, StatusCode::OK);
-    assert_eq!(held.renew().await.0, StatusCode::CONFLICT);
-    let shown = ann.get(&format!("/v1/runs/{run}")).await;
-    assert_eq!((&shown["status"], &shown["waiting"]["step"]), (&json!("waiting"), &json!("a")));
-    let listed = ann.get(&format!("/v1/pipelines/{}/runs", place.pipeline)).await;
-    let listed = listed["items"].as_array().unwrap().iter().find(|one| one["id"] == json!(run)).unwrap();
-    assert_eq!(listed["waiting"], shown["waiting"]);
-
-    // Its slot is the other's; when it is due it waits for one.
-    let second = it.admitted().await;
-    assert_ne!(second, task);
-    let second = executor.claim(&second).await.unwrap();
-    it.clock.advance(Duration::from_secs(61));
-    assert_eq!(second.renew().await.0, StatusCode::OK);
-    assert_eq!(dispatch::admit(&it.state).await.unwrap(), 0);
-    second
-        .reported(1, json!([started("a"), started("b"), finished("a"), finished("b"), run_finished("succeeded")]))
-        .await;
-    assert_eq!(ann.status(&other).await, "succeeded");
-    assert_eq!(it.admitted().await, task);
-    let held = executor.claim(&task).await.unwrap();
-    assert_eq!(ann.status(&run).await, "running");
-    assert_eq!(held.plan["done"].as_array().unwrap().len(), 2, "{}", held.plan["done"]);
-    let again = json!({ "type": "step.started", "step": "a", "attempt": 2 });
-    let ended = json!({ "type": "step.finished", "step": "a", "attempt": 2, "status": "succeeded", "output": 1 });
-    held.reported(1, json!([again, ended])).await;
-
-    // The other step still waits: it was said before, and is not said again.
-    assert_eq!(held.wait(json!({ "steps": [waiting("b", 500_000)] })).await.0, StatusCode::OK);
-    assert_eq!(ann.get(&format!("/v1/runs/{run}")).await["waiting"]["step"], "b");
-    assert_eq!(dispatch::admit(&it.state).await.unwrap(), 0);
-    let kinds = ann.kinds(&run).await;
-    assert_eq!(kinds.iter().filter(|kind| *kind == "step.waiting").count(), 2);
-    assert!(!kinds.contains(&"step.lost".to_owned()));
-    assert_eq!(it.count("SELECT MAX(lost) FROM tasks").await, 0);
-    cancel(&ann, &run).await;
-    it.clock.advance(Duration::from_hours(1));
-    assert_eq!(dispatch::admit(&it.state).await.unwrap(), 0, "what has ended does not wake");
-}
-
-#[tokio::test]
-async fn a_run_that_waits_keeps_its_place_in_its_pipeline() {
-    let it = Installation::start().await;
-    let (ann, place) = it.pipeline(Some(limited("queue"))).await;
-    ann.run(&place, json!({})).await;
-    ann.run(&place, json!({})).await;
-    let executor = it.executor().await;
-    let task = it.admitted().await;
-    let held = executor.claim(&task).await.unwrap();
-    held.reported(1, json!([started("a"), retrying("a", 60_000)])).await;
-    assert_eq!(held.wait(json!({ "steps": [waiting("a", 60_000)] })).await.0, StatusCode::OK);
-    assert_eq!(dispatch::admit(&it.state).await.unwrap(), 0, "one at a time");
-    it.clock.advance(Duration::from_secs(61));
-    assert_eq!(it.admitted().await, task);
-}
-
-#[tokio::test]
-async fn waiting_runs_count_with_those_that_are_queued() {
-    let it = Installation::start().await;
-    let Scene { ann, place, held, .. } = it.claimed(None).await;
-    it.sql("UPDATE teams SET max_queued = 1").await;
-    held.reported(1, json!([started("a"), retrying("a", 60_000)])).await;
-    held.wait(json!({ "steps": [waiting("a", 60_000)] })).await;
-    let path = format!("/v1/pipelines/{}/runs", place.pipeline);
-    let (status, answer) = ann.call(reqwest::Method::POST, &path, Some(json!({}))).await;
-    assert_eq!((status, code(&answer)), (StatusCode::TOO_MANY_REQUESTS, "quota_exceeded"));
 }
 
 #[tokio::test]

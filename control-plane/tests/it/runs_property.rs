@@ -1,4 +1,4 @@
-//! Whatever an executor sends: a terminal status stays, and the log has no gaps.
+//! Whatever an executor sends: a terminal status stays, a wait is not moved, and the log has no gaps.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ fn event() -> impl Strategy<Value = Value> {
         2 => Just(json!({
             "type": "step.retrying", "error": { "code": "script_error", "message": "no" }, "delay_ms": 1
         })),
-        1 => Just(json!({ "type": "step.waiting" })),
+        2 => prop::option::of(0_u64..3).prop_map(|delay| json!({ "type": "step.waiting", "delay_ms": delay })),
         4 => prop::sample::select(vec!["succeeded", "failed", "skipped", "timed_out", "running"])
             .prop_map(|status| json!({ "type": "step.finished", "status": status })),
     ];
@@ -38,10 +38,20 @@ fn event() -> impl Strategy<Value = Value> {
     ]
 }
 
+/// An attempt that may wait.
+fn attempt() -> impl Strategy<Value = Value> {
+    let step = prop::sample::select(vec!["a", "b", "nowhere"]);
+    (step, prop::option::of(1_u32..3), 1_u32..4).prop_map(|(step, index, attempt)| match index {
+        Some(index) => json!({ "step": step, "index": index, "attempt": attempt }),
+        None => json!({ "step": step, "attempt": attempt }),
+    })
+}
+
 #[derive(Debug, Clone)]
 enum Act {
     Report(Vec<Value>),
     Repost,
+    Suspend(Vec<Value>),
     Lose,
     Cancel,
 }
@@ -50,22 +60,28 @@ fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         30 => prop::collection::vec(event(), 1..4).prop_map(Act::Report),
         3 => Just(Act::Repost),
+        4 => prop::collection::vec(attempt(), 0..3).prop_map(Act::Suspend),
         2 => Just(Act::Lose),
         1 => Just(Act::Cancel),
     ]
 }
 
 fn is_terminal(status: &str) -> bool {
-    !matches!(status, "queued" | "running" | "waiting" | "pending")
+    !matches!(status, "queued" | "running" | "pending") && !status.starts_with("waiting")
 }
 
+/// The statuses of a run and its attempts; with those that wait, until when.
 async fn statuses(ann: &Person, run: &str) -> BTreeMap<String, String> {
     let steps = ann.get(&format!("/v1/runs/{run}/steps?limit=100")).await;
     let mut statuses: BTreeMap<String, String> = steps["items"]
         .as_array()
         .unwrap()
         .iter()
-        .map(|step| (format!("{} {} {}", step["step"], step["index"], step["attempt"]), text(&step["status"])))
+        .map(|step| {
+            let until = step["waiting_until"].as_str().unwrap_or_default();
+            let status = format!("{} {until}", text(&step["status"]));
+            (format!("{} {} {}", step["step"], step["index"], step["attempt"]), status.trim().to_owned())
+        })
         .collect();
     statuses.insert("run".into(), ann.status(run).await);
     statuses
@@ -94,6 +110,18 @@ async fn live(it: &std::sync::Arc<Installation>, ann: &Person, place: &Place, ac
                 holder.report(n, last.clone()).await;
             }
             Act::Repost => {}
+            Act::Suspend(waiting) => {
+                let (status, answer) = holder.suspend(json!(waiting)).await;
+                assert!(status.is_success() || status.is_client_error(), "{status} {answer}");
+                if status.is_success() {
+                    assert_eq!(ann.status(&run).await, "waiting");
+                    // Longer than any wait of these events.
+                    it.clock.advance(std::time::Duration::from_millis(10));
+                    let resumed = it.executor().await.claim(&it.admitted().await).await.expect("it is due");
+                    assert_eq!(ann.status(&run).await, "running");
+                    (held, n) = (Some(resumed), 0);
+                }
+            }
             Act::Lose => {
                 restroy_control_plane::runs::boot::start_embedded(&it.state).await.unwrap();
                 restroy_control_plane::runs::dispatch::admit(&it.state).await.unwrap();
@@ -113,6 +141,11 @@ async fn live(it: &std::sync::Arc<Installation>, ann: &Person, place: &Place, ac
         for (what, status) in &before {
             if is_terminal(status) {
                 assert_eq!(after.get(what), Some(status), "{what} left a terminal status");
+            }
+            if let Some(now) =
+                after.get(what).filter(|now| status.starts_with("waiting ") && now.starts_with("waiting "))
+            {
+                assert_eq!(now, status, "the wait of {what} was moved");
             }
         }
         before = after;

@@ -3,9 +3,10 @@
 use reqwest::{Method, StatusCode};
 use restroy_control_plane::{
     DomainError,
-    runs::{dispatch, start},
+    runs::{dispatch, start, trigger::Starter},
     store::Durability,
 };
+use restroy_sdk::api::trigger::CallerKind;
 use serde_json::{Value, json};
 
 use crate::runs_support::*;
@@ -275,7 +276,8 @@ async fn a_version_that_is_published_no_more_is_not_started() {
     ann.publish(&place.pipeline, steps(json!({ "other": { "script": "a.lua" } }))).await;
     let user = text(&ann.get("/v1/me").await["id"]).parse().unwrap();
     let mut tx = it.state.db.begin_team_exclusive(team, Durability::Fsync).await.unwrap();
-    let refused = start::start(&it.state, &mut tx, prepared, start::Starter::User(user)).await.unwrap_err();
+    let starter = Starter::Manual { user, by: CallerKind::User, token: None };
+    let refused = start::start(&it.state, &mut tx, prepared, &starter).await.unwrap_err();
     assert!(matches!(refused, DomainError::ConcurrentChange), "it is chosen again: {refused}");
     drop(tx);
     assert_eq!(it.count("SELECT count(*) FROM runs").await, 0);

@@ -309,7 +309,8 @@ fn who_sees_all_teams_is_listed() {
 fn every_reason_to_bypass_row_level_security_is_used() {
     let mut files = source_files();
     let declared = files.remove("store/bypass.rs").unwrap();
-    let reasons: Vec<&str> = declared.lines().filter_map(|line| line.trim().strip_suffix(',')).collect();
+    let code = declared.lines().map(str::trim).filter(|line| !line.starts_with("//"));
+    let reasons: Vec<&str> = code.filter_map(|line| line.strip_suffix(',')).collect();
     assert!(reasons.len() > 3, "{reasons:?}");
     for reason in reasons {
         let used = format!("Bypass::{reason}");

@@ -22,6 +22,8 @@ pub(crate) struct AttemptContext {
     pub(crate) task: Arc<TaskContext>,
     pub(crate) step: StepRef,
     pub(crate) epoch: u32,
+    /// Whether answers of its calls may be stored already: an earlier execution of it was cut short.
+    pub(crate) repeats: bool,
     /// What must be committed before the attempt may have effects.
     pub(crate) builds_on: Position,
     /// Something of the task is running as long as this is held.

@@ -15,7 +15,7 @@ use std::{
 use bytes::Bytes;
 use reqwest::{Method, StatusCode, header};
 use restroy_run_queue::run_api::{
-    BatchAnswer, Call, CallAnswer, Lease, OutputsPage, OutputsRequest, ReleaseReason, Released, Wait, WaitingStep,
+    BatchAnswer, Call, CallAnswer, Lease, OutputsPage, OutputsRequest, ReleaseReason, Released, Suspend,
 };
 use restroy_sdk::{
     event::StepRef,
@@ -202,16 +202,16 @@ impl TaskApi {
 
     /// Gives the task back until the first of these attempts is due. False when the control-plane does not take
     /// it, and the task stays here.
-    pub(crate) async fn wait(&self, steps: Vec<WaitingStep>) -> Result<bool, LeaseLost> {
-        let Ok(body) = json(&Wait { steps }) else { return Ok(false) };
-        match self.exchange::<Released>(Exchange::post("wait", body)).await {
+    pub(crate) async fn suspend(&self, waiting: Vec<StepRef>) -> Result<bool, LeaseLost> {
+        let Ok(body) = json(&Suspend { waiting }) else { return Ok(false) };
+        match self.exchange::<Released>(Exchange::post("suspend", body)).await {
             Ok(Released {}) => {
                 self.lost.cancel();
                 Ok(true)
             }
             Err(ExchangeError::Lost) => Err(LeaseLost),
             Err(ExchangeError::Refused(problem)) => {
-                tracing::debug!(task_id = %self.task_id, %problem, "the task is not given back while it waits");
+                tracing::debug!(task_id = %self.task_id, %problem, "the run is not suspended");
                 Ok(false)
             }
         }

@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use restroy_run_queue::run_api::WaitingStep;
 use restroy_sdk::event::StepRef;
 use tokio::{
     sync::{Notify, watch},
@@ -80,14 +79,9 @@ impl Activity {
         self.frozen.send_replace(false);
     }
 
-    /// Who waits, and for how long from now.
-    pub(crate) fn waiting(&self) -> Vec<WaitingStep> {
-        let (state, now) = (self.state(), Instant::now());
-        let waiting = state.pauses.values().map(|(step, until)| WaitingStep {
-            step: step.clone(),
-            wait_ms: u64::try_from(until.saturating_duration_since(now).as_millis()).unwrap_or(u64::MAX),
-        });
-        waiting.collect()
+    /// The attempts that wait.
+    pub(crate) fn waiting(&self) -> Vec<StepRef> {
+        self.state().pauses.values().map(|(step, _)| step.clone()).collect()
     }
 }
 

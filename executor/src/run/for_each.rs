@@ -8,6 +8,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
+use lua_wasm_host::Source;
 use restroy_run_queue::run_api::StepState;
 use restroy_sdk::event::{EventKind, StepError, Usage};
 use serde_json::value::RawValue;
@@ -15,9 +16,10 @@ use tokio::task::JoinSet;
 
 use super::{
     activity::ActivityGuard,
-    retry::{self, NextAttempt, StepProgress},
+    attempts::{AttemptsResult, result_of},
+    retry::{NextAttempt, StepProgress},
     sandbox::{self, AttemptFailure},
-    step::{AttemptsResult, StepExecution, StepResult, in_field, internal_error, result_of},
+    step::{StepExecution, StepResult, in_field, internal_error},
     task::TaskContext,
 };
 use crate::memory::{MemoryExceeded, TASK_MEMORY_LIMIT};
@@ -30,6 +32,7 @@ const AT_ONCE: u32 = 10;
 /// Executes the step.
 pub(super) async fn execute(
     work: &Arc<StepExecution>,
+    source: &Source,
     expression: &str,
     inputs: &Arc<str>,
     busy: &ActivityGuard,
@@ -60,9 +63,10 @@ pub(super) async fn execute(
             && let Some((index, item)) = waiting.next()
         {
             let (work, inputs, busy) = (Arc::clone(work), Arc::clone(inputs), task.activity.busy());
+            let source = source.clone();
             under_way.spawn(async move {
                 let item = item.get().into();
-                let attempts = work.attempts(Some(index), Some(item), &inputs, builds_on, &busy);
+                let attempts = work.attempts(&source, Some(index), Some(item), &inputs, builds_on, &busy);
                 let attempted = AssertUnwindSafe(attempts).catch_unwind().await;
                 // Still busy: until the next item is under way, or the step's end.
                 (index, attempted, busy)
@@ -112,7 +116,7 @@ async fn items(
     expression: &str,
     inputs: &Arc<str>,
 ) -> Result<(Vec<Box<RawValue>>, Usage), (AttemptFailure, Usage)> {
-    let attempt = match retry::step_progress(work.task.committed(&work.name, None)) {
+    let attempt = match work.task.step_progress(&work.name, None) {
         StepProgress::Due(attempt) => attempt,
         StepProgress::Ended(_) => NextAttempt::FIRST,
     };
@@ -166,7 +170,7 @@ fn array(results: &[Option<Arc<str>>]) -> Arc<str> {
 /// The results of a step that ended under an earlier lease.
 pub(super) fn committed_results(task: &TaskContext, state: &StepState) -> Option<Arc<str>> {
     let results: Vec<Option<Arc<str>>> = (1..=state.items?)
-        .map(|index| match retry::step_progress(task.committed(&state.step.step, Some(index))) {
+        .map(|index| match task.step_progress(&state.step.step, Some(index)) {
             StepProgress::Ended(state) => result_of(task, state).ok(),
             StepProgress::Due(_) => None,
         })

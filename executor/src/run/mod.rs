@@ -6,9 +6,11 @@
 //! network before another one starts.
 
 pub(crate) mod activity;
+mod attempts;
 mod for_each;
 mod graph;
 mod inputs;
+mod kinds;
 mod outputs;
 mod retry;
 mod sandbox;
@@ -54,7 +56,7 @@ async fn schedule_steps(task: &Arc<TaskContext>, graph: &Graph) -> EventKind {
         .document
         .steps
         .iter()
-        .map(|(name, step)| match retry::step_progress(task.committed(name, None)) {
+        .map(|(name, step)| match task.step_progress(name, None) {
             StepProgress::Ended(state) => Some(step::committed_result(task, step, state)),
             StepProgress::Due(_) => None,
         })
@@ -130,7 +132,7 @@ fn step_execution(
         .collect();
     // What the needs themselves build on stands before their ends.
     let builds_on = needs().map(|(_, ending)| ending.position).max().unwrap_or_default();
-    let current = match retry::step_progress(task.committed(name, None)) {
+    let current = match task.step_progress(name, None) {
         StepProgress::Due(attempt) => attempt.number,
         StepProgress::Ended(state) => state.step.attempt,
     };

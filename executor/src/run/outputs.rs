@@ -6,11 +6,7 @@ use std::collections::BTreeSet;
 use restroy_run_queue::run_api::OutputsRequest;
 use restroy_sdk::event::StepError;
 
-use super::{
-    graph::Graph,
-    retry::{self, StepProgress},
-    task::TaskContext,
-};
+use super::{graph::Graph, retry::StepProgress, task::TaskContext};
 use crate::memory::TASK_MEMORY_LIMIT;
 
 /// Fetches them, where the plan does not hold them. Waits without end where the lease is lost meanwhile: the task is about
@@ -42,7 +38,7 @@ fn needed(task: &TaskContext, graph: &Graph) -> BTreeSet<String> {
     let name = |index: usize| task.document.steps.get_index(index).map(|(name, _)| name.clone());
     let mut needed = BTreeSet::new();
     for (index, (step, body)) in task.document.steps.iter().enumerate() {
-        if matches!(retry::step_progress(task.committed(step, None)), StepProgress::Ended(_)) {
+        if matches!(task.step_progress(step, None), StepProgress::Ended(_)) {
             continue;
         }
         needed.extend(graph.needs(index).iter().filter_map(|need| name(*need)));

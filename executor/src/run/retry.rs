@@ -11,8 +11,9 @@ use restroy_run_queue::run_api::StepState;
 use restroy_sdk::{
     document::{Backoff, Retry},
     event::StepError,
-    time::Timestamp,
+    status::StepStatus,
 };
+use tokio::time::Instant;
 
 /// The attempt to execute next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,18 +22,21 @@ pub(crate) struct NextAttempt {
     pub(crate) number: u32,
     /// How many earlier ones ended with their answers known.
     pub(crate) epoch: u32,
+    /// Whether an attempt of the same epoch began before: what it did may be stored.
+    pub(crate) repeats: bool,
     /// The earliest time of the next attempt.
-    pub(crate) not_before: Option<Timestamp>,
+    pub(crate) not_before: Option<Instant>,
 }
 
 impl NextAttempt {
-    pub(crate) const FIRST: Self = Self { number: 1, epoch: 0, not_before: None };
+    pub(crate) const FIRST: Self = Self { number: 1, epoch: 0, repeats: false, not_before: None };
 
     /// The attempt after this one failed.
-    pub(crate) fn next(self, error: &StepError, not_before: Timestamp) -> Self {
+    pub(crate) fn next(self, error: &StepError, not_before: Instant) -> Self {
         Self {
             number: self.number + 1,
             epoch: self.epoch + u32::from(is_answered(error)),
+            repeats: !is_answered(error),
             not_before: Some(not_before),
         }
     }
@@ -47,20 +51,25 @@ pub(crate) enum StepProgress<'a> {
     Due(NextAttempt),
 }
 
-/// Where a step stands after these committed attempts, oldest first.
-pub(crate) fn step_progress(committed: &[StepState]) -> StepProgress<'_> {
+/// Where a step stands after these committed attempts, oldest first, of a task that was claimed at `claimed_at`.
+pub(crate) fn step_progress(committed: &[StepState], claimed_at: Instant) -> StepProgress<'_> {
     let mut due = NextAttempt::FIRST;
     for state in committed {
         due.number = state.step.attempt;
+        if let Some(millis) = state.due_in_ms {
+            due.not_before = Some(claimed_at + Duration::from_millis(millis));
+        }
         if !state.status.is_terminal() {
+            due.repeats |= state.status == StepStatus::Running;
             continue;
         }
         if !state.retried {
             return StepProgress::Ended(state);
         }
         due.number += 1;
-        due.epoch += u32::from(state.error.as_ref().is_none_or(is_answered));
-        due.not_before = state.retry_at;
+        let answered = state.error.as_ref().is_none_or(is_answered);
+        due.epoch += u32::from(answered);
+        due.repeats = !answered;
     }
     StepProgress::Due(due)
 }
@@ -100,10 +109,14 @@ pub(crate) fn pause(retry: Option<&Retry>, failed: u32) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use restroy_sdk::{document::DurationText, event::StepRef, status::StepStatus};
+    use std::sync::LazyLock;
+
+    use restroy_sdk::{document::DurationText, event::StepRef};
     use serde_json::json;
 
     use super::*;
+
+    static CLAIMED: LazyLock<Instant> = LazyLock::new(Instant::now);
 
     fn state(attempt: u32, status: StepStatus, code: Option<&str>, retried: bool) -> StepState {
         StepState {
@@ -113,12 +126,12 @@ mod tests {
             output: None,
             error: code.map(|code| StepError::new(code, "no")),
             retried,
-            retry_at: retried.then_some(Timestamp(7)),
+            due_in_ms: retried.then_some(7),
         }
     }
 
     fn due(committed: &[StepState]) -> NextAttempt {
-        match step_progress(committed) {
+        match step_progress(committed, *CLAIMED) {
             StepProgress::Due(attempt) => attempt,
             StepProgress::Ended(state) => panic!("it ended with {state:?}"),
         }
@@ -131,11 +144,23 @@ mod tests {
 
     #[test]
     fn what_was_running_starts_again_under_its_number_and_epoch() {
-        assert_eq!(due(&[state(1, StepStatus::Running, None, false)]), NextAttempt::FIRST);
+        let again = NextAttempt { repeats: true, ..NextAttempt::FIRST };
+        assert_eq!(due(&[state(1, StepStatus::Running, None, false)]), again);
         assert_eq!(due(&[state(1, StepStatus::Pending, None, false)]), NextAttempt::FIRST);
         let committed =
             [state(1, StepStatus::Failed, Some("script_error"), true), state(2, StepStatus::Running, None, false)];
-        assert_eq!((due(&committed).number, due(&committed).epoch), (2, 1));
+        assert_eq!(
+            due(&committed),
+            NextAttempt { number: 2, epoch: 1, repeats: true, not_before: Some(*CLAIMED + Duration::from_millis(7)) }
+        );
+        assert!(!due(&committed[..1]).repeats, "an attempt of a new epoch has done nothing");
+    }
+
+    #[test]
+    fn what_waits_is_due_when_it_was() {
+        let waiting = StepState { due_in_ms: Some(9), ..state(1, StepStatus::Waiting, None, false) };
+        let not_before = Some(*CLAIMED + Duration::from_millis(9));
+        assert_eq!(due(&[waiting]), NextAttempt { not_before, ..NextAttempt::FIRST });
     }
 
     #[test]
@@ -144,22 +169,25 @@ mod tests {
             state(1, StepStatus::Failed, Some("script_error"), true),
             state(2, StepStatus::TimedOut, Some("wall_time_limit"), true),
         ];
-        assert_eq!(due(&committed), NextAttempt { number: 3, epoch: 1, not_before: Some(Timestamp(7)) });
+        assert_eq!(
+            due(&committed),
+            NextAttempt { number: 3, epoch: 1, repeats: true, not_before: Some(*CLAIMED + Duration::from_millis(7)) }
+        );
     }
 
     #[test]
     fn a_raised_timeout_keeps_the_epoch_too() {
         let mut error = StepError::new("script_error", "no answer");
         error.details = Some(json!({"code": "http_timeout"}));
-        assert_eq!(NextAttempt::FIRST.next(&error, Timestamp(0)).epoch, 0);
+        assert_eq!(NextAttempt::FIRST.next(&error, *CLAIMED).epoch, 0);
         error.details = Some(json!({"code": "mine"}));
-        assert_eq!(NextAttempt::FIRST.next(&error, Timestamp(0)).epoch, 1);
+        assert_eq!(NextAttempt::FIRST.next(&error, *CLAIMED).epoch, 1);
     }
 
     #[test]
     fn an_end_is_an_end() {
         for status in [StepStatus::Succeeded, StepStatus::Failed, StepStatus::Skipped] {
-            assert!(matches!(step_progress(&[state(1, status, None, false)]), StepProgress::Ended(_)));
+            assert!(matches!(step_progress(&[state(1, status, None, false)], *CLAIMED), StepProgress::Ended(_)));
         }
     }
 

@@ -7,12 +7,11 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use lua_wasm_host::{
-    ErrorCode, Globals, Grants, HostContext, InvalidOrigin, Invocation, Level, Limits, Mode, Outcome, Sink, Source,
-};
+use lua_wasm_host::{ErrorCode, Globals, Grants, HostContext, Invocation, Level, Limits, Mode, Outcome, Sink, Source};
 use restroy_sdk::{
     document::{Allow, Step},
     event::{StepError, Usage},
+    origin::InvalidOrigin,
     status::StepStatus,
 };
 use restroy_tenant_executor::TenantError;
@@ -85,7 +84,7 @@ pub(super) async fn script(
         Err(error) => return failed(AttemptFailure::new("invalid_origin", format!("`allow.http`: {error}"))),
     };
     let seed = Seed::new(&task.seed, &attempt.step, attempt.epoch);
-    let mut limits = task.tools.limits.clone();
+    let mut limits = task.limits.clone();
     if let Some(timeout) = step.timeout {
         limits.wall_time = timeout.into();
     }
@@ -114,6 +113,7 @@ pub(super) async fn script(
     let clock = Arc::new(ScriptClock(task.tools.ambient.clone()));
     let host_context = HostContext {
         grants,
+        secrets: task.secrets(&attempt.step.step),
         http: Some(Arc::new(http)),
         kv: Some(Arc::clone(&attempt) as _),
         mail: Some(Arc::clone(&attempt) as _),
@@ -158,7 +158,7 @@ pub(super) async fn expression(
         run: Some(task.run(&attempt.step)),
         ..Globals::default()
     };
-    invocation.limits = Limits { output_bytes: ITEMS_BYTES, ..task.tools.limits.clone() };
+    invocation.limits = Limits { output_bytes: ITEMS_BYTES, ..task.limits.clone() };
     invocation.seed = seed.numbers();
     let clock = Arc::new(ScriptClock(task.tools.ambient.clone()));
     let host_context = HostContext {

@@ -87,6 +87,11 @@ pub(crate) fn call_key(run: RunId, step: &StepRef, epoch: u32, call: &CallContex
     hex::encode(digest)
 }
 
+/// The digest of a call's target and arguments, for calls whose key the script chose: 64 hexadecimal digits.
+pub(crate) fn request_digest(call: &CallContext) -> String {
+    hex::encode(hash("request", &[call.kind.as_str().as_bytes(), call.target.as_bytes(), &call.digest]))
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;

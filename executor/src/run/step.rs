@@ -1,4 +1,5 @@
-//! One step from its start to its end: its `if`, its attempts, and for a `for_each` its items.
+//! One step from its start to its end: whether it is wanted, and how its end is reported. What it does is its kind's to
+//! say ([`kinds`]).
 
 use std::{
     panic::AssertUnwindSafe,
@@ -6,7 +7,6 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
 };
 
 use futures_util::FutureExt;
@@ -18,19 +18,17 @@ use restroy_sdk::{
     status::StepStatus,
 };
 use serde_json::Value;
-use tokio::time::Instant;
 
 use super::{
     activity::ActivityGuard,
     for_each,
     graph::StepEnd,
-    inputs,
-    retry::{self, NextAttempt, StepProgress},
+    kinds,
+    retry::NextAttempt,
     sandbox::{self, AttemptFailure},
     task::TaskContext,
 };
 use crate::{
-    capability::attempt::AttemptContext,
     memory::{TASK_MEMORY_LIMIT, TaskMemory},
     report::Position,
 };
@@ -105,12 +103,6 @@ pub(super) struct StepResult {
     pub(super) position: Position,
 }
 
-/// How a step, or an item of it, ended after all its attempts.
-pub(super) struct AttemptsResult {
-    pub(super) result: Result<Arc<str>, Box<StepError>>,
-    pub(super) position: Position,
-}
-
 impl StepExecution {
     /// Executes the step. Never panics, and never ends without its end reported.
     pub(super) async fn execute(self: Arc<Self>, busy: &ActivityGuard) -> StepResult {
@@ -121,144 +113,32 @@ impl StepExecution {
     }
 
     async fn execute_inner(self: Arc<Self>, busy: &ActivityGuard) -> StepResult {
+        match self.unwanted().await {
+            Some(result) => result,
+            None => kinds::execute(&self, busy).await,
+        }
+    }
+
+    /// Evaluates the step's `if`, once; gives the step's end where it is not to run.
+    async fn unwanted(&self) -> Option<StepResult> {
+        let condition = self.step.condition.as_ref()?;
+        if !self.task.committed(&self.name, None).is_empty() {
+            return None;
+        }
         let inputs = match self.inputs.json(&self.task.memory) {
             Ok(inputs) => inputs,
-            Err(failure) => return self.finish_step(Err(failure), Usage::default()).await,
+            Err(failure) => return Some(self.finish_step(Err(failure), Usage::default()).await),
         };
-        let committed = self.task.committed(&self.name, None);
-        if committed.is_empty()
-            && let Some(condition) = &self.step.condition
-        {
-            let ended = {
-                let _turn = self.task.sandboxes.acquire().await;
-                sandbox::expression(
-                    self.attempt_context(None, NextAttempt::FIRST, self.builds_on),
-                    "if",
-                    condition,
-                    Arc::clone(&inputs),
-                )
-                .await
-            };
-            match ended.result {
-                Ok(value) if matches!(&*value, "null" | "false") => return self.finish_unwanted(ended.usage).await,
-                Ok(_) => {}
-                Err(failure) => return self.finish_step(Err(in_field("if", failure)), ended.usage).await,
-            }
-        }
-        let missing = self.task.missing_secrets(&self.name);
-        if !missing.is_empty() {
-            return self.finish_step(Err(secret_missing(&self.name, missing)), Usage::default()).await;
-        }
-        if let Some(schema) = &self.step.inputs_schema
-            && let Err(failure) = inputs::check(&self.task, &self.name, schema, &inputs).await
-        {
-            return self.finish_step(Err(failure), Usage::default()).await;
-        }
-        if let Some(items) = &self.step.for_each {
-            return for_each::execute(&self, items, &inputs, busy).await;
-        }
-        let AttemptsResult { result, position } = self.attempts(None, None, &inputs, self.builds_on, busy).await;
-        match result {
-            Ok(output) => StepResult { end: StepEnd::Succeeded, output: Some(output), error: None, position },
-            Err(error) => StepResult { end: StepEnd::Failed, output: None, error: Some(*error), position },
-        }
-    }
-
-    /// Attempts the script until it succeeds or fails for good. The end of the last attempt is
-    /// reported when this returns.
-    pub(super) async fn attempts(
-        self: &Arc<Self>,
-        index: Option<u32>,
-        item: Option<Arc<str>>,
-        inputs: &Arc<str>,
-        mut builds_on: Position,
-        busy: &ActivityGuard,
-    ) -> AttemptsResult {
-        let task = &self.task;
-        let mut attempt = match retry::step_progress(task.committed(&self.name, index)) {
-            StepProgress::Ended(state) => {
-                return AttemptsResult { result: result_of(task, state), position: Position::default() };
-            }
-            StepProgress::Due(attempt) => attempt,
+        let ended = {
+            let _turn = self.task.sandboxes.acquire().await;
+            let attempting = self.attempt_context(None, NextAttempt::FIRST, self.builds_on);
+            sandbox::expression(attempting, "if", condition, inputs).await
         };
-        loop {
-            let step = StepRef { step: self.name.clone(), index, attempt: attempt.number };
-            self.wait_until_due(attempt, &step, busy).await;
-            task.reporter.wait_for_capacity().await;
-            if index.is_none() {
-                self.current.store(attempt.number, Ordering::Relaxed);
-            }
-            let ended = {
-                let _turn = task.sandboxes.acquire().await;
-                task.reporter.push(EventKind::StepStarted { step: step.clone(), items: None }, 0);
-                match self.script() {
-                    Ok(source) => {
-                        let attempting = self.attempt_context(index, attempt, builds_on);
-                        sandbox::script(attempting, &self.step, source, Arc::clone(inputs), item.clone()).await
-                    }
-                    Err(failure) => sandbox::SandboxResult { result: Err(failure), usage: Usage::default() },
-                }
-            };
-            task.reporter.wait_for_capacity().await;
-            let held = ended.result.and_then(|output| match task.memory.hold(output.len()) {
-                Ok(()) => Ok(output),
-                Err(error) => Err(AttemptFailure::new(TASK_MEMORY_LIMIT, error.to_string())),
-            });
-            let failure = match held {
-                Ok(output) => {
-                    let position = task.reporter.succeeded(step, Arc::clone(&output), ended.usage);
-                    return AttemptsResult { position, result: Ok(output) };
-                }
-                Err(failure) => failure,
-            };
-            let size = size_of(&failure.error);
-            let pause = retry::pause(self.step.retry.as_ref(), attempt.number).filter(|_| failure.retryable);
-            let Some(pause) = pause else {
-                let event = finished(step, failure.status, Some(*failure.error.clone()), ended.usage);
-                return AttemptsResult { position: task.reporter.push(event, size), result: Err(failure.error) };
-            };
-            let error = *failure.error.clone();
-            let delay_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-            builds_on = task.reporter.push(EventKind::StepRetrying { step, error, delay_ms, usage: ended.usage }, size);
-            attempt = attempt.next(&failure.error, task.tools.ambient.now().after(pause));
+        match ended.result {
+            Ok(value) if matches!(&*value, "null" | "false") => Some(self.finish_unwanted(ended.usage).await),
+            Ok(_) => None,
+            Err(failure) => Some(self.finish_step(Err(in_field("if", failure)), ended.usage).await),
         }
-    }
-
-    /// Waits until an attempt may start, holding no sandbox meanwhile.
-    async fn wait_until_due(&self, attempt: NextAttempt, step: &StepRef, busy: &ActivityGuard) {
-        let Some(not_before) = attempt.not_before else { return };
-        // No longer than the longest pause, whatever another machine's clock made of it.
-        let longest = self.step.retry.as_ref().map_or(Duration::ZERO, |retry| retry.max.into());
-        let until = Instant::now() + not_before.since(self.task.tools.ambient.now()).min(longest);
-        self.task.progress.watch(until, busy.pause(step.clone(), until)).await;
-    }
-
-    pub(super) fn attempt_context(
-        &self,
-        index: Option<u32>,
-        attempt: NextAttempt,
-        builds_on: Position,
-    ) -> Arc<AttemptContext> {
-        Arc::new(AttemptContext {
-            task: Arc::clone(&self.task),
-            step: StepRef { step: self.name.clone(), index, attempt: attempt.number },
-            epoch: attempt.epoch,
-            builds_on,
-            _at_work: self.task.at_work.token(),
-            masking: Arc::default(),
-        })
-    }
-
-    fn script(&self) -> Result<&lua_wasm_host::Source, AttemptFailure> {
-        let not_available = || {
-            AttemptFailure::new(
-                "not_available",
-                format!("the step `{}` is of a kind that is not available yet", self.name),
-            )
-        };
-        let path = self.step.script.as_ref().ok_or_else(not_available)?;
-        let gone = || AttemptFailure::new("script_missing", format!("there is no file `{path}` in this version"));
-        self.task.source(path).ok_or_else(gone)
     }
 
     async fn finish_unwanted(&self, usage: Usage) -> StepResult {
@@ -318,19 +198,12 @@ pub(super) fn committed_result(task: &TaskContext, step: &Step, state: &StepStat
     StepResult { end, output, error: state.error.clone(), position: Position::default() }
 }
 
-pub(super) fn result_of(task: &TaskContext, state: &StepState) -> Result<Arc<str>, Box<StepError>> {
-    if state.status == StepStatus::Succeeded {
-        return Ok(task.output(state));
-    }
-    Err(Box::new(state.error.clone().unwrap_or_else(|| StepError::new("internal", "it did not succeed"))))
-}
-
-fn finished(step: StepRef, status: StepStatus, error: Option<StepError>, usage: Usage) -> EventKind {
+pub(super) fn finished(step: StepRef, status: StepStatus, error: Option<StepError>, usage: Usage) -> EventKind {
     EventKind::StepFinished { step, status, output: None, error, usage }
 }
 
 /// What an error takes in a report, roughly.
-fn size_of(error: &StepError) -> usize {
+pub(super) fn size_of(error: &StepError) -> usize {
     let details = error.details.as_ref().map_or(0, |details| details.to_string().len());
     error.message.len() + error.traceback.as_ref().map_or(0, String::len) + details
 }
@@ -339,18 +212,6 @@ fn size_of(error: &StepError) -> usize {
 pub(super) fn in_field(field: &str, failure: AttemptFailure) -> AttemptFailure {
     let message = format!("in `{field}`: {}", failure.error.message);
     AttemptFailure { error: Box::new(StepError { message, ..*failure.error }), ..failure }
-}
-
-fn secret_missing(step: &str, missing: &[String]) -> AttemptFailure {
-    let names = missing.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    let (noun, verb) = if missing.len() == 1 { ("secret", "is") } else { ("secrets", "are") };
-    let example = missing.first().map_or("NAME", String::as_str);
-    AttemptFailure::new(
-        "secret_missing",
-        format!(
-            "the {noun} {names} of the step `{step}` {verb} not set: set each with `restroy secrets set PIPELINE {step} {example}`"
-        ),
-    )
 }
 
 pub(super) fn internal_error() -> AttemptFailure {

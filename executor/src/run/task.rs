@@ -6,12 +6,13 @@ use std::{
     time::Duration,
 };
 
-use lua_wasm_host::{Engine, Limits, Owner, SandboxThreads, Source};
-use restroy_run_queue::run_api::{Plan, StepLimits, StepOutput, StepSettings, StepState};
+use lua_wasm_host::{Engine, Limits, Owner, SandboxThreads, Secrets, Source};
+use restroy_run_queue::run_api::{Plan, StepOutput, StepSettings, StepState};
 use restroy_sdk::{
     document::Document,
     event::{StepError, StepRef},
     ids::RunId,
+    limit::Limit,
     time::{Ambient, Timestamp},
 };
 use restroy_tenant_executor::{TenantError, TenantExecutor};
@@ -19,7 +20,11 @@ use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::{activity::Activity, inputs::Schemas};
+use super::{
+    activity::Activity,
+    inputs::Schemas,
+    retry::{self, StepProgress},
+};
 use crate::{
     capability::{files::Scratch, http, http::OutboundHttp},
     client::{LeaseLost, TaskApi},
@@ -31,9 +36,6 @@ use crate::{
     signals::Signals,
     tenant_work::WORK_TIMEOUT,
 };
-
-/// How many items a `for_each` may have, unless the team has another limit.
-const MOST_ITEMS: u64 = 1_000;
 
 /// How often the run API is asked, while no signals are heard, whether a task is still held.
 const ASK_INTERVAL: Duration = Duration::from_secs(1);
@@ -48,7 +50,6 @@ pub(crate) struct ExecutorServices {
     pub(crate) tenant_work: TenantExecutor,
     pub(crate) ambient: Ambient,
     pub(crate) outbound: OutboundHttp,
-    pub(crate) limits: Limits,
     pub(crate) sandboxes_per_task: usize,
     pub(crate) metrics: Metrics,
 }
@@ -56,10 +57,14 @@ pub(crate) struct ExecutorServices {
 /// A claimed task.
 pub(crate) struct TaskContext {
     pub(crate) tools: ExecutorServices,
+    /// What an attempt may use; its wall time is the step's own `timeout`, if it has one.
+    pub(crate) limits: Limits,
     pub(crate) api: TaskApi,
     pub(crate) reporter: Reporter,
     pub(crate) progress: Arc<Progress>,
     pub(crate) masker: Masker,
+    /// Finds the secrets that scripts must not read: answers to their requests show none.
+    pub(crate) usable_only_masker: Masker,
     pub(crate) memory: Arc<TaskMemory>,
     pub(crate) scratch: Arc<Scratch>,
     /// How many sandboxes may run at once.
@@ -89,6 +94,8 @@ pub(crate) struct TaskContext {
     started_at: Timestamp,
     /// The schemas that inputs are checked against.
     pub(crate) schemas: Schemas,
+    /// When it was claimed: what is committed and waits, counts from then.
+    claimed_at: Instant,
     /// What is committed, by step and item (0: the step itself), oldest first.
     committed: HashMap<(String, u32), Vec<StepState>>,
     /// Whether the outputs of that are to be fetched.
@@ -98,16 +105,16 @@ pub(crate) struct TaskContext {
 }
 
 impl TaskContext {
-    /// Takes a plan on, with what [`prepare`] made of it.
+    /// Takes a plan on that was received at `claimed_at`, with what [`prepare`] made of it.
     pub(crate) fn new(
-        plan: Plan,
+        (plan, claimed_at): (Plan, Instant),
         prepared: PreparedPlan,
         api: TaskApi,
         scratch: Arc<Scratch>,
         tools: ExecutorServices,
         signals: Arc<Signals>,
     ) -> Self {
-        let PreparedPlan { seed, masker, memory } = prepared;
+        let PreparedPlan { seed, masker, usable_only_masker, memory } = prepared;
         let sources = plan.files.into_iter().map(|(path, text)| (path.clone(), Source::new(path, text))).collect();
         // A name without a slash and without `.lua` answers to itself and to nothing else.
         let library = plan.library.into_iter().map(|(name, text)| Source::new(format!("lib.{name}"), text)).collect();
@@ -122,12 +129,14 @@ impl TaskContext {
             at_work: TaskTracker::new(),
             signals,
             requests: Arc::new(Semaphore::new(http::AT_ONCE)),
-            most_items: usize::try_from(plan.limits.items.unwrap_or(MOST_ITEMS)).unwrap_or(usize::MAX),
-            tools: ExecutorServices { limits: limits(&tools.limits, &plan.limits), ..tools },
+            most_items: usize::try_from(plan.limits.get(Limit::ItemsPerForEach)).unwrap_or(usize::MAX),
+            limits: Limits::from_values(&plan.limits),
+            tools,
             api,
             reporter: Reporter::default(),
             progress: Arc::default(),
             masker,
+            usable_only_masker,
             memory,
             scratch,
             run_id: plan.run_id,
@@ -141,6 +150,7 @@ impl TaskContext {
             pipeline_name: plan.pipeline_name,
             started_at: plan.started_at,
             schemas: Schemas::default(),
+            claimed_at,
             committed,
             outputs_apart: plan.outputs_apart,
             outputs: Mutex::default(),
@@ -192,6 +202,20 @@ impl TaskContext {
         self.settings.get(step).map_or(&[], |settings| &settings.missing)
     }
 
+    /// The secrets that a step's script may read or use.
+    pub(crate) fn secrets(&self, step: &str) -> Arc<Secrets> {
+        let mut secrets = Secrets::default();
+        if let Some(settings) = self.settings.get(step) {
+            for (key, value) in &settings.secrets {
+                secrets.insert(key, value);
+            }
+            for (key, value) in &settings.usable_only {
+                secrets.insert_usable_only(key, value);
+            }
+        }
+        Arc::new(secrets)
+    }
+
     /// A step's configuration as JSON: plain values, and secrets if they are wanted.
     pub(crate) fn config(&self, step: &str, secrets: bool) -> Arc<str> {
         let mut config = serde_json::Map::new();
@@ -220,6 +244,11 @@ impl TaskContext {
     pub(crate) fn committed(&self, step: &str, index: Option<u32>) -> &[StepState] {
         // A tuple of borrowed parts is not a key for the map; steps are few and so are lookups.
         self.committed.get(&(step.to_owned(), index.unwrap_or(0))).map_or(&[], Vec::as_slice)
+    }
+
+    /// Where a step, or an item of it, stands.
+    pub(crate) fn step_progress(&self, step: &str, index: Option<u32>) -> StepProgress<'_> {
+        retry::step_progress(self.committed(step, index), self.claimed_at)
     }
 
     /// Whether anything of a step, or of an item of it, is committed.
@@ -253,6 +282,7 @@ impl TaskContext {
 pub(crate) struct PreparedPlan {
     seed: Vec<u8>,
     masker: Masker,
+    usable_only_masker: Masker,
     memory: Arc<TaskMemory>,
 }
 
@@ -262,81 +292,28 @@ pub(crate) fn prepare(plan: &Plan) -> Result<PreparedPlan, Box<StepError>> {
     let refused = |code: &str, why: String| Box::new(StepError::new(code, why));
     let seed =
         hex::decode(&plan.seed).map_err(|error| refused("plan_not_executable", format!("the run's seed: {error}")))?;
-    let secrets = plan
+    let secrets = plan.steps.iter().flat_map(|(step, settings)| {
+        settings.secrets.iter().chain(&settings.usable_only).map(move |(key, value)| Secret { step, key, value })
+    });
+    let masker = Masker::new(secrets).map_err(|error| refused("secrets_too_large", error.to_string()))?;
+    let usable_only = plan
         .steps
         .iter()
-        .flat_map(|(step, settings)| settings.secrets.iter().map(move |(key, value)| Secret { step, key, value }));
-    let masker = Masker::new(secrets).map_err(|error| refused("secrets_too_large", error.to_string()))?;
+        .flat_map(|(step, settings)| settings.usable_only.iter().map(move |(key, value)| Secret { step, key, value }));
+    let usable_only_masker =
+        Masker::new(usable_only).map_err(|error| refused("secrets_too_large", error.to_string()))?;
     let memory = TaskMemory::new(TASK_BYTES);
     let sources = plan.files.values().chain(plan.library.values()).map(String::len).sum::<usize>();
     let outputs = plan.done.iter().filter_map(|state| Some(state.output.as_ref()?.get().len())).sum::<usize>();
     memory
-        .hold(sources + outputs + plan.params.get().len() + masker.memory_usage() + report::BUFFER_BYTES)
+        .hold(
+            sources
+                + outputs
+                + plan.params.get().len()
+                + masker.memory_usage()
+                + usable_only_masker.memory_usage()
+                + report::BUFFER_BYTES,
+        )
         .map_err(|error| refused(TASK_MEMORY_LIMIT, error.to_string()))?;
-    Ok(PreparedPlan { seed, masker, memory })
-}
-
-/// The executor's limits with what the team has other ones of, up to the sandbox's hard maximum.
-fn limits(own: &Limits, team: &StepLimits) -> Limits {
-    let count = |given: Option<u64>, own: u32| given.map_or(own, |given| u32::try_from(given).unwrap_or(u32::MAX));
-    let time = |given: Option<u64>, own: Duration| given.map_or(own, Duration::from_millis);
-    Limits {
-        fuel: team.fuel.unwrap_or(own.fuel),
-        cpu_time: time(team.cpu_ms, own.cpu_time),
-        wall_time: time(team.wall_ms, own.wall_time),
-        memory_bytes: team.memory_bytes.unwrap_or(own.memory_bytes),
-        source_bytes: team.source_bytes.unwrap_or(own.source_bytes),
-        input_bytes: team.input_bytes.unwrap_or(own.input_bytes),
-        output_bytes: team.output_bytes.unwrap_or(own.output_bytes),
-        log_bytes: team.log_bytes.unwrap_or(own.log_bytes),
-        log_line_bytes: team.log_line_bytes.unwrap_or(own.log_line_bytes),
-        host_calls: count(team.host_calls, own.host_calls),
-        host_call_bytes: team.host_call_bytes.unwrap_or(own.host_call_bytes),
-        http_requests: count(team.http_requests, own.http_requests),
-        http_timeout: time(team.http_timeout_ms, own.http_timeout),
-        http_response_bytes: team.http_response_bytes.unwrap_or(own.http_response_bytes),
-        http_redirects: count(team.http_redirects, own.http_redirects),
-        kv_value_bytes: team.kv_value_bytes.unwrap_or(own.kv_value_bytes),
-        open_files: own.open_files,
-    }
-    .clamped()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_teams_limits_go_before_the_executors_and_not_above_the_hard_maximum() {
-        let own = Limits { log_bytes: 77, ..Limits::DEFAULT };
-        assert_eq!(limits(&own, &StepLimits::default()), own);
-        let team =
-            StepLimits { fuel: Some(5), wall_ms: Some(60_000), http_redirects: Some(2), ..StepLimits::default() };
-        let expected = Limits { fuel: 5, wall_time: Duration::from_mins(1), http_redirects: 2, ..own.clone() };
-        assert_eq!(limits(&own, &team), expected);
-        // Every field that there is reaches the sandbox: with all of them at their most, all is at its most.
-        let all = [
-            "fuel",
-            "cpu_ms",
-            "wall_ms",
-            "memory_bytes",
-            "source_bytes",
-            "input_bytes",
-            "output_bytes",
-            "log_bytes",
-            "log_line_bytes",
-            "host_calls",
-            "host_call_bytes",
-            "http_requests",
-            "http_timeout_ms",
-            "http_response_bytes",
-            "http_redirects",
-            "kv_value_bytes",
-            "items",
-        ];
-        let most: serde_json::Map<_, _> = all.iter().map(|name| ((*name).to_owned(), u64::MAX.into())).collect();
-        let most: StepLimits = serde_json::from_value(most.into()).unwrap();
-        assert_eq!(serde_json::to_value(most).unwrap().as_object().map(serde_json::Map::len), Some(all.len()));
-        assert_eq!(limits(&own, &most), Limits { open_files: own.open_files, ..Limits::HARD_MAX });
-    }
+    Ok(PreparedPlan { seed, masker, usable_only_masker, memory })
 }

@@ -1,8 +1,8 @@
 //! `for_each`: a step that runs once for each item.
 
-use restroy_run_queue::run_api::StepLimits;
 use restroy_sdk::{
     event::EventKind,
+    limit::{Limit, LimitValues},
     status::{RunStatus, StepStatus},
 };
 use serde_json::json;
@@ -130,7 +130,9 @@ async fn a_teams_own_limits_hold() {
         &[("x.lua", "return item"), ("burns.lua", "local n = 0 for i = 1, 1e6 do n = n + i end return n")],
     )
     .await;
-    api.plan(|plan| plan.limits = StepLimits { items: Some(2), fuel: Some(500_000), ..StepLimits::default() });
+    api.plan(|plan| {
+        plan.limits = LimitValues::default().with(Limit::ItemsPerForEach, 2).with(Limit::StepFuel, 500_000)
+    });
     let report = run_with(api).await;
     assert_eq!(report.step("two").0, StepStatus::Succeeded);
     let (_, _, error) = report.step("three");

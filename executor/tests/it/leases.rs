@@ -1,5 +1,12 @@
 //! Leases: kept while there is progress, lost, taken over.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use axum::{Router, routing::any};
+use restroy_run_queue::run_api::CallKind;
 use restroy_sdk::{
     event::EventKind,
     ids::TaskId,
@@ -82,6 +89,53 @@ async fn nothing_committed_is_executed_again_after_a_takeover() {
         .collect();
     assert_eq!(started, [1, 1], "the same attempt, twice");
     assert_eq!(report.output("c"), json!([1, report.output("a")]));
+}
+
+/// A server that counts its requests and answers each with its number.
+async fn counting_server() -> (String, Arc<AtomicUsize>) {
+    let requests: Arc<AtomicUsize> = Arc::default();
+    let count = Arc::clone(&requests);
+    let answer = move || async move { (count.fetch_add(1, Ordering::SeqCst) + 1).to_string() };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(any(answer))).await });
+    (origin, requests)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_was_answered_is_not_sent_again() {
+    let (origin, requests) = counting_server().await;
+    let script = format!(
+        "local first = http.post('{origin}/a', {{ body = 'x' }}).body
+         local own = http.post('{origin}/b', {{ idempotency_key = 'mine' }}).body
+         kv.get('gate')
+         local other = http.post('{origin}/c', {{ idempotency_key = 'mine' }}).body
+         return {{ first, own, other }}"
+    );
+    let api = Api::start(
+        json!({"restroy": 1, "steps": {"a": {"script": "a.lua", "allow": {"kv": true, "http": [origin]}}}}),
+        &[("a.lua", &script)],
+    )
+    .await;
+    let scratch = tempfile::tempdir().unwrap();
+    let executor = Running::start(&api, scratch.path(), 1).await;
+    executor.push(api.task_id()).await;
+    let waits = |times| {
+        move |api: &Api| api.calls().iter().filter(|call| matches!(call.call, CallKind::KvGet { .. })).count() == times
+    };
+    api.until("a waits", waits(1)).await;
+    let started = |event: &EventKind| matches!(event, EventKind::StepStarted { .. });
+    api.until("a's start is committed", |api| api.events().iter().any(started)).await;
+    api.lose_lease();
+    api.knobs(|knobs| knobs.gate.1.add_permits(1));
+    api.until("the old fence is refused", |api| api.refused() > 0).await;
+    executor.push(api.task_id()).await;
+    api.until("a waits again", waits(2)).await;
+    assert_eq!(requests.load(Ordering::SeqCst), 2, "the repeat got the stored answers");
+    api.knobs(|knobs| knobs.gate.1.add_permits(1));
+    let report = settle(api, executor).await;
+    // Another request under a key that stands for an answer already is sent.
+    assert_eq!(report.output("a"), json!(["1", "2", "3"]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -100,7 +100,7 @@ async fn without_signals_it_asks_before_each_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_waiting_task_is_released_and_resumes_where_it_was() {
+async fn a_waiting_task_is_suspended_and_resumes_where_it_was() {
     let api = Api::start(
         json!({"restroy": 1, "steps": {
             "a": {"script": "a.lua", "allow": {"kv": true},
@@ -118,17 +118,15 @@ async fn a_waiting_task_is_released_and_resumes_where_it_was() {
     let scratch = tempfile::tempdir().unwrap();
     let executor = Running::start(&api, scratch.path(), 1).await;
     executor.push(api.task_id()).await;
-    api.until("the task is given back", |api| api.waits().len() == 1).await;
-    let waits = api.waits();
-    let who: Vec<_> =
-        waits[0].steps.iter().map(|one| (one.step.step.as_str(), one.step.index, one.step.attempt)).collect();
+    api.until("the run is suspended", |api| api.suspensions().len() == 1).await;
+    let suspensions = api.suspensions();
+    let who: Vec<_> = suspensions[0].iter().map(|one| (one.step.as_str(), one.index, one.attempt)).collect();
     assert_eq!(who.len(), 3, "{who:?}");
     for step in [("a", None, 2), ("each", Some(1), 2), ("each", Some(2), 2)] {
         assert!(who.contains(&step), "{who:?}");
     }
-    assert!(waits[0].steps.iter().all(|one| one.wait_ms <= 80_000));
     // The slot is free: the same task is claimed anew, when it is due, and continues with the second attempts.
-    api.knobs(|knobs| knobs.retries_are_due = true);
+    api.knobs(|knobs| knobs.waits_are_over = true);
     executor.push(api.task_id()).await;
     api.finished().await;
     executor.stop().await;
@@ -154,7 +152,7 @@ async fn an_old_control_plane_does_not_reclaim_it_and_the_run_continues() {
     executor.push(api.task_id()).await;
     within("the run ends", api.finished()).await;
     executor.stop().await;
-    assert_eq!(api.waits().len(), 0);
+    assert_eq!(api.suspensions().len(), 0);
     assert!(
         api.events()
             .iter()
@@ -175,9 +173,9 @@ async fn short_pauses_keep_the_task() {
     let scratch = tempfile::tempdir().unwrap();
     let executor = Running::start(&api, scratch.path(), 1).await;
     executor.push(api.task_id()).await;
-    api.until("the task is given back", |api| api.waits().len() == 1).await;
-    let waits = api.waits();
-    assert_eq!(waits[0].steps.len(), 1, "the short pause was sat out: {waits:?}");
-    assert!(waits[0].steps[0].wait_ms > 59 * 60 * 1_000);
+    api.until("the run is suspended", |api| api.suspensions().len() == 1).await;
+    let suspensions = api.suspensions();
+    assert_eq!(suspensions[0].len(), 1, "the short pause was sat out: {suspensions:?}");
+    assert_eq!(suspensions[0][0].step, "long");
     executor.stop().await;
 }

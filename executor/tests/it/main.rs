@@ -14,4 +14,5 @@ mod modules;
 mod protocol;
 mod retries;
 mod secrets;
+mod sleeping;
 mod support;

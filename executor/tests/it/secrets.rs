@@ -141,3 +141,44 @@ async fn a_missing_secret_is_named_with_its_remedy() {
     assert!(error.message.contains("`KEY`") && error.message.contains("restroy secrets set"), "{}", error.message);
     assert_eq!(report.starts("a", None), 0);
 }
+
+/// A server that answers with what it was sent, in several encodings.
+async fn echo() -> std::net::SocketAddr {
+    use axum::{Router, http::HeaderMap, routing::post};
+    let answer = async |headers: HeaderMap, body: String| {
+        let key = headers["x-key"].to_str().unwrap().to_owned();
+        ([("x-echo", key.clone())], format!("{key}|{}|{body}", serde_json::json!(key)))
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, Router::new().route("/", post(answer))).await.unwrap() });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_for_use_only_is_sent_and_answers_do_not_show_it() {
+    let address = echo().await;
+    let script = format!(
+        "local answer = http.post('http://{address}/', {{ headers = {{ ['X-Key'] = secrets.ref('KEY') }}, json = {{ secrets.ref('KEY') }} }})
+         print(secrets.ref('KEY'))
+         local ok, problem = pcall(secrets.get, 'KEY')
+         return {{ config.KEY == nil, problem.code, answer.headers['x-echo'], answer.body }}"
+    );
+    let api = Api::start(
+        json!({"restroy": 1, "steps": {
+            "a": {"script": "a.lua", "secrets": ["KEY"], "allow": {"http": [format!("http://{address}")]}},
+        }}),
+        &[("a.lua", &script)],
+    )
+    .await;
+    api.plan(|plan| {
+        plan.steps.get_mut("a").unwrap().usable_only.insert("KEY".to_owned(), SECRET.to_owned());
+    });
+    let report = run_with(api).await;
+    let output = report.output("a");
+    assert_eq!((&output[0], &output[1], &output[2]), (&json!(true), &json!("secret_usable_only"), &json!("••••••••")));
+    let body = output[3].as_str().unwrap();
+    assert_eq!(body.matches("••••••••").count(), 3, "{body}");
+    assert!(!body.contains("s3cr3t"), "{body}");
+    assert_eq!(report.lines("a"), ["secret:KEY"]);
+}

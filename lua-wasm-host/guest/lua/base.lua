@@ -8,6 +8,7 @@ local concat, format = table.concat, string.format
 
 -- Taken from scripts, kept for the libraries.
 P.getinfo = debug.getinfo
+P.getmetatable = debug.getmetatable
 P.os = { time = os.time, date = os.date, difftime = os.difftime }
 P.randomseed = math.randomseed
 debug.setmetatable(N.null, { __name = "null", __tostring = function() return "null" end })

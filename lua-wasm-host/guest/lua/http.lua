@@ -29,8 +29,10 @@ local function send(where, method, address, options)
   if type(address) ~= "string" then P.fail("bad argument to '" .. where .. "' (the URL must be a string)") end
   if options ~= nil and type(options) ~= "table" then P.fail("bad argument to '" .. where .. "' (options must be a table)") end
   options = options or {}
+  local tokens = P.tokens()
   local headers, named = {}, {}
   for name, value in pairs(options.headers or {}) do
+    if P.is_reference(value) then value = tokens.header(value) end
     headers[tostring(name)] = tostring(value)
     named[tostring(name):lower()] = true
   end
@@ -41,21 +43,22 @@ local function send(where, method, address, options)
     if not named["content-type"] then headers["Content-Type"] = kind end
   end
   if options.json ~= nil then
-    local ok, text = N.json_encode(options.json)
+    local ok, text = N.json_encode(options.json, tokens.json)
     if not ok then P.fail(where .. ": " .. text) end
     content("application/json", text)
   end
-  if options.form ~= nil then content("application/x-www-form-urlencoded", P.form(options.form)) end
+  if options.form ~= nil then content("application/x-www-form-urlencoded", P.form(options.form, tokens.url)) end
   if body ~= nil and type(body) ~= "string" then
     P.fail(where .. ": body must be a string (a table goes as json)")
   end
-  if options.query then address = P.with_query(address, options.query) end
+  if options.query then address = P.with_query(address, options.query, tokens.url) end
   local head, answer = P.call(N.op.http, {
     method = method:upper(),
     url = address,
     headers = headers,
     timeout = options.timeout,
     idempotency_key = options.idempotency_key,
+    secrets = tokens.list[1] and tokens.list,
   }, body)
   return response(head, answer)
 end

@@ -14,7 +14,7 @@ local MAX_DETAILS = 65536
 local libraries = {}
 for _, name in ipairs {
   "base64", "coroutine", "crypto", "debug", "email", "files", "http", "io", "json", "kv", "log", "math", "os",
-  "string", "table", "time", "url", "utf8", "uuid",
+  "secrets", "string", "table", "time", "url", "utf8", "uuid",
 } do
   libraries[name] = assert(_G[name])
 end

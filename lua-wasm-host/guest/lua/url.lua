@@ -13,16 +13,18 @@ local function decode(text)
   return (text:gsub("%%(%x%x)", function(hex) return char(tonumber(hex, 16)) end))
 end
 
--- name=value pairs, sorted by name; a list gives its name once for each element.
-local function query(values)
+-- name=value pairs, sorted by name; a list gives its name once for each element. `tokens` stand for references to
+-- secrets; without them a reference is its text.
+local function query(values, tokens)
   local names = {}
   for name in pairs(values) do names[#names + 1] = tostring(name) end
   sort(names)
   local pairs_ = {}
   for _, name in ipairs(names) do
     local value = values[name]
-    if type(value) ~= "table" then value = { value } end
+    if type(value) ~= "table" or P.is_reference(value) then value = { value } end
     for _, one in ipairs(value) do
+      if tokens and P.is_reference(one) then one = tokens(one) end
       pairs_[#pairs_ + 1] = encode(name) .. "=" .. encode(tostring(one))
     end
   end
@@ -94,8 +96,8 @@ url = {
 }
 
 -- Appends a query to an address that may already have one.
-function P.with_query(address, values)
-  local added = query(values)
+function P.with_query(address, values, tokens)
+  local added = query(values, tokens)
   if added == "" then return address end
   local before, fragment = address:match("^(.-)(#.*)$")
   before = before or address

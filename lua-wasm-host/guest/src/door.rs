@@ -123,6 +123,8 @@ pub(crate) fn register(lua: &Lua, native: &Table) -> mlua::Result<()> {
         ("sleep", op::SLEEP),
         ("http", op::HTTP),
         ("email", op::EMAIL),
+        ("secret", op::SECRET),
+        ("secret_hmac", op::SECRET_HMAC),
         ("kv_get", op::KV_GET),
         ("kv_set", op::KV_SET),
         ("kv_delete", op::KV_DELETE),

@@ -1,16 +1,19 @@
 //! JSON and Lua values.
 //!
+//! A reference to a secret is the string `secret:KEY`, or what stands for it in a request.
 //! `null` is `json.null`. A table whose keys are 1 to n is an array, a table of string keys an
 //! object; an empty table is an object unless it has the array mark, which every decoded array and
 //! `json.array{}` have. Object keys are written sorted, so equal values are equal texts.
 
-use mlua::{Lua, LuaString, Table, Value};
+use mlua::{Function, Lua, LuaString, Table, Value};
 use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 
 /// Deepest nesting of what is written. What is read may nest as deep as serde_json allows (128).
 const MAX_DEPTH: usize = 100;
 
 const ARRAY_MARK: &str = "restroy.array";
+/// The metatable of references to secrets; `key` of such a table is the key.
+const SECRET_MARK: &str = "restroy.secret";
 
 /// How many values of tables are held at once: mlua panics at about 200,000 references. Further ones are read again.
 const MAX_HELD: usize = 50_000;
@@ -20,9 +23,15 @@ const SHOWN_KEY: usize = 64;
 
 /// Appends the JSON text of `value`. The error is for the script's author.
 pub(crate) fn encode(lua: &Lua, value: &Value, out: &mut Vec<u8>) -> Result<(), String> {
+    encode_with(lua, value, None, out)
+}
+
+/// The same with what `tokens` gives for a reference to a secret in its place.
+fn encode_with(lua: &Lua, value: &Value, tokens: Option<Function>, out: &mut Vec<u8>) -> Result<(), String> {
     let mark: Table = lua.named_registry_value(ARRAY_MARK).map_err(|error| error.to_string())?;
+    let secret: Table = lua.named_registry_value(SECRET_MARK).map_err(|error| error.to_string())?;
     let mut path = Vec::new();
-    Encoder { lua, mark, out, held: 0 }.value(value, &mut path).map_err(|problem| {
+    Encoder { lua, mark, secret, tokens, out, held: 0 }.value(value, &mut path).map_err(|problem| {
         if path.is_empty() {
             problem
         } else {
@@ -35,6 +44,8 @@ pub(crate) fn encode(lua: &Lua, value: &Value, out: &mut Vec<u8>) -> Result<(), 
 struct Encoder<'a> {
     lua: &'a Lua,
     mark: Table,
+    secret: Table,
+    tokens: Option<Function>,
     out: &'a mut Vec<u8>,
     /// Values of the tables around the current one that are held.
     held: usize,
@@ -56,6 +67,9 @@ impl Encoder<'_> {
             Value::Number(number) if number.is_finite() => self.write(number)?,
             Value::Number(number) => return Err(format!("{number} has no JSON form")),
             Value::String(string) => self.string(&string.as_bytes())?,
+            Value::Table(table) if table.metatable().is_some_and(|metatable| metatable == self.secret) => {
+                self.reference(table)?;
+            }
             Value::Table(_) if depth >= MAX_DEPTH => {
                 return Err(format!("nested deeper than {MAX_DEPTH}, or contains itself"));
             }
@@ -72,6 +86,19 @@ impl Encoder<'_> {
     fn string(&mut self, string: &[u8]) -> Result<(), String> {
         let text = str::from_utf8(string).map_err(|_| "a string that is not UTF-8 has no JSON form".to_owned())?;
         self.write(text)
+    }
+
+    fn reference(&mut self, table: &Table) -> Result<(), String> {
+        let text = || match &self.tokens {
+            Some(tokens) => Ok(tokens.call::<LuaString>(table)?.as_bytes().to_vec()),
+            None => {
+                let (key, prefix): (LuaString, Option<LuaString>) = (table.raw_get("key")?, table.raw_get("prefix")?);
+                let prefix = prefix.map_or_else(Vec::new, |prefix| prefix.as_bytes().to_vec());
+                Ok([prefix.as_slice(), b"secret:", &key.as_bytes()].concat())
+            }
+        };
+        let text = text().map_err(|error: mlua::Error| error.to_string())?;
+        self.string(&text)
     }
 
     fn table(&mut self, table: &Table, depth: usize, path: &mut Vec<String>) -> Result<(), String> {
@@ -226,12 +253,15 @@ pub(crate) fn register(lua: &Lua, native: &Table) -> mlua::Result<()> {
     mark.set("__name", "json.array")?;
     lua.set_named_registry_value(ARRAY_MARK, &mark)?;
     native.set("array_mark", mark)?;
+    let secret = lua.create_table()?;
+    lua.set_named_registry_value(SECRET_MARK, &secret)?;
+    native.set("secret_mark", secret)?;
     native.set("null", Value::NULL)?;
     native.set(
         "json_encode",
-        lua.create_function(|lua, value: Value| {
+        lua.create_function(|lua, (value, tokens): (Value, Option<Function>)| {
             let mut out = Vec::new();
-            Ok(match encode(lua, &value, &mut out) {
+            Ok(match encode_with(lua, &value, tokens, &mut out) {
                 Ok(()) => (true, lua.create_string(&out)?),
                 Err(problem) => (false, lua.create_string(problem)?),
             })

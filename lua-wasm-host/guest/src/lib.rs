@@ -32,10 +32,11 @@ unsafe impl Sync for Global {}
 static GUEST: Global = Global(OnceCell::new());
 
 /// The libraries written in Lua, in the order they build on each other.
-const LIBRARIES: [(&str, &str); 10] = [
+const LIBRARIES: [(&str, &str); 11] = [
     ("base", include_str!("../lua/base.lua")),
     ("trace", include_str!("../lua/trace.lua")),
     ("codec", include_str!("../lua/codec.lua")),
+    ("secrets", include_str!("../lua/secrets.lua")),
     ("url", include_str!("../lua/url.lua")),
     ("time", include_str!("../lua/time.lua")),
     ("http", include_str!("../lua/http.lua")),

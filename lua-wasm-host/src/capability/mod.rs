@@ -10,6 +10,7 @@ mod files;
 mod http;
 mod kv;
 mod mail;
+mod secrets;
 
 pub use ambient::{Clock, EffectGate, Entropy, Journal, Level, Sink};
 pub use call::{CallContext, CallError, CallFailure, CallKind, CallRecord, CallResult};
@@ -17,3 +18,4 @@ pub use files::{ArtifactRequest, FileEntry, Files, WriteAt};
 pub use http::{Http, HttpRequest, HttpResponse};
 pub use kv::{Kv, KvEntry};
 pub use mail::{Email, Mail};
+pub use secrets::Secrets;

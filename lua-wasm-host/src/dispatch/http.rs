@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use url::Url;
+use url::{Position, Url};
 
+use super::secrets::SecretToken;
 use super::{Answer, CallTime, Dispatcher, parse, require_service};
 use crate::{CallError, CallKind, CallResult, ErrorCode, HttpRequest, StepError};
 
@@ -27,6 +28,9 @@ struct HttpCall {
     headers: BTreeMap<String, String>,
     timeout: Option<f64>,
     idempotency_key: Option<String>,
+    /// What stands for secrets in the query, the headers and the body.
+    #[serde(default)]
+    secrets: Vec<SecretToken>,
 }
 
 #[derive(Serialize)]
@@ -37,11 +41,17 @@ struct HttpCallAnswer {
 
 impl Dispatcher {
     pub(super) async fn http(&mut self, head: &[u8], body: Vec<u8>) -> CallResult<Answer> {
-        let request: HttpCall = parse(head)?;
+        let mut request: HttpCall = parse(head)?;
+        let tokens = std::mem::take(&mut request.secrets);
+        let Resolved { request, body, shown_url, shown_body } = self.resolve(request, body, tokens)?;
         let url =
-            Url::parse(&request.url).map_err(|error| invalid(format!("\"{}\" is not a URL: {error}", request.url)))?;
+            Url::parse(&request.url).map_err(|error| invalid(format!("\"{shown_url}\" is not a URL: {error}")))?;
+        // A secret in the place of a host, or in a path, which logs and redirects show, is a mistake.
+        if Url::parse(&shown_url).map(|shown| shown[..Position::AfterPath] != url[..Position::AfterPath]) != Ok(false) {
+            return Err(invalid("a reference to a secret has its place in a query, a header or a body").into());
+        }
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(invalid(format!("\"{}\" is neither http nor https", request.url)).into());
+            return Err(invalid(format!("\"{shown_url}\" is neither http nor https")).into());
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(invalid("a URL must not carry a user name or password").into());
@@ -66,8 +76,8 @@ impl Dispatcher {
         check_key(request.idempotency_key.as_deref())?;
         let call = self.context(
             CallKind::Http,
-            format!("{} {url}", request.method),
-            &[request.method.as_bytes(), url.as_str().as_bytes(), &body],
+            format!("{} {shown_url}", request.method),
+            &[request.method.as_bytes(), shown_url.as_bytes(), shown_body.as_deref().unwrap_or(&body)],
             request.idempotency_key,
         );
         let size = body.len() + head.len();
@@ -99,6 +109,36 @@ impl Dispatcher {
             );
         }
         Ok(Answer::with_body(&HttpCallAnswer { status: response.status, headers: response.headers }, response.body)?)
+    }
+}
+
+/// A request with the values of its secrets, and what of it may be shown.
+struct Resolved {
+    request: HttpCall,
+    body: Vec<u8>,
+    shown_url: String,
+    /// None: as the body is.
+    shown_body: Option<Vec<u8>>,
+}
+
+impl Dispatcher {
+    fn resolve(&self, mut request: HttpCall, body: Vec<u8>, tokens: Vec<SecretToken>) -> Result<Resolved, CallError> {
+        let secrets = self.substitution(tokens)?;
+        if secrets.is_empty() {
+            let shown_url = Url::parse(&request.url).map_or_else(|_| request.url.clone(), String::from);
+            return Ok(Resolved { request, body, shown_url, shown_body: None });
+        }
+        let most = usize::try_from(self.limits.host_call_bytes).unwrap_or(usize::MAX);
+        let text = String::from_utf8(body).map_err(|_| invalid("a body with references to secrets is UTF-8"))?;
+        let shown_url = secrets.shown(&request.url, most)?;
+        let shown_body = Some(secrets.shown(&text, most)?.into_bytes());
+        let body = secrets.resolved(&text, most)?.into_bytes();
+        request.url = secrets.resolved(&request.url, most)?;
+        for value in request.headers.values_mut() {
+            *value = secrets.resolved(value, MAX_HEADER_BYTES)?;
+        }
+        let shown_url = Url::parse(&shown_url).map_or(shown_url, String::from);
+        Ok(Resolved { request, body, shown_url, shown_body })
     }
 }
 

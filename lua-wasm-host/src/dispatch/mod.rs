@@ -7,6 +7,7 @@ mod http;
 mod kv;
 mod log;
 mod mail;
+mod secrets;
 mod zone;
 
 use std::future::Future;
@@ -103,6 +104,8 @@ impl Dispatcher {
             op::SLEEP => self.sleep(head).await,
             op::HTTP => self.http(head, body).await,
             op::EMAIL => self.email(head).await,
+            op::SECRET => self.secret(head),
+            op::SECRET_HMAC => self.secret_hmac(head, &body),
             op::KV_GET..=op::KV_LIST => self.kv(op, head).await,
             op::FILE_OPEN..=op::FILE_HANDLE_SIZE => self.file(op, head, body).await,
             _ => Err(StepError::new(ErrorCode::Internal, "the sandbox made an unknown call").into()),

@@ -14,6 +14,7 @@ mod isolation;
 mod libraries;
 mod limits;
 mod nasty;
+mod secrets;
 mod support;
 #[cfg(target_os = "linux")]
 mod workers;

@@ -87,15 +87,41 @@ pub enum CallKind {
         #[serde(default)]
         reply_to: Option<String>,
     },
-    /// Records that the executor got an answer to an HTTP request; answers null.
+    /// Records the answer to an HTTP request; answers null.
     HttpAnswered {
-        /// The request's method.
-        verb: String,
-        /// The origin and path, without query.
-        url: String,
-        /// The answer's status.
-        status: u16,
+        /// The digest of the request, of the executor's own making.
+        request: String,
+        /// The answer, unless it is longer than [`MAX_HTTP_ANSWER`].
+        answer: Option<HttpAnswer>,
     },
+    /// Asks for the answer that [`CallKind::HttpAnswered`] recorded under the same key and digest. Answers an
+    /// [`HttpAnswer`], or null where none is stored. Not an effect.
+    HttpRecall {
+        /// The digest of the request.
+        request: String,
+    },
+}
+
+/// The longest answer to an HTTP request that is stored: bytes of its headers and its body.
+pub const MAX_HTTP_ANSWER: usize = 64 * 1024;
+
+/// The answer to an HTTP request, as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpAnswer {
+    /// The status code.
+    pub status: u16,
+    /// As received; a name may repeat.
+    pub headers: Vec<(String, String)>,
+    /// The body, decompressed, in Base64 (RFC 4648, section 4).
+    pub body: String,
+}
+
+impl HttpAnswer {
+    /// Whether it may be stored: at most [`MAX_HTTP_ANSWER`] bytes, Base64 not counted.
+    pub fn fits(&self) -> bool {
+        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        headers + self.body.len() / 4 * 3 <= MAX_HTTP_ANSWER + 3
+    }
 }
 
 /// Keeps a `null` that is there apart from a field that is not.

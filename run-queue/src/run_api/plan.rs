@@ -6,6 +6,7 @@ use restroy_sdk::{
     document::Document,
     event::{StepError, StepRef},
     ids::{BoardId, PipelineId, RunId, TaskId, TeamId},
+    limit::LimitValues,
     status::StepStatus,
     time::Timestamp,
 };
@@ -51,66 +52,9 @@ pub struct Plan {
     /// did not ask for that, or the control-plane is older than this field.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub outputs_apart: bool,
-    /// What the team has another limit of than the executor would set.
+    /// The values in force of all limits of the team.
     #[serde(default)]
-    pub limits: StepLimits,
-}
-
-/// The limits of a step's attempt that a team has set; what is absent is the executor's to set.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct StepLimits {
-    /// Fuel.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fuel: Option<u64>,
-    /// Processor time.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cpu_ms: Option<u64>,
-    /// Wall time, unless the step has a `timeout`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub wall_ms: Option<u64>,
-    /// Memory.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub memory_bytes: Option<u64>,
-    /// Each source.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub source_bytes: Option<u64>,
-    /// What the script is given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub input_bytes: Option<u64>,
-    /// What it returns.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub output_bytes: Option<u64>,
-    /// What it prints.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub log_bytes: Option<u64>,
-    /// A line of that.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub log_line_bytes: Option<u64>,
-    /// Calls to the host.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub host_calls: Option<u64>,
-    /// What a call carries.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub host_call_bytes: Option<u64>,
-    /// HTTP requests.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub http_requests: Option<u64>,
-    /// The wait for an answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub http_timeout_ms: Option<u64>,
-    /// An answer's body.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub http_response_bytes: Option<u64>,
-    /// Redirects that are followed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub http_redirects: Option<u64>,
-    /// A value of the key-value store.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kv_value_bytes: Option<u64>,
-    /// Items of a `for_each`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub items: Option<u64>,
+    pub limits: LimitValues,
 }
 
 /// A step's configuration.
@@ -122,6 +66,10 @@ pub struct StepSettings {
     /// Secrets by key.
     #[serde(default)]
     pub secrets: BTreeMap<String, String>,
+    /// Secrets by key that the script may use by reference and must not read. Apart from `secrets`: an executor that does
+    /// not know this field gives them to nobody.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub usable_only: BTreeMap<String, String>,
     /// Secrets that the step declares and nobody has set: the step fails with `secret_missing`.
     #[serde(default)]
     pub missing: Vec<String>,
@@ -156,9 +104,10 @@ pub struct StepState {
     /// Another attempt follows this one.
     #[serde(default)]
     pub retried: bool,
-    /// When that attempt may start.
+    /// While it waits, or another attempt follows: how long until the attempt or that other one is due, in
+    /// milliseconds from the claim on. The control-plane's clock alone decides.
     #[serde(default)]
-    pub retry_at: Option<Timestamp>,
+    pub due_in_ms: Option<u64>,
 }
 
 /// `POST /run/v1/tasks/{id}/outputs`: what steps returned that ended under an earlier lease, a page at a time.

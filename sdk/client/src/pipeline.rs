@@ -10,6 +10,7 @@ use restroy_sdk::{
             Capabilities, Definition, MovePipeline, NewPipeline, Pipeline, PipelinePatch, PutDefinition,
             RestoreVersion, Version, VersionDiff, VersionWritten,
         },
+        trigger::PipelineSchedule,
     },
     ids::{BoardId, PipelineId},
 };
@@ -106,5 +107,20 @@ impl Client {
     ) -> Result<VersionWritten> {
         let path = ["v1", "pipelines", &pipeline.to_string(), "versions", &number.to_string(), "restore"];
         self.post(&path).creates().json(restore)?.fetch().await
+    }
+
+    /// The schedules of its published version, sorted by name.
+    pub async fn schedules(&self, pipeline: PipelineId) -> Result<Page<PipelineSchedule>> {
+        self.get(&["v1", "pipelines", &pipeline.to_string(), "schedules"]).fetch().await
+    }
+
+    /// Pauses the schedule of that name: it starts no runs until it is resumed.
+    pub async fn pause_schedule(&self, pipeline: PipelineId, name: &str) -> Result<PipelineSchedule> {
+        self.post(&["v1", "pipelines", &pipeline.to_string(), "schedules", name, "pause"]).fetch().await
+    }
+
+    /// Resumes the schedule of that name.
+    pub async fn resume_schedule(&self, pipeline: PipelineId, name: &str) -> Result<PipelineSchedule> {
+        self.post(&["v1", "pipelines", &pipeline.to_string(), "schedules", name, "resume"]).fetch().await
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use super::{Document, pointer};
-use restroy_model::problem::FieldError;
+use restroy_model::{origin::Origin, problem::FieldError};
 
 /// A capability: something outside the sandbox that a script can use.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -65,7 +65,7 @@ fn declared(document: &Document) -> impl Iterator<Item = (&str, String, Capabili
         }
         let secrets = pointer::member(&at, "secrets");
         for (index, key) in step.secrets.iter().enumerate() {
-            let script = step.script.clone().unwrap_or_default();
+            let script = step.kind.script().unwrap_or_default().to_owned();
             found.push((pointer::element(&secrets, index), Capability::Secret { script, key: key.clone() }));
         }
         found.into_iter().map(|(pointer, touch)| (name.as_str(), pointer, touch))
@@ -126,45 +126,36 @@ fn detail(touch: &Capability) -> String {
 #[derive(Default)]
 struct GrantedSet {
     things: HashSet<Capability>,
-    /// Of wildcards: scheme, and what a host must end in.
-    wildcards: Vec<(String, String)>,
+    /// The origins of more than one host.
+    patterns: Vec<Origin>,
 }
 
 impl GrantedSet {
     fn from_document(document: Option<&Document>) -> Self {
         let mut granted = Self::default();
         for (.., touch) in document.into_iter().flat_map(declared) {
-            let touch = case_folded(touch);
-            if let Capability::Http { origin } = &touch
-                && let Some((scheme, host)) = origin.split_once("://")
-                && let Some(parent) = host.strip_prefix('*').filter(|parent| parent.starts_with('.'))
-            {
-                granted.wildcards.push((scheme.to_owned(), parent.to_owned()));
-            }
+            let (touch, origin) = normalized(touch);
+            granted.patterns.extend(origin.filter(Origin::is_pattern));
             granted.things.insert(touch);
         }
         granted
     }
 
-    /// Whether it takes the wanted in: the very thing, or an origin below a wildcard.
+    /// Whether it takes the wanted in: the very thing, or an origin within a pattern.
     fn includes(&self, wanted: &Capability) -> bool {
-        let wanted = case_folded(wanted.clone());
-        if self.things.contains(&wanted) {
-            return true;
-        }
-        let Capability::Http { origin } = &wanted else { return false };
-        let Some((scheme, host)) = origin.split_once("://") else { return false };
-        self.wildcards
-            .iter()
-            .any(|(granted, parent)| granted == scheme && host.len() > parent.len() && host.ends_with(parent.as_str()))
+        let (wanted, origin) = normalized(wanted.clone());
+        self.things.contains(&wanted)
+            || origin.is_some_and(|origin| self.patterns.iter().any(|pattern| pattern.covers(&origin)))
     }
 }
 
-/// The same thing as it is compared: origins know no case.
-fn case_folded(touch: Capability) -> Capability {
-    match touch {
-        Capability::Http { origin } => Capability::Http { origin: origin.to_ascii_lowercase() },
-        other => other,
+/// The same thing as it is compared: of an origin the one text that all of its spellings have.
+fn normalized(touch: Capability) -> (Capability, Option<Origin>) {
+    let Capability::Http { origin } = &touch else { return (touch, None) };
+    match origin.parse::<Origin>() {
+        Ok(origin) => (Capability::Http { origin: origin.to_string() }, Some(origin)),
+        // Nothing but itself.
+        Err(_) => (touch, None),
     }
 }
 
@@ -187,6 +178,7 @@ mod tests {
     fn a_wildcard_covers_its_subdomains_only() {
         assert!(covers_origin("https://a.example", "https://A.example"));
         assert!(covers_origin("https://*.example", "https://a.example"));
+        assert!(covers_origin("https://a.example:443", "https://a.example"));
         assert!(covers_origin("https://*.example", "https://*.a.example"));
         assert!(covers_origin("https://*.example:8443", "https://a.example:8443"));
         for (granted, wanted) in [

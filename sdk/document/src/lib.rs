@@ -7,6 +7,7 @@
 mod capability;
 mod check;
 mod diff;
+mod kind;
 mod modules;
 mod pointer;
 mod positions;
@@ -27,11 +28,15 @@ pub use check::{
     order, path_error, path_errors,
 };
 pub use diff::{CapabilityChange, Change, Diff, FieldChange, FileChange, StepChange, diff};
+pub use kind::StepKind;
 pub use modules::{check_library, foreign_requires};
 pub use positions::PositionMap;
 pub use read::{read_json, read_yaml};
 pub use span::DurationText;
 pub use tree::{MAX_BYTES, Position};
+
+/// What is said of reserved words.
+const NOT_YET: &str = "not available in this version yet";
 
 /// A pipeline, as its author writes it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -68,66 +73,80 @@ pub struct Document {
 }
 
 /// A node of the graph.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields, default)]
 pub struct Step {
-    /// The script's path among the pipeline's files.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub script: Option<String>,
-    /// Another pipeline to run. Reserved.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pipeline: Option<String>,
-    /// A durable pause. Reserved.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sleep: Option<DurationText>,
-    /// A durable pause until a moment. Reserved.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub wait_until: Option<String>,
-    /// A person's consent. Reserved.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
-    pub approval: Option<serde_json::Value>,
+    /// What it does.
+    #[serde(flatten)]
+    pub kind: StepKind,
 
     /// JSON Schema (2020-12) for `inputs`: what the steps that it needs gave. Checked before the script
     /// starts.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub inputs_schema: Option<serde_json::Value>,
     /// The steps that must end before this one starts.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<String>,
     /// A Lua expression; when it is false or nil the step is skipped.
-    #[serde(rename = "if", skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "if", skip_serializing_if = "Option::is_none")]
     pub condition: Option<String>,
     /// A Lua expression for an array: the step runs once for each of its items.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub for_each: Option<String>,
     /// How many items run concurrently (default 10).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_parallel: Option<u32>,
     /// Which ends of the steps it needs let it run.
-    #[serde(skip_serializing_if = "When::is_default")]
+    #[serde(default, skip_serializing_if = "When::is_default")]
     pub when: When,
     /// Whether the run may succeed although this step failed.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub continue_on_failure: bool,
     /// Plain configuration: what `config` holds unless the API sets other values.
-    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     #[cfg_attr(feature = "openapi", schema(value_type = std::collections::HashMap<String, String>))]
     pub config: IndexMap<String, String>,
     /// The names of the secrets it reads; their values are set through the API.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,
     /// What it may do.
-    #[serde(skip_serializing_if = "Allow::is_empty")]
+    #[serde(default, skip_serializing_if = "Allow::is_empty")]
     pub allow: Allow,
     /// What happens when it fails.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
     /// Wall time of one attempt (default 30 s, at most 15 min).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<DurationText>,
+}
+
+impl Step {
+    /// A step that needs no other and has nothing but its kind.
+    pub fn new(kind: StepKind) -> Self {
+        Self {
+            kind,
+            inputs_schema: None,
+            needs: Vec::new(),
+            condition: None,
+            for_each: None,
+            max_parallel: None,
+            when: When::default(),
+            continue_on_failure: false,
+            config: IndexMap::new(),
+            secrets: Vec::new(),
+            allow: Allow::default(),
+            retry: None,
+            timeout: None,
+        }
+    }
+
+    /// Its Lua expressions, with the fields that hold them.
+    pub fn expressions(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        [("if", self.condition.as_deref()), ("for_each", self.for_each.as_deref())]
+            .into_iter()
+            .filter_map(|(field, text)| Some((field, text?)))
+    }
 }
 
 /// Which ends of the steps it needs let a step run.
@@ -271,6 +290,7 @@ pub struct Schedule {
 
 /// What happens to scheduled times that passed while nothing ran.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(type_name = "TEXT", rename_all = "snake_case"))]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Misfire {
@@ -283,6 +303,7 @@ pub enum Misfire {
 
 /// What happens at a scheduled time while the last run is active.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(type_name = "TEXT", rename_all = "snake_case"))]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Overlap {

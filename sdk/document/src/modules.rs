@@ -18,7 +18,7 @@ use restroy_model::problem::FieldError;
 /// What a library module's name begins with where it is asked for.
 const LIBRARY: &str = "lib.";
 /// What answers to its name without being a file.
-const BUILT_IN: [&str; 19] = [
+const BUILT_IN: [&str; 20] = [
     "base64",
     "coroutine",
     "crypto",
@@ -32,6 +32,7 @@ const BUILT_IN: [&str; 19] = [
     "log",
     "math",
     "os",
+    "secrets",
     "string",
     "table",
     "time",
@@ -52,7 +53,7 @@ pub(super) fn check(document: &Document, files: &BTreeMap<String, String>, fault
     clashes(document, files, faults);
     let asked: BTreeMap<&str, Vec<Require>> =
         files.iter().map(|(path, source)| (path.as_str(), requires(source))).collect();
-    let scripts: BTreeSet<&str> = document.steps.values().filter_map(|step| step.script.as_deref()).collect();
+    let scripts: BTreeSet<&str> = document.steps.values().filter_map(|step| step.kind.script()).collect();
     let mut told = BTreeSet::new();
     let mut left = MAX_FOLLOWED;
     for entry in scripts.into_iter().filter(|script| files.contains_key(*script)) {

@@ -1,12 +1,14 @@
 //! From what was written to a [`Document`], with every error and its place.
 
+mod step;
+
 use std::collections::HashMap;
 
 use indexmap::IndexMap;
 use serde::de::DeserializeOwned;
 
 use super::{
-    Allow, Concurrency, Document, DurationText, Retry, Schedule, Step, pointer, suggest,
+    Allow, Concurrency, Document, DurationText, Retry, Schedule, pointer, suggest,
     tree::{self, Entry, Node, Position, Value},
 };
 use restroy_model::problem::FieldError;
@@ -47,6 +49,16 @@ struct MappingReader {
 }
 
 impl MappingReader {
+    /// Whether it has a value for `name`.
+    fn has(&self, name: &str) -> bool {
+        self.entries.iter().any(|entry| entry.key.name == name && !matches!(entry.node.value, Value::Null))
+    }
+
+    /// Where the key `name` stands.
+    fn place_of(&self, name: &str) -> Option<Position> {
+        self.entries.iter().find(|entry| entry.key.name == name)?.key.place
+    }
+
     /// The value of `name`; none when it is absent or null.
     fn take(&mut self, name: &str) -> Option<NodeAt> {
         let position = self.entries.iter().position(|entry| entry.key.name == name)?;
@@ -268,51 +280,6 @@ impl DocumentReader {
                 .unwrap_or_default(),
             restroy: restroy.flatten()?,
             steps: steps?,
-        })
-    }
-
-    fn step(&mut self, at: NodeAt) -> Option<Step> {
-        let allowed = [
-            "script",
-            "inputs_schema",
-            "needs",
-            "if",
-            "for_each",
-            "max_parallel",
-            "when",
-            "continue_on_failure",
-            "config",
-            "secrets",
-            "allow",
-            "retry",
-            "timeout",
-            "pipeline",
-            "sleep",
-            "wait_until",
-            "approval",
-        ];
-        let mut fields = self.fields(at, "a step", &allowed)?;
-        Some(Step {
-            script: fields.take("script").and_then(|at| self.text(at)),
-            pipeline: fields.take("pipeline").and_then(|at| self.text(at)),
-            sleep: fields.take("sleep").and_then(|at| self.span(at)),
-            wait_until: fields.take("wait_until").and_then(|at| self.text(at)),
-            approval: fields.take("approval").map(|at| self.json(at)),
-            inputs_schema: fields.take("inputs_schema").map(|at| self.json(at)),
-            needs: fields.take("needs").map(|at| self.texts(at)).unwrap_or_default(),
-            condition: fields.take("if").and_then(|at| self.text(at)),
-            for_each: fields.take("for_each").and_then(|at| self.text(at)),
-            max_parallel: fields.take("max_parallel").and_then(|at| self.count(&at)),
-            when: fields
-                .take("when")
-                .and_then(|at| self.choice(at, &["all_succeeded", "any_failed", "always"]))
-                .unwrap_or_default(),
-            continue_on_failure: fields.take("continue_on_failure").is_some_and(|at| self.boolean(&at)),
-            config: fields.take("config").map(|at| self.config(at)).unwrap_or_default(),
-            secrets: fields.take("secrets").map(|at| self.texts(at)).unwrap_or_default(),
-            allow: fields.take("allow").and_then(|at| self.allow(at)).unwrap_or_default(),
-            retry: fields.take("retry").and_then(|at| self.retry(at)),
-            timeout: fields.take("timeout").and_then(|at| self.span(at)),
         })
     }
 

@@ -107,6 +107,10 @@ pub enum EventKind {
         /// Until when, where it is known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<Timestamp>,
+        /// How long in all, in milliseconds, where waiting is what the step does; absent where it waits for another
+        /// attempt.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        delay_ms: Option<u64>,
     },
     /// The step ended.
     #[serde(rename = "step.finished")]

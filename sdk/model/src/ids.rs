@@ -62,6 +62,8 @@ ids! {
     BoardId;
     /// A pipeline on a board.
     PipelineId;
+    /// A schedule of a pipeline, across the versions that keep its name.
+    ScheduleId;
     /// An immutable version of a pipeline.
     VersionId;
     /// A script of a pipeline, across its versions.

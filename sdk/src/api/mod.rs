@@ -12,6 +12,7 @@ pub mod run;
 pub mod script;
 pub mod team;
 pub mod token;
+pub mod trigger;
 pub mod usage;
 
 use serde::{Deserialize, Serialize};

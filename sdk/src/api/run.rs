@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
+    api::trigger::Trigger,
     event::{StepError, StepRef, Usage},
     ids::{ArtifactId, BoardId, PipelineId, RunId, StepRunId, TeamId, UserId},
     status::{RunStatus, StepStatus},
@@ -54,7 +55,10 @@ pub struct Run {
     pub params: Option<Box<RawValue>>,
     /// The number of its newest event.
     pub last_seq: i64,
-    /// Who started it.
+    /// What started it.
+    pub trigger: Trigger,
+    /// The user or service account that started it; null for a run that a schedule started, and if the account was
+    /// deleted.
     pub started_by: Option<UserId>,
     /// When it was recorded.
     pub created_at: Timestamp,
@@ -71,7 +75,7 @@ pub struct Run {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Waiting {
-    /// The step that is tried again next.
+    /// The step that is due first.
     pub step: String,
     /// When it is due. A moment in the past: it waits for a slot.
     pub until: Timestamp,
@@ -97,6 +101,9 @@ pub struct StepRun {
     pub error: Option<StepError>,
     /// What it used.
     pub usage: Usage,
+    /// While it is `waiting`: until when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_until: Option<Timestamp>,
     /// The sandbox engine that executed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine_id: Option<String>,

@@ -52,6 +52,9 @@ pub struct PutConfiguration {
     /// Whether it is a secret: sealed, and never shown again.
     #[serde(default)]
     pub secret: bool,
+    /// Whether scripts may use the secret by reference (`secrets.ref`) and not read it; for secrets only.
+    #[serde(default)]
+    pub usable_only: bool,
 }
 
 /// An entry of the configuration of a script, a board or a team.
@@ -62,6 +65,9 @@ pub struct ConfigurationEntry {
     pub key: String,
     /// Whether it is a secret.
     pub secret: bool,
+    /// Whether it is a secret that scripts may use by reference and not read.
+    #[serde(default)]
+    pub usable_only: bool,
     /// The value; null for a secret, always.
     pub value: Option<String>,
     /// Counts the changes of this key, from 1.

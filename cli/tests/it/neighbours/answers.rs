@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use restroy_client::Paging;
-use restroy_sdk::{api::run::NewRun, ids::{PipelineId, RunId}, status::RunStatus};
+use restroy_sdk::{
+    api::run::NewRun,
+    ids::{PipelineId, RunId},
+    status::RunStatus,
+};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},

@@ -1,7 +1,12 @@
 //! Disk: what fills the database of everybody, or the scratch space of an executor.
 
 use restroy_client::Paging;
-use restroy_sdk::{api::{board::PutKv, run::NewRun, script::PutConfiguration}, event::EventKind, problem::ProblemCode, status::RunStatus};
+use restroy_sdk::{
+    api::{board::PutKv, run::NewRun, script::PutConfiguration},
+    event::EventKind,
+    problem::ProblemCode,
+    status::RunStatus,
+};
 use serde_json::{Value, json};
 
 use super::Neighbours;
@@ -107,7 +112,7 @@ async fn people_who_write_in_loops_fill_their_own_quota() {
         .during(async |attacker| {
             for n in 0..150 {
                 let value = format!("{n:08}").repeat(1_000);
-                let put = PutConfiguration { value, secret: false };
+                let put = PutConfiguration { value, secret: false, usable_only: false };
                 attacker.client.put_configuration(attacker.board, "KEY", &put).await.unwrap();
             }
         })

@@ -31,7 +31,7 @@ const SHOWN: &str = "for i = 1, 30 do print(('a'):rep(8000)) end
 async fn with_secrets(attacker: &Tenant, name: &str, secrets: &[String], source: &str) -> restroy_sdk::ids::PipelineId {
     let keys: Vec<String> = (0..secrets.len()).map(|number| format!("S{number}")).collect();
     for (key, value) in keys.iter().zip(secrets) {
-        let put = PutConfiguration { value: value.clone(), secret: true };
+        let put = PutConfiguration { value: value.clone(), secret: true, usable_only: false };
         attacker.client.put_configuration(attacker.board, key, &put).await.unwrap();
     }
     let definition = json!({"restroy": 1, "steps": {"only": {
@@ -74,7 +74,7 @@ const LARGE_RESULT: &str = "return ('\\\\%+61YWFh'):rep(20000) .. ' U0VDUkVULTAx
 #[tokio::test]
 async fn large_results_leave_others_their_turn() {
     let mut neighbours = Neighbours::new(&[]).await;
-    let put = PutConfiguration { value: "SECRET-0123456789".into(), secret: true };
+    let put = PutConfiguration { value: "SECRET-0123456789".into(), secret: true, usable_only: false };
     let attacker = &neighbours.attacker;
     attacker.client.put_configuration(attacker.board, "S", &put).await.unwrap();
     let definition = json!({"restroy": 1, "steps": {"each": {

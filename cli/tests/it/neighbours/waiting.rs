@@ -2,7 +2,11 @@
 
 use futures_util::future::join_all;
 use restroy_client::Paging;
-use restroy_sdk::{api::{board::NewBoard, run::NewRun, team::NewTeam}, event::EventKind, ids::{PipelineId, RunId}};
+use restroy_sdk::{
+    api::{board::NewBoard, run::NewRun, team::NewTeam},
+    event::EventKind,
+    ids::{PipelineId, RunId},
+};
 use serde_json::{Value, json};
 
 use super::Neighbours;

@@ -36,7 +36,7 @@ async fn executors_hold_no_keys_and_redis_sees_ids_only() {
     let definition = json!({"restroy": 1, "steps": {"only": step}});
     let pipeline = ada.push("the-pipeline", definition, &[("scripts/only.lua", SOURCE)]).await;
     let script = ada.client.scripts(pipeline, &Paging::longest()).await.unwrap().items.remove(0).id;
-    let secret = PutConfiguration { value: SECRET.into(), secret: true };
+    let secret = PutConfiguration { value: SECRET.into(), secret: true, usable_only: false };
     ada.client.put_configuration(script, "API_KEY", &secret).await.unwrap();
     let run = ada.start(pipeline).await;
     assert_eq!(outputs(&ada.succeeded(run).await), [json!("the-output")]);

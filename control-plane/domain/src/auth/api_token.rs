@@ -69,7 +69,13 @@ pub(super) async fn authenticate(state: &DomainState, token: &str, address: Opti
             .filter_map(|name| name.parse::<Permission>().ok())
             .collect(),
     };
-    let grant = TokenGrant { id: shown.id, permissions, team: shown.only_team, maker: shown.created_by };
+    let grant = TokenGrant {
+        id: shown.id,
+        permissions,
+        team: shown.only_team,
+        maker: shown.created_by,
+        of_service_account: shown.of_service_account,
+    };
     Ok(Caller { user_id: shown.user_id, via: AuthMethod::Token(grant), address })
 }
 

@@ -46,6 +46,8 @@ pub struct TokenGrant {
     pub team: Option<TeamId>,
     /// Who made it, as far as that is known.
     pub maker: Option<UserId>,
+    /// Whether its account is a service account.
+    pub of_service_account: bool,
 }
 
 impl Caller {

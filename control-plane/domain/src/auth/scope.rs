@@ -53,6 +53,11 @@ impl Scope {
         self.caller.actor()
     }
 
+    /// Who calls.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
     /// The name of the caller's role in the team; on a private board, of the one there.
     pub fn role(&self) -> &str {
         &self.role

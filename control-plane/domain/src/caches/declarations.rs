@@ -35,7 +35,7 @@ impl EffectCapability {
             | CallKind::KvIncr { .. }
             | CallKind::KvCas { .. } => Self::Kv,
             CallKind::EmailSend { .. } => Self::Email,
-            CallKind::HttpAnswered { .. } => Self::Http,
+            CallKind::HttpAnswered { .. } | CallKind::HttpRecall { .. } => Self::Http,
         }
     }
 

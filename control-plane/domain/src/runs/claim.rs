@@ -15,8 +15,10 @@ use super::{
     executor::{self, Executor, check_engine},
     lease,
     lease_expiry::{self, EndedLease},
+    limits::MAX_ACTIVE,
     plan,
     rows::{TaskRow, task_columns},
+    suspend,
 };
 use crate::{
     DomainError, DomainResult,
@@ -47,7 +49,7 @@ pub async fn claim(state: &DomainState, executor: &Executor, id: TaskId, claim: 
     let mut tx = state.db.team_write(task.team_id).await?;
     tx.lock_run(run.id).await?;
     let now = state.ambient.now();
-    if run.status == RunStatus::Queued && put_back(&mut tx, &task).await? {
+    if matches!(run.status, RunStatus::Queued | RunStatus::Waiting) && put_back(&mut tx, &task).await? {
         tx.commit().await?;
         return Err(DomainError::NotClaimable);
     }
@@ -103,7 +105,7 @@ fn is_repeat(task: &TaskRow, executor: ExecutorId, claim: &Claim, now: Timestamp
 }
 
 /// Lets a task wait again that was admitted just before its board was archived, or its pipeline deleted: what
-/// starts, starts here. Whether it was such a task.
+/// starts or resumes does so here. Whether it was such a task.
 async fn put_back(tx: &mut TeamTx, task: &TaskRow) -> DomainResult<bool> {
     let team = tx.team();
     let done = sql!(
@@ -115,8 +117,9 @@ async fn put_back(tx: &mut TeamTx, task: &TaskRow) -> DomainResult<bool> {
                  SELECT 1 FROM runs r
                  JOIN pipelines p ON p.team_id = r.team_id AND p.id = r.pipeline_id
                  JOIN boards b ON b.team_id = p.team_id AND b.id = p.board_id
-                 WHERE r.team_id = $1 AND r.id = $3 AND r.status = 'queued'
-                   AND (b.archived_at IS NOT NULL OR b.deleted_at IS NOT NULL OR p.deleted_at IS NOT NULL))"
+                 WHERE r.team_id = $1 AND r.id = $3 AND r.status IN ('queued', 'waiting')
+                   AND ((b.archived_at IS NOT NULL AND r.status = 'queued')
+                        OR b.deleted_at IS NOT NULL OR p.deleted_at IS NOT NULL))"
         )
         .bind(team)
         .bind(task.id)
@@ -184,25 +187,18 @@ async fn start_run(tx: &mut TeamTx, run: RunId, now: Timestamp) -> DomainResult<
         &mut **tx,
         execute,
         query(
-            "UPDATE runs SET status = $4, started_at = COALESCE(started_at, $3)
+            "UPDATE runs SET status = $4, started_at = COALESCE(started_at, $3), deadline_at = $5
              WHERE team_id = $1 AND id = $2 AND status = 'queued'"
         )
         .bind(team)
         .bind(run)
         .bind(now)
         .bind(RunStatus::Running)
+        .bind(now.after(MAX_ACTIVE))
     )?;
     if started.rows_affected() == 0 {
-        // One that waited continues; its first step that starts says so.
-        sql!(
-            &mut **tx,
-            execute,
-            query("UPDATE runs SET status = $3 WHERE team_id = $1 AND id = $2 AND status = $4")
-                .bind(team)
-                .bind(run)
-                .bind(RunStatus::Running)
-                .bind(RunStatus::Waiting)
-        )?;
+        // One that was suspended continues; its first step that starts says so.
+        suspend::resume(tx, run, now).await?;
     } else {
         events::append(tx, run, now, &[EventKind::RunStarted {}], None).await?;
     }

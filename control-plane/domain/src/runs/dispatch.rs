@@ -8,8 +8,8 @@
 //! owners the one with the fewest in flight goes first, then among the owner's teams, within a team the oldest
 //! task.
 //!
-//! A task that was ended by others counts until its executor confirms that it has stopped. One that waits for a
-//! time counts for its pipeline only, and becomes pending again when it is due.
+//! A task that was ended by others counts until its executor confirms that it has stopped. One that is suspended
+//! ([`suspend`]) counts for its pipeline only, and becomes pending again when it is due.
 //!
 //! One dispatcher is running at a time, whatever the number of replicas: what it counts in its transaction grows by
 //! its hand only.
@@ -24,13 +24,16 @@ use restroy_sdk::{
 use sqlx::{query, query_as, query_scalar};
 use uuid::Uuid;
 
-use super::leader::acquire;
-use super::limits::{EXECUTOR_SILENCE_TIMEOUT, IN_FLIGHT_PER_SLOT, MAX_IN_FLIGHT, MIN_IN_FLIGHT, UNCLAIMED_TIMEOUT};
+use super::{
+    leader::acquire,
+    limits::{EXECUTOR_SILENCE_TIMEOUT, IN_FLIGHT_PER_SLOT, MAX_IN_FLIGHT, MIN_IN_FLIGHT, UNCLAIMED_TIMEOUT},
+    suspend,
+};
 use crate::{DomainResult, sql, state::DomainState, store::Tx};
 
 /// The work, among those that one replica at a time does.
 pub(crate) const LEADER_WORK: &str = "dispatch";
-/// How many admitted tasks are pushed again in one go.
+/// How many admitted tasks are pushed again, and suspended ones woken, in one go.
 const REPUSH_BATCH: i64 = 500;
 
 /// Admits what may be admitted now and hands it to the queue. Gives how many.
@@ -41,7 +44,7 @@ pub async fn admit(state: &DomainState) -> DomainResult<usize> {
         let mut tx = state.db.system_read().await?;
         let now = state.ambient.now();
         let limit = i64::from(state.settings.runs_per_owner);
-        if owners(&mut tx, limit).await?.is_empty() && !is_due(&mut tx, now).await? {
+        if owners(&mut tx, limit).await?.is_empty() && !suspend::is_due(&mut tx, now).await? {
             return Ok(total);
         }
         drop(tx);
@@ -49,7 +52,7 @@ pub async fn admit(state: &DomainState) -> DomainResult<usize> {
         if !acquire(&mut tx, LEADER_WORK, state.replica, now).await? {
             return Ok(total);
         }
-        wake_due(&mut tx, now).await?;
+        suspend::wake_due(&mut tx, now, REPUSH_BATCH).await?;
         let chosen = choose(state, &mut tx, now).await?;
         let admitted = mark_admitted(&mut tx, "pending", &chosen, now).await?;
         tx.commit().await?;
@@ -294,36 +297,13 @@ async fn candidates(tx: &mut Tx, team: TeamId, most: i64) -> DomainResult<Vec<Pe
              JOIN pipelines p ON p.team_id = r.team_id AND p.id = r.pipeline_id
              JOIN boards o ON o.team_id = p.team_id AND o.id = p.board_id
              LEFT JOIN busy b ON b.pipeline_id = r.pipeline_id
-             WHERE t.team_id = $1 AND t.state = 'pending'
+             WHERE t.team_id = $1 AND t.state = 'pending' AND o.deleted_at IS NULL AND p.deleted_at IS NULL
                AND (r.status <> 'queued' OR (
                     (r.concurrency_limit IS NULL OR COALESCE(b.n, 0) < r.concurrency_limit)
-                    AND o.archived_at IS NULL AND o.deleted_at IS NULL AND p.deleted_at IS NULL))
+                    AND o.archived_at IS NULL))
              ORDER BY t.id LIMIT $2"
         )
         .bind(team)
         .bind(most)
     )?)
-}
-
-/// Whether a task that waits is due.
-async fn is_due(tx: &mut Tx, now: Timestamp) -> DomainResult<bool> {
-    Ok(sql!(
-        tx,
-        fetch_one,
-        query_scalar("SELECT EXISTS (SELECT 1 FROM tasks WHERE state = 'waiting' AND wake_at <= $1)").bind(now)
-    )?)
-}
-
-/// Makes the tasks pending whose time has come. A row that another transaction holds is left for the next pass,
-/// as in [`mark_admitted`].
-async fn wake_due(tx: &mut Tx, now: Timestamp) -> DomainResult<()> {
-    let statement = tx.pick(
-        "UPDATE tasks SET state = 'pending', wake_at = NULL WHERE id IN (
-             SELECT id FROM tasks WHERE state = 'waiting' AND wake_at <= $1 ORDER BY wake_at LIMIT $2)",
-        "UPDATE tasks SET state = 'pending', wake_at = NULL WHERE id = ANY(ARRAY(
-             SELECT id FROM tasks WHERE state = 'waiting' AND wake_at <= $1 ORDER BY wake_at LIMIT $2
-             FOR NO KEY UPDATE SKIP LOCKED))",
-    );
-    sql!(tx, execute, query(statement).bind(now).bind(REPUSH_BATCH))?;
-    Ok(())
 }

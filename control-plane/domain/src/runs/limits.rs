@@ -38,8 +38,10 @@ pub const MAX_ATTEMPTS: u32 = 10;
 pub const MAX_RETRY_DELAY: Duration = Duration::from_hours(24);
 /// All events of a run, in bytes; beyond, the run fails with `event_limit`.
 pub const MAX_RUN_EVENTS: i64 = 256 * 1024 * 1024;
-/// The maximum duration of a run.
-pub const MAX_RUN_AGE: Duration = Duration::from_hours(24);
+/// How long a run may be active: from its start on, without the time that it is suspended.
+pub const MAX_ACTIVE: Duration = Duration::from_hours(24);
+/// How long a run may last in all, suspended or not.
+pub const MAX_RUN_AGE: Duration = Duration::from_hours(400 * 24);
 /// How long a run may wait to be taken on.
 pub const MAX_QUEUED_AGE: Duration = Duration::from_hours(7 * 24);
 

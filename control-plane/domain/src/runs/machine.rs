@@ -3,7 +3,7 @@
 //!
 //! A batch is taken as a whole or refused as a whole, with the event at error named.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use restroy_sdk::{
     event::{EventKind, Line, StepError, StepRef, Usage},
@@ -13,7 +13,8 @@ use restroy_sdk::{
 };
 
 use super::limits::{
-    MAX_ATTEMPTS, MAX_BATCH_EVENTS, MAX_ITEMS, MAX_OUTPUT_CHUNK, MAX_PROGRESS_MESSAGE, MAX_RETRY_DELAY, MAX_STEP_OUTPUT,
+    MAX_ATTEMPTS, MAX_BATCH_EVENTS, MAX_ITEMS, MAX_OUTPUT_CHUNK, MAX_PROGRESS_MESSAGE, MAX_RETRY_DELAY, MAX_RUN_AGE,
+    MAX_STEP_OUTPUT,
 };
 
 /// The step's name and the item; 0 for the step itself.
@@ -33,8 +34,8 @@ pub(crate) struct AttemptState {
     pub(crate) items: Option<u32>,
     /// Another attempt follows.
     pub(crate) retried: bool,
-    /// When that one may start.
-    pub(crate) retry_at: Option<Timestamp>,
+    /// While it waits, when it is due; once it is retried, when the next one is.
+    pub(crate) due_at: Option<Timestamp>,
     /// What it returned, as JSON.
     pub(crate) output: Option<String>,
     /// Why it did not succeed.
@@ -55,7 +56,7 @@ impl AttemptState {
             status: StepStatus::Pending,
             items: None,
             retried: false,
-            retry_at: None,
+            due_at: None,
             output: None,
             error: None,
             usage: None,
@@ -76,8 +77,13 @@ pub(crate) struct Changes {
 
 /// The places that a batch speaks of, and the steps above them: what must be known to judge it.
 pub(crate) fn step_keys(events: &[EventKind]) -> Vec<StepKey> {
+    keys_of(events.iter().filter_map(step_of))
+}
+
+/// The places of attempts, and the steps above them.
+pub(crate) fn keys_of<'a>(attempts: impl IntoIterator<Item = &'a StepRef>) -> Vec<StepKey> {
     let mut places: Vec<StepKey> = Vec::new();
-    for step in events.iter().filter_map(step_of) {
+    for step in attempts {
         places.push((step.step.clone(), 0));
         if let Some(index) = step.index {
             places.push((step.step.clone(), index));
@@ -99,6 +105,46 @@ pub(crate) fn step_of(event: &EventKind) -> Option<&StepRef> {
         | EventKind::StepWaiting { step, .. }
         | EventKind::StepFinished { step, .. } => Some(step),
         EventKind::RunQueued {} | EventKind::RunStarted {} | EventKind::RunFinished { .. } => None,
+    }
+}
+
+/// Fills in when the attempts of a batch are due that begin to wait: so long from now, by this clock and no other. An
+/// executor reports how long, and names no time.
+pub(crate) fn set_due_times(events: &mut [EventKind], now: Timestamp) -> Result<(), Box<FieldError>> {
+    for (at, event) in events.iter_mut().enumerate() {
+        let EventKind::StepWaiting { until, delay_ms, .. } = event else { continue };
+        let fault = |detail: String| Box::new(FieldError::new(format!("/events/{at}"), detail));
+        let delay = delay_ms.map(Duration::from_millis).ok_or_else(|| fault("`delay_ms` is missing.".into()))?;
+        if delay > MAX_RUN_AGE {
+            return Err(fault(format!("A step waits at most {} days.", MAX_RUN_AGE.as_secs() / 86_400)));
+        }
+        *until = Some(now.after(delay));
+    }
+    Ok(())
+}
+
+/// What an attempt waits for, as it is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wait {
+    /// When it is due; none: nothing but somebody's signal ends the wait.
+    pub(crate) due: Option<Timestamp>,
+    /// Whether it was said that it waits.
+    pub(crate) recorded: bool,
+}
+
+/// What an attempt waits for: one that waits of its own accord, or that follows on one that is retried.
+pub(crate) fn wait_of(newest: Option<&AttemptState>, step: &StepRef) -> Result<Wait, String> {
+    match newest {
+        Some(known) if known.number == step.attempt && known.status == StepStatus::Waiting => {
+            Ok(Wait { due: known.due_at, recorded: true })
+        }
+        Some(known) if known.retried && known.number.checked_add(1) == Some(step.attempt) => {
+            Ok(Wait { due: known.due_at, recorded: false })
+        }
+        Some(known) if known.number == step.attempt => {
+            Err(format!("Attempt {} at `{}` is {}, not waiting.", step.attempt, step.step, known.status))
+        }
+        _ => Err(wrong_attempt(newest, step)),
     }
 }
 
@@ -193,7 +239,7 @@ fn step_event(
             }
         }
         EventKind::StepRetrying { error, delay_ms, usage, .. } => {
-            let delay = std::time::Duration::from_millis(*delay_ms);
+            let delay = Duration::from_millis(*delay_ms);
             if delay > MAX_RETRY_DELAY {
                 return Err("The pause before another attempt is longer than a day.".into());
             }
@@ -206,11 +252,19 @@ fn step_event(
             attempt.error = Some(error.clone());
             attempt.usage = Some(*usage);
             attempt.retried = true;
-            attempt.retry_at = Some(now.after(delay));
+            attempt.due_at = Some(now.after(delay));
             attempt.finished_at = Some(now);
             Ok(Some(attempt))
         }
-        EventKind::StepWaiting { .. } => advanced(newest, step, StepStatus::Waiting).map(Some),
+        EventKind::StepWaiting { until, delay_ms, .. } => {
+            let mut attempt = advanced(newest, step, StepStatus::Waiting)?;
+            attempt.due_at = *until;
+            if delay_ms.is_some() {
+                // It waits of its own accord: that is what it does.
+                attempt.started_at = Some(now);
+            }
+            Ok(Some(attempt))
+        }
         EventKind::StepFinished { status, output, error, usage, .. } => {
             if !status.is_terminal() {
                 return Err(format!("A step does not finish as {status}."));

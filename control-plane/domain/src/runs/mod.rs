@@ -44,6 +44,7 @@ mod services;
 pub mod start;
 mod steps;
 pub mod storage;
-pub mod wait;
+pub mod suspend;
+pub mod trigger;
 
 pub use services::{Services, spawn_loops};

@@ -83,7 +83,7 @@ pub(crate) async fn plan(
     loop {
         let mut rows = steps::committed_attempts(tx, run.id, last.as_ref(), !outputs_apart).await?;
         for row in &mut rows {
-            done.push(step_state(row)?);
+            done.push(step_state(row, now)?);
         }
         match rows.pop() {
             Some(row) => last = Some(row),
@@ -107,7 +107,7 @@ pub(crate) async fn plan(
         seed: hex::encode(fixed.seed),
         done,
         outputs_apart,
-        limits: quota::step_limits(tx).await?,
+        limits: quota::all_values(tx).await?,
     })
 }
 
@@ -163,7 +163,7 @@ async fn record(tx: &mut TeamTx, run: &RunRow, fence: i64, read: &SecretRead, no
     Ok(())
 }
 
-fn step_state(row: &mut CommittedRow) -> DomainResult<StepState> {
+fn step_state(row: &mut CommittedRow, now: Timestamp) -> DomainResult<StepState> {
     // What had begun and is pending again was lost: the executor starts it under the same number.
     let status = if row.status == StepStatus::Pending { StepStatus::Running } else { row.status };
     Ok(StepState {
@@ -173,7 +173,10 @@ fn step_state(row: &mut CommittedRow) -> DomainResult<StepState> {
         output: row.output.take().map(RawValue::from_string).transpose()?,
         error: row.error.take().map(|error| shortened_error(&error)).transpose()?,
         retried: row.retried,
-        retry_at: row.retry_at,
+        due_in_ms: row.due_at.map(|due| {
+            // Rounded up: nothing is due too early.
+            u64::try_from(due.since(now).as_micros().div_ceil(1_000)).unwrap_or(u64::MAX)
+        }),
     })
 }
 

@@ -1,7 +1,7 @@
 //! Runs and attempts as people read them.
 
 use restroy_sdk::{
-    api::run::Run,
+    api::{run::Run, trigger::TriggerKind},
     ids::{PipelineId, RunId, StepRunId},
     status::{RunStatus, StepStatus},
 };
@@ -56,8 +56,8 @@ pub async fn attempts(
     Ok(sql!(&mut **tx, fetch_all, query_as(statement).bind(team).bind(after).bind(most).bind(run).bind(status))?)
 }
 
-/// The statement, by age; `$1` to `$5` are team, place, status, pattern of the name and number of rows. Each
-/// finds its beginning in an index.
+/// The statement, by age; `$1` to `$6` are team, place, status, pattern of the name, number of rows and kind
+/// of trigger. Each finds its beginning in an index.
 macro_rules! runs {
     ($status:literal, $end:literal, $($which:expr),+) => {
         concat!(
@@ -65,7 +65,8 @@ macro_rules! runs {
             run_columns!(),
             " FROM runs WHERE team_id = $1 AND expired_at IS NULL AND ",
             $status,
-            " AND ($4 IS NULL OR lower(pipeline_name) LIKE $4 ESCAPE '\\') AND ",
+            " AND ($4 IS NULL OR lower(pipeline_name) LIKE $4 ESCAPE '\\')
+              AND ($6 IS NULL OR trigger_kind = $6) AND ",
             $($which,)+
             " AND id ",
             $end,
@@ -85,18 +86,18 @@ macro_rules! by_status {
     };
 }
 
-/// Those of a pipeline, `$6`, and those of a team that its viewer sees, `$6` to `$8`.
+/// Those of a pipeline, `$7`, and those of a team that its viewer sees, `$7` to `$9`.
 macro_rules! runs_by_age {
     ($status:literal, $end:literal) => {
         (
-            runs!($status, $end, "pipeline_id = $6"),
+            runs!($status, $end, "pipeline_id = $7"),
             runs!(
                 $status,
                 $end,
                 "EXISTS (SELECT 1 FROM pipelines p
                      JOIN boards b ON b.team_id = p.team_id AND b.id = p.board_id AND b.deleted_at IS NULL
                      WHERE p.team_id = $1 AND p.id = runs.pipeline_id AND p.deleted_at IS NULL AND ",
-                seen!("run.read", "$6", "$7", "$8"),
+                seen!("run.read", "$7", "$8", "$9"),
                 ")"
             ),
         )
@@ -112,6 +113,8 @@ pub struct RunSelection {
     pub after: Option<RunId>,
     /// Only those in this state.
     pub status: Option<RunStatus>,
+    /// Only those that this kind of trigger started.
+    pub trigger: Option<TriggerKind>,
     /// Only those whose pipeline had this in its name, a pattern of LIKE.
     pub name: Option<String>,
     /// At most so many.
@@ -146,6 +149,7 @@ pub async fn of_pipeline(tx: &mut TeamTx, pipeline: PipelineId, wanted: &RunSele
             .bind(wanted.status)
             .bind(&wanted.name)
             .bind(wanted.rows)
+            .bind(wanted.trigger)
             .bind(pipeline)
     )?)
 }
@@ -162,6 +166,7 @@ pub async fn of_team(tx: &mut TeamTx, viewer: Viewer, wanted: &RunSelection) -> 
             .bind(wanted.status)
             .bind(&wanted.name)
             .bind(wanted.rows)
+            .bind(wanted.trigger)
             .bind(viewer.in_team)
             .bind(viewer.administers)
             .bind(viewer.user)

@@ -17,7 +17,7 @@ use super::{
     announce::Announcements,
     end::{EndedBy, Ending, finish},
     lease_expiry,
-    limits::{MAX_QUEUED_AGE, MAX_RUN_AGE},
+    limits::{MAX_ACTIVE, MAX_QUEUED_AGE, MAX_RUN_AGE},
     rows::{TaskRow, task_columns},
 };
 use crate::{DomainResult, sql, state::DomainState};
@@ -120,7 +120,7 @@ async fn reclaim(state: &DomainState, task: &TaskRow) -> DomainResult<bool> {
     Ok(true)
 }
 
-/// Ends runs that have been active or waiting for longer than any run may. Gives how many.
+/// Ends runs that have been queued, active or suspended for longer than any run may. Gives how many.
 pub async fn finish_overdue_runs(state: &DomainState) -> DomainResult<usize> {
     let now = state.ambient.now();
     let mut tx = state.db.system_read().await?;
@@ -129,21 +129,15 @@ pub async fn finish_overdue_runs(state: &DomainState) -> DomainResult<usize> {
         fetch_all,
         query_as(
             "SELECT id, team_id, started_at FROM runs
-             WHERE status IN ('queued', 'running', 'waiting')
-               AND (started_at < $1 OR (started_at IS NULL AND created_at < $2)) LIMIT $3"
+             WHERE status IN ('queued', 'running', 'waiting') AND deadline_at < $1 ORDER BY deadline_at LIMIT $2"
         )
-        .bind(now.before(MAX_RUN_AGE))
-        .bind(now.before(MAX_QUEUED_AGE))
+        .bind(now)
         .bind(STEP)
     )?;
     drop(tx);
     let mut count = 0;
     for (run_id, team, started_at) in overdue {
-        let message = match started_at {
-            Some(_) => format!("The run exceeded the maximum duration of {} hours.", MAX_RUN_AGE.as_secs() / 3600),
-            None => format!("The run exceeded the maximum queueing time of {} hours.", MAX_QUEUED_AGE.as_secs() / 3600),
-        };
-        let ending = Ending::with_code(RunStatus::TimedOut, "run_too_old", message);
+        let ending = Ending::with_code(RunStatus::TimedOut, "run_too_old", overdue_message(started_at, now));
         match finish_overdue(state, team, run_id, &ending).await {
             Ok(ended) => count += usize::from(ended),
             Err(error) => tracing::error!(%run_id, %error, "a run that is too old cannot be ended"),
@@ -152,10 +146,37 @@ pub async fn finish_overdue_runs(state: &DomainState) -> DomainResult<usize> {
     Ok(count)
 }
 
+/// Which of its limits a run exceeded.
+fn overdue_message(started_at: Option<Timestamp>, now: Timestamp) -> String {
+    let days = |limit: Duration| limit.as_secs() / 86_400;
+    match started_at {
+        None => format!("The run exceeded the maximum queueing time of {} days.", days(MAX_QUEUED_AGE)),
+        Some(started) if now.since(started) >= MAX_RUN_AGE => {
+            format!("The run exceeded the maximum age of {} days.", days(MAX_RUN_AGE))
+        }
+        Some(_) => {
+            format!("The run exceeded the maximum active time of {} hours.", MAX_ACTIVE.as_secs() / 3_600)
+        }
+    }
+}
+
 async fn finish_overdue(state: &DomainState, team: TeamId, run_id: RunId, ending: &Ending) -> DomainResult<bool> {
     let mut tx = state.db.team_write(team).await?;
     tx.lock_run(run_id).await?;
-    let ended = finish(&mut tx, run_id, state.ambient.now(), ending, EndedBy::ControlPlane).await?;
+    let now = state.ambient.now();
+    // It may have been claimed or suspended since it was looked at.
+    let overdue: bool = sql!(
+        &mut *tx,
+        fetch_one,
+        query_scalar("SELECT EXISTS (SELECT 1 FROM runs WHERE team_id = $1 AND id = $2 AND deadline_at < $3)")
+            .bind(team)
+            .bind(run_id)
+            .bind(now)
+    )?;
+    if !overdue {
+        return Ok(false);
+    }
+    let ended = finish(&mut tx, run_id, now, ending, EndedBy::ControlPlane).await?;
     let Some(ended) = ended else { return Ok(false) };
     let mut announcements = Announcements::default();
     announcements.run_ended(ended);

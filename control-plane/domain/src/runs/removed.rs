@@ -43,7 +43,7 @@ impl DeletedScope {
 /// The runs of `$2`, a pipeline, a board or the team `$1`, that have not ended: first those running.
 const OPEN_RUNS: &str = "SELECT r.id FROM runs r JOIN pipelines p ON p.team_id = r.team_id AND p.id = r.pipeline_id
      WHERE r.team_id = $1 AND $2 IN (p.id, p.board_id, r.team_id) AND r.status IN ('queued', 'running', 'waiting')
-     ORDER BY CASE r.status WHEN 'queued' THEN 1 ELSE 0 END, r.id LIMIT $3";
+     ORDER BY CASE r.status WHEN 'running' THEN 0 WHEN 'waiting' THEN 1 ELSE 2 END, r.id LIMIT $3";
 
 /// Cancels the runs that go on, and the first of those that wait.
 pub async fn cancel_runs(tx: &mut TeamTx, now: Timestamp, removed: DeletedScope) -> DomainResult<Announcements> {

@@ -128,11 +128,12 @@ async fn apply_batch(
     state: &DomainState,
     tx: &mut TeamTx,
     leased: &LeasedTask,
-    batch: Batch,
+    mut batch: Batch,
     now: Timestamp,
 ) -> DomainResult<AcceptedBatch> {
     let run = leased.run_id;
     check_texts(&batch)?;
+    machine::set_due_times(&mut batch.events, now).map_err(|fault| invalid_batch(*fault))?;
     let newest = steps::newest(tx, run, machine::step_keys(&batch.events)).await?;
     let known: BTreeMap<_, _> = newest.iter().map(|(place, attempt)| (place.clone(), attempt.number)).collect();
     let changes = machine::apply(newest, &batch.events, now).map_err(|fault| invalid_batch(*fault))?;

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use super::trigger::TriggerColumns;
 use crate::DomainResult;
 
 /// The columns of a [`RunRow`], without the parameters, from `runs`. The board is that of the pipeline, which may
@@ -21,10 +22,10 @@ macro_rules! run_columns {
          AS board_id, pipeline_id, version_id, version, pipeline_name, config_revision, \
          board_config_revision, team_config_revision, status, \
          CASE WHEN status = 'waiting' THEN (SELECT s.step FROM step_runs s WHERE s.team_id = runs.team_id \
-             AND s.run_id = runs.id AND s.status = 'waiting' ORDER BY s.retry_at, s.id LIMIT 1) END AS waiting_step, \
-         CASE WHEN status = 'waiting' THEN (SELECT MIN(s.retry_at) FROM step_runs s WHERE s.team_id = runs.team_id \
+             AND s.run_id = runs.id AND s.status = 'waiting' ORDER BY s.due_at, s.id LIMIT 1) END AS waiting_step, \
+         CASE WHEN status = 'waiting' THEN (SELECT MIN(s.due_at) FROM step_runs s WHERE s.team_id = runs.team_id \
              AND s.run_id = runs.id AND s.status = 'waiting') END AS waiting_until, \
-         error, last_seq, started_by, created_at, started_at, finished_at, kept_at"
+         error, last_seq, started_by, trigger_kind, trigger_by, trigger_id, trigger_name, fire_at, created_at, started_at, finished_at, kept_at"
     };
 }
 pub(crate) use run_columns;
@@ -53,6 +54,8 @@ pub struct RunRow {
     /// The number of its newest event.
     pub last_seq: i64,
     pub(crate) started_by: Option<UserId>,
+    #[sqlx(flatten)]
+    pub(crate) trigger: TriggerColumns,
     pub(crate) created_at: Timestamp,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) finished_at: Option<Timestamp>,
@@ -74,6 +77,7 @@ impl RunRow {
             error: stored(self.error.as_deref())?,
             params,
             last_seq: self.last_seq,
+            trigger: self.trigger.into_api(self.started_by, self.created_at),
             started_by: self.started_by,
             created_at: self.created_at,
             started_at: self.started_at,
@@ -110,7 +114,7 @@ pub(crate) use task_columns;
 /// The columns of a [`StepRow`].
 macro_rules! step_columns {
     () => {
-        "id, step, idx, attempt, status, items, output, error, usage, engine_id, retry_at, retried, started_at, finished_at"
+        "id, step, idx, attempt, status, items, output, error, usage, engine_id, due_at, retried, started_at, finished_at"
     };
 }
 pub(crate) use step_columns;
@@ -131,7 +135,7 @@ pub struct StepRow {
     pub(crate) error: Option<String>,
     pub(crate) usage: Option<String>,
     pub(crate) engine_id: Option<String>,
-    pub(crate) retry_at: Option<Timestamp>,
+    pub(crate) due_at: Option<Timestamp>,
     pub(crate) retried: bool,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) finished_at: Option<Timestamp>,
@@ -163,6 +167,7 @@ impl StepRow {
             error: self.error()?,
             usage: stored(self.usage.as_deref())?.unwrap_or_default(),
             engine_id: self.engine_id,
+            waiting_until: self.due_at.filter(|_| self.status == StepStatus::Waiting),
             started_at: self.started_at,
             finished_at: self.finished_at,
         })

@@ -12,16 +12,18 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use restroy_sdk::{
     document::{Misfire, Overlap, Schedule},
-    ids::{PipelineId, TeamId},
+    ids::{PipelineId, ScheduleId, TeamId},
     time::Timestamp,
 };
 use serde_json::Map;
 use sqlx::{FromRow, query, query_as, query_scalar};
-use uuid::Uuid;
 
 use super::cron::newest;
 pub use super::cron::next_fire;
-use super::start::{self, Prepared, Starter};
+use super::{
+    start::{self, Prepared},
+    trigger::Starter,
+};
 use crate::{
     DomainError, DomainResult,
     scheduler_cursor::PUNCTUAL,
@@ -41,14 +43,14 @@ const AT_ONCE: usize = 8;
 
 #[derive(Debug, FromRow)]
 struct DueSchedule {
-    id: Uuid,
+    id: ScheduleId,
     team_id: TeamId,
     pipeline_id: PipelineId,
     name: String,
     cron: String,
     timezone: String,
-    misfire: String,
-    overlap: String,
+    misfire: Misfire,
+    overlap: Overlap,
     next_fire_at: Timestamp,
 }
 
@@ -57,8 +59,8 @@ impl DueSchedule {
         Schedule {
             cron: self.cron.clone(),
             timezone: Some(self.timezone.clone()),
-            misfire: if self.misfire == "skip" { Misfire::Skip } else { Misfire::RunOnce },
-            overlap: if self.overlap == "allow" { Overlap::Allow } else { Overlap::Skip },
+            misfire: self.misfire,
+            overlap: self.overlap,
         }
     }
 }
@@ -203,7 +205,8 @@ async fn fire(
         tx.commit().await?;
         return Ok(FireOutcome::Nothing);
     }
-    match start::start(state, &mut tx, prepared, Starter::Schedule { id: due.id, fire_at }).await {
+    let starter = Starter::Schedule { id: due.id, name: due.name.clone(), due_at: fire_at };
+    match start::start(state, &mut tx, prepared, &starter).await {
         Ok(started) => {
             started.announcements.commit(tx, state).await?;
             Ok(FireOutcome::Started)
@@ -259,7 +262,7 @@ async fn advance(tx: &mut TeamTx, due: &DueSchedule, next: Option<Timestamp>) ->
 }
 
 /// Whether a run of the schedule has not ended.
-async fn has_open_run(tx: &mut TeamTx, schedule: Uuid) -> DomainResult<bool> {
+async fn has_open_run(tx: &mut TeamTx, schedule: ScheduleId) -> DomainResult<bool> {
     let team = tx.team();
     let found: bool = sql!(
         &mut **tx,

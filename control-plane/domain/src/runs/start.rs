@@ -4,21 +4,23 @@
 use restroy_sdk::{
     document::{Concurrency, OnConflict},
     event::{EventKind, StepError},
-    ids::{PipelineId, RunId, TaskId, UserId, VersionId},
+    ids::{PipelineId, RunId, TaskId, VersionId},
     status::RunStatus,
     time::Timestamp,
 };
 use serde_json::{Map, Value};
 use sqlx::{query, query_as, query_scalar};
-use uuid::Uuid;
 
 use super::{
     announce::Announcements,
     cancel,
     end::{EndedBy, Ending, finish},
-    events, params,
+    events,
+    limits::MAX_QUEUED_AGE,
+    params,
     rows::RunRow,
     steps,
+    trigger::Starter,
 };
 use crate::{
     DomainError, DomainResult, quotas, sql,
@@ -30,20 +32,6 @@ use crate::{
         usage::{self, UsageDelta},
     },
 };
-
-/// Who or what starts a run.
-#[derive(Debug, Clone, Copy)]
-pub enum Starter {
-    /// A person.
-    User(UserId),
-    /// A schedule, for one of its moments: a second run for the same moment is impossible.
-    Schedule {
-        /// The schedule's id.
-        id: Uuid,
-        /// The moment.
-        fire_at: Timestamp,
-    },
-}
 
 /// A run that can be started: its version is chosen and its parameters are checked.
 #[derive(Debug, Clone)]
@@ -140,7 +128,7 @@ pub async fn start(
     state: &DomainState,
     tx: &mut TeamTx,
     mut prepared: Prepared,
-    starter: Starter,
+    starter: &Starter,
 ) -> DomainResult<Started> {
     let now = state.ambient.now();
     let place = find_location(tx, prepared.pipeline).await?;
@@ -297,14 +285,11 @@ async fn insert(
     id: RunId,
     place: &RunLocation,
     prepared: &Prepared,
-    starter: Starter,
+    starter: &Starter,
     now: Timestamp,
 ) -> DomainResult<()> {
     let team = tx.team();
-    let (user, schedule, fire_at) = match starter {
-        Starter::User(user) => (Some(user), None, None),
-        Starter::Schedule { id, fire_at } => (None, Some(id), Some(fire_at)),
-    };
+    let (schedule, due_at) = starter.firing();
     let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     let size = storage::RUN + whole(prepared.params.len()) + whole(prepared.steps.len()) * storage::ROW;
     sql!(
@@ -313,8 +298,10 @@ async fn insert(
         query(
             "INSERT INTO runs (id, team_id, board_id, pipeline_id, version_id, version, pipeline_name, config_revision,
                                board_config_revision, team_config_revision, status, params, seed, concurrency_limit,
-                               started_by, schedule_id, fire_at, created_at, stored_bytes)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)"
+                               started_by, trigger_kind, trigger_by, trigger_id, trigger_name, schedule_id, fire_at,
+                               created_at, deadline_at, stored_bytes)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
+                     $22, $23, $24)"
         )
         .bind(id)
         .bind(team)
@@ -330,10 +317,15 @@ async fn insert(
         .bind(&prepared.params)
         .bind(state.ambient.random::<32>().to_vec())
         .bind(prepared.concurrency.as_ref().map(|concurrency| i64::from(concurrency.limit)))
-        .bind(user)
+        .bind(starter.user())
+        .bind(starter.kind())
+        .bind(starter.by())
+        .bind(starter.id())
+        .bind(starter.name())
         .bind(schedule)
-        .bind(fire_at)
+        .bind(due_at)
         .bind(now)
+        .bind(now.after(MAX_QUEUED_AGE))
         .bind(size)
     )?;
     Ok(())

@@ -72,7 +72,7 @@ fn attempt(row: &StepRow) -> DomainResult<AttemptState> {
         status: row.status,
         items: row.items.and_then(|items| u32::try_from(items).ok()),
         retried: row.retried,
-        retry_at: row.retry_at,
+        due_at: row.due_at,
         output: row.output.clone(),
         error: row.error()?,
         usage: super::rows::stored(row.usage.as_deref())?,
@@ -86,11 +86,11 @@ macro_rules! save_attempts {
     ($rows:literal) => {
         concat!(
             "INSERT INTO step_runs (id, team_id, run_id, step, idx, attempt, status, items, output, error, usage,
-                                    engine_id, retry_at, retried, started_at, finished_at) ",
+                                    engine_id, due_at, retried, started_at, finished_at) ",
             $rows,
             " ON CONFLICT (run_id, step, idx, attempt) DO UPDATE SET
                  status = excluded.status, items = excluded.items, output = excluded.output, error = excluded.error,
-                 usage = excluded.usage, engine_id = excluded.engine_id, retry_at = excluded.retry_at,
+                 usage = excluded.usage, engine_id = excluded.engine_id, due_at = excluded.due_at,
                  retried = excluded.retried, started_at = excluded.started_at, finished_at = excluded.finished_at"
         )
     };
@@ -128,7 +128,7 @@ pub(crate) async fn save(
                     .bind(error)
                     .bind(usage)
                     .bind(engine_id)
-                    .bind(attempt.retry_at)
+                    .bind(attempt.due_at)
                     .bind(attempt.retried)
                     .bind(attempt.started_at)
                     .bind(attempt.finished_at)
@@ -144,11 +144,11 @@ pub(crate) async fn save(
                 attempts.values().map(|one| time(one).map(|time| time.0)).collect()
             };
             let values = save_attempts!(
-                "SELECT id, $1, $2, step, idx, attempt, status, items, output, error, usage, $3, retry_at, retried,
+                "SELECT id, $1, $2, step, idx, attempt, status, items, output, error, usage, $3, due_at, retried,
                         started_at, finished_at
                  FROM UNNEST($4::uuid[], $5::text[], $6::bigint[], $7::bigint[], $8::text[], $9::bigint[], $10::text[],
                              $11::text[], $12::text[], $13::bigint[], $14::boolean[], $15::bigint[], $16::bigint[])
-                      AS saved (id, step, idx, attempt, status, items, output, error, usage, retry_at, retried,
+                      AS saved (id, step, idx, attempt, status, items, output, error, usage, due_at, retried,
                                 started_at, finished_at)"
             );
             query(values)
@@ -164,7 +164,7 @@ pub(crate) async fn save(
                 .bind(attempts.values().map(|one| one.output.clone()).collect::<Vec<_>>())
                 .bind(errors.collect::<Result<Vec<_>, _>>()?)
                 .bind(usages.collect::<Result<Vec<_>, _>>()?)
-                .bind(times(|one| one.retry_at))
+                .bind(times(|one| one.due_at))
                 .bind(attempts.values().map(|one| one.retried).collect::<Vec<_>>())
                 .bind(times(|one| one.started_at))
                 .bind(times(|one| one.finished_at))
@@ -269,7 +269,7 @@ pub(crate) struct CommittedRow {
     pub(crate) output: Option<String>,
     pub(crate) error: Option<String>,
     pub(crate) retried: bool,
-    pub(crate) retry_at: Option<Timestamp>,
+    pub(crate) due_at: Option<Timestamp>,
 }
 
 /// How many attempts are read at once: an error may be 90 KiB.
@@ -289,7 +289,7 @@ pub(crate) async fn committed_attempts(
         &mut **tx,
         fetch_all,
         query_as(
-            "SELECT step, idx, attempt, status, items, CASE WHEN $7 THEN output END AS output, error, retried, retry_at
+            "SELECT step, idx, attempt, status, items, CASE WHEN $7 THEN output END AS output, error, retried, due_at
              FROM step_runs WHERE team_id = $1 AND run_id = $2
              AND (started_at IS NOT NULL OR finished_at IS NOT NULL)
              AND (step, idx, attempt) > ($3, $4, $5)

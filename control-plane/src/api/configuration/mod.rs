@@ -164,7 +164,11 @@ async fn put(
         "changes of one key within a few days",
     )?;
     let team_keys = team_keys::load_for_team(&mut tx, &state.keys).await?;
-    let value = if put.secret { NewValue::Secret(&put.value, &team_keys) } else { NewValue::Plain(&put.value) };
+    let value = if put.secret {
+        NewValue::Secret { value: &put.value, usable_only: put.usable_only, keys: &team_keys }
+    } else {
+        NewValue::Plain(&put.value)
+    };
     let config_revision = bump_revision(&mut tx, place).await?;
     let change = ConfigurationChange { place, key, value, config_revision, author: scope.user() };
     let entry = configuration::write(&mut tx, &state.ambient, &change).await?;
@@ -260,7 +264,7 @@ async fn audit_change(
     // The entry of a secret has no value.
     let seen = |entry: &ConfigurationEntry| match &entry.value {
         Some(value) => json!({ "value": value, "revision": entry.revision }),
-        None => json!({ "secret": true, "revision": entry.revision }),
+        None => json!({ "secret": true, "usable_only": entry.usable_only, "revision": entry.revision }),
     };
     let mut entry =
         audit::Entry::new(action, owner_kind(place), place.id()).details(json!({ "key": key, "revision": revision }));
@@ -284,6 +288,9 @@ fn check(key: &str, put: &PutConfiguration) -> ApiResult<()> {
     if put.secret && put.value.len() < limits::MIN_SECRET {
         let detail = format!("a secret needs at least {} bytes: a shorter one cannot be masked", limits::MIN_SECRET);
         fields.error("/value", detail);
+    }
+    if put.usable_only && !put.secret {
+        fields.error("/usable_only", "only secrets can be `usable_only`: set `secret` too");
     }
     Ok(fields.finish()?)
 }

@@ -10,6 +10,7 @@ mod publish;
 mod restore;
 mod restore_version;
 mod review;
+mod schedules;
 mod scripts;
 mod versions;
 
@@ -35,4 +36,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(restore_version::restore_version))
         .routes(routes!(publish::publish_version))
         .routes(routes!(scripts::list_scripts))
+        .routes(routes!(schedules::list_schedules))
+        .routes(routes!(schedules::pause_schedule))
+        .routes(routes!(schedules::resume_schedule))
 }

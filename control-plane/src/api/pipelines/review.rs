@@ -137,8 +137,7 @@ fn check_schemas(document: &Document) -> Vec<FieldError> {
 async fn check_expressions(compiling: &mut CompileBudget<'_>, document: &Document) -> ApiResult<Vec<FieldError>> {
     let mut faults = Vec::new();
     for (name, step) in &document.steps {
-        for (field, expression) in [("if", &step.condition), ("for_each", &step.for_each)] {
-            let Some(expression) = expression else { continue };
+        for (field, expression) in step.expressions() {
             if let Some(FieldError { detail, .. }) = compiling.check_expression(expression).await? {
                 let name = name.replace('~', "~0").replace('/', "~1");
                 faults.push(FieldError::new(format!("/steps/{name}/{field}"), detail));

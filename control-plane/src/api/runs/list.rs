@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State};
 use restroy_sdk::{
-    api::{Page, run::Run},
+    api::{Page, run::Run, trigger::TriggerKind},
     ids::{PipelineId, RunId, TeamId},
     status::RunStatus,
 };
@@ -26,6 +26,9 @@ use crate::{
 pub(super) struct RunFilter {
     /// Only those in this state.
     status: Option<RunStatus>,
+    /// Only those that this kind of trigger started.
+    #[param(inline)]
+    trigger: Option<TriggerKind>,
     /// Only those whose pipeline had this in its name; ASCII letters in either case.
     #[param(min_length = 1, max_length = 64)]
     name: Option<String>,
@@ -74,9 +77,9 @@ pub(super) async fn list_team_runs(
 
 async fn list(scope: &Scope, pipeline: Option<PipelineId>, filter: RunFilter) -> ApiResult<Json<Page<Run>>> {
     let age = filter.sort.unwrap_or_default();
-    let page = PageQuery::new(filter.limit, filter.cursor).for_list((age, filter.status, &filter.name));
+    let page = PageQuery::new(filter.limit, filter.cursor).for_list((age, filter.status, filter.trigger, &filter.name));
     let (rows, after, name) = (page.rows()?, page.after::<RunId>()?, name_filter(filter.name.as_deref())?);
-    let wanted = RunSelection { age, after, status: filter.status, name, rows };
+    let wanted = RunSelection { age, after, status: filter.status, trigger: filter.trigger, name, rows };
     let mut tx = scope.read().await?;
     let found = match pipeline {
         Some(pipeline) => read::of_pipeline(&mut tx, pipeline, &wanted).await?,

@@ -11,7 +11,7 @@ use crate::{
     api::http::{Body, Idempotency, Idempotent, Path},
     auth::{Caller, Permission},
     error::ApiResult,
-    runs::start::{self, Starter},
+    runs::{start, trigger::Starter},
     state::AppState,
     store::audit,
 };
@@ -43,7 +43,7 @@ pub(super) async fn start(
         Idempotent::New(slot) => slot,
         Idempotent::Replay(answer) => return Ok(answer),
     };
-    let started = start::start(&state, &mut tx, prepared?, Starter::User(scope.user())).await?;
+    let started = start::start(&state, &mut tx, prepared?, &Starter::caller(scope.caller())).await?;
     let entry = audit::Entry::new("run.start", "run", started.id()).after(json!({
         "pipeline_id": id,
         "version_id": started.run.version_id,

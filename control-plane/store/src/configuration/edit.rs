@@ -25,7 +25,14 @@ pub enum NewValue<'a> {
     /// A plain value.
     Plain(&'a str),
     /// A secret, to be sealed with the team's newest key.
-    Secret(&'a str, &'a TeamKeys),
+    Secret {
+        /// The value.
+        value: &'a str,
+        /// Whether scripts may use it by reference only.
+        usable_only: bool,
+        /// What seals it.
+        keys: &'a TeamKeys,
+    },
     /// The key is removed.
     Removed,
 }
@@ -72,12 +79,13 @@ pub async fn write(
     let revision = newest.map_or(1, |(revision, _)| revision + 1);
     let (secret, plain, sealed, key_number) = match &change.value {
         NewValue::Plain(plain) => (false, Some(*plain), None, 1),
-        NewValue::Secret(secret, keys) => {
+        NewValue::Secret { value, keys, .. } => {
             let context = change.place.seal(change.key, revision);
-            (true, None, Some(keys.seal(ambient, context, secret.as_bytes())?), keys.number())
+            (true, None, Some(keys.seal(ambient, context, value.as_bytes())?), keys.number())
         }
         NewValue::Removed => (newest.is_some_and(|(_, secret)| secret), None, None, 1),
     };
+    let usable_only = matches!(change.value, NewValue::Secret { usable_only: true, .. });
     let now = ambient.now();
     let id: Uuid = ambient.uuid();
     let (script, board) = match change.place {
@@ -91,8 +99,8 @@ pub async fn write(
         query(
             "INSERT INTO configurations
                  (id, team_id, script_id, board_id, key, revision, config_revision, secret, plain, sealed, removed,
-                  author_id, created_at, data_key_no)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+                  author_id, created_at, data_key_no, usable_only)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
         )
         .bind(id)
         .bind(team)
@@ -108,6 +116,7 @@ pub async fn write(
         .bind(change.author)
         .bind(now)
         .bind(key_number)
+        .bind(usable_only)
     )?;
     if newest.is_some_and(|(_, was_secret)| was_secret) {
         prune_secret(tx, change.place, change.key, revision).await?;
@@ -115,6 +124,7 @@ pub async fn write(
     Ok(ConfigurationEntry {
         key: change.key.to_owned(),
         secret,
+        usable_only,
         value: plain.map(str::to_owned),
         revision,
         updated_at: now,

@@ -52,6 +52,7 @@ struct ConfigurationRow {
     revision: i64,
     config_revision: i64,
     secret: bool,
+    usable_only: bool,
     removed: bool,
     plain: Option<String>,
     sealed: Option<Vec<u8>>,
@@ -77,7 +78,7 @@ pub async fn for_run(
     let mut steps = BTreeMap::new();
     let mut reads: Vec<SecretRead> = Vec::new();
     for (name, step) in &document.steps {
-        let Some(script) = step.script.as_ref().and_then(|path| scripts.get(path)) else { continue };
+        let Some(script) = step.kind.script().and_then(|path| scripts.get(path)) else { continue };
         let places = [ConfigOwner::Script(*script), ConfigOwner::Board(pinned.board), team];
         let mut settings = StepSettings { config: known.plain(&places, step), ..StepSettings::default() };
         for wanted in &step.secrets {
@@ -90,7 +91,8 @@ pub async fn for_run(
                 settings.missing.push(wanted.clone());
                 continue;
             };
-            settings.secrets.insert(wanted.clone(), open(keys, place, row, sealed)?);
+            let of_step = if row.usable_only { &mut settings.usable_only } else { &mut settings.secrets };
+            of_step.insert(wanted.clone(), open(keys, place, row, sealed)?);
             let (level, revision) = (place.level(), row.revision);
             let read = SecretRead { script_id: *script, key: wanted.clone(), level, revision };
             if !reads.contains(&read) {
@@ -191,7 +193,7 @@ async fn scripts(tx: &mut TeamTx, version: VersionId) -> Result<Vec<(String, Scr
 /// The columns of a [`ConfigurationRow`].
 macro_rules! columns {
     () => {
-        "c.script_id, c.board_id, c.key, c.revision, c.config_revision, c.secret, c.removed, c.plain, c.sealed, \
+        "c.script_id, c.board_id, c.key, c.revision, c.config_revision, c.secret, c.usable_only, c.removed, c.plain, c.sealed, \
          c.data_key_no"
     };
 }
@@ -258,7 +260,7 @@ macro_rules! pinned {
 /// newest, in this order.
 async fn rows(tx: &mut TeamTx, pinned: RunPins, document: &Document) -> Result<Vec<ConfigurationRow>, StoreError> {
     let team = tx.team();
-    let scripts: BTreeSet<&str> = document.steps.values().filter_map(|step| step.script.as_deref()).collect();
+    let scripts: BTreeSet<&str> = document.steps.values().filter_map(|step| step.kind.script()).collect();
     let keys: BTreeSet<&str> = document.steps.values().flat_map(keys).collect();
     let (scripts, keys) = (serde_json::to_string(&scripts)?, serde_json::to_string(&keys)?);
     let statement = tx.pick(

@@ -19,6 +19,7 @@ struct EntryRow {
     id: Uuid,
     key: String,
     secret: bool,
+    usable_only: bool,
     plain: Option<String>,
     revision: i64,
     created_at: Timestamp,
@@ -29,6 +30,7 @@ impl From<EntryRow> for ConfigurationEntry {
         Self {
             key: row.key,
             secret: row.secret,
+            usable_only: row.usable_only,
             value: row.plain, // the table holds none for a secret
             revision: row.revision,
             updated_at: row.created_at,
@@ -45,7 +47,7 @@ pub async fn list(
 ) -> Result<Vec<(Uuid, ConfigurationEntry)>, sqlx::Error> {
     let team = tx.team();
     let statement = by_order!(selection.order, id: "c.id", name: "c.key",
-        "SELECT c.id, c.key, c.secret, c.plain, c.revision, c.created_at FROM configurations c
+        "SELECT c.id, c.key, c.secret, c.usable_only, c.plain, c.revision, c.created_at FROM configurations c
          WHERE c.place_id = $1 AND c.team_id = $6 AND c.newest AND NOT c.removed");
     let rows: Vec<EntryRow> = sql!(
         &mut **tx,
@@ -68,7 +70,7 @@ pub async fn get(tx: &mut TeamTx, place: ConfigOwner, key: &str) -> Result<Optio
         &mut **tx,
         fetch_optional,
         query_as(
-            "SELECT c.id, c.key, c.secret, c.plain, c.revision, c.created_at FROM configurations c
+            "SELECT c.id, c.key, c.secret, c.usable_only, c.plain, c.revision, c.created_at FROM configurations c
              WHERE c.team_id = $1 AND c.place_id = $2 AND c.key = $3 AND c.newest AND NOT c.removed"
         )
         .bind(team)

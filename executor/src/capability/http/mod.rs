@@ -14,10 +14,11 @@ mod resolve;
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use ipnet::IpNet;
 use lua_wasm_host::{CallContext, CallError, CallResult, HttpRequest, HttpResponse};
 use reqwest::{Method, StatusCode, header, header::HeaderMap, redirect};
-use restroy_run_queue::run_api::CallKind;
+use restroy_run_queue::run_api::{CallKind, HttpAnswer, MAX_HTTP_ANSWER};
 use rustls::client::WantsClientCert;
 use tokio::sync::Semaphore;
 use url::{Host, Url};
@@ -27,7 +28,7 @@ use self::{
     resolve::{CheckedResolver, DeniedAddress, Lookup, is_denied},
 };
 use super::attempt::AttemptContext;
-use crate::{client::LeaseLost, memory::TASK_MEMORY_LIMIT};
+use crate::{client::LeaseLost, mask, memory::TASK_MEMORY_LIMIT, run::seed, tenant_work};
 
 /// No exchange may take longer, whatever the limits say.
 const LONGEST: Duration = Duration::from_mins(1);
@@ -325,12 +326,6 @@ impl lua_wasm_host::Http for AttemptHttp {
         // The semaphore is never closed.
         let _turn = self.at_once.acquire().await;
         let key = call.idempotency_key.clone().unwrap_or_else(|| self.attempt.key(call));
-        let verb = request.method.clone();
-        let mut url = request.url.clone();
-        url.set_query(None);
-        url.set_fragment(None);
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
         // The run may have been ended meanwhile, by somebody whose word does not arrive.
         self.attempt.task.ensure_held().await.map_err(|LeaseLost| super::attempt::lease_lost())?;
         // The answer is there twice while it is read: as it came, and decompressed.
@@ -341,15 +336,69 @@ impl lua_wasm_host::Http for AttemptHttp {
             .memory
             .guard(held)
             .map_err(|error| CallError::retryable(TASK_MEMORY_LIMIT, error.to_string()))?;
+        let digest = seed::request_digest(call);
+        if self.attempt.repeats
+            && let Some(stored) = self.recall(call, &digest).await?
+        {
+            // A secret may have been set as usable only since.
+            return self.without_unreadable_secrets(stored).await;
+        }
         let egress = |bytes| self.attempt.task.api.egress.spend(bytes);
         let exchange = self.outbound.send_metered(request, &key, &egress);
         let answer = self.attempt.task.api.lost.run_until_cancelled(exchange).await;
-        let answer = answer.ok_or_else(super::attempt::lease_lost)??;
-        let url = self.attempt.task.masker.mask(url.as_str());
-        let answered = CallKind::HttpAnswered { verb, url, status: answer.status };
-        self.attempt.call::<serde_json::Value>(call, answered).await?;
+        let answer = self.without_unreadable_secrets(answer.ok_or_else(super::attempt::lease_lost)??).await?;
+        let recorded = CallKind::HttpAnswered { request: digest, answer: storable(&answer) };
+        self.attempt.call::<serde_json::Value>(call, recorded).await?;
         Ok(answer)
     }
+}
+
+impl AttemptHttp {
+    /// An answer with the secrets masked that scripts must not read: a server may send back what it was sent.
+    async fn without_unreadable_secrets(&self, answer: HttpResponse) -> CallResult<HttpResponse> {
+        let task = &self.attempt.task;
+        if task.usable_only_masker.is_empty() {
+            return Ok(answer);
+        }
+        self.attempt.ensure_masking_budget()?;
+        let (masker, budget) = (task.usable_only_masker.clone(), Arc::clone(&self.attempt.masking));
+        let large = answer.body.len() > mask::LARGE;
+        let search = move || HttpResponse {
+            status: answer.status,
+            headers: answer
+                .headers
+                .into_iter()
+                .map(|(name, value)| (masker.mask_counting(&name, &budget), masker.mask_counting(&value, &budget)))
+                .collect(),
+            body: masker.mask_bytes(answer.body, &budget),
+        };
+        if !large {
+            return Ok(search());
+        }
+        Ok(task.in_turn(search).await.map_err(|error| {
+            let (code, message) = tenant_work::describe(error, "the search for secrets");
+            CallError::retryable(code, message)
+        })?)
+    }
+
+    /// The answer that an earlier execution of the attempt got to the same request, if it is stored.
+    async fn recall(&self, call: &CallContext, digest: &str) -> CallResult<Option<HttpResponse>> {
+        let asked = CallKind::HttpRecall { request: digest.to_owned() };
+        let Some(stored) = self.attempt.call::<Option<HttpAnswer>>(call, asked).await? else { return Ok(None) };
+        let body = BASE64.decode(&stored.body).map_err(|error| {
+            CallError::new("internal", format!("the stored answer to this request cannot be read: {error}"))
+        })?;
+        Ok(Some(HttpResponse { status: stored.status, headers: stored.headers, body }))
+    }
+}
+
+/// An answer as it is stored, unless it is too long.
+fn storable(answer: &HttpResponse) -> Option<HttpAnswer> {
+    if answer.body.len() > MAX_HTTP_ANSWER {
+        return None;
+    }
+    let (status, headers) = (answer.status, answer.headers.clone());
+    Some(HttpAnswer { status, headers, body: BASE64.encode(&answer.body) }).filter(HttpAnswer::fits)
 }
 
 /// What a request weighs, in bytes: its address, headers and body.

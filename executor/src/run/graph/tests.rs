@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 use proptest::prelude::*;
-use restroy_sdk::document::Step;
+use restroy_sdk::document::{Step, StepKind};
 
 use super::*;
 
@@ -19,8 +19,12 @@ fn document(steps: impl IntoIterator<Item = (String, Step)>) -> Document {
     }
 }
 
+fn script() -> Step {
+    Step::new(StepKind::Script("a.lua".to_owned()))
+}
+
 fn step(needs: &[&str], when: When) -> Step {
-    Step { needs: needs.iter().map(|need| (*need).to_owned()).collect(), when, ..Step::default() }
+    Step { needs: needs.iter().map(|need| (*need).to_owned()).collect(), when, ..script() }
 }
 
 fn named(steps: &[(&str, Step)]) -> Document {
@@ -115,7 +119,7 @@ fn worlds() -> impl Strategy<Value = (Document, Vec<StepEnd>)> {
             for (index, (needs, when, fate, lenient)) in steps.into_iter().enumerate() {
                 let needs = if index == 0 { Vec::new() } else { needs };
                 let needs = needs.iter().map(|need| format!("s{}", need.index(index))).collect();
-                let step = Step { needs, when, continue_on_failure: lenient, ..Step::default() };
+                let step = Step { needs, when, continue_on_failure: lenient, ..script() };
                 named.push((format!("s{index}"), step));
                 fates.push(fate);
             }

@@ -17,16 +17,16 @@ use axum::{
     routing::{post, put},
 };
 use restroy_run_queue::run_api::{
-    Call, CallAnswer, CallError, CallKind, HeldTask, Plan, ReleaseReason, Signal, StepLimits, StepSettings, StepState,
-    Wait,
+    Call, CallAnswer, CallError, CallKind, HeldTask, Plan, ReleaseReason, Signal, StepSettings, StepState,
 };
 use restroy_sdk::{
     document::Document,
     event::{EventKind, StepRef},
     ids::{BoardId, PipelineId, RunId, TaskId, TeamId},
+    limit::LimitValues,
     problem::ProblemCode,
     status::StepStatus,
-    time::{Ambient, Timestamp},
+    time::Timestamp,
 };
 use serde_json::{Value, json, value::RawValue};
 use tokio::sync::{Semaphore, broadcast, watch};
@@ -54,7 +54,7 @@ pub(crate) struct Knobs {
     /// Whether it knows neither signals nor waiting tasks, as older ones do.
     pub(crate) is_old: bool,
     /// Whether the pauses before attempts are over for who claims.
-    pub(crate) retries_are_due: bool,
+    pub(crate) waits_are_over: bool,
 }
 
 impl Default for Knobs {
@@ -69,7 +69,7 @@ impl Default for Knobs {
             gate: ("gate", Arc::new(Semaphore::new(0))),
             lose_after: None,
             is_old: false,
-            retries_are_due: false,
+            waits_are_over: false,
         }
     }
 }
@@ -94,7 +94,7 @@ struct Inner {
     ended: bool,
     /// Confirmations that an executor has stopped.
     stopped: usize,
-    waits: Vec<Wait>,
+    suspensions: Vec<Vec<StepRef>>,
 }
 
 /// The run API.
@@ -134,7 +134,7 @@ impl Api {
             seed: "07".repeat(32),
             done: Vec::new(),
             outputs_apart: false,
-            limits: StepLimits::default(),
+            limits: LimitValues::default(),
         };
         let inner = Inner {
             plan,
@@ -154,7 +154,7 @@ impl Api {
             over: false,
             ended: false,
             stopped: 0,
-            waits: Vec::new(),
+            suspensions: Vec::new(),
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -163,7 +163,7 @@ impl Api {
         let app = Router::new()
             .route("/run/v1/executors/heartbeat", post(routes::heartbeat))
             .route("/run/v1/executors/signals", post(routes::signals))
-            .route("/run/v1/tasks/{id}/wait", post(routes::wait))
+            .route("/run/v1/tasks/{id}/suspend", post(routes::suspend))
             .route("/run/v1/tasks/{id}/stopped", post(routes::stopped))
             .route("/run/v1/tasks/{id}/claim", post(routes::claim))
             .route("/run/v1/tasks/{id}/events", post(routes::events))
@@ -266,9 +266,9 @@ impl Api {
         self.inner().stopped
     }
 
-    /// What the task was given back with because it waited.
-    pub(crate) fn waits(&self) -> Vec<Wait> {
-        self.inner().waits.clone()
+    /// The attempts for which the run was suspended, each time that it was.
+    pub(crate) fn suspensions(&self) -> Vec<Vec<StepRef>> {
+        self.inner().suspensions.clone()
     }
 
     fn tell(&self) {
@@ -333,8 +333,8 @@ impl Inner {
     }
 
     fn answer(&mut self, call: &Call) -> CallAnswer {
-        if matches!(call.call, CallKind::KvGet { .. } | CallKind::KvList { .. }) {
-            return CallAnswer::Ok(self.read(&call.call));
+        if matches!(call.call, CallKind::KvGet { .. } | CallKind::KvList { .. } | CallKind::HttpRecall { .. }) {
+            return CallAnswer::Ok(self.read(call));
         }
         self.check_effect(&call.step);
         if let Some(stored) = self.journal.get(&call.key) {
@@ -351,8 +351,8 @@ impl Inner {
         }
     }
 
-    fn read(&self, call: &CallKind) -> Value {
-        match call {
+    fn read(&self, call: &Call) -> Value {
+        match &call.call {
             CallKind::KvGet { key } => {
                 self.kv.get(key).map_or(Value::Null, |value| json!({"value": value, "version": 1}))
             }
@@ -364,6 +364,10 @@ impl Inner {
                     items.take(*limit as usize).map(|(key, value)| json!({"key": key, "value": value})).collect();
                 json!({"items": items})
             }
+            CallKind::HttpRecall { request } => match self.journal.get(&call.key) {
+                Some(stored) if stored["request"] == json!(request) => stored["answer"].clone(),
+                _ => Value::Null,
+            },
             other => panic!("not a read: {other:?}"),
         }
     }
@@ -390,8 +394,8 @@ impl Inner {
                 json!({"swapped": swapped})
             }
             CallKind::EmailSend { .. } => json!({"message_id": format!("<{}@test>", &call.key[..8])}),
-            CallKind::HttpAnswered { .. } => Value::Null,
-            CallKind::KvGet { .. } | CallKind::KvList { .. } => panic!("not a write"),
+            CallKind::HttpAnswered { request, answer } => json!({"request": request, "answer": answer}),
+            CallKind::KvGet { .. } | CallKind::KvList { .. } | CallKind::HttpRecall { .. } => panic!("not a write"),
         })
     }
 }
@@ -403,13 +407,14 @@ fn committed(events: &[EventKind]) -> Vec<StepState> {
         let (step, status) = match event {
             EventKind::StepStarted { step, .. } => (step, StepStatus::Running),
             EventKind::StepRetrying { step, .. } => (step, StepStatus::Failed),
+            EventKind::StepWaiting { step, .. } => (step, StepStatus::Waiting),
             EventKind::StepFinished { step, status, .. } => (step, *status),
             _ => continue,
         };
         let at = states.iter().position(|state| state.step == *step).unwrap_or_else(|| {
             let step = step.clone();
-            let (items, output, error, retried, retry_at) = (None, None, None, false, None);
-            states.push(StepState { step, status, items, output, error, retried, retry_at });
+            let (items, output, error, retried, due_in_ms) = (None, None, None, false, None);
+            states.push(StepState { step, status, items, output, error, retried, due_in_ms });
             states.len() - 1
         });
         let state = &mut states[at];
@@ -419,9 +424,9 @@ fn committed(events: &[EventKind]) -> Vec<StepState> {
             EventKind::StepRetrying { error, delay_ms, .. } => {
                 state.retried = true;
                 state.error = Some(error.clone());
-                let delay = std::time::Duration::from_millis(*delay_ms);
-                state.retry_at = Some(Ambient::system().now().after(delay));
+                state.due_in_ms = Some(*delay_ms);
             }
+            EventKind::StepWaiting { delay_ms, .. } => state.due_in_ms = *delay_ms,
             EventKind::StepFinished { output, error, .. } => {
                 state.output = output.as_ref().map(|output| serde_json::value::to_raw_value(output).unwrap());
                 state.error.clone_from(error);

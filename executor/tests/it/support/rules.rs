@@ -17,7 +17,7 @@ pub(crate) fn check(document: &Document, events: &[EventKind]) {
     for event in events {
         assert!(!over, "something follows the end of the run: {event:?}");
         match event {
-            EventKind::StepStarted { step, .. } => {
+            EventKind::StepStarted { step, .. } | EventKind::StepWaiting { step, .. } => {
                 for need in &document.steps[&step.step].needs {
                     assert!(ended.contains(&(need.as_str(), None)), "{step:?} starts before `{need}` ended");
                 }

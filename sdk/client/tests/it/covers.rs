@@ -61,7 +61,7 @@ fn new_token() -> NewApiToken {
 }
 
 fn value() -> PutConfiguration {
-    PutConfiguration { value: text(), secret: false }
+    PutConfiguration { value: text(), secret: false, usable_only: false }
 }
 
 type Call<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
@@ -186,6 +186,9 @@ fn calls(client: &Client) -> Vec<(&'static str, Call<'_>)> {
         "get_capabilities" => client.capabilities(pipeline, 1),
         "publish_version" => client.publish(pipeline, 1),
         "restore_version" => client.restore_version(pipeline, 1, &RestoreVersion::default()),
+        "list_schedules" => client.schedules(pipeline),
+        "pause_schedule" => client.pause_schedule(pipeline, "n"),
+        "resume_schedule" => client.resume_schedule(pipeline, "n"),
         "list_scripts" => client.scripts(pipeline, &paging()),
         "get_script" => client.script(script),
         "list_script_versions" => client.script_versions(script, &paging()),

@@ -5,7 +5,6 @@
 
 mod files;
 mod graph;
-mod origin;
 mod schedule;
 mod step;
 
@@ -14,7 +13,7 @@ use std::collections::BTreeMap;
 pub use files::{MAX_FOLDERS, path_error, path_errors};
 pub use graph::order;
 
-use super::{Document, modules, pointer, read::MAX_FAULTS};
+use super::{Document, NOT_YET, modules, pointer, read::MAX_FAULTS};
 use restroy_model::problem::FieldError;
 
 /// The most modules of the library that a document can pin.
@@ -128,9 +127,6 @@ fn concurrency(document: &Document, faults: &mut Vec<FieldError>) {
         faults.push(FieldError::new("/concurrency/key", NOT_YET));
     }
 }
-
-/// What is said of reserved words.
-const NOT_YET: &str = "not available in this version yet";
 
 /// Why a name for people is none.
 fn title_error(name: &str) -> Option<&'static str> {

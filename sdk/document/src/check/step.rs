@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{NOT_YET, files, is_key, is_name, origin, step_pointer};
-use restroy_model::problem::FieldError;
+use super::{files, is_key, is_name, step_pointer};
+use restroy_model::{origin::Origin, problem::FieldError};
 
-use crate::{Document, DurationText, Step, pointer, suggest};
+use crate::{Document, DurationText, Step, StepKind, pointer, suggest};
 
 const MAX_EXPRESSION: usize = 4096;
 const MAX_CONFIG: usize = 100;
@@ -13,6 +13,8 @@ const MAX_CONFIG_BYTES: usize = 48 * 1024;
 const MAX_SECRETS: usize = 50;
 const MAX_ORIGINS: usize = 50;
 const MAX_TIMEOUT: DurationText = DurationText::from_millis(15 * 60_000);
+/// Less than a run may last in all.
+const MAX_SLEEP: DurationText = DurationText::from_millis(365 * 86_400_000);
 const MAX_PAUSE: DurationText = DurationText::from_millis(3_600_000);
 
 pub(super) fn check(
@@ -32,13 +34,11 @@ pub(super) fn check(
     }
     let mut fault = |field: &str, detail: String| faults.push(FieldError::new(pointer::member(&at, field), detail));
 
-    for (field, text) in [("if", &step.condition), ("for_each", &step.for_each)] {
-        if let Some(text) = text {
-            if text.trim().is_empty() {
-                fault(field, "the expression is empty; write a Lua expression or leave the field out".into());
-            } else if text.len() > MAX_EXPRESSION {
-                fault(field, format!("the expression has {} bytes; at most {MAX_EXPRESSION}", text.len()));
-            }
+    for (field, text) in step.expressions() {
+        if text.trim().is_empty() {
+            fault(field, "the expression is empty; write a Lua expression or leave the field out".into());
+        } else if text.len() > MAX_EXPRESSION {
+            fault(field, format!("the expression has {} bytes; at most {MAX_EXPRESSION}", text.len()));
         }
     }
     if let Some(count) = step.max_parallel {
@@ -77,41 +77,30 @@ fn inputs_schema(at: &str, schema: &serde_json::Value, faults: &mut Vec<FieldErr
     }
 }
 
-/// A step is exactly one kind of thing, and that thing is there.
+/// What the step does can be done.
 fn kind(at: &str, step: &Step, files: &BTreeMap<String, String>, faults: &mut Vec<FieldError>) {
-    let kinds: Vec<&str> = [
-        ("script", step.script.is_some()),
-        ("pipeline", step.pipeline.is_some()),
-        ("sleep", step.sleep.is_some()),
-        ("wait_until", step.wait_until.is_some()),
-        ("approval", step.approval.is_some()),
-    ]
-    .into_iter()
-    .filter_map(|(name, is)| is.then_some(name))
-    .collect();
-    match kinds.as_slice() {
-        [] => faults.push(FieldError::new(at, "the step does nothing; name its `script`")),
-        [_] => {}
-        several => {
-            let detail = format!("a step is one thing only; this has {}", suggest::list(several.iter().copied()));
-            faults.push(FieldError::new(at, detail));
+    match &step.kind {
+        StepKind::Script(path) => script(&pointer::member(at, "script"), path, files, faults),
+        StepKind::Sleep(duration) if duration.millis() == 0 || *duration > MAX_SLEEP => {
+            let detail = format!("`{duration}` must be between 1ms and {MAX_SLEEP}");
+            faults.push(FieldError::new(pointer::member(at, "sleep"), detail));
         }
+        StepKind::Sleep(_) => {}
     }
-    for kind in kinds.iter().filter(|kind| **kind != "script") {
-        faults.push(FieldError::new(pointer::member(at, kind), NOT_YET));
-    }
-    let Some(script) = &step.script else { return };
-    let place = pointer::member(at, "script");
-    if let Some(reason) = files::path_error(script) {
-        faults.push(FieldError::new(place, format!("`{script}` {reason}")));
-    } else if !files.contains_key(script) {
+}
+
+/// The script is among the files.
+fn script(at: &str, path: &str, files: &BTreeMap<String, String>, faults: &mut Vec<FieldError>) {
+    if let Some(reason) = files::path_error(path) {
+        faults.push(FieldError::new(at, format!("`{path}` {reason}")));
+    } else if !files.contains_key(path) {
         let known = || files.keys().map(String::as_str);
-        let hint = match suggest::hint(script, known()) {
+        let hint = match suggest::hint(path, known()) {
             hint if hint.is_empty() && files.is_empty() => "; no files came with the document".to_owned(),
             hint if hint.is_empty() => format!("; the files are {}", suggest::list(known())),
             hint => hint,
         };
-        faults.push(FieldError::new(place, format!("no file `{script}`{hint}")));
+        faults.push(FieldError::new(at, format!("no file `{path}`{hint}")));
     }
 }
 
@@ -198,7 +187,8 @@ fn origins(at: &str, step: &Step, faults: &mut Vec<FieldError>) {
         faults.push(FieldError::new(&list, format!("{} origins; at most {MAX_ORIGINS}", step.allow.http.len())));
     }
     for (index, text) in step.allow.http.iter().enumerate() {
-        if let Some(reason) = origin::origin_error(text) {
+        if let Err(error) = Origin::declared(text) {
+            let reason = error.reason();
             let detail = format!("`{text}` is not an origin such as `https://api.example.com`: {reason}");
             faults.push(FieldError::new(pointer::element(&list, index), detail));
         }

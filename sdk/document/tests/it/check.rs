@@ -8,13 +8,14 @@ fn files(paths: &[&str]) -> BTreeMap<String, String> {
     paths.iter().map(|path| ((*path).to_owned(), "return 1".to_owned())).collect()
 }
 
-/// The errors of a document whose files are `a.lua` and `b.lua`, as `pointer: detail`.
+/// The errors of a document whose files are `a.lua` and `b.lua`, as `pointer: detail`: those of its form, or else those
+/// beyond it.
 fn faults(text: &str) -> Vec<String> {
-    let document = read_yaml(text).expect("readable");
-    check(&document, &files(&["a.lua", "b.lua"]))
-        .into_iter()
-        .map(|fault| format!("{}: {}", fault.pointer, fault.detail))
-        .collect()
+    let faults = match read_yaml(text) {
+        Ok(document) => check(&document, &files(&["a.lua", "b.lua"])),
+        Err(faults) => faults,
+    };
+    faults.into_iter().map(|fault| format!("{}: {}", fault.pointer, fault.detail)).collect()
 }
 
 fn steps(text: &str) -> Vec<String> {
@@ -67,10 +68,31 @@ fn a_step_is_exactly_one_available_thing() {
     says(
         &steps("  a: { when: always }\n  b: { script: a.lua, sleep: 5s }\n  c: { approval: {} }\n"),
         &[
-            "/steps/a: the step does nothing",
-            "/steps/b: a step is one thing only; this has `script` and `sleep`",
-            "/steps/b/sleep: not available in this version yet",
+            "/steps/a: the step does nothing; name its `script`, or how long it is to `sleep`",
+            "/steps/b: a step is one thing only; this has `script` and `sleep`; keep one of them",
             "/steps/c/approval: not available in this version yet",
+        ],
+    );
+}
+
+#[test]
+fn a_sleep_has_bounds_and_nothing_of_a_script() {
+    says(&steps("  a: { sleep: 1ms }\n  b: { sleep: 365d, needs: [a], if: params.x, when: always }\n"), &[]);
+    says(
+        &steps("  a: { sleep: 0s }\n  b: { sleep: 366d }\n"),
+        &["/steps/a/sleep: `0ms` must be between 1ms and 365d", "/steps/b/sleep: `366d` must be between 1ms and 365d"],
+    );
+    says(
+        &steps("  a: { sleep: 10 }\n  b: { sleep: tomorrow }\n"),
+        &["/steps/a/sleep: a duration needs a unit: write `10s`", "/steps/b/sleep: `tomorrow` is not a duration"],
+    );
+    says(
+        &steps("  a: { sleep: 1m, allow: { kv: true }, for_each: '{1}', retry: {}, secrets: [] }\n"),
+        &[
+            "/steps/a/for_each: only allowed with `script`; this step has `sleep`",
+            "/steps/a/secrets: only allowed with `script`",
+            "/steps/a/allow: only allowed with `script`",
+            "/steps/a/retry: only allowed with `script`",
         ],
     );
 }

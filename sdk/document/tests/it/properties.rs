@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use indexmap::IndexMap;
 use proptest::{collection::vec, prelude::*};
 use restroy_document::{
-    Allow, Backoff, Concurrency, Document, DurationText, Misfire, OnConflict, Overlap, Retry, Schedule, Step, When,
-    check, order, read_json, read_yaml, to_yaml,
+    Allow, Backoff, Concurrency, Document, DurationText, Misfire, OnConflict, Overlap, Retry, Schedule, Step, StepKind,
+    When, check, order, read_json, read_yaml, to_yaml,
 };
 
 /// Texts that tempt a YAML reader to see something else in them.
@@ -73,10 +73,10 @@ fn allow() -> impl Strategy<Value = Allow> {
     })
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn script_step() -> impl Strategy<Value = Step> {
     let when = prop_oneof![Just(When::AllSucceeded), Just(When::AnyFailed), Just(When::Always)];
     let what = (
-        proptest::option::of(text()),
+        text().prop_map(StepKind::Script),
         vec(key(), 0..3),
         proptest::option::of(text()),
         proptest::option::of(text()),
@@ -91,18 +91,13 @@ fn step() -> impl Strategy<Value = Step> {
         allow(),
         proptest::option::of(retry()),
         proptest::option::of(span()),
-        proptest::option::of(span()),
     );
     (what, how).prop_map(
         |(
-            (script, needs, condition, for_each, max_parallel, when, continue_on_failure),
-            (config, inputs_schema, secrets, allow, retry, timeout, sleep),
+            (kind, needs, condition, for_each, max_parallel, when, continue_on_failure),
+            (config, inputs_schema, secrets, allow, retry, timeout),
         )| Step {
-            script,
-            pipeline: None,
-            sleep,
-            wait_until: None,
-            approval: None,
+            kind,
             inputs_schema,
             needs,
             condition,
@@ -117,6 +112,20 @@ fn step() -> impl Strategy<Value = Step> {
             timeout,
         },
     )
+}
+
+/// A step of any kind, with the fields that its kind has.
+fn step() -> impl Strategy<Value = Step> {
+    (script_step(), proptest::option::of(span())).prop_map(|(script, sleep)| match sleep {
+        Some(duration) => Step {
+            needs: script.needs,
+            condition: script.condition,
+            when: script.when,
+            continue_on_failure: script.continue_on_failure,
+            ..Step::new(StepKind::Sleep(duration))
+        },
+        None => script,
+    })
 }
 
 fn schedule() -> impl Strategy<Value = Schedule> {
@@ -177,9 +186,8 @@ fn acyclic() -> impl Strategy<Value = Vec<Vec<usize>>> {
 fn graph(needs: &[Vec<usize>], places: &[usize]) -> Document {
     let name = |step: &usize| format!("s{step}");
     let step = |step: &usize| Step {
-        script: Some("a.lua".into()),
         needs: needs[*step].iter().map(name).collect(),
-        ..Step::default()
+        ..Step::new(StepKind::Script("a.lua".into()))
     };
     let steps: IndexMap<_, _> = places.iter().map(|place| (name(place), step(place))).collect();
     Document {

@@ -177,7 +177,7 @@ fn anchors_and_merges_work() {
     let text =
         "restroy: 1\nsteps:\n  a: &base\n    script: a.lua\n    timeout: 5s\n  b:\n    <<: *base\n    script: b.lua\n";
     let document = read_yaml(text).expect("a right document");
-    assert_eq!(document.steps["b"].script.as_deref(), Some("b.lua"));
+    assert_eq!(document.steps["b"].kind.script(), Some("b.lua"));
     assert_eq!(document.steps["b"].timeout, Some(DurationText::from_millis(5000)));
 }
 

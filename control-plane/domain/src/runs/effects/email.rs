@@ -6,7 +6,7 @@ use restroy_sdk::{
 };
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use sqlx::query;
+use sqlx::{query, query_scalar};
 
 use super::{CallFailure, CallOutcome, refusal};
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     state::DomainState,
     store::{
         TeamTx,
-        quota::Limit,
+        quota::{self, Limit},
         usage::{self, UsageDelta},
     },
 };
@@ -110,9 +110,32 @@ pub(super) async fn send(
     super::check_storage(tx).await?;
     // Under a key that was seen before nothing goes out again.
     if queued.rows_affected() > 0 {
+        count_for_run(tx, run, recipients).await?;
         usage::add(tx, run, now, UsageDelta { emails: recipients, ..UsageDelta::default() }).await?;
     }
     Ok(json!({ "message_id": message_id }))
+}
+
+/// Refuses when the run would have sent more than it may.
+async fn count_for_run(tx: &mut TeamTx, run: RunId, recipients: i64) -> Result<(), CallFailure> {
+    let most = quota::effective(tx, Limit::EmailsPerRun).await?;
+    let team = tx.team();
+    let sent: i64 = sql!(
+        &mut **tx,
+        fetch_one,
+        query_scalar("UPDATE runs SET emails = emails + $3 WHERE team_id = $1 AND id = $2 RETURNING emails")
+            .bind(team)
+            .bind(run)
+            .bind(recipients)
+    )?;
+    if sent <= most {
+        return Ok(());
+    }
+    let message = format!(
+        "The limit of e-mails of one run, `{}`, is {most}; with this e-mail it would be {sent}, each recipient counted.",
+        Limit::EmailsPerRun.name()
+    );
+    Err(refusal("quota_exceeded", message))
 }
 
 fn check(mail: &OutgoingEmail) -> Result<(), CallFailure> {

@@ -6,6 +6,7 @@
 
 mod artifact;
 mod email;
+mod http;
 mod journal;
 pub mod kv;
 
@@ -95,6 +96,9 @@ pub async fn call(state: &DomainState, task: TaskId, token: &str, call: Call) ->
         CallKind::KvList { prefix, after, limit } => {
             execute_read(state, task, token, &caller, ReadCall::List { prefix, after, limit }).await
         }
+        CallKind::HttpRecall { request } => {
+            execute_read(state, task, token, &caller, ReadCall::HttpAnswer { request }).await
+        }
         effect => execute_effect(state, task, token, &caller, Effect::Call(effect)).await,
     }
 }
@@ -114,6 +118,17 @@ pub async fn keep_artifact(
 enum ReadCall {
     Get { key: String },
     List { prefix: String, after: Option<String>, limit: u32 },
+    HttpAnswer { request: String },
+}
+
+impl ReadCall {
+    /// What a step declares to do it.
+    fn capability(&self) -> EffectCapability {
+        match self {
+            Self::Get { .. } | Self::List { .. } => EffectCapability::Kv,
+            Self::HttpAnswer { .. } => EffectCapability::Http,
+        }
+    }
 }
 
 enum Effect<'a> {
@@ -153,7 +168,7 @@ impl Effect<'_> {
                 CallKind::KvIncr { .. } => "kv_incr",
                 CallKind::KvCas { .. } => "kv_cas",
                 CallKind::EmailSend { .. } => EMAIL,
-                CallKind::HttpAnswered { .. } => "http_answered",
+                CallKind::HttpAnswered { .. } | CallKind::HttpRecall { .. } => http::METHOD,
             },
         }
     }
@@ -169,13 +184,14 @@ async fn execute_read(
     let (mut tx, leased) = lease::leased_task(&state.db, LeaseWrite::Commit, task, token).await?;
     ensure_attempt_is_open(&mut tx, leased.run_id, caller).await?;
     let now = state.ambient.now();
-    let done = match check_declared(state, &mut tx, &leased, caller, EffectCapability::Kv).await {
+    let done = match check_declared(state, &mut tx, &leased, caller, read.capability()).await {
         Err(stop) => Err(stop),
         Ok(()) => match read {
             ReadCall::Get { key } => kv::get(&mut tx, leased.board_id, now, &key).await,
             ReadCall::List { prefix, after, limit } => {
                 kv::list(&mut tx, leased.board_id, now, &prefix, after.as_deref(), limit).await
             }
+            ReadCall::HttpAnswer { request } => http::recall(&mut tx, state, leased.run_id, caller, &request).await,
         },
     };
     let answer = into_answer(done)?;
@@ -202,7 +218,7 @@ async fn execute_effect(
     if let Some(answer) = journal::find(&mut tx, state, leased.run_id, method, caller).await? {
         lease::renew(state, &mut tx, &leased, now, leased.last_batch).await?;
         tx.commit().await?;
-        return Ok(CallAnswer::Ok(answer));
+        return Ok(CallAnswer::Ok(reply(method, answer)));
     }
     let done = match journal::ensure_below_limit(&mut tx, leased.run_id).await {
         Ok(()) => perform(state, &mut tx, &leased, now, (caller, of_owner), effect).await,
@@ -216,7 +232,7 @@ async fn execute_effect(
             if method == EMAIL {
                 state.mail_queued();
             }
-            Ok(CallAnswer::Ok(answer))
+            Ok(CallAnswer::Ok(reply(method, answer)))
         }
         refused @ CallAnswer::Refused(_) => {
             // What was begun for it is undone; the executor is running on, so its lease is renewed.
@@ -258,9 +274,17 @@ async fn perform(
                 let mail = email::OutgoingEmail { to, subject, text, html, reply_to };
                 email::send(state, tx, leased.run_id, now, &caller.key, &mail, of_owner).await
             }
-            CallKind::HttpAnswered { .. } => Ok(Value::Null),
+            CallKind::HttpAnswered { request, answer } => {
+                http::journal_entry(tx, leased.run_id, &request, answer).await
+            }
+            CallKind::HttpRecall { request } => http::recall(tx, state, leased.run_id, caller, &request).await,
         },
     }
+}
+
+/// What the executor is answered for a journaled call: it has the answers of HTTP requests already.
+fn reply(method: &str, journaled: Value) -> Value {
+    if method == http::METHOD { Value::Null } else { journaled }
 }
 
 fn into_answer(done: CallOutcome) -> DomainResult<CallAnswer> {

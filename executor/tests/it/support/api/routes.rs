@@ -12,7 +12,7 @@ use axum::{
 use futures_util::stream;
 use restroy_run_queue::run_api::{
     Batch, BatchAnswer, Call, CallAnswer, CallKind, Claim, Claimed, HeartbeatAnswer, Lease, OutputsCursor, OutputsPage,
-    OutputsRequest, Plan, Released, Signal, StepOutput, Wait,
+    OutputsRequest, Plan, Released, Signal, StepOutput, Suspend,
 };
 use restroy_sdk::{
     event::{EventKind, StepRef},
@@ -57,7 +57,7 @@ pub(super) async fn signals(State(api): State<Api>, headers: HeaderMap) -> Respo
     Body::from_stream(lines).into_response()
 }
 
-pub(super) async fn wait(State(api): State<Api>, headers: HeaderMap, Json(wait): Json<Wait>) -> Response {
+pub(super) async fn suspend(State(api): State<Api>, headers: HeaderMap, Json(suspend): Json<Suspend>) -> Response {
     if api.inner().knobs.is_old {
         return problem(ProblemCode::NotFound);
     }
@@ -66,7 +66,7 @@ pub(super) async fn wait(State(api): State<Api>, headers: HeaderMap, Json(wait):
     }
     {
         let mut inner = api.inner();
-        inner.waits.push(wait);
+        inner.suspensions.push(suspend.waiting);
         inner.fence += 1;
     }
     api.tell();
@@ -101,9 +101,9 @@ pub(super) async fn claim(
         inner.fence += 1;
         let outputs_apart = claim.fetches_outputs && !inner.knobs.sends_outputs;
         let mut done = committed(&inner.events);
-        if inner.knobs.retries_are_due {
+        if inner.knobs.waits_are_over {
             for state in &mut done {
-                state.retry_at = None;
+                state.due_in_ms = state.due_in_ms.map(|_| 0);
             }
         }
         if outputs_apart {

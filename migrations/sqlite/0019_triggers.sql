@@ -1,0 +1,13 @@
+-- What started a run: its kind, who or what by (of `manual`: user, api_token or service_account), the id of the API
+-- token or the schedule, and the schedule's name. The time that a schedule's run was due is in `fire_at`.
+ALTER TABLE runs ADD COLUMN trigger_kind TEXT NOT NULL DEFAULT 'manual';
+ALTER TABLE runs ADD COLUMN trigger_by TEXT;
+ALTER TABLE runs ADD COLUMN trigger_id BLOB;
+ALTER TABLE runs ADD COLUMN trigger_name TEXT;
+
+UPDATE runs SET trigger_kind = 'schedule', trigger_id = schedule_id,
+    trigger_name = (SELECT s.name FROM schedules s WHERE s.id = runs.schedule_id)
+WHERE fire_at IS NOT NULL;
+
+-- When a schedule was paused; null while it is enabled. A paused one has no `next_fire_at`.
+ALTER TABLE schedules ADD COLUMN paused_at INTEGER;
