@@ -1,4 +1,5 @@
-//! One error type at the edge: whatever goes wrong in a handler becomes a problem document.
+//! One error type at the edge: whatever goes wrong in a handler becomes a problem document. This is the one place
+//! where a failure of the domain gets a problem code, and with it a status.
 
 use std::time::Duration;
 
@@ -7,15 +8,17 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use restroy_sdk::{
-    problem::{FieldError, LimitHit, MEDIA_TYPE, Problem, ProblemCode},
-    time::Timestamp,
-};
+use restroy_domain::auth::limit::TooManyAttempts;
+use restroy_sdk::problem::{FieldError, LimitHit, MEDIA_TYPE, Problem, ProblemCode};
 use restroy_tenant_executor::TenantError;
 
 use crate::{
+    DomainError,
     secrets::SecretsError,
-    store::{failure, failure::ReadOnlyReason, quota::Limit, storage::StorageUsage, usage::LimitExceeded},
+    store::{
+        DbError, StoreError,
+        failure::{self, ReadOnlyReason, is_unique_violation},
+    },
 };
 
 /// What a handler fails with, whether its request may be done again by us at once, and after how long
@@ -55,9 +58,7 @@ impl ApiError {
 
     /// A request that came between what another did: done again at once, it finds things settled.
     pub(crate) fn conflict() -> Self {
-        let mut again = Self::with(ProblemCode::Unavailable, "Somebody changed this concurrently. Try again.");
-        again.1 = RetrySafety::AtOnce;
-        again
+        DomainError::ConcurrentChange.into()
     }
 
     /// Says after how long it may work (`Retry-After`).
@@ -65,21 +66,6 @@ impl ApiError {
     pub(crate) fn retry_after(mut self, wait: Duration) -> Self {
         self.2 = Some(wait);
         self
-    }
-
-    /// 429: a limit of the team is used up.
-    pub(crate) fn exceeded(exceeded: &LimitExceeded, now: Timestamp) -> Self {
-        let problem = Problem::new(ProblemCode::QuotaExceeded).detail(exceeded.message());
-        let hit =
-            LimitHit { name: exceeded.limit.name().into(), value: exceeded.value, free_at: Some(exceeded.free_at) };
-        Self::from(problem.limit(hit)).retry_after(exceeded.free_at.since(now))
-    }
-
-    /// 429: the team stores more than it may.
-    pub(crate) fn storage_full(stored: StorageUsage) -> Self {
-        let problem = Problem::new(ProblemCode::QuotaExceeded).detail(stored.message());
-        let hit = LimitHit { name: Limit::StorageBytes.name().into(), value: stored.limit, free_at: None };
-        problem.limit(hit).into()
     }
 
     /// Its code.
@@ -94,82 +80,154 @@ impl From<Problem> for ApiError {
     }
 }
 
-impl From<sqlx::Error> for ApiError {
-    fn from(error: sqlx::Error) -> Self {
-        if failure::is_retryable(&error) {
-            tracing::info!(%error, "a transaction failed and can be retried");
-            let mut unavailable = Self::with(
-                ProblemCode::Unavailable,
-                "The database is busy or restarting. Try \
-                again.",
-            );
-            unavailable.1 = RetrySafety::AtOnce;
-            unavailable
-        } else if failure::is_commit_unknown(&error) {
-            tracing::warn!(%error, "the outcome of a transaction is not known");
-            Self::with(
-                ProblemCode::Unavailable,
-                "The database connection failed during the commit. Whether the request took effect is unknown: retry \
-                it with an `Idempotency-Key`.",
-            )
-        } else if let Some(unwritable) = ReadOnlyReason::from_error(&error) {
-            tracing::error!(%error, "the database takes no writes: {}", unwritable.reason());
-            let code = match unwritable {
-                ReadOnlyReason::DiskFull => ProblemCode::InsufficientStorage,
-                ReadOnlyReason::ReadOnly | ReadOnlyReason::Io | ReadOnlyReason::OutOfMemory => ProblemCode::Unavailable,
-            };
-            let detail = format!(
-                "Nothing was changed: {}. The operator of this installation has to fix it.",
-                unwritable.reason()
-            );
-            Self::with(code, detail)
-        } else if failure::is_unavailable(&error) {
-            tracing::warn!(%error, "the database cannot serve");
-            Self::with(
-                ProblemCode::Unavailable,
-                "The database is busy or unavailable, and the request changed nothing. Try again.",
-            )
-        } else {
-            tracing::error!(%error, "a query failed");
-            Self::new(ProblemCode::Internal)
-        }
+impl From<DomainError> for ApiError {
+    fn from(error: DomainError) -> Self {
+        let code = match error {
+            // What the database, a stored document or a key did wrong is for the log.
+            DomainError::Database(error) => return database_problem(&error),
+            DomainError::Document(error) => {
+                tracing::error!(%error, "a stored document cannot be read or written");
+                return Self::new(ProblemCode::Internal);
+            }
+            DomainError::Secrets(error) => {
+                tracing::error!(%error, "a secret cannot be sealed or opened");
+                return Self::new(ProblemCode::Internal);
+            }
+            DomainError::Internal(error) => {
+                tracing::error!(%error, "a request failed");
+                return Self::new(ProblemCode::Internal);
+            }
+            DomainError::Tenant(error) => return tenant_problem(&error),
+            DomainError::NotFound => return Self::not_found(),
+            DomainError::ConcurrentChange => {
+                let mut again = Self::with(ProblemCode::Unavailable, error.to_string());
+                again.1 = RetrySafety::AtOnce;
+                return again;
+            }
+            DomainError::Invalid { detail, errors } => {
+                let problem = Problem { detail: detail.map(Into::into), ..Problem::new(ProblemCode::Invalid) };
+                return problem.errors(errors).into();
+            }
+            DomainError::InvalidParams(errors) => {
+                return Problem::new(ProblemCode::InvalidParams).errors(errors).into();
+            }
+            DomainError::TooLarge { detail, limit } => {
+                return Problem { limit, ..Problem::new(ProblemCode::TooLarge) }.detail(detail).into();
+            }
+            DomainError::LimitReached { detail, limit, wait } => {
+                let problem = Problem { limit, ..Problem::new(ProblemCode::QuotaExceeded) }.detail(detail);
+                return Self(Box::new(problem), RetrySafety::Never, wait);
+            }
+            DomainError::TooManyAttempts { detail, wait } => {
+                let problem = Problem::new(ProblemCode::RateLimited).detail(detail);
+                return Self(Box::new(problem), RetrySafety::Never, wait);
+            }
+            DomainError::Unauthenticated(_) => ProblemCode::Unauthorized,
+            DomainError::Forbidden(_) => ProblemCode::Forbidden,
+            DomainError::Conflict(_) => ProblemCode::Conflict,
+            DomainError::KeyReused(_) => ProblemCode::IdempotencyMismatch,
+            DomainError::NoSlot(_) => ProblemCode::SlotsExhausted,
+            DomainError::LeaseLost => ProblemCode::LeaseLost,
+            DomainError::RunEnded => ProblemCode::RunEnded,
+            DomainError::NotClaimable => ProblemCode::NotClaimable,
+            DomainError::Overloaded(_) => ProblemCode::Unavailable,
+        };
+        // Of these the message is the detail.
+        Self::with(code, error.to_string())
+    }
+}
+
+impl From<TooManyAttempts> for ApiError {
+    fn from(error: TooManyAttempts) -> Self {
+        DomainError::from(error).into()
+    }
+}
+
+impl From<DbError> for ApiError {
+    fn from(error: DbError) -> Self {
+        DomainError::from(error).into()
     }
 }
 
 impl From<TenantError> for ApiError {
-    /// 429 `rate_limited` when too much of the team's work waits, 503 when a turn does not come in time.
     fn from(error: TenantError) -> Self {
-        match error {
-            TenantError::TeamQueueFull(most) => {
-                let detail = format!(
-                    "{most} requests of this team wait for a processor already (checks of definitions and parameters, \
-                     comparisons): send the next when one is answered."
-                );
-                let value = i64::try_from(most).unwrap_or(i64::MAX);
-                let limit = LimitHit { name: "tenant_work_waiting".into(), value, free_at: None };
-                let problem = Problem::new(ProblemCode::RateLimited).detail(detail).limit(limit);
-                Self::from(problem).retry_after(Duration::from_secs(1))
-            }
-            TenantError::QueueFull | TenantError::Timeout => Self::with(
-                ProblemCode::Unavailable,
-                "Too many requests wait for a processor (checks of definitions and parameters, comparisons). Try again shortly.",
-            ),
-            TenantError::Failed => Self::new(ProblemCode::Internal),
-        }
+        DomainError::from(error).into()
     }
 }
 
 impl From<serde_json::Error> for ApiError {
     fn from(error: serde_json::Error) -> Self {
-        tracing::error!(%error, "a stored document cannot be read or written");
-        Self::new(ProblemCode::Internal)
+        DomainError::from(error).into()
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        DomainError::from(error).into()
     }
 }
 
 impl From<SecretsError> for ApiError {
     fn from(error: SecretsError) -> Self {
-        tracing::error!(%error, "a secret cannot be sealed or opened");
-        Self::new(ProblemCode::Internal)
+        DomainError::from(error).into()
+    }
+}
+
+/// What a failed statement answers: 503 where it may go well later, 507 when the disk is full, or 500.
+fn database_problem(error: &DbError) -> ApiError {
+    if failure::is_retryable(error) {
+        tracing::info!(%error, "a transaction failed and can be retried");
+        let mut unavailable =
+            ApiError::with(ProblemCode::Unavailable, "The database is busy or restarting. Try again.");
+        unavailable.1 = RetrySafety::AtOnce;
+        unavailable
+    } else if failure::is_commit_unknown(error) {
+        tracing::warn!(%error, "the outcome of a transaction is not known");
+        ApiError::with(
+            ProblemCode::Unavailable,
+            "The database connection failed during the commit. Whether the request took effect is unknown: retry \
+             it with an `Idempotency-Key`.",
+        )
+    } else if let Some(unwritable) = ReadOnlyReason::from_error(error) {
+        tracing::error!(%error, "the database takes no writes: {}", unwritable.reason());
+        let code = match unwritable {
+            ReadOnlyReason::DiskFull => ProblemCode::InsufficientStorage,
+            ReadOnlyReason::ReadOnly | ReadOnlyReason::Io | ReadOnlyReason::OutOfMemory => ProblemCode::Unavailable,
+        };
+        let detail =
+            format!("Nothing was changed: {}. The operator of this installation has to fix it.", unwritable.reason());
+        ApiError::with(code, detail)
+    } else if failure::is_unavailable(error) {
+        tracing::warn!(%error, "the database cannot serve");
+        ApiError::with(
+            ProblemCode::Unavailable,
+            "The database is busy or unavailable, and the request changed nothing. Try again.",
+        )
+    } else {
+        tracing::error!(%error, "a query failed");
+        ApiError::new(ProblemCode::Internal)
+    }
+}
+
+/// What a request answers that got no turn on the threads for expensive work: 429 when too much of the team's work
+/// waits, 503 when a turn does not come in time.
+fn tenant_problem(error: &TenantError) -> ApiError {
+    match error {
+        TenantError::TeamQueueFull(most) => {
+            let detail = format!(
+                "{most} requests of this team wait for a processor already (checks of definitions and parameters, \
+                 comparisons): send the next when one is answered."
+            );
+            let value = i64::try_from(*most).unwrap_or(i64::MAX);
+            let limit = LimitHit { name: "tenant_work_waiting".into(), value, free_at: None };
+            let problem = Problem::new(ProblemCode::RateLimited).detail(detail).limit(limit);
+            ApiError::from(problem).retry_after(Duration::from_secs(1))
+        }
+        TenantError::QueueFull | TenantError::Timeout => ApiError::with(
+            ProblemCode::Unavailable,
+            "Too many requests wait for a processor (checks of definitions and parameters, comparisons). Try again shortly.",
+        ),
+        TenantError::Failed => ApiError::new(ProblemCode::Internal),
     }
 }
 
@@ -194,13 +252,8 @@ pub(crate) fn whole_seconds(span: Duration) -> u64 {
     span.as_secs() + u64::from(span.subsec_nanos() > 0)
 }
 
-/// Whether an error says that a UNIQUE constraint was hit.
-pub fn is_unique_violation(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
-}
-
 /// A unique violation means that the name is taken; anything else is what it is.
-pub fn name_taken(error: sqlx::Error, by: &str, name: &str) -> ApiError {
+pub fn name_taken(error: DbError, by: &str, name: &str) -> ApiError {
     if !is_unique_violation(&error) {
         return error.into();
     }

@@ -1,18 +1,23 @@
-//! The control-plane: the only one that writes the database.
+//! The control-plane's server: the only process that writes the database.
 //!
-//! [`store`] is the database and the scopes through which it is reached; [`auth`] says who asks and
-//! what they may do; [`api`] is the REST and WebSocket surface; [`secrets`] seals what a team keeps to itself; [`runs`] starts, admits, hands out,
-//! records and recovers runs. What tenants make expensive is done on the threads of [`restroy_tenant_executor`]. A request becomes a row; the dispatcher turns rows into tasks and
-//! messages; executors report over the run API; reports become rows and what watchers see.
+//! [`api`] is the REST surface, with streams of runs, and [`executor_api`] what executors speak to; [`auth`] reads what
+//! a request says of its caller. A handler reads a request, calls the domain ([`restroy_domain`]) and writes the answer; [`error`] maps what the
+//! domain refuses to problem documents. [`state`] is the composition root: it alone puts the parts together.
+//!
+//! The layers are crates: this server stands on the domain, the domain on the store ([`restroy_store`]). For those who
+//! use the control-plane as a library, what they need of the lower layers is exported here too.
 
 pub mod api;
 pub mod auth;
-pub mod clock;
+mod background;
+pub mod concurrency;
 pub mod error;
-pub mod mail;
+pub mod executor_api;
 pub mod metrics;
-pub mod ports;
-pub mod runs;
-pub mod secrets;
+mod readiness;
 pub mod state;
-pub mod store;
+pub mod streams;
+
+pub use background::spawn_services;
+pub use restroy_domain::{DomainError, DomainResult, clock, mail, ports, runs};
+pub use restroy_store::{self as store, secrets, sql};

@@ -1,47 +1,46 @@
 //! What every handler and service of the control-plane holds.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
+use restroy_domain::{
+    settings::DomainSettings,
+    state::{DomainDeps, DomainState},
+};
 use restroy_run_queue::{queue::Queue, wake::WakeUps};
 use restroy_sdk::time::Ambient;
-use restroy_tenant_executor::{TenantExecutor, TenantLimits};
-use secrecy::SecretString;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::{
-    api::{
-        MAX_PENDING_RECORDS,
-        health::CachedProbe,
-        http::{in_flight::InFlightRequests, response_budget::ResponseBudget},
+    auth::{
+        Networks, Registration,
+        limit::SignInLimits,
+        oidc::{OidcSettings, Provider},
+        password::Passwords,
+        rate::Rates,
+        token::TokenKeys,
     },
-    auth::{Networks, Registration, limit::SignInLimits, password::Passwords, rate::Rates, token::TokenKeys},
+    concurrency::{in_flight::InFlightRequests, response_budget::ResponseBudget},
     mail::MailSettings,
-    metrics::Metrics,
     ports::ScriptCompiler,
-    runs::{limits::LEASE, published::VersionCache, run_api::Listeners, schedule::SchedulerCursor, watch::StreamHub},
+    readiness::CachedProbe,
+    runs::limits::LEASE,
     secrets::KeyRing,
     store::{Db, stranger_mails::StrangerMails},
+    streams::{StreamHub, listeners::Listeners},
 };
 
-/// The control-plane's parts. Cheap to clone.
+/// How many failed attempts to sign in are noted at once, beside their answers; what comes beyond is for the operator's
+/// log only.
+pub const MAX_PENDING_RECORDS: usize = 16;
+
+/// The control-plane's parts. Cheap to clone. The services of the domain are reached as if they were its own.
 #[derive(Clone)]
 pub struct AppState {
-    /// The database.
-    pub db: Db,
-    /// Clock, randomness, identifiers.
-    pub ambient: Ambient,
-    /// Task ids on their way to executors.
-    pub queue: Arc<dyn Queue>,
-    /// Word of new rows.
-    pub wake: WakeUps,
+    /// What the rules need.
+    pub domain: DomainState,
     /// Compiles scripts.
     pub compiler: Arc<dyn ScriptCompiler>,
-    /// The master keys that the teams' data keys are wrapped with.
-    pub keys: Arc<KeyRing>,
-    /// Signs and checks access tokens.
-    pub tokens: Arc<TokenKeys>,
     /// Hashes passwords, off the async threads.
     pub passwords: Arc<Passwords>,
     /// Counts attempts to sign in.
@@ -50,8 +49,6 @@ pub struct AppState {
     pub rates: Arc<Rates>,
     /// How this installation is set up.
     pub settings: Arc<Settings>,
-    /// This process among those that serve the same database.
-    pub replica: Uuid,
     /// The runs that are watched here.
     pub watchers: StreamHub,
     /// The executors that listen here for what becomes of their tasks.
@@ -60,27 +57,23 @@ pub struct AppState {
     pub answers: ResponseBudget,
     /// The requests under way.
     pub in_flight: InFlightRequests,
-    /// Threads for what tenants make expensive.
-    pub tenants: TenantExecutor,
-    /// Versions that were started lately.
-    pub versions: Arc<VersionCache>,
     /// What the database last said when it was asked whether it serves.
     pub(crate) recent: Arc<CachedProbe>,
-    /// What steps may do, for the calls of their scripts.
-    pub(crate) allowed: Arc<crate::runs::effects::DeclarationCache>,
-    /// Until when schedules were looked after here.
-    pub schedules: Arc<SchedulerCursor>,
     /// Cancelled when this process is to end: it is not ready any more, and streams end so that their readers continue
     /// elsewhere.
     pub stopping: CancellationToken,
-    /// What happens here, counted.
-    pub metrics: Metrics,
     /// Turns to note failed attempts to sign in, beside their answers.
     pub noting: Arc<Semaphore>,
     /// What is remembered of the OpenID provider.
-    pub oidc: Arc<crate::auth::oidc::Provider>,
-    /// Told when an e-mail was queued; see [`AppState::mail_queued`].
-    pub(crate) outbox: Arc<Notify>,
+    pub oidc: Arc<Provider>,
+}
+
+impl Deref for AppState {
+    type Target = DomainState;
+
+    fn deref(&self) -> &DomainState {
+        &self.domain
+    }
 }
 
 /// What the process passes in at its start; the rest of [`AppState`] is made of it.
@@ -101,17 +94,6 @@ pub struct AppDeps {
     pub tokens: TokenKeys,
     /// How this installation is set up.
     pub settings: Settings,
-}
-
-/// The OpenID provider that people may sign in by.
-#[derive(Debug, Clone)]
-pub struct OidcSettings {
-    /// Its issuer, exactly as it says itself.
-    pub issuer: String,
-    /// What it knows this installation as.
-    pub client_id: String,
-    /// The secret that goes with that.
-    pub client_secret: SecretString,
 }
 
 /// How an installation is set up.
@@ -194,44 +176,27 @@ impl AppState {
     /// Puts the parts together.
     pub fn new(parts: AppDeps) -> Self {
         let AppDeps { db, ambient, queue, wake, compiler, keys, tokens, settings } = parts;
+        let rules = DomainSettings {
+            public_url: settings.public_url.clone(),
+            mail: settings.mail.clone(),
+            runs_per_owner: settings.runs_per_owner,
+            lease: settings.lease,
+        };
         Self {
-            db,
+            compiler,
             passwords: Arc::new(Passwords::new(&ambient)),
             sign_ins: Arc::new(SignInLimits::new(settings.sign_ins_per_minute)),
             rates: Arc::new(Rates::new(settings.requests_per_minute)),
             answers: ResponseBudget::new(settings.answers_bytes),
             in_flight: InFlightRequests::new(settings.requests_at_once),
-            replica: ambient.uuid(),
-            ambient,
-            queue,
-            wake,
-            compiler,
-            keys: Arc::new(keys),
-            tokens: Arc::new(tokens),
-            settings: Arc::new(settings),
             watchers: StreamHub::default(),
             listeners: Listeners::default(),
-            tenants: TenantExecutor::new(TenantLimits::default()),
-            versions: Arc::default(),
             recent: Arc::default(),
-            allowed: Arc::default(),
-            schedules: Arc::default(),
             stopping: CancellationToken::new(),
-            metrics: Metrics::new(),
             noting: Arc::new(Semaphore::new(MAX_PENDING_RECORDS)),
-            oidc: Arc::default(),
-            outbox: Arc::default(),
+            oidc: Arc::new(Provider::new(settings.oidc.clone(), &settings.public_url, &ambient)),
+            settings: Arc::new(settings),
+            domain: DomainState::new(DomainDeps { db, ambient, queue, wake, keys, tokens, settings: rules }),
         }
-    }
-
-    /// The status of a new e-mail in the outbox.
-    pub fn new_mail_status(&self) -> &'static str {
-        if self.settings.mail.is_some() { "queued" } else { "held" }
-    }
-
-    /// Wakes this process's sender; to be called after the commit that queued an e-mail. Another
-    /// replica's sender finds the e-mail a few seconds later, should this one be gone.
-    pub fn mail_queued(&self) {
-        self.outbox.notify_one();
     }
 }

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use clap::{Args as ClapArgs, Subcommand};
 use restroy_control_plane::{
-    error::ApiError,
     secrets::KeyRing,
     store::{Db, StoreError, second_factor, team_keys},
 };
@@ -91,7 +90,7 @@ pub(crate) async fn keys(command: KeysCommand, as_json: bool) -> Outcome {
 }
 
 fn failed(error: impl Into<StoreError>) -> Failure {
-    Failure::new(ApiError::from(error.into()).0.to_string()).help("Set RESTROY_LOG=info for details.")
+    Failure::new(error.into().to_string())
 }
 
 /// How much each key seals.

@@ -7,8 +7,10 @@ use lua_wasm_host::{Engine, EngineConfig, Isolation, ProcessConfig};
 use restroy_control_plane::{
     api,
     auth::{Registration, token::TokenKeys},
+    executor_api,
     runs::{self, executors::Terms},
     secrets::KeyRing,
+    spawn_services,
     state::{AppDeps, AppState, Settings as ControlPlaneSettings},
 };
 use restroy_executor::{Executor, ExecutorConfig, HttpPolicy};
@@ -88,11 +90,11 @@ impl Installation {
         });
 
         // No other process can hold a lease: what the last one left is taken back at once.
-        runs::boot::start_embedded(&state).await.map_err(|error| DevError::Part("recovery", error.0.to_string()))?;
+        runs::boot::start_embedded(&state).await.map_err(|error| DevError::Part("recovery", error.to_string()))?;
         let terms = Terms { slots: settings.slots.0, ..Terms::default() };
         let credential = runs::executors::create(&state, "embedded", &terms)
             .await
-            .map_err(|error| DevError::Part("the executor's credential", error.0.to_string()))?
+            .map_err(|error| DevError::Part("the executor's credential", error.to_string()))?
             .1;
         let run_api =
             TcpListener::bind("127.0.0.1:0").await.map_err(|error| DevError::Part("the run API", error.to_string()))?;
@@ -119,8 +121,8 @@ impl Installation {
         let stop = CancellationToken::new();
         let mut parts = JoinSet::new();
         serve(&mut parts, "the API", listener, api::router(state.clone()), &stop)?;
-        serve(&mut parts, "the run API", run_api, runs::run_api::router(state.clone()), &stop)?;
-        let services = runs::spawn_services(&state, &stop);
+        serve(&mut parts, "the run API", run_api, executor_api::router(state.clone()), &stop)?;
+        let services = spawn_services(&state, &stop);
         parts.spawn(async move { services.stopped().await });
         let stop_executor = CancellationToken::new();
         let mut executing = JoinSet::new();

@@ -14,7 +14,7 @@ use axum_server::{
     tls_rustls::{RustlsAcceptor, RustlsConfig},
 };
 use futures_util::future::BoxFuture;
-use restroy_control_plane::runs::executors::ClientCertificate;
+use restroy_control_plane::runs::executor::ClientCertificate;
 use rustls::{
     DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
     client::danger::HandshakeSignatureValid,

@@ -7,12 +7,13 @@ use clap::Args as ClapArgs;
 use lua_wasm_host::Isolation;
 use restroy_control_plane::{
     api,
-    auth::token::TokenKeys,
+    auth::{oidc::OidcSettings, token::TokenKeys},
     clock::DatabaseClock,
+    executor_api,
     mail::{self, MailSettings},
     metrics::scrape,
-    runs,
-    state::{AppDeps, AppState, OidcSettings, Settings},
+    runs, spawn_services,
+    state::{AppDeps, AppState, Settings},
     store::{Db, PostgresOptions, stranger_mails::StrangerMails},
 };
 use restroy_run_queue::{redis::RedisQueue, wake::WakeUps};
@@ -171,11 +172,11 @@ impl ControlPlaneProcess {
 
         // Where Redis was emptied, or another one is named now, nobody else may have noticed yet.
         if let Err(error) = runs::boot::start_replica(&state).await {
-            tracing::warn!(problem = %error.0, "what is admitted is not pushed again at once, but within seconds");
+            tracing::warn!(%error, "what is admitted is not pushed again at once, but within seconds");
         }
         let stop = CancellationToken::new();
-        let services = runs::spawn_services(&state, &stop);
-        tokio::spawn(clock.run(state.clone(), stop.clone()));
+        let services = spawn_services(&state, &stop);
+        tokio::spawn(clock.run(state.domain.clone(), stop.clone()));
         let scheme = if certificate.is_some() { "https" } else { "http" };
         let (listening, run_api) = (shown("http", &listeners), shown(scheme, &run_apis));
         let metrics = operators_listener.address;
@@ -186,7 +187,7 @@ impl ControlPlaneProcess {
         let (mut api, mut operators) = (RunningServers::default(), RunningServers::default());
         let serve = || {
             // One router each, whose bounds hold for all its listeners together.
-            let (router, run_router) = (api::router(state.clone()), runs::run_api::router(state.clone()));
+            let (router, run_router) = (api::router(state.clone()), executor_api::router(state.clone()));
             for listener in listeners {
                 api.serve("the API", listener, router.clone(), None)?;
             }
@@ -220,7 +221,7 @@ impl ControlPlaneProcess {
         // Without the database there is nothing to give up and nothing to wait for.
         match tokio::time::timeout(CLOSING, runs::boot::resign(&self.state)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(problem = %error.0, "others lead only when this replica's leases end"),
+            Ok(Err(error)) => tracing::warn!(%error, "others lead only when this replica's leases end"),
             Err(_) => tracing::warn!("others lead only when this replica's leases end: the database does not answer"),
         }
         let _ = tokio::time::timeout(CLOSING, self.state.db.close()).await;

@@ -20,19 +20,17 @@ mod permissions;
 mod pipelines;
 mod restore;
 mod rules;
+mod runs;
 mod scripts;
 mod strangers;
 mod stream_tickets;
 mod teams;
 
-pub use auth::failed_login::MAX_PENDING_RECORDS;
-
 use axum::{Extension, Router, http::header, routing::get};
 use bytes::Bytes;
 use utoipa_axum::router::OpenApiRouter;
 
-use self::http::response_budget::Accounted;
-use crate::state::AppState;
+use crate::{concurrency::response_budget::Accounted, state::AppState};
 
 /// Every route of the API, with its part of the OpenAPI document.
 pub fn routes() -> OpenApiRouter<AppState> {
@@ -49,7 +47,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(library::routes())
         .merge(scripts::routes())
         .merge(configuration::routes())
-        .merge(crate::runs::api::routes())
+        .merge(runs::routes())
 }
 
 /// The OpenAPI 3.1 document of the API.

@@ -28,7 +28,7 @@ pub(super) fn validate(new: &NewApiToken, now: Timestamp) -> ApiResult<()> {
     if new.expires_at.is_some_and(|end| end <= now) {
         fields.error("/expires_at", "a moment that is still to come");
     }
-    fields.finish()
+    Ok(fields.finish()?)
 }
 
 /// Makes a token of an account, whose row is held; `by` makes it. 429 when it has too many.

@@ -1,17 +1,12 @@
 //! The network address that a request comes from.
 
-use std::{
-    convert::Infallible,
-    net::{IpAddr, SocketAddr},
-};
+use std::net::{IpAddr, SocketAddr};
 
 use axum::{
-    extract::{ConnectInfo, FromRequestParts},
+    extract::ConnectInfo,
     http::{HeaderMap, request::Parts},
 };
 use ipnet::IpNet;
-
-use crate::state::AppState;
 
 const FORWARDED: &str = "x-forwarded-for";
 
@@ -46,17 +41,9 @@ pub struct PeerAddress(pub Option<IpAddr>);
 
 impl PeerAddress {
     /// Whose request it is.
-    pub fn from_parts(parts: &Parts, state: &AppState) -> Self {
+    pub fn from_parts(parts: &Parts, trusted: &Networks) -> Self {
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
-        Self(peer.map(|peer| caller(peer, &parts.headers, &state.settings.trusted_proxies)))
-    }
-}
-
-impl FromRequestParts<AppState> for PeerAddress {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Infallible> {
-        Ok(Self::from_parts(parts, state))
+        Self(peer.map(|peer| caller(peer, &parts.headers, trusted)))
     }
 }
 

@@ -87,7 +87,7 @@ impl CountedRates {
     }
 
     /// Whether the request is an attempt to sign in that was not counted yet; from now on it is.
-    pub(super) fn take_uncounted_attempt(&self) -> bool {
+    pub(crate) fn take_uncounted_attempt(&self) -> bool {
         !self.0.attempt.swap(true, Ordering::Relaxed)
     }
 

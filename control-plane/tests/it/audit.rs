@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use reqwest::{Method, StatusCode};
 use restroy_control_plane::{
-    api::MAX_PENDING_RECORDS,
     auth::Role,
     runs::purge,
     sql,
+    state::MAX_PENDING_RECORDS,
     store::audit::{self, Actor, Entry},
 };
 use restroy_sdk::{

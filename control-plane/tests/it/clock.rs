@@ -65,7 +65,7 @@ async fn after_a_machine_stood_still_the_database_is_asked_at_once() {
         Arc::new(DatabaseClock::with_clocks(local.clone(), Arc::new(System)).with_period(Duration::from_hours(1)));
     clock.measure(&world.state.db).await.unwrap();
     let stop = CancellationToken::new();
-    let keeping = tokio::spawn(Arc::clone(&clock).run(world.state.clone(), stop.clone()));
+    let keeping = tokio::spawn(Arc::clone(&clock).run(world.state.domain.clone(), stop.clone()));
     let hour = Duration::from_hours(1);
     local.0.store(i64::try_from(hour.as_micros()).unwrap(), Ordering::SeqCst);
     let right = async {

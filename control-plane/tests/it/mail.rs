@@ -51,7 +51,7 @@ impl Post {
 
     /// One more replica that sends.
     fn send(&mut self) {
-        let (state, stop) = (self.world.state.clone(), self.stop.clone());
+        let (state, stop) = (self.world.state.domain.clone(), self.stop.clone());
         self.mailers.push(tokio::spawn(self.mailer().run(state, stop)));
     }
 
@@ -379,7 +379,7 @@ async fn a_stopping_consumer_returns_what_was_not_handed_over() {
 #[tokio::test]
 async fn what_was_handed_over_without_an_answer_is_sent_again_under_the_same_message_id() {
     let mut post = Post::with(0).await;
-    let (state, stop) = (post.world.state.clone(), post.stop.clone());
+    let (state, stop) = (post.world.state.domain.clone(), post.stop.clone());
     let impatient = tokio::spawn(post.mailer().drain_timeout(Duration::ZERO).run(state, stop));
     let told = Arc::new(Notify::new());
     post.sink.react([Reaction::TakeWhen(Arc::clone(&told))]);

@@ -4,3 +4,5 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what is not as it should be fails the test")]
 
 include!("suite.rs");
+
+mod layers;

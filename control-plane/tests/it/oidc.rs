@@ -22,9 +22,9 @@ use base64::{
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::Method;
 use restroy_control_plane::{
-    auth::{Registration, operator},
+    auth::{Registration, oidc::OidcSettings, operator},
     sql,
-    state::{OidcSettings, Settings},
+    state::Settings,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};

@@ -6,13 +6,11 @@ use proptest::{
     test_runner::TestRunner,
 };
 use restroy_control_plane::{
+    DomainError,
     auth::{Caller, Permission, Role},
     sql,
 };
-use restroy_sdk::{
-    ids::{PipelineId, TeamId},
-    problem::ProblemCode,
-};
+use restroy_sdk::ids::{PipelineId, TeamId};
 use serde_json::json;
 
 use crate::support::{Home, World};
@@ -110,10 +108,10 @@ fn a_scope_is_given_exactly_to_roles_that_hold_the_permission() {
                     }
                 }
                 Err(error) if team == home => {
-                    assert_eq!(error.code(), ProblemCode::Forbidden);
+                    assert!(matches!(error, DomainError::Forbidden(_)), "{error}");
                     assert!(!role.contains(permission), "{role} was refused {permission}");
                 }
-                Err(error) => assert_eq!(error.code(), ProblemCode::NotFound),
+                Err(error) => assert!(matches!(error, DomainError::NotFound), "{error}"),
             }
             Ok(())
         })
@@ -137,7 +135,7 @@ async fn what_is_taken_away_meanwhile_stops_the_write() {
 
     let board = format!("/v1/boards/{}", home.board);
     ann.patch(&board, json!({ "archived": true })).await.expect(200);
-    assert_eq!(scope.write().await.unwrap_err().code(), ProblemCode::Conflict);
+    assert!(matches!(scope.write().await, Err(DomainError::Conflict(_))));
     ann.patch(&board, json!({ "archived": false })).await.expect(200);
     scope.write_durably().await.unwrap();
     let turn = async |role: &str| {
@@ -159,7 +157,7 @@ async fn what_is_taken_away_meanwhile_stops_the_write() {
     );
     drop(tx);
     turn("viewer").await;
-    assert_eq!(scope.write_durably().await.unwrap_err().code(), ProblemCode::Forbidden);
+    assert!(matches!(scope.write_durably().await, Err(DomainError::Forbidden(_))));
     ann.delete(&board).await.expect(204);
-    assert_eq!(scope.write().await.unwrap_err().code(), ProblemCode::NotFound);
+    assert!(matches!(scope.write().await, Err(DomainError::NotFound)));
 }

@@ -4,7 +4,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use reqwest::{Method, StatusCode};
-use restroy_control_plane::{api, auth::ticket, runs, state::AppState};
+use restroy_control_plane::{api, auth::ticket, executor_api, runs, state::AppState};
 use serde_json::{Value, json};
 
 use crate::runs_support::*;
@@ -34,9 +34,9 @@ impl Pair {
     pub(crate) async fn start() -> Self {
         let it = Installation::start().await;
         let mut second = it.state.clone();
-        second.replica = it.state.ambient.uuid();
+        second.domain.replica = it.state.ambient.uuid();
         let api = [it.api, serve(api::router(second.clone())).await].map(|at| format!("http://{at}"));
-        let run_api = [it.run_api, serve(runs::run_api::router(second.clone())).await];
+        let run_api = [it.run_api, serve(executor_api::router(second.clone())).await];
         let run_api = run_api.map(|at| format!("http://{at}/run/v1"));
         Self { it, second, api, run_api }
     }

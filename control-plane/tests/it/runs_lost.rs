@@ -45,7 +45,7 @@ async fn who_ends_leads_no_more() {
     assert_eq!(dispatch::admit(&it.state).await.unwrap(), 1);
     ann.run(&place, json!({})).await;
     let mut other = it.state.clone();
-    other.replica = it.state.ambient.uuid();
+    other.domain.replica = it.state.ambient.uuid();
     assert_eq!(dispatch::admit(&other).await.unwrap(), 0, "the first leads");
     boot::resign(&other).await.unwrap();
     assert_eq!(dispatch::admit(&other).await.unwrap(), 0, "nobody resigns for another");

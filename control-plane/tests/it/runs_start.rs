@@ -2,6 +2,7 @@
 
 use reqwest::{Method, StatusCode};
 use restroy_control_plane::{
+    DomainError,
     runs::{dispatch, start, trigger::Starter},
     store::Durability,
 };
@@ -250,7 +251,7 @@ async fn one_replica_at_a_time_admits() {
     let it = Installation::start().await;
     let (ann, place) = it.pipeline(None).await;
     let mut other = it.state.clone();
-    other.replica = it.state.ambient.uuid();
+    other.domain.replica = it.state.ambient.uuid();
     ann.run(&place, json!({})).await;
     assert_eq!(dispatch::admit(&it.state).await.unwrap(), 1);
     ann.run(&place, json!({})).await;
@@ -277,7 +278,7 @@ async fn a_version_that_is_published_no_more_is_not_started() {
     let mut tx = it.state.db.begin_team_exclusive(team, Durability::Fsync).await.unwrap();
     let starter = Starter::Manual { user, by: CallerKind::User, token: None };
     let refused = start::start(&it.state, &mut tx, prepared, &starter).await.unwrap_err();
-    assert_eq!(refused.code(), restroy_sdk::problem::ProblemCode::Unavailable, "it is chosen again");
+    assert!(matches!(refused, DomainError::ConcurrentChange), "it is chosen again: {refused}");
     drop(tx);
     assert_eq!(it.count("SELECT count(*) FROM runs").await, 0);
     let run = ann.run(&place, json!({})).await;

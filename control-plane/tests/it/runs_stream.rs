@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use reqwest::{Method, StatusCode};
-use restroy_control_plane::runs::{Services, spawn_services};
+use restroy_control_plane::{runs::Services, spawn_services};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{

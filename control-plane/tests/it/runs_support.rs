@@ -15,6 +15,7 @@ use reqwest::{Method, StatusCode};
 use restroy_control_plane::{
     api,
     auth::{Registration, token::TokenKeys},
+    executor_api,
     ports::{CompileReport, CompilerUnavailable, ScriptCompiler},
     runs::{
         self,
@@ -130,7 +131,7 @@ impl Installation {
             ambient,
         });
         let api = serve(api::router(state.clone())).await;
-        let run_api = serve(runs::run_api::router(state.clone())).await;
+        let run_api = serve(executor_api::router(state.clone())).await;
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         Arc::new(Self { state, clock, api, run_api, http, messages: Mutex::new(receiver), database })
     }

@@ -79,7 +79,7 @@ async fn a_step_of_the_purge_that_takes_too_long_is_halved() {
         ..PostgresOptions::new(&it.database.postgres().service_url)
     };
     let mut state = it.state.clone();
-    state.db = Db::open_postgres(&options).await.unwrap();
+    state.domain.db = Db::open_postgres(&options).await.unwrap();
     let mut passes = 0;
     while purge::pass(&state).await.is_err() {
         // On a busy machine anything may take that long.

@@ -45,7 +45,7 @@ pub(crate) async fn through(
     let mut options = PostgresOptions::new(&it.database.postgres().service_url);
     change(&mut options);
     let mut state = it.state.clone();
-    state.db = Db::open_postgres(&options).await.unwrap();
+    state.domain.db = Db::open_postgres(&options).await.unwrap();
     let db = state.db.clone();
     (db, Person { base: format!("http://{}", serve(api::router(state)).await), ..person.clone() })
 }

@@ -2,11 +2,11 @@
 
 use clap::Subcommand;
 use restroy_control_plane::{
+    DomainError,
     auth::operator::{self, OperatorAccount, PasswordToken},
-    error::ApiError,
     store::Db,
 };
-use restroy_sdk::{problem::ProblemCode, time::Ambient};
+use restroy_sdk::time::Ambient;
 use serde_json::json;
 
 use super::{database::Database, failed::failed};
@@ -93,8 +93,8 @@ pub(super) async fn account(command: AccountCommand, as_json: bool) -> Outcome {
 }
 
 async fn create(db: &Db, email: &str, name: Option<&str>) -> Outcome<PasswordToken> {
-    operator::create_account(db, &Ambient::system(), email, name).await.map_err(|error| match error.code() {
-        ProblemCode::Conflict => Failure::new(format!("there is an account `{}` already", clean(email.trim())))
+    operator::create_account(db, &Ambient::system(), email, name).await.map_err(|error| match error {
+        DomainError::Conflict(_) => Failure::new(format!("there is an account `{}` already", clean(email.trim())))
             .help("`restroy admin account reset-password` gives a token for another password"),
         _ => failed(&error),
     })
@@ -126,9 +126,9 @@ fn show(made: &PasswordToken, url: Option<&str>, as_json: bool) -> Outcome {
     Ok(())
 }
 
-fn unknown(account: &str, error: &ApiError) -> Failure {
-    match error.code() {
-        ProblemCode::NotFound => Failure::new(format!("there is no account `{account}`"))
+fn unknown(account: &str, error: &DomainError) -> Failure {
+    match error {
+        DomainError::NotFound => Failure::new(format!("there is no account `{account}`"))
             .help("name a person's account by its whole e-mail address, or by its id"),
         _ => failed(error),
     }

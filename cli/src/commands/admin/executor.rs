@@ -4,13 +4,12 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use restroy_control_plane::{
-    error::ApiError,
+    DomainError,
     runs::executors::{self, DEFAULT_SLOTS, ExecutorInfo, MAX_SLOTS, Terms, TermsPatch},
     store::Db,
 };
 use restroy_sdk::{
     ids::ExecutorId,
-    problem::ProblemCode,
     time::{Ambient, Timestamp},
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
@@ -233,9 +232,9 @@ async fn import(hashes: &[(String, Vec<u8>)], terms: &Terms, db: &Db, as_json: b
     Ok(())
 }
 
-fn unknown(id: ExecutorId, error: &ApiError) -> Failure {
-    match error.code() {
-        ProblemCode::NotFound => Failure::new(format!("there is no executor {id} with a valid credential"))
+fn unknown(id: ExecutorId, error: &DomainError) -> Failure {
+    match error {
+        DomainError::NotFound => Failure::new(format!("there is no executor {id} with a valid credential"))
             .help("`restroy admin executor list` lists them"),
         _ => failed(error),
     }

@@ -1,10 +1,10 @@
-//! What the control-plane answers, as a failure of a command.
+//! Why the domain does not do what an operator asks, as a failure of a command.
 
-use restroy_control_plane::error::ApiError;
+use std::fmt::Display;
 
 use crate::failure::Failure;
 
-/// An answer that is a problem.
-pub(super) fn failed(error: &ApiError) -> Failure {
-    Failure::new(error.0.to_string())
+/// What went wrong.
+pub(super) fn failed(error: &impl Display) -> Failure {
+    Failure::new(error.to_string())
 }

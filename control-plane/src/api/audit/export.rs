@@ -14,8 +14,9 @@ use restroy_sdk::ids::{AuditId, TeamId};
 
 use super::query::ExportQuery;
 use crate::{
-    api::http::{Path, Query, response_budget::Reservation},
+    api::http::{Path, Query},
     auth::{Caller, Permission},
+    concurrency::response_budget::Reservation,
     error::ApiResult,
     state::AppState,
     store::audit::{self, EntryFilter, EntryPage},

@@ -10,9 +10,6 @@ use crate::{
     store::audit::{self, Actor, AttemptAction},
 };
 
-/// How many are being noted at once; beyond, an attempt is only told to the operator's log.
-pub const MAX_PENDING_RECORDS: usize = 16;
-
 /// Notes that somebody did not get in as `user`: nobody, when there is no such account. Beside the answer,
 /// which therefore comes as soon, and says the same, whether the account exists or not.
 pub(in crate::api) fn record_failed_login(

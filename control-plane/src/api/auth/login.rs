@@ -11,11 +11,8 @@ use secrecy::SecretString;
 
 use super::{failed_login, session};
 use crate::{
-    api::http::Body,
-    auth::{
-        SignInAttempt,
-        limit::{self, AttemptKind},
-    },
+    api::http::{Body, SignInAttempt},
+    auth::limit::{self, AttemptKind},
     error::{ApiError, ApiResult},
     state::AppState,
     store::{sessions, users},

@@ -13,13 +13,13 @@ use restroy_sdk::{
 use super::session;
 use crate::{
     api::{
-        http::{Body, rule::TextRule},
+        http::{Body, SignInAttempt, rule::TextRule},
         limits::MAX_PERSON,
     },
     auth::{
-        Registration, SignInAttempt,
+        Registration,
         limit::AttemptKind,
-        oidc::{self, Flow, Identity},
+        oidc::{Flow, Identity},
         token::{self, OpaqueToken},
     },
     error::{ApiError, ApiResult},
@@ -49,10 +49,10 @@ pub(super) async fn begin_oidc_login(
     State(state): State<AppState>,
     attempt: SignInAttempt,
 ) -> ApiResult<Json<OidcLogin>> {
-    oidc::settings(&state)?;
+    state.oidc.settings()?;
     // Whom it is about is not known yet: all who begin share one count otherwise.
     attempt.count_address(&state)?;
-    let (authorization_url, flow) = oidc::begin(&state).await?;
+    let (authorization_url, flow) = state.oidc.begin().await?;
     let kept = OpaqueToken::new(&state.ambient);
     let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;
@@ -79,7 +79,7 @@ pub(super) async fn finish_oidc_login(
 ) -> ApiResult<Json<Tokens>> {
     let refused =
         || ApiError::with(ProblemCode::InvalidCredentials, "The sign-in flow is invalid or expired. Start again.");
-    oidc::settings(&state)?;
+    state.oidc.settings()?;
     attempt.count(&state, AttemptKind::Token, &body.flow)?;
     let peer = attempt.address;
     let hash = token::hash(&body.flow);
@@ -90,7 +90,7 @@ pub(super) async fn finish_oidc_login(
     if !flow.matches_state(&body.state) {
         return Err(refused());
     }
-    let identity = flow.finish(&state, body.code).await?;
+    let identity = flow.finish(&state.oidc, body.code).await?;
     let now = state.ambient.now();
     let mut tx = state.db.system_write().await?;
     if !one_time::spend_flow(&mut tx, &hash, now).await? {

@@ -13,12 +13,11 @@ use tokio::time::Instant;
 use super::failed_login;
 use crate::{
     api::{
-        http::Body,
+        http::{Body, SignInAttempt},
         notices::{self, NoticeContext},
         strangers,
     },
     auth::{
-        SignInAttempt,
         limit::AttemptKind,
         token::{self, OpaqueToken},
     },

@@ -12,8 +12,12 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::{
-    api::{http::Body, notices::NoticeContext, strangers},
-    auth::{SignInAttempt, limit::AttemptKind, token::OpaqueToken},
+    api::{
+        http::{Body, SignInAttempt},
+        notices::NoticeContext,
+        strangers,
+    },
+    auth::{limit::AttemptKind, token::OpaqueToken},
     error::{ApiError, ApiResult},
     mail::quoted,
     state::AppState,

@@ -14,11 +14,10 @@ use serde_json::json;
 use super::session;
 use crate::{
     api::{
-        http::Body,
+        http::{Body, SignInAttempt},
         notices::{self, NoticeContext},
     },
     auth::{
-        SignInAttempt,
         limit::AttemptKind,
         second_factor::{self, CodeCheck},
         token::{self, OpaqueToken},

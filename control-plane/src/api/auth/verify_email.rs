@@ -10,8 +10,8 @@ use serde_json::json;
 
 use super::register::PendingRegistration;
 use crate::{
-    api::http::Body,
-    auth::{SignInAttempt, limit::AttemptKind, token},
+    api::http::{Body, SignInAttempt},
+    auth::{limit::AttemptKind, token},
     error::{ApiError, ApiResult},
     state::AppState,
     store::{

@@ -98,7 +98,7 @@ pub(super) async fn get_kv(
 ) -> ApiResult<Response> {
     let scope = caller.board(&state, id, Permission::KvRead).await?;
     let mut tx = scope.read().await?;
-    let entry = find(&mut tx, id, state.ambient.now(), &key).await.map_err(CallFailure::into_api_error)?;
+    let entry = find(&mut tx, id, state.ambient.now(), &key).await.map_err(CallFailure::into_error)?;
     entry.map(|entry| entry_response(key, entry)).ok_or_else(ApiError::not_found)
 }
 
@@ -127,13 +127,13 @@ pub(super) async fn put_kv(
     Body(put): Body<PutKv>,
 ) -> ApiResult<Response> {
     let scope = caller.board(&state, id, Permission::KvWrite).await?;
-    check_key(&key).map_err(CallFailure::into_api_error)?;
+    check_key(&key).map_err(CallFailure::into_error)?;
     let mut tx = scope.write().await?;
     let now = state.ambient.now();
-    let expires_at = expiry(now, put.ttl_ms).map_err(CallFailure::into_api_error)?;
+    let expires_at = expiry(now, put.ttl_ms).map_err(CallFailure::into_error)?;
     let present = lock_entry(&mut tx, &state, id, &key, &headers).await?;
     let version = present.as_ref().map_or(1, |entry| entry.version + 1);
-    write(&mut tx, id, now, &key, &put.value, version, expires_at).await.map_err(CallFailure::into_api_error)?;
+    write(&mut tx, id, now, &key, &put.value, version, expires_at).await.map_err(CallFailure::into_error)?;
     let mut note = audit::Entry::new("kv.set", "board", id).details(json!({ "key": key }));
     note.before = present.map(|entry| json!({ "version": entry.version }));
     note.after = Some(json!({ "version": version }));
@@ -161,7 +161,7 @@ pub(super) async fn delete_kv(
     let scope = caller.board(&state, id, Permission::KvWrite).await?;
     let mut tx = scope.write().await?;
     let present = lock_entry(&mut tx, &state, id, &key, &headers).await?.ok_or_else(ApiError::not_found)?;
-    remove(&mut tx, id, &key).await.map_err(CallFailure::into_api_error)?;
+    remove(&mut tx, id, &key).await.map_err(CallFailure::into_error)?;
     let note = audit::Entry::new("kv.delete", "board", id).details(json!({ "key": key }));
     let note = note.before(json!({ "version": present.version }));
     audit::record_in_team(&mut tx, &state.ambient, scope.actor(), note).await?;
@@ -178,8 +178,8 @@ async fn lock_entry(
     key: &str,
     headers: &HeaderMap,
 ) -> ApiResult<Option<StoredEntry>> {
-    lock_board(tx, board).await.map_err(CallFailure::into_api_error)?;
-    let present = find(tx, board, state.ambient.now(), key).await.map_err(CallFailure::into_api_error)?;
+    lock_board(tx, board).await.map_err(CallFailure::into_error)?;
+    let present = find(tx, board, state.ambient.now(), key).await.map_err(CallFailure::into_error)?;
     check_preconditions(headers, present.as_ref().map(entry_etag))?;
     Ok(present)
 }

@@ -292,5 +292,5 @@ fn check(key: &str, put: &PutConfiguration) -> ApiResult<()> {
     if put.usable_only && !put.secret {
         fields.error("/usable_only", "only secrets can be `usable_only`: set `secret` too");
     }
-    fields.finish()
+    Ok(fields.finish()?)
 }

@@ -7,16 +7,14 @@
 //! ```ignore
 //! let mut tx = scope.write().await?;
 //! let slot = match idempotency.begin(&mut tx, scope.team().uuid(), &body, now).await? {
-//!     Begun::First(slot) => slot,
-//!     Begun::Again(answer) => return Ok(answer),
+//!     Idempotent::New(slot) => slot,
+//!     Idempotent::Replay(answer) => return Ok(answer),
 //! };
 //! … create …
-//! let answer = slot.answer(&mut tx, StatusCode::CREATED, &thing).await?;
+//! let answer = slot.store_response(&mut tx, StatusCode::CREATED, &thing).await?;
 //! tx.commit().await?;
 //! Ok(answer)
 //! ```
-
-use std::time::Duration;
 
 use axum::{
     Json,
@@ -28,17 +26,16 @@ use restroy_sdk::{problem::ProblemCode, time::Timestamp};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
-use sqlx::{query, query_as};
 use uuid::Uuid;
 
 use crate::{
     error::{ApiError, ApiResult},
-    sql,
-    store::Tx,
+    store::{
+        Tx,
+        idempotency::{self, KeyRef, KeyState},
+    },
 };
 
-/// How long an answer is kept.
-const KEY_TTL: Duration = Duration::from_hours(24);
 /// The longest key, in characters.
 const MAX_KEY: usize = 255;
 
@@ -114,49 +111,19 @@ impl Idempotency {
     ) -> ApiResult<Idempotent> {
         let Some(key) = &self.key else { return Ok(Idempotent::New(ReplaySlot(None))) };
         let hash = Sha256::digest(serde_json::to_vec(body)?).to_vec();
-        // On Postgres this waits for another transaction that has the same key in hand: afterwards its
-        // answer is there, or the key is free.
-        let inserted = sql!(
-            &mut *tx,
-            execute,
-            query(
-                "INSERT INTO idempotency_keys (scope, route, key, request_hash, created_at)
-                 VALUES ($1, $2, $3, $4, $5)
-                 ON CONFLICT (scope, route, key) DO UPDATE SET
-                     request_hash = excluded.request_hash, status = NULL, answer = NULL,
-                     created_at = excluded.created_at
-                 WHERE idempotency_keys.created_at < $6"
-            )
-            .bind(scope)
-            .bind(&self.route)
-            .bind(key)
-            .bind(&hash)
-            .bind(now)
-            .bind(now.before(KEY_TTL))
-        )?;
-        if inserted.rows_affected() == 1 {
-            return Ok(Idempotent::New(ReplaySlot(Some((scope, self)))));
-        }
-        let first: Option<(Vec<u8>, Option<i64>, Option<String>)> = sql!(
-            &mut *tx,
-            fetch_optional,
-            query_as(
-                "SELECT request_hash, status, answer FROM idempotency_keys
-                 WHERE scope = $1 AND route = $2 AND key = $3"
-            )
-            .bind(scope)
-            .bind(&self.route)
-            .bind(key)
-        )?;
-        // Its day may have ended between the two statements.
-        let (first_hash, status, answer) = first.ok_or_else(ApiError::conflict)?;
+        let at = KeyRef { scope, route: &self.route, key };
+        let (first_hash, answer) = match idempotency::begin(tx, at, &hash, now).await? {
+            KeyState::New => return Ok(Idempotent::New(ReplaySlot(Some((scope, self))))),
+            KeyState::Expired => return Err(ApiError::conflict()),
+            KeyState::Known { request_hash, answer } => (request_hash, answer),
+        };
         if first_hash != hash {
             return Err(ApiError::with(
                 ProblemCode::IdempotencyMismatch,
                 "This `Idempotency-Key` was used with another body. Use a new key for a new request.",
             ));
         }
-        let (Some(status), Some(answer)) = (status, answer) else {
+        let Some((status, answer)) = answer else {
             return Err(ApiError::with(
                 ProblemCode::IdempotencyInFlight,
                 "The first request with this `Idempotency-Key` is still in progress. Try again shortly.",
@@ -177,20 +144,9 @@ impl ReplaySlot {
         body: &(impl Serialize + Sync),
     ) -> ApiResult<Response> {
         let answer = serde_json::value::to_raw_value(body)?;
-        if let Some((scope, Idempotency { key, route })) = self.0 {
-            sql!(
-                &mut *tx,
-                execute,
-                query(
-                    "UPDATE idempotency_keys SET status = $4, answer = $5
-                     WHERE scope = $1 AND route = $2 AND key = $3"
-                )
-                .bind(scope)
-                .bind(route)
-                .bind(key)
-                .bind(i64::from(status.as_u16()))
-                .bind(answer.get())
-            )?;
+        if let Some((scope, Idempotency { key: Some(key), route })) = &self.0 {
+            let at = KeyRef { scope: *scope, route, key };
+            idempotency::store_answer(tx, at, status.as_u16(), answer.get()).await?;
         }
         Ok((status, Json(answer)).into_response())
     }

@@ -29,8 +29,9 @@ use crate::{
         PeerAddress, origin,
         rate::{CountedRates, RateClass},
     },
+    concurrency::lanes::{Lanes, limit_concurrency},
     error::ApiError,
-    runs::run_api::lanes::{Lanes, limit_concurrency},
+    metrics::method_label,
     state::{AppState, Settings},
 };
 
@@ -79,7 +80,9 @@ pub fn in_flight_layers(router: Router<AppState>, state: &AppState) -> Router<Ap
 /// Pages of known origins may call the API (the Fetch standard, section 3.2). They send their tokens
 /// themselves: no cookies, no credentials.
 fn cross_origin(settings: &Settings) -> CorsLayer {
-    let origins = origin::allowed_origins(settings).filter_map(|origin| HeaderValue::from_str(&origin).ok());
+    let origins = origin::allowed_origins(&settings.public_url, &settings.allowed_origins)
+        .into_iter()
+        .filter_map(|origin| HeaderValue::from_str(&origin).ok());
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
@@ -105,7 +108,7 @@ async fn rate_limit(State(state): State<AppState>, request: Request, next: Next)
     let class = if upgrade { RateClass::Streams } else { RateClass::Address };
     let counted = CountedRates::default();
     let (mut parts, body) = request.into_parts();
-    let peer = PeerAddress::from_parts(&parts, &state);
+    let peer = PeerAddress::from_parts(&parts, &state.settings.trusted_proxies);
     let mut response = match state.rates.count_address(class, peer.0, state.ambient.now(), &counted) {
         Ok(()) => {
             parts.extensions.insert(counted.clone());
@@ -144,7 +147,7 @@ async fn outer_layer(State(state): State<AppState>, request: Request, next: Next
     let response = next.run(request).await;
     let mut response = into_problem(response, &id);
     let route = route.as_ref().map(MatchedPath::as_str);
-    state.metrics.request(route, &method, response.status().as_u16(), started.elapsed());
+    state.metrics.request(route, method_label(&method), response.status().as_u16(), started.elapsed());
     tracing::debug!(
         request_id = %id,
         %method,

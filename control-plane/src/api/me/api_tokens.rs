@@ -13,11 +13,11 @@ use serde_json::json;
 use super::proof;
 use crate::{
     api::{
-        http::{Body, FieldErrors, Idempotency, Idempotent, Path, Query, SortedPageQuery},
+        http::{Body, FieldErrors, Idempotency, Idempotent, Path, Query, SignInAttempt, SortedPageQuery},
         new_token,
         notices::{self, NoticeContext},
     },
-    auth::{Caller, SignInAttempt},
+    auth::Caller,
     error::{ApiError, ApiResult},
     state::AppState,
     store::{api_tokens, audit, teams},

@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::proof;
 use crate::{
-    api::http::Body,
-    auth::{Caller, SignInAttempt},
+    api::http::{Body, SignInAttempt},
+    auth::Caller,
     error::{ApiError, ApiResult},
     runs::{
         announce::Announcements,

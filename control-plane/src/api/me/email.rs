@@ -14,20 +14,21 @@ use restroy_sdk::{
 use super::proof;
 use crate::{
     api::{
-        http::{Body, FieldErrors},
+        http::{Body, FieldErrors, SignInAttempt},
         notices::{self, NoticeContext},
         strangers,
     },
     auth::{
-        Caller, SignInAttempt,
+        Caller,
         limit::AttemptKind,
         token::{self, OpaqueToken},
     },
-    error::{ApiError, ApiResult, is_unique_violation},
+    error::{ApiError, ApiResult},
     mail::quoted,
     state::AppState,
     store::{
         audit::{self, Actor},
+        failure::is_unique_violation,
         one_time::{self, Purpose},
         outbox,
         stranger_mails::EmailCause,

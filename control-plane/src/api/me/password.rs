@@ -7,10 +7,10 @@ use secrecy::SecretString;
 use super::proof;
 use crate::{
     api::{
-        http::Body,
+        http::{Body, SignInAttempt},
         notices::{self, NoticeContext},
     },
-    auth::{Caller, SignInAttempt},
+    auth::Caller,
     error::{ApiError, ApiResult},
     state::AppState,
     store::{

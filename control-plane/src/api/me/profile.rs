@@ -67,7 +67,7 @@ pub(super) async fn patch_me(
 }
 
 async fn load_profile(tx: &mut Tx, caller: Caller, user: User) -> ApiResult<Me> {
-    let teams = teams::roles_of_user(tx, caller).await?;
+    let teams = teams::roles_of_user(tx, caller.team_viewer()).await?;
     let two_factor = second_factor::is_on(tx, caller.user_id).await?;
     Ok(Me {
         id: user.id,

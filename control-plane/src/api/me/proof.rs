@@ -7,8 +7,8 @@ use restroy_sdk::{
 use secrecy::SecretString;
 
 use crate::{
-    api::auth::failed_login,
-    auth::{Caller, SignInAttempt, limit::AttemptKind},
+    api::{auth::failed_login, http::SignInAttempt},
+    auth::{Caller, limit::AttemptKind},
     error::{ApiError, ApiResult},
     state::AppState,
     store::{

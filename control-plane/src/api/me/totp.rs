@@ -10,11 +10,11 @@ use serde_json::json;
 use super::proof;
 use crate::{
     api::{
-        http::Body,
+        http::{Body, SignInAttempt},
         notices::{self, NoticeContext},
     },
     auth::{
-        Caller, SignInAttempt,
+        Caller,
         limit::AttemptKind,
         second_factor::{self, CodeCheck},
     },

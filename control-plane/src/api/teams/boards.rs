@@ -67,7 +67,7 @@ pub(super) async fn list_boards(
     let sorted =
         SortedPageQuery::new(listing.sort, listing.name, listing.limit, listing.cursor).for_list(listing.deleted);
     let selection = sorted.selection()?;
-    let viewer = boards::Viewer::new(&scope, Permission::BoardRead);
+    let viewer = scope.board_viewer(Permission::BoardRead);
     let boards = boards::list(&mut scope.read().await?, viewer, listing.deleted, &selection).await?;
     Ok(Json(sorted.page(boards, |board| (board.id.uuid(), &board.name))?))
 }

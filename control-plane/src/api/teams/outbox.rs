@@ -14,7 +14,7 @@ use crate::{
     auth::{Caller, Permission},
     error::ApiResult,
     state::AppState,
-    store::{boards, outbox, sort::AgeOrder},
+    store::{outbox, sort::AgeOrder},
 };
 
 /// Which e-mails.
@@ -80,7 +80,7 @@ pub(super) async fn list_outbox(
     let mut after: Option<MessageId> = page.after()?;
     let mut filling = PageBuilder::new(&page)?;
     let mut tx = scope.read().await?;
-    let viewer = boards::Viewer::new(&scope, Permission::RunRead);
+    let viewer = scope.board_viewer(Permission::RunRead);
     while let Some(rows) = filling.rows_wanted() {
         let messages = outbox::list(&mut tx, viewer, age, after, status, rows).await?;
         after = messages.last().map(|message| message.id).or(after);

@@ -60,8 +60,8 @@ pub(super) async fn list_teams(
     let since = filter.deleted.then(|| state.ambient.now().before(RETENTION));
     let mut tx = state.db.system_read().await?;
     let teams = match since {
-        Some(since) => teams::list_deleted_for_user(&mut tx, caller, since, &selection).await?,
-        None => teams::list_for_user(&mut tx, caller, &selection).await?,
+        Some(since) => teams::list_deleted_for_user(&mut tx, caller.team_viewer(), since, &selection).await?,
+        None => teams::list_for_user(&mut tx, caller.team_viewer(), &selection).await?,
     };
     Ok(Json(sorted.page(teams, |team| (team.id.uuid(), &team.name))?))
 }

@@ -7,13 +7,11 @@
     reason = "what is there in its place has something to do with what it is given"
 )]
 
+use restroy_sdk::time::Ambient;
 use serde::{Deserialize, Serialize};
 
-use super::Identity;
-use crate::{
-    error::{ApiError, ApiResult},
-    state::AppState,
-};
+use super::{Identity, OidcSettings};
+use crate::error::{ApiError, ApiResult};
 
 /// Nothing is known of a provider.
 #[derive(Debug, Default)]
@@ -23,9 +21,21 @@ pub struct Provider;
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Flow {}
 
-/// Begins nothing.
-pub async fn begin(_: &AppState) -> ApiResult<(String, Flow)> {
-    Err(ApiError::not_found())
+impl Provider {
+    /// Of whatever is set.
+    pub fn new(_: Option<OidcSettings>, _: &str, _: &Ambient) -> Self {
+        Self
+    }
+
+    /// There are none.
+    pub fn settings(&self) -> ApiResult<&OidcSettings> {
+        Err(ApiError::not_found())
+    }
+
+    /// Begins nothing.
+    pub async fn begin(&self) -> ApiResult<(String, Flow)> {
+        Err(ApiError::not_found())
+    }
 }
 
 impl Flow {
@@ -35,7 +45,7 @@ impl Flow {
     }
 
     /// There is nobody to ask.
-    pub async fn finish(self, _: &AppState, _: String) -> ApiResult<Identity> {
+    pub async fn finish(self, _: &Provider, _: String) -> ApiResult<Identity> {
         Err(ApiError::not_found())
     }
 }

@@ -7,12 +7,19 @@ mod provider;
 #[cfg(feature = "oidc")]
 mod provider;
 
-pub use provider::{Flow, Provider, begin};
+pub use provider::{Flow, Provider};
+use secrecy::SecretString;
 
-use crate::{
-    error::{ApiError, ApiResult},
-    state::{AppState, OidcSettings},
-};
+/// The OpenID provider that people may sign in by.
+#[derive(Debug, Clone)]
+pub struct OidcSettings {
+    /// Its issuer, exactly as it says itself.
+    pub issuer: String,
+    /// What it knows this installation as.
+    pub client_id: String,
+    /// The secret that goes with that.
+    pub client_secret: SecretString,
+}
 
 /// Who the provider says that somebody is.
 #[derive(Debug, Clone)]
@@ -25,9 +32,4 @@ pub struct Identity {
     pub email: Option<String>,
     /// Their name.
     pub name: Option<String>,
-}
-
-/// The settings; 404 on an installation without a provider.
-pub fn settings(state: &AppState) -> ApiResult<&OidcSettings> {
-    state.settings.oidc.as_ref().filter(|_| cfg!(feature = "oidc")).ok_or_else(ApiError::not_found)
 }

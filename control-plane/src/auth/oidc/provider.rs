@@ -11,16 +11,18 @@ use openidconnect::{
         CoreProviderMetadata, CoreTokenResponse,
     },
 };
-use restroy_sdk::{problem::ProblemCode, time::Timestamp};
+use restroy_sdk::{
+    problem::ProblemCode,
+    time::{Ambient, Timestamp},
+};
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use super::{Identity, settings};
+use super::{Identity, OidcSettings};
 use crate::{
     auth::token::OpaqueToken,
     error::{ApiError, ApiResult},
-    state::{AppState, OidcSettings},
 };
 
 /// How long the provider's own description is good.
@@ -34,9 +36,15 @@ const MAX_ANSWER: usize = 1024 * 1024;
 /// Who asked in vain knows for so long that it is in vain: the others do not wait one after the other.
 const UNAVAILABLE_TTL: Duration = Duration::from_secs(5);
 
-/// What is remembered of the provider.
-#[derive(Debug, Default)]
-pub struct Provider(Mutex<ProviderCache>);
+/// The provider, as far as one is set, and what is remembered of it.
+#[derive(Debug)]
+pub struct Provider {
+    settings: Option<OidcSettings>,
+    /// Where people come back to.
+    redirect: String,
+    ambient: Ambient,
+    known: Mutex<ProviderCache>,
+}
 
 #[derive(Debug, Default)]
 struct ProviderCache {
@@ -86,29 +94,71 @@ impl From<FlowError> for ApiError {
 /// The client of the provider that `metadata` describes. Its type says which endpoints there are, at a length
 /// that nobody wants to write.
 macro_rules! client {
-    ($state:expr, $metadata:expr) => {{
-        let settings = settings($state)?;
-        let redirect = format!("{}/oidc/callback", $state.settings.public_url);
-        let redirect = RedirectUrl::new(redirect).map_err(|error| FlowError::Settings(error.to_string()))?;
+    ($provider:expr, $metadata:expr) => {{
+        let settings = $provider.settings()?;
+        let redirect =
+            RedirectUrl::new($provider.redirect.clone()).map_err(|error| FlowError::Settings(error.to_string()))?;
         let secret = ClientSecret::new(settings.client_secret.expose_secret().to_owned());
         CoreClient::from_provider_metadata($metadata.clone(), ClientId::new(settings.client_id.clone()), Some(secret))
             .set_redirect_uri(redirect)
     }};
 }
-/// Begins a flow: where the person is to go, and what is kept until they come back.
-pub async fn begin(state: &AppState) -> ApiResult<(String, Flow)> {
-    let metadata = metadata(state, CACHE_TTL).await?;
-    let opaque = || OpaqueToken::new(&state.ambient).into_text();
-    let flow = Flow { state: opaque(), nonce: opaque(), verifier: opaque() };
-    let verifier = PkceCodeVerifier::new(flow.verifier.clone());
-    let (csrf, nonce) = (CsrfToken::new(flow.state.clone()), Nonce::new(flow.nonce.clone()));
-    let (url, ..) = client!(state, metadata)
-        .authorize_url(CoreAuthenticationFlow::AuthorizationCode, move || csrf, move || nonce)
-        .add_scope(Scope::new("email".into()))
-        .add_scope(Scope::new("profile".into()))
-        .set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier))
-        .url();
-    Ok((url.into(), flow))
+
+impl Provider {
+    /// Over the settings, of an installation that people reach at `public_url`. Asks nobody yet.
+    pub fn new(settings: Option<OidcSettings>, public_url: &str, ambient: &Ambient) -> Self {
+        let redirect = format!("{public_url}/oidc/callback");
+        Self { settings, redirect, ambient: ambient.clone(), known: Mutex::default() }
+    }
+
+    /// The settings; 404 on an installation without a provider.
+    pub fn settings(&self) -> ApiResult<&OidcSettings> {
+        self.settings.as_ref().ok_or_else(ApiError::not_found)
+    }
+
+    /// Begins a flow: where the person is to go, and what is kept until they come back.
+    pub async fn begin(&self) -> ApiResult<(String, Flow)> {
+        let metadata = self.metadata(CACHE_TTL).await?;
+        let opaque = || OpaqueToken::new(&self.ambient).into_text();
+        let flow = Flow { state: opaque(), nonce: opaque(), verifier: opaque() };
+        let verifier = PkceCodeVerifier::new(flow.verifier.clone());
+        let (csrf, nonce) = (CsrfToken::new(flow.state.clone()), Nonce::new(flow.nonce.clone()));
+        let (url, ..) = client!(self, metadata)
+            .authorize_url(CoreAuthenticationFlow::AuthorizationCode, move || csrf, move || nonce)
+            .add_scope(Scope::new("email".into()))
+            .add_scope(Scope::new("profile".into()))
+            .set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier))
+            .url();
+        Ok((url.into(), flow))
+    }
+
+    /// The provider's description of itself and its keys, no older than `at_most`.
+    async fn metadata(&self, at_most: Duration) -> ApiResult<CoreProviderMetadata> {
+        let settings = self.settings()?;
+        let mut known = self.known.lock().await;
+        let now = self.ambient.now();
+        if let Some((since, metadata)) = &known.metadata
+            && now.since(*since) < at_most
+        {
+            return Ok(metadata.clone());
+        }
+        if known.away.is_some_and(|since| now.since(since) < UNAVAILABLE_TTL) {
+            return Err(FlowError::Unreachable("it was not there a moment ago".into()).into());
+        }
+        let issuer = IssuerUrl::new(settings.issuer.clone()).map_err(|error| FlowError::Settings(error.to_string()))?;
+        let http = http(settings)?;
+        let send = |request| send(http.clone(), request);
+        match CoreProviderMetadata::discover_async(issuer, &send).await {
+            Ok(found) => {
+                *known = ProviderCache { metadata: Some((now, found.clone())), away: None };
+                Ok(found)
+            }
+            Err(error) => {
+                known.away = Some(self.ambient.now());
+                Err(FlowError::Unreachable(format!("{error}: {error:?}")).into())
+            }
+        }
+    }
 }
 
 impl Flow {
@@ -119,11 +169,11 @@ impl Flow {
     }
 
     /// Exchanges the code for the provider's word about who it is, and checks that.
-    pub async fn finish(self, state: &AppState, code: String) -> ApiResult<Identity> {
-        let metadata = metadata(state, CACHE_TTL).await?;
-        let http = http(settings(state)?)?;
+    pub async fn finish(self, provider: &Provider, code: String) -> ApiResult<Identity> {
+        let metadata = provider.metadata(CACHE_TTL).await?;
+        let http = http(provider.settings()?)?;
         let send = |request| send(http.clone(), request);
-        let answer: CoreTokenResponse = client!(state, metadata)
+        let answer: CoreTokenResponse = client!(provider, metadata)
             .exchange_code(AuthorizationCode::new(code))
             .map_err(|error| FlowError::Settings(error.to_string()))?
             .set_pkce_verifier(PkceCodeVerifier::new(self.verifier))
@@ -132,15 +182,15 @@ impl Flow {
             // Only what it says of itself: all of it may have tokens in it.
             .map_err(|error| FlowError::Answer(error.to_string()))?;
         let nonce = Nonce::new(self.nonce);
-        match check(state, &metadata, &answer, &nonce) {
+        match check(provider, &metadata, &answer, &nonce) {
             Ok(identity) => Ok(identity),
             Err(first) => {
                 // The provider may have got other keys since it was asked for them.
-                let again = self::metadata(state, STALE).await?;
+                let again = provider.metadata(STALE).await?;
                 if again.jwks() == metadata.jwks() {
                     return Err(first);
                 }
-                check(state, &again, &answer, &nonce)
+                check(provider, &again, &answer, &nonce)
             }
         }
     }
@@ -148,14 +198,14 @@ impl Flow {
 
 /// Checks signature, issuer, audience, times and nonce of the ID token, and that the access token is its.
 fn check(
-    state: &AppState,
+    provider: &Provider,
     metadata: &CoreProviderMetadata,
     answer: &CoreTokenResponse,
     nonce: &Nonce,
 ) -> ApiResult<Identity> {
     let refused = FlowError::Answer;
-    let client = client!(state, metadata);
-    let seconds = state.ambient.now().micros().div_euclid(1_000_000);
+    let client = client!(provider, metadata);
+    let seconds = provider.ambient.now().micros().div_euclid(1_000_000);
     let now = chrono::DateTime::from_timestamp(seconds, 0).unwrap_or_default();
     let verifier = client
         .id_token_verifier()
@@ -191,34 +241,6 @@ fn check(
         email: email.map(|email| email.as_str().to_owned()),
         name: claims.name().and_then(|names| names.get(None)).map(|name| name.as_str().to_owned()),
     })
-}
-
-/// The provider's description of itself and its keys, no older than `at_most`.
-async fn metadata(state: &AppState, at_most: Duration) -> ApiResult<CoreProviderMetadata> {
-    let settings = settings(state)?;
-    let mut known = state.oidc.0.lock().await;
-    let now = state.ambient.now();
-    if let Some((since, metadata)) = &known.metadata
-        && now.since(*since) < at_most
-    {
-        return Ok(metadata.clone());
-    }
-    if known.away.is_some_and(|since| now.since(since) < UNAVAILABLE_TTL) {
-        return Err(FlowError::Unreachable("it was not there a moment ago".into()).into());
-    }
-    let issuer = IssuerUrl::new(settings.issuer.clone()).map_err(|error| FlowError::Settings(error.to_string()))?;
-    let http = http(settings)?;
-    let send = |request| send(http.clone(), request);
-    match CoreProviderMetadata::discover_async(issuer, &send).await {
-        Ok(found) => {
-            *known = ProviderCache { metadata: Some((now, found.clone())), away: None };
-            Ok(found)
-        }
-        Err(error) => {
-            known.away = Some(state.ambient.now());
-            Err(FlowError::Unreachable(format!("{error}: {error:?}")).into())
-        }
-    }
 }
 
 fn http(settings: &OidcSettings) -> ApiResult<reqwest::Client> {
