@@ -65,7 +65,7 @@ async fn a_run_names_the_schedule_that_started_it_and_lists_find_it() {
             (&json!("2026-01-01T02:00:00.000000Z"), &Value::Null)
         );
         let by_hand = runs(&format!("{list}?trigger=manual")).await;
-        assert_eq!(by_hand.iter().map(|run| text(&run["id"])).collect::<Vec<_>>(), [manual.clone()]);
+        assert_eq!(by_hand.iter().map(|run| text(&run["id"])).collect::<Vec<_>>(), std::slice::from_ref(&manual));
         assert_eq!(runs(&list).await.len(), 2);
         ann.expect(StatusCode::BAD_REQUEST, Method::GET, &format!("{list}?trigger=webhook"), None).await;
     }

@@ -83,14 +83,14 @@ async fn a_paused_schedule_fires_when_it_is_resumed_and_not_for_what_passed() {
     let (ann, place) = it.pipeline(Some(hourly())).await;
     let paused = changed(&ann, &place, "hourly", "pause").await;
     assert_eq!((&paused["paused_at"], &paused["next"]), (&json!("2026-01-01T00:00:00.000000Z"), &json!([])));
-    assert_eq!(list(&ann, &place).await, [paused.clone()]);
+    assert_eq!(list(&ann, &place).await, std::slice::from_ref(&paused));
     assert_eq!(changed(&ann, &place, "hourly", "pause").await, paused, "pausing it again changes nothing");
     assert_eq!(after(&it, HOUR * 3).await, 0);
     let ann = ann.login("ann").await;
     let resumed = changed(&ann, &place, "hourly", "resume").await;
     assert_eq!((&resumed["paused_at"], &resumed["next"][0]), (&Value::Null, &json!("2026-01-01T04:00:00.000000Z")));
     assert_eq!(resumed["next"].as_array().unwrap().len(), 10);
-    assert_eq!(list(&ann, &place).await, [resumed.clone()]);
+    assert_eq!(list(&ann, &place).await, std::slice::from_ref(&resumed));
     assert_eq!(changed(&ann, &place, "hourly", "resume").await, resumed, "resuming it again changes nothing");
     assert_eq!(fire_due(&it.state).await.unwrap(), 0, "what passed has passed");
     assert_eq!(after(&it, HOUR).await, 1);

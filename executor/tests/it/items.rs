@@ -131,7 +131,7 @@ async fn a_teams_own_limits_hold() {
     )
     .await;
     api.plan(|plan| {
-        plan.limits = LimitValues::default().with(Limit::ItemsPerForEach, 2).with(Limit::StepFuel, 500_000)
+        plan.limits = LimitValues::default().with(Limit::ItemsPerForEach, 2).with(Limit::StepFuel, 500_000);
     });
     let report = run_with(api).await;
     assert_eq!(report.step("two").0, StepStatus::Succeeded);

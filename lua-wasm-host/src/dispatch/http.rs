@@ -47,7 +47,8 @@ impl Dispatcher {
         let url =
             Url::parse(&request.url).map_err(|error| invalid(format!("\"{shown_url}\" is not a URL: {error}")))?;
         // A secret in the place of a host, or in a path, which logs and redirects show, is a mistake.
-        if Url::parse(&shown_url).map(|shown| shown[..Position::AfterPath] != url[..Position::AfterPath]) != Ok(false) {
+        let same = |shown: Url| shown[..Position::AfterPath] == url[..Position::AfterPath];
+        if !Url::parse(&shown_url).is_ok_and(same) {
             return Err(invalid("a reference to a secret has its place in a query, a header or a body").into());
         }
         if !matches!(url.scheme(), "http" | "https") {

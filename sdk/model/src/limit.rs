@@ -179,6 +179,8 @@ impl<'de> Deserialize<'de> for LimitValues {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     #[test]
@@ -209,7 +211,7 @@ mod tests {
         for limit in Limit::ALL {
             let [default, maximum] = [limit.default(), limit.maximum()].map(grouped);
             let (name, about, unit) = (limit.name(), limit.description().trim_end_matches('.'), limit.unit());
-            table += &format!("| `{name}` | {about} | {unit} | {default} | {maximum} |\n");
+            writeln!(table, "| `{name}` | {about} | {unit} | {default} | {maximum} |").unwrap();
         }
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/limits.md");
         let document = std::fs::read_to_string(path).unwrap();
