@@ -3,6 +3,7 @@
 //! A reference never carries a value into the sandbox. A request names the texts that stand for its references
 //! (tokens), and the values take their places here, in the host. Journals and idempotency keys see `secret:KEY` instead.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -14,8 +15,10 @@ use crate::{CallError, CallResult};
 
 /// Most tokens of a request.
 const MAX_TOKENS: usize = 100;
-/// The length of a token, in bytes: short ones would occur by chance, or often.
-const TOKEN_BYTES: std::ops::RangeInclusive<usize> = 32..=100;
+/// What every token begins with; hexadecimal digits follow.
+const TOKEN_PREFIX: &str = "restroy-secret-";
+/// The length of a token, in bytes.
+const TOKEN_BYTES: usize = TOKEN_PREFIX.len() + 32;
 
 /// A text of a request that stands for a secret.
 #[derive(Deserialize)]
@@ -38,10 +41,9 @@ enum SecretForm {
 }
 
 /// What the tokens of a request stand for.
-pub(super) struct Substitution(Vec<Replacement>);
+pub(super) struct Substitution(HashMap<String, Replacement>);
 
 struct Replacement {
-    token: String,
     value: String,
     shown: String,
 }
@@ -62,21 +64,29 @@ impl Substitution {
         self.replaced(text, most, |replacement| &replacement.shown)
     }
 
+    /// One pass, however many tokens there are: the text is a tenant's, and as long as a request may be.
     fn replaced(&self, text: &str, most: usize, with: impl Fn(&Replacement) -> &String) -> Result<String, CallError> {
-        let mut text = text.to_owned();
-        for replacement in &self.0 {
-            let count = text.matches(&replacement.token).count();
-            if count == 0 {
-                continue;
+        let mut written = String::with_capacity(text.len().min(most));
+        let mut rest = text;
+        while let Some(start) = rest.find(TOKEN_PREFIX) {
+            let token = rest.get(start..start + TOKEN_BYTES).and_then(|token| self.0.get(token));
+            let (end, replacement) = match token {
+                Some(replacement) => (start + TOKEN_BYTES, with(replacement).as_str()),
+                None => (start + TOKEN_PREFIX.len(), TOKEN_PREFIX),
+            };
+            written.push_str(&rest[..start]);
+            written.push_str(replacement);
+            rest = &rest[end..];
+            if written.len() > most {
+                break;
             }
-            // Measured before it is made.
-            if text.len().saturating_add(count.saturating_mul(with(replacement).len())) > most {
-                let message = format!("the request is too large with its secrets (limit: {most} bytes)");
-                return Err(CallError::new("invalid_argument", message));
-            }
-            text = text.replace(&replacement.token, with(replacement));
         }
-        Ok(text)
+        if written.len().saturating_add(rest.len()) > most {
+            let message = format!("the request is too large with its secrets (limit: {most} bytes)");
+            return Err(CallError::new("invalid_argument", message));
+        }
+        written.push_str(rest);
+        Ok(written)
     }
 }
 
@@ -88,11 +98,12 @@ impl Dispatcher {
             return Err(CallError::new("invalid_argument", message));
         }
         let replacement = |SecretToken { token, key, form }: SecretToken| {
-            if !TOKEN_BYTES.contains(&token.len()) {
+            let digits = token.strip_prefix(TOKEN_PREFIX).unwrap_or_default();
+            if token.len() != TOKEN_BYTES || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
                 return Err(CallError::new("invalid_argument", "a malformed reference to a secret"));
             }
             let value = self.host_context.secrets.value(&key).ok_or_else(|| not_declared(&key))?;
-            Ok(Replacement { value: form.written(value), shown: form.written(&format!("secret:{key}")), token })
+            Ok((token, Replacement { value: form.written(value), shown: form.written(&format!("secret:{key}")) }))
         };
         Ok(Substitution(tokens.into_iter().map(replacement).collect::<Result<_, _>>()?))
     }
@@ -187,5 +198,19 @@ mod tests {
         assert_eq!(SecretForm::Header.written("a\"b c"), "a\"b c");
         assert_eq!(SecretForm::Url.written("a&b=c d/ü~"), "a%26b%3Dc%20d%2F%C3%BC~");
         assert_eq!(SecretForm::Json.written("a\"b\\\n"), "a\\\"b\\\\\\n");
+    }
+    #[test]
+    fn a_text_is_replaced_in_one_pass_and_within_its_limit() {
+        let token = |digit: &str| format!("{TOKEN_PREFIX}{}", digit.repeat(32));
+        let replacement = |value: &str| Replacement { value: value.into(), shown: "secret:KEY".into() };
+        // A value that looks like a token is not replaced again.
+        let map = HashMap::from([(token("a"), replacement("first")), (token("b"), replacement(&token("a")))]);
+        let secrets = Substitution(map);
+        let text = format!("{TOKEN_PREFIX}{} ü {} {}é", token("a"), token("b"), token("c"));
+        let expected = format!("{TOKEN_PREFIX}first ü {} {}é", token("a"), token("c"));
+        assert_eq!(secrets.resolved(&text, expected.len()).unwrap(), expected);
+        assert_eq!(secrets.resolved(&text, expected.len() - 1).unwrap_err().code, "invalid_argument");
+        assert_eq!(secrets.shown(&token("b"), 10).unwrap(), "secret:KEY");
+        assert_eq!(secrets.shown(TOKEN_PREFIX, 100).unwrap(), TOKEN_PREFIX);
     }
 }
