@@ -20,50 +20,39 @@ pub const PLAN: &str = "default";
 
 /// A limit's value in force for the transaction's team.
 pub async fn effective(tx: &mut TeamTx, limit: Limit) -> Result<i64, sqlx::Error> {
-    let team = tx.team();
-    let value: Option<i64> = match limit {
-        Limit::RunsAtOnce => Some(columns(tx).await?.0),
-        Limit::RunsQueued => Some(columns(tx).await?.1),
-        _ => sql!(
-            &mut **tx,
-            fetch_optional,
-            query_scalar("SELECT value FROM team_limits WHERE team_id = $1 AND name = $2")
-                .bind(team)
-                .bind(limit.name())
-        )?,
-    };
-    Ok(value.unwrap_or(limit.default()))
-}
-
-/// The limits that differ from the plan's, but for those that are columns of `teams`.
-async fn overrides(tx: &mut TeamTx) -> Result<Vec<(Limit, i64)>, sqlx::Error> {
-    let team = tx.team();
-    let rows: Vec<(String, i64)> =
-        sql!(&mut **tx, fetch_all, query_as("SELECT name, value FROM team_limits WHERE team_id = $1").bind(team))?;
-    // A name that a newer version wrote is none of ours.
-    Ok(rows.into_iter().filter_map(|(name, value)| Some((Limit::named(&name)?, value))).collect())
+    let [value] = effective_many(tx, [limit]).await?;
+    Ok(value)
 }
 
 /// The values in force of several limits, in one statement.
 pub async fn effective_many<const N: usize>(tx: &mut TeamTx, limits: [Limit; N]) -> Result<[i64; N], sqlx::Error> {
-    let given = overrides(tx).await?;
-    let value = |limit: Limit| given.iter().find(|(other, _)| *other == limit).map(|(_, value)| *value);
-    Ok(limits.map(|limit| value(limit).unwrap_or(limit.default())))
+    let values = all_values(tx).await?;
+    Ok(limits.map(|limit| values.get(limit)))
 }
 
-/// The values in force of all limits.
+/// The values in force of all limits, in one statement.
 pub async fn all_values(tx: &mut TeamTx) -> Result<LimitValues, sqlx::Error> {
-    let (at_once, queued) = columns(tx).await?;
-    let mut values = LimitValues::default().with(Limit::RunsAtOnce, at_once).with(Limit::RunsQueued, queued);
-    for (limit, value) in overrides(tx).await? {
-        values.set(limit, value);
+    let team = tx.team();
+    let rows: Vec<(String, i64)> = sql!(
+        &mut **tx,
+        fetch_all,
+        query_as(
+            "SELECT name, value FROM team_limits WHERE team_id = $1
+             UNION ALL SELECT $2, max_running FROM teams WHERE id = $1
+             UNION ALL SELECT $3, max_queued FROM teams WHERE id = $1"
+        )
+        .bind(team)
+        .bind(Limit::RunsAtOnce.name())
+        .bind(Limit::RunsQueued.name())
+    )?;
+    let mut values = LimitValues::default();
+    for (name, value) in rows {
+        // A name that a newer version wrote is none of ours.
+        if let Some(limit) = Limit::named(&name) {
+            values.set(limit, value);
+        }
     }
     Ok(values)
-}
-
-async fn columns(tx: &mut TeamTx) -> Result<(i64, i64), sqlx::Error> {
-    let team = tx.team();
-    sql!(&mut **tx, fetch_one, query_as("SELECT max_running, max_queued FROM teams WHERE id = $1").bind(team))
 }
 
 /// All limits of the transaction's team, if it is there.
