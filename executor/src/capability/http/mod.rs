@@ -362,7 +362,8 @@ impl AttemptHttp {
         }
         self.attempt.ensure_masking_budget()?;
         let (masker, budget) = (task.usable_only_masker.clone(), Arc::clone(&self.attempt.masking));
-        let large = answer.body.len() > mask::LARGE;
+        let headers: usize = answer.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let large = headers + answer.body.len() > mask::LARGE;
         let search = move || HttpResponse {
             status: answer.status,
             headers: answer
