@@ -90,6 +90,8 @@ pub(crate) struct TaskContext {
     /// The library's modules, under the names that `require` finds them by.
     library: Vec<Source>,
     settings: BTreeMap<String, StepSettings>,
+    /// The secrets of each step that has any.
+    secrets: HashMap<String, Arc<Secrets>>,
     pipeline_name: String,
     started_at: Timestamp,
     /// The schemas that inputs are checked against.
@@ -146,6 +148,7 @@ impl TaskContext {
             seed,
             sources,
             library,
+            secrets: secrets_of(&plan.steps),
             settings: plan.steps,
             pipeline_name: plan.pipeline_name,
             started_at: plan.started_at,
@@ -204,16 +207,7 @@ impl TaskContext {
 
     /// The secrets that a step's script may read or use.
     pub(crate) fn secrets(&self, step: &str) -> Arc<Secrets> {
-        let mut secrets = Secrets::default();
-        if let Some(settings) = self.settings.get(step) {
-            for (key, value) in &settings.secrets {
-                secrets.insert(key, value);
-            }
-            for (key, value) in &settings.usable_only {
-                secrets.insert_usable_only(key, value);
-            }
-        }
-        Arc::new(secrets)
+        self.secrets.get(step).map(Arc::clone).unwrap_or_default()
     }
 
     /// A step's configuration as JSON: plain values, and secrets if they are wanted.
@@ -276,6 +270,22 @@ impl TaskContext {
         let held = self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
         held.get(&key).map_or_else(|| "null".into(), Arc::clone)
     }
+}
+
+/// The secrets of the steps that have any, once for all attempts at them.
+fn secrets_of(steps: &BTreeMap<String, StepSettings>) -> HashMap<String, Arc<Secrets>> {
+    let with_secrets = steps.iter().filter(|(_, step)| !(step.secrets.is_empty() && step.usable_only.is_empty()));
+    let secrets_of_step = |(name, step): (&String, &StepSettings)| {
+        let mut secrets = Secrets::default();
+        for (key, value) in &step.secrets {
+            secrets.insert(key, value);
+        }
+        for (key, value) in &step.usable_only {
+            secrets.insert_usable_only(key, value);
+        }
+        (name.clone(), Arc::new(secrets))
+    };
+    with_secrets.map(secrets_of_step).collect()
 }
 
 /// What takes time to be made of a plan.
