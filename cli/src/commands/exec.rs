@@ -25,8 +25,10 @@ use crate::{
 
 /// Runs one script on the spot.
 pub(crate) async fn exec(as_json: bool, args: &Exec) -> Outcome {
-    let invocation = invocation(args)?;
-    let host_context = host_context(as_json, args)?;
+    // Once: what a pipe gives cannot be read again.
+    let config = pairs(&args.config)?;
+    let invocation = invocation(args, &config)?;
+    let host_context = host_context(as_json, args, &config)?;
     let cancel = host_context.cancel.clone();
     let engine = engine().await?;
     let running = engine.run(invocation, host_context);
@@ -43,7 +45,7 @@ pub(crate) async fn exec(as_json: bool, args: &Exec) -> Outcome {
     show(as_json, &ran).map_err(|failure| if interrupted { failure.with_code(code::INTERRUPTED) } else { failure })
 }
 
-fn invocation(args: &Exec) -> Outcome<Invocation> {
+fn invocation(args: &Exec, config: &BTreeMap<&str, String>) -> Outcome<Invocation> {
     let name = args.script.file_name().and_then(|name| name.to_str()).unwrap_or("script.lua");
     let entry = Source::new(name, read_source(&args.script)?);
     let mut invocation = Invocation { modules: sibling_modules(&args.script, name)?, ..Invocation::script(entry) };
@@ -52,7 +54,7 @@ fn invocation(args: &Exec) -> Outcome<Invocation> {
         inputs: Some(json_argument("input", args.input.as_deref(), "{}")?),
         item: args.item.as_deref().map(|item| json_argument("item", Some(item), "null")).transpose()?,
         index: args.item.as_ref().map(|_| 1),
-        config: Some(json(&pairs(&args.config)?)?.into()),
+        config: Some(json(config)?.into()),
         run: Some(json!({"id": null, "retry": 0, "pipeline": null, "step": name}).to_string().into()),
     };
     // The inputs of a step can be large; here they come from the person's own files.
@@ -119,7 +121,7 @@ fn sibling_modules(script: &Path, name: &str) -> Outcome<Vec<Source>> {
     Ok(sources)
 }
 
-fn host_context(as_json: bool, args: &Exec) -> Outcome<HostContext> {
+fn host_context(as_json: bool, args: &Exec, config: &BTreeMap<&str, String>) -> Outcome<HostContext> {
     let ambient = Ambient::system();
     let surroundings = Arc::new(SystemAmbient(ambient.clone()));
     let paint = if as_json { Paint::stderr() } else { Paint::stdout() };
@@ -139,8 +141,8 @@ fn host_context(as_json: bool, args: &Exec) -> Outcome<HostContext> {
     host_context.grants = Grants { http, kv: true, email: true, files: true };
     // There is nobody to tell secrets from plain values: each can be used by reference.
     let mut secrets = Secrets::default();
-    for (key, value) in pairs(&args.config)? {
-        secrets.insert(key, value);
+    for (key, value) in config {
+        secrets.insert(*key, value);
     }
     host_context.secrets = Arc::new(secrets);
     host_context.kv = Some(Arc::new(MemoryKv::new(ambient.clone())));
