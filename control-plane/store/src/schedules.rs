@@ -198,6 +198,18 @@ pub struct StoredSchedule {
     pub run_due_at: Option<Timestamp>,
 }
 
+impl StoredSchedule {
+    /// As a document has it.
+    pub fn schedule(&self) -> Schedule {
+        Schedule {
+            cron: self.cron.clone(),
+            timezone: Some(self.timezone.clone()),
+            misfire: self.misfire,
+            overlap: self.overlap,
+        }
+    }
+}
+
 /// The pipeline's schedules, sorted by name.
 pub async fn list(tx: &mut TeamTx, pipeline: PipelineId) -> Result<Vec<StoredSchedule>, sqlx::Error> {
     select(tx, pipeline, None).await

@@ -40,6 +40,7 @@ pub mod report;
 pub mod retention;
 pub mod rows;
 pub mod schedule;
+pub mod schedules;
 mod services;
 pub mod start;
 mod steps;
