@@ -289,7 +289,7 @@ async fn insert(
     now: Timestamp,
 ) -> DomainResult<()> {
     let team = tx.team();
-    let (schedule, due_at) = starter.firing();
+    let trigger = starter.columns();
     let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     let size = storage::RUN + whole(prepared.params.len()) + whole(prepared.steps.len()) * storage::ROW;
     sql!(
@@ -318,12 +318,12 @@ async fn insert(
         .bind(state.ambient.random::<32>().to_vec())
         .bind(prepared.concurrency.as_ref().map(|concurrency| i64::from(concurrency.limit)))
         .bind(starter.user())
-        .bind(starter.kind())
-        .bind(starter.by())
-        .bind(starter.id())
-        .bind(starter.name())
-        .bind(schedule)
-        .bind(due_at)
+        .bind(trigger.trigger_kind)
+        .bind(trigger.trigger_by)
+        .bind(trigger.trigger_id)
+        .bind(trigger.trigger_name)
+        .bind(starter.schedule())
+        .bind(trigger.fire_at)
         .bind(now)
         .bind(now.after(MAX_QUEUED_AGE))
         .bind(size)

@@ -45,13 +45,7 @@ impl Starter {
         Self::Manual { user: caller.user_id, by, token: grant.map(|grant| grant.id) }
     }
 
-    pub(super) fn kind(&self) -> TriggerKind {
-        match self {
-            Self::Manual { .. } => TriggerKind::Manual,
-            Self::Schedule { .. } => TriggerKind::Schedule,
-        }
-    }
-
+    /// The account in the run's row, which a deletion of the account clears.
     pub(super) fn user(&self) -> Option<UserId> {
         match self {
             Self::Manual { user, .. } => Some(*user),
@@ -59,33 +53,31 @@ impl Starter {
         }
     }
 
-    pub(super) fn by(&self) -> Option<CallerKind> {
-        match self {
-            Self::Manual { by, .. } => Some(*by),
-            Self::Schedule { .. } => None,
-        }
-    }
-
-    /// The id in the run's row. That of an account is in `started_by`, which a deletion of the account clears.
-    pub(super) fn id(&self) -> Option<Uuid> {
-        match self {
-            Self::Manual { token, .. } => token.map(Id::uuid),
-            Self::Schedule { id, .. } => Some(id.uuid()),
-        }
-    }
-
-    pub(super) fn name(&self) -> Option<&str> {
+    /// The schedule in the run's row: with `fire_at` it is unique.
+    pub(super) fn schedule(&self) -> Option<ScheduleId> {
         match self {
             Self::Manual { .. } => None,
-            Self::Schedule { name, .. } => Some(name),
+            Self::Schedule { id, .. } => Some(*id),
         }
     }
 
-    /// Schedule and time, which are unique.
-    pub(super) fn firing(&self) -> (Option<ScheduleId>, Option<Timestamp>) {
+    /// The trigger in the run's row.
+    pub(super) fn columns(&self) -> TriggerColumns {
         match self {
-            Self::Manual { .. } => (None, None),
-            Self::Schedule { id, due_at, .. } => (Some(*id), Some(*due_at)),
+            Self::Manual { by, token, .. } => TriggerColumns {
+                trigger_kind: TriggerKind::Manual,
+                trigger_by: Some(*by),
+                trigger_id: token.map(Id::uuid),
+                trigger_name: None,
+                fire_at: None,
+            },
+            Self::Schedule { id, name, due_at } => TriggerColumns {
+                trigger_kind: TriggerKind::Schedule,
+                trigger_by: None,
+                trigger_id: Some(id.uuid()),
+                trigger_name: Some(name.clone()),
+                fire_at: Some(*due_at),
+            },
         }
     }
 }
@@ -93,11 +85,11 @@ impl Starter {
 /// The columns of a run's row that hold its trigger.
 #[derive(Debug, Clone, FromRow)]
 pub(crate) struct TriggerColumns {
-    trigger_kind: TriggerKind,
-    trigger_by: Option<CallerKind>,
-    trigger_id: Option<Uuid>,
-    trigger_name: Option<String>,
-    fire_at: Option<Timestamp>,
+    pub(super) trigger_kind: TriggerKind,
+    pub(super) trigger_by: Option<CallerKind>,
+    pub(super) trigger_id: Option<Uuid>,
+    pub(super) trigger_name: Option<String>,
+    pub(super) fire_at: Option<Timestamp>,
 }
 
 impl TriggerColumns {
