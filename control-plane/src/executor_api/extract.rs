@@ -1,14 +1,11 @@
 //! Who sends a request of the run API.
 
-use axum::{
-    extract::FromRequestParts,
-    http::{header, request::Parts},
-};
+use axum::{extract::FromRequestParts, http::request::Parts};
 use restroy_sdk::ids::Id as _;
 
 use crate::{
     DomainError,
-    api::http::BodySender,
+    api::http::{BodySender, bearer_token},
     error::{ApiError, ApiResult},
     runs::{
         executor::{ClientCertificate, Executor},
@@ -43,12 +40,5 @@ impl FromRequestParts<AppState> for TaskToken {
 }
 
 fn bearer(parts: &Parts) -> ApiResult<&str> {
-    parts
-        .headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .map(|(_, token)| token.trim())
-        .ok_or_else(|| DomainError::Unauthenticated("Send `Authorization: Bearer`.".into()).into())
+    bearer_token(parts).ok_or_else(|| DomainError::Unauthenticated("Send `Authorization: Bearer`.".into()).into())
 }

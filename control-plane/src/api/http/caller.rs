@@ -2,13 +2,10 @@
 
 use std::convert::Infallible;
 
-use axum::{
-    extract::FromRequestParts,
-    http::{header, request::Parts},
-};
+use axum::{extract::FromRequestParts, http::request::Parts};
 use restroy_sdk::ids::Id as _;
 
-use super::BodySender;
+use super::{BodySender, bearer_token};
 use crate::{
     DomainError,
     auth::{Caller, PeerAddress, rate::CountedRates},
@@ -22,7 +19,7 @@ impl FromRequestParts<AppState> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        let token = bearer(parts).ok_or_else(|| {
+        let token = bearer_token(parts).ok_or_else(|| {
             DomainError::Unauthenticated("Send `Authorization: Bearer` with an access token from login.".into())
         })?;
         let caller =
@@ -35,12 +32,6 @@ impl FromRequestParts<AppState> for Caller {
         parts.extensions.insert(BodySender(caller.user_id.uuid()));
         Ok(caller)
     }
-}
-
-/// The token of `Authorization: Bearer` (RFC 6750, section 2.1; the scheme in any case).
-fn bearer(parts: &Parts) -> Option<&str> {
-    let (scheme, token) = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }
 
 impl FromRequestParts<AppState> for PeerAddress {

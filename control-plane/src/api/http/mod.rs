@@ -2,6 +2,7 @@
 //! keys, and the layers around the router.
 
 mod attempt;
+mod bearer;
 mod body;
 mod caller;
 mod etag;
@@ -15,6 +16,7 @@ mod receive;
 mod retry;
 
 pub use attempt::SignInAttempt;
+pub(crate) use bearer::bearer_token;
 pub(crate) use body::BodySender;
 pub use body::{Body, body_limit};
 pub use etag::{check_preconditions, etag};
