@@ -137,41 +137,18 @@ impl From<DomainError> for ApiError {
     }
 }
 
-impl From<TooManyAttempts> for ApiError {
-    fn from(error: TooManyAttempts) -> Self {
-        DomainError::from(error).into()
-    }
+/// Failures that a handler passes on with `?`, by way of the domain's error.
+macro_rules! from_domain {
+    ($($failure:ty),* $(,)?) => {$(
+        impl From<$failure> for ApiError {
+            fn from(error: $failure) -> Self {
+                DomainError::from(error).into()
+            }
+        }
+    )*};
 }
 
-impl From<DbError> for ApiError {
-    fn from(error: DbError) -> Self {
-        DomainError::from(error).into()
-    }
-}
-
-impl From<TenantError> for ApiError {
-    fn from(error: TenantError) -> Self {
-        DomainError::from(error).into()
-    }
-}
-
-impl From<serde_json::Error> for ApiError {
-    fn from(error: serde_json::Error) -> Self {
-        DomainError::from(error).into()
-    }
-}
-
-impl From<StoreError> for ApiError {
-    fn from(error: StoreError) -> Self {
-        DomainError::from(error).into()
-    }
-}
-
-impl From<SecretsError> for ApiError {
-    fn from(error: SecretsError) -> Self {
-        DomainError::from(error).into()
-    }
-}
+from_domain!(TooManyAttempts, DbError, TenantError, serde_json::Error, StoreError, SecretsError);
 
 /// What a failed statement answers: 503 where it may go well later, 507 when the disk is full, or 500.
 fn database_problem(error: &DbError) -> ApiError {
