@@ -33,7 +33,8 @@ impl CachedProbe {
     }
 }
 
-/// What is wrong with the database. What exactly is for the operator's log: anybody may ask here.
+/// The reason why the database cannot serve, if there is one. The error itself goes to the log only: the endpoint is
+/// public.
 async fn probe_database(db: &Db, ambient: &Ambient) -> Option<String> {
     let look = async {
         // Embedded, the schema was brought up to date at the start, and nobody else changes it. Otherwise it belongs

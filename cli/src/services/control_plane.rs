@@ -172,7 +172,7 @@ impl ControlPlaneProcess {
 
         // Where Redis was emptied, or another one is named now, nobody else may have noticed yet.
         if let Err(error) = runs::boot::start_replica(&state).await {
-            tracing::warn!(%error, "what is admitted is not pushed again at once, but within seconds");
+            tracing::warn!(%error, "admitted tasks could not be pushed to the queue at startup; reconciliation pushes them within seconds");
         }
         let stop = CancellationToken::new();
         let services = spawn_services(&state, &stop);

@@ -1,4 +1,4 @@
-//! The rules of Restroy, whoever applies them: a request, the scheduler, a job or the operator's command.
+//! The domain rules of Restroy, for all their callers: requests, the scheduler, jobs and the operator's commands.
 //!
 //! [`auth`] says who asks and what they may do; [`runs`] starts, admits, hands out, records and recovers runs; [`mail`]
 //! sends what was queued. What a rule needs beside its arguments is in [`state`], and what it needs from outside is a

@@ -106,7 +106,7 @@ impl CountedRequest {
         Ok(())
     }
 
-    /// Takes what is counted, to be held for as long as the answer is under way.
+    /// Takes the guards of the counted request; they are held until its answer is sent.
     pub fn take(&self) -> Vec<InFlightGuard> {
         std::mem::take(&mut *lock(&self.0))
     }

@@ -1,6 +1,5 @@
-//! What a single field may be. A rule checks a value and is a JSON Schema: what the OpenAPI document says
-//! of a field and what is refused cannot be two things. Which field has which rule is the
-//! server's to say.
+//! Rules for the value of a single field. A rule checks a value and gives its JSON Schema, so the OpenAPI document
+//! describes exactly the values that are accepted. The server decides which field has which rule.
 
 use restroy_sdk::{document::is_module_name, permission::Permission};
 use serde_json::{Value, json};

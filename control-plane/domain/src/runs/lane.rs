@@ -19,7 +19,7 @@ impl Lane {
         Self(*lane)
     }
 
-    /// Of whoever sent a bearer token: that which a task's token names, or that of a credential.
+    /// The lane of a bearer token: the one that a task's token names, or that of an executor's credential.
     pub fn from_bearer(token: &str) -> Self {
         let named = || {
             let (_, rest) = token.split_once('.')?;

@@ -1,10 +1,10 @@
-//! Suspension: a run of which nothing is left but waiting holds neither lease nor slot.
+//! Suspension: a run whose steps all wait holds neither lease nor slot.
 //!
 //! When an attempt is due was recorded when its wait began ([`super::machine`]): by a retry for the attempt that follows,
 //! by a step that waits for itself. The task keeps the first of these times (`wake_at`, with an index). When it comes, or
 //! had come while no control-plane was running, the dispatcher makes the task pending and admits it like any other;
-//! whoever claims it continues from what is recorded. Nothing of this is kept in a process: a suspended run survives
-//! restarts of all of them.
+//! the executor that claims it continues from the recorded steps. The database alone holds this state: a suspended run
+//! survives restarts of all processes.
 //!
 //! A run that is ended while it is suspended ends at once, since nobody holds its task. While it is suspended, its active
 //! time stands still: its deadline is that of its whole age.

@@ -2,8 +2,8 @@
 //! its first execution got, and the server sees one request.
 //!
 //! Bounded thrice: an answer has at most [`MAX_HTTP_ANSWER`] bytes, answers take at most half of a run's journal, and
-//! none is stored once the team's storage is used up. What is not stored is sent again, under the same
-//! `Idempotency-Key`.
+//! none is stored once the team's storage is used up. A request whose answer was not stored is sent again, under the
+//! same `Idempotency-Key`.
 
 use restroy_run_queue::run_api::{HttpAnswer, MAX_HTTP_ANSWER};
 use restroy_sdk::ids::RunId;
